@@ -1,0 +1,56 @@
+"""The ``dmdd-edge`` program: gathers the commands and turns errors into messages and exit codes.
+
+Exit codes: 0 done, 1 a user's error, 2 usage, 3 anomalies found under ``--fail-on-anomaly``,
+130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dmdd_edge._version import __version__
+from dmdd_edge.cli import calibrate, evaluate, export, models, run, sample, train
+from dmdd_edge.errors import DmddError
+
+app = typer.Typer(
+    name="dmdd-edge",
+    help="Train on good images, export one fused graph, run it on a line.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for module in (sample, train, evaluate, export, models, calibrate, run):
+    module.register(app)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"dmdd-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Hold the options that belong to no command."""
+
+
+def main() -> None:
+    """Run the program and exit with the code that fits what happened."""
+    try:
+        app()
+    except DmddError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.fix:
+            print(f"fix:   {error.fix}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

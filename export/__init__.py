@@ -1,0 +1,1 @@
+"""Export stage: checkpoint to bundle. Needs torch and onnx."""

@@ -1,0 +1,1 @@
+"""Runtime stage: bundle and frames to results. Needs neither torch nor onnx."""

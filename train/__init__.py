@@ -1,0 +1,1 @@
+"""Training stage: images to checkpoint. Needs torch."""
