@@ -1,0 +1,138 @@
+"""Whether a frame can be judged at all: black, saturated or blurred far beyond the training images.
+
+The limits are worked out from the training images and kept in the manifest. They are generous on
+purpose: they catch a lamp that failed, a lens that was knocked or a cap left on, not a darker part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dmdd_edge.errors import DmddError
+
+#: Grey levels from which a pixel counts as saturated, and up to which it counts as black.
+SATURATED_FROM, BLACK_TO = 250, 5
+
+#: The mean level may go half of the way from the training images' extreme to all black or all white.
+LEVEL_MARGIN = 0.5
+#: The shares of saturated and of black pixels may go half of the way from the largest seen to all.
+SHARE_MARGIN = 0.5
+#: The sharpness may fall to a tenth of the lowest seen: a blur that also hides what is to be found.
+SHARPNESS_MARGIN = 0.1
+
+
+class FrameStatistics(BaseModel):
+    """What is measured on a frame after the resize.
+
+    Attributes:
+        mean: mean grey level, 0..255.
+        saturated: share of pixels at or above grey level 250, 0..1.
+        black: share of pixels at or below grey level 5, 0..1.
+        sharpness: variance of the Laplacian of the grey image, in squared grey levels.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    saturated: float
+    black: float
+    sharpness: float
+
+
+class FrameLimits(BaseModel):
+    """Outside these a frame is ``unreliable``; the manifest's ``frame_limits``.
+
+    Attributes:
+        mean_min, mean_max: mean grey level, 0..255.
+        saturated_max, black_max: shares of pixels, 0..1.
+        sharpness_min: variance of the Laplacian, in squared grey levels.
+        images: how many images the limits were worked out from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mean_min: float = Field(ge=0, le=255)
+    mean_max: float = Field(ge=0, le=255)
+    saturated_max: float = Field(ge=0, le=1)
+    black_max: float = Field(ge=0, le=1)
+    sharpness_min: float = Field(ge=0)
+    images: int = Field(ge=1)
+
+
+def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None = None) -> FrameStatistics:
+    """Measure one frame.
+
+    Args:
+        image: uint8 S x S x 3 BGR, after preprocessing and resize.
+        ignored: bool S x S, True where a pixel does not count; None when all count.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    counted: NDArray[np.uint8] | None = None
+    inner: NDArray[np.uint8] | None = None
+    if ignored is not None:
+        counted = np.where(ignored, 0, 255).astype(np.uint8)
+        # The border of an ignored part is an edge of our own making and must not count as sharpness.
+        inner = np.asarray(cv2.erode(counted, np.ones((3, 3), np.uint8)), dtype=np.uint8)
+    # One histogram gives the mean and both shares.
+    histogram = cv2.calcHist([grey], [0], counted, [256], [0, 256]).ravel()
+    pixels = max(float(histogram.sum()), 1.0)
+    laplacian = cv2.Laplacian(grey, cv2.CV_16S)
+    _, deviation = cv2.meanStdDev(laplacian, mask=inner)
+    return FrameStatistics(
+        mean=float(histogram @ np.arange(256)) / pixels,
+        saturated=float(histogram[SATURATED_FROM:].sum()) / pixels,
+        black=float(histogram[: BLACK_TO + 1].sum()) / pixels,
+        sharpness=float(np.asarray(deviation).ravel()[0]) ** 2,
+    )
+
+
+def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
+    """Limits from the statistics of training images, with the margins named at the top of this file.
+
+    Raises:
+        DmddError: there is no image.
+    """
+    seen = list(statistics)
+    if not seen:
+        raise DmddError("there is no training image to work out frame limits from.", "Give at least one.")
+    darkest, brightest = min(s.mean for s in seen), max(s.mean for s in seen)
+    saturated, black = max(s.saturated for s in seen), max(s.black for s in seen)
+    return FrameLimits(
+        mean_min=darkest * (1 - LEVEL_MARGIN),
+        mean_max=brightest + (255 - brightest) * LEVEL_MARGIN,
+        saturated_max=saturated + (1 - saturated) * SHARE_MARGIN,
+        black_max=black + (1 - black) * SHARE_MARGIN,
+        sharpness_min=min(s.sharpness for s in seen) * SHARPNESS_MARGIN,
+        images=len(seen),
+    )
+
+
+def judge(
+    image: NDArray[np.uint8], limits: FrameLimits, ignored: NDArray[np.bool_] | None = None
+) -> str | None:
+    """Why a frame cannot be judged, or None when it can.
+
+    Args:
+        image: uint8 S x S x 3 BGR, after preprocessing and resize.
+        limits: from the manifest.
+        ignored: bool S x S, True where a pixel does not count; None when all count.
+    """
+    found = frame_statistics(image, ignored)
+    if found.mean < limits.mean_min:
+        return f"too dark: mean level {found.mean:.0f} of 255, limit {limits.mean_min:.0f}"
+    if found.black > limits.black_max:
+        return f"too dark: {found.black:.0%} of the pixels are black, limit {limits.black_max:.0%}"
+    if found.mean > limits.mean_max:
+        return f"too bright: mean level {found.mean:.0f} of 255, limit {limits.mean_max:.0f}"
+    if found.saturated > limits.saturated_max:
+        return (
+            f"too bright: {found.saturated:.0%} of the pixels are saturated, limit {limits.saturated_max:.0%}"
+        )
+    if found.sharpness < limits.sharpness_min:
+        return f"blurred: sharpness {found.sharpness:.1f}, limit {limits.sharpness_min:.1f}"
+    return None

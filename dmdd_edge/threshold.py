@@ -1,0 +1,132 @@
+"""The decision threshold: set from scores of normal images alone, at a stated false-alarm rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dmdd_edge.errors import DmddError
+
+#: The false-alarm rate that is asked for when nobody says otherwise: one good part in a hundred.
+DEFAULT_ALPHA = 0.01
+
+
+class Threshold(BaseModel):
+    """Where good ends, and what that was worked out from; the manifest's ``threshold``.
+
+    A part is anomalous when its score is greater than ``image``.
+
+    Attributes:
+        image: threshold of the score, 0..1.
+        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set.
+        alpha: the false-alarm rate that was asked for, 0..1.
+        normals: how many normal images' scores it was worked out from.
+        attainable: the smallest false-alarm rate that so many images support, 1 / (normals + 1).
+        needed: how many normal images ``alpha`` needs.
+        scores: the scores themselves, ascending.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    image: float = Field(ge=0, le=1)
+    pixel: float = Field(ge=0, le=1)
+    alpha: float = Field(gt=0, lt=1)
+    normals: int = Field(ge=1)
+    attainable: float = Field(gt=0, lt=1)
+    needed: int = Field(ge=1)
+    scores: tuple[float, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether there were enough normal images for ``alpha``."""
+        return self.normals >= self.needed
+
+    def describe(self) -> str:
+        """One sentence for a person: the threshold, the rate it stands for, and what is missing for more."""
+        head = f"threshold {self.image:.4f} from {self.normals} normal image{'s' * (self.normals != 1)}"
+        if self.holds:
+            return f"{head}: at most {_percent(self.alpha)} of good parts are expected above it."
+        return (
+            f"{head}: their highest score, since a false-alarm rate of {_percent(self.alpha)} needs "
+            f"{self.needed} normal images; {self.normals} support {_percent(self.attainable)}."
+        )
+
+
+def threshold_from_normals(
+    scores: Sequence[float], alpha: float = DEFAULT_ALPHA, pixel: float | None = None
+) -> Threshold:
+    """The threshold that a further good part exceeds with probability at most ``alpha``.
+
+    It is the order statistic of rank ceil((n + 1)(1 - alpha)) of the n scores (split conformal
+    prediction); where that rank is above n, the largest score.
+
+    Args:
+        scores: scores of normal images that were not trained on, each 0..1.
+        alpha: false-alarm rate to keep, between 0 and 1, both excluded.
+        pixel: threshold of the map, 0..1; the image threshold when None.
+
+    Raises:
+        DmddError: no score, a score or a rate outside its range.
+    """
+    if not 0 < alpha < 1:
+        raise DmddError(
+            f"the false-alarm rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01."
+        )
+    ordered = tuple(sorted(float(score) for score in scores))
+    if not ordered:
+        raise DmddError(
+            "there is no normal image to work out a threshold from.",
+            "Give images of good parts that were not trained on.",
+        )
+    if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
+        raise DmddError("a score lies outside 0..1.", "The model is broken: train or export it again.")
+    count = len(ordered)
+    # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
+    rate = Fraction(str(alpha))
+    rank = math.ceil((count + 1) * (1 - rate))
+    image = ordered[min(rank, count) - 1]
+    return Threshold(
+        image=image,
+        pixel=image if pixel is None else pixel,
+        alpha=alpha,
+        normals=count,
+        attainable=1 / (count + 1),
+        needed=math.ceil(1 / rate) - 1,
+        scores=ordered,
+    )
+
+
+def normalized_score(score: float, threshold: float) -> float:
+    """A score on a scale on which the threshold is always 0.5: 0 -> 0, threshold -> 0.5, 1 -> 1.
+
+    Linear between those points. At the edges the decision stays readable from it: above 0.5 exactly
+    when ``score > threshold``, also for a threshold of 0 (every score above 0 lies above 0.5) or
+    1 (none does).
+
+    Args:
+        score: 0..1; values outside are clipped.
+        threshold: 0..1.
+    """
+    score = min(max(score, 0.0), 1.0)
+    if score <= threshold:
+        return 0.5 * score / threshold if threshold > 0 else 0.0
+    # Rounding must not turn the smallest step over the threshold into 0.5 itself.
+    return max(0.5 + 0.5 * (score - threshold) / (1 - threshold), math.nextafter(0.5, 1.0))
+
+
+def checked_threshold(value: float, name: str = "--threshold") -> float:
+    """``value`` when it lies in 0..1.
+
+    Raises:
+        DmddError: it does not.
+    """
+    if not 0 <= value <= 1:
+        raise DmddError(f"{name} is {value}; it must lie in 0..1.", "Scores lie in 0..1; try 0.5.")
+    return float(value)
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2g} %"
