@@ -120,7 +120,7 @@ def read_manifest(path: Path) -> Manifest:
     if raw["schema_version"] > SCHEMA_VERSION:
         # Before anything else: a newer form may have other fields, and that is not the file's fault.
         raise DmddError(
-            f"{path} has schema version {raw['schema_version']}; this dmdd-edge reads up to {SCHEMA_VERSION}.",
+            f"{path}: schema version {raw['schema_version']}; this dmdd-edge reads up to {SCHEMA_VERSION}.",
             "Update dmdd-edge on this machine, or export with the version installed here.",
         )
     try:

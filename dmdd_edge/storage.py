@@ -1,0 +1,46 @@
+"""Files that are either wholly there or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync_path(path: Path) -> None:
+    """Wait until a file's contents, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a crash at any moment leaves the old file or the new one, never a part.
+
+    The folder must exist. The text is written as UTF-8.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.chmod(0o644)  # mkstemp makes it private; a bundle is read by whoever runs the line
+        os.replace(part, path)  # noqa: PTH105 - the one call that replaces atomically, by its name
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    fsync_path(path.parent)

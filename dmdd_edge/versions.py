@@ -1,0 +1,139 @@
+"""The versions in a category's folder: their names, the one in use, and the name of the next."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
+
+CURRENT_NAME = "CURRENT"
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class VersionInfo:
+    """One version in a listing.
+
+    Attributes:
+        name: the version's name.
+        path: its folder.
+        in_use: whether CURRENT names it.
+        manifest: None when it cannot be read.
+        error: why it cannot be read; empty when it can.
+    """
+
+    name: str
+    path: Path
+    in_use: bool
+    manifest: Manifest | None
+    error: str = ""
+
+
+def read_current(category_folder: Path) -> str | None:
+    """The version that ``CURRENT`` names, or None when there is no such file.
+
+    Raises:
+        DmddError: it holds something that cannot be a version's name.
+    """
+    try:
+        name = (category_folder / CURRENT_NAME).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DmddError(f"{category_folder / CURRENT_NAME} cannot be read: {error}.") from error
+    if not is_plain_name(name):
+        raise DmddError(
+            f"{category_folder / CURRENT_NAME} holds {name[:80]!r}, which is not a version's name.",
+            f"Choose one: dmdd-edge models use {category_folder.name} VERSION",
+        )
+    return name
+
+
+def version_names(category_folder: Path) -> list[str]:
+    """The versions in a category's folder, oldest first; unfinished ones are left out."""
+    if not category_folder.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in category_folder.iterdir()
+        if not entry.name.startswith(".") and (entry / MANIFEST_NAME).is_file()
+    )
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether ``name`` can name a folder of its own: one part, not hidden, no line break."""
+    return bool(name) and not name.startswith(".") and not any(c in name for c in "/\\\0\n\r")
+
+
+def find_version(path: Path) -> Path:
+    """The version's folder that ``path`` means: itself, or the one its ``CURRENT`` names.
+
+    Raises:
+        DmddError: there is neither a manifest nor a usable CURRENT.
+    """
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    if not path.is_dir():
+        raise DmddError(
+            f"there is no bundle at {path}.",
+            "See what there is: dmdd-edge models. Write one: dmdd-edge export",
+        )
+    name = read_current(path)
+    versions = version_names(path)
+    choose = f"Choose one of {', '.join(versions)}: dmdd-edge models use {path.name} VERSION"
+    if name is None:
+        if versions:
+            raise DmddError(f"{path} has no {CURRENT_NAME} file that names the version in use.", choose)
+        raise DmddError(
+            f"{path} is not a bundle: it has neither {MANIFEST_NAME} nor {CURRENT_NAME}.",
+            "Name a folder that `dmdd-edge export` wrote, or export again.",
+        )
+    if name not in versions:
+        raise DmddError(
+            f"{path / CURRENT_NAME} names the version {name}, which is not there.",
+            choose if versions else "Copy the bundle again, or export it again.",
+        )
+    return path / name
+
+
+def list_versions(models_dir: Path | str, category: str) -> list[VersionInfo]:
+    """The versions of a category, oldest first; those that cannot be read carry the reason."""
+    folder = Path(models_dir) / category
+    try:
+        current = read_current(folder)
+    except DmddError:
+        current = None
+    found: list[VersionInfo] = []
+    for name in version_names(folder):
+        path, manifest, error = folder / name, None, ""
+        try:
+            manifest = read_manifest(path / MANIFEST_NAME)
+        except DmddError as reason:
+            error = reason.message
+        found.append(VersionInfo(name, path, name == current, manifest, error))
+    return found
+
+
+def next_version_name(folder: Path, files: dict[str, str]) -> str:
+    """A name for a new version, as ``20261124T081500Z-1f0c9a2b``: the time in UTC and a hash of its files.
+
+    It sorts after every version that is there, even when the clock went backwards.
+
+    Args:
+        folder: the category's folder.
+        files: path -> SHA-256 of the new version's files.
+    """
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    for name in version_names(folder):
+        try:
+            before = datetime.strptime(name.split("-")[0], _STAMP).replace(tzinfo=timezone.utc)
+        except ValueError:
+            continue  # a folder that somebody named by hand
+        now = max(now, before + timedelta(seconds=1))
+    digest = hashlib.sha256("".join(f"{name}{value}" for name, value in sorted(files.items())).encode())
+    return f"{now.strftime(_STAMP)}-{digest.hexdigest()[:8]}"
