@@ -1,0 +1,160 @@
+"""A threshold set on the line, from good parts, without training; kept beside the bundle, never in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import fsync_path, write_atomically
+from dmdd_edge.threshold import Threshold, checked_threshold
+
+
+class Calibration(BaseModel):
+    """What ``dmdd-edge calibrate`` found, as it is kept in ``models/<category>/calibration-<version>.json``.
+
+    Attributes:
+        category, version: the bundle that it belongs to.
+        threshold: the threshold, with the scores it was worked out from.
+        created: when, ISO 8601 in UTC.
+        source: where the images came from.
+        backend: which back end scored them.
+        unreliable: frames left out because they could not be judged.
+        skipped: files left out because they could not be read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    category: str
+    version: str
+    threshold: Threshold
+    created: str
+    source: str
+    backend: str = ""
+    unreliable: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class EffectiveThreshold:
+    """The thresholds that a run uses, and where they come from.
+
+    Attributes:
+        image: threshold of the score, 0..1.
+        pixel: threshold of the map, 0..1.
+        origin: ``option`` (given for this run), ``calibration`` or ``manifest``.
+    """
+
+    image: float
+    pixel: float
+    origin: Literal["option", "calibration", "manifest"]
+
+
+def calibration_path(bundle: Bundle) -> Path:
+    """Where the calibration of this version lies, whether or not there is one."""
+    return bundle.path.resolve().parent / f"calibration-{bundle.version}.json"
+
+
+def read_calibration(bundle: Bundle) -> Calibration | None:
+    """The calibration of this version, or None.
+
+    Raises:
+        DmddError: there is one, but it cannot be read or belongs to another bundle.
+    """
+    path = calibration_path(bundle)
+    remedy = f"Calibrate again, or go back to the exported threshold: dmdd-edge calibrate --model {bundle.path} --reset"
+    try:
+        calibration = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        # Falling back silently would judge parts by a threshold that nobody chose.
+        raise DmddError(f"the calibration {path} cannot be read.", remedy) from error
+    if (calibration.category, calibration.version) != (bundle.category, bundle.version):
+        raise DmddError(
+            f"the calibration {path} belongs to {calibration.category} {calibration.version}, "
+            f"not to {bundle.category} {bundle.version}.",
+            remedy,
+        )
+    return calibration
+
+
+def write_calibration(
+    bundle: Bundle,
+    threshold: Threshold,
+    source: str,
+    backend: str = "",
+    unreliable: int = 0,
+    skipped: int = 0,
+) -> Calibration:
+    """Keep a new threshold beside the bundle; it counts from the next start of the runtime on.
+
+    Raises:
+        DmddError: the folder cannot be written.
+    """
+    calibration = Calibration(
+        category=bundle.category,
+        version=bundle.version,
+        threshold=threshold,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        source=source,
+        backend=backend,
+        unreliable=unreliable,
+        skipped=skipped,
+    )
+    path = calibration_path(bundle)
+    try:
+        write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise DmddError(f"{path} cannot be written: {error}.", "Make the models folder writable.") from error
+    return calibration
+
+
+def remove_calibration(bundle: Bundle) -> bool:
+    """Go back to the manifest's threshold; returns whether there was a calibration.
+
+    Raises:
+        DmddError: the file cannot be removed.
+    """
+    path = calibration_path(bundle)
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DmddError(f"{path} cannot be removed: {error}.", "Make the models folder writable.") from error
+    fsync_path(path.parent)
+    return True
+
+
+def effective_threshold(
+    bundle: Bundle, image: float | None = None, pixel: float | None = None
+) -> EffectiveThreshold:
+    """The thresholds of a run: what was given for it, else the calibration, else the manifest.
+
+    The pixel threshold follows the image threshold unless the export set it apart, or ``pixel`` is given.
+
+    Args:
+        image: ``--threshold``, 0..1.
+        pixel: ``--pixel-threshold``, 0..1.
+
+    Raises:
+        DmddError: a threshold lies outside 0..1, or the calibration cannot be read.
+    """
+    exported = bundle.manifest.threshold
+    if pixel is None and exported.pixel != exported.image:
+        pixel = exported.pixel
+    if pixel is not None:
+        checked_threshold(pixel, "--pixel-threshold")
+    if image is not None:
+        checked_threshold(image)
+        return EffectiveThreshold(image, image if pixel is None else pixel, "option")
+    calibration = read_calibration(bundle)
+    value = exported.image if calibration is None else calibration.threshold.image
+    origin: Literal["calibration", "manifest"] = "manifest" if calibration is None else "calibration"
+    return EffectiveThreshold(value, value if pixel is None else pixel, origin)

@@ -1,0 +1,128 @@
+"""Where runs and bundles lie, and which one ``--category``, ``--model`` and ``--run`` mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.errors import DmddError
+from dmdd_edge.versions import CURRENT_NAME, is_plain_name, version_names
+
+RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
+
+
+def list_bundles(models_dir: Path | str = MODELS_DIR) -> list[str]:
+    """The categories that have a bundle, sorted."""
+    folder = Path(models_dir)
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and (version_names(entry) or (entry / CURRENT_NAME).is_file())
+    )
+
+
+def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
+    """The training runs, sorted by name; hidden and empty folders are left out."""
+    folder = Path(runs_dir)
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and any(entry.iterdir())
+    )
+
+
+def find_bundle(
+    category: str | None = None, model: Path | str | None = None, models_dir: Path | str = MODELS_DIR
+) -> Path:
+    """The folder of the bundle that is meant, to be opened with ``Bundle.load``.
+
+    Args:
+        category: ``--category``; its bundle in ``models_dir``.
+        model: ``--model``, a version's or a category's folder; then ``models_dir`` is not looked at.
+        models_dir: ``--models-dir``.
+
+    Returns:
+        ``model`` itself, or the category's folder. With neither given, the only category there is.
+
+    Raises:
+        DmddError: there is none, several and none was named, or both were named.
+    """
+    if model is not None:
+        if category is not None:
+            raise DmddError(
+                f"--category {category} and --model {model} are both given.",
+                "Give one: a category is looked up in --models-dir, a model is a folder of its own.",
+            )
+        if not Path(model).is_dir():
+            known = list_bundles(models_dir)
+            hint = f"Did you mean --category {model}?" if str(model) in known else "See: dmdd-edge models"
+            raise DmddError(f"there is no bundle folder {model}.", hint)
+        return Path(model)
+    known = list_bundles(models_dir)
+    name = _choose("bundle", category, known, models_dir, "--category", "Write one: dmdd-edge export")
+    return Path(models_dir) / name
+
+
+def load_bundle(
+    category: str | None = None,
+    model: Path | str | None = None,
+    models_dir: Path | str = MODELS_DIR,
+    verify: bool = True,
+) -> Bundle:
+    """``find_bundle`` and ``Bundle.load`` in one; the same arguments and errors."""
+    return Bundle.load(find_bundle(category, model, models_dir), verify=verify)
+
+
+def find_run(category: str | None = None, run: str | None = None, runs_dir: Path | str = RUNS_DIR) -> Path:
+    """The folder of the training run that is meant.
+
+    Args:
+        category: ``--category``; a run is named after its category unless ``--run`` named it.
+        run: ``--run NAME``; goes before ``category``.
+        runs_dir: ``--runs-dir``.
+
+    Raises:
+        DmddError: there is none, or several and none was named.
+    """
+    known = list_runs(runs_dir)
+    option = "--run" if run is not None else "--category"
+    name = _choose(
+        "run", run if run is not None else category, known, runs_dir, option, "Train one: dmdd-edge train"
+    )
+    return Path(runs_dir) / name
+
+
+def run_folder(category: str, run: str | None = None, runs_dir: Path | str = RUNS_DIR) -> Path:
+    """Where a new training run of ``category`` belongs; nothing is made or checked on the disk.
+
+    Raises:
+        DmddError: the name cannot name a folder.
+    """
+    name = category if run is None else run
+    if not is_plain_name(name):
+        raise DmddError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
+    return Path(runs_dir) / name
+
+
+def _choose(
+    what: str, wanted: str | None, known: list[str], folder: Path | str, option: str, how_to_make: str
+) -> str:
+    if wanted is not None:
+        if wanted in known:
+            return wanted
+        there = f"there: {', '.join(known)}" if known else "there is none"
+        raise DmddError(f"there is no {what} {wanted!r} in {folder}/ ({there}).", how_to_make)
+    if not known:
+        raise DmddError(f"there is no {what} in {folder}/.", how_to_make)
+    if len(known) > 1:
+        raise DmddError(
+            f"there are several {what}s in {folder}/: {', '.join(known)}.",
+            f"Name one, for example {option} {known[0]}",
+        )
+    return known[0]
