@@ -1,0 +1,244 @@
+"""Static checks of a written ONNX file: what TensorRT refuses, and what it would get wrong in silence.
+
+Each rule is one generator of messages. The file is not run; ``parity`` does that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import onnx
+from onnx import TensorProto
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.graph_view import FLOATS, GraphView, dtype_name, listed, node_name, read_graph
+from dmdd_edge.export.islands import convolutions_of, fp16_problems, is_half
+
+Precision = Literal["fp32", "fp16"]
+
+MIN_OPSET = 18
+
+#: TensorRT parses a larger K and then fails to build, without a reason.
+MAX_TOPK = 3840
+
+RESIZE_MODES = {"linear", "nearest", "cubic"}
+RESIZE_COORDINATES = {"half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn"} | {
+    "asymmetric",
+    "align_corners",
+}
+
+_SOURCE_PATH = re.compile(r"\.py\b|File \"|site-packages|Traceback")
+
+
+@dataclass(frozen=True)
+class GraphReport:
+    """What the static checks found.
+
+    Attributes:
+        path: the file.
+        precision: the form it was checked as.
+        opset: of the default domain.
+        nodes: how many.
+        convolutions: how many.
+        half_convolutions: how many of them have fp16 weights.
+        free_batch: whether the batch dimension is free.
+        problems: one message each; empty when the file is good.
+    """
+
+    path: Path
+    precision: Precision
+    opset: int
+    nodes: int
+    convolutions: int
+    half_convolutions: int
+    free_batch: bool
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def half_share(self) -> float:
+        """The share of convolutions with fp16 weights, 0..1; 0 without any convolution."""
+        return self.half_convolutions / self.convolutions if self.convolutions else 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+    def require(self) -> GraphReport:
+        """The report itself when the file is good.
+
+        Raises:
+            DmddError: it is not; the message lists every problem.
+        """
+        if self.problems:
+            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            raise DmddError(
+                f"{self.path.name} fails the static checks of a {self.precision} graph:\n{lines}",
+                "Export again with this version of dmdd-edge; if it still fails, report this message.",
+            )
+        return self
+
+
+def check_graph(path: Path | str, precision: Precision) -> GraphReport:
+    """Check a written ONNX file against everything that TensorRT and the runtime rely on.
+
+    Args:
+        path: the file.
+        precision: ``fp32``: nothing is half; ``fp16``: every convolution is, but for the islands.
+
+    Returns:
+        The report, with its problems; see :meth:`GraphReport.require`.
+
+    Raises:
+        DmddError: the file cannot be read as ONNX at all.
+    """
+    path = Path(path)
+    view = read_graph(path)
+    rules: list[Callable[[GraphView], Iterator[str]]] = [
+        _opset, _file_itself, _traces, _interface, _uint8, _topk, _resize, _one_float_type,
+        fp16_problems if precision == "fp16" else _fp32_form,
+    ]  # fmt: skip
+    problems = [problem for rule in rules for problem in rule(view)]
+    if view.inference_error and not problems:
+        problems.append(f"type inference objects: {view.inference_error}")
+    convolutions = convolutions_of(view)
+    shape = view.shapes.get(view.inputs[0].name, ()) if view.inputs else ()
+    return GraphReport(
+        path=path,
+        precision=precision,
+        opset=_default_opset(view),
+        nodes=len(view.nodes),
+        convolutions=len(convolutions),
+        half_convolutions=sum(is_half(view, node) for node in convolutions),
+        free_batch=bool(shape) and isinstance(shape[0], str),
+        problems=tuple(problems),
+    )
+
+
+def _default_opset(view: GraphView) -> int:
+    return max(
+        (entry.version for entry in view.model.opset_import if entry.domain in ("", "ai.onnx")), default=0
+    )
+
+
+def _opset(view: GraphView) -> Iterator[str]:
+    if (opset := _default_opset(view)) < MIN_OPSET:
+        yield f"opset {opset}; at least {MIN_OPSET} is needed"
+    for node in view.nodes:
+        if node.domain not in ("", "ai.onnx"):
+            yield f"{node_name(node)} is of the domain {node.domain}, which TensorRT does not know"
+
+
+def _file_itself(view: GraphView) -> Iterator[str]:
+    external = [t.name for t in view.model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    if external:
+        yield f"{len(external)} weights lie in another file (external data), such as {external[0]}"
+    if view.model.functions:
+        yield f"it has {len(view.model.functions)} local functions; they must be inlined"
+
+
+def _traces(view: GraphView) -> Iterator[str]:
+    graph = view.model.graph
+    parts = [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    traced = [part for part in parts if part.doc_string or part.metadata_props]
+    if traced:
+        yield f"{len(traced)} nodes or tensors carry doc strings or metadata, such as {traced[0].name}"
+    for text in [view.model.doc_string, *(entry.value for entry in view.model.metadata_props)]:
+        if _SOURCE_PATH.search(text):
+            yield f"the model's metadata names source files: {text.strip()[:60]!r}"
+
+
+def _interface(view: GraphView) -> Iterator[str]:
+    expected: dict[str, tuple[int, int]] = {
+        "image": (TensorProto.UINT8, 4),
+        "anomaly_map": (TensorProto.FLOAT, 3),
+        "score": (TensorProto.FLOAT, 1),
+    }
+    outputs = list(view.model.graph.output)
+    if [value.name for value in view.inputs] != ["image"]:
+        yield f"inputs are {listed(value.name for value in view.inputs)}; there must be one, image"
+    if [value.name for value in outputs] != ["anomaly_map", "score"]:
+        yield f"outputs are {listed(value.name for value in outputs)}; they must be anomaly_map, score"
+    for value in [*view.inputs, *outputs]:
+        dtype, rank = expected.get(value.name, (0, 0))
+        if dtype and view.types.get(value.name) != dtype:
+            yield f"{value.name} is {view.dtype(value.name)}; it must be {dtype_name(dtype)}"
+        shape = view.shapes.get(value.name, ())
+        if rank and len(shape) != rank:
+            yield f"{value.name} has the shape {shape}; it must have {rank} dimensions"
+        if value.name == "image" and len(shape) == 4 and (shape[1] != shape[2] or shape[3] != 3):
+            yield f"image has the shape {shape}; it must be N x S x S x 3"
+
+
+def _uint8(view: GraphView) -> Iterator[str]:
+    inputs = {value.name for value in view.inputs}
+    readers = [node for name in inputs for node in view.consumers.get(name, []) if node.op_type != "Cast"]
+    for node in readers:
+        yield f"{node_name(node)} reads the uint8 input; the first node must be a Cast"
+    small = {TensorProto.UINT8, TensorProto.INT8}
+    named = {name for node in readers for name in node.output} | inputs
+    for name, dtype in view.types.items():
+        if dtype in small and name not in named:
+            yield f"{name} is {dtype_name(dtype)}; TensorRT takes it as the graph's input only"
+
+
+def _topk(view: GraphView) -> Iterator[str]:
+    for node in view.nodes:
+        if node.op_type != "TopK":
+            continue
+        k = view.constants.get(node.input[1])
+        if k is None:
+            yield f"{node_name(node)}: K is computed; it must be a constant"
+        elif k[0] > MAX_TOPK:
+            yield f"{node_name(node)}: K is {k[0]}; TensorRT builds up to {MAX_TOPK}"
+
+
+def _resize(view: GraphView) -> Iterator[str]:
+    for node in view.nodes:
+        if node.op_type == "Upsample":
+            yield f"{node_name(node)}: Upsample is deprecated; Resize is needed"
+        if node.op_type != "Resize":
+            continue
+        values = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        mode, coordinates, policy = (
+            values.get(name, default).decode()
+            for name, default in (
+                ("mode", b"nearest"),
+                ("coordinate_transformation_mode", b"half_pixel"),
+                ("keep_aspect_ratio_policy", b"stretch"),
+            )
+        )
+        if values.get("antialias", 0):
+            yield f"{node_name(node)}: antialias is on, which TensorRT does not have"
+        if mode not in RESIZE_MODES:
+            yield f"{node_name(node)}: mode {mode}; TensorRT has {listed(sorted(RESIZE_MODES))}"
+        if coordinates not in RESIZE_COORDINATES:
+            known = listed(sorted(RESIZE_COORDINATES))
+            yield f"{node_name(node)}: coordinates {coordinates}; TensorRT has {known}"
+        if policy != "stretch":
+            yield f"{node_name(node)}: aspect ratio policy {policy}; TensorRT has stretch"
+        if values.get("exclude_outside", 0):
+            yield f"{node_name(node)}: exclude_outside is on, which TensorRT does not have"
+
+
+def _one_float_type(view: GraphView) -> Iterator[str]:
+    for node in view.nodes:
+        names = [name for name in node.input if name]
+        if node.op_type == "Cast":
+            continue
+        if node.op_type == "Resize":
+            names = names[:1]  # roi and scales are float32 by definition
+        kinds = view.floats(names)
+        if len(kinds) > 1:
+            mixed = listed(sorted(dtype_name(kind) for kind in kinds))
+            yield f"{node_name(node)} mixes {mixed}; TensorRT needs one type"
+
+
+def _fp32_form(view: GraphView) -> Iterator[str]:
+    half = [name for name, dtype in view.types.items() if dtype in FLOATS and dtype != TensorProto.FLOAT]
+    if half:
+        yield f"{len(half)} tensors are not float32, such as {half[0]} ({view.dtype(half[0])})"
