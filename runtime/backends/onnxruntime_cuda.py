@@ -1,0 +1,69 @@
+"""The ``cuda`` back end: ONNX Runtime on an NVIDIA GPU, with the fp32 graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.backends.onnxruntime_session import (
+    import_onnxruntime,
+    open_session,
+    run_session,
+    session_options,
+)
+
+_PROVIDER = "CUDAExecutionProvider"
+
+_INSTALL = (
+    "The CPU and GPU builds cannot share an environment: pip uninstall onnxruntime, then "
+    'pip install "dmdd-edge[gpu]". On a Jetson take NVIDIA\'s own wheel of onnxruntime-gpu.'
+)
+
+
+class OnnxRuntimeCuda:
+    """Runs the fp32 graph on the GPU, in true fp32: fp16 waits for its parity on the device.
+
+    Args:
+        bundle: a verified bundle.
+        device: the GPU's number.
+
+    Raises:
+        DmddError: the installed ONNX Runtime has no CUDA, or there is none that works on this machine.
+    """
+
+    name = "cuda"
+
+    def __init__(self, bundle: Bundle, device: int = 0) -> None:
+        onnxruntime = import_onnxruntime("gpu")
+        if _PROVIDER not in onnxruntime.get_available_providers():
+            raise DmddError("the installed ONNX Runtime was built without CUDA.", _INSTALL)
+        _preload_libraries(onnxruntime)
+        # TF32 would keep 10 bits of each factor: enough to move a score across its threshold.
+        provider = (_PROVIDER, {"device_id": str(device), "use_tf32": "0"})
+        session = open_session(onnxruntime, bundle, FP32_GRAPH, session_options(onnxruntime), [provider])
+        # "Available" only means compiled in: a session that cannot have CUDA silently becomes a CPU one.
+        if _PROVIDER not in session.get_providers():
+            raise DmddError(
+                "ONNX Runtime could not start CUDA on this machine and fell back to the CPU.",
+                "Check the driver (nvidia-smi), and that CUDA and cuDNN fit this ONNX Runtime.",
+            )
+        self._session = session
+        self.description = f"ONNX Runtime {onnxruntime.__version__}, CUDA device {device}, fp32"
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See ``Backend.infer``."""
+        return run_session(self._session, images)
+
+    def close(self) -> None:
+        """Give the session and its GPU memory back."""
+        self._session = None
+
+
+def _preload_libraries(onnxruntime: Any) -> None:
+    """Let ONNX Runtime find CUDA and cuDNN where pip put them (1.21 and later)."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()

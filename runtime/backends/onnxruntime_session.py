@@ -1,0 +1,106 @@
+"""What the two ONNX Runtime back ends share: opening a session on a bundle's graph, and running it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.errors import DmddError
+
+
+def import_onnxruntime(extra: str) -> Any:
+    """The module ``onnxruntime``, loaded when it is first needed.
+
+    Raises:
+        DmddError: it is not installed; names the ``extra`` that brings it.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DmddError(
+            f"ONNX Runtime cannot be loaded: {error}.", f'Install it: pip install "dmdd-edge[{extra}]"'
+        ) from None
+    return onnxruntime
+
+
+def session_options(onnxruntime: Any, threads: int = 0) -> Any:
+    """Options that both providers run with; 0 threads leaves the number to ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; what matters of the rest is checked and said by us
+    # Waiting threads sleep: beside a line the processor is shared, and a spinning one starves its owner.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def open_session(onnxruntime: Any, bundle: Bundle, graph: str, options: Any, providers: Sequence[Any]) -> Any:
+    """An inference session on a file of the bundle, its input and outputs held against the manifest.
+
+    Raises:
+        DmddError: the bundle lacks the graph, the graph cannot be read, or it is not the manifest's.
+    """
+    path = bundle.file(graph)
+    try:
+        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime has a dozen exception types of its own
+        raise DmddError(
+            f"ONNX Runtime cannot open {path}: {_first_line(error)}", "Export the bundle again."
+        ) from error
+    _check_names(session, bundle, path)
+    return session
+
+
+def run_session(session: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One call of the graph; shapes as in ``Backend.infer``.
+
+    Raises:
+        DmddError: ONNX Runtime failed, for instance for want of memory.
+    """
+    try:
+        # Without a copy: ONNX Runtime reads a contiguous array in place and hands out arrays of their own.
+        maps, scores = session.run(["anomaly_map", "score"], {"image": images})
+    except Exception as error:
+        raise DmddError(
+            f"ONNX Runtime failed on a batch of {len(images)}: {_first_line(error)}",
+            "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
+        ) from error
+    return maps, scores
+
+
+def physical_cores() -> int:
+    """How many physical cores this process may use; logical ones where the machine does not say."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores: set[str] = set()
+    for cpu in allowed:
+        # Two hyperthreads of a core name the same siblings.
+        try:
+            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        except OSError:
+            return max(len(allowed), 1)
+        cores.add(siblings.strip())
+    return max(len(cores), 1)
+
+
+def _check_names(session: Any, bundle: Bundle, path: Path) -> None:
+    size = bundle.manifest.image_size
+    inputs = {item.name: list(item.shape)[1:] for item in session.get_inputs()}
+    outputs = {item.name for item in session.get_outputs()}
+    if inputs != {"image": [size, size, 3]} or not {"anomaly_map", "score"} <= outputs:
+        raise DmddError(
+            f"{path} is not the manifest's graph: inputs {inputs}, outputs {sorted(outputs)}.",
+            f"It must take `image` (N x {size} x {size} x 3), give `anomaly_map` and `score`: export again.",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """The part of ONNX Runtime's message that says something, without its source file and line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", lines[0]).strip()

@@ -1,0 +1,212 @@
+"""The detector: frames in, results out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.calibration import EffectiveThreshold, effective_threshold
+from dmdd_edge.quality import judge
+from dmdd_edge.runtime.backends import Backend
+from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
+from dmdd_edge.runtime.frame import Frame, as_bgr
+from dmdd_edge.runtime.regions import find_regions
+from dmdd_edge.runtime.result import Result, Status, Timings
+from dmdd_edge.threshold import normalized_score
+
+#: A longer list of frames is judged in parts of this size, which bounds the memory it takes.
+LARGEST_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame that is ready for the graph.
+
+    Attributes:
+        frame: what it was made of.
+        tensor: contiguous uint8 S x S x 3 BGR.
+        reason: why the frame cannot be judged, or None.
+        prepare_ms: how long making it took.
+    """
+
+    frame: Frame
+    tensor: NDArray[np.uint8] = field(repr=False)
+    reason: str | None
+    prepare_ms: float
+
+
+class Detector:
+    """Judges frames with a bundle; made by ``Detector.load``.
+
+        from dmdd_edge import Detector
+        from dmdd_edge.images import read_image
+
+        with Detector.load("models/screw") as detector:
+            result = detector(read_image("part.png"))
+            print(result.status, result.score, result.regions)
+
+    Attributes:
+        bundle: what it runs.
+        backend: what runs it.
+        passed_over: the back ends that were tried before and cannot run here.
+        threshold: what scores and maps are compared with, and where that comes from.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        threshold: EffectiveThreshold,
+        passed_over: tuple[PassedOver, ...] = (),
+    ) -> None:
+        self.bundle = bundle
+        self.backend = backend
+        self.threshold = threshold
+        self.passed_over = passed_over
+        self._ignored = bundle.manifest.preprocess.ignore_map(bundle.manifest.image_size)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        backend: str = AUTO,
+        threshold: float | None = None,
+        pixel_threshold: float | None = None,
+        verify: bool = True,
+    ) -> Detector:
+        """Open a bundle and start a back end on it.
+
+        Args:
+            path: a category's folder (its version in use is taken) or a version's folder.
+            backend: ``auto``, or one by name.
+            threshold: of the score, 0..1; None takes the calibration's, or else the manifest's.
+            pixel_threshold: of the map, 0..1; None takes the image threshold unless the export set one.
+            verify: hash every file of the bundle first.
+
+        Raises:
+            DmddError: the bundle does not verify, a threshold is out of range, or the back end cannot run.
+        """
+        bundle = Bundle.load(path, verify=verify)
+        limits = effective_threshold(bundle, threshold, pixel_threshold)
+        selection = select(bundle, backend)
+        detector = cls(bundle, selection.backend, limits, selection.passed_over)
+        # The first call allocates and tunes; a frame on the line should not have to wait for that.
+        size = bundle.manifest.image_size
+        detector.backend.infer(np.zeros((1, size, size, 3), np.uint8))
+        return detector
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what the back end holds."""
+        self.backend.close()
+
+    @overload
+    def __call__(self, frames: NDArray[np.uint8]) -> Result: ...
+
+    @overload
+    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> list[Result]: ...
+
+    def __call__(self, frames: Any) -> Result | list[Result]:
+        """Judge one frame, or several in one go.
+
+        Args:
+            frames: uint8 H x W x 3 in BGR order, of any size (grey H x W is taken too); or a list of such
+                frames, which may differ in size; or an array N x H x W x 3.
+
+        Returns:
+            One result for one frame, a list for several.
+
+        Raises:
+            DmddError: a frame of another type or shape, or the back end failed.
+        """
+        now = time.time()
+        if isinstance(frames, np.ndarray) and frames.ndim != 4:
+            return self.judge([self.prepare(Frame(frames, time=now))])[0]
+        if not isinstance(frames, (list, tuple, np.ndarray)):
+            as_bgr(frames)  # raises, naming what a frame is
+        prepared = [self.prepare(Frame(frame, index=i, time=now)) for i, frame in enumerate(frames)]
+        return self.judge(prepared)
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """Make the graph's input of a frame, and see whether it can be judged.
+
+        Raises:
+            DmddError: the frame is not one, or the region of interest does not fit it.
+        """
+        start = time.perf_counter()
+        manifest = self.bundle.manifest
+        tensor = manifest.preprocess.prepare(as_bgr(frame.image), manifest.image_size)
+        limits = manifest.frame_limits
+        reason = None if limits is None else judge(tensor, limits, self._ignored)
+        return Prepared(frame, tensor, reason, _milliseconds(start))
+
+    def judge(self, prepared: Sequence[Prepared]) -> list[Result]:
+        """Run the graph on prepared frames and decide on each.
+
+        Raises:
+            DmddError: the back end failed.
+        """
+        results: list[Result] = []
+        for first in range(0, len(prepared), LARGEST_BATCH):
+            results.extend(self._judge_batch(prepared[first : first + LARGEST_BATCH]))
+        return results
+
+    def _judge_batch(self, batch: Sequence[Prepared]) -> Iterator[Result]:
+        start = time.perf_counter()
+        tensors = batch[0].tensor[None] if len(batch) == 1 else np.stack([item.tensor for item in batch])
+        maps, scores = self.backend.infer(tensors)
+        infer_ms = _milliseconds(start) / len(batch)
+        for item, anomaly_map, score in zip(batch, maps, scores, strict=True):
+            yield self._decide(item, anomaly_map, float(score), infer_ms)
+
+    def _decide(self, item: Prepared, raw_map: NDArray[np.float32], score: float, infer_ms: float) -> Result:
+        start = time.perf_counter()
+        anomaly_map = np.array(raw_map)  # a copy: a result must not hold its whole batch in memory
+        reason = item.reason
+        if not (math.isfinite(score) and math.isfinite(float(anomaly_map.max()))):
+            # A comparison with not-a-number is false, and false would read as good.
+            reason, score = "the graph gave a value that is not a number", math.nan
+            anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
+        if self._ignored is not None:
+            anomaly_map[self._ignored] = 0
+        frame, limit = item.frame, self.threshold.image
+        anomalous = score > limit
+        status: Status = "unreliable" if reason else "anomalous" if anomalous else "good"
+        regions = find_regions(
+            anomaly_map, self.threshold.pixel, self.bundle.manifest.preprocess, frame.image.shape
+        )
+        return Result(
+            source=frame.source,
+            index=frame.index,
+            status=status,
+            time=frame.time,
+            score=score,
+            normalized_score=math.nan if math.isnan(score) else normalized_score(score, limit),
+            threshold=limit,
+            is_anomalous=anomalous,
+            anomaly_map=anomaly_map,
+            regions=regions,
+            timings=Timings(frame.capture_ms, item.prepare_ms, infer_ms, _milliseconds(start)),
+            dropped=frame.dropped,
+            reason=reason or "",
+        )
+
+
+def _milliseconds(since: float) -> float:
+    return 1000 * (time.perf_counter() - since)

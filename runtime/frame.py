@@ -1,0 +1,90 @@
+"""A frame on its way through the runtime, and the check that every frame passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.images import MIN_SIDE
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture, and where it came from.
+
+    Attributes:
+        image: uint8 H x W x 3 BGR.
+        source: what a person would call it: a path, a video.
+        name: a relative path, unique within the run, that names what is written about this frame.
+        index: its number within the run, from 0.
+        time: when it was grabbed, in seconds since 1970 (UTC).
+        capture_ms: how long reading and decoding took.
+        dropped: frames that a live source dropped just before this one.
+    """
+
+    image: NDArray[np.uint8] = field(repr=False)
+    source: str = ""
+    name: str = ""
+    index: int = 0
+    time: float = 0.0
+    capture_ms: float = 0.0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class BrokenFrame:
+    """A frame that could not be read: reported, counted as skipped, and the run goes on.
+
+    Attributes:
+        source: as in ``Frame``.
+        index: as in ``Frame``.
+        error: what is wrong with it.
+    """
+
+    source: str
+    index: int
+    error: DmddError
+
+
+def as_bgr(image: Any) -> NDArray[np.uint8]:
+    """A frame as the runtime takes it: uint8 H x W x 3 BGR.
+
+    Args:
+        image: uint8 H x W x 3 in BGR order, as OpenCV delivers it; grey H x W or H x W x 1 becomes three
+            equal channels; of BGRA, H x W x 4, the alpha is dropped.
+
+    Raises:
+        DmddError: it is no array, of another type or shape, or smaller than 16 pixels a side.
+    """
+    if not isinstance(image, np.ndarray):
+        raise DmddError(
+            f"a frame is a numpy array, not {type(image).__name__}.",
+            "Read a file with dmdd_edge.images.read_image(path).",
+        )
+    if image.dtype != np.uint8:
+        raise DmddError(
+            f"a frame holds uint8 values 0..255, not {image.dtype}.",
+            "Floats in 0..1: (frame * 255).round().astype('uint8'); 16 bits: (frame // 257).astype('uint8').",
+        )
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.ndim not in (2, 3) or channels not in (1, 3, 4):
+        shape = " x ".join(map(str, image.shape))
+        raise DmddError(
+            f"a frame has the shape H x W x 3 (BGR) or H x W (grey), not {shape}.",
+            "Move the channels last: frame.transpose(1, 2, 0)." if image.ndim == 3 else "",
+        )
+    if min(image.shape[:2]) < MIN_SIDE:
+        raise DmddError(
+            f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too small.",
+            f"It needs at least {MIN_SIDE} pixels a side.",
+        )
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    if channels == 1:
+        return np.repeat(image, 3, axis=2)
+    return image[:, :, :3]
