@@ -1,0 +1,198 @@
+"""Backbones as four stages: EfficientNet-Lite0, ResNet18, Wide-ResNet50-2 and any sequential one of timm.
+
+The colour order is BGR all the way, as OpenCV delivers it: the first convolution's weights and the
+normalisation are turned round once here, so nothing is reordered at run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.train import weights as weight_files
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+#: Channels-last strides of the four levels that a backbone must offer.
+_LEVELS = 4
+
+NAMED = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
+
+
+@dataclass(frozen=True)
+class InputNorm:
+    """``(x - mean) / std`` per channel, BGR order, for x in 0..255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def from_rgb01(cls, mean: tuple[float, ...], std: tuple[float, ...]) -> InputNorm:
+        """From RGB values for images in 0..1."""
+        b, g, r = (255.0 * value for value in reversed(mean))
+        sb, sg, sr = (255.0 * value for value in reversed(std))
+        return cls((b, g, r), (sb, sg, sr))
+
+
+class Backbone(nn.Module):
+    """A convolutional network cut into four stages.
+
+    Attributes:
+        stages: four modules to be run one after the other.
+        channels: channels of the four stages' outputs.
+        norm: the input normalisation that the weights expect.
+    """
+
+    def __init__(self, stages: list[nn.Module], channels: list[int], norm: InputNorm) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.channels = channels
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Features of a normalised image.
+
+        Args:
+            x: float N x 3 x S x S, BGR, normalised.
+
+        Returns:
+            four tensors N x C_i x S/s_i x S/s_i, finest first.
+        """
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool = True) -> Backbone:
+    """Build a backbone.
+
+    Args:
+        name: one of ``NAMED`` or ``timm:<name>``.
+        weights: file of weights (.pth, .safetensors); None fetches the backbone's own.
+        pretrained: False leaves random weights, for tests, timing and loading a checkpoint over them.
+
+    Raises:
+        DmddError: unknown name, weights that cannot be had, a backbone without four feature levels.
+    """
+    if name == "efficientnet_lite0":
+        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        backbone = _from_timm(model, name, InputNorm((127.0,) * 3, (128.0,) * 3), check=False)
+    elif name in ("resnet18", "wide_resnet50_2"):
+        model = torchvision.models.get_model(name, weights=None)
+        backbone = _from_resnet(model)
+    elif name.startswith("timm:"):
+        model = _create_timm(name.removeprefix("timm:"))
+        config = model.pretrained_cfg
+        backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=True)
+    else:
+        raise DmddError(
+            f"unknown backbone {name!r}",
+            fix=f"choose one of {', '.join(NAMED)}, or timm:<name> for any convolutional one of timm",
+        )
+    if pretrained:
+        weight_files.load(model, name, weights)
+        _reverse_first_convolution(model)
+    return backbone
+
+
+def _from_resnet(model: nn.Module) -> Backbone:
+    stem = [model.conv1, model.bn1, model.relu, model.maxpool]
+    stages: list[nn.Module] = [
+        nn.Sequential(*stem, model.layer1),
+        model.layer2,
+        model.layer3,
+        model.layer4,
+    ]
+    channels = [_last_channels(stage) for stage in stages]
+    return Backbone(stages, channels, InputNorm.from_rgb01(_IMAGENET_MEAN, _IMAGENET_STD))
+
+
+def _last_channels(stage: nn.Module) -> int:
+    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm2d)]
+    return max(norm.num_features for norm in norms)
+
+
+def _create_timm(name: str) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=False)
+    except RuntimeError:
+        similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
+        hint = f"; similar: {', '.join(similar)}" if similar else ""
+        raise DmddError(f"timm knows no model {name!r}{hint}", fix="see timm.list_models()") from None
+
+
+def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> Backbone:
+    """Cut a timm model after the modules that its feature table names; the last four levels are used."""
+    table = getattr(model, "feature_info", None)
+    info = list(getattr(table, "info", table) or [])
+    if len(info) < _LEVELS:
+        raise DmddError(
+            f"backbone {name!r} has {len(info)} feature levels, four are needed",
+            fix="choose a convolutional pyramid such as timm:resnet34 or timm:mobilenetv3_large_100",
+        )
+    info = info[-_LEVELS:]
+    stages: list[nn.Module] = []
+    current: list[nn.Module] = []
+    ends = [entry["module"] for entry in info]
+    for path, module in _flatten(model, ends):
+        current.append(module)
+        if path == ends[len(stages)]:
+            stages.append(nn.Sequential(*current))
+            current = []
+            if len(stages) == _LEVELS:
+                break
+    backbone = Backbone(stages, [entry["num_chs"] for entry in info], norm)
+    if len(stages) < _LEVELS or (check and not _same_features(model, backbone, name)):
+        raise DmddError(
+            f"backbone {name!r} does not run its modules one after the other, so it cannot be cut into stages",
+            fix="choose a sequential one such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0",
+        )
+    return backbone
+
+
+def _flatten(model: nn.Module, ends: list[str]) -> list[tuple[str, nn.Module]]:
+    """Children in running order; containers that hold an end inside are opened."""
+    found = []
+    for name, child in model.named_children():
+        inside = [end.removeprefix(f"{name}.") for end in ends if end.startswith(f"{name}.")]
+        if inside:
+            found += [(f"{name}.{path}", module) for path, module in _flatten(child, inside)]
+        else:
+            found.append((name, child))
+    return found
+
+
+@torch.no_grad()
+def _same_features(model: nn.Module, backbone: Backbone, name: str) -> bool:
+    """Whether the cut gives timm's own features, on a random image, with the same random weights."""
+    reference = timm.create_model(name.removeprefix("timm:"), pretrained=False, features_only=True)
+    renamed = {key.replace(".", "_"): value for key, value in model.state_dict().items()}
+    for key, value in reference.state_dict().items():
+        source = renamed.get(key.replace(".", "_"))
+        if source is None or source.shape != value.shape:
+            return False
+        value.copy_(source)
+    model.eval()
+    reference.eval()
+    x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    try:
+        ours, theirs = backbone(x), reference(x)[-_LEVELS:]
+    except RuntimeError:
+        return False
+    return all(
+        a.shape == b.shape and torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _reverse_first_convolution(model: nn.Module) -> None:
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1))

@@ -1,0 +1,172 @@
+"""A run's folder: configuration, facts, weights and the state to go on from. Plain JSON and safetensors, no pickle.
+
+=====================  ==========================================================================
+file                   content
+=====================  ==========================================================================
+config.json            the configuration (``TrainConfig``)
+run.json               facts: files learnt from and held out, layout, versions, time, foreground
+teacher.safetensors    the teacher's weights, so that the run needs no download again
+model.safetensors      student, PMN and head; there when the run is finished
+state.safetensors      student, head, optimiser and progress of an unfinished run
+metrics.json           figures on the test images
+train.log              the log
+=====================  ==========================================================================
+
+Every file is written to a temporary name and renamed, so a crash at any moment leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.model import DMDD
+
+CONFIG, FACTS, TEACHER, MODEL, STATE = (
+    "config.json",
+    "run.json",
+    "teacher.safetensors",
+    "model.safetensors",
+    "state.safetensors",
+)
+
+
+@dataclass
+class Run:
+    """A finished training run.
+
+    Attributes:
+        folder: where it lies.
+        config: its configuration.
+        info: its facts (``run.json``): ``train``, ``holdout`` (files), ``layout``, ``train_seconds``, ``steps``, ...
+        model: the detector in evaluation mode.
+    """
+
+    folder: Path
+    config: TrainConfig
+    info: dict[str, Any]
+    model: DMDD
+
+
+def load_run(folder: Path) -> Run:
+    """Load a finished run.
+
+    Raises:
+        DmddError: the folder holds no run, an unfinished one, or files that do not fit each other.
+    """
+    config = read_config(folder)
+    if not (folder / MODEL).is_file():
+        raise DmddError(
+            f"training in {folder} was not finished",
+            fix=f"dmdd-edge train --category {config.category} --run {folder.name} --resume",
+        )
+    model = DMDD(config.model, pretrained=False)
+    model.teacher.load_state_dict(read_tensors(folder / TEACHER)[0])
+    load_trainable(model, read_tensors(folder / MODEL)[0])
+    return Run(folder, config, read_json(folder / FACTS), model.eval())
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The configuration of a run.
+
+    Raises:
+        DmddError: there is none, or it is of another version.
+    """
+    if not (folder / CONFIG).is_file():
+        raise DmddError(f"no training run in {folder}", fix="dmdd-edge train --data DIR --category NAME")
+    try:
+        return TrainConfig.model_validate_json((folder / CONFIG).read_text())
+    except ValueError as error:
+        raise DmddError(
+            f"{folder / CONFIG} does not fit this version: {error}", fix="train again with --overwrite"
+        ) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run, {} where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise DmddError(f"{path} is damaged: {error}", fix="train again with --overwrite") from None
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
+    """Write tensors, and facts as JSON in the file's header, whole or not at all."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_atomically(path, save(plain, metadata={"facts": json.dumps(facts or {})}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``write_tensors`` wrote.
+
+    Raises:
+        DmddError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DmddError(f"{path} cannot be read: {error}", fix="train again with --overwrite") from None
+
+
+def trainable_state(model: DMDD) -> dict[str, Tensor]:
+    """Student, PMN and head; the teacher is kept apart."""
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("teacher.")}
+
+
+def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
+    """Fill student, PMN and head.
+
+    Raises:
+        DmddError: tensors are missing, left over or of another shape.
+    """
+    own = trainable_state(model)
+    if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
+        raise DmddError("the checkpoint does not fit its configuration", fix="train again with --overwrite")
+    model.load_state_dict(state, strict=False)
+
+
+def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors."""
+    return {
+        f"{prefix}.{index}.{key}": torch.as_tensor(value)
+        for index, entry in optimiser.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Fill an optimiser from named tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        head, _, rest = name.partition(".")
+        if head == prefix:
+            index, key = rest.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+    content = optimiser.state_dict()
+    content["state"] = state
+    optimiser.load_state_dict(content)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())

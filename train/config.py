@@ -1,0 +1,199 @@
+"""The configuration of a training run: every choice of the method, the two recipes and the paper's ablations.
+
+What the paper fixes is in the docstrings as "paper"; what it leaves open has the value from our own
+measurements or from related work, and can be set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.preprocess import Preprocess
+
+Recipe = Literal["edge", "paper"]
+Branches = Literal["both", "normality", "abnormality"]
+PmnPaths = Literal["none", "inner", "full"]
+PmnConv = Literal["dense", "separable"]
+HeadKind = Literal["sum", "msn"]
+Foreground = Literal["auto", "grabcut", "otsu", "none"]
+
+
+class ModelConfig(BaseModel):
+    """What shapes the network and so the exported graph.
+
+    Attributes:
+        backbone: ``efficientnet_lite0``, ``resnet18``, ``wide_resnet50_2`` or ``timm:<name>``.
+        image_size: side S of the square input, in pixels.
+        branches: the student's branches in use (paper: both; the others are ablation rows).
+        pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
+        pmn_conv: 3 x 3 convolutions of the PMN, ``dense`` or depthwise ``separable``.
+        identity_start: whether the decoupling convolutions start as the identity, so that the student starts
+            as the teacher; otherwise they start at random.
+        head: ``sum`` adds the distance maps (paper's row without MSN), ``msn`` is the segmentation network.
+        pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
+        multi_perception: channel, spatial and global attention of the head (paper: on).
+        head_stride: resolution of the head's attention, input size divided by this (paper: 1).
+        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the input; 0 is off (paper: none).
+        top_k: how many of the largest map values make the score (paper: 100).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str = "efficientnet_lite0"
+    image_size: int = Field(256, ge=64, le=1024, multiple_of=32)
+    branches: Branches = "both"
+    pmn: PmnPaths = "full"
+    pmn_conv: PmnConv = "separable"
+    identity_start: bool = True
+    head: HeadKind = "msn"
+    pyramid_upsampling: bool = True
+    multi_perception: bool = True
+    head_stride: Literal[1, 4] = 4
+    smoothing: float = Field(4.0, ge=0.0, le=32.0)
+    top_k: int = Field(100, ge=1, le=3840)
+
+
+class SynthesisConfig(BaseModel):
+    """How synthetic anomalies are made (paper: FAS, DRAEM's recipe restricted to the foreground).
+
+    Attributes:
+        fas: restrict anomalies to the foreground (paper: on; off is an ablation row).
+        foreground: how the foreground is found; ``auto`` decides from the images.
+        textures: folder of texture images; None for the built-in procedural bank.
+        beta: range of the share of the original image kept under the mask.
+        perlin_octave: the Perlin grid has 2^0 .. 2^perlin_octave cells an axis.
+        perlin_threshold: Perlin values above it belong to the mask.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fas: bool = True
+    foreground: Foreground = "auto"
+    textures: Path | None = None
+    beta: tuple[float, float] = (0.0, 0.8)
+    perlin_octave: int = Field(5, ge=0, le=7)
+    perlin_threshold: float = 0.5
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a training run, stored with its checkpoint.
+
+    Attributes:
+        recipe: the recipe these values started from.
+        data: data set root or folder of good images.
+        category: category's name.
+        weights: file with the backbone's weights; None for the backbone's own source.
+        batch_size: pairs of a normal and a synthetic anomalous image per step.
+        steps: student steps; None when ``epochs`` or ``max_minutes`` decide.
+        epochs: passes over the training images; None when ``steps`` or ``max_minutes`` decide.
+        max_minutes: wall-clock limit for the whole of training, preparation included.
+        lr: Adam's learning rate for the student (paper: 0.005).
+        betas: Adam's betas.
+        schedule: learning rate over the run; ``cosine`` ends at zero.
+        mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
+        head_lr: Adam's learning rate for the head.
+        head_phase: when the head learns: ``epoch`` after each epoch (paper), ``end`` once the student is done.
+        head_steps: steps of the head under ``end``; under ``epoch`` it takes as many as the student.
+        holdout: share of the normal images kept from training to set the threshold.
+        seed: seed of every random number.
+        amp: half-precision arithmetic; ``auto`` is float16 or bfloat16 on GPUs and off on CPUs.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        workers: threads that synthesise anomalies.
+        cache_mb: memory for the teacher's features of the normal images; None for half of what is free.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Recipe = "edge"
+    data: Path
+    category: str
+    weights: Path | None = None
+    model: ModelConfig = ModelConfig()
+    synthesis: SynthesisConfig = SynthesisConfig()
+    preprocess: Preprocess = Preprocess()
+    batch_size: int = Field(8, ge=1)
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(None, gt=0)
+    lr: float = Field(3e-3, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    mask_threshold: float = Field(0.3, ge=0, lt=1)
+    head_lr: float = Field(3e-3, gt=0)
+    head_phase: Literal["epoch", "end"] = "end"
+    head_steps: int = Field(400, ge=0)
+    holdout: float = Field(0.1, ge=0, lt=1)
+    seed: int = 0
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    device: str = "auto"
+    workers: int = Field(2, ge=1)
+    cache_mb: int | None = Field(None, ge=0)
+
+
+#: What each recipe sets, as (model, run) values. ``paper`` keeps to the paper's text; ``edge`` is ours.
+RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any]]] = {
+    "edge": ({}, {"steps": 1500}),
+    "paper": (
+        {"pmn_conv": "dense", "identity_start": False, "head_stride": 1, "smoothing": 0.0},
+        {
+            "batch_size": 16,
+            "epochs": 250.0,
+            "lr": 5e-3,
+            "schedule": "constant",
+            "mask_threshold": 0.5,
+            "head_lr": 5e-3,
+            "head_phase": "epoch",
+        },
+    ),
+}
+
+_LENGTHS = ("steps", "epochs", "max_minutes")
+
+
+def make_config(
+    recipe: Recipe,
+    *,
+    model: dict[str, Any] | None = None,
+    synthesis: dict[str, Any] | None = None,
+    **run: Any,
+) -> TrainConfig:
+    """A recipe with changes; values of None leave the recipe's.
+
+    A length given (``steps`` or ``epochs``) replaces the recipe's own; ``max_minutes`` alone makes time
+    decide the length, together with a length it is a limit on top.
+
+    Raises:
+        DmddError: a value is outside its range or unknown.
+    """
+    model_values, run_values = (dict(values) for values in RECIPES[recipe])
+    run = {key: value for key, value in run.items() if value is not None}
+    if any(name in run for name in _LENGTHS):
+        for name in _LENGTHS:
+            run_values.pop(name, None)
+    if "steps" in run and "epochs" in run:
+        raise DmddError("both --steps and --epochs are given", fix="give one of the two")
+    model_values.update({key: value for key, value in (model or {}).items() if value is not None})
+    synthesis_values = {key: value for key, value in (synthesis or {}).items() if value is not None}
+    try:
+        return TrainConfig(
+            recipe=recipe,
+            model=ModelConfig(**model_values),
+            synthesis=SynthesisConfig(**synthesis_values),
+            **{**run_values, **run},
+        )
+    except ValueError as error:
+        raise DmddError(f"training configuration: {_explain(error)}") from None
+
+
+def _explain(error: ValueError) -> str:
+    details = getattr(error, "errors", None)
+    if details is None:
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}"
+        for item in details()
+    )

@@ -1,0 +1,76 @@
+"""The images of a training run: read, prepared, split into training and held-out normals."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.datasets import Category, read_images, summarise
+from dmdd_edge.errors import DmddError
+from dmdd_edge.preprocess import Preprocess
+
+Image = NDArray[np.uint8]
+
+
+@dataclass
+class TrainingImages:
+    """Normal images, ready for the network.
+
+    Attributes:
+        train: uint8 n x S x S x 3 BGR to learn from.
+        holdout: uint8 m x S x S x 3 BGR, kept from training to set the threshold.
+        train_paths: their files, in the same order.
+        holdout_paths: likewise.
+    """
+
+    train: Image
+    holdout: Image
+    train_paths: list[Path]
+    holdout_paths: list[Path]
+
+
+def load_images(
+    category: Category, preprocess: Preprocess, size: int, holdout: float, seed: int
+) -> TrainingImages:
+    """Read a category's normal images and split off the held-out ones.
+
+    A file that cannot be read is noted in ``category.skipped``. The split is drawn from the seed.
+
+    Raises:
+        DmddError: fewer than two images are left, or the region of interest does not fit them.
+    """
+    images: list[Image] = []
+    paths: list[Path] = []
+    for path, image in read_images(category.train, category.skip):
+        images.append(preprocess.prepare(image, size))
+        paths.append(path)
+    if len(images) < 2:
+        reason = f" (skipped {summarise(category.skipped)})" if category.skipped else ""
+        raise DmddError(
+            f"category {category.name} has {len(images)} readable training image(s), at least 2 are needed{reason}",
+            fix=f"put photographs of good parts into {category.train[0].parent}",
+        )
+    count = min(max(round(holdout * len(images)), 1), len(images) - 1) if holdout > 0 else 0
+    order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
+    held, kept = sorted(order[:count]), sorted(order[count:])
+    return TrainingImages(
+        train=np.stack([images[i] for i in kept]),
+        holdout=np.stack([images[i] for i in held]) if held else np.zeros((0, size, size, 3), np.uint8),
+        train_paths=[paths[i] for i in kept],
+        holdout_paths=[paths[i] for i in held],
+    )
+
+
+def free_memory_mb() -> int:
+    """Memory that can still be taken, in MiB; from /proc/meminfo, else from the page counts."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) // 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20

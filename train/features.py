@@ -1,0 +1,76 @@
+"""The teacher's features of the normal images: computed once and kept in half precision, or again each time.
+
+The normal images are never augmented, so their features never change (method, section 4). When they do not
+fit the memory allowed, they are computed when asked for; the results agree to half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dmdd_edge.train.data import free_memory_mb
+
+_CHUNK = 16
+
+
+def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8 N x S x S x 3 BGR to a uint8 tensor N x 3 x S x S in channels_last memory, without a copy on the CPU."""
+    return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
+
+
+class TeacherFeatures:
+    """Gives the teacher's features of normal images by their index.
+
+    Args:
+        teacher: maps normalised images to four features; in evaluation mode.
+        normalise: maps uint8 images to the teacher's input.
+        images: uint8 n x S x S x 3 BGR.
+        device: where the networks are.
+        budget_mb: memory for the cache in MiB; None for half of what is free.
+        progress: called with the number of images done.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        normalise: nn.Module,
+        images: NDArray[np.uint8],
+        device: torch.device,
+        *,
+        budget_mb: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.teacher, self.normalise, self.images, self.device = teacher, normalise, images, device
+        first = self.compute(to_input(images[:1], device))
+        self.needed_mb = sum(f.numel() for f in first) * 2 * len(images) / 2**20
+        budget = free_memory_mb() / 2 if budget_mb is None else budget_mb
+        self.cached: list[Tensor] | None = None
+        if self.needed_mb > budget:
+            return
+        self.cached = [
+            torch.empty((len(images), *f.shape[1:]), dtype=torch.float16, memory_format=torch.channels_last)
+            for f in first
+        ]
+        for start in range(0, len(images), _CHUNK):
+            found = self.compute(to_input(images[start : start + _CHUNK], device))
+            for store, feature in zip(self.cached, found, strict=True):
+                store[start : start + _CHUNK] = feature.to("cpu", torch.float16)
+            if progress is not None:
+                progress(min(start + _CHUNK, len(images)))
+
+    @torch.no_grad()
+    def compute(self, images: Tensor) -> list[Tensor]:
+        """Features of uint8 images N x 3 x S x S."""
+        return self.teacher(self.normalise(images))
+
+    def of(self, index: NDArray[np.int64]) -> list[Tensor]:
+        """Features of the normal images with these indices, float32 on the device."""
+        if self.cached is None:
+            return self.compute(to_input(self.images[index], self.device))
+        chosen = torch.from_numpy(index)
+        return [store[chosen].to(self.device, torch.float32, non_blocking=True) for store in self.cached]

@@ -1,0 +1,101 @@
+"""DMDD as one torch module: frozen teacher, decoupled student, distance maps, head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
+from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.distance import cosine_distance
+from dmdd_edge.train.head import GaussianSmoothing, SegmentationHead, SumHead, anomaly_score
+from dmdd_edge.train.student import DecoupledStudent
+
+
+@dataclass
+class Prediction:
+    """What the model says of a batch.
+
+    Attributes:
+        maps: float32 N x S x S, 0..1.
+        scores: float32 N, 0..1.
+    """
+
+    maps: Tensor
+    scores: Tensor
+
+
+class Normalise(nn.Module):
+    """uint8 N x 3 x S x S in 0..255, BGR, to the backbone's float input."""
+
+    def __init__(self, norm: InputNorm) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return float32 of the same shape."""
+        return (image.float() - self.mean) / self.std
+
+
+class DMDD(nn.Module):
+    """The whole detector, as trained.
+
+    Args:
+        config: shape of the model.
+        weights: backbone weights file; None for the backbone's own source.
+        pretrained: False builds random weights, to be filled from a checkpoint.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Path | None = None, *, pretrained: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.teacher: Backbone = build_backbone(config.backbone, weights, pretrained=pretrained)
+        twin = build_backbone(config.backbone, pretrained=False)
+        twin.load_state_dict(self.teacher.state_dict())
+        self.normalise = Normalise(self.teacher.norm)
+        self.student = DecoupledStudent(twin, config)
+        self.head: nn.Module = SegmentationHead(config) if config.head == "msn" else SumHead(config)
+        # Smoothing and upsampling are linear, so the Gaussian runs where the head does: at 1 / head_stride.
+        self.smoothing = GaussianSmoothing(config.smoothing / config.head_stride)
+        self.teacher.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> DMDD:
+        """Set training mode; the teacher always stays in evaluation mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
+        """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first."""
+        return [
+            cosine_distance(t, s)
+            for branch in ("normality", "abnormality")
+            if branch in student
+            for t, s in zip(teacher, student[branch], strict=True)
+        ]
+
+    def to_logits(self, distances: list[Tensor]) -> Tensor:
+        """Distance maps to the head's output at full size, N x S x S: logits of MSN, the map itself of the sum."""
+        out = self.smoothing(self.head(distances))
+        size = (self.config.image_size, self.config.image_size)
+        return F.interpolate(out, size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    def to_map(self, distances: list[Tensor]) -> Tensor:
+        """Distance maps to the anomaly map N x S x S in 0..1."""
+        out = self.to_logits(distances)
+        return torch.sigmoid(out) if self.config.head == "msn" else out
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Judge images.
+
+        Args:
+            images: uint8 N x 3 x S x S, BGR, 0..255.
+        """
+        x = self.normalise(images)
+        maps = self.to_map(self.distances(self.teacher(x), self.student(x)))
+        return Prediction(maps, anomaly_score(maps, self.config.top_k))

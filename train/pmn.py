@@ -1,0 +1,125 @@
+"""Pyramid Modeling Network (paper, PMN): multi-scale fusion of one branch's features over the four stages.
+
+The inner path goes from the stages where the branch decouples well to those where it does not; the outer
+path comes back. Normality: inner top-down (stage 4 to 1), outer bottom-up. Abnormality: the reverse.
+The paper does not give the layers. Here a step of a path is: project the neighbour to this stage's
+channels, resample, add, ReLU, then a 3 x 3 convolution added to the stage's own features. The projection is a
+1 x 1 convolution at the lower resolution of the two (exact: it commutes with bilinear upsampling).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmdd_edge.train.config import PmnConv, PmnPaths
+
+
+def conv3x3(channels: int, kind: PmnConv, stride: int = 1) -> nn.Sequential:
+    """A 3 x 3 convolution with BatchNorm: dense, or depthwise followed by 1 x 1."""
+    if kind == "dense":
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+
+
+class Downward(nn.Module):
+    """From a coarse stage to the next finer one: 1 x 1 convolution, then bilinear upsampling."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Conv2d(coarse, fine, 1, bias=False), nn.BatchNorm2d(fine))
+
+    def forward(self, coarse: Tensor, like: Tensor) -> Tensor:
+        """Coarse N x C x h x w to the channels and size of ``like``."""
+        return F.interpolate(self.project(coarse), size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Upward(nn.Module):
+    """From a fine stage to the next coarser one: 3 x 3 convolution of stride 2, then 1 x 1."""
+
+    def __init__(self, fine: int, coarse: int, kind: PmnConv) -> None:
+        super().__init__()
+        if kind == "dense":
+            self.project = nn.Sequential(
+                nn.Conv2d(fine, coarse, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(coarse),
+            )
+        else:
+            self.project = nn.Sequential(
+                nn.Conv2d(fine, fine, 3, 2, 1, groups=fine, bias=False),
+                nn.BatchNorm2d(fine),
+                nn.Conv2d(fine, coarse, 1, bias=False),
+                nn.BatchNorm2d(coarse),
+            )
+
+    def forward(self, fine: Tensor, like: Tensor) -> Tensor:
+        """Fine N x C x H x W to the channels and half the size, which is that of ``like``."""
+        return self.project(fine)
+
+
+class Path(nn.Module):
+    """One path through the four stages, top-down (4 to 1) or bottom-up (1 to 4)."""
+
+    def __init__(
+        self, channels: list[int], direction: Literal["top-down", "bottom-up"], kind: PmnConv
+    ) -> None:
+        super().__init__()
+        stages = range(len(channels))
+        self.order = list(reversed(stages)) if direction == "top-down" else list(stages)
+        steps: list[nn.Module] = []
+        for before, here in zip(self.order, self.order[1:], strict=False):
+            down = before > here
+            steps.append(
+                Downward(channels[before], channels[here])
+                if down
+                else Upward(channels[before], channels[here], kind)
+            )
+        self.steps = nn.ModuleList(steps)
+        self.refine = nn.ModuleList(conv3x3(channels[stage], kind) for stage in self.order)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Four features, finest first, to four of the same shapes."""
+        out = list(features)
+        previous: Tensor | None = None
+        for position, stage in enumerate(self.order):
+            own = features[stage]
+            fused = own if previous is None else own + self.steps[position - 1](previous, own)
+            previous = own + self.refine[position](F.relu(fused))
+            out[stage] = previous
+        return out
+
+
+class PyramidModelingNetwork(nn.Module):
+    """The fusion of one branch.
+
+    Args:
+        channels: channels of the four stages.
+        branch: ``normality`` or ``abnormality``; decides the directions.
+        paths: ``none``, ``inner`` or ``full`` (inner and outer).
+        kind: dense or separable 3 x 3 convolutions.
+    """
+
+    def __init__(
+        self, channels: list[int], branch: Literal["normality", "abnormality"], paths: PmnPaths, kind: PmnConv
+    ) -> None:
+        super().__init__()
+        inner: Literal["top-down", "bottom-up"] = "top-down" if branch == "normality" else "bottom-up"
+        outer: Literal["top-down", "bottom-up"] = "bottom-up" if branch == "normality" else "top-down"
+        chosen = {"none": [], "inner": [inner], "full": [inner, outer]}[paths]
+        self.paths = nn.ModuleList(Path(channels, direction, kind) for direction in chosen)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Four features, finest first, to four of the same shapes."""
+        for path in self.paths:
+            features = path(features)
+        return features

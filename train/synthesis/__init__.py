@@ -1,0 +1,1 @@
+"""Foreground-aware anomaly synthesis (paper, FAS): foreground, Perlin masks, textures, blending, feeding."""

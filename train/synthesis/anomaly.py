@@ -1,0 +1,58 @@
+"""A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A under the mask."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.train.config import SynthesisConfig
+from dmdd_edge.train.synthesis.perlin import perlin_mask
+
+#: Draws of a mask before the foreground restriction is given up for this image.
+_TRIES = 20
+
+
+class Textures(Protocol):
+    """A source of foreign textures."""
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A texture, uint8 S x S x 3 BGR."""
+
+
+def synthesise(
+    image: NDArray[np.uint8],
+    foreground: NDArray[np.bool_] | None,
+    textures: Textures,
+    config: SynthesisConfig,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Blend a texture into a normal image under a Perlin mask.
+
+    Args:
+        image: uint8 S x S x 3, BGR, normal.
+        foreground: bool S x S where anomalies may lie; None for everywhere.
+        textures: source of the foreign texture.
+        config: ranges.
+        rng: source of randomness; the same state gives the same result.
+
+    Returns:
+        the anomalous image, uint8 S x S x 3, and its mask, bool S x S, not empty.
+    """
+    size = image.shape[0]
+    mask = perlin_mask(size, config.perlin_octave, config.perlin_threshold, rng)
+    for attempt in range(1, _TRIES):
+        allowed = mask & foreground if foreground is not None and attempt < _TRIES - 1 else mask
+        if allowed.any():
+            mask = allowed
+            break
+        mask = perlin_mask(size, config.perlin_octave, config.perlin_threshold, rng)
+    if not mask.any():
+        mask = foreground if foreground is not None and foreground.any() else np.ones((size, size), np.bool_)
+    beta = float(rng.uniform(*config.beta))
+    texture = textures.draw(rng)
+    blended = beta * image[mask].astype(np.float32) + (1.0 - beta) * texture[mask].astype(np.float32)
+    out = image.copy()
+    out[mask] = np.rint(blended).astype(np.uint8)
+    return out, mask

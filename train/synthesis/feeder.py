@@ -1,0 +1,121 @@
+"""Feeds synthetic pairs to the trainer from threads of its own.
+
+Every sample is a pure function of (seed, stream, position): which normal image it starts from, its mask,
+its texture. So the order in which threads finish does not matter, and a resumed run sees what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.train.config import SynthesisConfig
+from dmdd_edge.train.synthesis.anomaly import Textures, synthesise
+
+#: Batches made ahead of the one in use.
+_AHEAD = 3
+
+
+@dataclass
+class PairBatch:
+    """A batch of pairs.
+
+    Attributes:
+        index: which normal images, int64 N.
+        anomalous: uint8 N x S x S x 3 BGR.
+        masks: bool N x S x S.
+    """
+
+    index: NDArray[np.int64]
+    anomalous: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+
+
+class PairFeeder:
+    """Makes batches in order, ahead of their use.
+
+    Args:
+        images: the normal images, uint8 n x S x S x 3 BGR.
+        foreground: a mask per image or None.
+        textures: source of foreign textures.
+        config: ranges of the synthesis.
+        batch_size: pairs a batch.
+        seed: run's seed.
+        stream: number of the random stream, so that student and head see different anomalies.
+        workers: threads; 0 makes each batch when it is asked for, on the asking thread.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        foreground: Sequence[NDArray[np.bool_] | None],
+        textures: Textures,
+        config: SynthesisConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        stream: int = 0,
+        workers: int = 2,
+    ) -> None:
+        self.images, self.foreground = images, foreground
+        self.textures, self.config = textures, config
+        self.batch_size, self.seed, self.stream = batch_size, seed, stream
+        self.workers = workers
+        self.wait_seconds = 0.0  # how long the user of batches had to wait for one
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def index_at(self, position: int) -> int:
+        """Which normal image stands at a position of the endless stream: a new permutation every epoch."""
+        epoch, offset = divmod(position, len(self.images))
+        order = self._orders.get(epoch)
+        if order is None:
+            order = np.random.default_rng([self.seed, self.stream, epoch]).permutation(len(self.images))
+            self._orders = {kept: self._orders[kept] for kept in self._orders if kept >= epoch - 1}
+            self._orders[epoch] = order
+        return int(order[offset])
+
+    def batch_at(self, step: int) -> PairBatch:
+        """The batch of a step, 0 the first."""
+        positions = range(step * self.batch_size, (step + 1) * self.batch_size)
+        index = np.array([self.index_at(position) for position in positions], np.int64)
+        made = [self._make(int(i), position) for i, position in zip(index, positions, strict=True)]
+        return PairBatch(index, np.stack([image for image, _ in made]), np.stack([mask for _, mask in made]))
+
+    def _make(self, index: int, position: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        rng = np.random.default_rng([self.seed, self.stream, 1 << 20, position])
+        foreground = self.foreground[index] if self.config.fas else None
+        return synthesise(self.images[index], foreground, self.textures, self.config, rng)
+
+    def batches(self, start: int) -> Iterator[PairBatch]:
+        """Batches from a step on, without end. Closing the iterator stops the threads."""
+        if self.workers == 0:
+            step = start
+            while True:
+                began = time.perf_counter()
+                batch = self.batch_at(step)
+                self.wait_seconds += time.perf_counter() - began
+                yield batch
+                step += 1
+        ahead = max(_AHEAD, self.workers)
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="synthesis") as pool:
+            queue: deque[Future[PairBatch]] = deque()
+            try:
+                step = start
+                while True:
+                    while len(queue) < ahead:
+                        queue.append(pool.submit(self.batch_at, step))
+                        step += 1
+                    began = time.perf_counter()
+                    batch = queue.popleft().result()
+                    self.wait_seconds += time.perf_counter() - began
+                    yield batch
+            finally:
+                for future in queue:
+                    future.cancel()

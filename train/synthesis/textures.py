@@ -1,0 +1,147 @@
+"""Where the foreign texture of a synthetic anomaly comes from: a folder of images, or a procedural bank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.images import list_images, read_image, resize
+
+Image = NDArray[np.uint8]
+#: Decoded textures kept in memory; beyond it a texture is read again when drawn.
+_KEEP = 1500
+
+
+class FolderTextures:
+    """Texture images of a folder and its subfolders (DTD's layout or any other).
+
+    Args:
+        folder: where the images lie.
+        size: side S that textures are resized to.
+
+    Raises:
+        DmddError: the folder is missing or holds no image.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        if not folder.is_dir():
+            raise DmddError(
+                f"texture folder {folder} does not exist",
+                fix="give --textures a folder of images, or leave it out",
+            )
+        self.paths = list_images(folder, recursive=True)
+        if not self.paths:
+            raise DmddError(
+                f"no images in texture folder {folder}",
+                fix="give --textures a folder of images, or leave it out",
+            )
+        self.size = size
+        self._kept: dict[int, Image] = {}
+
+    def draw(self, rng: np.random.Generator) -> Image:
+        """A random texture, uint8 S x S x 3 BGR; a broken file is passed over for the next one."""
+        start = int(rng.integers(len(self.paths)))
+        for offset in range(len(self.paths)):
+            index = (start + offset) % len(self.paths)
+            kept = self._kept.get(index)
+            if kept is not None:
+                return kept
+            try:
+                texture = resize(read_image(self.paths[index]), self.size)
+            except DmddError:
+                continue
+            if len(self._kept) < _KEEP:
+                self._kept[index] = texture
+            return texture
+        raise DmddError("no texture image can be read", fix="check the folder given with --textures")
+
+
+class ProceduralTextures:
+    """An endless bank of drawn textures: stripes, checks, cells, clouds, grain and dots in random colours.
+
+    Args:
+        size: side S of a texture.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._patterns: tuple[Callable[[np.random.Generator], NDArray[np.float32]], ...] = (
+            self._stripes,
+            self._checks,
+            self._cells,
+            self._clouds,
+            self._grain,
+            self._dots,
+        )
+
+    def draw(self, rng: np.random.Generator) -> Image:
+        """A random texture, uint8 S x S x 3 BGR."""
+        pattern = self._patterns[int(rng.integers(len(self._patterns)))](rng)
+        detail = self._clouds(rng)
+        weight = float(rng.uniform(0.0, 0.5))
+        pattern = (1 - weight) * pattern + weight * detail
+        dark, light = rng.uniform(0, 255, (2, 3)).astype(np.float32)
+        return (dark + (light - dark) * pattern[..., None]).astype(np.uint8)
+
+    def _coordinates(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        angle = float(rng.uniform(0, np.pi))
+        y, x = np.mgrid[0 : self.size, 0 : self.size].astype(np.float32) / self.size
+        return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+
+    def _stripes(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        u, v = self._coordinates(rng)
+        bend = float(rng.uniform(0, 0.08)) * np.sin(v * float(rng.uniform(5, 40)))
+        wave = np.sin((u + bend) * 2 * np.pi * float(rng.uniform(3, 40)))
+        return _unit(wave > 0 if rng.random() < 0.5 else wave)
+
+    def _checks(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        u, v = self._coordinates(rng)
+        a, b = rng.uniform(3, 30, 2)
+        return _unit((np.floor(u * a) + np.floor(v * b)) % 2)
+
+    def _cells(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        marks = np.full((self.size, self.size), 255, np.uint8)
+        count = int(rng.integers(8, 200))
+        points = rng.integers(0, self.size, (count, 2))
+        marks[points[:, 0], points[:, 1]] = 0
+        distance, label = cv2.distanceTransformWithLabels(
+            marks, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        if rng.random() < 0.5:
+            return _unit(distance)
+        return rng.random(count + 1).astype(np.float32)[label % (count + 1)]
+
+    def _clouds(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        total = np.zeros((self.size, self.size), np.float32)
+        weight, cells = 1.0, int(rng.integers(2, 8))
+        decay = float(rng.uniform(0.5, 0.9))
+        while cells < self.size:
+            layer = rng.random((cells, cells)).astype(np.float32)
+            total += weight * cv2.resize(layer, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
+            weight, cells = weight * decay, cells * 2
+        return _unit(total)
+
+    def _grain(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        noise = rng.standard_normal((self.size, self.size)).astype(np.float32)
+        sigma_x, sigma_y = rng.uniform(0.5, 8.0, 2)
+        return _unit(cv2.GaussianBlur(noise, (0, 0), sigma_x, sigmaY=sigma_y))
+
+    def _dots(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        canvas = np.zeros((self.size, self.size), np.float32)
+        for _ in range(int(rng.integers(20, 150))):
+            x, y = (int(value) for value in rng.integers(0, self.size, 2))
+            radius = int(rng.integers(1, max(2, self.size // 16)))
+            cv2.circle(canvas, (x, y), radius, float(rng.random()), -1)
+        return canvas
+
+
+def _unit(pattern: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Scaled to 0..1."""
+    values = pattern.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / max(high - low, 1e-6)
