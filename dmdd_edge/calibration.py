@@ -67,7 +67,10 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
         DmddError: there is one, but it cannot be read or belongs to another bundle.
     """
     path = calibration_path(bundle)
-    remedy = f"Calibrate again, or go back to the exported threshold: dmdd-edge calibrate --model {bundle.path} --reset"
+    remedy = (
+        "Calibrate again, or go back to the exported threshold: "
+        f"dmdd-edge calibrate --model {bundle.path} --reset"
+    )
     try:
         calibration = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -101,7 +104,7 @@ def write_calibration(
         category=bundle.category,
         version=bundle.version,
         threshold=threshold,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         source=source,
         backend=backend,
         unreliable=unreliable,

@@ -1,0 +1,126 @@
+"""``dmdd-edge calibrate``: set the threshold on the line, from good parts, without training."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmdd_edge.cli.options import (
+    BackendOption,
+    CategoryOption,
+    JsonOption,
+    ModelOption,
+    ModelsDirOption,
+)
+from dmdd_edge.errors import DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.bundle import Bundle
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("calibrate")(calibrate)
+
+
+def calibrate(
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="Images of good parts: folder, glob in quotes, or video file."),
+    ] = None,
+    category: CategoryOption = None,
+    model: ModelOption = None,
+    models_dir: ModelsDirOption = Path("models"),
+    false_alarm_rate: Annotated[
+        float, typer.Option("--false-alarm-rate", help="Share of good parts that may be called anomalous.")
+    ] = 0.01,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to the threshold set at export.")] = False,
+    backend: BackendOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Set a new threshold from images of good parts; kept beside the bundle."""
+    from dmdd_edge.workspace import load_bundle
+
+    if reset == (source is not None):
+        raise DmddError(
+            "calibrate takes either --source or --reset.", "Give --source FOLDER with images of good parts."
+        )
+    bundle = load_bundle(category, model, models_dir)
+    if reset:
+        _reset(bundle, json)
+    else:
+        assert source is not None
+        chosen = f"--category {bundle.category}" if model is None else f"--model {shlex.quote(str(model))}"
+        if model is None and models_dir != Path("models"):
+            chosen += f" --models-dir {shlex.quote(str(models_dir))}"
+        _calibrate(bundle, source, false_alarm_rate, backend, json, chosen)
+
+
+def _reset(bundle: Bundle, json: bool) -> None:
+    from dmdd_edge.calibration import remove_calibration
+    from dmdd_edge.cli.console import console, print_json
+
+    removed = remove_calibration(bundle)
+    threshold = bundle.manifest.threshold.image
+    if json:
+        print_json(
+            {
+                "category": bundle.category,
+                "version": bundle.version,
+                "removed": removed,
+                "threshold": threshold,
+            }
+        )
+    what = "calibration removed" if removed else "there was no calibration"
+    console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported", markup=False)
+
+
+def _calibrate(bundle: Bundle, source: str, alpha: float, backend: str, json: bool, chosen: str) -> None:
+    from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
+    from dmdd_edge.cli.console import console, next_step, print_json, progress
+    from dmdd_edge.runtime.calibrate import score_normals
+    from dmdd_edge.runtime.detector import Detector
+    from dmdd_edge.runtime.sources import open_source
+    from dmdd_edge.threshold import threshold_from_normals
+
+    if not 0 < alpha < 1:
+        raise DmddError(f"--false-alarm-rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01.")
+    frames = open_source(source)
+    exported = bundle.manifest.threshold
+    # The threshold is named, so that a broken older calibration cannot stand in the way of a new one.
+    with (
+        Detector.load(bundle.path, backend, exported.image, exported.pixel, verify=False) as detector,
+        progress() as bar,
+    ):
+        task = bar.add_task("scoring good parts", total=frames.total, note="")
+        found = score_normals(detector, frames, on_frame=lambda: bar.advance(task))
+        used = detector.backend.name
+    left_out = found.unreliable + found.skipped
+    if not found.scores:
+        raise DmddError(
+            f"none of the {left_out} images could be judged; the first: {found.first_reason}.",
+            "Take images of good parts under the light and focus of the line.",
+        )
+    threshold = threshold_from_normals(found.scores, alpha)
+    calibration = write_calibration(bundle, threshold, source, used, found.unreliable, found.skipped)
+    if json:
+        effective = effective_threshold(bundle)
+        document = calibration.model_dump(mode="json")
+        document["exported"] = exported.image
+        document["pixel"] = effective.pixel
+        document["path"] = str(calibration_path(bundle))
+        print_json(document)
+    if left_out:
+        console.print(
+            f"left out: {found.unreliable} unreliable, {found.skipped} unreadable; "
+            f"the first: {found.first_reason}",
+            markup=False,
+        )
+    console.print(f"{bundle.category}: {threshold.describe()}", markup=False)
+    console.print(
+        f"it was {exported.image:.4f} at export; undo: dmdd-edge calibrate {chosen} --reset", markup=False
+    )
+    next_step(f"dmdd-edge run {chosen} --source {shlex.quote(source)}")

@@ -1,0 +1,171 @@
+"""``dmdd-edge models``: list bundles and their versions, choose the version in use, verify one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dmdd_edge.cli.options import JsonOption, ModelsDirOption
+
+_MODELS = Path("models")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and its two sub-commands to the program."""
+    group = typer.Typer(help="List bundles; choose the version in use; verify one.")
+    group.callback(invoke_without_command=True)(list_models)
+    group.command("use")(use)
+    group.command("check")(check)
+    app.add_typer(group, name="models")
+
+
+def list_models(
+    context: typer.Context, models_dir: ModelsDirOption = _MODELS, json: JsonOption = False
+) -> None:
+    """List bundles; choose the version in use; verify one."""
+    if context.invoked_subcommand is not None:
+        return
+    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.versions import list_versions
+    from dmdd_edge.workspace import list_bundles
+
+    rows = [
+        _describe(version, category)
+        for category in list_bundles(models_dir)
+        for version in list_versions(models_dir, category)
+    ]
+    if json:
+        print_json(rows)
+    elif not rows:
+        console.print(f"there is no bundle in {models_dir}/; write one: dmdd-edge export", markup=False)
+    else:
+        console.print(_table(rows))
+
+
+def use(
+    category: Annotated[str, typer.Argument(help="Category.")],
+    version: Annotated[str, typer.Argument(help="Version, or the start of its name.")],
+    models_dir: ModelsDirOption = _MODELS,
+    json: JsonOption = False,
+) -> None:
+    """Make a version the one in use, once it has been verified."""
+    from dmdd_edge.bundle import use_version
+    from dmdd_edge.cli.console import console, print_json
+
+    bundle = use_version(models_dir, category, version)
+    if json:
+        print_json({"category": category, "version": bundle.version})
+    console.print(f"{category}: {bundle.version} is in use", markup=False)
+
+
+def check(
+    category: Annotated[
+        str | None,
+        typer.Argument(help="Category; all of them when left out."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Folder of a bundle, instead of a category."),
+    ] = None,
+    models_dir: ModelsDirOption = _MODELS,
+    json: JsonOption = False,
+) -> None:
+    """Verify every file of the version in use against the manifest; exit code 1 when one is wrong."""
+    from dmdd_edge import workspace
+    from dmdd_edge.cli.console import console, print_json
+
+    if category is None and model is None and len(workspace.list_bundles(models_dir)) > 1:
+        paths = [models_dir / name for name in workspace.list_bundles(models_dir)]
+    else:
+        paths = [workspace.find_bundle(category, model, models_dir)]
+    reports = [_check_one(path) for path in paths]
+    if json:
+        print_json(reports)
+    for report in reports:
+        if report["ok"]:
+            console.print(f"{report['path']}: whole", markup=False)
+        for problem in report["problems"]:
+            console.print(f"{report['path']}: {problem['message']}\n  fix: {problem['fix']}", markup=False)
+    if not all(report["ok"] for report in reports):
+        raise typer.Exit(1)
+
+
+def _check_one(path: Path) -> dict[str, Any]:
+    from dmdd_edge.bundle import Bundle, check
+    from dmdd_edge.calibration import read_calibration
+    from dmdd_edge.errors import DmddError
+
+    problems = check(path)
+    bundle = None
+    try:
+        bundle = Bundle.load(path, verify=False)
+        read_calibration(bundle)
+    except DmddError as error:
+        if bundle is not None:
+            problems.append(error)
+    return {
+        "path": str(path),
+        "category": bundle.category if bundle else None,
+        "version": bundle.version if bundle else None,
+        "ok": not problems,
+        "problems": [{"message": problem.message, "fix": problem.fix} for problem in problems],
+    }
+
+
+def _describe(version: Any, category: str) -> dict[str, Any]:
+    """One version as the fields of ``models --json``."""
+    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.calibration import effective_threshold, read_calibration
+    from dmdd_edge.errors import DmddError
+
+    row: dict[str, Any] = {
+        "category": category,
+        "version": version.name,
+        "in_use": version.in_use,
+        "path": str(version.path),
+        "error": version.error,
+    }
+    if version.manifest is None:
+        return row
+    manifest, bundle = version.manifest, Bundle(version.path, version.manifest)
+    row |= {
+        "backbone": manifest.backbone,
+        "image_size": manifest.image_size,
+        "threshold_exported": manifest.threshold.image,
+        "metrics": manifest.metrics,
+    }
+    try:
+        effective, calibration = effective_threshold(bundle), read_calibration(bundle)
+    except DmddError as error:
+        row["error"] = error.message
+        return row
+    row |= {"threshold": effective.image, "threshold_origin": effective.origin}
+    row["calibration"] = calibration and calibration.model_dump(
+        mode="json", include={"created", "source", "unreliable", "skipped"}
+    )
+    return row
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("category", "version", "in use", "backbone", "size", "threshold", "calibrated"):
+        # A version's name is typed into `models use`, so it is never cut.
+        least = max(len(row["version"]) for row in rows) if column == "version" else None
+        table.add_column(column, min_width=least)
+    for row in rows:
+        calibration = row.get("calibration")
+        table.add_row(
+            escape(row["category"]),
+            escape(row["version"]),
+            "yes" if row["in_use"] else "",
+            row.get("backbone", ""),
+            str(row.get("image_size", "")),
+            escape(row["error"]) or f"{row['threshold']:.4f}",
+            f"{calibration['created']} (exported {row['threshold_exported']:.4f})" if calibration else "",
+        )
+    return table

@@ -1,0 +1,23 @@
+"""Options that several commands share, spelled the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CategoryOption = Annotated[
+    str | None,
+    typer.Option("--category", help="Category; not needed when there is only one."),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="Folder of a bundle, instead of --category."),
+]
+ModelsDirOption = Annotated[Path, typer.Option("--models-dir", help="Folder that holds the bundles.")]
+BackendOption = Annotated[str, typer.Option("--backend", help="What runs the graph: auto, cuda or cpu.")]
+SourceOption = Annotated[
+    str, typer.Option("--source", help="Image, video file, folder (with its subfolders), or glob in quotes.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
