@@ -189,7 +189,7 @@ def half_before_normalisation(model: onnx.ModelProto) -> None:
     set_attribute(first, "to", TensorProto.FLOAT)
     insert(
         model, node_of(model, "Transpose"),
-        helper.make_node("Cast", [first.output[0]], ["early"], name="early_cast", to=TensorProto.FLOAT16),
+        cast(first.output[0], "early", TensorProto.FLOAT16),
     )  # fmt: skip
     node_of(model, "Transpose").input[0] = "early"
 
