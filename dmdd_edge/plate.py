@@ -155,7 +155,7 @@ class Plate:
         light = np.deg2rad(rng.normal(-125, 9)), np.deg2rad(rng.normal(58, 3))
         side = len(part.x)
         pose = cv2.getRotationMatrix2D((side / 2, side / 2), turn, rng.normal(1.0, 0.008))
-        pose[:, 2] += rng.normal(0, 0.012, 2) * side
+        pose = pose + np.array([[0, 0, move] for move in rng.normal(0, 0.012, 2) * side])
         lit = self._lit(part, light[0] + np.deg2rad(turn), light[1])
         mat = self._mat(rng)
         metal = cv2.warpAffine(lit, pose, (side, side), flags=cv2.INTER_LINEAR)
@@ -196,7 +196,7 @@ class Plate:
         fan = np.cos(self._angle - np.float32(azimuth + 0.5)) ** 8
         gloss = 0.22 + self._boss * (0.55 * fan - 0.06)
         shade = 0.20 + 0.72 * facing + 0.55 * gloss * mirror
-        lit = part.albedo * (shade * part.solid)[..., None]
+        lit: Field = part.albedo * (shade * part.solid)[..., None]
         lit += (0.16 * mirror * gloss * part.solid)[..., None]
         return lit
 
@@ -216,7 +216,8 @@ class Plate:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
-        return brushed + self._boss * (turned - brushed) + np.float32(0.012) * _cloud(rng, 6, side)
+        grain: Field = brushed + self._boss * (turned - brushed) + np.float32(0.012) * _cloud(rng, 6, side)
+        return grain
 
     def _mat(self, rng: np.random.Generator) -> Field:
         """The dark rubber mat under the part, float32 C x C x 3."""
@@ -224,13 +225,14 @@ class Plate:
         grain = cv2.GaussianBlur(rng.standard_normal((side, side), dtype=np.float32), (0, 0), 1.2) * 3
         cloud = _cloud(rng, 5, side)
         tone = rng.uniform(0.085, 0.105) * np.array([1.12, 1.05, 0.95], np.float32)
-        return ((1 + 0.09 * grain + 0.10 * cloud)[..., None] * tone).astype(np.float32)
+        return np.asarray((1 + 0.09 * grain + 0.10 * cloud)[..., None] * tone, np.float32)
 
     def _falloff(self, rng: np.random.Generator) -> Field:
         """Uneven light over the picture, float32 S x S."""
         line = np.linspace(-1, 1, self.size, dtype=np.float32)
         tilt = rng.normal(0, 0.03, 2)
-        return 1 + tilt[0] * line + tilt[1] * line[:, None] - 0.07 * (line**2 + line[:, None] ** 2)
+        across, down = line, line[:, None]
+        return np.asarray(1 + tilt[0] * across + tilt[1] * down - 0.07 * (across**2 + down**2), np.float32)
 
     def _engraving(self) -> Field:
         """A scale along the lower edge and a mark along the upper one, 0..1."""
@@ -250,7 +252,7 @@ class Plate:
         for stroke in strokes:
             a, b = (tuple(round(float((v + 1) * side / 2 * 16)) for v in point) for point in stroke)
             cv2.line(drawn, a, b, 255, max(1, side // 200), cv2.LINE_AA, shift=4)
-        return cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), side / 640)
+        return np.asarray(cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), side / 640), np.float32)
 
 
 def _cloud(rng: np.random.Generator, cells: int, side: int) -> Field:
@@ -275,4 +277,5 @@ def _step(t: Field) -> Field:
 
 def _bump(t: Field) -> Field:
     """A smooth bump: 1 at 0, 0 from |t| = 1 on."""
-    return np.clip(1 - t * t, 0, None) ** 2
+    bump: Field = np.clip(1 - t * t, 0, None) ** 2
+    return bump
