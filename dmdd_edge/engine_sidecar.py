@@ -1,0 +1,163 @@
+"""An engine as it lies on the disk: a plain ``.engine``, as trtexec and Triton read it, and its sidecar."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import write_atomically
+
+Flavour = Literal["tensorrt", "rtx"]
+
+#: The product behind a flavour, for messages.
+PRODUCT = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}
+
+SCHEMA_VERSION = 1
+
+
+class BatchProfile(BaseModel):
+    """The batch sizes that an engine takes, and the one it is tuned for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    minimum: int = Field(default=1, ge=1)
+    optimum: int = Field(default=1, ge=1)
+    maximum: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BatchProfile:
+        if not self.minimum <= self.optimum <= self.maximum:
+            raise ValueError(f"{self} is not in rising order")
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> BatchProfile:
+        """Read ``1`` (that size alone), ``1:8`` (1 to 8, tuned for 8) or ``1:4:8`` (tuned for 4).
+
+        Raises:
+            DmddError: the text is none of these.
+        """
+        parts = text.split(":")
+        if 1 <= len(parts) <= 3 and all(re.fullmatch(r"[1-9]\d{0,3}", part) for part in parts):
+            sizes = [int(part) for part in parts]
+            low, high = sizes[0], sizes[-1]
+            best = sizes[1] if len(sizes) == 3 else high
+            if low <= best <= high:
+                return cls(minimum=low, optimum=best, maximum=high)
+        raise DmddError(
+            f"--batch {text}: not a batch size or a range of them.",
+            "Give one size (1), smallest:largest (1:8) or smallest:tuned for:largest (1:4:8).",
+        )
+
+    def __str__(self) -> str:
+        if self.minimum == self.maximum:
+            return str(self.maximum)
+        middle = "" if self.optimum == self.maximum else f":{self.optimum}"
+        return f"{self.minimum}{middle}:{self.maximum}"
+
+
+class EngineSidecar(BaseModel):
+    """The contents of ``<engine>.json``.
+
+    Attributes:
+        flavour: ``tensorrt`` (built on the GPU it runs on) or ``rtx`` (TensorRT-RTX, built anywhere).
+        library_version: of TensorRT or TensorRT-RTX; engines run on this very version only.
+        gpu: the name of the GPU it was built on; None for one built without a GPU.
+        sms: the compute capabilities it runs on, such as ``sm87``.
+        hardware_compatible: whether it was built for every GPU from ``sm80`` on.
+        driver, cuda: of the machine it was built on; None without a GPU.
+        convolutions, half_convolutions: counted in the network that was built.
+        parity: how it compares with the fp32 graph, if that was measured on the device.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    schema_version: int = SCHEMA_VERSION
+    flavour: Flavour
+    engine_sha256: str
+    engine_bytes: int = Field(gt=0)
+    onnx_sha256: str
+    library_version: str
+    precision: Literal["fp32", "fp16"]
+    image_size: int = Field(gt=0)
+    batch: BatchProfile
+    gpu: str | None = None
+    sms: tuple[str, ...] = Field(min_length=1)
+    hardware_compatible: bool = False
+    driver: str | None = None
+    cuda: str | None = None
+    convolutions: int = Field(ge=0)
+    half_convolutions: int = Field(ge=0)
+    workspace_bytes: int | None = None
+    opt_level: int
+    build_seconds: float
+    parity: dict[str, float] = Field(default_factory=dict)
+    created: str
+    created_with: str
+
+    @property
+    def half_share(self) -> float:
+        """The share of convolutions in half, 0..1; 0 without any."""
+        return self.half_convolutions / self.convolutions if self.convolutions else 0.0
+
+    @property
+    def library(self) -> str:
+        """Product and version, such as ``TensorRT 10.3.0``."""
+        return f"{PRODUCT[self.flavour]} {self.library_version}"
+
+
+def sidecar_path(engine: Path) -> Path:
+    """Where an engine's sidecar lies."""
+    return engine.with_name(engine.name + ".json")
+
+
+def write_engine(engine: Path, data: bytes, sidecar: EngineSidecar) -> None:
+    """Write an engine and its sidecar, the engine first: without a sidecar it is not used.
+
+    Raises:
+        DmddError: the folder cannot be written.
+    """
+    part = engine.with_name(f".{engine.name}.{os.getpid()}.part")
+    try:
+        engine.parent.mkdir(parents=True, exist_ok=True)
+        sidecar_path(engine).unlink(missing_ok=True)
+        part.write_bytes(data)
+        part.replace(engine)
+        write_atomically(sidecar_path(engine), sidecar.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise DmddError(
+            f"the engine cannot be written to {engine.parent}: {error}.",
+            "Free some space, or name another folder with --engine-cache.",
+        ) from error
+
+
+def read_sidecar(engine: Path) -> EngineSidecar:
+    """Read an engine's sidecar.
+
+    Raises:
+        DmddError: it is missing, malformed, or of a newer schema.
+    """
+    path = sidecar_path(engine)
+    try:
+        sidecar = EngineSidecar.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DmddError(
+            f"{engine} has no sidecar {path.name}, so nothing tells what it was built for."
+        ) from None
+    except (OSError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise DmddError(f"{path} cannot be read as an engine's sidecar ({first}).") from error
+    if sidecar.schema_version > SCHEMA_VERSION:
+        raise DmddError(
+            f"{path} has schema version {sidecar.schema_version}; this dmdd-edge reads {SCHEMA_VERSION}.",
+            "Update dmdd-edge on this machine.",
+        )
+    return sidecar
