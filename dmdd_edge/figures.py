@@ -200,7 +200,7 @@ def case_sheet(cases: Sequence[Case], threshold: float, columns: int = 3, tile: 
         if case.mask is not None and case.mask.any():
             mask = resize_mask(case.mask, tile).astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(plain, outlines, -1, _TRUTH, 1, cv2.LINE_AA)
+            cv2.drawContours(plain, outlines, -1, _TRUTH, 1)
         sheet[y : y + tile, x : x + tile] = plain
         flagged = case.score > threshold
         verdict = (
