@@ -25,7 +25,10 @@ MIN_SIDE = 16
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     # A broken file is reported by our own error, with its name; OpenCV's warnings would only repeat it.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
+    # The function moved from cv2 to cv2.utils.logging between OpenCV 4 and 5; 1 = fatal errors only.
+    _set_level = getattr(getattr(cv2.utils, "logging", cv2), "setLogLevel", None)
+    if _set_level is not None:
+        _set_level(1)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
