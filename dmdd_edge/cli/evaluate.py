@@ -1,0 +1,60 @@
+"""`dmdd-edge evaluate`: a trained run on its test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dmdd_edge.cli.console import console, next_step, print_json, progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    category: Annotated[str | None, typer.Option("--category", help="Category, which names the run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the run, when it is not the category's.")
+    ] = None,
+    runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")] = Path("runs"),
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data set, when it is not where training found it.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure a trained run on its category's test images."""
+    from dmdd_edge.cli.stages import need
+
+    with need("train"):
+        from dmdd_edge.train.checkpoint import load_run
+        from dmdd_edge.train.session import evaluate_run
+        from dmdd_edge.train.trainer import choose_device
+    from dmdd_edge.cli.tables import metrics_table
+    from dmdd_edge.workspace import find_run
+
+    folder = find_run(category, run, runs_dir)
+    loaded = load_run(folder)
+    with progress() as bars:
+        task = bars.add_task("test images", total=None, note="")
+        found = evaluate_run(
+            loaded,
+            data,
+            choose_device(device),
+            lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    console.print(metrics_table(found.metrics))
+    for path, reason in found.skipped:
+        console.print(f"skipped {path}: {reason}", markup=False)
+    for written in found.files:
+        console.print(f"wrote {written}", markup=False)
+    if json_output:
+        print_json(found.metrics)
+    named = loaded.config.category
+    next_step(
+        f"dmdd-edge export --category {named}" + ("" if folder.name == named else f" --run {folder.name}")
+    )

@@ -1,0 +1,306 @@
+"""`dmdd-edge train`: good images in, a run out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dmdd_edge.cli.console import console, next_step, print_json, progress
+
+if TYPE_CHECKING:
+    from dmdd_edge.train.schedule import Progress as TrainProgress
+    from dmdd_edge.train.session import Outcome
+
+_Method = "Method (the paper's ablation rows)"
+_Data = "Images"
+_Length = "Length and speed"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Data set (MVTec AD, BTAD, MPDD layout) or a folder of good images.",
+            rich_help_panel=_Data,
+        ),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option("--category", help="Category in the data set.", rich_help_panel=_Data)
+    ] = None,
+    textures: Annotated[
+        Path | None,
+        typer.Option(
+            "--textures",
+            help="Texture images for the synthesis (DTD or any folder). [default: built-in]",
+            rich_help_panel=_Data,
+        ),
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            "--roi", metavar="X,Y,W,H", help="Region of interest in source pixels.", rich_help_panel=_Data
+        ),
+    ] = None,
+    rotate: Annotated[
+        int, typer.Option("--rotate", help="Degrees clockwise: 0, 90, 180, 270.", rich_help_panel=_Data)
+    ] = 0,
+    ignore_mask: Annotated[
+        Path | None,
+        typer.Option("--ignore-mask", help="Image whose white pixels are not judged.", rich_help_panel=_Data),
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            "--holdout",
+            help="Share of the good images kept to set the threshold. [default: 0.1]",
+            rich_help_panel=_Data,
+        ),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", help="efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.")
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="File with the backbone's weights, for sites without internet."),
+    ] = None,
+    recipe: Annotated[
+        Literal["edge", "paper"], typer.Option("--recipe", help="edge is ours, paper is the paper's.")
+    ] = "edge",
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", help="Side of the network's input in pixels. [default: 256]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Training steps.", rich_help_panel=_Length)
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="Passes over the images.", rich_help_panel=_Length)
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", help="Time limit, preparation included.", rich_help_panel=_Length),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Pairs a step.", rich_help_panel=_Length)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate of the student.", rich_help_panel=_Length)
+    ] = None,
+    head_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--head-steps", help="Steps of the head, when it learns at the end.", rich_help_panel=_Length
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random number.")] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_Length)
+    ] = "auto",
+    amp: Annotated[
+        Literal["auto", "off", "bf16", "fp16"],
+        typer.Option("--amp", help="Half precision.", rich_help_panel=_Length),
+    ] = "auto",
+    workers: Annotated[
+        int, typer.Option("--workers", help="Threads that synthesise anomalies.", rich_help_panel=_Length)
+    ] = 2,
+    cache_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--cache-mb",
+            help="Memory for the teacher's features. [default: half of what is free]",
+            rich_help_panel=_Length,
+        ),
+    ] = None,
+    foreground: Annotated[
+        Literal["auto", "grabcut", "otsu", "none"] | None,
+        typer.Option("--foreground", help="Where anomalies may lie.", rich_help_panel=_Method),
+    ] = None,
+    branches: Annotated[
+        Literal["both", "normality", "abnormality"] | None,
+        typer.Option("--branches", help="Branches of the student.", rich_help_panel=_Method),
+    ] = None,
+    pmn: Annotated[
+        Literal["full", "inner", "none"] | None,
+        typer.Option("--pmn", help="Paths of the Pyramid Modeling Network.", rich_help_panel=_Method),
+    ] = None,
+    head: Annotated[
+        Literal["msn", "sum"] | None,
+        typer.Option("--head", help="Sum of the maps, or the segmentation network.", rich_help_panel=_Method),
+    ] = None,
+    fas: Annotated[
+        bool, typer.Option("--fas/--no-fas", help="Foreground-aware synthesis.", rich_help_panel=_Method)
+    ] = True,
+    pyramid_upsampling: Annotated[
+        bool | None,
+        typer.Option(
+            "--pyramid-upsampling/--no-pyramid-upsampling",
+            help="Pyramid upsampling (PU).",
+            rich_help_panel=_Method,
+        ),
+    ] = None,
+    multi_perception: Annotated[
+        bool | None,
+        typer.Option(
+            "--multi-perception/--no-multi-perception", help="Multi-perception (MM).", rich_help_panel=_Method
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the run. [default: the category's]")
+    ] = None,
+    runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write a TensorBoard log into the run.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train a detector on images of good parts."""
+    from dmdd_edge.cli.stages import need
+
+    with need("train"):
+        from dmdd_edge.train.config import make_config
+        from dmdd_edge.train.session import open_run
+        from dmdd_edge.train.session import train as run_training
+    from dmdd_edge.datasets import load_category
+    from dmdd_edge.preprocess import Preprocess
+    from dmdd_edge.workspace import find_run, run_folder
+
+    config = None
+    if resume:
+        folder = find_run(category, run, runs_dir)
+    elif data is not None:
+        found = load_category(data, category)
+        folder = run_folder(found.name, run, runs_dir)
+        config = make_config(
+            recipe,
+            data=data.resolve(),
+            category=found.name,
+            weights=weights,
+            model={
+                "backbone": backbone,
+                "image_size": image_size,
+                "branches": branches,
+                "pmn": pmn,
+                "head": head,
+                "pyramid_upsampling": pyramid_upsampling,
+                "multi_perception": multi_perception,
+            },
+            synthesis={"textures": textures, "foreground": foreground, "fas": fas},
+            steps=steps,
+            epochs=epochs,
+            max_minutes=max_minutes,
+            batch_size=batch_size,
+            lr=lr,
+            head_steps=head_steps,
+            holdout=holdout,
+            seed=seed,
+            amp=amp,
+            device=device,
+            workers=workers,
+            cache_mb=cache_mb,
+        )
+        if roi or rotate or ignore_mask:
+            shape = _first_shape(found)
+            made = Preprocess.from_options(
+                roi, rotate, ignore_mask, source_shape=shape, size=config.model.image_size
+            )
+            config = config.model_copy(update={"preprocess": made})
+    else:
+        folder = run_folder(category or "run", run, runs_dir)
+    config = open_run(folder, config, resume=resume, overwrite=overwrite)
+    with _Bars() as bars:
+        outcome = run_training(config, folder, bars.listener(), resume=resume, tensorboard=tensorboard)
+    _report(outcome, folder, json_output)
+
+
+def _first_shape(category: Any) -> tuple[int, ...]:
+    """Shape of the first readable training image."""
+    from dmdd_edge.datasets import read_images
+
+    for _, image in read_images(category.train, lambda path, reason: None):
+        shape: tuple[int, ...] = image.shape
+        return shape
+    return (0, 0)
+
+
+def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
+    if outcome.metrics is not None:
+        from dmdd_edge.cli.tables import metrics_table
+
+        console.print(metrics_table(outcome.metrics))
+    elif json_output:
+        print_json(
+            {
+                "category": outcome.category.name,
+                "run": str(folder),
+                "train_seconds": outcome.run.info["train_seconds"],
+            }
+        )
+    if json_output and outcome.metrics is not None:
+        print_json(outcome.metrics)
+    for picture in outcome.pictures:
+        console.print(f"wrote {picture}", markup=False)
+    named = outcome.run.config.category
+    run = "" if folder.name == named else f" --run {folder.name}"
+    where = "" if folder.parent == Path("runs") else f" --runs-dir {folder.parent}"
+    next_step(f"dmdd-edge export --category {named}{run}{where}")
+
+
+class _Bars:
+    """Progress bars fed by the trainer."""
+
+    def __init__(self) -> None:
+        self.bars = progress()
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _Bars:
+        self.bars.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bars.stop()
+
+    def update(self, name: str, done: float, total: float | None, note: str = "") -> None:
+        """Draw a bar's state."""
+        if name not in self.tasks:
+            self.tasks[name] = self.bars.add_task(name, total=total, note=note)
+        self.bars.update(self.tasks[name], completed=done, total=total, note=note)
+
+    def listener(self) -> Any:
+        """What the trainer tells this to."""
+        from dmdd_edge.train.trainer import Listener
+
+        update = self.update
+
+        class Drawn(Listener):
+            def say(self, text: str) -> None:
+                console.print(text, markup=False)
+
+            def preparing(self, what: str, done: int, total: int) -> None:
+                update(what, done, total)
+
+            def step(
+                self, phase: str, progress: TrainProgress, losses: dict[str, float], images_per_second: float
+            ) -> None:
+                shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+                if phase == "head":
+                    update("head", 0, None, shown)
+                    return
+                total = progress.total or round(progress.step / max(progress.fraction, 1e-9))
+                note = f"{shown}  {images_per_second:.0f} images/s  {_clock(progress.seconds_left())} left"
+                update("student", progress.step, total, note)
+
+        return Drawn()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes}:{rest:02d}"

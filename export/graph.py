@@ -1,0 +1,181 @@
+"""The deployment graph: teacher, student, PMN, distances and head as one module for inference only.
+
+It gives the same map and score as ``train.model.DMDD`` and costs less:
+
+- every BatchNorm is folded into its convolution, in float32 (also before going to half precision);
+- the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at the
+  border stands for the mean, so the subtraction stays in the graph;
+- the teacher's unit vectors are computed once for both branches;
+- a branch that is switched off, and whatever only it needs, is left out;
+- the head works at the finest stage's size, and what is linear is done before upsampling.
+
+Half precision is for the networks only. What half precision would spoil stays float32: the image's mean
+subtraction, unit vectors and distances, the head with its sigmoid, and the top-k mean ("islands").
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmdd_edge.train.distance import EPSILON
+from dmdd_edge.train.fold import fold_batchnorm
+from dmdd_edge.train.head import anomaly_score
+from dmdd_edge.train.model import DMDD
+
+_BRANCHES = ("normality", "abnormality")
+
+
+class SubtractMean(nn.Module):
+    """Island: uint8 N x S x S x 3 to float32 N x 3 x S x S less the channels' mean. The cast comes first."""
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.clone().view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
+        return image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
+
+
+class Distances(nn.Module):
+    """Island: cosine distances in float32, half the squared difference of unit vectors.
+
+    The same value as ``train.distance.cosine_distance``, with the teacher's unit vectors shared.
+    """
+
+    def forward(self, teacher: list[Tensor], branches: list[list[Tensor]]) -> list[Tensor]:
+        """Four features of the teacher and four per branch, to N x H_i x W_i float32, branch by branch."""
+        units = [_unit(feature) for feature in teacher]
+        return [
+            0.5 * torch.square(unit - _unit(feature)).sum(1)
+            for branch in branches
+            for unit, feature in zip(units, branch, strict=True)
+        ]
+
+
+def _unit(x: Tensor) -> Tensor:
+    x = x.to(torch.float32)
+    return x / torch.sqrt(torch.square(x).sum(1, keepdim=True) + EPSILON)
+
+
+class MapHead(nn.Module):
+    """Island: distance maps to the anomaly map N x S x S in 0..1."""
+
+    def __init__(self, model: DMDD) -> None:
+        super().__init__()
+        self.head = copy.deepcopy(model.head)
+        self.smoothing = copy.deepcopy(model.smoothing)
+        self.size = model.config.image_size
+        self.has_logits = model.config.head == "msn"
+
+    def forward(self, distances: list[Tensor]) -> Tensor:
+        """See the class."""
+        out = self.smoothing(self.head(distances))
+        out = F.interpolate(out, size=(self.size, self.size), mode="bilinear", align_corners=False)[:, 0]
+        return torch.sigmoid(out) if self.has_logits else out
+
+
+class Score(nn.Module):
+    """Island: mean of the largest values of each map, N x S x S to N."""
+
+    def __init__(self, top_k: int) -> None:
+        super().__init__()
+        self.top_k = top_k
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """See the class."""
+        return anomaly_score(maps, self.top_k)
+
+
+class StudentNetwork(nn.Module):
+    """The decoupled student's network for inference, with only the branches in use.
+
+    Args:
+        model: as trained, in evaluation mode.
+    """
+
+    def __init__(self, model: DMDD) -> None:
+        super().__init__()
+        student = fold_batchnorm(model.student)
+        self.stages, self.pmn = student.stages, student.pmn
+        self.branches = [branch for branch in _BRANCHES if branch in self.pmn]
+        self.decouple = nn.ModuleList()
+        last = len(self.stages) - 1
+        for index, layer in enumerate(student.decouple):
+            needs_normality = index < last or "normality" in self.branches
+            kept = [needs_normality, "abnormality" in self.branches]
+            self.decouple.append(_keep_halves(layer, kept))
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Normalised image to four features per branch in use."""
+        found: dict[str, list[Tensor]] = {branch: [] for branch in _BRANCHES}
+        last = len(self.stages) - 1
+        for index, (stage, decouple) in enumerate(zip(self.stages, self.decouple, strict=True)):
+            both = decouple(stage(x))
+            if index == last and "normality" not in self.branches:
+                found["abnormality"].append(both)
+            elif "abnormality" not in self.branches:
+                x = both
+                found["normality"].append(x)
+            else:
+                x, abnormality = both.chunk(2, dim=1)
+                found["normality"].append(x)
+                found["abnormality"].append(abnormality)
+        return [self.pmn[branch](found[branch]) for branch in self.branches]
+
+
+@torch.no_grad()
+def _keep_halves(layer: nn.Conv2d, kept: list[bool]) -> nn.Conv2d:
+    """A decoupling convolution reduced to the halves (normality, abnormality) that are needed."""
+    if all(kept):
+        return layer
+    half = layer.in_channels
+    chosen = slice(0, half) if kept[0] else slice(half, 2 * half)
+    reduced = nn.Conv2d(half, half, 1)
+    reduced.weight.copy_(layer.weight[chosen])
+    assert reduced.bias is not None
+    assert layer.bias is not None
+    reduced.bias.copy_(layer.bias[chosen])
+    return reduced
+
+
+class DeploymentGraph(nn.Module):
+    """The fused graph.
+
+    Input uint8 N x S x S x 3, BGR. Outputs: anomaly map float32 N x S x S in 0..1, score float32 N in 0..1.
+
+    Args:
+        model: as trained.
+        half: run the networks in float16; the islands stay float32.
+    """
+
+    def __init__(self, model: DMDD, *, half: bool = False) -> None:
+        super().__init__()
+        self.dtype = torch.float16 if half else torch.float32
+        self.island_input = SubtractMean(model.normalise.mean)
+        self.teacher = fold_batchnorm(model.teacher)
+        self.student = StudentNetwork(model)
+        for network in (self.teacher, self.student):
+            _fold_input_scale(network.stages[0], model.normalise.std)
+            network.to(self.dtype)
+        self.island_distances = Distances()
+        self.island_head = MapHead(model)
+        self.island_score = Score(model.config.top_k)
+        self.requires_grad_(False).eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        x = self.island_input(image).to(self.dtype)
+        maps = self.island_head(self.island_distances(self.teacher(x), self.student(x)))
+        return maps, self.island_score(maps)
+
+
+@torch.no_grad()
+def _fold_input_scale(stage: nn.Module, std: Tensor) -> None:
+    """Divide the first convolution's weights by the input's standard deviation, per input channel."""
+    first = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
+    first.weight.div_(std.view(1, 3, 1, 1))

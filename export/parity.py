@@ -1,0 +1,164 @@
+"""Parity: is what was written the same detector as what was trained?
+
+The same images go through torch in float32, the fp32 file and the fp16 file in ONNX Runtime; their maps, scores,
+decisions and, where there are test images, figures are compared. ONNX Runtime computes an fp16 graph in fp32 on
+a CPU: there it proves the graph, not the arithmetic of the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.metrics import Metrics
+from dmdd_edge.runtime.backends.onnxruntime_session import (
+    import_onnxruntime,
+    physical_cores,
+    run_session,
+    session_options,
+)
+from dmdd_edge.train.evaluation import Evaluation, Judge
+
+_FIGURES = ("image_auroc", "pixel_auroc", "pro")
+
+
+@dataclass(frozen=True)
+class ParityLimits:
+    """What an artefact may differ from torch; beyond it the export fails.
+
+    Attributes:
+        map_max: largest difference of a map's value, 0..1.
+        score_max: largest difference of a score, 0..1.
+        figure: largest loss of I-AUROC, P-AUROC or PRO, 0..1.
+    """
+
+    map_max: float
+    score_max: float
+    figure: float
+
+
+#: fp32 must be the same up to rounding; fp16 may not cost more than 0.05 points of any figure.
+LIMITS = {"fp32": ParityLimits(1e-4, 1e-4, 2e-4), "fp16": ParityLimits(0.05, 0.02, 5e-4)}
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """How one artefact compares with torch in float32.
+
+    Attributes:
+        artefact: what was run, such as ``onnxruntime fp32``.
+        images: how many were compared.
+        map_max: largest difference of a map's value.
+        map_p99: 99th percentile of the differences.
+        score_max: largest difference of a score.
+        flipped: decisions that differ at the threshold.
+        image_auroc: the artefact's figure less torch's; None without test images. Likewise the next two.
+        pixel_auroc: see image_auroc.
+        pro: see image_auroc.
+        limits: what was allowed.
+    """
+
+    artefact: str
+    images: int
+    map_max: float
+    map_p99: float
+    score_max: float
+    flipped: int
+    image_auroc: float | None
+    pixel_auroc: float | None
+    pro: float | None
+    limits: ParityLimits
+
+    def problems(self) -> list[str]:
+        """What exceeds its limit, in words; empty when all is well. Values that are no numbers exceed it."""
+        found = []
+        for name in ("map_max", "score_max"):
+            value, limit = getattr(self, name), getattr(self.limits, name)
+            if not value <= limit:
+                found.append(f"{name} {value:.2e} is above {limit:.0e}")
+        for name in _FIGURES:
+            value = getattr(self, name)
+            if value is not None and not -value <= self.limits.figure:
+                found.append(
+                    f"{name} fell by {-100 * value:.3f} points, {100 * self.limits.figure:.2f} are allowed"
+                )
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as it stands in the manifest."""
+        return asdict(self)
+
+
+def compare(
+    artefact: str,
+    reference: Evaluation,
+    found: Evaluation,
+    threshold: float,
+    limits: ParityLimits,
+    *,
+    labelled: bool,
+) -> ParityRow:
+    """Hold an artefact's results against torch's.
+
+    Args:
+        artefact: its name.
+        reference: torch's results.
+        found: the artefact's, on the same images.
+        threshold: of the score, for the decisions.
+        limits: what is allowed.
+        labelled: whether the figures mean something (there are test images).
+    """
+    difference = np.abs(reference.maps - found.maps)
+    figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(_FIGURES)
+    return ParityRow(
+        artefact=artefact,
+        images=len(found.scores),
+        map_max=float(difference.max()),
+        map_p99=float(np.quantile(difference, 0.99)),
+        score_max=float(np.abs(reference.scores - found.scores).max()),
+        flipped=int(((reference.scores > threshold) != (found.scores > threshold)).sum()),
+        limits=limits,
+        **figures,
+    )
+
+
+def _differences(reference: Metrics, found: Metrics) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    for name in _FIGURES:
+        a, b = getattr(reference, name), getattr(found, name)
+        values[name] = None if a is None or b is None else b - a
+    return values
+
+
+def require(rows: Sequence[ParityRow]) -> None:
+    """Fail when a row exceeds its limits.
+
+    Raises:
+        DmddError: names each artefact and figure.
+    """
+    problems = [f"{row.artefact}: {problem}" for row in rows for problem in row.problems()]
+    if problems:
+        raise DmddError(
+            f"the exported graph is not the detector that was trained: {'; '.join(problems)}",
+            fix="nothing was published, the version in use is unchanged; try another version of torch or "
+            "onnxscript, and report this with the lines above",
+        )
+
+
+def file_judge(path: Path) -> Judge:
+    """A written graph in ONNX Runtime on the CPU, as a judge of prepared images."""
+    onnxruntime = import_onnxruntime("cpu")
+    session = onnxruntime.InferenceSession(
+        str(path), session_options(onnxruntime, physical_cores()), providers=["CPUExecutionProvider"]
+    )
+
+    def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return run_session(session, np.ascontiguousarray(images))
+
+    return judge

@@ -1,0 +1,183 @@
+"""One `dmdd-edge export`: a finished run in, a new version of the category's bundle out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.checks import GraphReport, check_graph
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.onnx_file import write_onnx
+from dmdd_edge.export.parity import LIMITS, ParityRow, compare, file_judge, require
+from dmdd_edge.images import read_image
+from dmdd_edge.manifest import Licences, graph_specs
+from dmdd_edge.metrics import Metrics
+from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
+from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold, threshold_from_normals
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import (
+    Evaluation,
+    Judge,
+    evaluate_judge,
+    holdout_images,
+    judge_all,
+    load_test_set,
+    torch_judge,
+)
+from dmdd_edge.train.session import METRICS
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import weights
+
+_NO_METRICS = Metrics(None, None, None, None, None, None, None)
+GRAPHS = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
+#: Images of good parts from which the limits of a frame that can be judged are taken, at most.
+_FRAME_IMAGES = 200
+
+
+@dataclass
+class Exported:
+    """What an export ends with.
+
+    Attributes:
+        bundle: the new version, in use.
+        threshold: from the held-out normal images.
+        parity: a row per artefact.
+        graphs: the static checks of each file.
+    """
+
+    bundle: Bundle
+    threshold: Threshold
+    parity: list[ParityRow]
+    graphs: list[GraphReport]
+
+
+#: Adds files to the bundle being written: gets its folder and gives facts for the manifest's created_with.
+Extra = Callable[[Path], dict[str, Any]]
+
+
+def export_run(
+    folder: Path,
+    models_dir: Path,
+    *,
+    data: Path | None = None,
+    alpha: float = DEFAULT_ALPHA,
+    say: Callable[[str], None] = lambda text: None,
+    extras: list[Extra] | None = None,
+) -> Exported:
+    """Write, check and publish the bundle of a run.
+
+    Args:
+        folder: the run's folder.
+        models_dir: where bundles lie.
+        data: data set, when it is not where training found it.
+        alpha: false-alarm rate of the threshold, 0..1.
+        say: told what is going on.
+        extras: engines to add to the bundle, by what builds them.
+
+    Raises:
+        DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published then.
+    """
+    run = load_run(folder)
+    config = run.config
+    size = config.model.image_size
+    with BundleWriter(models_dir, config.category) as writer:
+        graphs = []
+        for precision, name in GRAPHS.items():
+            say(f"writing {name}")
+            graph = DeploymentGraph(run.model, half=precision == "fp16")
+            write_onnx(graph, writer.path / name, size)
+            graphs.append(check_graph(writer.path / name, precision).require())
+        judges = {precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()}
+        say("setting the threshold from the held-out images")
+        threshold = threshold_from_normals(judge_all(judges["fp32"], holdout_images(run))[1].tolist(), alpha)
+        say("comparing with torch")
+        rows = compare_all(run, data, judges, threshold.image)
+        require(rows)
+        facts: dict[str, Any] = {}
+        for extra in extras or []:
+            facts |= extra(writer.path)
+        inputs, outputs = graph_specs(size)
+        bundle = writer.commit(
+            backbone=config.model.backbone,
+            image_size=size,
+            input=inputs,
+            outputs=outputs,
+            threshold=threshold,
+            preprocess=config.preprocess,
+            frame_limits=frame_limits(run),
+            parity={row.artefact: row.as_dict() for row in rows},
+            metrics=files.read_json(folder / METRICS),
+            licences=Licences(
+                code="Apache-2.0",
+                weights=weights.licence(config.model.backbone),
+                data="the training images' own; the bundle holds none of them",
+            ),
+            created_with={
+                **run.info["created_with"],
+                "onnx": onnx.__version__,
+                "python": platform.python_version(),
+                "recipe": config.recipe,
+                "steps": run.info["steps"],
+                "seed": config.seed,
+                **facts,
+            },
+        )
+    return Exported(bundle, threshold, rows, graphs)
+
+
+def compare_all(run: Run, data: Path | None, judges: dict[str, Judge], threshold: float) -> list[ParityRow]:
+    """A parity row per written file, on the category's test images, or on the held-out ones without any."""
+    category = _category(run, data)
+    labelled = category is not None and bool(category.test)
+    if labelled:
+        assert category is not None
+        test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+        results = {name: evaluate_judge(judge, test) for name, judge in _with_torch(run, judges).items()}
+    else:
+        images = holdout_images(run)
+        results = {
+            name: Evaluation(_NO_METRICS, *judge_all(judge, images))
+            for name, judge in _with_torch(run, judges).items()
+        }
+    reference = results.pop("torch")
+    return [
+        compare(f"onnxruntime {name}", reference, found, threshold, LIMITS[name], labelled=labelled)
+        for name, found in results.items()
+    ]
+
+
+def _with_torch(run: Run, judges: dict[str, Judge]) -> dict[str, Judge]:
+    return {"torch": torch_judge(run.model.to(memory_format=torch.channels_last)), **judges}
+
+
+def _category(run: Run, data: Path | None) -> Category | None:
+    """The run's images; None when they are gone, which leaves the held-out ones to compare on."""
+    try:
+        return load_category(data or run.config.data, run.config.category)
+    except DmddError:
+        if data is not None:
+            raise
+        return None
+
+
+def frame_limits(run: Run) -> FrameLimits:
+    """Limits beyond which a frame cannot be judged, from the training images."""
+    config = run.config
+    size = config.model.image_size
+    paths = [Path(path) for path in [*run.info["train"], *run.info["holdout"]]]
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _FRAME_IMAGES).astype(int))]
+    ignored = config.preprocess.ignore_map(size)
+    there = [path for path in chosen if path.is_file()]
+    return limits_from(
+        frame_statistics(config.preprocess.prepare(read_image(path), size), ignored) for path in there
+    )

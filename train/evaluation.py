@@ -1,0 +1,207 @@
+"""A trained run on its category's test images: figures, histogram, hardest cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dmdd_edge.datasets import Category, TestImage
+from dmdd_edge.errors import DmddError
+from dmdd_edge.figures import Case, case_sheet, hardest, score_histogram
+from dmdd_edge.images import read_image, read_mask
+from dmdd_edge.metrics import Metrics, evaluate
+from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.storage import write_atomically
+from dmdd_edge.threshold import Threshold, threshold_from_normals
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train.features import to_input
+from dmdd_edge.train.model import DMDD
+
+_BATCH = 8
+HISTOGRAM, CASES = "score_histogram.png", "hardest_cases.png"
+
+#: Judges prepared images, uint8 N x S x S x 3 BGR, and gives maps float32 N x S x S and scores float32 N.
+Judge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass
+class TestSet:
+    """A category's readable test images, prepared.
+
+    Attributes:
+        items: the files.
+        images: uint8 N x S x S x 3 BGR.
+        masks: bool N x S x S; all False for good images and for defective ones without a mask.
+        has_mask: bool N, whether the pixels' truth is known.
+    """
+
+    __test__ = False  # pytest would take the class for a test
+
+    items: list[TestImage]
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    has_mask: NDArray[np.bool_]
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Whether each image is defective."""
+        return np.array([not item.is_good for item in self.items])
+
+    @property
+    def defects(self) -> list[str]:
+        """Each image's defect type, or "good"."""
+        return [item.defect for item in self.items]
+
+
+def load_test_set(category: Category, preprocess: Preprocess, size: int) -> TestSet:
+    """Read a category's test images; unreadable ones are noted in ``category.skipped``.
+
+    Raises:
+        DmddError: the category has no test images.
+    """
+    category.require_test()
+    items, images, masks = [], [], []
+    for item in category.test:
+        try:
+            image = preprocess.prepare(read_image(item.path), size)
+        except DmddError as error:
+            category.skip(item.path, error.message)
+            continue
+        mask = np.zeros((size, size), np.bool_)
+        if item.mask is not None:
+            try:
+                mask = preprocess.prepare_mask(read_mask(item.mask), size)
+            except DmddError as error:
+                category.skip(item.mask, error.message)
+                item = TestImage(item.path, item.defect, None)
+        items.append(item)
+        images.append(image)
+        masks.append(mask)
+    if not items:
+        raise DmddError(
+            f"none of the test images of {category.name} can be read",
+            fix=f"check the files in {category.root}/test",
+        )
+    return TestSet(items, np.stack(images), np.stack(masks), np.array([item.has_mask for item in items]))
+
+
+def torch_judge(model: DMDD, device: torch.device | None = None) -> Judge:
+    """The trained module as a judge of prepared images."""
+    where = device or next(model.parameters()).device
+
+    @torch.no_grad()
+    def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found = model.eval()(to_input(images, where))
+        return found.maps.cpu().numpy(), found.scores.cpu().numpy()
+
+    return judge
+
+
+def judge_all(
+    judge: Judge, images: NDArray[np.uint8], progress: Callable[[int], None] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Judge many images in batches: maps float32 N x S x S and scores float32 N."""
+    maps = np.zeros(images.shape[:3], np.float32)
+    scores = np.zeros(len(images), np.float32)
+    for part in _batches(len(images)):
+        maps[part], scores[part] = judge(images[part])
+        if progress is not None:
+            progress(part.stop)
+    return maps, scores
+
+
+def _batches(count: int) -> Iterator[slice]:
+    for start in range(0, count, _BATCH):
+        yield slice(start, min(start + _BATCH, count))
+
+
+@dataclass
+class Evaluation:
+    """What a judge said of a test set, and how good that was."""
+
+    metrics: Metrics
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def evaluate_judge(judge: Judge, test: TestSet, progress: Callable[[int], None] | None = None) -> Evaluation:
+    """Judge a test set and measure the result."""
+    maps, scores = judge_all(judge, test.images, progress)
+    return Evaluation(
+        evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask), maps, scores
+    )
+
+
+def holdout_images(run: files.Run) -> NDArray[np.uint8]:
+    """The run's held-out normal images, uint8 N x S x S x 3 BGR.
+
+    Raises:
+        DmddError: there are none, or the files are gone.
+    """
+    paths = [Path(path) for path in run.info["holdout"]]
+    if not paths:
+        raise DmddError(
+            "this run held out no normal images, so it has no threshold",
+            fix="train with --holdout above 0, or set a threshold from good parts: dmdd-edge calibrate",
+        )
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DmddError(
+            f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]})",
+            fix="put the training images back where they were",
+        )
+    size = run.config.model.image_size
+    return np.stack([run.config.preprocess.prepare(read_image(path), size) for path in paths])
+
+
+def threshold_of(run: files.Run, judge: Judge, alpha: float = 0.01) -> Threshold:
+    """The threshold from the run's held-out normal images (design, "Threshold")."""
+    return threshold_from_normals(judge_all(judge, holdout_images(run))[1].tolist(), alpha)
+
+
+def figures(run: files.Run, metrics: Metrics, threshold: float | None) -> dict[str, Any]:
+    """The content of metrics.json; ratios in 0..1."""
+    config = run.config
+    return {
+        "category": config.category,
+        "backbone": config.model.backbone,
+        "recipe": config.recipe,
+        "image_size": config.model.image_size,
+        "steps": run.info["steps"],
+        "seed": config.seed,
+        **metrics.as_dict(),
+        "threshold": threshold,
+        "train_seconds": run.info["train_seconds"],
+    }
+
+
+def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: float) -> list[Path]:
+    """Write the score histogram and the sheet of the hardest cases; returns their files."""
+    worst: Sequence[int] = hardest(found.scores, test.labels, threshold)
+    cases = [
+        Case(
+            image=test.images[i],
+            mask=test.masks[i] if test.has_mask[i] else None,
+            anomaly_map=found.maps[i],
+            score=float(found.scores[i]),
+            is_defective=not test.items[i].is_good,
+            title=f"{test.items[i].defect}/{test.items[i].path.stem}",
+        )
+        for i in worst
+    ]
+    sheets = {
+        HISTOGRAM: score_histogram(found.scores, test.labels, threshold),
+        CASES: case_sheet(cases, threshold),
+    }
+    for name, sheet in sheets.items():
+        done, data = cv2.imencode(".png", sheet)
+        assert done
+        write_atomically(folder / name, data.tobytes())
+    return [folder / name for name in sheets]

@@ -1,0 +1,250 @@
+"""One `dmdd-edge train`: opens the run's folder, trains, evaluates, and writes what a user looks at."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.errors import DmddError
+from dmdd_edge.threshold import Threshold
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.evaluation import (
+    Judge,
+    evaluate_judge,
+    figures,
+    load_test_set,
+    threshold_of,
+    torch_judge,
+    write_pictures,
+)
+from dmdd_edge.train.schedule import Progress
+from dmdd_edge.train.trainer import Listener, Trainer
+
+METRICS, LOG = "metrics.json", "train.log"
+
+
+@dataclass
+class Outcome:
+    """What a training session ends with.
+
+    Attributes:
+        run: the finished run.
+        category: its images.
+        metrics: content of metrics.json, None without test images.
+        threshold: from the held-out normal images, None when none were held out.
+        pictures: files written for a person.
+    """
+
+    run: files.Run
+    category: Category
+    metrics: dict[str, Any] | None
+    threshold: Threshold | None
+    pictures: list[Path]
+
+
+def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool) -> TrainConfig:
+    """Decide what happens to a run's folder, and with which configuration training goes on.
+
+    Args:
+        folder: the run's folder.
+        config: the configuration asked for; None resumes with the stored one.
+        resume: go on with an unfinished run; its stored configuration is used.
+        overwrite: delete what is there.
+
+    Raises:
+        DmddError: the folder holds a run and neither was asked for, or there is nothing to resume.
+    """
+    there = (folder / files.CONFIG).is_file()
+    if resume:
+        stored = files.read_config(folder)
+        if (folder / files.MODEL).is_file():
+            raise DmddError(
+                f"the run in {folder} is finished; there is nothing to resume",
+                fix=f"train anew with --overwrite, or export it: dmdd-edge export --category {stored.category}",
+            )
+        return stored
+    if config is None:
+        raise DmddError(
+            "no data set is named", fix="give --data DIR, or --resume to go on with an unfinished run"
+        )
+    if there and overwrite:
+        shutil.rmtree(folder)
+    elif there:
+        state = "finished" if (folder / files.MODEL).is_file() else "unfinished"
+        raise DmddError(
+            f"there is a run in {folder} already ({state})",
+            fix="--resume goes on with an unfinished one, --overwrite replaces it, --run NAME keeps both",
+        )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise DmddError(f"{folder} is not empty and holds no run", fix="choose another name with --run NAME")
+    return config
+
+
+def train(
+    config: TrainConfig, folder: Path, listener: Listener, *, resume: bool, tensorboard: bool
+) -> Outcome:
+    """Train a category and evaluate it on its test images, if it has any.
+
+    Raises:
+        DmddError: for whatever a user can mend.
+    """
+    category = load_category(config.data, config.category)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _recording(folder, listener, tensorboard) as recorder:
+        recorder.say(category.describe())
+        run = Trainer(config, category, folder, recorder, resume=resume).run()
+        judge = torch_judge(run.model)
+        threshold = threshold_of(run, judge) if run.info["holdout"] else None
+        if threshold is not None:
+            recorder.say(threshold.describe())
+        if not category.test:
+            return Outcome(run, category, None, threshold, [])
+        found = measure(
+            run,
+            category,
+            judge,
+            threshold,
+            lambda done, total: recorder.preparing("test images", done, total),
+        )
+        recorder.say(summary_line(found.metrics))
+        return Outcome(run, category, found.metrics, threshold, found.files[1:])
+
+
+@dataclass
+class Measured:
+    """A run's figures on its test images.
+
+    Attributes:
+        metrics: content of metrics.json.
+        files: metrics.json and the pictures, as written.
+        skipped: test files that could not be used, and why.
+    """
+
+    metrics: dict[str, Any]
+    files: list[Path]
+    skipped: list[tuple[Path, str]]
+
+
+def measure(
+    run: files.Run,
+    category: Category,
+    judge: Judge,
+    threshold: Threshold | None,
+    progress: Callable[[int, int], None],
+) -> Measured:
+    """Judge the test images; write metrics.json, the histogram and the sheet of the hardest cases."""
+    config = run.config
+    test = load_test_set(category, config.preprocess, config.model.image_size)
+    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    level = None if threshold is None else threshold.image
+    metrics = figures(run, found.metrics, level)
+    files.write_json(run.folder / METRICS, metrics)
+    pictures = write_pictures(run.folder, test, found, float(found.scores.max()) if level is None else level)
+    return Measured(metrics, [run.folder / METRICS, *pictures], category.skipped)
+
+
+def evaluate_run(
+    run: files.Run, data: Path | None, device: torch.device, progress: Callable[[int, int], None]
+) -> Measured:
+    """Measure a finished run again.
+
+    Args:
+        run: as ``load_run`` gives it.
+        data: data set, when it is not where training found it.
+        device: where to compute.
+        progress: called with the images done and their count.
+
+    Raises:
+        DmddError: the images are gone, or there are none to test on.
+    """
+    config = run.config
+    category = load_category(data or config.data, config.category)
+    run.model.to(device, memory_format=torch.channels_last)
+    judge = torch_judge(run.model, device)
+    threshold = threshold_of(run, judge) if run.info["holdout"] else None
+    return measure(run, category, judge, threshold, progress)
+
+
+def summary_line(metrics: dict[str, Any]) -> str:
+    """The three figures of the paper in one line, in percent."""
+    names = (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
+    return "test images: " + ", ".join(f"{shown} {_percent(metrics[key])}" for shown, key in names)
+
+
+def _percent(ratio: float | None) -> str:
+    return "n/a" if ratio is None else f"{100 * ratio:.2f}"
+
+
+@contextmanager
+def _recording(folder: Path, listener: Listener, tensorboard: bool) -> Iterator[Recorder]:
+    logger = logging.getLogger(f"dmdd_edge.train.{folder.name}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handler = logging.FileHandler(folder / LOG)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    writer = _tensorboard_writer(folder) if tensorboard else None
+    try:
+        yield Recorder(listener, logger, writer)
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        if writer is not None:
+            writer.close()
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DmddError("TensorBoard is not installed", fix="pip install 'dmdd-edge[tensorboard]'") from None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+class Recorder(Listener):
+    """Passes on what the trainer tells, and writes it to the log and to TensorBoard."""
+
+    _LOG_SECONDS = 10.0
+
+    def __init__(self, listener: Listener, logger: logging.Logger, writer: Any) -> None:
+        self.listener, self.logger, self.writer = listener, logger, writer
+        self._logged = 0.0
+
+    def say(self, text: str) -> None:
+        """A line for the log."""
+        self.logger.info(text)
+        self.listener.say(text)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Progress of a part of the preparation."""
+        self.listener.preparing(what, done, total)
+
+    def step(
+        self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
+    ) -> None:
+        """A training step was done."""
+        self.listener.step(phase, progress, losses, images_per_second)
+        if self.writer is not None:
+            for name, value in losses.items():
+                self.writer.add_scalar(f"{phase}/{name}", value, progress.step)
+        if time.monotonic() - self._logged > self._LOG_SECONDS:
+            self._logged = time.monotonic()
+            shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            self.logger.info(
+                "%s step %d: %s, %.1f images/s, %.0f s left",
+                phase,
+                progress.step,
+                shown,
+                images_per_second,
+                progress.seconds_left(),
+            )
