@@ -26,16 +26,16 @@ def fsync_path(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a crash at any moment leaves the old file or the new one, never a part.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` so that a crash at any moment leaves the old file or the new one, never a part.
 
-    The folder must exist. The text is written as UTF-8.
+    The folder must exist. Text is written as UTF-8.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         part.chmod(0o644)  # mkstemp makes it private; a bundle is read by whoever runs the line
