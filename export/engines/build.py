@@ -1,0 +1,254 @@
+"""One way from an ONNX file to a plan, for TensorRT 10.3 to 11.4 and for TensorRT-RTX.
+
+Only names that all of them have are used here; a test holds them against the real bindings. The
+network is always strongly typed: precision is what the graph says. TensorRT 11 has no precision flags
+any more, and code that asks for them only where they exist builds fp32 engines in silence. So the
+convolutions in half are counted after parsing, and a network that is not what was asked for is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from dmdd_edge.engines import BatchProfile
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.engines.logger import LogBook, make_logger
+from dmdd_edge.export.engines.progress import PhaseTracker, Progress, interrupts_kept, make_monitor
+
+if TYPE_CHECKING:
+    import tensorrt
+
+#: In a layer's name: part of an fp32 island, which stays fp32 in an fp16 graph.
+_ISLAND = "island"
+
+_EXPORT_AGAIN = "Export the graph again with this version of dmdd-edge."
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        precision: what the graph is; it is checked, not asked of the builder.
+        batch: the batch sizes the engine takes.
+        workspace_gib: the most scratch memory a layer may take; None for all that there is.
+        opt_level: 0 (fast build) to 5 (fast engine).
+        hardware_compatible: one engine for every GPU from sm80 on, slower; not on a Jetson.
+    """
+
+    precision: Literal["fp16", "fp32"] = "fp16"
+    batch: BatchProfile = field(default_factory=BatchProfile)
+    workspace_gib: float | None = None
+    opt_level: int = 3
+    hardware_compatible: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opt_level <= 5:
+            raise DmddError(f"--opt-level {self.opt_level}: it goes from 0 (fast build) to 5 (fast engine).")
+        if self.workspace_gib is not None and not 0.01 <= self.workspace_gib <= 1024:
+            raise DmddError(f"--workspace {self.workspace_gib}: give it in GiB, such as 2 or 0.5.")
+
+    @property
+    def workspace_bytes(self) -> int | None:
+        """The workspace in bytes; None for no limit."""
+        return None if self.workspace_gib is None else int(self.workspace_gib * 2**30)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialised engine, and what its network was.
+
+    Attributes:
+        data: the plan, to be written as it is.
+        image_size: S of the input N x S x S x 3.
+        convolutions, half_convolutions: in the network as it was parsed.
+        seconds: how long the build took.
+        warnings: what the library warned of.
+    """
+
+    data: bytes
+    image_size: int
+    convolutions: int
+    half_convolutions: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def build_plan(
+    trt: ModuleType,
+    onnx: Path,
+    options: BuildOptions,
+    *,
+    configure: Callable[[Any], None] | None = None,
+    timing: Path | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Build an engine from a written ONNX file.
+
+    Args:
+        trt: the module ``tensorrt`` or ``tensorrt_rtx``.
+        onnx: the graph, with its weights inside.
+        configure: called with the builder's configuration before the build.
+        timing: the timing cache to use and to write back; it needs a GPU.
+        progress: called as the build goes on.
+
+    Raises:
+        DmddError: the library cannot start, parse or build, quoting what it said; or the network is not
+            of the precision asked for.
+        KeyboardInterrupt: Ctrl-C was pressed; the build was stopped.
+    """
+    book = LogBook()
+    logger: tensorrt.ILogger = make_logger(trt, book)
+    builder: tensorrt.Builder = _start(trt, logger, book)
+    strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network: tensorrt.INetworkDefinition = builder.create_network(strongly_typed)
+    _parse(trt, network, logger, onnx, book)
+    convolutions, half = count_convolutions(trt, network)
+    _refuse_other_precision(onnx, options.precision, convolutions, half)
+
+    config: tensorrt.IBuilderConfig = builder.create_builder_config()
+    config.builder_optimization_level = options.opt_level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that layers can be told apart later
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is asked for as the reference: 10 bits are not that
+    image_size = _add_profile(builder, network, config, options.batch)
+    if configure is not None:
+        configure(config)
+    if timing is not None:
+        _use_timing(config, timing)
+    tracker = PhaseTracker(progress)
+    monitor: tensorrt.IProgressMonitor = make_monitor(trt, tracker)
+    config.progress_monitor = monitor
+
+    started = time.monotonic()
+    with interrupts_kept(tracker):
+        plan: tensorrt.IHostMemory | None = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise DmddError(
+            f"{_product(trt)} cannot build an engine from {onnx.name}: {book.quote()}",
+            "If it ran out of memory: give less --workspace or a smaller --batch. The graph itself is "
+            "checked by dmdd-edge export.",
+        )
+    seconds = time.monotonic() - started
+    if timing is not None:
+        _keep_timing(config, timing)
+    return Plan(bytes(memoryview(plan)), image_size, convolutions, half, seconds, tuple(book.warnings()))
+
+
+def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) -> tuple[int, int]:
+    """Convolutions outside the fp32 islands, and how many of them are half.
+
+    Args:
+        trt: the module that the network is of.
+        network: a parsed, strongly typed network.
+    """
+    kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
+    found = half = 0
+    for index in range(network.num_layers):
+        layer: tensorrt.ILayer = network.get_layer(index)
+        name: str = layer.name
+        if layer.type in kinds and _ISLAND not in name.lower():
+            result: tensorrt.ITensor = layer.get_output(0)
+            found += 1
+            half += result.dtype == trt.DataType.HALF
+    return found, half
+
+
+def _start(trt: ModuleType, logger: tensorrt.ILogger, book: LogBook) -> tensorrt.Builder:
+    try:
+        builder: tensorrt.Builder = trt.Builder(logger)
+    except Exception as error:  # the bindings raise TypeError, RuntimeError or their own, by version
+        raise DmddError(
+            f"{_product(trt)} cannot start a builder: {book.quote() if book.messages else error}",
+            "An NVIDIA driver that fits this version must be loaded: see nvidia-smi.",
+        ) from error
+    return builder
+
+
+def _parse(
+    trt: ModuleType, network: tensorrt.INetworkDefinition, logger: tensorrt.ILogger, onnx: Path, book: LogBook
+) -> None:
+    try:
+        graph = onnx.read_bytes()
+    except OSError as error:
+        raise DmddError(f"{onnx} cannot be read: {error.strerror or error}.") from error
+    parser: tensorrt.OnnxParser = trt.OnnxParser(network, logger)
+    if parser.parse(graph):
+        if network.num_layers == 0:
+            raise DmddError(f"{onnx.name} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
+        return
+    said: list[str] = []
+    for index in range(parser.num_errors):
+        problem: tensorrt.ParserError = parser.get_error(index)
+        words: str = problem.desc()
+        said.append(f"{problem.node_operator()} {problem.node_name()}: {' '.join(words.split())}")
+    raise DmddError(
+        f"{_product(trt)} cannot read {onnx.name}: {' | '.join(said[:3]) or book.quote()}",
+        _EXPORT_AGAIN,
+    )
+
+
+def _refuse_other_precision(onnx: Path, precision: str, convolutions: int, half: int) -> None:
+    wanted = convolutions if precision == "fp16" else 0
+    if convolutions and half == wanted:
+        return
+    raise DmddError(
+        f"{onnx.name} is not a {precision} graph: {half} of its {convolutions} convolutions are half.",
+        f"Give the bundle's model.{precision}.onnx; with another graph the engine would not be {precision}.",
+    )
+
+
+def _add_profile(
+    builder: tensorrt.Builder,
+    network: tensorrt.INetworkDefinition,
+    config: tensorrt.IBuilderConfig,
+    batch: BatchProfile,
+) -> int:
+    """Set the batch sizes; returns S of the image N x S x S x 3."""
+    if network.num_inputs != 1:
+        raise DmddError(f"the graph has {network.num_inputs} inputs; a bundle's graph has one, the image.")
+    image: tensorrt.ITensor = network.get_input(0)
+    shape: tuple[int, ...] = tuple(image.shape)
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+        raise DmddError(f"the graph's input is {shape}; a bundle's image is N x S x S x 3.")
+    if shape[0] == -1:
+        sizes = [(size, *shape[1:]) for size in (batch.minimum, batch.optimum, batch.maximum)]
+        profile: tensorrt.IOptimizationProfile = builder.create_optimization_profile()
+        profile.set_shape(image.name, *sizes)
+        config.add_optimization_profile(profile)
+    elif not batch.minimum == batch.maximum == shape[0]:
+        raise DmddError(f"the graph takes batches of {shape[0]} only; --batch {batch} was asked for.")
+    return shape[1]
+
+
+def _use_timing(config: tensorrt.IBuilderConfig, path: Path) -> None:
+    known = path.read_bytes() if path.is_file() else b""
+    cache: tensorrt.ITimingCache = config.create_timing_cache(known)
+    if not config.set_timing_cache(cache, False):  # from another GPU or version: begin a new one
+        empty: tensorrt.ITimingCache = config.create_timing_cache(b"")
+        config.set_timing_cache(empty, False)
+
+
+def _keep_timing(config: tensorrt.IBuilderConfig, path: Path) -> None:
+    cache: tensorrt.ITimingCache | None = config.get_timing_cache()
+    if cache is None:
+        return
+    memory: tensorrt.IHostMemory = cache.serialize()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(memoryview(memory))
+    part.replace(path)
+
+
+def _product(trt: ModuleType) -> str:
+    name = "TensorRT-RTX" if trt.__name__.startswith("tensorrt_rtx") else "TensorRT"
+    return f"{name} {trt.__version__}"

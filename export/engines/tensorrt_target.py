@@ -1,0 +1,127 @@
+"""TensorRT engines for the GPU of this machine, into its local cache; the bundle never changes."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+from types import ModuleType
+
+from dmdd_edge.device import GpuFacts, probe_gpu
+from dmdd_edge.engine_cache import cached_engine, engine_cache, timing_cache
+from dmdd_edge.engines import EngineNeeds, check_engine, read_sidecar
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.engines.artifact import BuiltEngine, keep
+from dmdd_edge.export.engines.build import BuildOptions, build_plan
+from dmdd_edge.export.engines.progress import Progress
+from dmdd_edge.storage import sha256_of
+
+#: Strong typing exists from 10.3 on; 12 is not known yet.
+OLDEST, FIRST_UNKNOWN = (10, 3), (12, 0)
+
+
+def load_tensorrt() -> ModuleType:
+    """The module ``tensorrt``.
+
+    Raises:
+        DmddError: it is not installed, its libraries cannot be loaded, or its version is not served.
+    """
+    try:
+        import tensorrt
+    except (ImportError, OSError) as error:
+        raise DmddError(f"TensorRT cannot be imported: {error}.", _how_to_install()) from error
+    version = tuple(int(part) for part in re.findall(r"\d+", tensorrt.__version__)[:2])
+    if not OLDEST <= version < FIRST_UNKNOWN:
+        raise DmddError(
+            f"TensorRT {tensorrt.__version__} is installed; 10.3 to 11.x are served.", _how_to_install()
+        )
+    module: ModuleType = tensorrt
+    return module
+
+
+def tensorrt_missing() -> str:
+    """Why this machine cannot build TensorRT engines; empty when it can."""
+    try:
+        load_tensorrt()
+    except DmddError as error:
+        return f"{error.message} {error.fix}"
+    return probe_gpu().reason
+
+
+def build_tensorrt(
+    onnx: Path,
+    *,
+    cache: Path | str | None = None,
+    options: BuildOptions | None = None,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> BuiltEngine:
+    """Build an engine for this machine's GPU, or find the one that was built before.
+
+    Args:
+        onnx: the bundle's graph of the precision in ``options``.
+        cache: the engine cache; the user's own without it.
+        options: how to build; fp16, batch 1 without it.
+        rebuild: build even where a fitting engine is in the cache.
+        progress: called as the build goes on.
+
+    Raises:
+        DmddError: TensorRT or a driver is missing, or the build fails.
+    """
+    options = options or BuildOptions()
+    trt = load_tensorrt()
+    gpu = _require_gpu()
+    if options.hardware_compatible and gpu.integrated:
+        raise DmddError(
+            f"--hardware-compatible does not exist on {gpu.name}: TensorRT has it for PCs and servers only.",
+            "Leave it out.",
+        )
+    folder, digest, version = engine_cache(cache), sha256_of(onnx), str(trt.__version__)
+    path = cached_engine(
+        folder,
+        onnx_sha256=digest,
+        gpu=gpu,
+        library_version=version,
+        precision=options.precision,
+        batch=options.batch,
+        hardware_compatible=options.hardware_compatible,
+    )
+    if (
+        not rebuild
+        and path.is_file()
+        and not check_engine(path, EngineNeeds(digest, version, gpu, cache=folder))
+    ):
+        sidecar = read_sidecar(path)
+        if (sidecar.opt_level, sidecar.workspace_bytes) == (options.opt_level, options.workspace_bytes):
+            return BuiltEngine(path, sidecar, reused=True)
+    timing = timing_cache(folder, gpu, version)
+    plan = build_plan(trt, onnx, options, timing=timing, progress=progress)
+    return keep(
+        path,
+        plan,
+        options,
+        flavour="tensorrt",
+        library_version=version,
+        onnx_sha256=digest,
+        sms=(gpu.sm,),
+        gpu=gpu,
+    )
+
+
+def _require_gpu() -> GpuFacts:
+    probe = probe_gpu()
+    if probe.facts is None:
+        raise DmddError(
+            f"a TensorRT engine is built on the GPU it runs on, and there is none here: {probe.reason}.",
+            "Run this on the edge box itself, or build for RTX cards on any machine: --target rtx",
+        )
+    return probe.facts
+
+
+def _how_to_install() -> str:
+    if platform.machine() == "aarch64":
+        return (
+            "On a Jetson it comes with JetPack (sudo apt install nvidia-jetpack): make the environment with "
+            "`python3 -m venv --system-site-packages`, so that it is seen."
+        )
+    return 'Install it: pip install "dmdd-edge[tensorrt]"'
