@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from dmdd_edge import DmddError
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, session_options
+from dmdd_edge.runtime.backends.selection import select
+
+Make = Callable[..., Bundle]
+
+
+def test_the_cpu_back_end_runs_any_batch(make_bundle: Make) -> None:
+    backend = OnnxRuntimeCpu(make_bundle())
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    maps, scores = backend.infer(images)
+    np.testing.assert_allclose(maps, images[..., 0] / 255, atol=1e-7)
+    np.testing.assert_allclose(scores, images[..., 0].max(axis=(1, 2)) / 255, atol=1e-7)
+    again, _ = backend.infer(np.zeros_like(images))
+    assert maps.max() > 0.9, "an earlier result stays as it was"
+    assert again.max() == 0
+    assert "CPU, fp32" in backend.description
+    backend.close()
+
+
+def test_sessions_are_sequential_and_do_not_spin() -> None:
+    options = session_options(onnxruntime, 3)
+    assert options.intra_op_num_threads == 3
+    assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_physical_cores_agree_with_the_list_of_processors() -> None:
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    cores = set()
+    for block in text.strip().split("\n\n"):
+        pairs = (line.partition(":") for line in block.splitlines())
+        entry = {key.strip(): value.strip() for key, _, value in pairs}
+        if "core id" in entry and int(entry["processor"]) in os.sched_getaffinity(0):
+            cores.add((entry["physical id"], entry["core id"]))
+    if not cores:
+        pytest.skip("this machine does not list its cores in /proc/cpuinfo")
+    assert physical_cores() == len(cores)
+
+
+def test_a_graph_that_was_broken_before_it_was_hashed(make_bundle: Make) -> None:
+    with pytest.raises(DmddError, match=r"cannot open .*model\.fp32\.onnx") as caught:
+        OnnxRuntimeCpu(make_bundle(graph=b"not a graph"))
+    assert "Export" in caught.value.fix
+
+
+def test_a_graph_of_another_size_is_named(make_bundle: Make) -> None:
+    size_32 = make_bundle()
+    other = size_32.manifest.model_copy(update={"image_size": 32})
+    with pytest.raises(DmddError, match=r"not the manifest's graph.*64, 64, 3"):
+        OnnxRuntimeCpu(Bundle(size_32.path, other))
+
+
+def test_a_bundle_without_the_fp32_graph(make_bundle: Make) -> None:
+    with pytest.raises(DmddError, match=r"no file `model\.fp32\.onnx`"):
+        select(make_bundle(graph_name="model.fp16.onnx"), "cpu")
+
+
+def test_auto_says_why_each_one_before_was_passed_over(make_bundle: Make) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    bundle = make_bundle()
+    selection = select(bundle, "auto")
+    assert selection.backend.name == "cpu"
+    assert [passed.name for passed in selection.passed_over] == ["cuda"]
+    assert "built without CUDA" in selection.passed_over[0].reason
+    assert "dmdd-edge[gpu]" in selection.passed_over[0].fix
+    with pytest.raises(DmddError, match="built without CUDA") as caught:
+        select(bundle, "cuda")
+    assert "pip uninstall onnxruntime" in caught.value.fix
+
+
+def test_an_unknown_back_end_lists_the_known_ones(make_bundle: Make) -> None:
+    with pytest.raises(DmddError, match="no back end 'gpu'") as caught:
+        select(make_bundle(), "gpu")
+    assert "auto, cuda, cpu" in caught.value.fix
+
+
+class _Session:
+    """A session of an ONNX Runtime that has CUDA compiled in, on a machine where it may not start."""
+
+    def __init__(self, started: list[str]) -> None:
+        self._started = started
+
+    def get_providers(self) -> list[str]:
+        return self._started
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="image", shape=["N", 64, 64, 3])]
+
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name="anomaly_map"), SimpleNamespace(name="score")]
+
+
+def _onnxruntime_with_cuda(started: list[str], asked: dict[str, Any]) -> Any:
+    def open_session(path: str, sess_options: Any, providers: list[Any]) -> _Session:
+        asked["providers"] = providers
+        return _Session(started)
+
+    return SimpleNamespace(
+        __version__="9.9",
+        SessionOptions=onnxruntime.SessionOptions,
+        ExecutionMode=onnxruntime.ExecutionMode,
+        InferenceSession=open_session,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+
+
+def test_cuda_that_silently_became_cpu_is_an_error(
+    make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", _onnxruntime_with_cuda(["CPUExecutionProvider"], {}))
+    with pytest.raises(DmddError, match="fell back to the CPU") as caught:
+        select(make_bundle(), "cuda")
+    assert "nvidia-smi" in caught.value.fix
+
+
+def test_cuda_that_starts_is_taken_first_and_in_true_fp32(
+    make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    started = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setitem(sys.modules, "onnxruntime", _onnxruntime_with_cuda(started, asked))
+    selection = select(make_bundle(), "auto")
+    assert selection.backend.name == "cuda"
+    assert selection.passed_over == ()
+    assert asked["providers"] == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
+
+
+def test_without_onnxruntime_nothing_runs_and_the_fix_is_named(
+    make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DmddError, match=r"no back end can run.*cuda: .*cpu: ") as caught:
+        select(make_bundle(), "auto")
+    assert "dmdd-edge[cpu]" in caught.value.fix
+
+
+@pytest.mark.gpu
+def test_cuda_gives_what_the_cpu_gives(make_bundle: Make) -> None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has no CUDA")
+    bundle = make_bundle()
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    maps, scores = select(bundle, "cuda").backend.infer(images)
+    expected_maps, expected_scores = select(bundle, "cpu").backend.infer(images)
+    np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-5)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.runtime.regions import MOST_REGIONS, find_regions
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_regions_agree_with_scipy(seed: int) -> None:
+    noise = np.random.default_rng(seed).random((96, 96))
+    smooth = ndimage.gaussian_filter(noise, 3)
+    anomaly_map = ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
+    threshold = 0.6
+    labels, count = ndimage.label(anomaly_map > threshold, structure=np.ones((3, 3)))
+    expected = set()
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels == number
+        expected.add(
+            (
+                *(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
+                *(int(part.sum()), float(anomaly_map[part].max())),
+            )
+        )
+    regions = find_regions(anomaly_map, threshold, Preprocess(), (96, 96, 3))
+    assert 3 < count == len(regions)
+    assert {(r.x, r.y, r.width, r.height, r.area, r.peak) for r in regions} == expected
+    assert [r.peak for r in regions] == sorted((r.peak for r in regions), reverse=True)
+
+
+def test_the_area_is_in_source_pixels() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[10:12, 20:24] = 0.9  # 8 of 4096 pixels
+    (region,) = find_regions(anomaly_map, 0.5, Preprocess(), (640, 1280, 3))
+    assert (region.x, region.y, region.width, region.height) == (400, 100, 80, 20)
+    assert region.area == 8 * 640 * 1280 // 4096
+    (region,) = find_regions(anomaly_map, 0.5, Preprocess(roi=(100, 50, 64, 32)), (640, 1280, 3))
+    assert (region.x, region.y, region.width, region.height) == (120, 55, 4, 1)
+    assert region.area == 4
+
+
+def test_corners_touching_make_one_region() -> None:
+    anomaly_map = np.zeros((16, 16), np.float32)
+    anomaly_map[3, 3], anomaly_map[4, 4] = 0.7, 0.8
+    (region,) = find_regions(anomaly_map, 0.5, Preprocess(), (16, 16))
+    assert (region.area, region.peak) == (2, pytest.approx(0.8))
+
+
+def test_noise_all_over_is_cut_to_the_highest_peaks() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[::2, ::2] = np.linspace(0.6, 0.9, 1024).reshape(32, 32)  # 1024 regions of one pixel
+    regions = find_regions(anomaly_map, 0.5, Preprocess(), (64, 64))
+    assert len(regions) == MOST_REGIONS
+    assert regions[0].peak == pytest.approx(0.9)
+    assert regions[-1].peak == pytest.approx(0.9 - 0.3 * 99 / 1023)
+
+
+def test_nothing_above_and_everything_above() -> None:
+    level = np.full((16, 16), 0.5, np.float32)
+    assert find_regions(level, 0.5, Preprocess(), (16, 16)) == ()
+    (region,) = find_regions(level, 0.0, Preprocess(), (16, 16))
+    assert (region.x, region.y, region.width, region.height, region.area) == (0, 0, 16, 16, 256)
