@@ -39,7 +39,7 @@ def train(
         Path | None,
         typer.Option(
             "--textures",
-            help="Texture images for the synthesis (DTD or any folder). Default: built-in.\",
+            help="Texture images for the synthesis (DTD or any folder). Default: built-in.",
             rich_help_panel=_Data,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def train(
         float | None,
         typer.Option(
             "--holdout",
-            help="Share of the good images kept to set the threshold. Default: 0.1.\",
+            help="Share of the good images kept to set the threshold. Default: 0.1.",
             rich_help_panel=_Data,
         ),
     ] = None,
@@ -75,7 +75,7 @@ def train(
         Literal["edge", "paper"], typer.Option("--recipe", help="edge is ours, paper is the paper's.")
     ] = "edge",
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Side of the network's input in pixels. Default: 256.\")
+        int | None, typer.Option("--image-size", help="Side of the network's input in pixels. Default: 256.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Training steps.", rich_help_panel=_Length)
@@ -114,7 +114,7 @@ def train(
         int | None,
         typer.Option(
             "--cache-mb",
-            help="Memory for the teacher's features. Default: half of what is free.\",
+            help="Memory for the teacher's features. Default: half of what is free.",
             rich_help_panel=_Length,
         ),
     ] = None,
@@ -152,7 +152,7 @@ def train(
         ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="Name of the run. Default: the category's.\")
+        str | None, typer.Option("--run", help="Name of the run. Default: the category's.")
     ] = None,
     runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
