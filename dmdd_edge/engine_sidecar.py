@@ -72,7 +72,8 @@ class EngineSidecar(BaseModel):
         sms: the compute capabilities it runs on, such as ``sm87``.
         hardware_compatible: whether it was built for every GPU from ``sm80`` on.
         driver, cuda: of the machine it was built on; None without a GPU.
-        convolutions, half_convolutions: counted in the network that was built.
+        convolutions, half_convolutions: outside the fp32 islands, and how many of those are half.
+        island_convolutions: inside the islands.
         parity: how it compares with the fp32 graph, if that was measured on the device.
     """
 
@@ -94,6 +95,7 @@ class EngineSidecar(BaseModel):
     cuda: str | None = None
     convolutions: int = Field(ge=0)
     half_convolutions: int = Field(ge=0)
+    island_convolutions: int = Field(default=0, ge=0)
     workspace_bytes: int | None = None
     opt_level: int
     build_seconds: float
@@ -103,7 +105,7 @@ class EngineSidecar(BaseModel):
 
     @property
     def half_share(self) -> float:
-        """The share of convolutions in half, 0..1; 0 without any."""
+        """The share of convolutions outside the islands that are half, 0..1; 0 without any."""
         return self.half_convolutions / self.convolutions if self.convolutions else 0.0
 
     @property

@@ -16,7 +16,7 @@ from onnx import TensorProto
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.graph_view import FLOATS, GraphView, dtype_name, listed, node_name, read_graph
-from dmdd_edge.export.islands import convolutions_of, fp16_problems, is_half
+from dmdd_edge.export.islands import convolutions_of, fp16_problems, in_island, is_half
 
 Precision = Literal["fp32", "fp16"]
 
@@ -43,8 +43,9 @@ class GraphReport:
         precision: the form it was checked as.
         opset: of the default domain.
         nodes: how many.
-        convolutions: how many.
-        half_convolutions: how many of them have fp16 weights.
+        convolutions: how many outside the fp32 islands.
+        half_convolutions: how many of those have fp16 weights.
+        island_convolutions: how many inside the islands, which are fp32 in either form.
         free_batch: whether the batch dimension is free.
         problems: one message each; empty when the file is good.
     """
@@ -55,12 +56,13 @@ class GraphReport:
     nodes: int
     convolutions: int
     half_convolutions: int
+    island_convolutions: int
     free_batch: bool
     problems: tuple[str, ...] = field(default=())
 
     @property
     def half_share(self) -> float:
-        """The share of convolutions with fp16 weights, 0..1; 0 without any convolution."""
+        """The share of convolutions outside the islands with fp16 weights, 0..1; 0 without any."""
         return self.half_convolutions / self.convolutions if self.convolutions else 0.0
 
     @property
@@ -105,7 +107,8 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
     problems = [problem for rule in rules for problem in rule(view)]
     if view.inference_error and not problems:
         problems.append(f"type inference objects: {view.inference_error}")
-    convolutions = convolutions_of(view)
+    every = convolutions_of(view)
+    convolutions = [node for node in every if not in_island(node)]
     shape = view.shapes.get(view.inputs[0].name, ()) if view.inputs else ()
     return GraphReport(
         path=path,
@@ -114,6 +117,7 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
         nodes=len(view.nodes),
         convolutions=len(convolutions),
         half_convolutions=sum(is_half(view, node) for node in convolutions),
+        island_convolutions=len(every) - len(convolutions),
         free_batch=bool(shape) and isinstance(shape[0], str),
         problems=tuple(problems),
     )

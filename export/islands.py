@@ -40,14 +40,14 @@ _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 
 def fp16_problems(view: GraphView) -> Iterator[str]:
     """What is half and must not be, and what is not half and should be; one message each."""
-    convolutions = convolutions_of(view)
-    left = [node for node in convolutions if not is_half(view, node) and not _has(node, (ISLAND,))]
+    convolutions = [node for node in convolutions_of(view) if not in_island(node)]
+    left = [node for node in convolutions if not is_half(view, node)]
     if not convolutions:
         yield "it has no convolution, so nothing that half precision could speed up"
     elif left:
         yield f"{len(left)} of {len(convolutions)} convolutions are not half, such as {node_name(left[0])}"
     for node in view.nodes:
-        island = node.op_type in FP32_OPS or _has(node, (ISLAND,))
+        island = node.op_type in FP32_OPS or in_island(node)
         island |= node.op_type == "Sigmoid" and not _has(node, BACKBONES)
         kinds = view.floats([*node.input, *node.output]) - {TensorProto.FLOAT}
         if island and kinds and node.op_type != "Cast":
@@ -97,6 +97,11 @@ def _output_tail(view: GraphView, output: str) -> Iterator[str]:
 def convolutions_of(view: GraphView) -> list[onnx.NodeProto]:
     """The convolutions, transposed ones too."""
     return [node for node in view.nodes if node.op_type in ("Conv", "ConvTranspose")]
+
+
+def in_island(node: onnx.NodeProto) -> bool:
+    """Whether a node says of itself that it belongs to an fp32 island."""
+    return _has(node, (ISLAND,))
 
 
 def is_half(view: GraphView, node: onnx.NodeProto) -> bool:

@@ -60,21 +60,35 @@ class BuildOptions:
 
 
 @dataclass(frozen=True)
+class Convolutions:
+    """How many convolutions a network has.
+
+    Attributes:
+        all: outside the fp32 islands.
+        half: of those, in half precision.
+        islands: inside the fp32 islands.
+    """
+
+    all: int
+    half: int
+    islands: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """A serialised engine, and what its network was.
 
     Attributes:
         data: the plan, to be written as it is.
         image_size: S of the input N x S x S x 3.
-        convolutions, half_convolutions: in the network as it was parsed.
+        counts: the convolutions of the network as it was parsed.
         seconds: how long the build took.
         warnings: what the library warned of.
     """
 
     data: bytes
     image_size: int
-    convolutions: int
-    half_convolutions: int
+    counts: Convolutions
     seconds: float
     warnings: tuple[str, ...]
 
@@ -108,8 +122,8 @@ def build_plan(
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network: tensorrt.INetworkDefinition = builder.create_network(strongly_typed)
     _parse(trt, network, logger, onnx, book)
-    convolutions, half = count_convolutions(trt, network)
-    _refuse_other_precision(onnx, options.precision, convolutions, half)
+    counts = count_convolutions(trt, network)
+    _refuse_other_precision(onnx, options.precision, counts)
 
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     config.builder_optimization_level = options.opt_level
@@ -141,26 +155,29 @@ def build_plan(
     seconds = time.monotonic() - started
     if timing is not None:
         _keep_timing(config, timing)
-    return Plan(bytes(memoryview(plan)), image_size, convolutions, half, seconds, tuple(book.warnings()))
+    return Plan(bytes(memoryview(plan)), image_size, counts, seconds, tuple(book.warnings()))
 
 
-def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) -> tuple[int, int]:
-    """Convolutions outside the fp32 islands, and how many of them are half.
+def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) -> Convolutions:
+    """Count the convolutions of a parsed, strongly typed network by their output's type.
 
     Args:
         trt: the module that the network is of.
-        network: a parsed, strongly typed network.
     """
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
-    found = half = 0
+    found = half = islands = 0
     for index in range(network.num_layers):
         layer: tensorrt.ILayer = network.get_layer(index)
         name: str = layer.name
-        if layer.type in kinds and _ISLAND not in name.lower():
-            result: tensorrt.ITensor = layer.get_output(0)
-            found += 1
-            half += result.dtype == trt.DataType.HALF
-    return found, half
+        if layer.type not in kinds:
+            continue
+        if _ISLAND in name.lower():
+            islands += 1
+            continue
+        result: tensorrt.ITensor = layer.get_output(0)
+        found += 1
+        half += result.dtype == trt.DataType.HALF
+    return Convolutions(found, half, islands)
 
 
 def _start(trt: ModuleType, logger: tensorrt.ILogger, book: LogBook) -> tensorrt.Builder:
@@ -197,12 +214,11 @@ def _parse(
     )
 
 
-def _refuse_other_precision(onnx: Path, precision: str, convolutions: int, half: int) -> None:
-    wanted = convolutions if precision == "fp16" else 0
-    if convolutions and half == wanted:
+def _refuse_other_precision(onnx: Path, precision: str, counts: Convolutions) -> None:
+    if counts.all and counts.half == (counts.all if precision == "fp16" else 0):
         return
     raise DmddError(
-        f"{onnx.name} is not a {precision} graph: {half} of its {convolutions} convolutions are half.",
+        f"{onnx.name} is not a {precision} graph: {counts.half} of its {counts.all} convolutions are half.",
         f"Give the bundle's model.{precision}.onnx; with another graph the engine would not be {precision}.",
     )
 
