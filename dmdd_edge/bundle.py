@@ -82,11 +82,23 @@ class Bundle:
             DmddError: there is no bundle, its schema is newer, the manifest is malformed, a file is
                 missing, cut short, altered or not listed, or a path leaves the folder.
         """
-        folder = find_version(Path(path))
-        bundle = cls(path=folder, manifest=read_manifest(_inside(folder, MANIFEST_NAME)))
+        bundle = cls.open_unverified(path)
         for problem in bundle.problems(hashes=verify):
             raise problem
         return bundle
+
+    @classmethod
+    def open_unverified(cls, path: Path | str) -> Bundle:
+        """Read a bundle's manifest and nothing else; to look at a bundle, not to run it.
+
+        Args:
+            path: as in ``load``.
+
+        Raises:
+            DmddError: there is no bundle, its schema is newer, or the manifest is malformed.
+        """
+        folder = find_version(Path(path))
+        return cls(path=folder, manifest=read_manifest(_inside(folder, MANIFEST_NAME)))
 
     def has(self, name: str) -> bool:
         """Whether the bundle lists a file of this name (a path inside it, with ``/``)."""
@@ -284,8 +296,7 @@ def check(path: Path | str) -> list[DmddError]:
         path: a version's folder, or a category's folder.
     """
     try:
-        folder = find_version(Path(path))
-        bundle = Bundle(folder, read_manifest(_inside(folder, MANIFEST_NAME)))
+        bundle = Bundle.open_unverified(path)
     except DmddError as error:
         return [error]
     return list(bundle.problems())

@@ -100,7 +100,7 @@ def _check_one(path: Path) -> dict[str, Any]:
     problems = check(path)
     bundle = None
     try:
-        bundle = Bundle.load(path, verify=False)
+        bundle = Bundle.open_unverified(path)
         read_calibration(bundle)
     except DmddError as error:
         if bundle is not None:

@@ -92,6 +92,7 @@ def run(
     # The source first: a wrong path should not wait for a graph to load.
     frames = open_source(source, every=every, save=save)
     with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
         path = find_bundle(category, model, models_dir)
         detector = stack.enter_context(Detector.load(path, backend, threshold, pixel_threshold))
         print_start(detector)
@@ -110,7 +111,6 @@ def run(
                 save_only_anomalous,
             )
             sinks.append(overlays)
-        stop = stack.enter_context(StopRequest())
         summary = run_frames(detector, frames, sinks, limit, stop=lambda: bool(stop))
     if overlays is not None:
         from dmdd_edge.cli.console import console

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, TextIO
 
 from dmdd_edge.errors import DmddError
@@ -50,6 +51,18 @@ class JsonLines:
             self._stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
             self._stream.flush()
         except BrokenPipeError:
+            _discard_the_rest(self._stream)
             raise DmddError("whoever read the JSON lines has gone away.", "The run ends here.") from None
         except OSError as error:
             raise DmddError(f"the JSON lines cannot be written: {error}.", "Free some space.") from error
+
+
+def _discard_the_rest(stream: TextIO) -> None:
+    """Point a closed pipe at nothing, or Python complains once more when it flushes it at exit."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        return  # a stream in memory
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from dmdd_edge import DmddError
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.calibration import calibration_path, read_calibration
+from dmdd_edge.cli import calibrate, models
+from dmdd_edge.quality import FrameLimits
+
+Make = Callable[..., Bundle]
+Picture = Callable[..., NDArray[np.uint8]]
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    """The two commands alone."""
+    built = typer.Typer()
+    models.register(built)
+    calibrate.register(built)
+    return built
+
+
+@pytest.fixture
+def run(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Call a command in ``tmp_path``; returns what it printed as JSON, or raises what it raised."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        if isinstance(done.exception, DmddError):
+            raise done.exception
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout)
+
+    return call
+
+
+def test_versions_are_listed_and_rolled_back(make_bundle: Make, run: Callable[..., Any]) -> None:
+    old, new = make_bundle(), make_bundle()
+    make_bundle("bottle")
+    rows = run("models")
+    assert [(row["category"], row["in_use"]) for row in rows] == [
+        ("bottle", True),
+        ("screw", False),
+        ("screw", True),
+    ]
+    assert rows[2]["version"] == new.version
+    assert (rows[2]["threshold"], rows[2]["threshold_origin"]) == (0.5, "manifest")
+    assert run("models", "use", "screw", old.version) == {"category": "screw", "version": old.version}
+    assert [row["in_use"] for row in run("models")] == [True, True, False]
+    with pytest.raises(DmddError, match="no version"):
+        run("models", "use", "screw", "x")
+
+
+def test_check_names_every_problem(make_bundle: Make, run: Callable[..., Any]) -> None:
+    bundle = make_bundle()
+    (report,) = run("models", "check", "screw")
+    assert report["ok"]
+    assert report["version"] == bundle.version
+    bundle.file("model.fp32.onnx").write_bytes(b"x")
+    calibration_path(bundle).write_text("{")
+    make_bundle("bottle")
+    (report,) = run("models", "check", "screw", code=1)
+    first, second = report["problems"]
+    assert "cut short" in first["message"]
+    assert "calibration" in second["message"]
+    assert first["fix"]
+    assert second["fix"]
+    assert [report["ok"] for report in run("models", "check", code=1)] == [True, False]
+
+
+def test_a_person_reads_a_table(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
+    bundle = make_bundle()
+    assert dmdd_edge("calibrate", "--source", "images/good").returncode == 0
+    done = dmdd_edge("models")
+    assert done.returncode == 0
+    assert bundle.version in done.stderr, "never cut: it is typed into models use"
+    assert "yes" in done.stderr
+    assert "0.1176" in done.stderr
+    done = dmdd_edge("models", "check", "screw")
+    assert "whole" in done.stderr
+    bundle.file("model.fp32.onnx").unlink()
+    done = dmdd_edge("models", "check", "screw")
+    assert done.returncode == 1
+    assert "is missing" in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_no_bundle_yet(run: Callable[..., Any], dmdd_edge: Program) -> None:
+    assert run("models") == []
+    done = dmdd_edge("models")
+    assert done.returncode == 0
+    assert "dmdd-edge export" in done.stderr
+
+
+def test_calibration_from_good_parts(
+    make_bundle: Make, images: Path, run: Callable[..., Any], make_picture: Picture
+) -> None:
+    limits = FrameLimits(mean_min=20, mean_max=255, saturated_max=1, black_max=1, sharpness_min=0, images=1)
+    bundle = make_bundle(frame_limits=limits)
+    good = images / "good"
+    for number, level in enumerate((51, 102, 77)):
+        cv2.imwrite(str(good / f"level{number}.png"), make_picture(level))
+    cv2.imwrite(str(good / "black.png"), make_picture(0))
+    (good / "broken.png").write_bytes(b"")
+    # Scores: 30, 30, 51, 77, 102 of 255; rank ceil(6 * 0.7) = 5, so the largest; at 0.5 rank 3.
+    found = run("calibrate", "--source", "images/good", "--false-alarm-rate", "0.3")
+    assert found["threshold"]["image"] == pytest.approx(102 / 255)
+    found = run("calibrate", "--source", "images/good", "--false-alarm-rate", "0.5")
+    assert found["threshold"]["image"] == pytest.approx(51 / 255)
+    assert (found["unreliable"], found["skipped"], found["threshold"]["normals"]) == (1, 1, 5)
+    assert found["exported"] == 0.5
+    assert found["backend"] == "cpu"
+    assert found["path"] == str(calibration_path(bundle))
+    (row,) = run("models")
+    assert row["threshold"] == pytest.approx(0.2)
+    assert row["threshold_origin"] == "calibration"
+    assert row["calibration"]["source"] == "images/good"
+    assert run("calibrate", "--reset")["removed"] is True
+    assert run("calibrate", "--reset")["removed"] is False
+    assert read_calibration(bundle) is None
+
+
+def test_a_broken_calibration_can_be_replaced_and_removed(
+    make_bundle: Make, images: Path, run: Callable[..., Any]
+) -> None:
+    bundle = make_bundle()
+    calibration_path(bundle).write_text("{")
+    assert "calibration" in run("models")[0]["error"]
+    assert run("calibrate", "--source", "images/good")["threshold"]["normals"] == 2
+    calibration_path(bundle).write_text("{")
+    assert run("calibrate", "--reset")["removed"] is True
+
+
+def test_what_calibrate_cannot_do(make_bundle: Make, images: Path, run: Callable[..., Any]) -> None:
+    bundle = make_bundle()
+    with pytest.raises(DmddError, match="either --source or --reset"):
+        run("calibrate")
+    with pytest.raises(DmddError, match="either --source or --reset"):
+        run("calibrate", "--reset", "--source", "images")
+    with pytest.raises(DmddError, match="false-alarm-rate is 1"):
+        run("calibrate", "--source", "images", "--false-alarm-rate", "1")
+    for path in (images / "good").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DmddError, match="none of the 2 images could be judged"):
+        run("calibrate", "--source", "images/good")
+    assert read_calibration(bundle) is None
+
+
+def test_calibrate_says_how_to_undo_it(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
+    make_bundle()
+    done = dmdd_edge("calibrate", "--source", "images/good")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "needs 99" in done.stderr
+    assert "undo: dmdd-edge calibrate --category screw --reset" in done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "next: dmdd-edge run --category screw --source images/good"
+    assert "calibrated here" in dmdd_edge("run", "--source", "images/good").stderr

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.quality import FrameLimits
+
+Make = Callable[..., Bundle]
+Picture = Callable[..., NDArray[np.uint8]]
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_folder_end_to_end(make_bundle: Make, images: Path, dmdd_edge: Program, tmp_path: Path) -> None:
+    (images / "bad" / "1.png").write_bytes(b"broken")
+    make_bundle()
+    done = dmdd_edge("run", "--source", "images", "--save", "out", "--csv", "results.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    *lines, summary = _lines(done.stdout)
+    assert [line["type"] for line in lines] == ["result", "error", "result", "result"]
+    assert [line["source"] for line in lines] == [
+        f"images/{n}.png" for n in ("bad/0", "bad/1", "good/0", "good/1")
+    ]
+    assert lines[0]["score"] == pytest.approx(0.8)
+    assert lines[0]["status"] == "anomalous"
+    (region,) = lines[0]["regions"]
+    assert [region[name] for name in ("x", "y", "width", "height", "area")] == [100, 20, 40, 20, 800]
+    assert summary["type"] == "summary"
+    assert [summary[name] for name in ("frames", "anomalous", "skipped", "dropped")] == [3, 1, 1, 0]
+    assert summary["latency_ms"]["p50"] > 0
+    assert summary["latency_ms"]["p99"] is None
+    assert summary["backend"] == "cpu"
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"bad/0.png", "good/0.png", "good/1.png"}
+    assert (tmp_path / "results.csv").read_text().count("\n") == 5
+    assert "back end cpu" in done.stderr
+    assert "back end cuda passed over" in done.stderr
+    assert "1.png" in done.stderr
+
+
+def test_for_a_person_all_goes_to_standard_error(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
+    make_bundle()
+    done = dmdd_edge("run", "--category", "screw", "--source", "images/good/0.png", "--threshold", "0.1")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "threshold 0.1000 (given for this run)" in done.stderr
+    assert "anomalous  0.1176  images/good/0.png" in done.stderr
+    assert "1: 0 good, 1 anomalous, 0 unreliable" in done.stderr
+    assert "p90 n/a" in done.stderr
+
+
+def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, make_picture: Picture) -> None:
+    limits = FrameLimits(mean_min=20, mean_max=255, saturated_max=1, black_max=1, sharpness_min=0, images=1)
+    make_bundle(frame_limits=limits)
+    assert dmdd_edge("run", "--source", "images/good", "--fail-on-anomaly").returncode == 0
+    assert dmdd_edge("run", "--source", "images", "--fail-on-anomaly").returncode == 3
+    cv2.imwrite(str(images / "good" / "0.png"), make_picture(0))
+    done = dmdd_edge("run", "--source", "images/good", "--fail-on-anomaly")
+    assert done.returncode == 3, "a frame that cannot be judged is not good either"
+    assert "unreliable" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--source", "nowhere"], "there is nothing at nowhere"),
+        (["--source", "images", "--threshold", "7"], "--threshold is 7.0"),
+        (["--source", "images", "--backend", "tpu"], "no back end 'tpu'"),
+        (["--source", "images", "--category", "bolt"], "no bundle 'bolt'"),
+        (["--source", "images", "--save-only-anomalous"], "needs --save"),
+        (["--source", "empty"], "no image in empty"),
+        (["--source", "broken"], "none of the 1 images could be judged"),
+    ],
+)
+def test_a_users_error_is_one_message_with_the_fix(
+    make_bundle: Make, images: Path, tmp_path: Path, dmdd_edge: Program, arguments: list[str], part: str
+) -> None:
+    make_bundle()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0.png").write_bytes(b"")
+    done = dmdd_edge("run", *arguments)
+    assert done.returncode == 1
+    assert part in done.stderr.partition("error: ")[2]
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(dmdd_edge: Program) -> None:
+    assert dmdd_edge("run").returncode == 2
+    assert dmdd_edge("run", "--source", "x", "--every", "0").returncode == 2
+
+
+def test_an_altered_bundle_does_not_run(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
+    bundle = make_bundle()
+    graph = bundle.file("model.fp32.onnx")
+    graph.write_bytes(graph.read_bytes()[:-1] + b"!")
+    done = dmdd_edge("run", "--source", "images")
+    assert done.returncode == 1
+    assert "was altered" in done.stderr
+
+
+@pytest.fixture
+def many_images(tmp_path: Path, images: Path) -> int:
+    """A folder ``many`` that takes seconds to run through; returns the number of images."""
+    (tmp_path / "many").mkdir()
+    for number in range(20_000):
+        os.link(images / "bad" / "0.png", tmp_path / "many" / f"{number}.png")
+    return 20_000
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_ends_the_run_with_everything_written(
+    make_bundle: Make, many_images: int, program: list[str], tmp_path: Path, kind: signal.Signals, code: int
+) -> None:
+    make_bundle()
+    arguments = ["run", "--source", "many", "--save", "out", "--json"]
+    with subprocess.Popen(
+        [*program, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(kind)
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    *results, summary = _lines(first + rest)
+    assert summary["type"] == "summary"
+    assert summary["frames"] == len(results) < many_images
+    assert [line["index"] for line in results] == list(range(len(results)))
+    assert len(list((tmp_path / "out").iterdir())) == len(results)
+    assert "throughput" in errors
+
+
+def test_a_reader_that_goes_away_ends_it_without_a_traceback(
+    make_bundle: Make, images: Path, program: list[str], tmp_path: Path
+) -> None:
+    make_bundle()
+    (tmp_path / "many").mkdir()
+    for number in range(500):
+        os.link(images / "bad" / "0.png", tmp_path / "many" / f"{number}.png")
+    with subprocess.Popen(
+        [*program, "run", "--source", "many", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 1
+    assert "gone away" in errors
+    assert "Exception" not in errors
+    assert "Traceback" not in errors

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmdd_edge import DmddError
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.sources import open_source
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def _names(source: str, **options: object) -> list[str]:
+    opened = open_source(source, **options)  # type: ignore[arg-type]
+    frames = list(opened)
+    assert opened.total == len(frames)
+    assert all(isinstance(frame, Frame) for frame in frames)
+    return [frame.name for frame in frames if isinstance(frame, Frame)]
+
+
+def test_a_folder_with_its_subfolders(images: Path) -> None:
+    assert _names(str(images)) == ["bad/0.png", "bad/1.png", "good/0.png", "good/1.png"]
+    assert _names(str(images), every=3) == ["bad/0.png", "good/1.png"]
+    first = next(iter(open_source(str(images))))
+    assert isinstance(first, Frame)
+    assert first.source == str(images / "bad/0.png")
+    np.testing.assert_array_equal(first.image, cv2.imread(first.source))
+    assert first.capture_ms > 0
+
+
+def test_an_image_and_a_glob(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _names(str(images / "good/0.png")) == ["0.png"]
+    assert _names(f"{images}/*/0.png") == ["bad/0.png", "good/0.png"]
+    assert _names(f"{images}/**/*.png") == ["bad/0.png", "bad/1.png", "good/0.png", "good/1.png"]
+    monkeypatch.chdir(images / "good")
+    assert _names("*.png") == ["0.png", "1.png"]
+    assert _names("./*.png") == ["0.png", "1.png"]
+    assert _names("../bad/*.png") == ["0.png", "1.png"]
+    (images / "good" / "part[1].png").write_bytes((images / "good" / "0.png").read_bytes())
+    assert _names("part[1].png") == ["part[1].png"], "a file's name goes before a glob"
+
+
+@pytest.mark.parametrize("source", ["nowhere", "nowhere/*.png", "/dev/video-none", "rtsp://camera/1"])
+def test_nothing_found_says_what_a_source_can_be(source: str, tmp_path: Path) -> None:
+    with pytest.raises(DmddError, match="there is no") as caught:
+        open_source(source)
+    assert "folder, or a glob" in caught.value.fix
+
+
+def test_a_folder_without_images_and_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(DmddError, match="there is no image in"):
+        open_source(str(tmp_path))
+    with pytest.raises(DmddError, match=r"notes\.txt is neither an image nor a video"):
+        open_source(str(tmp_path / "notes.txt"))
+    with pytest.raises(DmddError, match="--every is 0"):
+        open_source(str(tmp_path), every=0)
+
+
+def test_a_broken_image_comes_as_such_and_the_next_one_follows(images: Path) -> None:
+    (images / "bad" / "1.png").write_bytes(b"broken")
+    frames = list(open_source(str(images)))
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert isinstance(frames[1], BrokenFrame)
+    assert frames[1].source == str(images / "bad/1.png")
+    assert "1.png" in frames[1].error.message
+    assert isinstance(frames[2], Frame)
+
+
+def test_a_file_that_vanishes_during_the_run_is_a_broken_frame(images: Path) -> None:
+    source = open_source(str(images))
+    (images / "good" / "0.png").unlink()
+    assert [isinstance(frame, BrokenFrame) for frame in source] == [False, False, True, False]
+
+
+def test_overlays_of_an_earlier_run_are_no_images_of_the_source(images: Path) -> None:
+    (images / "out").mkdir()
+    os.link(images / "bad/0.png", images / "out/0.png")
+    assert len(_names(str(images))) == 5
+    assert len(_names(str(images), save=images / "out")) == 4
+    assert len(_names(str(images), save=images.parent)) == 5
+    for source in (images, images / "*" / "*.png"):
+        with pytest.raises(DmddError, match="where the source lies"):
+            open_source(str(source), save=images)
+
+
+def _write_video(path: Path, frames: list[NDArray[np.uint8]]) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, frames[0].shape[1::-1])
+    if not writer.isOpened():
+        pytest.skip("this OpenCV cannot write a video")
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def test_every_frame_of_a_video_comes_once(tmp_path: Path, make_picture: Picture) -> None:
+    _write_video(tmp_path / "line.avi", [make_picture(20 * number) for number in range(1, 8)])
+    source = open_source(str(tmp_path / "line.avi"))
+    frames = [frame for frame in source if isinstance(frame, Frame)]
+    # JPEG keeps a plain grey to within a level or two.
+    levels = [round(float(frame.image.mean()) / 20) for frame in frames]
+    assert levels == [1, 2, 3, 4, 5, 6, 7]
+    assert source.total == 7
+    assert [frame.name for frame in frames][:2] == ["line.avi/frame-000000", "line.avi/frame-000001"]
+    third = open_source(str(tmp_path / "line.avi"), every=3)
+    levels = [round(float(frame.image.mean()) / 20) for frame in third if isinstance(frame, Frame)]
+    assert levels == [1, 4, 7]
+    assert third.total == 3
+
+
+def test_a_file_that_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "line.mp4").write_bytes(b"no video")
+    with pytest.raises(DmddError, match="cannot be read as a video"):
+        open_source(str(tmp_path / "line.mp4"))
