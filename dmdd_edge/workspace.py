@@ -91,9 +91,8 @@ def find_run(category: str | None = None, run: str | None = None, runs_dir: Path
         DmddError: there is none, or several and none was named.
     """
     known = list_runs(runs_dir)
-    option = "--run" if run is not None else "--category"
     name = _choose(
-        "run", run if run is not None else category, known, runs_dir, option, "Train one: dmdd-edge train"
+        "run", run if run is not None else category, known, runs_dir, "--run", "Train one: dmdd-edge train"
     )
     return Path(runs_dir) / name
 
