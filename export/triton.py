@@ -1,0 +1,220 @@
+"""A model repository for NVIDIA Triton Inference Server from a bundle: from one box to a fleet.
+
+    REPOSITORY/<name>/config.pbtxt
+    REPOSITORY/<name>/1/model.onnx        or model.plan
+
+The configuration is written as text, so nothing of Triton is needed here; a test parses it with Triton's
+own message type. Serve it with ``tritonserver --model-repository=REPOSITORY``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.engines import BatchProfile, EngineSidecar, read_sidecar
+from dmdd_edge.errors import DmddError
+
+Platform = Literal["onnxruntime_onnx", "tensorrt_plan"]
+
+#: The file name that Triton looks for, by platform.
+_MODEL_FILE: dict[str, str] = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
+
+_KINDS = {"auto": "KIND_AUTO", "gpu": "KIND_GPU", "cpu": "KIND_CPU"}
+
+
+@dataclass(frozen=True)
+class TritonModel:
+    """What a model repository's configuration says.
+
+    Attributes:
+        name: the model's name for clients: letters, digits, ``-``, ``_`` and ``.``.
+        image_size: S of the input N x S x S x 3.
+        platform: ``onnxruntime_onnx`` for a graph, ``tensorrt_plan`` for an engine.
+        batch: the batch sizes served; requests are gathered up to the largest.
+        queue_delay_us: how long a request may wait for others, in microseconds.
+        instances: how many copies run side by side.
+        device: ``auto`` (a GPU where there is one), ``gpu`` or ``cpu``.
+        facts: what a client needs beside the outputs, such as the threshold; shown by Triton's
+            configuration call.
+    """
+
+    name: str
+    image_size: int
+    platform: Platform = "onnxruntime_onnx"
+    batch: BatchProfile = field(default_factory=lambda: BatchProfile(minimum=1, optimum=8, maximum=8))
+    queue_delay_us: int = 2000
+    instances: int = 1
+    device: Literal["auto", "gpu", "cpu"] = "auto"
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name):
+            raise DmddError(
+                f"{self.name!r} cannot name a Triton model.", "Use letters, digits, -, _ and . in the name."
+            )
+        if self.platform == "tensorrt_plan" and self.device == "cpu":
+            raise DmddError(
+                "a TensorRT engine does not run on the CPU.", "Serve the bundle's ONNX graph instead."
+            )
+        if self.batch.minimum > 1:
+            raise DmddError(
+                f"Triton sends single images too; batches of {self.batch} leave them out.",
+                "Build an engine with --batch 1:8.",
+            )
+        if self.instances < 1 or self.queue_delay_us < 0:
+            raise DmddError("Triton needs at least one instance and a queue delay of 0 or more.")
+
+    def preferred_batches(self) -> list[int]:
+        """The batch sizes worth waiting for: the powers of two above 1, and the largest."""
+        largest = self.batch.maximum
+        powers = [2**n for n in range(1, largest.bit_length())]
+        return sorted({*powers, *([largest] if largest > 1 else [])})
+
+
+def config_text(model: TritonModel) -> str:
+    """The contents of ``config.pbtxt``.
+
+    ``score`` has no dimension but the batch's. Triton wants one, so it is declared as 1 and reshaped: a
+    client receives N x 1.
+    """
+    size, batch = model.image_size, model.batch.maximum
+    parts = [
+        f"name: {_text(model.name)}",
+        f"platform: {_text(model.platform)}",
+        f"max_batch_size: {batch}",
+        f'input [\n  {{ name: "image" data_type: TYPE_UINT8 dims: [ {size}, {size}, 3 ] }}\n]',
+        "output [\n"
+        f'  {{ name: "anomaly_map" data_type: TYPE_FP32 dims: [ {size}, {size} ] }},\n'
+        '  { name: "score" data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] } }\n'
+        "]",
+        f"instance_group [\n  {{ count: {model.instances} kind: {_KINDS[model.device]} }}\n]",
+        "version_policy { latest { num_versions: 1 } }",
+    ]
+    preferred = model.preferred_batches()
+    if preferred:
+        sizes = ", ".join(map(str, preferred))
+        parts.append(
+            "dynamic_batching {\n"
+            f"  preferred_batch_size: [ {sizes} ]\n"
+            f"  max_queue_delay_microseconds: {model.queue_delay_us}\n"
+            "}"
+        )
+    # The first request would otherwise pay for loading kernels, seconds on an edge GPU.
+    for count in sorted({1, batch}):
+        parts.append(
+            "model_warmup [\n"
+            f'  {{ name: "batch_{count}" batch_size: {count}\n'
+            f'    inputs {{ key: "image" value {{ data_type: TYPE_UINT8 dims: [ {size}, {size}, 3 ] '
+            "zero_data: true } } }\n"
+            "]"
+        )
+    for key, value in model.facts.items():
+        parts.append(f"parameters {{ key: {_text(key)} value {{ string_value: {_text(value)} }} }}")
+    return "\n".join(parts) + "\n"
+
+
+def write_model_repository(source: Path, model: TritonModel, out_dir: Path) -> Path:
+    """Write a model repository, or add a model to one.
+
+    Args:
+        source: the graph (``.onnx``) or engine that is served; copied.
+        model: the configuration.
+        out_dir: the repository's folder, made when missing.
+
+    Returns:
+        The model's folder in the repository.
+
+    Raises:
+        DmddError: a folder of that name is there and is not a Triton model's, or nothing can be written.
+    """
+    folder = out_dir / model.name
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.pbtxt").is_file():
+        raise DmddError(f"{folder} is there and is not a Triton model.", "Name another folder or model.")
+    target = folder / "1" / _MODEL_FILE[model.platform]
+    part = target.with_name(f".{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for other in set(_MODEL_FILE.values()) - {target.name}:
+            (target.parent / other).unlink(missing_ok=True)  # a model that changed its platform
+        shutil.copyfile(source, part)
+        part.replace(target)
+        (folder / "config.pbtxt").write_text(config_text(model), encoding="utf-8")
+    except OSError as error:
+        raise DmddError(
+            f"the Triton repository {out_dir} cannot be written: {error}.", "Name another folder with --out."
+        ) from error
+    return folder
+
+
+def repository_from_bundle(
+    bundle: Bundle,
+    out_dir: Path,
+    *,
+    engine: Path | None = None,
+    batch: BatchProfile | None = None,
+    queue_delay_us: int = 2000,
+    instances: int = 1,
+    device: Literal["auto", "gpu", "cpu"] = "auto",
+) -> Path:
+    """Write the model repository of a bundle.
+
+    Args:
+        bundle: what is served: its fp32 graph, unless ``engine`` is given.
+        out_dir: the repository's folder.
+        engine: a TensorRT engine of this bundle, built with the very version that the Triton image has.
+        batch: the batch sizes of the graph, 1:8 without it; an engine has its own.
+
+    Returns:
+        The model's folder in the repository.
+
+    Raises:
+        DmddError: the engine is not a TensorRT engine, or not of this bundle; or as the functions above.
+    """
+    manifest = bundle.manifest
+    facts = {
+        "category": manifest.category,
+        "bundle_version": manifest.version,
+        "threshold": repr(manifest.threshold.image),
+        "color_order": manifest.input.color_order,
+        "preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
+    }
+    served = batch or BatchProfile(minimum=1, optimum=8, maximum=8)
+    if engine is not None:
+        sidecar = read_sidecar(engine)
+        served = _batch_of_engine(sidecar, bundle, engine)
+        facts["engine"] = f"{sidecar.library} on {sidecar.gpu} ({', '.join(sidecar.sms)})"
+    model = TritonModel(
+        name=manifest.category,
+        image_size=manifest.image_size,
+        platform="onnxruntime_onnx" if engine is None else "tensorrt_plan",
+        batch=served,
+        queue_delay_us=queue_delay_us,
+        instances=instances,
+        device="gpu" if engine is not None and device == "auto" else device,
+        facts=facts,
+    )
+    return write_model_repository(engine or bundle.file(FP32_GRAPH), model, out_dir)
+
+
+def _batch_of_engine(sidecar: EngineSidecar, bundle: Bundle, engine: Path) -> BatchProfile:
+    if sidecar.flavour != "tensorrt":
+        raise DmddError(
+            f"{engine.name} is a TensorRT-RTX engine, which Triton does not run.",
+            "Build one on the server's GPU: dmdd-edge export --target tensorrt",
+        )
+    if sidecar.onnx_sha256 not in bundle.manifest.files.values():
+        raise DmddError(f"{engine.name} was not built from a graph of {bundle.category} {bundle.version}.")
+    return sidecar.batch
+
+
+def _text(value: str) -> str:
+    """A string as protobuf's text form quotes it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
