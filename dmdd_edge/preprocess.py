@@ -70,7 +70,7 @@ class Preprocess(BaseModel):
         """
         if rotate not in (0, 90, 180, 270):
             raise DmddError(f"rotation of {rotate} degrees", fix="choose 0, 90, 180 or 270 (clockwise)")
-        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate)  # type: ignore[arg-type]
+        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate)
         height, width = source_shape[:2]
         if height and width:
             plain.check(source_shape)

@@ -3,8 +3,8 @@
 It gives the same map and score as ``train.model.DMDD`` and costs less:
 
 - every BatchNorm is folded into its convolution, in float32 (also before going to half precision);
-- the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at the
-  border stands for the mean, so the subtraction stays in the graph;
+- the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at
+  the border stands for the mean, so the subtraction stays in the graph;
 - the teacher's unit vectors are computed once for both branches;
 - a branch that is switched off, and whatever only it needs, is left out;
 - the head works at the finest stage's size, and what is linear is done before upsampling.
@@ -31,6 +31,8 @@ _BRANCHES = ("normality", "abnormality")
 
 class SubtractMean(nn.Module):
     """Island: uint8 N x S x S x 3 to float32 N x 3 x S x S less the channels' mean. The cast comes first."""
+
+    mean: Tensor
 
     def __init__(self, mean: Tensor) -> None:
         super().__init__()
@@ -106,6 +108,7 @@ class StudentNetwork(nn.Module):
         self.decouple = nn.ModuleList()
         last = len(self.stages) - 1
         for index, layer in enumerate(student.decouple):
+            assert isinstance(layer, nn.Conv2d)
             needs_normality = index < last or "normality" in self.branches
             kept = [needs_normality, "abnormality" in self.branches]
             self.decouple.append(_keep_halves(layer, kept))

@@ -1,8 +1,8 @@
 """Parity: is what was written the same detector as what was trained?
 
-The same images go through torch in float32, the fp32 file and the fp16 file in ONNX Runtime; their maps, scores,
-decisions and, where there are test images, figures are compared. ONNX Runtime computes an fp16 graph in fp32 on
-a CPU: there it proves the graph, not the arithmetic of the device.
+The same images go through torch in float32, the fp32 file and the fp16 file in ONNX Runtime; their maps,
+scores, decisions and, where there are test images, figures are compared. ONNX Runtime computes an fp16 graph
+in fp32 on a CPU: there it proves the graph, not the arithmetic of the device.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.datasets import Category, load_category
 from dmdd_edge.errors import DmddError
-from dmdd_edge.export.checks import GraphReport, check_graph
+from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import LIMITS, ParityRow, compare, file_judge, require
@@ -24,6 +24,8 @@ from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
 from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
 from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold, threshold_from_normals
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import (
     Evaluation,
@@ -35,11 +37,9 @@ from dmdd_edge.train.evaluation import (
     torch_judge,
 )
 from dmdd_edge.train.session import METRICS
-from dmdd_edge.train import checkpoint as files
-from dmdd_edge.train import weights
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
-GRAPHS = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
+GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
 #: Images of good parts from which the limits of a frame that can be judged are taken, at most.
 _FRAME_IMAGES = 200
 
@@ -85,7 +85,8 @@ def export_run(
         extras: engines to add to the bundle, by what builds them.
 
     Raises:
-        DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published then.
+        DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published
+            then.
     """
     run = load_run(folder)
     config = run.config
@@ -97,7 +98,9 @@ def export_run(
             graph = DeploymentGraph(run.model, half=precision == "fp16")
             write_onnx(graph, writer.path / name, size)
             graphs.append(check_graph(writer.path / name, precision).require())
-        judges = {precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()}
+        judges: dict[str, Judge] = {
+            precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()
+        }
         say("setting the threshold from the held-out images")
         threshold = threshold_from_normals(judge_all(judges["fp32"], holdout_images(run))[1].tolist(), alpha)
         say("comparing with torch")

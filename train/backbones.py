@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -90,7 +91,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
         backbone = _from_resnet(model)
     elif name.startswith("timm:"):
         model = _create_timm(name.removeprefix("timm:"))
-        config = model.pretrained_cfg
+        config: Any = model.pretrained_cfg
         backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=True)
     else:
         raise DmddError(
@@ -103,7 +104,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
     return backbone
 
 
-def _from_resnet(model: nn.Module) -> Backbone:
+def _from_resnet(model: torchvision.models.ResNet) -> Backbone:
     stem = [model.conv1, model.bn1, model.relu, model.maxpool]
     stages: list[nn.Module] = [
         nn.Sequential(*stem, model.layer1),
@@ -152,7 +153,7 @@ def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> 
     backbone = Backbone(stages, [entry["num_chs"] for entry in info], norm)
     if len(stages) < _LEVELS or (check and not _same_features(model, backbone, name)):
         raise DmddError(
-            f"backbone {name!r} does not run its modules one after the other, so it cannot be cut into stages",
+            f"backbone {name!r} does not run its modules one after the other, so it has no stages to cut",
             fix="choose a sequential one such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0",
         )
     return backbone

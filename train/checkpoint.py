@@ -1,4 +1,4 @@
-"""A run's folder: configuration, facts, weights and the state to go on from. Plain JSON and safetensors, no pickle.
+"""A run's folder: configuration, facts, weights, the state to go on from. JSON and safetensors, no pickle.
 
 =====================  ==========================================================================
 file                   content
@@ -48,7 +48,7 @@ class Run:
     Attributes:
         folder: where it lies.
         config: its configuration.
-        info: its facts (``run.json``): ``train``, ``holdout`` (files), ``layout``, ``train_seconds``, ``steps``, ...
+        info: its facts (``run.json``): ``train``, ``holdout`` (files), ``layout``, ``train_seconds``, ...
         model: the detector in evaluation mode.
     """
 

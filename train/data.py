@@ -51,7 +51,8 @@ def load_images(
     if len(images) < 2:
         reason = f" (skipped {summarise(category.skipped)})" if category.skipped else ""
         raise DmddError(
-            f"category {category.name} has {len(images)} readable training image(s), at least 2 are needed{reason}",
+            f"category {category.name} has {len(images)} readable training image(s), "
+            f"at least 2 are needed{reason}",
             fix=f"put photographs of good parts into {category.train[0].parent}",
         )
     count = min(max(round(holdout * len(images)), 1), len(images) - 1) if holdout > 0 else 0

@@ -77,5 +77,6 @@ def stage_masks(mask: Tensor, features: list[Tensor], threshold: float) -> list[
     Returns:
         float N x H_i x W_i of 0 and 1, one per stage.
     """
-    area = [F.adaptive_avg_pool2d(mask[:, None], feature.shape[-2:])[:, 0] for feature in features]
+    sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
+    area = [F.adaptive_avg_pool2d(mask[:, None], size)[:, 0] for size in sizes]
     return [(share > threshold).float() for share in area]

@@ -19,7 +19,7 @@ _CHUNK = 16
 
 
 def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 N x S x S x 3 BGR to a uint8 tensor N x 3 x S x S in channels_last memory, without a copy on the CPU."""
+    """uint8 N x S x S x 3 BGR to a uint8 tensor N x 3 x S x S, channels_last, without a copy on the CPU."""
     return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
 
 

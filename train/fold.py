@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
+
 
 @torch.no_grad()
-def fold_batchnorm(module: nn.Module) -> nn.Module:
+def fold_batchnorm(module: M) -> M:
     """A copy of a module in evaluation mode with every BatchNorm that follows a convolution folded into it.
 
     A BatchNorm counts as following when it is registered right behind the convolution in the same parent,
@@ -24,7 +28,7 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
     folded = copy.deepcopy(module).eval()
     for parent in folded.modules():
         children = list(parent.named_children())
-        for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
+        for (_, conv), (name, norm) in pairwise(children):
             if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
                 continue
             if conv.out_channels != norm.num_features or norm.running_var is None:

@@ -30,12 +30,21 @@ def anomaly_score(maps: Tensor, top_k: int) -> Tensor:
     return maps.flatten(1).topk(top_k, dim=1, sorted=False).values.mean(1)
 
 
+def _zero(*layers: nn.Conv2d | nn.Linear) -> None:
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 class GaussianSmoothing(nn.Module):
     """A Gaussian filter of fixed width over N x C x H x W, with edges replicated.
 
     Args:
         sigma: width in pixels of the tensor it is applied to; 0 passes through.
     """
+
+    weights: Tensor
 
     def __init__(self, sigma: float) -> None:
         super().__init__()
@@ -69,16 +78,13 @@ class PyramidUpsampling(nn.Module):
     def __init__(self, top_down: bool) -> None:
         super().__init__()
         self.order = list(reversed(range(_STAGES))) if top_down else list(range(_STAGES))
-        self.own = nn.ModuleList(nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES))
-        self.neighbour = nn.ModuleList(nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES - 1))
+        own = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES)]
+        neighbour = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES - 1)]
+        _zero(*own, *neighbour)
         with torch.no_grad():
-            for layer in self.own:
-                layer.weight.zero_()
+            for layer in own:
                 layer.weight[0, 0, 1, 1] = 1.0
-                layer.bias.zero_()
-            for layer in self.neighbour:
-                layer.weight.zero_()
-                layer.bias.zero_()
+        self.own, self.neighbour = nn.ModuleList(own), nn.ModuleList(neighbour)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Four maps N x 1 x H_i x W_i, finest first, to four of the same shapes."""
@@ -108,15 +114,12 @@ class MultiPerception(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.channel = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels))
+        hidden, last = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.channel = nn.Sequential(hidden, nn.ReLU(), last)
         self.spatial = nn.Conv2d(2, 1, 7, 1, 3)
         self.weights = nn.Parameter(torch.zeros(1, channels, size, size))
-        with torch.no_grad():
-            # Attention starts neutral (2 * sigmoid(0) = 1), so the untrained head is the plain mean.
-            self.channel[2].weight.zero_()
-            self.channel[2].bias.zero_()
-            self.spatial.weight.zero_()
-            self.spatial.bias.zero_()
+        # Attention starts neutral (2 * sigmoid(0) = 1), so the untrained head is the plain mean.
+        _zero(last, self.spatial)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the weighted mean N x 1 x H x W."""
@@ -135,7 +138,7 @@ class SumHead(nn.Module):
         self.size = config.image_size // config.head_stride
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Four or eight maps N x H_i x W_i, 0..2, to N x 1 x s x s, 0..1, with s the input size / head_stride."""
+        """Four or eight maps N x H_i x W_i, 0..2, to N x 1 x s x s, 0..1; s is input size / head_stride."""
         return _upsample_sum(maps, self.size) / (2.0 * len(maps))
 
 
@@ -175,7 +178,7 @@ class SegmentationHead(nn.Module):
         self.bias = nn.Parameter(torch.tensor(_BIAS))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Four or eight maps N x H_i x W_i, 0..2, to logits N x 1 x s x s, with s the input size / head_stride."""
+        """Four or eight maps N x H_i x W_i, 0..2, to logits N x 1 x s x s; s is input size / head_stride."""
         fused: list[Tensor] = []
         for branch, fusion in enumerate(self.fusion):
             own = [item[:, None] for item in maps[_STAGES * branch : _STAGES * (branch + 1)]]

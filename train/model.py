@@ -32,6 +32,9 @@ class Prediction:
 class Normalise(nn.Module):
     """uint8 N x 3 x S x S in 0..255, BGR, to the backbone's float input."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, norm: InputNorm) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
@@ -80,7 +83,7 @@ class DMDD(nn.Module):
         ]
 
     def to_logits(self, distances: list[Tensor]) -> Tensor:
-        """Distance maps to the head's output at full size, N x S x S: logits of MSN, the map itself of the sum."""
+        """Distance maps to the head's output N x S x S: logits of MSN, the map itself of the sum."""
         out = self.smoothing(self.head(distances))
         size = (self.config.image_size, self.config.image_size)
         return F.interpolate(out, size=size, mode="bilinear", align_corners=False)[:, 0]

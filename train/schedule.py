@@ -16,8 +16,8 @@ _MEASURE = 5
 class Progress:
     """Progress through a run, 0..1.
 
-    With ``steps`` or ``epochs`` it is step / total. With ``max_minutes`` alone, each step advances it by what the
-    measured time a step leaves, so that the schedule ends as time runs out.
+    With ``steps`` or ``epochs`` it is step / total. With ``max_minutes`` alone, each step advances it by what
+    the measured time a step leaves, so that the schedule ends as time runs out.
 
     Attributes:
         total: steps of the run, None when the clock decides.

@@ -70,7 +70,8 @@ def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrit
         if (folder / files.MODEL).is_file():
             raise DmddError(
                 f"the run in {folder} is finished; there is nothing to resume",
-                fix=f"train anew with --overwrite, or export it: dmdd-edge export --category {stored.category}",
+                fix="train anew with --overwrite, or export it: "
+                f"dmdd-edge export --category {stored.category}",
             )
         return stored
     if config is None:
@@ -169,7 +170,7 @@ def evaluate_run(
     """
     config = run.config
     category = load_category(data or config.data, config.category)
-    run.model.to(device, memory_format=torch.channels_last)
+    run.model.to(device).to(memory_format=torch.channels_last)
     judge = torch_judge(run.model, device)
     threshold = threshold_of(run, judge) if run.info["holdout"] else None
     return measure(run, category, judge, threshold, progress)

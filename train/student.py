@@ -1,6 +1,8 @@
-"""The decoupled student (paper, section on decoupling): four stages whose features split into two branches."""
+"""The decoupled student (paper, decoupling): four stages whose features split into two branches."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,8 @@ from dmdd_edge.train.pmn import PyramidModelingNetwork
 class DecoupledStudent(nn.Module):
     """Backbone stages, a decoupling convolution after each, and a PMN on each branch in use.
 
-    After stage i a 1 x 1 convolution widens C_i channels to 2 C_i; the first half is the normality feature and
-    the next stage's input, the second half the abnormality feature.
+    After stage i a 1 x 1 convolution widens C_i channels to 2 C_i; the first half is the normality feature
+    and the next stage's input, the second half the abnormality feature.
 
     Args:
         backbone: the teacher's twin, which becomes the student's trunk.
@@ -24,11 +26,12 @@ class DecoupledStudent(nn.Module):
     def __init__(self, backbone: Backbone, config: ModelConfig) -> None:
         super().__init__()
         self.stages = backbone.stages
-        self.decouple = nn.ModuleList(nn.Conv2d(c, 2 * c, 1) for c in backbone.channels)
+        decouple = [nn.Conv2d(c, 2 * c, 1) for c in backbone.channels]
         if config.identity_start:
-            for layer in self.decouple:
+            for layer in decouple:
                 _start_as_identity(layer)
-        branches = ("normality", "abnormality")
+        self.decouple = nn.ModuleList(decouple)
+        branches: tuple[Literal["normality", "abnormality"], ...] = ("normality", "abnormality")
         self.pmn = nn.ModuleDict(
             {
                 branch: PyramidModelingNetwork(backbone.channels, branch, config.pmn, config.pmn_conv)

@@ -112,7 +112,8 @@ def _fetch_timm(name: str) -> Mapping[str, Tensor]:
             else "the model's page"
         )
         raise DmddError(
-            f"the weights of timm:{name} (model.safetensors) cannot be fetched: {type(error).__name__}: {error}",
+            f"the weights of timm:{name} (model.safetensors) cannot be fetched: "
+            f"{type(error).__name__}: {error}",
             fix=f"download model.safetensors from {place} and give it with --weights FILE",
         ) from None
 

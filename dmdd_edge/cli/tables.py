@@ -25,7 +25,8 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     Args:
         metrics: the content of metrics.json.
     """
-    title = f"{metrics['category']}: {metrics['backbone']}, {metrics['image_size']} px, {metrics['steps']} steps, %"
+    size, steps = metrics["image_size"], metrics["steps"]
+    title = f"{metrics['category']}: {metrics['backbone']}, {size} px, {steps} steps, %"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for shown, _ in _COLUMNS:

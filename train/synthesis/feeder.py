@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.train.config import SynthesisConfig
-from dmdd_edge.train.synthesis.anomaly import Textures, synthesise
+from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.textures import Textures
 
 #: Batches made ahead of the one in use.
 _AHEAD = 3
@@ -54,7 +55,7 @@ class PairFeeder:
 
     def __init__(
         self,
-        images: Sequence[NDArray[np.uint8]],
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
         foreground: Sequence[NDArray[np.bool_] | None],
         textures: Textures,
         config: SynthesisConfig,
@@ -93,7 +94,7 @@ class PairFeeder:
         foreground = self.foreground[index] if self.config.fas else None
         return synthesise(self.images[index], foreground, self.textures, self.config, rng)
 
-    def batches(self, start: int) -> Iterator[PairBatch]:
+    def batches(self, start: int) -> Generator[PairBatch, None, None]:
         """Batches from a step on, without end. Closing the iterator stops the threads."""
         if self.workers == 0:
             step = start

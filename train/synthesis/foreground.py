@@ -16,6 +16,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from dmdd_edge.storage import write_atomically
@@ -28,7 +29,7 @@ Method = Literal["grabcut", "otsu", "none"]
 #: A foreground smaller than this share of the image is taken for a failure: the full image counts instead.
 MIN_SHARE = 0.005
 _GRABCUT_ITERATIONS = 11
-#: GrabCut's time grows faster than the area; at this side it takes tens of milliseconds and the mask is the same.
+#: GrabCut's time grows faster than the area; at this side it takes tens of milliseconds for the same mask.
 _GRABCUT_SIDE = 128
 #: Images looked at by ``auto``, and how many of them must agree.
 _PROBES, _AGREE = 12, 0.75
@@ -93,9 +94,9 @@ def grabcut_foreground(image: Image, seed: int = 0) -> Mask:
     return _clean(cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
-def _clean(mask: Image) -> Mask:
+def _clean(mask: MatLike) -> Mask:
     """Specks removed, holes filled, grown by a pixel or two so that the part's edge belongs to it."""
-    binary = (mask > 127).astype(np.uint8)
+    binary: MatLike = (mask > 127).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, kernel)
     contours, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

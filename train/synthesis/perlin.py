@@ -40,11 +40,11 @@ def perlin_noise(size: int, cells: tuple[int, int], rng: np.random.Generator) ->
 
 
 def _fade(t: NDArray[np.float32]) -> NDArray[np.float32]:
-    return t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
+    return np.asarray(t * t * t * (t * (t * 6.0 - 15.0) + 10.0), np.float32)
 
 
 def perlin_mask(size: int, octave: int, threshold: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A random mask: Perlin noise with 2^0 .. 2^octave cells an axis, rotated by -90..90 degrees, thresholded.
+    """A random mask: Perlin noise of 2^0 .. 2^octave cells an axis, rotated by -90..90 degrees, thresholded.
 
     Args:
         size: side in pixels.
