@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -82,7 +81,7 @@ def gpu_facts(index: int = 0) -> GpuFacts | None:
     return probe_gpu(index).facts
 
 
-def _reason(text: Any, status: str) -> str:
+def _reason(text: bytes | str, status: str) -> str:
     """CUDA's own words, and what they mean where they mislead."""
     said = _text(text) or status
     if "insufficient" in said:  # what CUDA answers where there is no driver at all
@@ -101,6 +100,6 @@ def _kernel_driver() -> str:
     return found.group(1) if found else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: bytes | str) -> str:
     """CUDA's strings come as bytes, padded with zeros in some versions."""
-    return value.decode(errors="replace").split("\0")[0].strip() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace").split("\0")[0].strip() if isinstance(value, bytes) else value
