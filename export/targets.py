@@ -1,0 +1,143 @@
+"""What ``--target`` means: which artefacts are written, and what ``auto`` takes on this machine.
+
+    onnx      the bundle's graphs; always there
+    tensorrt  an engine for this machine's GPU, in its engine cache
+    rtx       one TensorRT-RTX engine for the GPUs named with --gpu: in the bundle when it is being written,
+              in the engine cache for a bundle that is there already, since a manifest never changes
+    triton    a model repository for NVIDIA Triton Inference Server
+
+Neither torch nor onnx is needed here: on the edge box engines are built from the bundle alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
+from dmdd_edge.engine_cache import engine_cache
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.engines.artifact import BuiltEngine
+from dmdd_edge.export.engines.build import BuildOptions
+from dmdd_edge.export.engines.progress import Progress
+from dmdd_edge.export.engines.rtx_target import DEFAULT_GPUS, build_rtx, rtx_missing
+from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
+from dmdd_edge.export.triton import repository_from_bundle
+
+TARGETS = ("onnx", "tensorrt", "rtx", "triton")
+
+#: Bundle file of each precision.
+GRAPH_FILE = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The targets to write.
+
+    Attributes:
+        chosen: in the order in which they are built.
+        left_out: target -> why ``auto`` passed it over; to be said aloud.
+    """
+
+    chosen: tuple[str, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def choose_targets(text: str) -> Targets:
+    """Read ``--target``: ``auto``, or names with commas between.
+
+    ``auto`` takes ``onnx``, and ``tensorrt`` and ``rtx`` where this machine can build them.
+
+    Raises:
+        DmddError: a name is not a target, or one asked for by name cannot be built here.
+    """
+    names = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    missing = {"tensorrt": tensorrt_missing, "rtx": rtx_missing}
+    if names == ["auto"]:
+        reasons = {target: why for target, ask in missing.items() if (why := ask())}
+        chosen = ["onnx", *(target for target in missing if target not in reasons)]
+        return Targets(tuple(chosen), reasons | {"triton": "written on request only"})
+    wrong = [name for name in names if name not in TARGETS]
+    if wrong or not names:
+        raise DmddError(
+            f"--target {text}: there is no target {', '.join(wrong) or 'named'}.",
+            f"Give auto, or one or more of {', '.join(TARGETS)} with commas between.",
+        )
+    for name in names:
+        if name in missing and (why := missing[name]()):
+            raise DmddError(f"--target {name} cannot be built here: {why}", "See what can be: --target auto")
+    return Targets(tuple(target for target in TARGETS if target in {"onnx", *names}))
+
+
+def rtx_for_new_bundle(
+    options: BuildOptions,
+    gpus: str = DEFAULT_GPUS,
+    progress: Progress | None = None,
+    built: Callable[[BuiltEngine], None] = lambda engine: None,
+) -> Callable[[Path], dict[str, Any]]:
+    """What adds a TensorRT-RTX engine to a bundle that is being written.
+
+    Args:
+        options: how to build.
+        gpus: as ``--gpu``.
+        progress: called as the build goes on.
+        built: told of the engine.
+
+    Returns:
+        A function that takes the bundle's unfinished folder and returns facts for ``created_with``.
+    """
+
+    def add(folder: Path) -> dict[str, Any]:
+        engine = build_rtx(
+            folder / GRAPH_FILE[options.precision],
+            folder / ENGINES_FOLDER,
+            gpus=gpus,
+            options=options,
+            progress=progress,
+        )
+        built(engine)
+        return {"tensorrt_rtx": engine.sidecar.library_version}
+
+    return add
+
+
+def build_for_bundle(
+    bundle: Bundle,
+    target: str,
+    *,
+    options: BuildOptions,
+    gpus: str = DEFAULT_GPUS,
+    cache: Path | str | None = None,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> BuiltEngine:
+    """Build an engine from a bundle that is there already, into the engine cache.
+
+    Args:
+        bundle: as loaded and verified; it is not changed.
+        target: ``tensorrt`` or ``rtx``.
+        options: how to build.
+        gpus: as ``--gpu``; for ``rtx``.
+        cache: as ``--engine-cache``.
+        rebuild: build even where a fitting engine is there; for ``tensorrt``.
+        progress: called as the build goes on.
+
+    Raises:
+        DmddError: the bundle has no graph of that precision, or the build fails.
+    """
+    graph = bundle.file(GRAPH_FILE[options.precision])
+    if target == "tensorrt":
+        return build_tensorrt(graph, cache=cache, options=options, rebuild=rebuild, progress=progress)
+    if target == "rtx":
+        digest = bundle.manifest.files[GRAPH_FILE[options.precision]]
+        folder = engine_cache(cache) / digest[:16]
+        return build_rtx(graph, folder, gpus=gpus, options=options, progress=progress)
+    raise DmddError(f"{target} is not an engine.", "Engines are tensorrt and rtx.")
+
+
+def write_triton(bundle: Bundle, out_dir: Path, *, options: BuildOptions, engine: Path | None = None) -> Path:
+    """Write the bundle's Triton repository; see :func:`repository_from_bundle`."""
+    batch = options.batch if options.batch.maximum > 1 else None
+    return repository_from_bundle(bundle, out_dir, engine=engine, batch=batch)
