@@ -8,11 +8,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 import small_graph
-from onnx import numpy_helper
+import spoil
 
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engines import BatchProfile, EngineNeeds, check_engine, read_sidecar
@@ -23,10 +22,6 @@ from dmdd_edge.export.engines.progress import PhaseTracker
 from dmdd_edge.export.engines.rtx_target import allowed_gpus, build_rtx, parse_gpus, rtx_missing
 
 rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
-
-
-def node_of(model: onnx.ModelProto, op: str, place: int = 0) -> onnx.NodeProto:
-    return [node for node in model.graph.node if node.op_type == op][place]
 
 
 def test_one_engine_for_three_gpus_is_built_without_a_gpu(small_fp16: Path, tmp_path: Path) -> None:
@@ -73,42 +68,22 @@ def test_a_silent_fp32_engine_is_refused(small_fp32: Path, small_fp16: Path, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def antialias(model: onnx.ModelProto) -> None:
-    next(item for item in node_of(model, "Resize").attribute if item.name == "antialias").i = 1
-
-
-def mixed_types(model: onnx.ModelProto) -> None:
-    mul = node_of(model, "Mul", 1)
-    constant = next(tensor for tensor in model.graph.initializer if tensor.name == mul.input[1])
-    half = numpy_helper.to_array(constant).astype(np.float16)
-    model.graph.initializer.append(numpy_helper.from_array(half, "half"))
-    mul.input[1] = "half"
-
-
-def transpose_first(model: onnx.ModelProto) -> None:
-    first, transpose = node_of(model, "Cast"), node_of(model, "Transpose")
-    transpose.input[0], transpose.output[0] = "image", "turned"
-    first.input[0], first.output[0] = "turned", "permute"
-    model.graph.node.remove(transpose)
-    model.graph.node.insert(0, transpose)
-
-
 @pytest.mark.parametrize(
-    ("spoil", "quoted"),
+    ("change", "quoted"),
     [
         (
-            antialias,
+            spoil.resize("antialias", 1),
             "cannot read spoiled.onnx: Resize node_upsample_bilinear2d: .*Antialiasing is not supported",
         ),
-        (mixed_types, "cannot read spoiled.onnx: Mul .* must have same input types"),
-        (transpose_first, "cannot read spoiled.onnx: Transpose node_permute: .*has type UInt8"),
+        (spoil.mixed_product, "cannot read spoiled.onnx: Mul .* must have same input types"),
+        (spoil.transpose_first, "cannot read spoiled.onnx: Transpose node_permute: .*has type UInt8"),
     ],
 )
 def test_what_the_static_checks_refuse_the_real_parser_refuses(
-    spoil: Callable[[onnx.ModelProto], None], quoted: str, small_fp16: Path, tmp_path: Path
+    change: Callable[[onnx.ModelProto], None], quoted: str, small_fp16: Path, tmp_path: Path
 ) -> None:
     model = onnx.load(small_fp16)
-    spoil(model)
+    change(model)
     onnx.save(model, tmp_path / "spoiled.onnx")
     with pytest.raises(DmddError, match=quoted):
         build_rtx(tmp_path / "spoiled.onnx", tmp_path)

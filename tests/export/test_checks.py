@@ -10,36 +10,13 @@ import onnx
 import pytest
 import small_graph
 import torch
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from spoil import cast, insert, mixed_product, node_of, read_in, resize, set_attribute, transpose_first
 from torch import nn
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.checks import MAX_TOPK, check_graph
 from dmdd_edge.export.graph_view import read_graph
-
-
-def node_of(model: onnx.ModelProto, op: str, place: int = 0) -> NodeProto:
-    return [node for node in model.graph.node if node.op_type == op][place]
-
-
-def set_attribute(node: NodeProto, name: str, value: object) -> None:
-    kept = [item for item in node.attribute if item.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def read_in(model: onnx.ModelProto, old: str, new: str, reader: NodeProto) -> None:
-    reader.input[:] = [new if name == old else name for name in reader.input]
-
-
-def insert(model: onnx.ModelProto, before: NodeProto, *nodes: NodeProto) -> None:
-    place = list(model.graph.node).index(before)
-    for offset, node in enumerate(nodes):
-        model.graph.node.insert(place + offset, node)
-
-
-def cast(source: str, target: str, dtype: int) -> NodeProto:
-    return helper.make_node("Cast", [source], [target], name=f"cast_{target}", to=dtype)
 
 
 def test_the_small_graph_passes_in_both_forms(small_fp32: Path, small_fp16: Path) -> None:
@@ -97,14 +74,6 @@ def renamed_output(model: onnx.ModelProto) -> None:
     node_of(model, "ReduceMean").output[0] = "points"
 
 
-def transpose_first(model: onnx.ModelProto) -> None:
-    first, transpose = node_of(model, "Cast"), node_of(model, "Transpose")
-    transpose.input[0], transpose.output[0] = "image", "turned"
-    first.input[0], first.output[0] = "turned", "permute"
-    model.graph.node.remove(transpose)
-    model.graph.node.insert(0, transpose)
-
-
 def uint8_inside(model: onnx.ModelProto) -> None:
     sub = node_of(model, "Sub")
     insert(
@@ -127,19 +96,6 @@ def computed_topk(model: onnx.ModelProto) -> None:
     topk.input[1] = "k_at_run_time"
 
 
-def resize(name: str, value: object) -> Callable[[onnx.ModelProto], None]:
-    return lambda model: set_attribute(node_of(model, "Resize"), name, value)
-
-
-def mixed_addition(model: onnx.ModelProto) -> None:
-    # distance (fp32) times its own half copy; inference of onnx objects as well, ours names the node
-    mul = node_of(model, "Mul", 1)
-    constant = next(t for t in model.graph.initializer if t.name == mul.input[1])
-    half = numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), "half_scale")
-    model.graph.initializer.append(half)
-    mul.input[1] = "half_scale"
-
-
 EITHER_FORM = [
     (old_opset, "opset 17; at least 18"),
     (strange_domain, "domain com.example"),
@@ -157,7 +113,7 @@ EITHER_FORM = [
     (resize("coordinate_transformation_mode", "tf_crop_and_resize"), "coordinates tf_crop_and_resize"),
     (resize("keep_aspect_ratio_policy", "not_larger"), "aspect ratio policy not_larger"),
     (resize("exclude_outside", 1), "exclude_outside is on"),
-    (mixed_addition, "mixes float16, float32; TensorRT needs one type"),
+    (mixed_product, "mixes float16, float32; TensorRT needs one type"),
 ]
 
 

@@ -7,16 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import small_graph
+from small_bundle import write_bundle
 
-from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle
 from dmdd_edge.engines import BatchProfile
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import targets
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle, choose_targets, rtx_for_new_bundle, write_triton
-from dmdd_edge.manifest import Licences, graph_specs
-from dmdd_edge.threshold import threshold_from_normals
 
 OPTIONS = BuildOptions(batch=BatchProfile.parse("1:8"))
 
@@ -63,20 +61,8 @@ def test_targets_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def bundle(small_fp32: Path, small_fp16: Path, tmp_path: Path) -> Bundle:
     """A bundle with both graphs and, where it can be built, an RTX engine."""
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
-    inputs, outputs = graph_specs(small_graph.SIZE)
-    with BundleWriter(tmp_path / "models", "screw") as writer:
-        (writer.path / FP32_GRAPH).write_bytes(small_fp32.read_bytes())
-        (writer.path / FP16_GRAPH).write_bytes(small_fp16.read_bytes())
-        facts = rtx_for_new_bundle(OPTIONS, "sm86,sm89")(writer.path)
-        return writer.commit(
-            backbone="small",
-            image_size=small_graph.SIZE,
-            input=inputs,
-            outputs=outputs,
-            threshold=threshold_from_normals([0.1, 0.3, 0.2]),
-            licences=Licences(code="Apache-2.0", weights="none", data="none"),
-            created_with=facts,
-        )
+    graphs = {FP32_GRAPH: small_fp32, FP16_GRAPH: small_fp16}
+    return write_bundle(tmp_path / "models", graphs, rtx_for_new_bundle(OPTIONS, "sm86,sm89"))
 
 
 def test_an_rtx_engine_is_part_of_the_new_bundle(bundle: Bundle) -> None:

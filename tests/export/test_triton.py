@@ -10,13 +10,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import small_graph
+from small_bundle import write_bundle
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.engines import BatchProfile, EngineSidecar, write_engine
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.triton import TritonModel, config_text, repository_from_bundle, write_model_repository
-from dmdd_edge.manifest import Licences, graph_specs
-from dmdd_edge.threshold import threshold_from_normals
 
 model_config = pytest.importorskip(
     "tritonclient.grpc.model_config_pb2", reason="tritonclient[grpc] is not installed"
@@ -31,18 +30,7 @@ def parse(text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def bundle(small_fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    models = tmp_path_factory.mktemp("models")
-    inputs, outputs = graph_specs(small_graph.SIZE)
-    with BundleWriter(models, "screw") as writer:
-        (writer.path / FP32_GRAPH).write_bytes(small_fp32.read_bytes())
-        return writer.commit(
-            backbone="small",
-            image_size=small_graph.SIZE,
-            input=inputs,
-            outputs=outputs,
-            threshold=threshold_from_normals([0.1, 0.3, 0.2]),
-            licences=Licences(code="Apache-2.0", weights="none", data="none"),
-        )
+    return write_bundle(tmp_path_factory.mktemp("models"), {FP32_GRAPH: small_fp32})
 
 
 def test_the_configuration_is_what_triton_reads(bundle: Bundle, tmp_path: Path) -> None:
