@@ -1,0 +1,152 @@
+"""What the benchmarks share: facts about the machine, versions of what was measured, writing a result.
+
+A result names everything needed to judge and repeat it, and nothing that identifies a person or a host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+#: Above this share of the cores, others were at work and the figures of a benchmark mean little.
+_BUSY = 0.3
+
+
+def begin() -> dict[str, Any]:
+    """What a benchmark starts with: facts about the machine, and a warning when others are at work on it.
+
+    Returns:
+        processor, cores that this process may use, memory, system, GPU if any, load average before the start.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    if load > _BUSY * cores:
+        print(
+            f"warning: load average {load:.1f}: others use this machine, these figures are not for publishing"
+        )
+    return {
+        "cpu": _cpu_name(),
+        "logical_cores": cores,
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "gpu": _gpu_name(),
+        "load_average_before": round(load, 2),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str | None:
+    from dmdd_edge.device import gpu_facts
+
+    found = gpu_facts()
+    return None if found is None else str(found)
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Installed versions of these distributions, dmdd-edge always among them."""
+    found = {}
+    for name in ["dmdd-edge", *names]:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The commit that was measured, with a mark when files differ from it; None outside a clone."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def command() -> str:
+    """The command that was given, as it is typed from the repository's root."""
+    script = Path(sys.argv[0]).resolve()
+    shown = script.relative_to(ROOT) if script.is_relative_to(ROOT) else Path(script.name)
+    return shlex.join(["python", str(shown), *sys.argv[1:]])
+
+
+def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """A parser with the option that every benchmark has.
+
+    Args:
+        description: the script's docstring.
+        name: of the result's file, without ``.json``.
+    """
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    made.add_argument(
+        "--out", type=Path, default=RESULTS / f"{name}.json", help="result file (default: %(default)s)"
+    )
+    return made
+
+
+def write_result(
+    path: Path,
+    machine: dict[str, Any],
+    settings: dict[str, Any],
+    figures: dict[str, Any],
+    names: Sequence[str],
+) -> None:
+    """Write a result: when, where, with what, by which command, and the figures.
+
+    Args:
+        path: file to write.
+        machine: as ``begin`` gave it.
+        settings: what was chosen.
+        figures: what came out.
+        names: distributions whose versions matter.
+    """
+    document = {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "command": command(),
+        "machine": machine,
+        "versions": versions(names),
+        "settings": settings,
+        "figures": figures,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"wrote {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, smallest and largest of some values."""
+    return {
+        "median": round(statistics.median(values), 4),
+        "low": round(min(values), 4),
+        "high": round(max(values), 4),
+    }

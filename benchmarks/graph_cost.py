@@ -1,0 +1,261 @@
+"""What the fused graph costs against the two bare backbones, and where the rest goes.
+
+The fused fp32 graph (teacher, student, decoupling, PMN, distances, head, score) and a graph of the teacher's
+and the student's stages alone are exported by the same code, opened with the runtime's session options, and
+run in turns on the same image in one process. The ratio is that of the medians. ONNX Runtime's profiler then
+says how long each node takes; nodes are put together by the part of the method that their names come from.
+
+Weights decide nothing here, as long as numbers stay in range: they are random unless the backbone's come with
+an installed package, and the student's differ from the teacher's, so that no optimiser can merge the two.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.onnx_file import write_onnx
+from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, run_session, session_options
+from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.model import DMDD
+
+_LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
+_BLOCKS = 5
+#: Part of the method -> how the names of its nodes begin; the first that fits counts.
+PARTS = {
+    "input": ("island_input",),
+    "teacher": ("teacher",),
+    "student": ("student.stages",),
+    "decoupling": ("student.decouple",),
+    "PMN": ("student.pmn",),
+    "distances": ("island_distances",),
+    "head": ("island_head",),
+    "score": ("island_score",),
+}
+OTHER = "other"
+
+
+class _Stages(nn.Module):
+    """The student's stages, one after the other."""
+
+    def __init__(self, stages: nn.ModuleList) -> None:
+        super().__init__()
+        self.stages = stages
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+class BareBackbones(nn.Module):
+    """The input and the two backbones of a deployment graph, nothing else; gives the last feature of each."""
+
+    def __init__(self, graph: DeploymentGraph) -> None:
+        super().__init__()
+        self.island_input = graph.island_input
+        self.teacher = graph.teacher
+        self.student = _Stages(graph.student.stages)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        x = self.island_input(image)
+        return self.teacher(x)[-1], self.student(x)
+
+
+def build(backbone: str, size: int) -> tuple[DMDD, str]:
+    """A model to measure, and where its weights are from."""
+    torch.manual_seed(0)
+    config = ModelConfig(backbone=backbone, image_size=size)
+    try:
+        model, origin = DMDD(config, pretrained=backbone == "efficientnet_lite0"), "pretrained"
+    except DmddError:
+        model, origin = DMDD(config, pretrained=False), "random"
+    if backbone != "efficientnet_lite0":
+        origin = "random"
+    with torch.no_grad():
+        for weight in model.student.parameters():
+            weight.add_(0.05 * weight.abs().mean() * torch.randn_like(weight))
+        # BatchNorm's statistics are settled on noise, so that no layer's output grows out of range.
+        for network in (model.teacher, model.student) if origin == "random" else (model.student,):
+            network.train()
+            for _ in range(10):
+                network(model.normalise(torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)))
+    return model.eval(), origin
+
+
+def take_turns(
+    sessions: Mapping[str, Any], image: NDArray[np.uint8], warm_up: int, runs: int
+) -> dict[str, list[float]]:
+    """Milliseconds of each run; who begins changes from one turn to the next."""
+    found: dict[str, list[float]] = {name: [] for name in sessions}
+    for turn in range(warm_up + runs):
+        names = list(sessions) if turn % 2 else list(reversed(sessions))
+        for name in names:
+            began = time.perf_counter()
+            run_session(sessions[name], image)
+            if turn >= warm_up:
+                found[name].append(1e3 * (time.perf_counter() - began))
+    return found
+
+
+def ratios(fused: list[float], bare: list[float]) -> list[float]:
+    """Ratio of the medians in each of a few blocks of the run, to show how far it can be trusted."""
+    cuts = np.linspace(0, len(fused), _BLOCKS + 1).astype(int)
+    return [statistics.median(fused[a:b]) / statistics.median(bare[a:b]) for a, b in pairwise(cuts)]
+
+
+def part_of(name: str) -> str | None:
+    """The part of the method that a node's name belongs to."""
+    for part, beginnings in PARTS.items():
+        if name.startswith(beginnings):
+            return part
+    return None
+
+
+def parts_of_nodes(written: onnx.ModelProto, optimised: onnx.ModelProto) -> dict[str, str]:
+    """Part of each node that ONNX Runtime runs.
+
+    It renames what it fuses after the tensor that comes out, and adds nodes that change the memory layout:
+    those count to the node they take from, or failing that to the one they give to.
+    """
+    known: dict[str, str] = {}
+    for node in written.graph.node:
+        before = next((known[name] for name in node.input if name in known), None)
+        part = part_of(node.name) or before
+        if part is not None:
+            known |= dict.fromkeys([node.name, *node.output], part)
+    found: dict[str, str] = {}
+    made_by: dict[str, str] = {}
+    pending: list[onnx.NodeProto] = []
+    for node in optimised.graph.node:
+        plain = node.name.removeprefix("fused ").removesuffix("_nchwc")
+        part = known.get(plain) or part_of(plain)
+        part = part or next((known[name] for name in node.output if name in known), None)
+        if part is None and "ReorderInput" not in node.op_type:
+            part = next((made_by[name] for name in node.input if name in made_by), None)
+        if part is None:
+            pending.append(node)
+            continue
+        found[node.name] = part
+        made_by |= dict.fromkeys(node.output, part)
+    for node in reversed(pending):
+        readers = [other.name for other in optimised.graph.node if set(node.output) & set(other.input)]
+        found[node.name] = next((found[name] for name in readers if name in found), OTHER)
+    return found
+
+
+def profile(path: Path, image: NDArray[np.uint8], threads: int, runs: int) -> dict[str, float]:
+    """Milliseconds of each part: each node's median over the runs, added up."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = session_options(onnxruntime, threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = f"{folder}/profile"
+        options.optimized_model_filepath = f"{folder}/optimised.onnx"
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for _ in range(runs + 2):
+            run_session(session, image)
+        events = json.loads(Path(session.end_profiling()).read_text())
+        parts = parts_of_nodes(onnx.load(path), onnx.load(options.optimized_model_filepath))
+    times: dict[str, list[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            times.setdefault(event["name"].removesuffix("_kernel_time"), []).append(event["dur"] / 1e3)
+    totals = dict.fromkeys([*PARTS, OTHER], 0.0)
+    for name, values in times.items():
+        totals[parts.get(name, OTHER)] += statistics.median(values[2:] or values)
+    return {part: total for part, total in totals.items() if total > 0}
+
+
+def measure(backbone: str, options: Namespace) -> dict[str, Any]:
+    """One backbone's figures."""
+    size = options.image_size
+    model, origin = build(backbone, size)
+    graph = DeploymentGraph(model)
+    image = np.random.default_rng(0).integers(0, 256, (options.batch, size, size, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name}.onnx" for name in ("fused", "bare")}
+        write_onnx(graph, files["fused"], size)
+        write_onnx(BareBackbones(graph).eval(), files["bare"], size)
+        sessions = {
+            name: onnxruntime.InferenceSession(
+                str(path), session_options(onnxruntime, options.threads), providers=["CPUExecutionProvider"]
+            )
+            for name, path in files.items()
+        }
+        times = take_turns(sessions, image, options.warm_up, options.runs)
+        parts = {
+            name: profile(path, image, options.threads, options.profiled) for name, path in files.items()
+        }
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    blocks = ratios(times["fused"], times["bare"])
+    return {
+        "weights": origin,
+        "milliseconds": {name: round(value, 3) for name, value in medians.items()},
+        "ratio": round(medians["fused"] / medians["bare"], 4),
+        "ratio_of_blocks": common.spread(blocks),
+        "parts_ms": {name: {p: round(ms, 3) for p, ms in found.items()} for name, found in parts.items()},
+    }
+
+
+def show(backbone: str, found: dict[str, Any]) -> None:
+    """Print one backbone's figures."""
+    blocks, ms = found["ratio_of_blocks"], found["milliseconds"]
+    print(f"\n{backbone} ({found['weights']} weights)")
+    print(f"  fused {ms['fused']:.2f} ms, bare backbones {ms['bare']:.2f} ms: ratio {found['ratio']:.3f}")
+    print(f"  ratio in {_BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
+    fused, bare = found["parts_ms"]["fused"], found["parts_ms"]["bare"]
+    whole = sum(bare.values())
+    print(f"  {'by the profiler':<16}{'fused ms':>10}{'bare ms':>10}{'more, % of bare':>18}")
+    for part, value in fused.items():
+        more = 100 * (value - bare.get(part, 0.0)) / whole
+        print(f"  {part:<16}{value:>10.2f}{bare.get(part, 0.0):>10.2f}{more:>18.1f}")
+
+
+def options_from(arguments: Iterable[str] | None = None) -> Namespace:
+    """Read the command line."""
+    parser = common.parser(__doc__, "graph_cost")
+    parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0", "resnet18"])
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument("--warm-up", type=int, default=20, help="turns that are not counted")
+    parser.add_argument("--runs", type=int, default=200, help="counted turns")
+    parser.add_argument("--profiled", type=int, default=50, help="runs under the profiler")
+    return parser.parse_args(None if arguments is None else list(arguments))
+
+
+def main() -> None:
+    """Measure each backbone, print and write."""
+    options = options_from()
+    if options.runs < _BLOCKS:
+        sys.exit(f"--runs must be at least {_BLOCKS}")
+    machine = common.begin()
+    figures = {}
+    for backbone in options.backbone:
+        figures[backbone] = measure(backbone, options)
+        show(backbone, figures[backbone])
+    settings = {name: value for name, value in vars(options).items() if name not in ("out", "backbone")}
+    common.write_result(options.out, machine, settings, figures, _LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()
