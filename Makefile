@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
-DEMO_MINUTES ?= 2.5
+DEMO_STEPS ?= 150
 PYTEST_ARGS ?=
 
 BIN := $(CURDIR)/$(VENV)/bin
@@ -51,7 +51,7 @@ test: env lint types imports ## Style, types, import rules and tests with covera
 
 demo: env ## The whole way on drawn images: train, export, run; ends by naming the pictures it wrote
 	$(BIN)/dmdd-edge sample $(DEMO)/data --overwrite
-	$(BIN)/dmdd-edge train --data $(DEMO)/data --category plate --max-minutes $(DEMO_MINUTES) --runs-dir $(DEMO)/runs --overwrite
+	$(BIN)/dmdd-edge train --data $(DEMO)/data --category plate --steps $(DEMO_STEPS) --runs-dir $(DEMO)/runs --overwrite
 	$(BIN)/dmdd-edge export --category plate --runs-dir $(DEMO)/runs --models-dir $(DEMO)/models
 	@rm -rf $(DEMO)/out
 	$(BIN)/dmdd-edge run --category plate --models-dir $(DEMO)/models --source $(DEMO)/data/plate/test --save $(DEMO)/out
