@@ -25,6 +25,7 @@ from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import anomaly_score
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.suitability import image_convolutions
 
 _BRANCHES = ("normality", "abnormality")
 
@@ -179,6 +180,6 @@ class DeploymentGraph(nn.Module):
 
 @torch.no_grad()
 def _fold_input_scale(stage: nn.Module, std: Tensor) -> None:
-    """Divide the first convolution's weights by the input's standard deviation, per input channel."""
-    first = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
-    first.weight.div_(std.view(1, 3, 1, 1))
+    """Divide the weights that read the image by its standard deviation, per input channel."""
+    for conv in image_convolutions(stage):
+        conv.weight.div_(std.view(1, 3, 1, 1))

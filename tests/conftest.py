@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,3 +22,62 @@ def data_root() -> Path:
     if not (folder / "mvtec").is_dir():
         pytest.skip(f"no real images at {folder}: set DMDD_DATA to a folder that holds mvtec/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with one drawn category, "plate": 10 good training images, 3 good and 5 bad test images."""
+    from dmdd_edge.sample import write_sample
+
+    root = tmp_path_factory.mktemp("plates")
+    write_sample(root, train=10, test_good=3, test_bad=1, size=64, seed=5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of timm's test_efficientnet, drawn at random: a backbone that trains in milliseconds."""
+    import timm
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        model = timm.create_model("test_efficientnet", pretrained=False)
+    file = tmp_path_factory.mktemp("weights") / "test_efficientnet.pth"
+    torch.save(model.state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_config(plates: Path, tiny_weights: Path) -> Callable[..., Any]:
+    """Make the configuration of a training that takes about a second; keywords change it."""
+    from dmdd_edge.train.config import make_config
+
+    def make(model: dict[str, Any] | None = None, **run: Any) -> Any:
+        values: dict[str, Any] = {
+            "data": plates,
+            "category": "plate",
+            "weights": tiny_weights,
+            "batch_size": 2,
+            "head_steps": 6,
+            "holdout": 0.3,
+            "workers": 1,
+            "device": "cpu",
+            "seed": 3,
+        }
+        if "epochs" not in run and "max_minutes" not in run:
+            values["steps"] = 6
+        shape = {"backbone": "timm:test_efficientnet", "image_size": 64, "head": "msn", **(model or {})}
+        return make_config("edge", model=shape, **{**values, **run})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_outcome(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A whole training session on the drawn plates, in the folder runs/plate; not to be changed."""
+    from dmdd_edge.train.session import train
+    from dmdd_edge.train.trainer import Listener
+
+    folder = tmp_path_factory.mktemp("trained") / "runs" / "plate"
+    return train(tiny_config(), folder, Listener(), resume=False, tensorboard=False)

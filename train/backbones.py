@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 import torchvision
 from torch import Tensor, nn
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import weights as weight_files
+from dmdd_edge.train.suitability import objection, turn_colours_round
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -100,7 +100,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
         )
     if pretrained:
         weight_files.load(model, name, weights)
-        _reverse_first_convolution(model)
+        turn_colours_round(backbone.stages[0])
     return backbone
 
 
@@ -124,7 +124,7 @@ def _last_channels(stage: nn.Module) -> int:
 def _create_timm(name: str) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=False)
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         hint = f"; similar: {', '.join(similar)}" if similar else ""
         raise DmddError(f"timm knows no model {name!r}{hint}", fix="see timm.list_models()") from None
@@ -151,9 +151,14 @@ def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> 
             if len(stages) == _LEVELS:
                 break
     backbone = Backbone(stages, [entry["num_chs"] for entry in info], norm)
-    if len(stages) < _LEVELS or (check and not _same_features(model, backbone, name)):
+    reason: str | None = None
+    if len(stages) < _LEVELS:
+        reason = "its feature levels are not modules of its own"
+    elif check:
+        reason = objection(model, backbone.stages, backbone.channels, name.removeprefix("timm:"))
+    if reason is not None:
         raise DmddError(
-            f"backbone {name!r} does not run its modules one after the other, so it has no stages to cut",
+            f"backbone {name!r} cannot be used: {reason}",
             fix="choose a sequential one such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0",
         )
     return backbone
@@ -169,31 +174,3 @@ def _flatten(model: nn.Module, ends: list[str]) -> list[tuple[str, nn.Module]]:
         else:
             found.append((name, child))
     return found
-
-
-@torch.no_grad()
-def _same_features(model: nn.Module, backbone: Backbone, name: str) -> bool:
-    """Whether the cut gives timm's own features, on a random image, with the same random weights."""
-    reference = timm.create_model(name.removeprefix("timm:"), pretrained=False, features_only=True)
-    renamed = {key.replace(".", "_"): value for key, value in model.state_dict().items()}
-    for key, value in reference.state_dict().items():
-        source = renamed.get(key.replace(".", "_"))
-        if source is None or source.shape != value.shape:
-            return False
-        value.copy_(source)
-    model.eval()
-    reference.eval()
-    x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    try:
-        ours, theirs = backbone(x), reference(x)[-_LEVELS:]
-    except RuntimeError:
-        return False
-    return all(
-        a.shape == b.shape and torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True)
-    )
-
-
-def _reverse_first_convolution(model: nn.Module) -> None:
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    with torch.no_grad():
-        first.weight.copy_(first.weight.flip(1))

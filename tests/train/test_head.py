@@ -1,0 +1,215 @@
+"""From distance maps to map and score: numpy, OpenCV and scipy as references, and the ablation switches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.head import (
+    GaussianSmoothing,
+    MultiPerception,
+    PyramidUpsampling,
+    SegmentationHead,
+    SumHead,
+    anomaly_score,
+)
+from dmdd_edge.train.model import DMDD
+
+SIZE = 64
+TINY = {"backbone": "timm:test_efficientnet", "image_size": SIZE}
+
+
+def distances(branches: int = 2, seed: int = 0, count: int = 2) -> list[Tensor]:
+    """Distance maps of so many branches, N x 16 x 16 to N x 2 x 2, 0..2."""
+    generator = torch.Generator().manual_seed(seed)
+    return [2 * torch.rand(count, s, s, generator=generator) for _ in range(branches) for s in (16, 8, 4, 2)]
+
+
+def upsampled_mean(maps: list[Tensor], size: int) -> NDArray[np.float32]:
+    """Mean of the maps, each resized by OpenCV (bilinear, half-pixel centres), N x size x size."""
+    full = [
+        [cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in item.numpy()]
+        for item in maps
+    ]
+    return np.mean(full, axis=0)
+
+
+def config(**values: Any) -> ModelConfig:
+    return ModelConfig(**{**TINY, **values})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("stride", "side"), [(1, 64), (4, 16)])
+@pytest.mark.parametrize("branches", [1, 2])
+def test_the_sum_head_is_half_the_mean_of_the_upsampled_maps(stride: int, side: int, branches: int) -> None:
+    maps = distances(branches)
+    out = SumHead(config(head="sum", head_stride=stride))(maps)
+    assert out.shape == (2, 1, side, side)
+    np.testing.assert_allclose(out[:, 0].numpy(), upsampled_mean(maps, side) / 2, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_sum_heads_map_reaches_from_zero_to_one() -> None:
+    model = DMDD(config(head="sum"), pretrained=False)
+    opposite = [torch.full((1, s, s), 2.0) for s in (16, 8, 4, 2)] * 2
+    torch.testing.assert_close(model.to_map(opposite), torch.ones(1, SIZE, SIZE))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_untrained_segmentation_head_is_the_plain_mean_through_a_sigmoid(stride: int) -> None:
+    maps = distances()
+    head = SegmentationHead(config(head="msn", head_stride=stride))
+    expected = float(head.scale) * upsampled_mean(maps, SIZE // stride) + float(head.bias)
+    np.testing.assert_allclose(head(maps)[:, 0].numpy(), expected, atol=1e-4)
+    assert float(head.scale) > 0
+
+    model = DMDD(config(head="msn", head_stride=stride, smoothing=0.0), pretrained=False)
+    full = np.stack([cv2.resize(e, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for e in expected])
+    np.testing.assert_allclose(model.to_map(maps).numpy(), scipy.special.expit(full), atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("top_down", [True, False])
+def test_pyramid_upsampling_starts_as_the_identity(top_down: bool) -> None:
+    maps = [item[:, None] for item in distances(1)]
+    for out, own in zip(PyramidUpsampling(top_down)(maps), maps, strict=True):
+        assert torch.equal(out, own)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("top_down", "expected"), [(True, [10, 9, 7, 4]), (False, [1, 3, 6, 10])])
+def test_pyramid_upsampling_adds_up_along_its_path(top_down: bool, expected: list[int]) -> None:
+    fusion = PyramidUpsampling(top_down)
+    for layer in fusion.neighbour:
+        layer.weight[0, 0, 1, 1] = 1.0
+    maps = [torch.full((1, 1, s, s), float(v)) for v, s in ((1, 16), (2, 8), (3, 4), (4, 2))]
+    assert [round(float(out.mean()), 4) for out in fusion(maps)] == expected
+
+
+@torch.no_grad()
+def test_pyramid_upsampling_going_up_averages_the_finer_map() -> None:
+    fusion = PyramidUpsampling(top_down=False)
+    fusion.neighbour[0].weight[0, 0, 1, 1] = 1.0
+    maps = [item[:, None] for item in distances(1)]
+    fine = maps[0].numpy()[:, 0].reshape(2, 8, 2, 8, 2).mean((2, 4))
+    np.testing.assert_allclose(fusion(maps)[1][:, 0].numpy(), maps[1][:, 0].numpy() + fine, atol=1e-6)
+
+
+@torch.no_grad()
+def test_multi_perception_against_numpy() -> None:
+    torch.manual_seed(0)
+    layer = MultiPerception(8, 5)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    x = torch.randn(2, 8, 5, 5)
+    p = {name: value.numpy().astype(np.float64) for name, value in layer.named_parameters()}
+    a = x.numpy().astype(np.float64)
+
+    def mlp(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        hidden = np.maximum(v @ p["channel.0.weight"].T + p["channel.0.bias"], 0)
+        return hidden @ p["channel.2.weight"].T + p["channel.2.bias"]
+
+    a = a * 2 * scipy.special.expit(mlp(a.mean((2, 3))) + mlp(a.max((2, 3))))[:, :, None, None]
+    summary = np.stack([a.max(1), a.mean(1)], 1)
+    kernel = p["spatial.weight"][0]
+    spatial = np.stack(
+        [
+            sum(scipy.ndimage.correlate(s, k, mode="constant") for s, k in zip(item, kernel, strict=True))
+            for item in summary
+        ]
+    )
+    a = a * 2 * scipy.special.expit(spatial + p["spatial.bias"])[:, None]
+    expected = (a * scipy.special.softmax(p["weights"], axis=1)).sum(1, keepdims=True)
+    np.testing.assert_allclose(layer(x).numpy(), expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_global_attention_parameter_weighs_each_place_by_itself() -> None:
+    layer = MultiPerception(2, 2)
+    layer.weights[0, 0, 0, 0] = 50.0  # all on the first channel here
+    layer.weights[0, 1, 1, 1] = 50.0  # and all on the second there
+    x = torch.stack([torch.full((2, 2), 4.0), torch.full((2, 2), 8.0)])[None]
+    assert layer(x)[0, 0].tolist() == [[4.0, 6.0], [6.0, 8.0]]
+
+
+@pytest.mark.parametrize("top_k", [1, 7, 100])
+def test_the_score_is_the_mean_of_the_largest_values(top_k: int) -> None:
+    maps = np.random.default_rng(2).random((3, 12, 11)).astype(np.float32)
+    expected = np.sort(maps.reshape(3, -1), axis=1)[:, -top_k:].mean(1)
+    np.testing.assert_allclose(anomaly_score(torch.from_numpy(maps), top_k).numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.3, 4.0])
+def test_smoothing_is_scipys_gaussian(sigma: float) -> None:
+    x = np.random.default_rng(3).random((2, 3, 20, 17)).astype(np.float32)
+    expected = scipy.ndimage.gaussian_filter(x, (0, 0, sigma, sigma), mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(GaussianSmoothing(sigma)(torch.from_numpy(x)).numpy(), expected, atol=1e-5)
+
+
+def test_no_smoothing_passes_through() -> None:
+    x = torch.rand(1, 1, 8, 8)
+    assert GaussianSmoothing(0.0)(x) is x
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_width_of_the_smoothing_is_in_pixels_of_the_input(stride: int) -> None:
+    """A point far from the border spreads with the stated sigma at full size, wherever the filter runs."""
+    model = DMDD(config(head="sum", head_stride=stride, smoothing=4.0), pretrained=False)
+    maps = [torch.zeros(1, s, s) for s in (16, 8, 4, 2)]
+    maps[0][0, 8, 8] = 1.0
+    out = model.to_map(maps)[0].double().numpy()
+    rows = out.sum(1) / out.sum()
+    y = np.arange(SIZE)
+    mean = (rows * y).sum()
+    assert mean == pytest.approx(8.5 * 4 - 0.5, abs=0.01)
+    # Bilinear upsampling of a cell of 4 pixels adds the triangle's variance, 4^2 / 6, to that of the filter.
+    assert (rows * (y - mean) ** 2).sum() == pytest.approx(4.0**2 + 4.0**2 / 6, rel=0.08)
+
+
+@torch.no_grad()
+def test_switches_of_the_ablation() -> None:
+    def parts(**values: Any) -> SegmentationHead:
+        return SegmentationHead(config(head="msn", **values))
+
+    def is_there(head: SegmentationHead, kind: type[nn.Module]) -> int:
+        return sum(isinstance(module, kind) for module in head.modules())
+
+    full = parts()
+    assert is_there(full, PyramidUpsampling) == 2
+    assert is_there(full, MultiPerception) == 1
+    assert is_there(parts(pyramid_upsampling=False), PyramidUpsampling) == 0
+    assert is_there(parts(multi_perception=False), MultiPerception) == 0
+    assert [fusion.order for fusion in full.fusion] == [[3, 2, 1, 0], [0, 1, 2, 3]]
+    assert [f.order for f in parts(branches="normality").fusion] == [[3, 2, 1, 0]]
+    assert [f.order for f in parts(branches="abnormality").fusion] == [[0, 1, 2, 3]]
+    assert not list(SumHead(config(head="sum")).parameters())
+
+    without = parts(multi_perception=False, pyramid_upsampling=False)
+    assert sorted(name for name, _ in without.named_parameters()) == ["bias", "scale"]
+    maps = distances(seed=6)
+    torch.testing.assert_close(without(maps), full(maps), atol=1e-4, rtol=1e-4)
+
+
+def test_every_part_of_the_head_learns() -> None:
+    """A zero start must not stop the gradient: after three steps each parameter has moved."""
+    torch.manual_seed(0)
+    head = SegmentationHead(config(head="msn"))
+    before = {name: value.clone() for name, value in head.named_parameters()}
+    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    for seed in range(3):
+        optimiser.zero_grad()
+        head(distances(seed=seed)).square().mean().backward()
+        optimiser.step()
+    still = [name for name, value in head.named_parameters() if torch.equal(value, before[name])]
+    assert still == []

@@ -1,0 +1,126 @@
+"""The Pyramid Modeling Network: which stage reaches which, values by hand, 1 x 1 before or after resizing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmdd_edge.train.pmn import Downward, Path, PyramidModelingNetwork
+
+CHANNELS = [3, 4, 5, 6]
+#: A stage j reaches these outputs i, by the direction of a path.
+TOP_DOWN = {(i, j) for i in range(4) for j in range(4) if j >= i}
+BOTTOM_UP = {(i, j) for i in range(4) for j in range(4) if j <= i}
+EVERY = {(i, j) for i in range(4) for j in range(4)}
+ITSELF = {(i, i) for i in range(4)}
+
+
+def features(seed: int, channels: list[int] = CHANNELS, side: int = 16) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(2, c, side >> i, side >> i, generator=generator) for i, c in enumerate(channels)]
+
+
+def network(branch: Any, paths: Any, kind: Any = "dense", seed: int = 0) -> PyramidModelingNetwork:
+    torch.manual_seed(seed)
+    return PyramidModelingNetwork(CHANNELS, branch, paths, kind).eval()
+
+
+@torch.no_grad()
+def reach(net: nn.Module) -> set[tuple[int, int]]:
+    """Pairs (output, input stage) where a change of the stage changes the output."""
+    base, other = features(0), features(1)
+    before = net(base)
+    found = set()
+    for j in range(4):
+        after = net([other[k] if k == j else base[k] for k in range(4)])
+        found |= {(i, j) for i in range(4) if not torch.equal(before[i], after[i])}
+    return found
+
+
+@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize(
+    ("branch", "paths", "expected"),
+    [
+        ("normality", "none", ITSELF),
+        ("abnormality", "none", ITSELF),
+        ("normality", "inner", TOP_DOWN),
+        ("abnormality", "inner", BOTTOM_UP),
+        ("normality", "full", EVERY),
+        ("abnormality", "full", EVERY),
+    ],
+)
+def test_which_stage_reaches_which_output(branch: str, paths: str, kind: str, expected: set[Any]) -> None:
+    assert reach(network(branch, paths, kind)) == expected
+
+
+@pytest.mark.parametrize(
+    ("branch", "inner", "outer"), [("normality", TOP_DOWN, BOTTOM_UP), ("abnormality", BOTTOM_UP, TOP_DOWN)]
+)
+def test_the_outer_path_comes_back_the_other_way(branch: str, inner: Any, outer: Any) -> None:
+    for silent, expected in ((1, inner), (0, outer)):
+        net = network(branch, "full")
+        for layer in net.paths[silent].refine:  # what a path adds to the features comes out of these
+            nn.init.zeros_(layer[-1].weight)
+        assert reach(net) == expected
+
+
+def test_without_paths_features_pass_unchanged() -> None:
+    given = features(0)
+    for out, own in zip(network("normality", "none")(given), given, strict=True):
+        assert torch.equal(out, own)
+    assert not list(network("abnormality", "none").parameters())
+
+
+def as_sums(path: Path) -> Path:
+    """Every convolution of the path takes the middle value with weight 1: sums that can be done by hand."""
+    for layer in path.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight)
+            middle = layer.kernel_size[0] // 2
+            layer.weight.data[:, :, middle, middle] = 1.0
+    return path.eval()
+
+
+@pytest.mark.parametrize("kind", ["dense", "separable"])
+def test_values_by_hand(kind: Any) -> None:
+    def constants(*values: float) -> list[Tensor]:
+        return [torch.full((1, 1, 8 >> i, 8 >> i), float(v)) for i, v in enumerate(values)]
+
+    def found(direction: Any, *values: float) -> list[float]:
+        path = as_sums(Path([1, 1, 1, 1], direction, kind))
+        with torch.no_grad():
+            return [round(float(out.mean()), 2) for out in path(constants(*values))]
+
+    # An output is own + relu(own + previous): 4 + 4; 3 + (3 + 8); 2 + (2 + 14); 1 + (1 + 18).
+    assert found("top-down", 1, 2, 3, 4) == [20, 18, 14, 8]
+    assert found("bottom-up", 1, 2, 3, 4) == [2, 6, 12, 20]
+    # Below zero the refinement adds nothing: -20 + relu(-20 + 14).
+    assert found("top-down", 1, -20, 3, 4) == [1 + 0, -20, 14, 8]
+
+
+@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize(
+    "channels", [[24, 40, 112, 320], [64, 128, 256, 512], [8, 16, 24, 288]], ids=["lite0", "resnet18", "v3"]
+)
+def test_shapes_stay_for_the_backbones_channels(channels: list[int], kind: Any) -> None:
+    given = features(0, channels)
+    for branch in ("normality", "abnormality"):
+        out = PyramidModelingNetwork(channels, branch, "full", kind).eval()(given)  # type: ignore[arg-type]
+        assert [f.shape for f in out] == [f.shape for f in given]
+
+
+@torch.no_grad()
+def test_projecting_before_upsampling_is_the_same_as_after() -> None:
+    torch.manual_seed(3)
+    step = Downward(6, 5).eval()
+    norm = step.project[1]
+    for values in (norm.weight, norm.bias, norm.running_mean):
+        values.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    coarse, fine = torch.randn(2, 6, 4, 4), torch.randn(2, 5, 8, 8)
+    after = step.project(F.interpolate(coarse, size=(8, 8), mode="bilinear", align_corners=False))
+    torch.testing.assert_close(step(coarse, fine), after, atol=1e-5, rtol=1e-5)
