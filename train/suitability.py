@@ -71,7 +71,7 @@ def _takes_changes_of_the_input(stages: nn.ModuleList, x: Tensor, expected: list
 
 
 def _folds(stages: nn.ModuleList, x: Tensor) -> bool:
-    """Whether folding BatchNorm leaves each stage's output as it is; by stage, so that rounding does not grow."""
+    """Whether folded BatchNorm gives the same; stage by stage, so that rounding does not grow."""
     trial = copy.deepcopy(stages)
     for norm in trial.modules():
         if isinstance(norm, nn.BatchNorm2d):
