@@ -9,8 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+#: Characters in a line where standard error is not a terminal.
+LOG_COLUMNS = 140
 #: Everything for a person goes to standard error, so that standard output stays machine-readable.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+#: A log has no width of its own: there tables get room enough to be whole.
+console = Console(
+    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else LOG_COLUMNS
+)
 
 
 def progress() -> Progress:
