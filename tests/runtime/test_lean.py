@@ -54,7 +54,9 @@ def test_an_environment_of_the_cpu_extra_runs_a_bundle(
     make_bundle()
     source = tmp_path / "source"
     shutil.copytree(
-        REPOSITORY, source, ignore=shutil.ignore_patterns(".git", "runs", "models", "*.egg-info", "build")
+        REPOSITORY,
+        source,
+        ignore=shutil.ignore_patterns(".*", "runs", "models", "demo", "*.egg-info", "build"),
     )
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
