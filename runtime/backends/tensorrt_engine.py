@@ -1,0 +1,136 @@
+"""The ``tensorrt`` and ``rtx`` back ends: a ready engine on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.engine_cache import engine_cache
+from dmdd_edge.engine_sidecar import Flavour
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.cuda import Cuda, open_cuda
+from dmdd_edge.runtime.engines.find import FoundEngine, find_engine
+from dmdd_edge.runtime.engines.library import load_library, require_installed
+from dmdd_edge.runtime.engines.loaded import LoadedEngine
+from dmdd_edge.runtime.engines.rtx import LoadedRtxEngine, kernels_file
+from dmdd_edge.runtime.engines.runner import EngineRunner, Ticket
+from dmdd_edge.runtime.engines.slot import DeviceTimes
+
+
+class EngineBackend:
+    """Runs a bundle's engine.
+
+    Args:
+        bundle: a verified bundle.
+        flavour: which library runs it.
+        options: how to run.
+
+    Raises:
+        DmddError: the library, a driver or a GPU is missing, no engine fits, or it does not run.
+    """
+
+    def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
+        self.name: str = flavour
+        require_installed(flavour)
+        cuda = open_cuda(options.cuda_driver)
+        library = load_library(flavour)
+        cache = _cache(options.engine_cache)
+        found = find_engine(bundle, flavour, str(library.__version__), cuda.gpu, cache, options.batch)
+        self._runner = run_engine(library, found, cuda, options, cache)
+
+    @property
+    def description(self) -> str:
+        """See ``Backend``."""
+        return self._runner.description
+
+    @property
+    def slots(self) -> int:
+        """How many batches may be under way at once."""
+        return self._runner.slots
+
+    @property
+    def times(self) -> DeviceTimes | None:
+        """Of the batch collected last, on the GPU."""
+        return self._runner.times
+
+    def submit(self, images: NDArray[np.uint8]) -> Ticket:
+        """See ``EngineRunner.submit``."""
+        return self._runner.submit(images)
+
+    def collect(self, ticket: Ticket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See ``EngineRunner.collect``."""
+        return self._runner.collect(ticket)
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See ``Backend.infer``."""
+        return self._runner.infer(images)
+
+    def close(self) -> None:
+        """Give engine and memory back."""
+        self._runner.close()
+
+
+class TensorRt(EngineBackend):
+    """An engine built by TensorRT on this GPU; see ``EngineBackend``."""
+
+    def __init__(self, bundle: Bundle, options: BackendOptions | None = None) -> None:
+        super().__init__(bundle, "tensorrt", options or BackendOptions())
+
+
+class TensorRtRtx(EngineBackend):
+    """An engine built by TensorRT-RTX on any machine; see ``EngineBackend``."""
+
+    def __init__(self, bundle: Bundle, options: BackendOptions | None = None) -> None:
+        super().__init__(bundle, "rtx", options or BackendOptions())
+
+
+def run_engine(
+    library: ModuleType, found: FoundEngine, cuda: Cuda, options: BackendOptions, cache: Path | None
+) -> EngineRunner:
+    """Start a checked engine and warm it up.
+
+    Args:
+        library: the module ``tensorrt`` or ``tensorrt_rtx``.
+        found: the engine.
+        cuda: the driver.
+        options: how to run.
+        cache: this machine's engine cache, where TensorRT-RTX keeps compiled kernels.
+
+    Raises:
+        DmddError: it does not run.
+    """
+    load: Callable[[], LoadedEngine]
+    if found.sidecar.flavour == "rtx":
+        kernels = None if cache is None else kernels_file(cache, found.sidecar, cuda.gpu)
+        graphs = options.cuda_graphs
+
+        def load() -> LoadedEngine:
+            return LoadedRtxEngine(library, found.data, found.sidecar, graphs, kernels)
+    else:
+
+        def load() -> LoadedEngine:
+            return LoadedEngine(library, found.data, found.sidecar)
+
+    runner = EngineRunner(load, cuda, options)
+    try:
+        runner.warm_up(options.batch or 1)
+    except BaseException:
+        runner.close()
+        raise
+    return runner
+
+
+def _cache(option: Path | None) -> Path | None:
+    """The engine cache; None where the user named none and there cannot be one."""
+    try:
+        return engine_cache(option)
+    except DmddError:
+        if option is not None:
+            raise
+        return None

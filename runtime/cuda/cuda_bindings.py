@@ -1,0 +1,179 @@
+"""CUDA by NVIDIA's ``cuda-bindings``: wheels for x86-64 and aarch64, and graphs.
+
+Each call answers a tuple whose first element is a status. The package imports without a driver, and then
+answers ``cudaErrorInsufficientDriver`` to everything. The primary context is every thread's without asking.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from dmdd_edge.device import probe_gpu
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
+
+try:
+    from cuda.bindings import runtime as cudart
+except ImportError as error:
+    cudart, _missing = None, f"cuda-bindings is not installed ({error})."
+else:
+    _missing = ""
+
+
+class CudaBindings:
+    """See ``Cuda``.
+
+    Raises:
+        DmddError: the package is missing, there is no GPU, or the driver is too old for the package.
+    """
+
+    name = "cuda-bindings"
+    graphs = True
+
+    def __init__(self) -> None:
+        if cudart is None:
+            raise DmddError(_missing, 'Install it: pip install "dmdd-edge[tensorrt]"')
+        probe = probe_gpu()
+        if probe.facts is None:
+            raise DmddError(f"CUDA cannot be used: {probe.reason}.", _driver_fix())
+        self.gpu = probe.facts
+        self.version = metadata.version("cuda-bindings")
+
+    def active(self) -> AbstractContextManager[None]:
+        """See ``Cuda``."""
+        return nullcontext()
+
+    def device_memory(self, nbytes: int) -> DeviceMemory:
+        """See ``Cuda``."""
+        address = int(_value("allocate memory", cudart.cudaMalloc(nbytes), nbytes))
+        return DeviceMemory(address, nbytes, lambda: _check("free memory", cudart.cudaFree(address)))
+
+    def host_memory(self, nbytes: int, mapped: bool = False) -> HostMemory:
+        """See ``Cuda``."""
+        flags = cudart.cudaHostAllocMapped if mapped else cudart.cudaHostAllocDefault
+        pointer = int(_value("allocate pinned memory", cudart.cudaHostAlloc(nbytes, flags), nbytes))
+        array = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(pointer))
+
+        def release() -> None:
+            _check("free pinned memory", cudart.cudaFreeHost(pointer))
+
+        if not mapped:
+            return HostMemory(array, None, release)
+        try:
+            seen = _value("map memory", cudart.cudaHostGetDevicePointer(pointer, 0))
+        except DmddError:
+            release()
+            raise
+        return HostMemory(array, int(seen), release)
+
+    def stream(self) -> Stream:
+        """See ``Cuda``."""
+        flags = cudart.cudaStreamNonBlocking
+        native = _value("make a stream", cudart.cudaStreamCreateWithFlags(flags))
+        return Stream(
+            int(native), native, lambda: _check("destroy a stream", cudart.cudaStreamDestroy(native))
+        )
+
+    def event(self, blocking: bool = True) -> Event:
+        """See ``Cuda``."""
+        flags = cudart.cudaEventBlockingSync if blocking else cudart.cudaEventDefault
+        native = _value("make an event", cudart.cudaEventCreateWithFlags(flags))
+        return Event(native, lambda: _check("destroy an event", cudart.cudaEventDestroy(native)))
+
+    def copy_to_device(self, target: DeviceMemory, source: HostMemory, nbytes: int, stream: Stream) -> None:
+        """See ``Cuda``."""
+        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        answer = cudart.cudaMemcpyAsync(target.address, source.address, nbytes, kind, stream.native)
+        _check("copy to the GPU", answer)
+
+    def copy_to_host(self, target: HostMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
+        """See ``Cuda``."""
+        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        answer = cudart.cudaMemcpyAsync(target.address, source.address, nbytes, kind, stream.native)
+        _check("copy from the GPU", answer)
+
+    def record(self, event: Event, stream: Stream) -> None:
+        """See ``Cuda``."""
+        _check("record an event", cudart.cudaEventRecord(event.native, stream.native))
+
+    def wait(self, event: Event) -> None:
+        """See ``Cuda``."""
+        _check("wait for the GPU", cudart.cudaEventSynchronize(event.native))
+
+    def synchronize(self, stream: Stream) -> None:
+        """See ``Cuda``."""
+        _check("wait for the GPU", cudart.cudaStreamSynchronize(stream.native))
+
+    def milliseconds(self, start: Event, end: Event) -> float:
+        """See ``Cuda``."""
+        return float(_value("take the time", cudart.cudaEventElapsedTime(start.native, end.native)))
+
+    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+        """See ``Cuda``."""
+        try:
+            native = _capture(stream, work)
+        except BaseException:
+            # TensorRT looks at CUDA's last error after its own launches, and would take this for theirs.
+            cudart.cudaGetLastError()
+            raise
+        return Graph(native, lambda: _check("destroy a graph", cudart.cudaGraphExecDestroy(native)))
+
+    def launch(self, graph: Graph, stream: Stream) -> None:
+        """See ``Cuda``."""
+        _check("launch a graph", cudart.cudaGraphLaunch(graph.native, stream.native))
+
+
+def _check(what: str, answer: tuple[Any, ...], nbytes: int = 0) -> None:
+    """Raise unless the status in ``answer`` is success."""
+    status = answer[0]
+    if status == cudart.cudaError_t.cudaSuccess:
+        return
+    said = _text(cudart.cudaGetErrorString(status)[1]) or str(status)
+    raise refusal(what, said, nbytes, status == cudart.cudaError_t.cudaErrorMemoryAllocation)
+
+
+def _value(what: str, answer: tuple[Any, ...], nbytes: int = 0) -> Any:
+    """The value behind a status of success."""
+    _check(what, answer, nbytes)
+    return answer[1]
+
+
+def _capture(stream: Stream, work: Callable[[], None]) -> Any:
+    """Note what ``work`` queues; the stream is not capturing afterwards, whatever happened."""
+    # Of this thread alone: what others allocate meanwhile must not break the capture.
+    mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    _check("begin a capture", cudart.cudaStreamBeginCapture(stream.native, mode))
+    try:
+        work()
+    except BaseException:
+        status, captured = cudart.cudaStreamEndCapture(stream.native)
+        if status == cudart.cudaError_t.cudaSuccess:
+            cudart.cudaGraphDestroy(captured)
+        raise
+    captured = _value("end a capture", cudart.cudaStreamEndCapture(stream.native))
+    try:
+        return _value("make a graph", cudart.cudaGraphInstantiate(captured, 0))
+    finally:
+        cudart.cudaGraphDestroy(captured)
+
+
+def _driver_fix() -> str:
+    """What to do where CUDA cannot be used: which package would fit the driver, if that is what is wrong."""
+    _, served = cudart.cudaDriverGetVersion()
+    _, wanted = cudart.cudaRuntimeGetVersion()
+    if served and wanted and served // 1000 < wanted // 1000:
+        return (
+            f"The driver serves CUDA {served // 1000}.{served % 1000 // 10}: update it, or take the package "
+            f'that fits it: pip install "cuda-bindings=={served // 1000}.*"'
+        )
+    return "Install NVIDIA's driver (on a Jetson it comes with JetPack), and see that nvidia-smi works."
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else value

@@ -1,0 +1,144 @@
+"""Finding an engine for a bundle on this GPU: built here and in the engine cache, or come with the bundle."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmdd_edge.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
+from dmdd_edge.device import GpuFacts
+from dmdd_edge.engine_cache import cached_engines
+from dmdd_edge.engine_sidecar import PRODUCT, Flavour
+from dmdd_edge.engines import EngineNeeds, EngineSidecar, load_engine, read_sidecar, sidecar_path
+from dmdd_edge.errors import DmddError
+
+#: The bundle's graph of each precision; fp16 first, since it is what an engine is for.
+_GRAPHS = {"fp16": FP16_GRAPH, "fp32": FP32_GRAPH}
+
+#: So many engines that do not fit are named.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class FoundEngine:
+    """An engine that can be used here.
+
+    Attributes:
+        path: where it lies.
+        sidecar: what it is.
+        data: its bytes, the ones that were checked.
+    """
+
+    path: Path
+    sidecar: EngineSidecar
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: Path
+    sidecar: EngineSidecar
+    listed_sha256: str | None
+
+
+def find_engine(
+    bundle: Bundle,
+    flavour: Flavour,
+    library_version: str,
+    gpu: GpuFacts,
+    cache: Path | None,
+    batch: int | None = None,
+) -> FoundEngine:
+    """The engine to run a bundle with; nothing is deserialised here.
+
+    Fp16 goes before fp32, an engine from the cache before one from the bundle, a newer one before an older.
+
+    Args:
+        bundle: verified.
+        flavour: which library's engines.
+        library_version: of that library on this machine.
+        gpu: the GPU.
+        cache: this machine's engines; None to use only the bundle's.
+        batch: the batch size that it must take.
+
+    Raises:
+        DmddError: there is none that fits; says why each one does not, and how to build one.
+    """
+    candidates, unreadable = _candidates(bundle, flavour, cache)
+    errors: list[DmddError] = []
+    for candidate in candidates:
+        graph = _GRAPHS[candidate.sidecar.precision]
+        needs = EngineNeeds(
+            onnx_sha256=bundle.manifest.files.get(graph, ""),
+            library_version=library_version,
+            gpu=gpu,
+            listed_sha256=candidate.listed_sha256,
+            cache=None if candidate.listed_sha256 else cache,
+            batch=batch,
+        )
+        try:
+            sidecar, data = load_engine(candidate.path, needs, bundle.path)
+            _check_size(candidate.path, sidecar, bundle)
+        except DmddError as error:
+            errors.append(error)
+            continue
+        return FoundEngine(candidate.path, sidecar, data)
+    errors += unreadable
+    if errors:
+        named = " ".join(error.message for error in errors[:_NAMED])
+        more = f" So do {len(errors) - _NAMED} more." if len(errors) > _NAMED else ""
+        raise DmddError(named + more, errors[0].fix or how_to_build(bundle, flavour, gpu))
+    where = "" if cache is None else f" nor in the engine cache {cache}"
+    raise DmddError(
+        f"there is no {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
+        how_to_build(bundle, flavour, gpu),
+    )
+
+
+def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts) -> str:
+    """The command that builds an engine of this bundle for this GPU, as a sentence."""
+    command = ["dmdd-edge", "export", "--model", str(bundle.path), "--target", flavour]
+    if flavour == "rtx":
+        command += ["--gpu", gpu.sm]
+    return f"Build one: {shlex.join(command)}"
+
+
+def _candidates(
+    bundle: Bundle, flavour: Flavour, cache: Path | None
+) -> tuple[list[_Candidate], list[DmddError]]:
+    """Every engine of that flavour, in order, and what is wrong with those whose sidecar cannot be read."""
+    found: list[_Candidate] = []
+    unreadable: list[DmddError] = []
+    for path, listed in _files(bundle, cache):
+        try:
+            sidecar = read_sidecar(path)
+        except DmddError as error:
+            unreadable.append(error)
+            continue
+        if sidecar.flavour == flavour:
+            found.append(_Candidate(path, sidecar, listed))
+    return sorted(found, key=lambda item: list(_GRAPHS).index(item.sidecar.precision)), unreadable
+
+
+def _files(bundle: Bundle, cache: Path | None) -> Iterator[tuple[Path, str | None]]:
+    """Engine files and, for the bundle's, the hash in its manifest."""
+    files = bundle.manifest.files
+    if cache is not None:
+        for graph in _GRAPHS.values():
+            if graph in files:
+                yield from ((path, None) for path in cached_engines(cache, files[graph]))
+    for name, digest in sorted(files.items()):
+        path = Path(name)
+        listed = sidecar_path(path).as_posix() in files  # a sidecar put there by hand says nothing
+        if path.parts[0] == ENGINES_FOLDER and path.suffix == ".engine" and listed:
+            yield bundle.file(name), digest
+
+
+def _check_size(path: Path, sidecar: EngineSidecar, bundle: Bundle) -> None:
+    if sidecar.image_size != bundle.manifest.image_size:
+        raise DmddError(
+            f"{path.name} takes images of {sidecar.image_size} pixels; the bundle's have "
+            f"{bundle.manifest.image_size}."
+        )

@@ -1,0 +1,54 @@
+"""An engine as a judge of prepared images, to be held against the graph it was built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.engines import EngineNeeds, load_engine, read_sidecar
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.backends.tensorrt_engine import run_engine
+from dmdd_edge.runtime.cuda import open_cuda
+from dmdd_edge.runtime.engines.find import FoundEngine
+from dmdd_edge.runtime.engines.library import load_library
+
+#: Judges images uint8 N x S x S x 3 BGR: maps float32 N x S x S, 0..1, and scores float32 N.
+EngineJudge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@contextmanager
+def engine_judge(
+    engine: Path,
+    onnx_sha256: str,
+    *,
+    listed_sha256: str | None = None,
+    cache: Path | None = None,
+    options: BackendOptions | None = None,
+) -> Iterator[EngineJudge]:
+    """Open an engine that was just built, of either library, on this machine's GPU.
+
+    Args:
+        engine: the ``.engine`` file, with its sidecar beside it.
+        onnx_sha256: of the graph that it must have been built from.
+        listed_sha256: what the engine's SHA-256 must be; for one that goes into a bundle.
+        cache: the engine cache that it lies in otherwise.
+        options: how to run.
+
+    Raises:
+        DmddError: it is not to be trusted, does not fit this machine, or does not run.
+    """
+    options = options or BackendOptions()
+    flavour = read_sidecar(engine).flavour
+    cuda = open_cuda(options.cuda_driver)
+    library = load_library(flavour)
+    needs = EngineNeeds(onnx_sha256, str(library.__version__), cuda.gpu, listed_sha256, cache)
+    sidecar, data = load_engine(engine, needs)
+    runner = run_engine(library, FoundEngine(engine, sidecar, data), cuda, options, cache)
+    try:
+        yield lambda images: runner.infer(np.ascontiguousarray(images))
+    finally:
+        runner.close()

@@ -1,0 +1,120 @@
+"""How one batch size is run: in a context of its own, from the second run on as a CUDA graph.
+
+A graph holds addresses and the state of the context that it was captured from, which must therefore stay as
+it is: one context for each graph. The first run settles what a new shape left open, so it is never the one
+that is captured. The contexts of a slot share its scratch memory, since they run one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda import Cuda, DeviceMemory, Graph, Stream
+from dmdd_edge.runtime.engines.loaded import IMAGE, LoadedEngine
+
+if TYPE_CHECKING:
+    import tensorrt
+
+
+@dataclass
+class GraphUse:
+    """Whether CUDA graphs are used; a capture that fails ends it for the whole engine.
+
+    Attributes:
+        wanted: try to.
+        why_not: the reason, where they are not; empty where they are.
+    """
+
+    wanted: bool
+    why_not: str = ""
+
+
+class Launcher:
+    """Runs one batch size.
+
+    Args:
+        loaded: the engine.
+        cuda: the driver.
+        stream: where it runs.
+        count: N.
+        addresses: of every tensor, large enough for N.
+        scratch: memory for the run; None when the engine needs none.
+        graphs: whether to capture.
+
+    Raises:
+        DmddError: the engine does not take this batch.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedEngine,
+        cuda: Cuda,
+        stream: Stream,
+        count: int,
+        addresses: Mapping[str, int],
+        scratch: DeviceMemory | None,
+        graphs: GraphUse,
+    ) -> None:
+        self._loaded, self._cuda, self._stream, self._count = loaded, cuda, stream, count
+        self._graphs = graphs
+        self._graph: Graph | None = None
+        self._has_run = False
+        context: tensorrt.IExecutionContext = loaded.new_context()
+        if scratch is not None:
+            context.set_device_memory(scratch.address, scratch.nbytes)
+        size = loaded.layout.size
+        accepted = [context.set_input_shape(IMAGE, (count, size, size, 3))]
+        accepted += [context.set_tensor_address(name, address) for name, address in addresses.items()]
+        unknown: list[str] = list(context.infer_shapes())
+        if not all(accepted) or unknown:
+            raise DmddError(
+                f"the engine does not take a batch of {count}: {loaded.book.quote()}.",
+                f"It was built for batches of {loaded.layout.batch}.",
+            )
+        self._context: tensorrt.IExecutionContext | None = context
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a run of it has been waited for."""
+        return self._has_run
+
+    def run(self) -> None:
+        """Queue a run.
+
+        Raises:
+            DmddError: the engine refused, or CUDA did.
+        """
+        if self._graph is None and self._has_run and self._graphs.wanted:
+            try:
+                self._graph = self._cuda.capture(self._stream, self._execute)
+            except DmddError as error:
+                # Slower, not wrong: the run goes on without.
+                self._graphs.wanted, self._graphs.why_not = False, error.message
+        if self._graph is not None:
+            self._cuda.launch(self._graph, self._stream)
+        else:
+            self._execute()
+
+    def done(self) -> None:
+        """The run was waited for: all that the first one had to settle is settled."""
+        self._has_run = True
+
+    def free(self) -> None:
+        """Give graph and context back, in this order; no run may be under way."""
+        graph, self._graph, self._context = self._graph, None, None
+        if graph is not None:
+            graph.free()
+
+    def _execute(self) -> None:
+        context: tensorrt.IExecutionContext | None = self._context
+        assert context is not None, "the launcher is freed"
+        queued: bool = context.execute_async_v3(self._stream.handle)
+        if not queued:
+            raise DmddError(
+                f"{self._loaded.sidecar.library} could not run a batch of {self._count}: "
+                f"{self._loaded.book.quote()}.",
+                "Close what else uses the GPU; if it persists, build the engine anew.",
+            )

@@ -1,0 +1,496 @@
+"""An engine through the real runner on a GPU that catches every wrong order, lifetime and size."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from engine_files import make_sidecar
+from numpy.typing import NDArray
+from simulated_cudart import SimulatedCudart
+from simulated_gpu import Gpu
+from simulated_pycuda import SimulatedPycuda
+from simulated_tensorrt import SimulatedTensorrt, engine_bytes
+
+from dmdd_edge import DmddError
+from dmdd_edge.engines import BatchProfile
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.cuda import open_cuda
+from dmdd_edge.runtime.engines import slot as slots
+from dmdd_edge.runtime.engines.loaded import LoadedEngine
+from dmdd_edge.runtime.engines.runner import EngineRunner
+
+Start = Callable[..., EngineRunner]
+
+
+@pytest.fixture
+def start(trt: SimulatedTensorrt, tmp_path: Path) -> Start:
+    """Start an engine of 64 pixels for batches of 1 to 4."""
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(b"graph")
+
+    def make(batch: str = "1:4", driver: str = "auto", fixed: bool = False, **options: Any) -> EngineRunner:
+        profile = BatchProfile.parse(batch)
+        data = engine_bytes(batch=(profile.minimum, profile.optimum, profile.maximum), fixed=fixed)
+        sidecar = make_sidecar(data, graph, batch=profile)
+        cuda = open_cuda(driver)
+        return EngineRunner(
+            lambda: LoadedEngine(trt.module(), data, sidecar), cuda, BackendOptions(**options)
+        )
+
+    return make
+
+
+def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 255, (count, 64, 64, 3)).astype(np.uint8)
+
+
+def require_right(found: tuple[NDArray[np.float32], NDArray[np.float32]], images: NDArray[np.uint8]) -> None:
+    maps, scores = found
+    assert (maps.dtype, scores.dtype) == (np.float32, np.float32)
+    assert maps.flags.owndata
+    assert maps.shape == images.shape[:3]
+    np.testing.assert_allclose(maps, images[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(scores, images[..., 0].max(axis=(1, 2)) / 255, atol=1e-6)
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("io_memory", ["copy", "mapped"])
+@pytest.mark.parametrize("driver", ["cuda-bindings", "pycuda"])
+def test_results_are_right_and_own_their_memory(
+    late: bool, io_memory: str, driver: str, start: Start, gpu: Gpu, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("cudart" if driver == "cuda-bindings" else "pycuda")
+    gpu.late = late
+    runner = start(driver=driver, io_memory=io_memory, slots=2)
+    kept = []
+    for seed, count in enumerate([1, 1, 1, 4, 3, 1, 4, 4, 2, 2, 2]):
+        images = pictures(count, seed)
+        kept.append((runner.infer(images), images.copy()))
+        images[:] = 0  # the caller's again
+    runner.close()
+    runner.close()
+    for found, images in kept:
+        require_right(found, images)
+    gc.collect()
+    assert gpu.left_over() == {}
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_every_batch_size_gets_a_context_and_a_graph_of_its_own(
+    start: Start, gpu: Gpu, trt: SimulatedTensorrt
+) -> None:
+    runner = start()
+    for count in (1, 4, 1, 4, 1, 4, 1, 4):
+        runner.infer(pictures(count))
+    assert trt.contexts_made == 2
+    assert gpu.calls.count("cudaStreamBeginCapture") == 2
+    assert gpu.calls.count("cudaGraphLaunch") == 6  # all but the two first runs
+    assert trt.executions == 4  # a first run and a capture of each
+    assert "CUDA graphs" in runner.description
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_memory_is_allocated_once_and_addresses_are_set_once(start: Start, gpu: Gpu) -> None:
+    runner = start(slots=2)
+    runner.warm_up(4)
+    runner.warm_up(1)
+    before = list(gpu.calls)
+    for count in (1, 4, 1, 4, 4):
+        runner.infer(pictures(count))
+    allocations = [call for call in gpu.calls[len(before) :] if "Alloc" in call or "Malloc" in call]
+    assert allocations == []
+    assert before.count("cudaHostAlloc") == 2 * 3
+    assert before.count("cudaMalloc") == 2 * (3 + 1)  # the tensors and the scratch memory of each slot
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_copies_have_the_size_of_the_batch(start: Start, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    plain = gpu.copy
+    monkeypatch.setattr(
+        gpu,
+        "copy",
+        lambda t, s, nbytes, to, stream: (sizes.append(nbytes), plain(t, s, nbytes, to, stream))[1],
+    )
+    runner = start()
+    runner.infer(pictures(3))
+    assert sizes == [3 * 64 * 64 * 3, 3 * 64 * 64 * 4, 3 * 4]
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_mapped_memory_is_not_copied(start: Start, gpu: Gpu) -> None:
+    runner = start(io_memory="mapped")
+    require_right(runner.infer(pictures(2)), pictures(2))
+    assert "cudaMemcpyAsync" not in gpu.calls
+    assert gpu.calls.count("cudaMalloc") == 1  # the scratch memory
+    assert "mapped memory" in runner.description
+    runner.close()
+
+
+@pytest.mark.usefixtures("cudart")
+@pytest.mark.parametrize(
+    ("integrated", "io_memory", "mapped"),
+    [(True, "auto", True), (False, "auto", False), (True, "copy", False), (False, "mapped", True)],
+)
+def test_auto_maps_memory_where_cpu_and_gpu_share_it(
+    integrated: bool, io_memory: str, mapped: bool, start: Start, gpu: Gpu
+) -> None:
+    gpu.integrated = integrated
+    runner = start(io_memory=io_memory)
+    runner.infer(pictures(1))
+    assert ("cudaMemcpyAsync" not in gpu.calls) == mapped
+    runner.close()
+    gpu.require_clean()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_two_slots_overlap(start: Start, gpu: Gpu) -> None:
+    """Both batches are queued before the first is waited for, in streams of their own."""
+    runner = start(slots=2)
+    a, b = pictures(2, 1), pictures(4, 2)
+    before = len(gpu.calls)
+    first, second = runner.submit(a), runner.submit(b)
+    assert "cudaEventSynchronize" not in gpu.calls[before:]
+    busy = [stream for stream in gpu.streams if stream.queue]
+    assert len(busy) == 2
+    with pytest.raises(DmddError, match="all 2 slots are busy"):
+        runner.submit(a)
+    require_right(runner.collect(first), a)
+    assert len([stream for stream in gpu.streams if stream.queue]) == 1
+    require_right(runner.collect(second), b)
+    with pytest.raises(DmddError, match="collected already"):
+        runner.collect(first)
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_more_images_than_the_engine_takes_go_through_in_parts(start: Start, gpu: Gpu) -> None:
+    for count in (1, 2):
+        runner = start(slots=count)
+        images = pictures(11)
+        require_right(runner.infer(images), images)
+        runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+@pytest.mark.parametrize("fixed", [True, False])
+def test_fewer_images_than_the_engine_takes_are_filled_up(fixed: bool, start: Start) -> None:
+    runner = start(batch="3", fixed=fixed)
+    for count in (1, 3, 2, 7):
+        require_right(runner.infer(pictures(count, count)), pictures(count, count))
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_times_are_those_of_the_device(start: Start) -> None:
+    runner = start()
+    assert runner.times is None
+    runner.infer(pictures(3))
+    times = runner.times
+    assert times is not None
+    # The simulated clock: a byte copied takes a millionth of a millisecond, an image in the engine one.
+    assert times.upload == pytest.approx(3 * 64 * 64 * 3 / 1e6)
+    assert times.compute == pytest.approx(3.0)
+    assert times.download == pytest.approx((3 * 64 * 64 * 4 + 3 * 4) / 1e6)
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+@pytest.mark.parametrize(("spin", "blocking"), [(False, True), (True, False)])
+def test_waiting_sleeps_unless_asked_to_spin(spin: bool, blocking: bool, start: Start, gpu: Gpu) -> None:
+    runner = start(spin=spin)
+    assert {event.blocking for event in gpu.events} == {blocking}
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_the_least_used_batch_size_makes_room(
+    start: Start, trt: SimulatedTensorrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "KEPT_LAUNCHERS", 2)
+    runner = start()
+    for count in (1, 1, 2, 2, 1, 3):  # 3 takes the place of 2
+        require_right(runner.infer(pictures(count)), pictures(count))
+    made = trt.contexts_made
+    runner.infer(pictures(1))
+    assert trt.contexts_made == made
+    runner.infer(pictures(2))
+    assert trt.contexts_made == made + 1
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_warming_up_captures_before_the_first_frame(start: Start, gpu: Gpu) -> None:
+    runner = start(slots=2)
+    runner.warm_up()
+    assert gpu.calls.count("cudaStreamBeginCapture") == 2
+    before = len(gpu.calls)
+    runner.infer(pictures(1))
+    runner.infer(pictures(1))
+    assert gpu.calls[before:].count("cudaGraphLaunch") == 2
+    assert "cudaStreamBeginCapture" not in gpu.calls[before:]
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_several_threads_take_turns(start: Start) -> None:
+    runner = start(slots=2)
+    wrong: list[str] = []
+
+    def work(seed: int) -> None:
+        for number in range(5):
+            images = pictures(1 + (seed + number) % 6, seed)
+            try:
+                require_right(runner.infer(images), images)
+            except Exception as error:
+                wrong.append(repr(error))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    runner.close()
+
+
+def test_pycuda_is_used_from_other_threads_and_its_stacks_are_left_as_they_were(
+    start: Start, pycuda: SimulatedPycuda, gpu: Gpu
+) -> None:
+    found: list[Any] = []
+    images = pictures(2)
+
+    def work() -> None:
+        runner = start(driver="pycuda", slots=2)
+        found.append(runner.infer(images))
+        found.append(runner.infer(images))
+        assert "no CUDA graphs (pycuda has none)" in runner.description
+        runner.close()
+        gc.collect()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(found) == 2
+    for each in found:
+        require_right(each, images)
+    pycuda.require_balanced()
+    gpu.require_clean()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_close_waits_for_what_is_under_way(start: Start, gpu: Gpu, trt: SimulatedTensorrt) -> None:
+    runner = start(slots=2)
+    runner.submit(pictures(1))
+    runner.submit(pictures(2))
+    runner.close()
+    assert all(not stream.queue for stream in gpu.streams)
+    del runner
+    gc.collect()
+    assert len(trt.living) == 0
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((1, 1, 1, 3), np.uint8),
+        np.zeros((1, 32, 64, 3), np.uint8),
+        np.zeros((0, 64, 64, 3), np.uint8),
+        np.zeros((1, 3, 64, 64), np.uint8),
+    ],
+)
+def test_other_shapes_and_types_are_refused(images: NDArray[Any], start: Start) -> None:
+    runner = start()
+    with pytest.raises(DmddError, match="takes uint8 of the shape"):
+        runner.infer(images)
+    require_right(runner.infer(pictures(1)), pictures(1))
+    runner.close()
+
+
+# -- failures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_an_engine_that_refuses_is_quoted_and_can_be_used_again(start: Start, trt: SimulatedTensorrt) -> None:
+    runner = start()
+    runner.infer(pictures(1))
+    trt.fail_execution = trt.executions + 1
+    with pytest.raises(DmddError, match=r"could not run a batch of 2: enqueue failed") as caught:
+        runner.infer(pictures(2))
+    assert "GPU" in caught.value.fix
+    require_right(runner.infer(pictures(2)), pictures(2))
+    require_right(runner.infer(pictures(2)), pictures(2))
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_a_part_that_fails_loses_nothing_of_the_others(start: Start, trt: SimulatedTensorrt) -> None:
+    runner = start(slots=2)
+    trt.fail_execution = 2
+    with pytest.raises(DmddError, match="enqueue failed"):
+        runner.infer(pictures(11))
+    require_right(runner.infer(pictures(11)), pictures(11))
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+@pytest.mark.parametrize(
+    ("call", "after", "reason"),
+    [
+        ("cudaStreamBeginCapture", 0, "could not begin a capture"),
+        ("cudaStreamEndCapture", 0, "could not end a capture: operation failed due to a previous error"),
+        ("cudaGraphInstantiate", 0, "could not make a graph"),
+    ],
+)
+def test_a_capture_that_fails_is_said_and_done_without(
+    call: str, after: int, reason: str, start: Start, gpu: Gpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = start()
+    gpu.fail(call, "cudaErrorStreamCaptureInvalidated", after)
+    with caplog.at_level(logging.WARNING):
+        for seed in range(4):
+            require_right(runner.infer(pictures(1, seed)), pictures(1, seed))
+    assert f"no CUDA graphs (CUDA {reason}" in runner.description
+    assert [record.getMessage().count(reason) for record in caplog.records] == [1]
+    assert "cudaGraphLaunch" not in gpu.calls
+    assert gpu.last_error == "cudaSuccess", "TensorRT would take the capture's error for its own"
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_an_engine_that_refuses_to_be_captured_runs_without(
+    start: Start, trt: SimulatedTensorrt, gpu: Gpu
+) -> None:
+    runner = start()
+    trt.fail_execution = 2
+    for seed in range(3):
+        require_right(runner.infer(pictures(1, seed)), pictures(1, seed))
+    assert "no CUDA graphs (TensorRT 10.3.0 could not run a batch of 1: enqueue failed" in runner.description
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_graphs_can_be_switched_off(start: Start, gpu: Gpu) -> None:
+    runner = start(cuda_graphs=False)
+    for _ in range(3):
+        runner.infer(pictures(1))
+    assert "cudaStreamBeginCapture" not in gpu.calls
+    assert "graphs" not in runner.description
+    runner.close()
+
+
+@pytest.mark.usefixtures("cudart")
+def test_memory_that_runs_out_is_given_back_to_the_last_byte(start: Start, gpu: Gpu) -> None:
+    """Every allocation of a start with two slots fails once, in turn."""
+    whole = start(slots=2)
+    whole.close()
+    counts = {call: gpu.calls.count(call) for call in ("cudaMalloc", "cudaHostAlloc")}
+    assert counts == {"cudaMalloc": 8, "cudaHostAlloc": 6}
+    for call, count in counts.items():
+        for number in range(count):
+            gpu.fail(call, "cudaErrorMemoryAllocation", after=number)
+            with pytest.raises(
+                DmddError, match=r"allocate .*memory of [\d,]+ bytes: out of memory"
+            ) as caught:
+                start(slots=2)
+            assert "smaller batches" in caught.value.fix
+            gpu.require_clean()
+
+
+@pytest.mark.usefixtures("cudart")
+@pytest.mark.parametrize(
+    "call",
+    ["cudaStreamCreateWithFlags", "cudaEventCreateWithFlags", "cudaHostGetDevicePointer"],
+)
+def test_other_refusals_at_the_start_leave_nothing_behind(call: str, start: Start, gpu: Gpu) -> None:
+    for number in range(2):
+        gpu.fail(call, "cudaErrorInvalidValue", after=number)
+        with pytest.raises(DmddError, match="CUDA could not"):
+            start(io_memory="mapped", slots=2)
+        gpu.require_clean()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_a_context_that_cannot_be_made(start: Start, trt: SimulatedTensorrt) -> None:
+    runner = start()
+    trt.fail_context = 1
+    with pytest.raises(DmddError, match="cannot make the engine ready: out of memory for a context"):
+        runner.infer(pictures(1))
+    require_right(runner.infer(pictures(1)), pictures(1))
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+@pytest.mark.parametrize("call", ["cudaMemcpyAsync", "cudaEventRecord", "cudaGraphLaunch"])
+def test_a_call_that_is_refused_once_leaves_the_slot_usable(call: str, start: Start, gpu: Gpu) -> None:
+    runner = start()
+    runner.warm_up()
+    gpu.fail(call, "cudaErrorInvalidValue")
+    with pytest.raises(DmddError, match="CUDA could not"):
+        runner.infer(pictures(1))
+    require_right(runner.infer(pictures(1)), pictures(1))
+    runner.close()
+
+
+@pytest.mark.usefixtures("cudart")
+def test_a_gpu_that_broke_down_is_told_and_closing_does_not_hide_it(start: Start, gpu: Gpu) -> None:
+    runner = start(slots=2)
+    runner.warm_up()
+    ticket = runner.submit(pictures(1))
+    gpu.broken = "cudaErrorLaunchFailure"
+    with pytest.raises(DmddError, match="could not wait for the GPU: unspecified launch failure") as caught:
+        runner.collect(ticket)
+    assert "dmesg" in caught.value.fix
+    with pytest.raises(DmddError, match="unspecified launch failure"):
+        runner.infer(pictures(1))
+    runner.close()
+
+
+@pytest.mark.usefixtures("cudart")
+def test_engines_that_are_not_those_of_a_bundle_are_refused(
+    trt: SimulatedTensorrt, tmp_path: Path, gpu: Gpu
+) -> None:
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(b"graph")
+    cases: list[tuple[bytes, dict[str, Any], str]] = [
+        (b"another engine", {}, "TensorRT 10.3.0 does not take the engine: deserialize: magic tag"),
+        (engine_bytes(size=32), {}, "the engine's tensors are"),
+        (engine_bytes(map_type="HALF"), {}, "the engine's tensors are"),
+        (engine_bytes(batch=(1, 2, 8)), {}, "takes batches of 1:2:8; its sidecar says 1:4"),
+    ]
+    for data, changes, message in cases:
+        sidecar = make_sidecar(data, graph, **changes)
+        with pytest.raises(DmddError, match=message) as caught:
+            EngineRunner(
+                lambda data=data, sidecar=sidecar: LoadedEngine(trt.module(), data, sidecar),
+                open_cuda(),
+                BackendOptions(),
+            )
+        assert "dmdd-edge export --target tensorrt" in caught.value.fix
+        gpu.require_clean()
+
+
+def test_the_order_of_one_run(start: Start, cudart: SimulatedCudart, gpu: Gpu) -> None:
+    """Mark, upload, mark, run, mark, download twice, mark; then one wait."""
+    runner = start()
+    runner.infer(pictures(1))
+    marks = [i for i, call in enumerate(gpu.calls) if call == "cudaEventRecord"]
+    between = [gpu.calls[a + 1 : b] for a, b in pairwise(marks)]
+    assert between == [["cudaMemcpyAsync"], [], ["cudaMemcpyAsync"] * 2]
+    assert gpu.calls[marks[-1] + 1] == "cudaEventSynchronize"
+    runner.close()
