@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmdd_edge.train.pmn import Downward, Path, PyramidModelingNetwork
+from dmdd_edge.train.pmn import Downward, PyramidModelingNetwork
 
 CHANNELS = [3, 4, 5, 6]
 #: A stage j reaches these outputs i, by the direction of a path.
@@ -63,8 +63,8 @@ def test_which_stage_reaches_which_output(branch: str, paths: str, kind: str, ex
 def test_the_outer_path_comes_back_the_other_way(branch: str, inner: Any, outer: Any) -> None:
     for silent, expected in ((1, inner), (0, outer)):
         net = network(branch, "full")
-        for layer in net.paths[silent].refine:  # what a path adds to the features comes out of these
-            nn.init.zeros_(layer[-1].weight)
+        for step in net.paths[silent].steps:  # nothing of the neighbour comes through
+            nn.init.zeros_(step.project[-1].weight)
         assert reach(net) == expected
 
 
@@ -75,31 +75,29 @@ def test_without_paths_features_pass_unchanged() -> None:
     assert not list(network("abnormality", "none").parameters())
 
 
-def as_sums(path: Path) -> Path:
-    """Every convolution of the path takes the middle value with weight 1: sums that can be done by hand."""
-    for layer in path.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.zeros_(layer.weight)
-            middle = layer.kernel_size[0] // 2
-            layer.weight.data[:, :, middle, middle] = 1.0
-    return path.eval()
-
-
+@torch.no_grad()
 @pytest.mark.parametrize("kind", ["dense", "separable"])
 def test_values_by_hand(kind: Any) -> None:
-    def constants(*values: float) -> list[Tensor]:
-        return [torch.full((1, 1, 8 >> i, 8 >> i), float(v)) for i, v in enumerate(values)]
+    """Every convolution takes the middle value with weight 1, so that constant features give sums."""
 
-    def found(direction: Any, *values: float) -> list[float]:
-        path = as_sums(Path([1, 1, 1, 1], direction, kind))
-        with torch.no_grad():
-            return [round(float(out.mean()), 2) for out in path(constants(*values))]
+    def found(branch: Any, paths: Any, *values: float) -> list[float]:
+        net = PyramidModelingNetwork([1, 1, 1, 1], branch, paths, kind).eval()
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.zeros_(layer.weight)
+                middle = layer.kernel_size[0] // 2
+                layer.weight[:, :, middle, middle] = 1.0
+        given = [torch.full((1, 1, 8 >> i, 8 >> i), float(v)) for i, v in enumerate(values)]
+        return [round(float(out.mean()), 2) for out in net(given)]
 
-    # An output is own + relu(own + previous): 4 + 4; 3 + (3 + 8); 2 + (2 + 14); 1 + (1 + 18).
-    assert found("top-down", 1, 2, 3, 4) == [20, 18, 14, 8]
-    assert found("bottom-up", 1, 2, 3, 4) == [2, 6, 12, 20]
-    # Below zero the refinement adds nothing: -20 + relu(-20 + 14).
-    assert found("top-down", 1, -20, 3, 4) == [1 + 0, -20, 14, 8]
+    # A path adds up on its way.
+    assert found("normality", "inner", 1, 2, 3, 4) == [10, 9, 7, 4]
+    assert found("abnormality", "inner", 1, 2, 3, 4) == [1, 3, 6, 10]
+    assert found("normality", "full", 1, 2, 3, 4) == [10, 19, 26, 30]
+    assert found("abnormality", "full", 1, 2, 3, 4) == [20, 19, 16, 10]
+    # Only the last path may end below zero: 4, 7, relu(-20 + 7), 1 on the way down, then back up.
+    assert found("normality", "inner", 1, -20, 3, 4) == [-12, -13, 7, 4]
+    assert found("normality", "full", 1, -20, 3, 4) == [1, 1, 8, 12]
 
 
 @pytest.mark.parametrize("kind", ["dense", "separable"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +231,7 @@ def cached_masks(
                 unpacked = np.unpackbits(stored["bits"], axis=-1, count=images[0].shape[1]).astype(np.bool_)
                 found = [mask if mask.any() else None for mask in unpacked]
                 return ForegroundMasks(str(stored["method"]), found, int(stored["failed"]))  # type: ignore[arg-type]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         pass
     method, found, failed = masks(images, kind, progress)
     if method != "none":

@@ -1,0 +1,114 @@
+"""The feeder of pairs: the same batches whoever makes them and wherever one starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmdd_edge.train.config import SynthesisConfig
+from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.feeder import PairBatch, PairFeeder
+from dmdd_edge.train.synthesis.textures import ProceduralTextures
+
+SIZE, COUNT = 32, 7
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
+LEFT = np.zeros((SIZE, SIZE), np.bool_)
+LEFT[:, :16] = True
+
+
+def feeder(
+    workers: int = 0, batch_size: int = 3, config: SynthesisConfig | None = None, **values: Any
+) -> PairFeeder:
+    return PairFeeder(
+        list(IMAGES),
+        [LEFT if i % 2 else None for i in range(COUNT)],
+        ProceduralTextures(SIZE),
+        config or SynthesisConfig(),
+        batch_size=batch_size,
+        workers=workers,
+        **{"seed": 5, **values},
+    )
+
+
+def take(made: PairFeeder, start: int, count: int) -> list[PairBatch]:
+    with closing(made.batches(start)) as batches:
+        return list(islice(batches, count))
+
+
+def content(batches: list[PairBatch]) -> list[tuple[bytes, bytes, bytes]]:
+    return [(b.index.tobytes(), b.anomalous.tobytes(), b.masks.tobytes()) for b in batches]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_threads_give_the_batches_that_no_threads_give(workers: int) -> None:
+    assert content(take(feeder(workers), 0, 8)) == content(take(feeder(0), 0, 8))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_starting_later_is_skipping(workers: int) -> None:
+    assert content(take(feeder(workers), 4, 3)) == content(take(feeder(0), 0, 7))[4:]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
+def test_each_epoch_shows_each_image_once(batch_size: int) -> None:
+    made = feeder(batch_size=batch_size)
+    stream = [int(i) for batch in take(made, 0, 30 // batch_size + 1) for i in batch.index]
+    epochs = [stream[start : start + COUNT] for start in range(0, len(stream) - COUNT + 1, COUNT)]
+    assert len(epochs) >= 3
+    for epoch in epochs:
+        assert Counter(epoch) == Counter(range(COUNT))
+    assert len({tuple(epoch) for epoch in epochs}) > 1  # a new order each time
+
+
+def test_asking_out_of_order_gives_the_same() -> None:
+    made = feeder()
+    in_order = content([made.batch_at(step) for step in range(6)])
+    other = feeder()
+    assert content([other.batch_at(step) for step in (5, 0, 3, 1, 4, 2)]) == [
+        in_order[step] for step in (5, 0, 3, 1, 4, 2)
+    ]
+
+
+def test_seed_and_stream_each_give_other_anomalies() -> None:
+    base = content(take(feeder(), 0, 2))
+    assert content(take(feeder(seed=6), 0, 2)) != base
+    assert content(take(feeder(stream=1), 0, 2)) != base
+
+
+def test_one_image_gets_another_anomaly_each_time() -> None:
+    batches = take(feeder(batch_size=COUNT), 0, 4)
+    shown = [b.anomalous[list(b.index).index(0)].tobytes() for b in batches]
+    assert len(set(shown)) == 4
+
+
+def test_samples_are_of_the_image_that_the_index_names() -> None:
+    for batch in take(feeder(2), 0, 4):
+        for index, anomalous, mask in zip(batch.index, batch.anomalous, batch.masks, strict=True):
+            assert np.array_equal(anomalous[~mask], IMAGES[index][~mask])
+            if index % 2:
+                assert not mask[:, 16:].any()
+
+
+def test_without_fas_the_foreground_is_not_asked() -> None:
+    batches = take(feeder(batch_size=COUNT, config=SynthesisConfig(fas=False)), 0, 6)
+    masks = [mask for b in batches for i, mask in zip(b.index, b.masks, strict=True) if i % 2]
+    assert any(mask[:, 16:].any() for mask in masks)
+
+
+def test_an_error_in_a_thread_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def failing(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 4:
+            raise RuntimeError("no more")
+        return synthesise(*arguments)
+
+    monkeypatch.setattr("dmdd_edge.train.synthesis.feeder.synthesise", failing)
+    with pytest.raises(RuntimeError, match="no more"):
+        take(feeder(1), 0, 5)
