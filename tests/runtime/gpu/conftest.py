@@ -12,9 +12,12 @@ import pytest
 
 from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.engine_cache import cached_engine, engine_cache
-from dmdd_edge.engines import write_engine
+from dmdd_edge.engines import BatchProfile, write_engine
 from dmdd_edge.manifest import graph_specs
-from dmdd_edge.runtime.cuda import cuda_bindings
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.cuda import cuda_bindings, open_cuda
+from dmdd_edge.runtime.engines.loaded import LoadedEngine
+from dmdd_edge.runtime.engines.runner import EngineRunner
 from dmdd_edge.threshold import threshold_from_normals
 
 sys.path.insert(0, str(Path(__file__).parent))  # the simulated packages beside the tests
@@ -139,3 +142,21 @@ def clean(gpu: Gpu) -> Iterator[None]:
     """Require at the end that everything was given back, once, and nothing was touched afterwards."""
     yield
     gpu.require_clean()
+
+
+@pytest.fixture
+def start(trt: SimulatedTensorrt, tmp_path: Path) -> Callable[..., EngineRunner]:
+    """Start an engine of 64 pixels for batches of 1 to 4."""
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(b"graph")
+
+    def make(batch: str = "1:4", driver: str = "auto", fixed: bool = False, **options: Any) -> EngineRunner:
+        profile = BatchProfile.parse(batch)
+        data = engine_bytes(batch=(profile.minimum, profile.optimum, profile.maximum), fixed=fixed)
+        sidecar = make_sidecar(data, graph, batch=profile)
+        cuda = open_cuda(driver)
+        return EngineRunner(
+            lambda: LoadedEngine(trt.module(), data, sidecar), cuda, BackendOptions(**options)
+        )
+
+    return make

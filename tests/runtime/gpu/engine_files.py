@@ -1,10 +1,13 @@
-"""What describes a simulated engine."""
+"""What describes a simulated engine, what goes into one and what must come out."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engines import BatchProfile, EngineSidecar
@@ -33,3 +36,18 @@ def make_sidecar(data: bytes, graph: Path, **changes: Any) -> EngineSidecar:
         "created_with": "dmdd-edge",
     }
     return EngineSidecar.model_validate(values | changes)
+
+
+def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Noise."""
+    return np.random.default_rng(seed).integers(0, 255, (count, 64, 64, 3)).astype(np.uint8)
+
+
+def require_right(found: tuple[NDArray[np.float32], NDArray[np.float32]], images: NDArray[np.uint8]) -> None:
+    """Raise unless maps and scores are those of ``images``, and keep their own memory."""
+    maps, scores = found
+    assert (maps.dtype, scores.dtype) == (np.float32, np.float32)
+    assert maps.flags.owndata
+    assert maps.shape == images.shape[:3]
+    np.testing.assert_allclose(maps, images[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(scores, images[..., 0].max(axis=(1, 2)) / 255, atol=1e-6)
