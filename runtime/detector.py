@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.calibration import EffectiveThreshold, effective_threshold
 from dmdd_edge.quality import judge
-from dmdd_edge.runtime.backends import Backend
+from dmdd_edge.runtime.backends import Backend, OverlappingBackend
+from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.regions import find_regions
@@ -42,6 +43,21 @@ class Prepared:
     tensor: NDArray[np.uint8] = field(repr=False)
     reason: str | None
     prepare_ms: float
+
+
+@dataclass(frozen=True)
+class Started:
+    """Prepared frames that the back end has been given.
+
+    Attributes:
+        prepared: the frames.
+        answer: gives maps and scores, once; waits where the back end is still at work.
+        since: when it was given them, by ``time.perf_counter``.
+    """
+
+    prepared: Sequence[Prepared]
+    answer: Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]] = field(repr=False)
+    since: float
 
 
 class Detector:
@@ -72,6 +88,7 @@ class Detector:
         self.backend = backend
         self.threshold = threshold
         self.passed_over = passed_over
+        self._overlapping = backend if isinstance(backend, OverlappingBackend) else None
         self._ignored = bundle.manifest.preprocess.ignore_map(bundle.manifest.image_size)
 
     @classmethod
@@ -82,6 +99,7 @@ class Detector:
         threshold: float | None = None,
         pixel_threshold: float | None = None,
         verify: bool = True,
+        options: BackendOptions | None = None,
     ) -> Detector:
         """Open a bundle and start a back end on it.
 
@@ -91,13 +109,14 @@ class Detector:
             threshold: of the score, 0..1; None takes the calibration's, or else the manifest's.
             pixel_threshold: of the map, 0..1; None takes the image threshold unless the export set one.
             verify: hash every file of the bundle first.
+            options: how the back end is to run.
 
         Raises:
             DmddError: the bundle does not verify, a threshold is out of range, or the back end cannot run.
         """
         bundle = Bundle.load(path, verify=verify)
         limits = effective_threshold(bundle, threshold, pixel_threshold)
-        selection = select(bundle, backend)
+        selection = select(bundle, backend, options)
         detector = cls(bundle, selection.backend, limits, selection.passed_over)
         # The first call allocates and tunes; a frame on the line should not have to wait for that.
         size = bundle.manifest.image_size
@@ -164,16 +183,53 @@ class Detector:
         """
         results: list[Result] = []
         for first in range(0, len(prepared), LARGEST_BATCH):
-            results.extend(self._judge_batch(prepared[first : first + LARGEST_BATCH]))
+            batch = prepared[first : first + LARGEST_BATCH]
+            start = time.perf_counter()
+            found = self.backend.infer(_tensors(batch))
+            results.extend(self._decide_all(batch, found, start))
         return results
 
-    def _judge_batch(self, batch: Sequence[Prepared]) -> Iterator[Result]:
-        start = time.perf_counter()
-        tensors = batch[0].tensor[None] if len(batch) == 1 else np.stack([item.tensor for item in batch])
-        maps, scores = self.backend.infer(tensors)
-        infer_ms = _milliseconds(start) / len(batch)
-        for item, anomaly_map, score in zip(batch, maps, scores, strict=True):
-            yield self._decide(item, anomaly_map, float(score), infer_ms)
+    @property
+    def slots(self) -> int:
+        """How many batches may be started before the first is finished."""
+        return 1 if self._overlapping is None else self._overlapping.slots
+
+    def start(self, prepared: Sequence[Prepared]) -> Started:
+        """Give frames to the back end; one that can works on them while the next are made ready.
+
+        Args:
+            prepared: one frame, or as many as the back end takes at once.
+
+        Raises:
+            DmddError: the back end failed, or ``slots`` batches are started and not finished.
+        """
+        since = time.perf_counter()
+        backend = self._overlapping
+        if backend is None:
+            found = self.backend.infer(_tensors(prepared))
+            return Started(prepared, lambda: found, since)
+        ticket = backend.submit(_tensors(prepared))
+        return Started(prepared, lambda: backend.collect(ticket), since)
+
+    def finish(self, started: Started) -> list[Result]:
+        """Wait for what was started first and decide on each frame; once for each ``start``.
+
+        Raises:
+            DmddError: the back end failed.
+        """
+        return self._decide_all(started.prepared, started.answer(), started.since)
+
+    def _decide_all(
+        self,
+        batch: Sequence[Prepared],
+        found: tuple[NDArray[np.float32], NDArray[np.float32]],
+        since: float,
+    ) -> list[Result]:
+        infer_ms = _milliseconds(since) / len(batch)
+        return [
+            self._decide(item, anomaly_map, float(score), infer_ms)
+            for item, anomaly_map, score in zip(batch, *found, strict=True)
+        ]
 
     def _decide(self, item: Prepared, raw_map: NDArray[np.float32], score: float, infer_ms: float) -> Result:
         start = time.perf_counter()
@@ -206,6 +262,10 @@ class Detector:
             dropped=frame.dropped,
             reason=reason or "",
         )
+
+
+def _tensors(batch: Sequence[Prepared]) -> NDArray[np.uint8]:
+    return batch[0].tensor[None] if len(batch) == 1 else np.stack([item.tensor for item in batch])
 
 
 def _milliseconds(since: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,14 @@ class Backend(Protocol):
 
     Attributes:
         name: as ``--backend`` names it, for example ``cpu``.
-        description: one line for a person: library, version, device, precision.
     """
 
     name: str
-    description: str
+
+    @property
+    def description(self) -> str:
+        """One line for a person: library, version, device, precision."""
+        ...
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Judge a batch.
@@ -36,4 +39,36 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give back what the back end holds; ``infer`` must not be called afterwards."""
+        ...
+
+
+@runtime_checkable
+class OverlappingBackend(Backend, Protocol):
+    """A back end that works on a batch while the next is made ready.
+
+    ``submit`` and ``collect`` are called from one thread at a time; batches are collected in the order in
+    which they were submitted.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many batches may be under way at once."""
+        ...
+
+    def submit(self, images: NDArray[np.uint8]) -> Any:
+        """Start a batch, and return at once.
+
+        Args:
+            images: as for ``infer``, but no more than it takes at once; free to be changed afterwards.
+
+        Returns:
+            What ``collect`` takes, once.
+
+        Raises:
+            DmddError: all slots are busy, or the device or the library refused.
+        """
+        ...
+
+    def collect(self, ticket: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Wait for a batch; returns and raises as ``infer``."""
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda import CUDA_DRIVERS
 
 #: The values of ``--io-memory``.
 IO_MEMORY = ("auto", "copy", "mapped")
@@ -41,6 +42,11 @@ class BackendOptions:
             raise DmddError(
                 f"--io-memory {self.io_memory}: there is no such kind.",
                 f"Choose one of {', '.join(IO_MEMORY)}.",
+            )
+        if self.cuda_driver not in CUDA_DRIVERS:
+            raise DmddError(
+                f"--cuda-driver {self.cuda_driver}: there is no such driver.",
+                f"Choose one of {', '.join(CUDA_DRIVERS)}.",
             )
         if self.slots < 1:
             raise DmddError(f"{self.slots} slots: at least one is needed.")

@@ -10,9 +10,16 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
 
 #: Every back end, in the order in which ``auto`` tries them.
-BACKENDS: dict[str, Callable[[Bundle], Backend]] = {"cuda": OnnxRuntimeCuda, "cpu": OnnxRuntimeCpu}
+BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
+    "tensorrt": TensorRt,
+    "rtx": TensorRtRtx,
+    "cuda": lambda bundle, options: OnnxRuntimeCuda(bundle),
+    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle),
+}
 
 AUTO = "auto"
 
@@ -45,26 +52,28 @@ class Selection:
     passed_over: tuple[PassedOver, ...] = ()
 
 
-def select(bundle: Bundle, name: str = AUTO) -> Selection:
+def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = None) -> Selection:
     """Start a back end on a bundle.
 
     Args:
         bundle: a verified bundle.
         name: ``auto`` for the first that works in the order of ``BACKENDS``, or one of its names.
+        options: how it is to run.
 
     Raises:
         DmddError: the name is unknown, the one asked for cannot run, or none can; says what to install.
     """
+    options = options or BackendOptions()
     if name != AUTO:
         if name not in BACKENDS:
             raise DmddError(
                 f"there is no back end {name!r}.", f"Choose one of {', '.join([AUTO, *BACKENDS])}."
             )
-        return Selection(BACKENDS[name](bundle))
+        return Selection(BACKENDS[name](bundle, options))
     passed_over: list[PassedOver] = []
     for candidate, start in BACKENDS.items():
         try:
-            return Selection(start(bundle), tuple(passed_over))
+            return Selection(start(bundle, options), tuple(passed_over))
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
     raise DmddError(

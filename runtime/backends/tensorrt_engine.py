@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +23,60 @@ from dmdd_edge.runtime.engines.runner import EngineRunner, Ticket
 from dmdd_edge.runtime.engines.slot import DeviceTimes
 
 
+@dataclass(frozen=True)
+class EngineMachine:
+    """A machine that can run engines of one library.
+
+    Attributes:
+        flavour: which library.
+        library: its module.
+        cuda: the driver, with the GPU.
+        cache: the engines built here; None where there can be none.
+    """
+
+    flavour: Flavour
+    library: ModuleType
+    cuda: Cuda
+    cache: Path | None
+
+    def find(self, bundle: Bundle, batch: int | None = None) -> FoundEngine:
+        """See ``find_engine``."""
+        version = str(self.library.__version__)
+        return find_engine(bundle, self.flavour, version, self.cuda.gpu, self.cache, batch)
+
+    def start(self, found: FoundEngine, options: BackendOptions) -> EngineRunner:
+        """Start a checked engine and warm it up.
+
+        Raises:
+            DmddError: it does not run.
+        """
+
+        def load() -> LoadedEngine:
+            if self.flavour == "tensorrt":
+                return LoadedEngine(self.library, found.data, found.sidecar)
+            kernels = None if self.cache is None else kernels_file(self.cache, found.sidecar, self.cuda.gpu)
+            return LoadedRtxEngine(self.library, found.data, found.sidecar, options.cuda_graphs, kernels)
+
+        runner = EngineRunner(load, self.cuda, options)
+        try:
+            runner.warm_up(options.batch or 1)
+        except BaseException:
+            runner.close()
+            raise
+        return runner
+
+
+def engine_machine(flavour: Flavour, options: BackendOptions) -> EngineMachine:
+    """What this machine has to run engines of a library with; the cheapest questions come first.
+
+    Raises:
+        DmddError: the library, a CUDA driver or a GPU is missing; says what to install.
+    """
+    require_installed(flavour)
+    cuda = open_cuda(options.cuda_driver)
+    return EngineMachine(flavour, load_library(flavour), cuda, _cache(options.engine_cache))
+
+
 class EngineBackend:
     """Runs a bundle's engine.
 
@@ -37,12 +91,8 @@ class EngineBackend:
 
     def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
         self.name: str = flavour
-        require_installed(flavour)
-        cuda = open_cuda(options.cuda_driver)
-        library = load_library(flavour)
-        cache = _cache(options.engine_cache)
-        found = find_engine(bundle, flavour, str(library.__version__), cuda.gpu, cache, options.batch)
-        self._runner = run_engine(library, found, cuda, options, cache)
+        machine = engine_machine(flavour, options)
+        self._runner = machine.start(machine.find(bundle, options.batch), options)
 
     @property
     def description(self) -> str:
@@ -88,42 +138,6 @@ class TensorRtRtx(EngineBackend):
 
     def __init__(self, bundle: Bundle, options: BackendOptions | None = None) -> None:
         super().__init__(bundle, "rtx", options or BackendOptions())
-
-
-def run_engine(
-    library: ModuleType, found: FoundEngine, cuda: Cuda, options: BackendOptions, cache: Path | None
-) -> EngineRunner:
-    """Start a checked engine and warm it up.
-
-    Args:
-        library: the module ``tensorrt`` or ``tensorrt_rtx``.
-        found: the engine.
-        cuda: the driver.
-        options: how to run.
-        cache: this machine's engine cache, where TensorRT-RTX keeps compiled kernels.
-
-    Raises:
-        DmddError: it does not run.
-    """
-    load: Callable[[], LoadedEngine]
-    if found.sidecar.flavour == "rtx":
-        kernels = None if cache is None else kernels_file(cache, found.sidecar, cuda.gpu)
-        graphs = options.cuda_graphs
-
-        def load() -> LoadedEngine:
-            return LoadedRtxEngine(library, found.data, found.sidecar, graphs, kernels)
-    else:
-
-        def load() -> LoadedEngine:
-            return LoadedEngine(library, found.data, found.sidecar)
-
-    runner = EngineRunner(load, cuda, options)
-    try:
-        runner.warm_up(options.batch or 1)
-    except BaseException:
-        runner.close()
-        raise
-    return runner
 
 
 def _cache(option: Path | None) -> Path | None:

@@ -77,9 +77,10 @@ def test_auto_says_why_each_one_before_was_passed_over(make_bundle: Make) -> Non
     bundle = make_bundle()
     selection = select(bundle, "auto")
     assert selection.backend.name == "cpu"
-    assert [passed.name for passed in selection.passed_over] == ["cuda"]
-    assert "built without CUDA" in selection.passed_over[0].reason
-    assert "dmdd-edge[gpu]" in selection.passed_over[0].fix
+    assert [passed.name for passed in selection.passed_over] == ["tensorrt", "rtx", "cuda"]
+    assert all(passed.reason and passed.fix for passed in selection.passed_over)
+    assert "built without CUDA" in selection.passed_over[2].reason
+    assert "dmdd-edge[gpu]" in selection.passed_over[2].fix
     with pytest.raises(DmddError, match="built without CUDA") as caught:
         select(bundle, "cuda")
     assert "pip uninstall onnxruntime" in caught.value.fix
@@ -88,7 +89,7 @@ def test_auto_says_why_each_one_before_was_passed_over(make_bundle: Make) -> Non
 def test_an_unknown_back_end_lists_the_known_ones(make_bundle: Make) -> None:
     with pytest.raises(DmddError, match="no back end 'gpu'") as caught:
         select(make_bundle(), "gpu")
-    assert "auto, cuda, cpu" in caught.value.fix
+    assert "auto, tensorrt, rtx, cuda, cpu" in caught.value.fix
 
 
 class _Session:
@@ -130,7 +131,7 @@ def test_cuda_that_silently_became_cpu_is_an_error(
     assert "nvidia-smi" in caught.value.fix
 
 
-def test_cuda_that_starts_is_taken_first_and_in_true_fp32(
+def test_cuda_that_starts_is_taken_and_in_true_fp32(
     make_bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {}
@@ -138,7 +139,7 @@ def test_cuda_that_starts_is_taken_first_and_in_true_fp32(
     monkeypatch.setitem(sys.modules, "onnxruntime", _onnxruntime_with_cuda(started, asked))
     selection = select(make_bundle(), "auto")
     assert selection.backend.name == "cuda"
-    assert selection.passed_over == ()
+    assert [passed.name for passed in selection.passed_over] == ["tensorrt", "rtx"]
     assert asked["providers"] == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,8 @@ from numpy.typing import NDArray
 
 from dmdd_edge.engines import EngineNeeds, load_engine, read_sidecar
 from dmdd_edge.runtime.backends.options import BackendOptions
-from dmdd_edge.runtime.backends.tensorrt_engine import run_engine
-from dmdd_edge.runtime.cuda import open_cuda
+from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 from dmdd_edge.runtime.engines.find import FoundEngine
-from dmdd_edge.runtime.engines.library import load_library
 
 #: Judges images uint8 N x S x S x 3 BGR: maps float32 N x S x S, 0..1, and scores float32 N.
 EngineJudge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -41,13 +40,12 @@ def engine_judge(
     Raises:
         DmddError: it is not to be trusted, does not fit this machine, or does not run.
     """
-    options = options or BackendOptions()
-    flavour = read_sidecar(engine).flavour
-    cuda = open_cuda(options.cuda_driver)
-    library = load_library(flavour)
-    needs = EngineNeeds(onnx_sha256, str(library.__version__), cuda.gpu, listed_sha256, cache)
+    options = replace(options or BackendOptions(), engine_cache=cache)
+    machine = engine_machine(read_sidecar(engine).flavour, options)
+    version = str(machine.library.__version__)
+    needs = EngineNeeds(onnx_sha256, version, machine.cuda.gpu, listed_sha256, cache)
     sidecar, data = load_engine(engine, needs)
-    runner = run_engine(library, FoundEngine(engine, sidecar, data), cuda, options, cache)
+    runner = machine.start(FoundEngine(engine, sidecar, data), options)
     try:
         yield lambda images: runner.infer(np.ascontiguousarray(images))
     finally:
