@@ -36,6 +36,9 @@ def test_the_paper_recipe_is_the_papers() -> None:
     assert (synthesis.perlin_octave, synthesis.perlin_threshold) == (5, 0.5)
     assert not synthesis.own_textures
     assert not synthesis.match_grey
+    assert not config.balanced_aim
+    assert not model.residual
+    assert not model.frozen_norm
 
 
 def test_the_default_backbone_is_lite0() -> None:
@@ -94,6 +97,7 @@ def test_a_value_that_cannot_be_is_named_with_what_can(values: dict[str, Any], w
     with pytest.raises(DmddError) as error:
         make(**values)
     assert [word for word in words if word not in error.value.message] == []
+    assert error.value.fix
 
 
 def test_a_configuration_survives_its_file() -> None:

@@ -79,6 +79,18 @@ def test_aim_wants_near_where_normal_and_far_where_anomalous() -> None:
     assert aim_loss(teacher, student, masks).item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_balanced_aim_weighs_anomalous_and_normal_pixels_alike() -> None:
+    teacher = [pixels((1, 0), (1, 0), (1, 0), (1, 0), (1, 0))]
+    student = [pixels((1, 0), (0, 1), (1, 0), (0, 1), (-1, 0))]  # distances 0, 1, 0, 1, 2
+    masks: list[torch.Tensor | None] = [torch.tensor([[[1.0, 0.0, 0.0, 0.0, 0.0]]])]
+    # One anomalous pixel off by 1; four normal ones off by 1, 0, 1, 2.
+    assert aim_loss(teacher, student, masks, balanced=True).item() == pytest.approx((1 + 4 / 4) / 2, abs=1e-5)
+    assert aim_loss(teacher, student, masks).item() == pytest.approx((1 + 4) / 5, abs=1e-5)
+    # Where a stage's mask came out empty there is no anomalous pixel to average.
+    empty: list[torch.Tensor | None] = [torch.zeros(1, 1, 5)]
+    assert aim_loss(teacher, student, empty, balanced=True).item() == pytest.approx(0.5 * 4 / 5, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("threshold", "expected"),
     [(0.0, [1, 1, 1, 1]), (0.25, [0, 1, 1, 1]), (0.3, [0, 1, 1, 1]), (0.5, [0, 0, 0, 1])],

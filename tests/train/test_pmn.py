@@ -24,9 +24,16 @@ def features(seed: int, channels: list[int] = CHANNELS, side: int = 16) -> list[
     return [torch.randn(2, c, side >> i, side >> i, generator=generator) for i, c in enumerate(channels)]
 
 
-def network(branch: Any, paths: Any, kind: Any = "dense", seed: int = 0) -> PyramidModelingNetwork:
-    torch.manual_seed(seed)
-    return PyramidModelingNetwork(CHANNELS, branch, paths, kind).eval()
+def network(
+    branch: Any, paths: Any, kind: Any = "dense", *, residual: bool, channels: list[int] = CHANNELS
+) -> PyramidModelingNetwork:
+    """With random weights, also where it starts at zero."""
+    torch.manual_seed(0)
+    net = PyramidModelingNetwork(channels, branch, paths, kind, residual=residual).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    return net
 
 
 @torch.no_grad()
@@ -41,6 +48,7 @@ def reach(net: nn.Module) -> set[tuple[int, int]]:
     return found
 
 
+@pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("kind", ["dense", "separable"])
 @pytest.mark.parametrize(
     ("branch", "paths", "expected"),
@@ -53,16 +61,19 @@ def reach(net: nn.Module) -> set[tuple[int, int]]:
         ("abnormality", "full", EVERY),
     ],
 )
-def test_which_stage_reaches_which_output(branch: str, paths: str, kind: str, expected: set[Any]) -> None:
-    assert reach(network(branch, paths, kind)) == expected
+def test_which_stage_reaches_which_output(
+    branch: str, paths: str, kind: str, residual: bool, expected: set[Any]
+) -> None:
+    assert reach(network(branch, paths, kind, residual=residual)) == expected
 
 
+@pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize(
     ("branch", "inner", "outer"), [("normality", TOP_DOWN, BOTTOM_UP), ("abnormality", BOTTOM_UP, TOP_DOWN)]
 )
-def test_the_outer_path_comes_back_the_other_way(branch: str, inner: Any, outer: Any) -> None:
+def test_the_outer_path_comes_back_the_other_way(branch: str, inner: Any, outer: Any, residual: bool) -> None:
     for silent, expected in ((1, inner), (0, outer)):
-        net = network(branch, "full")
+        net = network(branch, "full", residual=residual)
         for step in net.paths[silent].steps:  # nothing of the neighbour comes through
             nn.init.zeros_(step.project[-1].weight)
         assert reach(net) == expected
@@ -70,9 +81,19 @@ def test_the_outer_path_comes_back_the_other_way(branch: str, inner: Any, outer:
 
 def test_without_paths_features_pass_unchanged() -> None:
     given = features(0)
-    for out, own in zip(network("normality", "none")(given), given, strict=True):
+    for out, own in zip(network("normality", "none", residual=False)(given), given, strict=True):
         assert torch.equal(out, own)
-    assert not list(network("abnormality", "none").parameters())
+    assert not list(network("abnormality", "none", residual=False).parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["dense", "separable"])
+def test_a_residual_network_starts_with_nothing_to_add(kind: Any) -> None:
+    given = features(0)
+    for branch in ("normality", "abnormality"):
+        net = PyramidModelingNetwork(CHANNELS, branch, "full", kind, residual=True).eval()  # type: ignore[arg-type]
+        for out, own in zip(net(given), given, strict=True):
+            assert torch.equal(out, own)
 
 
 @torch.no_grad()
@@ -80,15 +101,17 @@ def test_without_paths_features_pass_unchanged() -> None:
 def test_values_by_hand(kind: Any) -> None:
     """Every convolution takes the middle value with weight 1, so that constant features give sums."""
 
-    def found(branch: Any, paths: Any, *values: float) -> list[float]:
-        net = PyramidModelingNetwork([1, 1, 1, 1], branch, paths, kind).eval()
+    def found(branch: Any, paths: Any, *values: float, residual: bool = False) -> list[float]:
+        net = network(branch, paths, kind, residual=residual, channels=[1, 1, 1, 1])
         for layer in net.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.zeros_(layer.weight)
                 middle = layer.kernel_size[0] // 2
                 layer.weight[:, :, middle, middle] = 1.0
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.ones_(layer.weight)
         given = [torch.full((1, 1, 8 >> i, 8 >> i), float(v)) for i, v in enumerate(values)]
-        return [round(float(out.mean()), 2) for out in net(given)]
+        return [round(float(out.mean()), 1) for out in net(given)]
 
     # A path adds up on its way.
     assert found("normality", "inner", 1, 2, 3, 4) == [10, 9, 7, 4]
@@ -98,6 +121,10 @@ def test_values_by_hand(kind: Any) -> None:
     # Only the last path may end below zero: 4, 7, relu(-20 + 7), 1 on the way down, then back up.
     assert found("normality", "inner", 1, -20, 3, 4) == [-12, -13, 7, 4]
     assert found("normality", "full", 1, -20, 3, 4) == [1, 1, 8, 12]
+    # With the way around: own + relu(own + previous) = 4 + 4, 3 + (3 + 8), 2 + (2 + 14), 1 + (1 + 18).
+    assert found("normality", "inner", 1, 2, 3, 4, residual=True) == [20, 18, 14, 8]
+    assert found("abnormality", "inner", 1, 2, 3, 4, residual=True) == [2, 6, 12, 20]
+    assert found("normality", "inner", 1, -20, 3, 4, residual=True) == [1, -20, 14, 8]
 
 
 @pytest.mark.parametrize("kind", ["dense", "separable"])
@@ -107,7 +134,7 @@ def test_values_by_hand(kind: Any) -> None:
 def test_shapes_stay_for_the_backbones_channels(channels: list[int], kind: Any) -> None:
     given = features(0, channels)
     for branch in ("normality", "abnormality"):
-        out = PyramidModelingNetwork(channels, branch, "full", kind).eval()(given)  # type: ignore[arg-type]
+        out = network(branch, "full", kind, residual=False, channels=channels)(given)
         assert [f.shape for f in out] == [f.shape for f in given]
 
 

@@ -51,19 +51,25 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2)
 
 
-def step(config: Any, images: NDArray[np.uint8], batch: PairBatch, lr: float) -> tuple[DMDD, dict[str, Any]]:
+def step(
+    config: Any, images: NDArray[np.uint8], batch: PairBatch, lr: float, count: int = 1
+) -> tuple[DMDD, dict[str, Any]]:
     torch.manual_seed(1)
     model = DMDD(config.model, pretrained=False).train()
     features = TeacherFeatures(model.teacher, model.normalise, images, CPU)
     optimiser = torch.optim.Adam(model.student.parameters(), lr)
-    losses = student_step(model, features, batch, config, Precision("off", CPU), optimiser, Stopwatch(CPU))
+    for _ in range(count):
+        losses = student_step(
+            model, features, batch, config, Precision("off", CPU), optimiser, Stopwatch(CPU)
+        )
     return model, losses
 
 
+@pytest.mark.parametrize("balanced", [False, True])
 def test_the_students_losses_against_numpy(
-    tiny_config: Callable[..., Any], images: NDArray[np.uint8], batch: PairBatch
+    balanced: bool, tiny_config: Callable[..., Any], images: NDArray[np.uint8], batch: PairBatch
 ) -> None:
-    config = tiny_config(mask_threshold=0.4)
+    config = tiny_config({"residual": False}, mask_threshold=0.4, balanced_aim=balanced)
     model, losses = step(config, images, batch, lr=1e-9)
 
     mean, std = model.normalise.mean, model.normalise.std
@@ -78,7 +84,10 @@ def test_the_students_losses_against_numpy(
         ngm.append((cosine_distance(near, own[:2]) + cosine_distance(near, own[2:])).mean())
         mask = area_mask(batch.masks, own.shape[-1], 0.4)
         of_normal = cosine_distance(near, other[:2]).mean()
-        of_anomalous = np.abs(cosine_distance(teacher_anomalous[stage], other[2:]) - mask).mean()
+        error = np.abs(cosine_distance(teacher_anomalous[stage], other[2:]) - mask)
+        of_anomalous = error.mean()
+        if balanced:
+            of_anomalous = 0.5 * (error[mask == 1].mean() + error[mask == 0].mean())
         aim.append(0.5 * (of_normal + of_anomalous))
     # The cached features of the normals are in half precision.
     assert float(losses["ngm"]) == pytest.approx(np.mean(ngm), abs=2e-3)
@@ -88,15 +97,20 @@ def test_the_students_losses_against_numpy(
 def test_a_step_changes_the_student_alone(
     tiny_config: Callable[..., Any], images: NDArray[np.uint8], batch: PairBatch
 ) -> None:
-    config = tiny_config()
-    torch.manual_seed(1)
-    before = DMDD(config.model, pretrained=False).state_dict()
-    model, losses = step(config, images, batch, lr=1e-3)
-    assert set(losses) == {"ngm", "aim"}
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    learnt = {f"student.{name}" for name, _ in model.student.named_parameters()}
-    assert learnt <= changed
-    assert all(name.startswith("student.") for name in changed)
+    """Every parameter of it, also where it starts at zero; statistics of BatchNorm as configured."""
+    for frozen in (False, True):
+        config = tiny_config({"frozen_norm": frozen})
+        torch.manual_seed(1)
+        before = DMDD(config.model, pretrained=False).state_dict()
+        model, losses = step(config, images, batch, lr=1e-3, count=3)
+        assert set(losses) == {"ngm", "aim"}
+        changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+        learnt = {f"student.{name}" for name, _ in model.student.named_parameters()}
+        assert learnt <= changed
+        assert all(name.startswith("student.") for name in changed)
+        statistics = {name for name in changed if name.endswith("running_mean")}
+        assert any(name.startswith("student.pmn") for name in statistics)
+        assert frozen != any(name.startswith("student.stages") for name in statistics)
 
 
 @pytest.mark.parametrize(("branch", "loss"), [("normality", "ngm"), ("abnormality", "aim")])
