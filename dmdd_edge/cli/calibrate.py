@@ -11,6 +11,9 @@ import typer
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
+    CudaDriverOption,
+    EngineCacheOption,
+    IoMemoryOption,
     JsonOption,
     ModelOption,
     ModelsDirOption,
@@ -19,6 +22,7 @@ from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle import Bundle
+    from dmdd_edge.runtime.backends.options import BackendOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +43,9 @@ def calibrate(
     ] = 0.01,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the threshold set at export.")] = False,
     backend: BackendOption = "auto",
+    engine_cache: EngineCacheOption = None,
+    cuda_driver: CudaDriverOption = "auto",
+    io_memory: IoMemoryOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Set a new threshold from images of good parts; kept beside the bundle."""
@@ -56,7 +63,12 @@ def calibrate(
         chosen = f"--category {bundle.category}" if model is None else f"--model {shlex.quote(str(model))}"
         if model is None and models_dir != Path("models"):
             chosen += f" --models-dir {shlex.quote(str(models_dir))}"
-        _calibrate(bundle, source, false_alarm_rate, backend, json, chosen)
+        from dmdd_edge.runtime.backends.options import BackendOptions
+
+        options = BackendOptions(
+            engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=2
+        )
+        _calibrate(bundle, source, false_alarm_rate, backend, options, json, chosen)
 
 
 def _reset(bundle: Bundle, json: bool) -> None:
@@ -78,7 +90,15 @@ def _reset(bundle: Bundle, json: bool) -> None:
     console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported", markup=False)
 
 
-def _calibrate(bundle: Bundle, source: str, alpha: float, backend: str, json: bool, chosen: str) -> None:
+def _calibrate(
+    bundle: Bundle,
+    source: str,
+    alpha: float,
+    backend: str,
+    options: BackendOptions,
+    json: bool,
+    chosen: str,
+) -> None:
     from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
     from dmdd_edge.cli.console import console, next_step, print_json, progress
     from dmdd_edge.runtime.calibrate import score_normals
@@ -92,7 +112,9 @@ def _calibrate(bundle: Bundle, source: str, alpha: float, backend: str, json: bo
     exported = bundle.manifest.threshold
     # The threshold is named, so that a broken older calibration cannot stand in the way of a new one.
     with (
-        Detector.load(bundle.path, backend, exported.image, exported.pixel, verify=False) as detector,
+        Detector.load(
+            bundle.path, backend, exported.image, exported.pixel, verify=False, options=options
+        ) as detector,
         progress() as bar,
     ):
         task = bar.add_task("scoring good parts", total=frames.total, note="")

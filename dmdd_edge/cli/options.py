@@ -16,7 +16,22 @@ ModelOption = Annotated[
     typer.Option("--model", help="Folder of a bundle, instead of --category."),
 ]
 ModelsDirOption = Annotated[Path, typer.Option("--models-dir", help="Folder that holds the bundles.")]
-BackendOption = Annotated[str, typer.Option("--backend", help="What runs the graph: auto, cuda or cpu.")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", help="What runs the graph: auto, tensorrt, rtx, cuda or cpu.")
+]
+EngineCacheOption = Annotated[
+    Path | None, typer.Option("--engine-cache", help="Folder of engines built on this machine.")
+]
+CudaDriverOption = Annotated[
+    str, typer.Option("--cuda-driver", help="Package that drives CUDA: auto, cuda-bindings or pycuda.")
+]
+IoMemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--io-memory",
+        help="Images reach the GPU by copy or in mapped memory; auto: mapped where it is shared.",
+    ),
+]
 SourceOption = Annotated[
     str, typer.Option("--source", help="Image, video file, folder (with its subfolders), or glob in quotes.")
 ]

@@ -13,6 +13,9 @@ import typer
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
+    CudaDriverOption,
+    EngineCacheOption,
+    IoMemoryOption,
     JsonOption,
     ModelOption,
     ModelsDirOption,
@@ -41,6 +44,13 @@ def run(
     model: ModelOption = None,
     models_dir: ModelsDirOption = Path("models"),
     backend: BackendOption = "auto",
+    build_engine: Annotated[
+        bool,
+        typer.Option("--build-engine", help="Build an engine for this GPU first, unless there is one."),
+    ] = False,
+    engine_cache: EngineCacheOption = None,
+    cuda_driver: CudaDriverOption = "auto",
+    io_memory: IoMemoryOption = "auto",
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", help="Threshold of the score, 0..1, for this run."),
@@ -78,6 +88,7 @@ def run(
     --json writes one JSON line an image to standard output, the summary last.
     """
     from dmdd_edge.cli.run_report import Report, print_start
+    from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.loop import run_frames
     from dmdd_edge.runtime.signals import StopRequest
@@ -91,10 +102,21 @@ def run(
         raise DmddError("--save-only-anomalous needs --save.", "Add --save FOLDER.")
     # The source first: a wrong path should not wait for a graph to load.
     frames = open_source(source, every=every, save=save)
+    # Of a source that ends, each frame counts and none is late: two are under way at once.
+    slots = 1 if frames.total is None else 2
+    options = BackendOptions(
+        engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=slots
+    )
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         path = find_bundle(category, model, models_dir)
-        detector = stack.enter_context(Detector.load(path, backend, threshold, pixel_threshold))
+        if build_engine:
+            from dmdd_edge.cli.engine_build import build_missing_engine
+
+            build_missing_engine(path, backend, options)
+        detector = stack.enter_context(
+            Detector.load(path, backend, threshold, pixel_threshold, options=options)
+        )
         print_start(detector)
         overlays = None
         sinks: list[Sink] = [Report(each=not json)]

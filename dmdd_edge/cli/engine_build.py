@@ -1,0 +1,74 @@
+"""``--build-engine``: an engine for this machine's GPU, built from the bundle where none fits yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmdd_edge.errors import DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.runtime.backends.options import BackendOptions
+    from dmdd_edge.runtime.backends.tensorrt_engine import EngineMachine
+
+
+def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> None:
+    """Build an engine into the engine cache, unless there is one that fits; neither torch nor onnx is needed.
+
+    Args:
+        path: the bundle, or its category's folder.
+        backend: ``tensorrt`` or ``rtx``; ``auto`` for the first of them that this machine can run.
+        options: how it will run.
+
+    Raises:
+        DmddError: another back end, this machine can run no engine, the bundle does not verify, or the
+            build fails.
+    """
+    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
+
+    if backend not in ("auto", "tensorrt", "rtx"):
+        raise DmddError(
+            f"--build-engine does not go with --backend {backend}, which runs no engine.",
+            "Leave one of the two out.",
+        )
+    errors: list[DmddError] = []
+    for flavour in ("tensorrt", "rtx"):
+        if backend not in ("auto", flavour):
+            continue
+        try:
+            machine = engine_machine(flavour, options)
+        except DmddError as error:
+            errors.append(error)
+            continue
+        bundle = Bundle.load(path)
+        try:
+            machine.find(bundle, options.batch)
+        except DmddError as missing:
+            _build(bundle, machine, options, missing.message)
+        return
+    raise DmddError(
+        f"no engine can be built here: {' '.join(error.message for error in errors)}", errors[0].fix
+    )
+
+
+def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why: str) -> None:
+    from dmdd_edge.cli.console import console, progress
+    from dmdd_edge.engines import BatchProfile
+    from dmdd_edge.export.engines.build import BuildOptions
+    from dmdd_edge.export.targets import build_for_bundle
+
+    console.print(f"{why} Building one for {machine.cuda.gpu.name}; this takes minutes, once.", markup=False)
+    count = options.batch or 1
+    with progress() as bar:
+        task = bar.add_task("building", total=100, note="")
+        built = build_for_bundle(
+            bundle,
+            machine.flavour,
+            options=BuildOptions(batch=BatchProfile(minimum=count, optimum=count, maximum=count)),
+            gpus=machine.cuda.gpu.sm,
+            cache=machine.cache,
+            progress=lambda share, phase: bar.update(task, completed=round(100 * share), note=phase),
+        )
+    console.print(f"built {built.path}", markup=False)
