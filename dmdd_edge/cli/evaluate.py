@@ -55,6 +55,6 @@ def evaluate(
     if json_output:
         print_json(found.metrics)
     named = loaded.config.category
-    next_step(
-        f"dmdd-edge export --category {named}" + ("" if folder.name == named else f" --run {folder.name}")
-    )
+    run_option = "" if folder.name == named else f" --run {folder.name}"
+    where = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
+    next_step(f"dmdd-edge export --category {named}{run_option}{where}")
