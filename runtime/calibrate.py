@@ -11,6 +11,7 @@ from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
+from dmdd_edge.threshold import map_peak
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class NormalScores:
 
     Attributes:
         scores: of the frames that can be judged, in order, each 0..1.
+        peaks: of their maps, see ``threshold.map_peak``.
         unreliable: frames left out because they cannot be judged.
         skipped: frames left out because they cannot be read.
         first_reason: why the first of those was left out; empty when none was.
     """
 
     scores: tuple[float, ...]
+    peaks: tuple[float, ...]
     unreliable: int
     skipped: int
     first_reason: str = ""
@@ -35,6 +38,7 @@ class _Scores:
 
     def __init__(self, on_frame: Callable[[], None]) -> None:
         self.scores: list[float] = []
+        self.peaks: list[float] = []
         self.first_reason = ""
         self._on_frame = on_frame
 
@@ -43,6 +47,7 @@ class _Scores:
             self.first_reason = self.first_reason or f"{frame.source}: {result.reason}"
         else:
             self.scores.append(result.score)
+            self.peaks.append(map_peak(result.anomaly_map))
         self._on_frame()
 
     def broken(self, frame: BrokenFrame) -> None:
@@ -71,4 +76,4 @@ def score_normals(
     """
     sink = _Scores(on_frame)
     summary = run_frames(detector, source, [sink])
-    return NormalScores(tuple(sink.scores), summary.unreliable, summary.skipped, sink.first_reason)
+    return NormalScores(tuple(sink.scores), tuple(sink.peaks), summary.unreliable, summary.skipped, sink.first_reason)

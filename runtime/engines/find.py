@@ -88,7 +88,7 @@ def find_engine(
     errors += unreadable
     if errors:
         named = " ".join(error.message for error in errors[:_NAMED])
-        more = f" So do {len(errors) - _NAMED} more." if len(errors) > _NAMED else ""
+        more = f" Nor can {len(errors) - _NAMED} more." if len(errors) > _NAMED else ""
         raise DmddError(named + more, errors[0].fix or how_to_build(bundle, flavour, gpu))
     where = "" if cache is None else f" nor in the engine cache {cache}"
     raise DmddError(
@@ -102,7 +102,7 @@ def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts) -> str:
     command = ["dmdd-edge", "export", "--model", str(bundle.path), "--target", flavour]
     if flavour == "rtx":
         command += ["--gpu", gpu.sm]
-    return f"Build one: {shlex.join(command)}"
+    return f"Build one: {shlex.join(command)}, or run with --build-engine"
 
 
 def _candidates(

@@ -29,6 +29,10 @@ from simulated_pycuda import SimulatedPycuda
 from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 
+#: The graph that every bundle here holds, once it was made.
+_GRAPH: list[bytes] = []
+
+
 @pytest.fixture
 def gpu() -> Gpu:
     """The GPU; nothing of it is to be left over at the end, which each test asks for by ``require_clean``."""
@@ -92,7 +96,9 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def both_graphs(make_bundle: Callable[..., Bundle], tmp_path: Path) -> Callable[..., Bundle]:
     """Write a bundle with a graph of each precision, and with engines of them where asked."""
-    graph = make_bundle("pattern").file(FP32_GRAPH).read_bytes()
+    if not _GRAPH:
+        _GRAPH.append(make_bundle("pattern").file(FP32_GRAPH).read_bytes())
+    graph = _GRAPH[0]
 
     def make(engines: dict[str, tuple[bytes, dict[str, Any]]] | None = None) -> Bundle:
         graph_input, outputs = graph_specs(64)
