@@ -140,7 +140,7 @@ def effective_threshold(
 ) -> EffectiveThreshold:
     """The thresholds of a run: what was given for it, else the calibration, else the manifest.
 
-    The pixel threshold follows the image threshold unless the export set it apart, or ``pixel`` is given.
+    The pixel threshold follows the image threshold unless export or calibration set it apart, or ``pixel`` is given.
 
     Args:
         image: ``--threshold``, 0..1.
@@ -149,15 +149,16 @@ def effective_threshold(
     Raises:
         DmddError: a threshold lies outside 0..1, or the calibration cannot be read.
     """
-    exported = bundle.manifest.threshold
-    if pixel is None and exported.pixel != exported.image:
-        pixel = exported.pixel
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
+        if image is not None:  # nothing is left to look up
+            return EffectiveThreshold(checked_threshold(image), pixel, "option")
+    calibration = read_calibration(bundle)
+    source = bundle.manifest.threshold if calibration is None else calibration.threshold
+    if pixel is None and source.pixel != source.image:
+        pixel = source.pixel
     if image is not None:
         checked_threshold(image)
         return EffectiveThreshold(image, image if pixel is None else pixel, "option")
-    calibration = read_calibration(bundle)
-    value = exported.image if calibration is None else calibration.threshold.image
     origin: Literal["calibration", "manifest"] = "manifest" if calibration is None else "calibration"
-    return EffectiveThreshold(value, value if pixel is None else pixel, origin)
+    return EffectiveThreshold(source.image, source.image if pixel is None else pixel, origin)

@@ -174,18 +174,26 @@ def hardest(scores: ArrayLike, labels: ArrayLike, threshold: float, count: int =
     return np.argsort(-wrong, kind="stable")[:count].tolist()  # type: ignore[no-any-return]
 
 
-def case_sheet(cases: Sequence[Case], threshold: float, columns: int = 3, tile: int = 200) -> Image:
+def case_sheet(
+    cases: Sequence[Case],
+    threshold: float,
+    columns: int = 3,
+    tile: int = 200,
+    pixel_threshold: float | None = None,
+) -> Image:
     """Draw cases side by side: the image with its true defect outlined, and its heat overlay, with the score.
 
     Args:
         cases: what to show, in order.
-        threshold: the threshold, for the verdicts and the colours.
+        threshold: the image threshold, for the verdicts.
         columns: cases in a row.
         tile: the side of each picture in pixels.
+        pixel_threshold: for the colours; the image threshold when None.
 
     Returns:
         uint8 BGR; a single blank row when there are no cases.
     """
+    pixel = threshold if pixel_threshold is None else pixel_threshold
     gap, caption = 10, 44
     columns = max(1, min(columns, len(cases)))
     rows = max(1, -(-len(cases) // columns))
@@ -194,9 +202,7 @@ def case_sheet(cases: Sequence[Case], threshold: float, columns: int = 3, tile: 
     for number, case in enumerate(cases):
         y, x = gap + number // columns * tall, gap + number % columns * wide
         plain = resize(case.image, tile).copy()
-        sheet[y : y + tile, x + tile + 4 : x + 2 * tile + 4] = heat_overlay(
-            plain, case.anomaly_map, threshold
-        )
+        sheet[y : y + tile, x + tile + 4 : x + 2 * tile + 4] = heat_overlay(plain, case.anomaly_map, pixel)
         if case.mask is not None and case.mask.any():
             mask = resize_mask(case.mask, tile).astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -209,7 +215,7 @@ def case_sheet(cases: Sequence[Case], threshold: float, columns: int = 3, tile: 
         _write(sheet, case.title[:44], (x, y + tile + 17))
         colour = _INK if verdict == "right" else _BAD
         _write(sheet, f"score {case.score:.4f}   {verdict}", (x, y + tile + 36), colour)
-    legend = f"threshold {threshold:.4g}: yellow; red from {min(2 * threshold, 1):.4g}; outline: true defect"
+    legend = f"map threshold {pixel:.4g}: yellow; red from {min(2 * pixel, 1):.4g}; outline: true defect"
     _write(sheet, legend, (gap, sheet.shape[0] - 10))
     return sheet
 

@@ -6,12 +6,17 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dmdd_edge.errors import DmddError
 
 #: The false-alarm rate that is asked for when nobody says otherwise: one good part in a hundred.
 DEFAULT_ALPHA = 0.01
+
+#: How many of a map's largest values make its peak.
+PEAK_PIXELS = 100
 
 
 class Threshold(BaseModel):
@@ -21,7 +26,8 @@ class Threshold(BaseModel):
 
     Attributes:
         image: threshold of the score, 0..1.
-        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set.
+        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set, or worked out from the
+            peaks of normal images' maps.
         alpha: the false-alarm rate that was asked for, 0..1.
         normals: how many normal images' scores it was worked out from.
         attainable: the smallest false-alarm rate that so many images support, 1 / (normals + 1).
@@ -56,7 +62,10 @@ class Threshold(BaseModel):
 
 
 def threshold_from_normals(
-    scores: Sequence[float], alpha: float = DEFAULT_ALPHA, pixel: float | None = None
+    scores: Sequence[float],
+    alpha: float = DEFAULT_ALPHA,
+    pixel: float | None = None,
+    peaks: Sequence[float] | None = None,
 ) -> Threshold:
     """The threshold that a further good part exceeds with probability at most ``alpha``.
 
@@ -66,7 +75,9 @@ def threshold_from_normals(
     Args:
         scores: scores of normal images that were not trained on, each 0..1.
         alpha: false-alarm rate to keep, between 0 and 1, both excluded.
-        pixel: threshold of the map, 0..1; the image threshold when None.
+        pixel: threshold of the map, 0..1; when None that of ``peaks``, without those the image threshold.
+        peaks: peak of each normal image's map, see ``map_peak``; the pixel threshold is their order statistic
+            of the same rank. For a head whose score is not taken from the map.
 
     Raises:
         DmddError: no score, a score or a rate outside its range.
@@ -86,17 +97,30 @@ def threshold_from_normals(
     count = len(ordered)
     # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
     rate = Fraction(str(alpha))
-    rank = math.ceil((count + 1) * (1 - rate))
-    image = ordered[min(rank, count) - 1]
+    place = min(math.ceil((count + 1) * (1 - rate)), count) - 1
+    image = ordered[place]
+    if pixel is None:
+        pixel = image if peaks is None else min(max(sorted(float(peak) for peak in peaks)[place], 0.0), 1.0)
     return Threshold(
         image=image,
-        pixel=image if pixel is None else pixel,
+        pixel=pixel,
         alpha=alpha,
         normals=count,
         attainable=1 / (count + 1),
         needed=math.ceil(1 / rate) - 1,
         scores=ordered,
     )
+
+
+def map_peak(anomaly_map: NDArray[np.float32]) -> float:
+    """The peak of an anomaly map: the mean of its 100 largest values, as in the paper's score.
+
+    Args:
+        anomaly_map: float32 S x S, 0..1.
+    """
+    values = anomaly_map.ravel()
+    count = min(PEAK_PIXELS, values.size)
+    return float(np.partition(values, values.size - count)[-count:].mean())
 
 
 def normalized_score(score: float, threshold: float) -> float:

@@ -18,12 +18,10 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
-from dmdd_edge.train.head import anomaly_score
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.suitability import image_convolutions
 
@@ -63,35 +61,6 @@ class Distances(nn.Module):
 def _unit(x: Tensor) -> Tensor:
     x = x.to(torch.float32)
     return x / torch.sqrt(torch.square(x).sum(1, keepdim=True) + EPSILON)
-
-
-class MapHead(nn.Module):
-    """Island: distance maps to the anomaly map N x S x S in 0..1."""
-
-    def __init__(self, model: DMDD) -> None:
-        super().__init__()
-        self.head = copy.deepcopy(model.head)
-        self.smoothing = copy.deepcopy(model.smoothing)
-        self.size = model.config.image_size
-        self.has_logits = model.config.head == "msn"
-
-    def forward(self, distances: list[Tensor]) -> Tensor:
-        """See the class."""
-        out = self.smoothing(self.head(distances))
-        out = F.interpolate(out, size=(self.size, self.size), mode="bilinear", align_corners=False)[:, 0]
-        return torch.sigmoid(out) if self.has_logits else out
-
-
-class Score(nn.Module):
-    """Island: mean of the largest values of each map, N x S x S to N."""
-
-    def __init__(self, top_k: int) -> None:
-        super().__init__()
-        self.top_k = top_k
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """See the class."""
-        return anomaly_score(maps, self.top_k)
 
 
 class StudentNetwork(nn.Module):
@@ -167,15 +136,14 @@ class DeploymentGraph(nn.Module):
             _fold_input_scale(network.stages[0], model.normalise.std)
             network.to(self.dtype)
         self.island_distances = Distances()
-        self.island_head = MapHead(model)
-        self.island_score = Score(model.config.top_k)
+        self.island_head = copy.deepcopy(model.head)
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         x = self.island_input(image).to(self.dtype)
-        maps = self.island_head(self.island_distances(self.teacher(x), self.student(x)))
-        return maps, self.island_score(maps)
+        maps, scores = self.island_head(self.island_distances(self.teacher(x), self.student(x)))
+        return maps, scores
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from dmdd_edge.images import read_image
 from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
 from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
-from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold, threshold_from_normals
+from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
@@ -34,6 +34,7 @@ from dmdd_edge.train.evaluation import (
     holdout_images,
     judge_all,
     load_test_set,
+    threshold_of,
     torch_judge,
 )
 from dmdd_edge.train.session import METRICS
@@ -102,7 +103,7 @@ def export_run(
             precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()
         }
         say("setting the threshold from the held-out images")
-        threshold = threshold_from_normals(judge_all(judges["fp32"], holdout_images(run))[1].tolist(), alpha)
+        threshold = threshold_of(run, judges["fp32"], alpha)
         say("comparing with torch")
         rows = compare_all(run, data, judges, threshold.image)
         require(rows)

@@ -76,4 +76,6 @@ def score_normals(
     """
     sink = _Scores(on_frame)
     summary = run_frames(detector, source, [sink])
-    return NormalScores(tuple(sink.scores), tuple(sink.peaks), summary.unreliable, summary.skipped, sink.first_reason)
+    return NormalScores(
+        tuple(sink.scores), tuple(sink.peaks), summary.unreliable, summary.skipped, sink.first_reason
+    )

@@ -18,7 +18,7 @@ Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]
 PmnPaths = Literal["none", "inner", "full"]
 PmnConv = Literal["dense", "separable"]
-HeadKind = Literal["sum", "msn"]
+HeadKind = Literal["scaled", "sum", "msn"]
 Foreground = Literal["auto", "grabcut", "otsu", "none"]
 
 
@@ -31,9 +31,14 @@ class ModelConfig(BaseModel):
         branches: the student's branches in use (paper: both; the others are ablation rows).
         pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
         pmn_conv: 3 x 3 convolutions of the PMN, ``dense`` or depthwise ``separable``.
-        identity_start: whether the decoupling convolutions start as the identity, so that the student starts
-            as the teacher; otherwise they start at random.
-        head: ``sum`` adds the distance maps (paper's row without MSN), ``msn`` is the segmentation network.
+        residual: the student starts as the teacher's copy and learns what to change: decoupling
+            convolutions start as the identity, the PMN adds to its input and starts with nothing to add.
+            Otherwise both start at random, and the PMN's output stands by itself (paper, as far as it says).
+        frozen_norm: BatchNorm of the student's backbone keeps the pretrained statistics; those of a batch
+            that is half synthetic anomalies do not fit the normal images seen later (paper: not said).
+        head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
+            distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on normal
+            images, and learns nothing from synthetic anomalies.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -48,8 +53,9 @@ class ModelConfig(BaseModel):
     branches: Branches = "both"
     pmn: PmnPaths = "full"
     pmn_conv: PmnConv = "separable"
-    identity_start: bool = True
-    head: HeadKind = "msn"
+    residual: bool = True
+    frozen_norm: bool = True
+    head: HeadKind = "scaled"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -67,6 +73,9 @@ class SynthesisConfig(BaseModel):
         beta: range of the share of the original image kept under the mask.
         perlin_octave: the Perlin grid has 2^0 .. 2^perlin_octave cells an axis.
         perlin_threshold: Perlin values above it belong to the mask.
+        own_textures: share of anomalies whose texture is another normal image of the category, turned and
+            shifted, instead of a foreign one: misplaced parts of the part itself (paper: none).
+        match_grey: make the texture grey where the image is, so that colour gives nothing away (paper: off).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +86,8 @@ class SynthesisConfig(BaseModel):
     beta: tuple[float, float] = (0.0, 0.8)
     perlin_octave: int = Field(5, ge=0, le=7)
     perlin_threshold: float = 0.5
+    own_textures: float = Field(0.3, ge=0, le=1)
+    match_grey: bool = True
 
 
 class TrainConfig(BaseModel):
@@ -94,9 +105,10 @@ class TrainConfig(BaseModel):
         lr: Adam's learning rate for the student (paper: 0.005).
         betas: Adam's betas.
         schedule: learning rate over the run; ``cosine`` ends at zero.
+        balanced_aim: anomalous and normal pixels weigh alike in the AIM loss (paper: not said, so off).
         mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
         head_lr: Adam's learning rate for the head.
-        head_phase: when the head learns: ``epoch`` after each epoch (paper), ``end`` once the student is done.
+        head_phase: when the head learns: ``epoch`` after each epoch (paper), ``end`` after the student.
         head_steps: steps of the head under ``end``; under ``epoch`` it takes as many as the student.
         holdout: share of the normal images kept from training to set the threshold.
         seed: seed of every random number.
@@ -119,11 +131,12 @@ class TrainConfig(BaseModel):
     steps: int | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0)
     max_minutes: float | None = Field(None, gt=0)
-    lr: float = Field(3e-3, gt=0)
+    lr: float = Field(1e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
+    balanced_aim: bool = True
     mask_threshold: float = Field(0.3, ge=0, lt=1)
-    head_lr: float = Field(3e-3, gt=0)
+    head_lr: float = Field(1e-3, gt=0)
     head_phase: Literal["epoch", "end"] = "end"
     head_steps: int = Field(400, ge=0)
     holdout: float = Field(0.1, ge=0, lt=1)
@@ -134,16 +147,25 @@ class TrainConfig(BaseModel):
     cache_mb: int | None = Field(None, ge=0)
 
 
-#: What each recipe sets, as (model, run) values. ``paper`` keeps to the paper's text; ``edge`` is ours.
-RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any]]] = {
-    "edge": ({}, {"steps": 1500}),
+#: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
+RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "edge": ({}, {}, {"steps": 1200}),
     "paper": (
-        {"pmn_conv": "dense", "identity_start": False, "head_stride": 1, "smoothing": 0.0},
+        {
+            "head": "msn",
+            "pmn_conv": "dense",
+            "residual": False,
+            "frozen_norm": False,
+            "head_stride": 1,
+            "smoothing": 0.0,
+        },
+        {"own_textures": 0.0, "match_grey": False},
         {
             "batch_size": 16,
             "epochs": 250.0,
             "lr": 5e-3,
             "schedule": "constant",
+            "balanced_aim": False,
             "mask_threshold": 0.5,
             "head_lr": 5e-3,
             "head_phase": "epoch",
@@ -169,7 +191,7 @@ def make_config(
     Raises:
         DmddError: a value is outside its range or unknown.
     """
-    model_values, run_values = (dict(values) for values in RECIPES[recipe])
+    model_values, synthesis_values, run_values = (dict(values) for values in RECIPES[recipe])
     run = {key: value for key, value in run.items() if value is not None}
     if any(name in run for name in _LENGTHS):
         for name in _LENGTHS:
@@ -177,7 +199,7 @@ def make_config(
     if "steps" in run and "epochs" in run:
         raise DmddError("both --steps and --epochs are given", fix="give one of the two")
     model_values.update({key: value for key, value in (model or {}).items() if value is not None})
-    synthesis_values = {key: value for key, value in (synthesis or {}).items() if value is not None}
+    synthesis_values.update({key: value for key, value in (synthesis or {}).items() if value is not None})
     try:
         return TrainConfig(
             recipe=recipe,
@@ -186,7 +208,10 @@ def make_config(
             **{**run_values, **run},
         )
     except ValueError as error:
-        raise DmddError(f"training configuration: {_explain(error)}") from None
+        raise DmddError(
+            f"training configuration: {_explain(error)}",
+            fix="see dmdd-edge train --help for what each option takes",
+        ) from None
 
 
 def _explain(error: ValueError) -> str:

@@ -49,7 +49,9 @@ def ngm_loss(normal_teacher: list[Tensor], of_normal: list[Tensor], of_anomalous
     return torch.stack(terms).mean()
 
 
-def aim_loss(teacher: list[Tensor], student: list[Tensor], masks: list[Tensor | None]) -> Tensor:
+def aim_loss(
+    teacher: list[Tensor], student: list[Tensor], masks: list[Tensor | None], *, balanced: bool = False
+) -> Tensor:
     """Abnormality Inverse Mimicking for one kind of image: near the teacher where normal, far where not.
 
     ``1/4 * sum_i mean |M_i - m_i|`` (paper, L_AIM).
@@ -58,11 +60,21 @@ def aim_loss(teacher: list[Tensor], student: list[Tensor], masks: list[Tensor | 
         teacher: four teacher features of the same images.
         student: the student's abnormality features.
         masks: per stage N x H x W of 0 and 1; None stands for all zero, as for normal images.
+        balanced: average anomalous and normal pixels apart and add half of each, so that a small anomaly
+            weighs as much as the rest of its image; otherwise all pixels count alike (paper).
     """
     terms = []
     for t, s, mask in zip(teacher, student, masks, strict=True):
         distance = cosine_distance(t, s)
-        terms.append((distance if mask is None else (distance - mask).abs()).mean())
+        if mask is None:
+            terms.append(distance.mean())
+        elif balanced:
+            error = (distance - mask).abs()
+            inside = (error * mask).sum() / mask.sum().clamp(min=1.0)
+            outside = (error * (1.0 - mask)).sum() / (1.0 - mask).sum().clamp(min=1.0)
+            terms.append(0.5 * (inside + outside))
+        else:
+            terms.append((distance - mask).abs().mean())
     return torch.stack(terms).mean()
 
 

@@ -19,7 +19,7 @@ from dmdd_edge.images import read_image, read_mask
 from dmdd_edge.metrics import Metrics, evaluate
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.storage import write_atomically
-from dmdd_edge.threshold import Threshold, threshold_from_normals
+from dmdd_edge.threshold import Threshold, map_peak, threshold_from_normals
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.model import DMDD
@@ -163,7 +163,10 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
 
 def threshold_of(run: files.Run, judge: Judge, alpha: float = 0.01) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
-    return threshold_from_normals(judge_all(judge, holdout_images(run))[1].tolist(), alpha)
+    maps, scores = judge_all(judge, holdout_images(run))
+    apart = run.config.model.head == "scaled"  # other heads take the score from the map
+    peaks = [map_peak(item) for item in maps] if apart else None
+    return threshold_from_normals(scores.tolist(), alpha, peaks=peaks)
 
 
 def figures(run: files.Run, metrics: Metrics, threshold: float | None) -> dict[str, Any]:
@@ -182,9 +185,17 @@ def figures(run: files.Run, metrics: Metrics, threshold: float | None) -> dict[s
     }
 
 
-def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: float) -> list[Path]:
-    """Write the score histogram and the sheet of the hardest cases; returns their files."""
-    worst: Sequence[int] = hardest(found.scores, test.labels, threshold)
+def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: Threshold | None) -> list[Path]:
+    """Write the score histogram and the sheet of the hardest cases; returns their files.
+
+    Without a threshold the largest score and the largest value of a map stand in for it.
+    """
+    image, pixel = (
+        (float(found.scores.max()), float(found.maps.max()))
+        if threshold is None
+        else (threshold.image, threshold.pixel)
+    )
+    worst: Sequence[int] = hardest(found.scores, test.labels, image)
     cases = [
         Case(
             image=test.images[i],
@@ -197,8 +208,8 @@ def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: fl
         for i in worst
     ]
     sheets = {
-        HISTOGRAM: score_histogram(found.scores, test.labels, threshold),
-        CASES: case_sheet(cases, threshold),
+        HISTOGRAM: score_histogram(found.scores, test.labels, image),
+        CASES: case_sheet(cases, image, pixel_threshold=pixel),
     }
     for name, sheet in sheets.items():
         done, data = cv2.imencode(".png", sheet)

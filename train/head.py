@@ -1,10 +1,12 @@
-"""From the distance maps to the anomaly map and the score: the plain sum, and the paper's MSN.
+"""From the distance maps to the anomaly map and the score: the paper's MSN, the plain sum, our scaled maps.
 
 The Multi-perception Segmentation Network (MSN) has Pyramid Upsampling (PU) and the Multi-perception
 Mechanism (MM). Both can be switched off, as in the paper's ablation.
 """
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -57,12 +59,10 @@ class GaussianSmoothing(nn.Module):
         """N x C x H x W to the same shape."""
         if self.radius == 0:
             return x
-        r, n, c = self.radius, x.shape[0], x.shape[1]
+        r, c = self.radius, x.shape[1]
         x = F.pad(x, (r, r, r, r), mode="replicate")
-        x = x.reshape(n * c, 1, *x.shape[-2:]) if c > 1 else x
-        x = F.conv2d(x, self.weights.view(1, 1, 1, -1))
-        x = F.conv2d(x, self.weights.view(1, 1, -1, 1))
-        return x.reshape(n, c, *x.shape[-2:])
+        x = F.conv2d(x, self.weights.view(1, 1, 1, -1).expand(c, 1, 1, -1), groups=c)
+        return F.conv2d(x, self.weights.view(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
 
 
 class PyramidUpsampling(nn.Module):
@@ -130,16 +130,51 @@ class MultiPerception(nn.Module):
         return (x * torch.softmax(self.weights, dim=1)).sum(1, keepdim=True)
 
 
-class SumHead(nn.Module):
-    """The paper's row without MSN: distance maps upsampled and added, scaled to 0..1; nothing is learned."""
+class Head(nn.Module, ABC):
+    """From distance maps to the anomaly map and the score.
+
+    A head works at 1 / head_stride of the input's size. Smoothing and upsampling are linear, so the Gaussian
+    runs at that size too, before the map is enlarged.
+
+    Args:
+        config: shape of the model.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.full_size, self.top_k = config.image_size, config.top_k
         self.size = config.image_size // config.head_stride
+        self.smoothing = GaussianSmoothing(config.smoothing / config.head_stride)
+        self.channels = _STAGES * (2 if config.branches == "both" else 1)
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Four or eight maps N x H_i x W_i, 0..2, to N x 1 x s x s, 0..1; s is input size / head_stride."""
-        return _upsample_sum(maps, self.size) / (2.0 * len(maps))
+    def enlarge(self, x: Tensor) -> Tensor:
+        """N x 1 x s x s to N x S x S, bilinear."""
+        return _resize(x, self.full_size)[:, 0]
+
+    @abstractmethod
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Judge images by their distance maps.
+
+        Args:
+            maps: four a branch in use, N x H_i x W_i, 0..2, normality first, finest stage first.
+
+        Returns:
+            anomaly map N x S x S and score N, both 0..1.
+        """
+
+
+def _resize(x: Tensor, size: int) -> Tensor:
+    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+
+
+class SumHead(Head):
+    """The paper's row without MSN: distance maps upsampled and added, scaled to 0..1; nothing is learned."""
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """See ``Head.forward``. The score is the mean of the ``top_k`` largest values of the map."""
+        mean = _upsample_sum(maps, self.size) / (2.0 * len(maps))
+        full = self.enlarge(self.smoothing(mean))
+        return full, anomaly_score(full, self.top_k)
 
 
 def _upsample_sum(maps: list[Tensor], size: int) -> Tensor:
@@ -150,13 +185,63 @@ def _upsample_sum(maps: list[Tensor], size: int) -> Tensor:
         by_stage[side] = by_stage[side] + item if side in by_stage else item
     total: Tensor | None = None
     for item in by_stage.values():
-        full = F.interpolate(item[:, None], size=(size, size), mode="bilinear", align_corners=False)
+        full = _resize(item[:, None], size)
         total = full if total is None else total + full
     assert total is not None
     return total
 
 
-class SegmentationHead(nn.Module):
+class ScaledHead(Head):
+    """Distance maps weighed by what each reaches on normal images (ours, not the paper's).
+
+    The maps of fine and coarse stages, and of the two branches, differ tenfold in scale, and in a plain sum
+    the largest drowns the others. Here each map D_k has a level p_k and a spread s_k: mean and standard deviation
+    of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest values.
+
+    - map: the geometric mean of D_k / p_k + 0.2, so that scales must agree; squashed by m / (m + 2).
+    - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
+      normal image. It is taken scale by scale, because a defect may show at one scale only.
+
+    Args:
+        config: shape of the model.
+    """
+
+    _FLOOR, _MIDDLE, _SPREADS = 0.2, 2.0, 4.0
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
+        self.register_buffer("level", torch.ones(self.channels))
+        self.register_buffer("spread", torch.ones(self.channels))
+
+    def stack(self, maps: list[Tensor]) -> Tensor:
+        """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""
+        return self.smoothing(torch.cat([_resize(item[:, None], self.size) for item in maps], dim=1))
+
+    def peaks(self, stacked: Tensor) -> Tensor:
+        """Mean of the largest values of each map, N x K x s x s to N x K."""
+        return stacked.flatten(2).topk(self.peak_cells, dim=2).values.mean(2)
+
+    def fit(self, peaks: Tensor) -> None:
+        """Set levels and spreads.
+
+        Args:
+            peaks: of normal images, n x K, n at least 2.
+        """
+        self.level.copy_(peaks.mean(0).clamp(min=1e-4))
+        # A spread cannot be told from few images: a floor of a twentieth of the level.
+        self.spread.copy_(torch.maximum(peaks.std(0), 0.05 * self.level))
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """See ``Head.forward`` and the class."""
+        stacked = self.stack(maps)
+        relative = stacked / self.level[:, None, None] + self._FLOOR
+        mean = torch.exp(torch.log(relative).mean(1, keepdim=True))
+        z = ((self.peaks(stacked) - self.level) / self.spread).mean(1)
+        return self.enlarge(mean / (mean + self._MIDDLE)), 0.5 + 0.5 * z / (z.abs() + self._SPREADS)
+
+
+class SegmentationHead(Head):
     """Multi-perception Segmentation Network (paper, MSN).
 
     Args:
@@ -165,27 +250,33 @@ class SegmentationHead(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.inner_size = config.image_size // config.head_stride
+        super().__init__(config)
         branches = ("normality", "abnormality") if config.branches == "both" else (config.branches,)
         self.fusion = nn.ModuleList(
             PyramidUpsampling(top_down=branch == "normality") if config.pyramid_upsampling else nn.Identity()
             for branch in branches
         )
-        channels = _STAGES * len(branches)
-        self.perception = MultiPerception(channels, self.inner_size) if config.multi_perception else None
+        self.perception = MultiPerception(self.channels, self.size) if config.multi_perception else None
         self.scale = nn.Parameter(torch.tensor(_SCALE))
         self.bias = nn.Parameter(torch.tensor(_BIAS))
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Four or eight maps N x H_i x W_i, 0..2, to logits N x 1 x s x s; s is input size / head_stride."""
+    def logits(self, maps: list[Tensor]) -> Tensor:
+        """Distance maps, as in ``Head.forward``, to the map before its sigmoid, N x S x S."""
         fused: list[Tensor] = []
         for branch, fusion in enumerate(self.fusion):
             own = [item[:, None] for item in maps[_STAGES * branch : _STAGES * (branch + 1)]]
             fused += fusion(own)
-        size = (self.inner_size, self.inner_size)
-        stacked = torch.cat(
-            [F.interpolate(item, size=size, mode="bilinear", align_corners=False) for item in fused], dim=1
-        )
+        stacked = torch.cat([_resize(item, self.size) for item in fused], dim=1)
         mean = stacked.mean(1, keepdim=True) if self.perception is None else self.perception(stacked)
-        return self.scale * mean + self.bias
+        return self.enlarge(self.smoothing(self.scale * mean + self.bias))
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """See ``Head.forward``. The score is the mean of the ``top_k`` largest values of the map."""
+        full = torch.sigmoid(self.logits(maps))
+        return full, anomaly_score(full, self.top_k)
+
+
+def make_head(config: ModelConfig) -> Head:
+    """The head that a configuration names."""
+    kinds: dict[str, type[Head]] = {"msn": SegmentationHead, "sum": SumHead, "scaled": ScaledHead}
+    return kinds[config.head](config)

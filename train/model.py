@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.distance import cosine_distance
-from dmdd_edge.train.head import GaussianSmoothing, SegmentationHead, SumHead, anomaly_score
+from dmdd_edge.train.head import make_head
 from dmdd_edge.train.student import DecoupledStudent
 
 
@@ -62,15 +61,17 @@ class DMDD(nn.Module):
         twin.load_state_dict(self.teacher.state_dict())
         self.normalise = Normalise(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
-        self.head: nn.Module = SegmentationHead(config) if config.head == "msn" else SumHead(config)
-        # Smoothing and upsampling are linear, so the Gaussian runs where the head does: at 1 / head_stride.
-        self.smoothing = GaussianSmoothing(config.smoothing / config.head_stride)
+        self.head = make_head(config)
         self.teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DMDD:
-        """Set training mode; the teacher always stays in evaluation mode."""
+        """Set training mode; the teacher, and BatchNorm that is frozen, stay in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
+        if self.config.frozen_norm:
+            for module in self.student.stages.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
     def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
@@ -82,17 +83,6 @@ class DMDD(nn.Module):
             for t, s in zip(teacher, student[branch], strict=True)
         ]
 
-    def to_logits(self, distances: list[Tensor]) -> Tensor:
-        """Distance maps to the head's output N x S x S: logits of MSN, the map itself of the sum."""
-        out = self.smoothing(self.head(distances))
-        size = (self.config.image_size, self.config.image_size)
-        return F.interpolate(out, size=size, mode="bilinear", align_corners=False)[:, 0]
-
-    def to_map(self, distances: list[Tensor]) -> Tensor:
-        """Distance maps to the anomaly map N x S x S in 0..1."""
-        out = self.to_logits(distances)
-        return torch.sigmoid(out) if self.config.head == "msn" else out
-
     def forward(self, images: Tensor) -> Prediction:
         """Judge images.
 
@@ -100,5 +90,4 @@ class DMDD(nn.Module):
             images: uint8 N x 3 x S x S, BGR, 0..255.
         """
         x = self.normalise(images)
-        maps = self.to_map(self.distances(self.teacher(x), self.student(x)))
-        return Prediction(maps, anomaly_score(maps, self.config.top_k))
+        return Prediction(*self.head(self.distances(self.teacher(x), self.student(x))))

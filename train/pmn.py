@@ -3,7 +3,11 @@
 The inner path goes from the stages where the branch decouples well to those where it does not; the outer
 path comes back. Normality: inner top-down (stage 4 to 1), outer bottom-up. Abnormality: the reverse.
 The paper does not give the layers. Here a step of a path is: project the neighbour to this stage's
-channels, resample, add, ReLU, then a 3 x 3 convolution added to the stage's own features. The projection is a
+channels, resample, add it to the stage's own features, then a 3 x 3 convolution with BatchNorm and ReLU. The
+last path ends without ReLU, because a teacher's features may be negative. With ``residual`` the convolution's
+result is added to the stage's own features and starts at zero, so that training starts from the teacher and
+learns the difference.
+The projection is a
 1 x 1 convolution at the lower resolution of the two (exact: it commutes with bilinear upsampling).
 """
 
@@ -68,12 +72,27 @@ class Upward(nn.Module):
 
 
 class Path(nn.Module):
-    """One path through the four stages, top-down (4 to 1) or bottom-up (1 to 4)."""
+    """One path through the four stages, top-down (4 to 1) or bottom-up (1 to 4).
+
+    Args:
+        channels: channels of the four stages.
+        direction: which way it goes.
+        kind: dense or separable 3 x 3 convolutions.
+        residual: add to the stage's own features, with nothing to add at the start.
+        last: the path's output is the branch's: it ends without ReLU.
+    """
 
     def __init__(
-        self, channels: list[int], direction: Literal["top-down", "bottom-up"], kind: PmnConv
+        self,
+        channels: list[int],
+        direction: Literal["top-down", "bottom-up"],
+        kind: PmnConv,
+        *,
+        residual: bool,
+        last: bool,
     ) -> None:
         super().__init__()
+        self.residual, self.last = residual, last
         stages = range(len(channels))
         self.order = list(reversed(stages)) if direction == "top-down" else list(stages)
         steps: list[nn.Module] = []
@@ -86,6 +105,9 @@ class Path(nn.Module):
             )
         self.steps = nn.ModuleList(steps)
         self.refine = nn.ModuleList(conv3x3(channels[stage], kind) for stage in self.order)
+        if residual:
+            for layers in self.refine:
+                nn.init.zeros_(layers[-1].weight)  # the last BatchNorm
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Four features, finest first, to four of the same shapes."""
@@ -94,7 +116,11 @@ class Path(nn.Module):
         for position, stage in enumerate(self.order):
             own = features[stage]
             fused = own if previous is None else own + self.steps[position - 1](previous, own)
-            previous = own + self.refine[position](F.relu(fused))
+            if self.residual:
+                previous = own + self.refine[position](F.relu(fused))
+            else:
+                refined = self.refine[position](fused)
+                previous = refined if self.last else F.relu(refined)
             out[stage] = previous
         return out
 
@@ -107,16 +133,26 @@ class PyramidModelingNetwork(nn.Module):
         branch: ``normality`` or ``abnormality``; decides the directions.
         paths: ``none``, ``inner`` or ``full`` (inner and outer).
         kind: dense or separable 3 x 3 convolutions.
+        residual: see ``Path``.
     """
 
     def __init__(
-        self, channels: list[int], branch: Literal["normality", "abnormality"], paths: PmnPaths, kind: PmnConv
+        self,
+        channels: list[int],
+        branch: Literal["normality", "abnormality"],
+        paths: PmnPaths,
+        kind: PmnConv,
+        *,
+        residual: bool,
     ) -> None:
         super().__init__()
         inner: Literal["top-down", "bottom-up"] = "top-down" if branch == "normality" else "bottom-up"
         outer: Literal["top-down", "bottom-up"] = "bottom-up" if branch == "normality" else "top-down"
         chosen = {"none": [], "inner": [inner], "full": [inner, outer]}[paths]
-        self.paths = nn.ModuleList(Path(channels, direction, kind) for direction in chosen)
+        self.paths = nn.ModuleList(
+            Path(channels, direction, kind, residual=residual, last=direction == chosen[-1])
+            for direction in chosen
+        )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Four features, finest first, to four of the same shapes."""

@@ -150,7 +150,7 @@ def measure(
     level = None if threshold is None else threshold.image
     metrics = figures(run, found.metrics, level)
     files.write_json(run.folder / METRICS, metrics)
-    pictures = write_pictures(run.folder, test, found, float(found.scores.max()) if level is None else level)
+    pictures = write_pictures(run.folder, test, found, threshold)
     return Measured(metrics, [run.folder / METRICS, *pictures], category.skipped)
 
 

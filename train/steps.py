@@ -15,7 +15,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.distance import aim_loss, ngm_loss, stage_masks
 from dmdd_edge.train.features import TeacherFeatures, to_input
-from dmdd_edge.train.head import anomaly_score
+from dmdd_edge.train.head import SegmentationHead, anomaly_score
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.synthesis.feeder import PairBatch
 
@@ -101,7 +101,9 @@ def student_step(
             mask = torch.from_numpy(batch.masks).to(device).float()
             masks = stage_masks(mask, own, config.mask_threshold)
             of_normal = aim_loss(teacher_normal, [f[:count] for f in own], [None] * len(own))
-            of_anomalous = aim_loss(teacher_anomalous, [f[count:] for f in own], list(masks))
+            of_anomalous = aim_loss(
+                teacher_anomalous, [f[count:] for f in own], list(masks), balanced=config.balanced_aim
+            )
             losses["aim"] = 0.5 * (of_normal + of_anomalous)
         optimiser.zero_grad(set_to_none=True)
         precision.step(torch.stack(list(losses.values())).sum(), optimiser)
@@ -130,7 +132,8 @@ def head_step(
     Returns:
         the detached loss ``seg``.
     """
-    logits = model.to_logits(maps)
+    assert isinstance(model.head, SegmentationHead)
+    logits = model.head.logits(maps)
     of_map = F.binary_cross_entropy_with_logits(logits, masks)
     scores = anomaly_score(torch.sigmoid(logits), model.config.top_k).clamp(1e-6, 1 - 1e-6)
     of_score = F.binary_cross_entropy(scores, masks.amax((1, 2)))

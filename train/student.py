@@ -27,14 +27,16 @@ class DecoupledStudent(nn.Module):
         super().__init__()
         self.stages = backbone.stages
         decouple = [nn.Conv2d(c, 2 * c, 1) for c in backbone.channels]
-        if config.identity_start:
+        if config.residual:
             for layer in decouple:
                 _start_as_identity(layer)
         self.decouple = nn.ModuleList(decouple)
         branches: tuple[Literal["normality", "abnormality"], ...] = ("normality", "abnormality")
         self.pmn = nn.ModuleDict(
             {
-                branch: PyramidModelingNetwork(backbone.channels, branch, config.pmn, config.pmn_conv)
+                branch: PyramidModelingNetwork(
+                    backbone.channels, branch, config.pmn, config.pmn_conv, residual=config.residual
+                )
                 for branch in branches
                 if config.branches in (branch, "both")
             }
@@ -63,5 +65,5 @@ def _start_as_identity(layer: nn.Conv2d) -> None:
     channels = layer.in_channels
     eye = torch.eye(channels)
     layer.weight.copy_(torch.cat([eye, eye])[:, :, None, None])
-    if layer.bias is not None:
-        layer.bias.zero_()
+    assert layer.bias is not None
+    layer.bias.zero_()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,19 +19,25 @@ from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.fold import fold_batchnorm
+from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.memory import keep_freed_memory
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.schedule import Progress, learning_rate
 from dmdd_edge.train.steps import Precision, Stopwatch, distance_maps, head_step, student_step
 from dmdd_edge.train.synthesis import foreground
-from dmdd_edge.train.synthesis.anomaly import Textures
 from dmdd_edge.train.synthesis.feeder import PairFeeder
-from dmdd_edge.train.synthesis.textures import FolderTextures, ProceduralTextures
+from dmdd_edge.train.synthesis.textures import (
+    FolderTextures,
+    MixedTextures,
+    OwnTextures,
+    ProceduralTextures,
+    Textures,
+)
 
 _SAVE_SECONDS = 60.0
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
-#: Share of a --max-minutes budget kept for the head and the test images, and its smallest and largest seconds.
+#: Share of a --max-minutes budget kept for the head and the test images; its smallest and largest seconds.
 _RESERVE = (0.08, 5.0, 120.0)
 
 
@@ -109,7 +114,7 @@ class Trainer:
         else:
             model = DMDD(self.config.model, self.config.weights)
             files.write_tensors(teacher, model.teacher.state_dict())
-        model.to(self.device, memory_format=torch.channels_last)
+        model.to(self.device).to(memory_format=torch.channels_last)
         self.teacher = fold_batchnorm(model.teacher).to(memory_format=torch.channels_last)
         return model
 
@@ -133,6 +138,9 @@ class Trainer:
             if config.synthesis.textures is None
             else FolderTextures(config.synthesis.textures, size)
         )
+        share = config.synthesis.own_textures
+        if share > 0:
+            self.textures = MixedTextures(self.textures, OwnTextures(images.train), share)
         kind = config.synthesis.foreground if config.synthesis.fas else "none"
         with self.watch.part("foreground"):
             self.foreground = foreground.cached_masks(
@@ -279,6 +287,8 @@ class Trainer:
     def _train_head(self) -> None:
         """The head learns once the student is done, from distance maps computed once."""
         config, optimiser = self.config, self.head_optimiser
+        if isinstance(self.model.head, ScaledHead):
+            self._fit_scales(self.model.head)
         if optimiser is None or config.head_phase != "end" or config.head_steps == 0:
             return
         self.model.eval()
@@ -294,6 +304,20 @@ class Trainer:
                 maps, masks = stored[step % count]
                 losses = head_step(self.model, maps, masks, optimiser)
                 self._report("head", losses, 0.0)
+
+    @torch.no_grad()
+    def _fit_scales(self, head: ScaledHead) -> None:
+        """Levels and spreads of the distance maps, from the normal images that were learnt from."""
+        self.model.eval()
+        with self.watch.part("head"):
+            images, size = self.images.train, self.config.batch_size
+            peaks = []
+            for start in range(0, len(images), size):
+                part = to_input(images[start : start + size], self.device)
+                maps = distance_maps(self.model, self.teacher, part, self.precision)
+                peaks.append(head.peaks(head.stack(maps)))
+                self.listener.preparing("levels of the maps", min(start + size, len(images)), len(images))
+            head.fit(torch.cat(peaks))
 
     def _finish(self) -> files.Run:
         self.model.eval()

@@ -126,7 +126,9 @@ def _calibrate(
             f"none of the {left_out} images could be judged; the first: {found.first_reason}.",
             "Take images of good parts under the light and focus of the line.",
         )
-    threshold = threshold_from_normals(found.scores, alpha)
+    # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
+    peaks = found.peaks if exported.pixel != exported.image else None
+    threshold = threshold_from_normals(found.scores, alpha, peaks=peaks)
     calibration = write_calibration(bundle, threshold, source, used, found.unreliable, found.skipped)
     if json:
         effective = effective_threshold(bundle)

@@ -1,19 +1,25 @@
-"""`dmdd-edge export`: a finished run in, a bundle out."""
+"""`dmdd-edge export`: a finished run in, a bundle out; and engines for a bundle that is there already."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json
+from dmdd_edge.cli.console import console, next_step, print_json, progress
 from dmdd_edge.cli.options import JsonOption, ModelsDirOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.export.engines.artifact import BuiltEngine
+    from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.parity import ParityRow
+    from dmdd_edge.export.targets import Targets
+
+_RUN, _ENGINES = "What is exported", "Targets and engines"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,42 +28,179 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    category: Annotated[str | None, typer.Option("--category", help="Category, which names the run.")] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="Name of the run, when it is not the category's.")
+    category: Annotated[
+        str | None, typer.Option("--category", help="Category, which names the run.", rich_help_panel=_RUN)
     ] = None,
-    runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")] = Path("runs"),
-    models_dir: ModelsDirOption = Path("models"),
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="Name of the run, when it is not the category's.", rich_help_panel=_RUN),
+    ] = None,
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", help="Folder of the runs.", rich_help_panel=_RUN)
+    ] = Path("runs"),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            help="A bundle that is there: builds engines for it, without torch.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data set, when it is not where training found it.")
+        Path | None,
+        typer.Option(
+            "--data", help="Data set, when it is not where training found it.", rich_help_panel=_RUN
+        ),
     ] = None,
     false_alarm_rate: Annotated[
-        float, typer.Option("--false-alarm-rate", help="Share of good parts that may be called anomalous.")
+        float,
+        typer.Option(
+            "--false-alarm-rate",
+            help="Share of good parts that may be called anomalous.",
+            rich_help_panel=_RUN,
+        ),
     ] = 0.01,
+    models_dir: ModelsDirOption = Path("models"),
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            help="onnx, tensorrt, rtx, triton, with commas between; auto: what this machine can build.",
+            rich_help_panel=_ENGINES,
+        ),
+    ] = "auto",
+    precision: Annotated[
+        Literal["fp16", "fp32"],
+        typer.Option("--precision", help="Precision of the engines.", rich_help_panel=_ENGINES),
+    ] = "fp16",
+    batch: Annotated[
+        str,
+        typer.Option(
+            "--batch", help="Batch sizes of the engines, such as 1 or 1:8.", rich_help_panel=_ENGINES
+        ),
+    ] = "1:8",
+    workspace: Annotated[
+        float | None,
+        typer.Option("--workspace", help="Scratch memory of a layer, in GiB.", rich_help_panel=_ENGINES),
+    ] = None,
+    opt_level: Annotated[
+        int,
+        typer.Option("--opt-level", help="0 builds fast, 5 runs fast.", rich_help_panel=_ENGINES),
+    ] = 3,
+    hardware_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--hardware-compatible", help="One engine for every GPU from sm80 on.", rich_help_panel=_ENGINES
+        ),
+    ] = False,
+    gpu: Annotated[
+        str,
+        typer.Option("--gpu", help="GPUs of the TensorRT-RTX engine.", rich_help_panel=_ENGINES),
+    ] = "sm86,sm89,sm120",
+    engine_cache: Annotated[
+        Path | None,
+        typer.Option("--engine-cache", help="Folder of engines built here.", rich_help_panel=_ENGINES),
+    ] = None,
+    triton_dir: Annotated[
+        Path,
+        typer.Option("--triton-dir", help="Folder of the Triton model repository.", rich_help_panel=_ENGINES),
+    ] = Path("triton"),
     json_output: JsonOption = False,
 ) -> None:
     """Write the fused graph and everything the line needs as a new version of the bundle."""
+    from dmdd_edge.engines import BatchProfile
+    from dmdd_edge.export.engines.build import BuildOptions
+    from dmdd_edge.export.targets import choose_targets
+
+    options = BuildOptions(
+        precision=precision,
+        batch=BatchProfile.parse(batch),
+        workspace_gib=workspace,
+        opt_level=opt_level,
+        hardware_compatible=hardware_compatible,
+    )
+    targets = choose_targets(target)
+    for name, reason in targets.left_out.items():
+        console.print(f"not written: {name}: {reason}", markup=False)
+    if model is not None:
+        from dmdd_edge.workspace import load_bundle
+
+        bundle = load_bundle(category, model, models_dir)
+        engines = [name for name in targets.chosen if name in ("tensorrt", "rtx")]
+    else:
+        bundle = _export(category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu)
+        engines = [name for name in targets.chosen if name == "tensorrt"]
+    for name in engines:
+        _build(bundle, name, options, gpu, engine_cache)
+    if "triton" in targets.chosen:
+        from dmdd_edge.export.targets import write_triton
+
+        console.print(f"wrote {write_triton(bundle, triton_dir, options=options)}", markup=False)
+    if json_output:
+        print_json(bundle.manifest.model_dump(mode="json"))
+    named = f"--model {model}" if model is not None else f"--category {bundle.category}"
+    where = "" if model is not None or models_dir == Path("models") else f" --models-dir {models_dir}"
+    next_step(f"dmdd-edge run {named}{where} --source FOLDER_OR_IMAGE --save out/")
+
+
+def _export(
+    category: str | None,
+    run: str | None,
+    runs_dir: Path,
+    models_dir: Path,
+    data: Path | None,
+    alpha: float,
+    targets: Targets,
+    options: BuildOptions,
+    gpu: str,
+) -> Bundle:
+    """Write the bundle of a run, with an RTX engine inside when that is a target."""
     from dmdd_edge.cli.stages import need
 
     with need("export"):
         from dmdd_edge.export.pipeline import export_run
+    from dmdd_edge.export.targets import rtx_for_new_bundle
     from dmdd_edge.workspace import find_run
 
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
     folder = find_run(category, run, runs_dir)
-    found = export_run(
-        folder,
-        models_dir,
-        data=data,
-        alpha=false_alarm_rate,
-        say=lambda text: console.print(text, markup=False),
-    )
+    extras = [rtx_for_new_bundle(options, gpu, built=_report)] if "rtx" in targets.chosen else []
+    found = export_run(folder, models_dir, data=data, alpha=alpha, say=say, extras=extras)
     console.print(_parity_table(found.parity))
-    console.print(found.threshold.describe(), markup=False)
-    console.print(f"wrote {found.bundle.path}", markup=False)
-    if json_output:
-        print_json(found.bundle.manifest.model_dump(mode="json"))
-    where = "" if models_dir == Path("models") else f" --models-dir {models_dir}"
-    next_step(f"dmdd-edge run --category {found.bundle.category}{where} --source FOLDER_OR_IMAGE --save out/")
+    say(found.threshold.describe())
+    say(f"wrote {found.bundle.path}")
+    return found.bundle
+
+
+def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None) -> None:
+    """Build one engine for a bundle into the engine cache, with a progress bar."""
+    from dmdd_edge.export.targets import build_for_bundle
+
+    with progress() as bars:
+        task = bars.add_task(name, total=1.0, note="")
+        engine = build_for_bundle(
+            bundle,
+            name,
+            options=options,
+            gpus=gpu,
+            cache=cache,
+            progress=lambda share, phase: bars.update(task, completed=share, note=phase),
+        )
+    _report(engine)
+
+
+def _report(engine: BuiltEngine) -> None:
+    side = engine.sidecar
+    done = "there already" if engine.reused else "built"
+    console.print(
+        f"{done}: {engine.path.name} for {', '.join(side.sms)}, {side.precision}, "
+        f"{100 * side.half_share:.0f} % of the convolutions half",
+        markup=False,
+    )
+    for warning in engine.warnings:
+        console.print(f"warning from the builder: {warning}", markup=False)
 
 
 def _parity_table(rows: list[ParityRow]) -> Table:

@@ -131,8 +131,12 @@ def train(
         typer.Option("--pmn", help="Paths of the Pyramid Modeling Network.", rich_help_panel=_Method),
     ] = None,
     head: Annotated[
-        Literal["msn", "sum"] | None,
-        typer.Option("--head", help="Sum of the maps, or the segmentation network.", rich_help_panel=_Method),
+        Literal["scaled", "msn", "sum"] | None,
+        typer.Option(
+            "--head",
+            help="Scaled maps, the paper's segmentation network, or the plain sum.",
+            rich_help_panel=_Method,
+        ),
     ] = None,
     fas: Annotated[
         bool, typer.Option("--fas/--no-fas", help="Foreground-aware synthesis.", rich_help_panel=_Method)

@@ -1,24 +1,17 @@
-"""A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A under the mask."""
+"""A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A in the mask."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis.perlin import perlin_mask
+from dmdd_edge.train.synthesis.textures import Textures
 
 #: Draws of a mask before the foreground restriction is given up for this image.
 _TRIES = 20
-
-
-class Textures(Protocol):
-    """A source of foreign textures."""
-
-    def draw(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A texture, uint8 S x S x 3 BGR."""
 
 
 def synthesise(
@@ -52,7 +45,14 @@ def synthesise(
         mask = foreground if foreground is not None and foreground.any() else np.ones((size, size), np.bool_)
     beta = float(rng.uniform(*config.beta))
     texture = textures.draw(rng)
+    if config.match_grey and _is_grey(image):
+        grey = cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        texture = np.asarray(grey, np.uint8)
     blended = beta * image[mask].astype(np.float32) + (1.0 - beta) * texture[mask].astype(np.float32)
     out = image.copy()
     out[mask] = np.rint(blended).astype(np.uint8)
     return out, mask
+
+
+def _is_grey(image: NDArray[np.uint8]) -> bool:
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,6 +16,13 @@ from dmdd_edge.images import list_images, read_image, resize
 Image = NDArray[np.uint8]
 #: Decoded textures kept in memory; beyond it a texture is read again when drawn.
 _KEEP = 1500
+
+
+class Textures(Protocol):
+    """A source of textures."""
+
+    def draw(self, rng: np.random.Generator) -> Image:
+        """A texture, uint8 S x S x 3 BGR."""
 
 
 class FolderTextures:
@@ -138,6 +146,50 @@ class ProceduralTextures:
             radius = int(rng.integers(1, max(2, self.size // 16)))
             cv2.circle(canvas, (x, y), radius, float(rng.random()), -1)
         return canvas
+
+
+class OwnTextures:
+    """The category's own normal images as textures: turned, shifted, brighter or darker.
+
+    Under a small mask this shows a piece of the part where it does not belong.
+
+    Args:
+        images: uint8 n x S x S x 3 BGR.
+    """
+
+    def __init__(self, images: Sequence[Image] | Image) -> None:
+        self.images = images
+
+    def draw(self, rng: np.random.Generator) -> Image:
+        """A random view of a random image, uint8 S x S x 3 BGR."""
+        image = self.images[int(rng.integers(len(self.images)))]
+        size = image.shape[0]
+        turn = cv2.getRotationMatrix2D(
+            (size / 2, size / 2), float(rng.uniform(0, 360)), float(rng.uniform(0.8, 1.25))
+        )
+        turn[:, 2] = turn[:, 2] + rng.uniform(-0.25 * size, 0.25 * size, 2)
+        moved = cv2.warpAffine(
+            image, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+        gain, offset = float(rng.uniform(0.7, 1.3)), float(rng.uniform(-25, 25))
+        return np.asarray(cv2.convertScaleAbs(moved, alpha=gain, beta=offset), np.uint8)
+
+
+class MixedTextures:
+    """Two sources of textures, drawn from by chance.
+
+    Args:
+        first: a source.
+        second: another.
+        share: chance of the second, 0..1.
+    """
+
+    def __init__(self, first: Textures, second: Textures, share: float) -> None:
+        self.first, self.second, self.share = first, second, share
+
+    def draw(self, rng: np.random.Generator) -> Image:
+        """A texture from one of the two."""
+        return (self.second if rng.random() < self.share else self.first).draw(rng)
 
 
 def _unit(pattern: NDArray[np.generic]) -> NDArray[np.float32]:
