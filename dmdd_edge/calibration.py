@@ -140,7 +140,8 @@ def effective_threshold(
 ) -> EffectiveThreshold:
     """The thresholds of a run: what was given for it, else the calibration, else the manifest.
 
-    The pixel threshold follows the image threshold unless export or calibration set it apart, or ``pixel`` is given.
+    The pixel threshold follows the image threshold unless calibration or export set it apart, or
+    ``pixel`` is given.
 
     Args:
         image: ``--threshold``, 0..1.
@@ -154,9 +155,11 @@ def effective_threshold(
         if image is not None:  # nothing is left to look up
             return EffectiveThreshold(checked_threshold(image), pixel, "option")
     calibration = read_calibration(bundle)
-    source = bundle.manifest.threshold if calibration is None else calibration.threshold
-    if pixel is None and source.pixel != source.image:
-        pixel = source.pixel
+    exported = bundle.manifest.threshold
+    source = exported if calibration is None else calibration.threshold
+    if pixel is None:
+        # The first that was set apart from its image threshold.
+        pixel = next((each.pixel for each in (source, exported) if each.pixel != each.image), None)
     if image is not None:
         checked_threshold(image)
         return EffectiveThreshold(image, image if pixel is None else pixel, "option")

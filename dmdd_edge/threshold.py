@@ -26,8 +26,8 @@ class Threshold(BaseModel):
 
     Attributes:
         image: threshold of the score, 0..1.
-        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set, or worked out from the
-            peaks of normal images' maps.
+        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set, or worked out from
+            the peaks of normal images' maps.
         alpha: the false-alarm rate that was asked for, 0..1.
         normals: how many normal images' scores it was worked out from.
         attainable: the smallest false-alarm rate that so many images support, 1 / (normals + 1).

@@ -37,8 +37,8 @@ class ModelConfig(BaseModel):
         frozen_norm: BatchNorm of the student's backbone keeps the pretrained statistics; those of a batch
             that is half synthetic anomalies do not fit the normal images seen later (paper: not said).
         head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
-            distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on normal
-            images, and learns nothing from synthetic anomalies.
+            distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on
+            normal images, and learns nothing from synthetic anomalies.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).

@@ -195,8 +195,9 @@ class ScaledHead(Head):
     """Distance maps weighed by what each reaches on normal images (ours, not the paper's).
 
     The maps of fine and coarse stages, and of the two branches, differ tenfold in scale, and in a plain sum
-    the largest drowns the others. Here each map D_k has a level p_k and a spread s_k: mean and standard deviation
-    of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest values.
+    the largest drowns the others. Here each map D_k has a level p_k and a spread s_k: mean and standard
+    deviation of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest
+    values.
 
     - map: the geometric mean of D_k / p_k + 0.2, so that scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average

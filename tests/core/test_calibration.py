@@ -83,3 +83,10 @@ def test_the_calibration_of_another_bundle_is_refused(write_bundle: Write) -> No
     shutil.copy(calibration_path(screw), calibration_path(bottle))
     with pytest.raises(DmddError, match="belongs to screw"):
         read_calibration(bottle)
+
+
+def test_a_calibration_with_its_own_pixel_threshold_wins(write_bundle: Write) -> None:
+    bundle = write_bundle(threshold=threshold_from_normals([0.5], pixel=0.7))
+    write_calibration(bundle, threshold_from_normals([0.1], peaks=[0.3]), "good/")
+    found = effective_threshold(bundle)
+    assert (found.image, found.pixel) == (0.1, 0.3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge.threshold import checked_threshold, normalized_score, threshold_from_normals
+from dmdd_edge.threshold import checked_threshold, map_peak, normalized_score, threshold_from_normals
 
 
 def _spread(count: int) -> list[float]:
@@ -133,3 +133,18 @@ def test_a_threshold_out_of_range_is_named() -> None:
         checked_threshold(1.5)
     with pytest.raises(DmddError, match="--pixel-threshold is nan"):
         checked_threshold(math.nan, "--pixel-threshold")
+
+
+def test_the_pixel_threshold_of_peaks_is_their_order_statistic_of_the_same_rank() -> None:
+    scores = [i / 100 for i in range(19)]
+    peaks = [0.9 - i / 100 for i in range(19)]  # in another order than the scores
+    found = threshold_from_normals(scores, alpha=0.1, peaks=peaks)
+    # ceil(20 * 0.9) = 18: the second largest of each.
+    assert found.image == pytest.approx(0.17)
+    assert found.pixel == pytest.approx(0.89)
+
+
+def test_map_peak_is_the_mean_of_the_hundred_largest_values() -> None:
+    values = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    assert map_peak(values) == pytest.approx(float(np.sort(values.ravel())[-100:].mean()), rel=1e-6)
+    assert map_peak(np.full((5, 5), 0.25, np.float32)) == 0.25
