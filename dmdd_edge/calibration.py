@@ -152,16 +152,22 @@ def effective_threshold(
     """
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
-        if image is not None:  # nothing is left to look up
-            return EffectiveThreshold(checked_threshold(image), pixel, "option")
-    calibration = read_calibration(bundle)
     exported = bundle.manifest.threshold
-    source = exported if calibration is None else calibration.threshold
-    if pixel is None:
-        # The first that was set apart from its image threshold.
-        pixel = next((each.pixel for each in (source, exported) if each.pixel != each.image), None)
-    if image is not None:
+    if image is not None:  # a calibration plays no part, so a broken one is no hindrance
         checked_threshold(image)
-        return EffectiveThreshold(image, image if pixel is None else pixel, "option")
-    origin: Literal["calibration", "manifest"] = "manifest" if calibration is None else "calibration"
-    return EffectiveThreshold(source.image, source.image if pixel is None else pixel, origin)
+        return EffectiveThreshold(image, _first(pixel, _apart(exported), image), "option")
+    calibration = read_calibration(bundle)
+    if calibration is None:
+        return EffectiveThreshold(exported.image, _first(pixel, exported.pixel), "manifest")
+    found = calibration.threshold
+    own = _first(pixel, _apart(found), _apart(exported), found.image)
+    return EffectiveThreshold(found.image, own, "calibration")
+
+
+def _apart(threshold: Threshold) -> float | None:
+    """The pixel threshold when it was set apart from the image threshold."""
+    return threshold.pixel if threshold.pixel != threshold.image else None
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
