@@ -44,11 +44,10 @@ PARTS = {
     "input": ("island_input",),
     "teacher": ("teacher",),
     "student": ("student.stages",),
-    "decoupling": ("student.decouple",),
+    "decoupling": ("student.normality", "student.abnormality"),
     "PMN": ("student.pmn",),
     "distances": ("island_distances",),
     "head": ("island_head",),
-    "score": ("island_score",),
 }
 OTHER = "other"
 

@@ -52,7 +52,7 @@ class Distances(nn.Module):
         """Four features of the teacher and four per branch, to N x H_i x W_i float32, branch by branch."""
         units = [_unit(feature) for feature in teacher]
         return [
-            0.5 * torch.square(unit - _unit(feature)).sum(1)
+            0.5 * _sum_of_squares(unit - _unit(feature))[:, 0]
             for branch in branches
             for unit, feature in zip(units, branch, strict=True)
         ]
@@ -60,11 +60,19 @@ class Distances(nn.Module):
 
 def _unit(x: Tensor) -> Tensor:
     x = x.to(torch.float32)
-    return x / torch.sqrt(torch.square(x).sum(1, keepdim=True) + EPSILON)
+    return x * torch.rsqrt(_sum_of_squares(x) + EPSILON)
+
+
+def _sum_of_squares(x: Tensor) -> Tensor:
+    """Over the channels, N x 1 x H x W. A product, not a power: back ends compute it faster."""
+    return (x * x).sum(1, keepdim=True)
 
 
 class StudentNetwork(nn.Module):
     """The decoupled student's network for inference, with only the branches in use.
+
+    The decoupling convolution of a stage becomes one convolution per half that something reads: no split, and
+    none for the half that only a switched-off branch would need.
 
     Args:
         model: as trained, in evaluation mode.
@@ -75,45 +83,38 @@ class StudentNetwork(nn.Module):
         student = fold_batchnorm(model.student)
         self.stages, self.pmn = student.stages, student.pmn
         self.branches = [branch for branch in _BRANCHES if branch in self.pmn]
-        self.decouple = nn.ModuleList()
         last = len(self.stages) - 1
-        for index, layer in enumerate(student.decouple):
-            assert isinstance(layer, nn.Conv2d)
-            needs_normality = index < last or "normality" in self.branches
-            kept = [needs_normality, "abnormality" in self.branches]
-            self.decouple.append(_keep_halves(layer, kept))
+        # The last stage's normality feature is no stage's input: only its own branch reads it.
+        self.normality = nn.ModuleList(
+            _half(layer, 0) if index < last or "normality" in self.branches else nn.Identity()
+            for index, layer in enumerate(student.decouple)
+        )
+        self.abnormality = nn.ModuleList(
+            _half(layer, 1) for layer in student.decouple if "abnormality" in self.branches
+        )
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Normalised image to four features per branch in use."""
         found: dict[str, list[Tensor]] = {branch: [] for branch in _BRANCHES}
-        last = len(self.stages) - 1
-        for index, (stage, decouple) in enumerate(zip(self.stages, self.decouple, strict=True)):
-            both = decouple(stage(x))
-            if index == last and "normality" not in self.branches:
-                found["abnormality"].append(both)
-            elif "abnormality" not in self.branches:
-                x = both
-                found["normality"].append(x)
-            else:
-                x, abnormality = both.chunk(2, dim=1)
-                found["normality"].append(x)
-                found["abnormality"].append(abnormality)
+        for index, stage in enumerate(self.stages):
+            feature = stage(x)
+            x = self.normality[index](feature)
+            found["normality"].append(x)
+            if self.abnormality:
+                found["abnormality"].append(self.abnormality[index](feature))
         return [self.pmn[branch](found[branch]) for branch in self.branches]
 
 
 @torch.no_grad()
-def _keep_halves(layer: nn.Conv2d, kept: list[bool]) -> nn.Conv2d:
-    """A decoupling convolution reduced to the halves (normality, abnormality) that are needed."""
-    if all(kept):
-        return layer
-    half = layer.in_channels
-    chosen = slice(0, half) if kept[0] else slice(half, 2 * half)
-    reduced = nn.Conv2d(half, half, 1)
-    reduced.weight.copy_(layer.weight[chosen])
-    assert reduced.bias is not None
-    assert layer.bias is not None
-    reduced.bias.copy_(layer.bias[chosen])
-    return reduced
+def _half(layer: nn.Conv2d, which: int) -> nn.Conv2d:
+    """The half of a decoupling convolution that gives the normality (0) or the abnormality (1) feature."""
+    channels = layer.in_channels
+    half = nn.Conv2d(channels, channels, 1)
+    for own, whole in ((half.weight, layer.weight), (half.bias, layer.bias)):
+        assert own is not None
+        assert whole is not None
+        own.copy_(whole[which * channels : (which + 1) * channels])
+    return half
 
 
 class DeploymentGraph(nn.Module):
