@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,11 @@ def small_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_graph.write_onnx(
         small_graph.SmallFused(half=True), tmp_path_factory.mktemp("small") / "fp16.onnx"
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_outcome: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The bundle of the tiny run, exported once; `models` is its folder of bundles. Not to be changed."""
+    from dmdd_edge.export.pipeline import export_run
+
+    return export_run(tiny_outcome.run.folder, tmp_path_factory.mktemp("exported") / "models")

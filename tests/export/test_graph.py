@@ -1,0 +1,154 @@
+"""The deployment graph against the trained module, for every shape of the model that a switch can make."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from detectors import TINY, detector, random_images
+from torch import Tensor, nn
+
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.train.distance import cosine_distance
+from dmdd_edge.train.model import DMDD
+
+#: Changes of the model, each of which shapes the graph.
+SWITCHES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "lite0": {"backbone": "efficientnet_lite0", "pretrained": True},
+    "resnet18": {"backbone": "resnet18"},
+    "two convolutions on the image": {"backbone": "timm:repvgg_a0"},
+    "normality": {"branches": "normality"},
+    "abnormality": {"branches": "abnormality"},
+    "no pmn": {"pmn": "none"},
+    "inner pmn": {"pmn": "inner"},
+    "abnormality, no pmn": {"branches": "abnormality", "pmn": "none"},
+    "dense pmn": {"pmn_conv": "dense"},
+    "not residual": {"residual": False},
+    "sum": {"head": "sum"},
+    "sum at full size": {"head": "sum", "head_stride": 1},
+    "sum of one branch": {"head": "sum", "branches": "normality"},
+    "msn at full size": {"head": "msn", "head_stride": 1},
+    "no pyramid upsampling": {"head": "msn", "pyramid_upsampling": False},
+    "no multi-perception": {"head": "msn", "multi_perception": False},
+    "no smoothing": {"smoothing": 0.0},
+    "wide smoothing": {"smoothing": 9.0},
+    "top 7": {"top_k": 7},
+}
+
+
+@torch.no_grad()
+def both(
+    model: DMDD, graph: nn.Module, count: int = 2
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Map and score of the graph on NHWC bytes, and of the model on the same images."""
+    images = torch.from_numpy(random_images(count))
+    expected = model(images.permute(0, 3, 1, 2))
+    return graph(images), (expected.maps, expected.scores)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_the_graph_is_the_trained_module(name: str) -> None:
+    model = detector(**SWITCHES[name])
+    (maps, scores), (expected_maps, expected_scores) = both(model, DeploymentGraph(model))
+    assert maps.dtype == scores.dtype == torch.float32
+    assert maps.shape == (2, 64, 64)
+    # The model says something that a wrong graph would not say.
+    assert float(expected_maps.std()) > 1e-3
+    torch.testing.assert_close(maps, expected_maps, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["as it is", "lite0", "abnormality", "sum", "resnet18"])
+def test_half_precision_is_finite_and_close(name: str) -> None:
+    model = detector(**SWITCHES[name])
+    (maps, scores), (expected_maps, expected_scores) = both(model, DeploymentGraph(model, half=True))
+    assert maps.dtype == scores.dtype == torch.float32
+    assert torch.isfinite(maps).all()
+    torch.testing.assert_close(maps, expected_maps, atol=0.03, rtol=0)
+    torch.testing.assert_close(scores, expected_scores, atol=0.02, rtol=0)
+    assert not torch.equal(maps, expected_maps)
+
+
+def test_in_half_precision_the_islands_stay_float32() -> None:
+    graph = DeploymentGraph(detector(), half=True)
+    for part, dtype in (
+        (graph.teacher, torch.float16),
+        (graph.student, torch.float16),
+        (graph.island_input, torch.float32),
+        (graph.island_head, torch.float32),
+    ):
+        tensors = [*part.parameters(), *part.buffers()]
+        assert tensors
+        assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {dtype}
+
+
+@torch.no_grad()
+def test_distances_in_half_precision_features_keep_small_values() -> None:
+    """Unit vectors are made in float32: 320 channels of rms 30 overflow a half-precision norm."""
+    graph = DeploymentGraph(detector(), half=True)
+    generator = torch.Generator().manual_seed(0)
+    teacher = (30 * torch.randn(1, 320, 4, 4, generator=generator)).half()
+    student = (teacher.float() * (1 + 1e-2 * torch.randn(teacher.shape, generator=generator))).half()
+    [found] = graph.island_distances([teacher], [[student]])
+    exact = cosine_distance(teacher.double().float(), student.double().float())
+    assert float(exact.max()) < 1e-3
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-7)
+
+
+def test_building_a_graph_leaves_the_model_as_it_was() -> None:
+    model = detector()
+    before = copy.deepcopy(model.state_dict())
+    for half in (False, True):
+        DeploymentGraph(model, half=half)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert any(parameter.requires_grad for parameter in model.student.parameters())
+
+
+def test_batchnorm_is_folded() -> None:
+    graph = DeploymentGraph(detector(**SWITCHES["lite0"]))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in graph.modules())
+    assert not any(parameter.requires_grad for parameter in graph.parameters())
+
+
+@pytest.mark.parametrize(
+    ("branches", "kept"),
+    [("both", [2, 2, 2, 2]), ("normality", [1, 1, 1, 1]), ("abnormality", [2, 2, 2, 1])],
+)
+def test_only_the_halves_in_use_are_computed(branches: str, kept: list[int]) -> None:
+    """Of the last stage the abnormality branch alone needs one half: no further stage reads the other."""
+    model = detector(branches=branches)
+    graph = DeploymentGraph(model)
+    found = [layer.out_channels // layer.in_channels for layer in graph.student.decouple]
+    assert found == kept
+    assert set(graph.student.pmn) == ({"normality", "abnormality"} if branches == "both" else {branches})
+
+
+@torch.no_grad()
+def test_the_score_is_of_the_graphs_own_map() -> None:
+    maps, scores = DeploymentGraph(detector(top_k=50))(torch.from_numpy(random_images(3)))
+    expected = np.sort(maps.numpy().reshape(3, -1), axis=1)[:, -50:].mean(1)
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_images_of_a_batch_do_not_touch_each_other() -> None:
+    graph = DeploymentGraph(detector())
+    images = torch.from_numpy(random_images(3))
+    maps, scores = graph(images)
+    for index in range(3):
+        one_map, one_score = graph(images[index : index + 1])
+        torch.testing.assert_close(maps[index : index + 1], one_map, atol=1e-5, rtol=0)
+        torch.testing.assert_close(scores[index : index + 1], one_score, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_border_is_treated_as_in_training() -> None:
+    """The mean is subtracted before zero padding; folded into a bias it would be wrong along the border."""
+    model = detector(backbone=TINY, smoothing=0.0)
+    black = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    maps, _ = DeploymentGraph(model)(black)
+    torch.testing.assert_close(maps, model(black.permute(0, 3, 1, 2)).maps, atol=1e-5, rtol=0)
