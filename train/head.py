@@ -227,11 +227,12 @@ class ScaledHead(Head):
         """Set levels and spreads.
 
         Args:
-            peaks: of normal images, n x K, n at least 2.
+            peaks: of normal images, n x K.
         """
         self.level.copy_(peaks.mean(0).clamp(min=1e-4))
-        # A spread cannot be told from few images: a floor of a twentieth of the level.
-        self.spread.copy_(torch.maximum(peaks.std(0), 0.05 * self.level))
+        # A spread cannot be told from few images, and not at all from one: a floor of a twentieth of the level.
+        spread = peaks.std(0) if len(peaks) > 1 else torch.zeros_like(self.level)
+        self.spread.copy_(torch.maximum(spread, 0.05 * self.level))
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See ``Head.forward`` and the class."""

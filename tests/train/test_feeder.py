@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -98,6 +100,25 @@ def test_without_fas_the_foreground_is_not_asked() -> None:
     batches = take(feeder(batch_size=COUNT, config=SynthesisConfig(fas=False)), 0, 6)
     masks = [mask for b in batches for i, mask in zip(b.index, b.masks, strict=True) if i % 2]
     assert any(mask[:, 16:].any() for mask in masks)
+
+
+def test_threads_may_ask_for_positions_at_once() -> None:
+    """Epochs of two images, so that the threads pass from one to the next all the time."""
+    few = PairFeeder(
+        IMAGES[:2], [None] * 2, ProceduralTextures(SIZE), SynthesisConfig(), batch_size=4, seed=0
+    )
+    positions = range(6000)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: [few.index_at(p) for p in positions], range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    alone = PairFeeder(
+        IMAGES[:2], [None] * 2, ProceduralTextures(SIZE), SynthesisConfig(), batch_size=4, seed=0
+    )
+    assert found == [[alone.index_at(p) for p in positions]] * 4
 
 
 def test_an_error_in_a_thread_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

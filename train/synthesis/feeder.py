@@ -75,11 +75,11 @@ class PairFeeder:
     def index_at(self, position: int) -> int:
         """Which normal image stands at a position of the endless stream: a new permutation every epoch."""
         epoch, offset = divmod(position, len(self.images))
-        order = self._orders.get(epoch)
+        known = self._orders  # replaced as a whole, never changed: several threads ask at once
+        order = known.get(epoch)
         if order is None:
             order = np.random.default_rng([self.seed, self.stream, epoch]).permutation(len(self.images))
-            self._orders = {kept: self._orders[kept] for kept in self._orders if kept >= epoch - 1}
-            self._orders[epoch] = order
+            self._orders = {kept: known[kept] for kept in known if kept >= epoch - 1} | {epoch: order}
         return int(order[offset])
 
     def batch_at(self, step: int) -> PairBatch:
