@@ -10,6 +10,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine, keep
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import Progress
+from dmdd_edge.runtime.engines.library import load_rtx
 from dmdd_edge.storage import sha256_of
 
 if TYPE_CHECKING:
@@ -17,21 +18,6 @@ if TYPE_CHECKING:
 
 #: What ``--gpu`` means without a value: RTX 30, RTX 40 and RTX 50, desktop and professional.
 DEFAULT_GPUS = "sm86,sm89,sm120"
-
-
-def load_rtx() -> ModuleType:
-    """The module ``tensorrt_rtx``.
-
-    Raises:
-        DmddError: it is not installed, or its libraries cannot be loaded.
-    """
-    try:
-        import tensorrt_rtx
-    except (ImportError, OSError) as error:
-        raise DmddError(
-            f"TensorRT-RTX cannot be imported: {error}.", 'Install it: pip install "dmdd-edge[rtx]"'
-        ) from error
-    return tensorrt_rtx
 
 
 def rtx_missing() -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from pathlib import Path
-from types import ModuleType
 
 from dmdd_edge.device import GpuFacts, probe_gpu
 from dmdd_edge.engine_cache import cached_engine, engine_cache, timing_cache
@@ -14,29 +11,8 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine, keep
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import Progress
+from dmdd_edge.runtime.engines.library import load_tensorrt
 from dmdd_edge.storage import sha256_of
-
-#: Strong typing exists from 10.3 on; 12 is not known yet.
-OLDEST, FIRST_UNKNOWN = (10, 3), (12, 0)
-
-
-def load_tensorrt() -> ModuleType:
-    """The module ``tensorrt``.
-
-    Raises:
-        DmddError: it is not installed, its libraries cannot be loaded, or its version is not served.
-    """
-    try:
-        import tensorrt
-    except (ImportError, OSError) as error:
-        raise DmddError(f"TensorRT cannot be imported: {error}.", _how_to_install()) from error
-    version = tuple(int(part) for part in re.findall(r"\d+", tensorrt.__version__)[:2])
-    if not OLDEST <= version < FIRST_UNKNOWN:
-        raise DmddError(
-            f"TensorRT {tensorrt.__version__} is installed; 10.3 to 11.x are served.", _how_to_install()
-        )
-    module: ModuleType = tensorrt
-    return module
 
 
 def tensorrt_missing() -> str:
@@ -116,12 +92,3 @@ def _require_gpu() -> GpuFacts:
             "Run this on the edge box itself, or build for RTX cards on any machine: --target rtx",
         )
     return probe.facts
-
-
-def _how_to_install() -> str:
-    if platform.machine() == "aarch64":
-        return (
-            "On a Jetson it comes with JetPack (sudo apt install nvidia-jetpack): make the environment with "
-            "`python3 -m venv --system-site-packages`, so that it is seen."
-        )
-    return 'Install it: pip install "dmdd-edge[tensorrt]"'

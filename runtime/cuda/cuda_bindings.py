@@ -56,7 +56,7 @@ class CudaBindings:
 
     def host_memory(self, nbytes: int, mapped: bool = False) -> HostMemory:
         """See ``Cuda``."""
-        flags = cudart.cudaHostAllocMapped if mapped else cudart.cudaHostAllocDefault
+        flags: int = cudart.cudaHostAllocMapped if mapped else cudart.cudaHostAllocDefault
         pointer = int(_value("allocate pinned memory", cudart.cudaHostAlloc(nbytes, flags), nbytes))
         array = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(pointer))
 
@@ -74,7 +74,7 @@ class CudaBindings:
 
     def stream(self) -> Stream:
         """See ``Cuda``."""
-        flags = cudart.cudaStreamNonBlocking
+        flags: int = cudart.cudaStreamNonBlocking
         native = _value("make a stream", cudart.cudaStreamCreateWithFlags(flags))
         return Stream(
             int(native), native, lambda: _check("destroy a stream", cudart.cudaStreamDestroy(native))
@@ -82,20 +82,24 @@ class CudaBindings:
 
     def event(self, blocking: bool = True) -> Event:
         """See ``Cuda``."""
-        flags = cudart.cudaEventBlockingSync if blocking else cudart.cudaEventDefault
+        flags: int = cudart.cudaEventBlockingSync if blocking else cudart.cudaEventDefault
         native = _value("make an event", cudart.cudaEventCreateWithFlags(flags))
         return Event(native, lambda: _check("destroy an event", cudart.cudaEventDestroy(native)))
 
     def copy_to_device(self, target: DeviceMemory, source: HostMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
-        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-        answer = cudart.cudaMemcpyAsync(target.address, source.address, nbytes, kind, stream.native)
+        kind: Any = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        answer: tuple[Any, ...] = cudart.cudaMemcpyAsync(
+            target.address, source.address, nbytes, kind, stream.native
+        )
         _check("copy to the GPU", answer)
 
     def copy_to_host(self, target: HostMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
-        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        answer = cudart.cudaMemcpyAsync(target.address, source.address, nbytes, kind, stream.native)
+        kind: Any = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        answer: tuple[Any, ...] = cudart.cudaMemcpyAsync(
+            target.address, source.address, nbytes, kind, stream.native
+        )
         _check("copy from the GPU", answer)
 
     def record(self, event: Event, stream: Stream) -> None:
@@ -147,7 +151,7 @@ def _value(what: str, answer: tuple[Any, ...], nbytes: int = 0) -> Any:
 def _capture(stream: Stream, work: Callable[[], None]) -> Any:
     """Note what ``work`` queues; the stream is not capturing afterwards, whatever happened."""
     # Of this thread alone: what others allocate meanwhile must not break the capture.
-    mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    mode: Any = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
     _check("begin a capture", cudart.cudaStreamBeginCapture(stream.native, mode))
     try:
         work()

@@ -88,7 +88,9 @@ class LoadedEngine:
         trt = self._trt
         engine: tensorrt.ICudaEngine | None = self.engine
         assert engine is not None, "the engine is closed"
-        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        strategy: tensorrt.ExecutionContextAllocationStrategy = (
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
         context: tensorrt.IExecutionContext | None = engine.create_execution_context(strategy)
         return self.require(context)
 

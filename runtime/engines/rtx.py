@@ -45,8 +45,9 @@ class LoadedRtxEngine(LoadedEngine):
         )
         # Wait for the kernels of a new batch size at its first run, which is part of warming up, instead of
         # running slower ones until they are there.
-        strategies = rtx.DynamicShapesKernelSpecializationStrategy
-        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            rtx.DynamicShapesKernelSpecializationStrategy.EAGER
+        )
         cache: tensorrt_rtx.IRuntimeCache = config.create_runtime_cache()
         if kernels is not None and kernels.is_file() and ours_alone(kernels):
             cache.deserialize(kernels.read_bytes())  # False where they do not fit: they are compiled anew

@@ -51,10 +51,13 @@ def test_what_the_code_is_known_to_use_is_collected(sources: dict[str, str]) -> 
         "IProgressMonitor.step_complete",
         "ILogger.Severity.WARNING",
         "LayerType.CONVOLUTION",
+        "ICudaEngine.device_memory_size_v2",
+        "IExecutionContext.execute_async_v3",
     }
     assert "IBuilderConfig.num_compute_capabilities" not in names
     assert "IBuilderConfig.num_compute_capabilities" in collect(sources, RTX).names
-    assert "cudaDeviceProp.totalGlobalMem" in collect(sources, CUDA).names
+    assert "IRuntimeConfig.cuda_graph_strategy" in collect(sources, RTX).names
+    assert {"cudaDeviceProp.totalGlobalMem", "cudaGraphInstantiate"} <= set(collect(sources, CUDA).names)
 
 
 @pytest.mark.network

@@ -28,7 +28,6 @@ from simulated_gpu import Gpu
 from simulated_pycuda import SimulatedPycuda
 from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
-
 #: The graph that every bundle here holds, once it was made.
 _GRAPH: list[bytes] = []
 
