@@ -11,6 +11,7 @@ an installed package, and the student's differ from the teacher's, so that no op
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import sys
@@ -44,9 +45,10 @@ PARTS = {
     "input": ("island_input",),
     "teacher": ("teacher",),
     "student": ("student.stages",),
-    "decoupling": ("student.normality", "student.abnormality"),
+    "decoupling": ("student.decouple", "student.normality", "student.abnormality"),
     "PMN": ("student.pmn",),
     "distances": ("island_distances",),
+    "score": ("island_score", "island_head/TopK"),
     "head": ("island_head",),
 }
 OTHER = "other"
@@ -84,21 +86,26 @@ def build(backbone: str, size: int) -> tuple[DMDD, str]:
     """A model to measure, and where its weights are from."""
     torch.manual_seed(0)
     config = ModelConfig(backbone=backbone, image_size=size)
-    try:
-        model, origin = DMDD(config, pretrained=backbone == "efficientnet_lite0"), "pretrained"
-    except DmddError:
-        model, origin = DMDD(config, pretrained=False), "random"
-    if backbone != "efficientnet_lite0":
-        origin = "random"
+    model, origin = DMDD(config, pretrained=False), "random"
+    if backbone == "efficientnet_lite0":
+        with contextlib.suppress(DmddError):
+            model, origin = DMDD(config), "pretrained"
     with torch.no_grad():
         for weight in model.student.parameters():
             weight.add_(0.05 * weight.abs().mean() * torch.randn_like(weight))
-        # BatchNorm's statistics are settled on noise, so that no layer's output grows out of range.
         for network in (model.teacher, model.student) if origin == "random" else (model.student,):
-            network.train()
-            for _ in range(10):
-                network(model.normalise(torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)))
+            settle(network, model.normalise(torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)))
     return model.eval(), origin
+
+
+def settle(network: nn.Module, x: Tensor) -> None:
+    """Take BatchNorm's statistics from an input, so that no layer's output grows out of range."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over what follows
+    network.train()
+    network(x)
 
 
 def take_turns(
