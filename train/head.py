@@ -230,7 +230,7 @@ class ScaledHead(Head):
             peaks: of normal images, n x K.
         """
         self.level.copy_(peaks.mean(0).clamp(min=1e-4))
-        # A spread cannot be told from few images, and not at all from one: a floor of a twentieth of the level.
+        # A spread cannot be told from few images, not at all from one: a twentieth of the level at least.
         spread = peaks.std(0) if len(peaks) > 1 else torch.zeros_like(self.level)
         self.spread.copy_(torch.maximum(spread, 0.05 * self.level))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.model import DMDD
 
 TINY = "timm:test_efficientnet"
@@ -30,7 +31,12 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
                 module.running_var *= 1.0 + 0.5 * torch.rand_like(module.running_var)
         for parameter in model.head.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    return model.eval()
+    model.eval()
+    if isinstance(model.head, ScaledHead):
+        x = model.normalise(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
+        maps = model.distances(model.teacher(x), model.student(x))
+        model.head.fit(model.head.peaks(model.head.stack(maps)))
+    return model
 
 
 def random_images(count: int, size: int = 64, seed: int = 0) -> NDArray[np.uint8]:

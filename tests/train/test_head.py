@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.special
+import scipy.stats
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -18,11 +19,12 @@ from dmdd_edge.train.head import (
     GaussianSmoothing,
     MultiPerception,
     PyramidUpsampling,
+    ScaledHead,
     SegmentationHead,
     SumHead,
     anomaly_score,
+    make_head,
 )
-from dmdd_edge.train.model import DMDD
 
 SIZE = 64
 TINY = {"backbone": "timm:test_efficientnet", "image_size": SIZE}
@@ -47,35 +49,114 @@ def config(**values: Any) -> ModelConfig:
     return ModelConfig(**{**TINY, **values})
 
 
+def enlarged(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """N x s x s to N x S x S by OpenCV."""
+    return np.stack([cv2.resize(m, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for m in maps])
+
+
+def largest(maps: NDArray[Any], count: int) -> NDArray[Any]:
+    """Mean of the largest values of each map."""
+    return np.sort(maps.reshape(len(maps), -1), axis=1)[:, -count:].mean(1)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(("stride", "side"), [(1, 64), (4, 16)])
-@pytest.mark.parametrize("branches", [1, 2])
-def test_the_sum_head_is_half_the_mean_of_the_upsampled_maps(stride: int, side: int, branches: int) -> None:
-    maps = distances(branches)
-    out = SumHead(config(head="sum", head_stride=stride))(maps)
-    assert out.shape == (2, 1, side, side)
-    np.testing.assert_allclose(out[:, 0].numpy(), upsampled_mean(maps, side) / 2, atol=1e-5)
+@pytest.mark.parametrize("branches", ["both", "normality"])
+def test_the_sum_head_is_half_the_mean_of_the_upsampled_maps(stride: int, side: int, branches: str) -> None:
+    maps = distances(2 if branches == "both" else 1)
+    head = make_head(config(head="sum", head_stride=stride, smoothing=0.0, branches=branches, top_k=30))
+    found, scores = head(maps)
+    expected = enlarged(upsampled_mean(maps, side) / 2)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(scores.numpy(), largest(expected, 30), atol=1e-5)
 
 
 @torch.no_grad()
 def test_the_sum_heads_map_reaches_from_zero_to_one() -> None:
-    model = DMDD(config(head="sum"), pretrained=False)
+    head = make_head(config(head="sum"))
     opposite = [torch.full((1, s, s), 2.0) for s in (16, 8, 4, 2)] * 2
-    torch.testing.assert_close(model.to_map(opposite), torch.ones(1, SIZE, SIZE))
+    torch.testing.assert_close(head(opposite)[0], torch.ones(1, SIZE, SIZE))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("stride", [1, 4])
 def test_the_untrained_segmentation_head_is_the_plain_mean_through_a_sigmoid(stride: int) -> None:
     maps = distances()
-    head = SegmentationHead(config(head="msn", head_stride=stride))
-    expected = float(head.scale) * upsampled_mean(maps, SIZE // stride) + float(head.bias)
-    np.testing.assert_allclose(head(maps)[:, 0].numpy(), expected, atol=1e-4)
+    head = SegmentationHead(config(head="msn", head_stride=stride, smoothing=0.0, top_k=30))
+    expected = enlarged(float(head.scale) * upsampled_mean(maps, SIZE // stride) + float(head.bias))
+    np.testing.assert_allclose(head.logits(maps).numpy(), expected, atol=1e-4)
     assert float(head.scale) > 0
+    found, scores = head(maps)
+    np.testing.assert_allclose(found.numpy(), scipy.special.expit(expected), atol=1e-5)
+    np.testing.assert_allclose(scores.numpy(), largest(scipy.special.expit(expected), 30), atol=1e-5)
 
-    model = DMDD(config(head="msn", head_stride=stride, smoothing=0.0), pretrained=False)
-    full = np.stack([cv2.resize(e, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for e in expected])
-    np.testing.assert_allclose(model.to_map(maps).numpy(), scipy.special.expit(full), atol=1e-5)
+
+def peaks_of(maps: list[Tensor], side: int, sigma: float, cells: int) -> NDArray[np.float64]:
+    """Mean of the largest values of each smoothed map, N x K, and the smoothed maps themselves, by scipy."""
+    return np.stack([largest(item, cells) for item in smoothed(maps, side, sigma)], axis=1)
+
+
+def smoothed(maps: list[Tensor], side: int, sigma: float) -> list[NDArray[np.float64]]:
+    return [
+        scipy.ndimage.gaussian_filter(
+            upsampled_mean([item], side).astype(np.float64), (0, sigma, sigma), mode="nearest", truncate=3.0
+        )
+        for item in maps
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("branches", ["both", "abnormality"])
+def test_the_scaled_head_against_numpy(branches: str) -> None:
+    """Its scales from twenty normal images, then map and score of others by its own description."""
+    count = 2 if branches == "both" else 1
+    head = make_head(config(head="scaled", branches=branches, smoothing=4.0, top_k=100))
+    assert isinstance(head, ScaledHead)
+    normal = [item * (0.1 + index) for index, item in enumerate(distances(count, seed=1, count=20))]
+    head.fit(head.peaks(head.stack(normal)))
+    expected_peaks = peaks_of(normal, 16, 1.0, 6)  # 100 pixels of the input are 6 cells of 4 x 4
+    level, spread = expected_peaks.mean(0), expected_peaks.std(0, ddof=1)
+    spread = np.maximum(spread, 0.05 * level)
+    np.testing.assert_allclose(head.level.numpy(), level, rtol=1e-4)
+    np.testing.assert_allclose(head.spread.numpy(), spread, rtol=1e-3)
+
+    maps = [item * (0.1 + index) for index, item in enumerate(distances(count, seed=2))]
+    found, scores = head(maps)
+    relative = np.stack([m / p + 0.2 for m, p in zip(smoothed(maps, 16, 1.0), level, strict=True)])
+    mean = scipy.stats.gmean(relative, axis=0)
+    np.testing.assert_allclose(found.numpy(), enlarged(mean / (mean + 2)), atol=1e-4)
+    z = ((peaks_of(maps, 16, 1.0, 6) - level) / spread).mean(1)
+    np.testing.assert_allclose(scores.numpy(), 0.5 + 0.5 * z / (np.abs(z) + 4), atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_scaled_head_stays_in_range_and_rises_with_the_distance() -> None:
+    head = ScaledHead(config(head="scaled"))
+    normal = distances(seed=3, count=8)
+    head.fit(head.peaks(head.stack(normal)))
+    assert float(head(normal)[1].mean()) == pytest.approx(0.5, abs=0.02)
+    before = -1.0
+    for factor in (0.0, 0.5, 1.0, 2.0, 100.0):
+        found, scores = head([item * factor for item in normal])
+        assert 0.0 <= float(found.min()) <= float(found.max()) <= 1.0
+        assert 0.0 <= float(scores.min()) <= float(scores.max()) <= 1.0
+        assert float(scores[0]) > before
+        before = float(scores[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("count", [1, 3])
+def test_scales_of_few_or_equal_images_are_numbers(count: int) -> None:
+    """One image has no spread, equal images have none, and maps of zeros have no level."""
+    for one in (distances(count=1), [torch.zeros(1, s, s) for s in (16, 8, 4, 2)] * 2):
+        head = ScaledHead(config(head="scaled"))
+        maps = [item.expand(count, -1, -1) for item in one]
+        head.fit(head.peaks(head.stack(maps)))
+        assert float(head.level.min()) > 0
+        assert float(head.spread.min()) > 0
+        found, scores = head(maps)
+        assert torch.isfinite(found).all()
+        assert torch.isfinite(scores).all()
 
 
 @torch.no_grad()
@@ -165,10 +246,10 @@ def test_no_smoothing_passes_through() -> None:
 @pytest.mark.parametrize("stride", [1, 4])
 def test_the_width_of_the_smoothing_is_in_pixels_of_the_input(stride: int) -> None:
     """A point far from the border spreads with the stated sigma at full size, wherever the filter runs."""
-    model = DMDD(config(head="sum", head_stride=stride, smoothing=4.0), pretrained=False)
-    maps = [torch.zeros(1, s, s) for s in (16, 8, 4, 2)]
+    head = make_head(config(head="sum", head_stride=stride, smoothing=4.0))
+    maps = [torch.zeros(1, s, s) for s in (16, 8, 4, 2)] * 2
     maps[0][0, 8, 8] = 1.0
-    out = model.to_map(maps)[0].double().numpy()
+    out = head(maps)[0][0].double().numpy()
     rows = out.sum(1) / out.sum()
     y = np.arange(SIZE)
     mean = (rows * y).sum()
@@ -193,12 +274,15 @@ def test_switches_of_the_ablation() -> None:
     assert [fusion.order for fusion in full.fusion] == [[3, 2, 1, 0], [0, 1, 2, 3]]
     assert [f.order for f in parts(branches="normality").fusion] == [[3, 2, 1, 0]]
     assert [f.order for f in parts(branches="abnormality").fusion] == [[0, 1, 2, 3]]
-    assert not list(SumHead(config(head="sum")).parameters())
+    kinds = {kind: type(make_head(config(head=kind))) for kind in ("scaled", "sum", "msn")}
+    assert kinds == {"scaled": ScaledHead, "sum": SumHead, "msn": SegmentationHead}
+    for kind in ("scaled", "sum"):
+        assert not list(make_head(config(head=kind)).parameters())
 
     without = parts(multi_perception=False, pyramid_upsampling=False)
     assert sorted(name for name, _ in without.named_parameters()) == ["bias", "scale"]
     maps = distances(seed=6)
-    torch.testing.assert_close(without(maps), full(maps), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(without.logits(maps), full.logits(maps), atol=1e-4, rtol=1e-4)
 
 
 def test_every_part_of_the_head_learns() -> None:
@@ -209,7 +293,7 @@ def test_every_part_of_the_head_learns() -> None:
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     for seed in range(3):
         optimiser.zero_grad()
-        head(distances(seed=seed)).square().mean().backward()
+        head.logits(distances(seed=seed)).square().mean().backward()
         optimiser.step()
     still = [name for name, value in head.named_parameters() if torch.equal(value, before[name])]
     assert still == []

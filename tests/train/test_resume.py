@@ -70,12 +70,13 @@ def kill_at(config: Any, folder: Path, moment: str, number: int) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """The uninterrupted run of a head phase: its configuration and checkpoint."""
+    """The uninterrupted run of a head or its phase: its configuration and checkpoint."""
     known: dict[str, tuple[Any, bytes]] = {}
 
     def get(phase: str) -> tuple[Any, bytes]:
         if phase not in known:
-            config = tiny_config(steps=10, head_phase=phase)
+            head = {"head": "scaled" if phase == "scaled" else "msn"}
+            config = tiny_config(head, steps=10, head_phase="epoch" if phase == "epoch" else "end")
             known[phase] = config, finish(config, tmp_path_factory.mktemp("whole") / "run", resume=False)
         return known[phase]
 
@@ -86,7 +87,7 @@ def whole(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize(
     ("phase", "moment", "number"),
     [
-        ("end", "student", 6),
+        ("scaled", "student", 6),
         ("end", "head", 3),
         ("epoch", "student", 7),  # after the head's first phase, in the middle of the second epoch
         ("epoch", "saving", 5),

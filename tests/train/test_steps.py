@@ -128,7 +128,7 @@ def test_the_heads_loss_against_numpy(tiny_config: Callable[..., Any], batch: Pa
     maps = [2 * torch.rand(3, s, s, generator=generator) for _ in range(2) for s in (16, 8, 4, 2)]
     masks = torch.from_numpy(np.concatenate([np.zeros_like(batch.masks[:1]), batch.masks])).float()
     with torch.no_grad():
-        logits = model.to_logits(maps).double().numpy()
+        logits = model.head.logits(maps).double().numpy()
     optimiser = torch.optim.Adam(model.head.parameters(), 1e-2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     losses = head_step(model, maps, masks, optimiser)

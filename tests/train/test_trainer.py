@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -145,6 +147,37 @@ def test_the_summed_maps_need_no_head(tiny_config: Callable[..., Any], tmp_path:
         run(config, tmp_path / phase, watching)
     assert {kind for kind, _, _ in watching.steps} == {"student"}
     assert all(set(losses) == {"ngm"} for _, _, losses in watching.steps)
+
+
+@torch.no_grad()
+def test_the_scaled_maps_know_the_normal_images_alone(
+    tiny_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Their levels are of the images learnt from, worked out here from the finished student."""
+    watching = Watching()
+    found = run(tiny_config({"head": "scaled"}), tmp_path / "run", watching)
+    assert {kind for kind, _, _ in watching.steps} == {"student"}
+    model = load_run(tmp_path / "run").model
+    images = np.stack([cv2.imread(path) for path in found.info["train"]])
+    x = model.normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    maps = model.distances(model.teacher(x), model.student(x))
+    peaks = model.head.peaks(model.head.stack(maps))
+    torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=1e-5)
+    # The average normal image has the middle score.
+    assert float(model.head(maps)[1].mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_two_images_are_enough(tiny_config: Callable[..., Any], tmp_path: Path, plates: Path) -> None:
+    """One to learn from, one held out: no spread can be told, and still every number is one."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name in ("000.png", "001.png"):
+        shutil.copy(plates / "plate" / "train" / "good" / name, folder / name)
+    config = tiny_config({"head": "scaled"}, data=folder, category="two", steps=2)
+    model = run(config, tmp_path / "run").model
+    found = model.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert torch.isfinite(found.maps).all()
+    assert 0.0 <= float(found.scores[0]) <= 1.0
 
 
 def test_a_run_that_diverges_says_what_to_do(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
