@@ -76,11 +76,6 @@ class Launcher:
             )
         self._context: tensorrt.IExecutionContext | None = context
 
-    @property
-    def has_run(self) -> bool:
-        """Whether a run of it has been waited for."""
-        return self._has_run
-
     def run(self) -> None:
         """Queue a run.
 

@@ -155,9 +155,13 @@ def start(trt: SimulatedTensorrt, tmp_path: Path) -> Callable[..., EngineRunner]
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(b"graph")
 
-    def make(batch: str = "1:4", driver: str = "auto", fixed: bool = False, **options: Any) -> EngineRunner:
+    def make(
+        batch: str = "1:4", driver: str = "auto", fixed: bool = False, scratch: int = 1000, **options: Any
+    ) -> EngineRunner:
         profile = BatchProfile.parse(batch)
-        data = engine_bytes(batch=(profile.minimum, profile.optimum, profile.maximum), fixed=fixed)
+        data = engine_bytes(
+            batch=(profile.minimum, profile.optimum, profile.maximum), fixed=fixed, scratch=scratch
+        )
         sidecar = make_sidecar(data, graph, batch=profile)
         cuda = open_cuda(driver)
         return EngineRunner(

@@ -273,6 +273,7 @@ class SimulatedTensorrt:
         deserialised: what it was given to deserialise.
         living: engines and contexts that nobody has let go of.
         fail_execution, fail_context: the number, from 1, of the one that fails.
+        refuse_runtime: whether the runtime does not start.
     """
 
     def __init__(self, gpu: Gpu, version: str = "10.3.0", rtx: bool = False) -> None:
@@ -281,15 +282,23 @@ class SimulatedTensorrt:
         self.living: weakref.WeakSet[Any] = weakref.WeakSet()
         self.executions = self.contexts_made = self.finished = 0
         self.fail_execution = self.fail_context = 0
+        self.refuse_runtime = False
         self.configs: list[RuntimeConfig] = []
         self.kernels_offered: list[bytes] = []
+
+    def _runtime(self, logger: ILogger) -> Runtime:
+        if self.refuse_runtime:
+            # As the bindings do it: the library says why, and the constructor's None becomes a TypeError.
+            logger.log(Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        return Runtime(self, logger)
 
     def module(self) -> ModuleType:
         module = ModuleType("tensorrt_rtx" if self.rtx else "tensorrt")
         members: dict[str, Any] = {
             "__version__": self.version,
             "ILogger": ILogger,
-            "Runtime": lambda logger: Runtime(self, logger),
+            "Runtime": self._runtime,
             "DataType": DataType,
             "ExecutionContextAllocationStrategy": ExecutionContextAllocationStrategy,
         }

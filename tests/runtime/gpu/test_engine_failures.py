@@ -179,3 +179,27 @@ def test_engines_that_are_not_those_of_a_bundle_are_refused(
             )
         assert "dmdd-edge export --target tensorrt" in caught.value.fix
         gpu.require_clean()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_a_library_that_does_not_start_is_quoted(start: Start, trt: SimulatedTensorrt) -> None:
+    trt.refuse_runtime = True
+    with pytest.raises(
+        DmddError, match=r"TensorRT 10.3.0 cannot start: CUDA initialization failure"
+    ) as caught:
+        start()
+    assert "driver" in caught.value.fix
+
+
+@pytest.mark.usefixtures("clean", "cudart")
+def test_a_batch_that_the_engine_does_not_take_after_all(start: Start, trt: SimulatedTensorrt) -> None:
+    runner = start()
+    (engine,) = trt.living
+    engine.facts.batch = [1, 2, 2]
+    with pytest.raises(
+        DmddError, match=r"does not take a batch of 3: image: .* is outside the profile"
+    ) as caught:
+        runner.infer(pictures(3))
+    assert "built for batches of 1:4" in caught.value.fix
+    require_right(runner.infer(pictures(2)), pictures(2))
+    runner.close()

@@ -157,6 +157,15 @@ def test_fewer_images_than_the_engine_takes_are_filled_up(fixed: bool, start: St
 
 
 @pytest.mark.usefixtures("clean", "cudart")
+def test_an_engine_without_scratch_memory_is_given_none(start: Start, gpu: Gpu) -> None:
+    runner = start(scratch=0)
+    assert gpu.calls.count("cudaMalloc") == 3
+    for _ in range(3):
+        require_right(runner.infer(pictures(2)), pictures(2))
+    runner.close()
+
+
+@pytest.mark.usefixtures("clean", "cudart")
 def test_times_are_those_of_the_device(start: Start) -> None:
     runner = start()
     assert runner.times is None
