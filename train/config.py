@@ -105,6 +105,8 @@ class TrainConfig(BaseModel):
         lr: Adam's learning rate for the student (paper: 0.005).
         betas: Adam's betas.
         schedule: learning rate over the run; ``cosine`` ends at zero.
+        jitter: noise added to the student's features while training, as a share of their root mean square
+            (paper: none).
         balanced_aim: anomalous and normal pixels weigh alike in the AIM loss (paper: not said, so off).
         mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
         head_lr: Adam's learning rate for the head.
@@ -134,6 +136,7 @@ class TrainConfig(BaseModel):
     lr: float = Field(1e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
+    jitter: float = Field(0.0, ge=0, le=2)
     balanced_aim: bool = True
     mask_threshold: float = Field(0.3, ge=0, lt=1)
     head_lr: float = Field(1e-3, gt=0)

@@ -232,6 +232,7 @@ class Trainer:
         epoch_steps = max(1, -(-len(self.images.train) // config.batch_size))
         after_each_epoch = config.head_phase == "epoch" and self.head_optimiser is not None
         feeder = self._feeder(_STUDENT_STREAM)
+        self.model.student.jitter = config.jitter
         with denormals_flushed(), closing(feeder.batches(progress.step)) as batches:
             self.model.train()
             saved = time.monotonic()
@@ -240,6 +241,8 @@ class Trainer:
                 for group in self.optimiser.param_groups:
                     group["lr"] = learning_rate(config, progress.fraction)
                 batch = next(batches)
+                # Noise is drawn anew from seed and step, so that a resumed run draws what it would have drawn.
+                torch.manual_seed(config.seed * 1_000_003 + progress.step)
                 losses = student_step(
                     self.model, self.features, batch, config, self.precision, self.optimiser, self.watch
                 )
