@@ -143,7 +143,9 @@ def straightforward(options: Namespace) -> dict[str, Any]:
         own = found["abnormality"]
         truth = stage_masks(torch.from_numpy(batch.masks).to(device).float(), own, config.mask_threshold)
         of_normal = aim_loss([t[:count] for t in teacher], [f[:count] for f in own], [None] * len(own))
-        of_anomalous = aim_loss([t[count:] for t in teacher], [f[count:] for f in own], list(truth))
+        of_anomalous = aim_loss(
+            [t[count:] for t in teacher], [f[count:] for f in own], list(truth), balanced=config.balanced_aim
+        )
         aim = 0.5 * (of_normal + of_anomalous)
         optimiser.zero_grad()
         (ngm + aim).backward()
