@@ -106,8 +106,9 @@ class StudentNetwork(nn.Module):
 
 
 @torch.no_grad()
-def _half(layer: nn.Conv2d, which: int) -> nn.Conv2d:
+def _half(layer: nn.Module, which: int) -> nn.Conv2d:
     """The half of a decoupling convolution that gives the normality (0) or the abnormality (1) feature."""
+    assert isinstance(layer, nn.Conv2d)
     channels = layer.in_channels
     half = nn.Conv2d(channels, channels, 1)
     for own, whole in ((half.weight, layer.weight), (half.bias, layer.bias)):

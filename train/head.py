@@ -208,6 +208,8 @@ class ScaledHead(Head):
     """
 
     _FLOOR, _MIDDLE, _SPREADS = 0.2, 2.0, 4.0
+    level: Tensor
+    spread: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

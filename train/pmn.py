@@ -104,10 +104,13 @@ class Path(nn.Module):
                 else Upward(channels[before], channels[here], kind)
             )
         self.steps = nn.ModuleList(steps)
-        self.refine = nn.ModuleList(conv3x3(channels[stage], kind) for stage in self.order)
+        refine = [conv3x3(channels[stage], kind) for stage in self.order]
         if residual:
-            for layers in self.refine:
-                nn.init.zeros_(layers[-1].weight)  # the last BatchNorm
+            for layers in refine:
+                norm = layers[-1]
+                assert isinstance(norm, nn.BatchNorm2d)
+                nn.init.zeros_(norm.weight)
+        self.refine = nn.ModuleList(refine)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Four features, finest first, to four of the same shapes."""

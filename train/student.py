@@ -19,8 +19,9 @@ class DecoupledStudent(nn.Module):
     and the next stage's input, the second half the abnormality feature.
 
     Attributes:
-        jitter: while training, Gaussian noise of this share of a feature's root mean square is added after each
-            stage, so that copying the input is not the best the student can do (feature jittering, as in UniAD).
+        jitter: while training, Gaussian noise of this share of a feature's root mean square is added after
+            each stage, so that copying the input is not the best the student can do (feature jittering, as in
+            UniAD).
 
     Args:
         backbone: the teacher's twin, which becomes the student's trunk.

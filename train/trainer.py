@@ -241,7 +241,7 @@ class Trainer:
                 for group in self.optimiser.param_groups:
                     group["lr"] = learning_rate(config, progress.fraction)
                 batch = next(batches)
-                # Noise is drawn anew from seed and step, so that a resumed run draws what it would have drawn.
+                # Noise is drawn anew from seed and step, so that a resumed run draws what it would have.
                 torch.manual_seed(config.seed * 1_000_003 + progress.step)
                 losses = student_step(
                     self.model, self.features, batch, config, self.precision, self.optimiser, self.watch
