@@ -39,6 +39,8 @@ class ModelConfig(BaseModel):
         head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
             distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on
             normal images, and learns nothing from synthetic anomalies.
+        abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head; the normality
+            branch's is 1.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -56,6 +58,7 @@ class ModelConfig(BaseModel):
     residual: bool = True
     frozen_norm: bool = True
     head: HeadKind = "scaled"
+    abnormality_weight: float = Field(0.1, ge=0, le=1)
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -105,8 +108,6 @@ class TrainConfig(BaseModel):
         lr: Adam's learning rate for the student (paper: 0.005).
         betas: Adam's betas.
         schedule: learning rate over the run; ``cosine`` ends at zero.
-        jitter: noise added to the student's features while training, as a share of their root mean square
-            (paper: none).
         balanced_aim: anomalous and normal pixels weigh alike in the AIM loss (paper: not said, so off).
         mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
         head_lr: Adam's learning rate for the head.
@@ -136,7 +137,6 @@ class TrainConfig(BaseModel):
     lr: float = Field(1e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
-    jitter: float = Field(0.0, ge=0, le=2)
     balanced_aim: bool = True
     mask_threshold: float = Field(0.3, ge=0, lt=1)
     head_lr: float = Field(1e-3, gt=0)

@@ -199,23 +199,30 @@ class ScaledHead(Head):
     deviation of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest
     values.
 
-    - map: the geometric mean of D_k / p_k + 0.2, so that scales must agree; squashed by m / (m + 2).
+    - map: the geometric mean of D_k / p_k + 0.1, so that scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
       normal image. It is taken scale by scale, because a defect may show at one scale only.
+
+    Both means are weighted: the abnormality branch's maps by ``abnormality_weight``, for that branch has been
+    taught by synthetic anomalies only.
 
     Args:
         config: shape of the model.
     """
 
-    _FLOOR, _MIDDLE, _SPREADS = 0.2, 2.0, 4.0
+    _FLOOR, _MIDDLE, _SPREADS = 0.1, 2.0, 4.0
     level: Tensor
     spread: Tensor
+    share: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
+        weights = torch.ones(self.channels)
+        weights[_STAGES:] = config.abnormality_weight
+        self.register_buffer("share", weights / weights.sum(), persistent=False)
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""
@@ -240,8 +247,8 @@ class ScaledHead(Head):
         """See ``Head.forward`` and the class."""
         stacked = self.stack(maps)
         relative = stacked / self.level[:, None, None] + self._FLOOR
-        mean = torch.exp(torch.log(relative).mean(1, keepdim=True))
-        z = ((self.peaks(stacked) - self.level) / self.spread).mean(1)
+        mean = torch.exp((torch.log(relative) * self.share[:, None, None]).sum(1, keepdim=True))
+        z = ((self.peaks(stacked) - self.level) / self.spread * self.share).sum(1)
         return self.enlarge(mean / (mean + self._MIDDLE)), 0.5 + 0.5 * z / (z.abs() + self._SPREADS)
 
 

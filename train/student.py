@@ -18,11 +18,6 @@ class DecoupledStudent(nn.Module):
     After stage i a 1 x 1 convolution widens C_i channels to 2 C_i; the first half is the normality feature
     and the next stage's input, the second half the abnormality feature.
 
-    Attributes:
-        jitter: while training, Gaussian noise of this share of a feature's root mean square is added after
-            each stage, so that copying the input is not the best the student can do (feature jittering, as in
-            UniAD).
-
     Args:
         backbone: the teacher's twin, which becomes the student's trunk.
         config: shape of the model.
@@ -30,7 +25,6 @@ class DecoupledStudent(nn.Module):
 
     def __init__(self, backbone: Backbone, config: ModelConfig) -> None:
         super().__init__()
-        self.jitter = 0.0
         self.stages = backbone.stages
         decouple = [nn.Conv2d(c, 2 * c, 1) for c in backbone.channels]
         if config.residual:
@@ -59,16 +53,10 @@ class DecoupledStudent(nn.Module):
         """
         found: dict[str, list[Tensor]] = {"normality": [], "abnormality": []}
         for stage, decouple in zip(self.stages, self.decouple, strict=True):
-            x, abnormality = decouple(self._jittered(stage(x))).chunk(2, dim=1)
+            x, abnormality = decouple(stage(x)).chunk(2, dim=1)
             found["normality"].append(x)
             found["abnormality"].append(abnormality)
         return {branch: pmn(found[branch]) for branch, pmn in self.pmn.items()}
-
-    def _jittered(self, x: Tensor) -> Tensor:
-        if not self.training or self.jitter == 0.0:
-            return x
-        scale = self.jitter * x.detach().square().mean(1, keepdim=True).sqrt()
-        return x + scale * torch.randn_like(x)
 
 
 @torch.no_grad()

@@ -232,7 +232,6 @@ class Trainer:
         epoch_steps = max(1, -(-len(self.images.train) // config.batch_size))
         after_each_epoch = config.head_phase == "epoch" and self.head_optimiser is not None
         feeder = self._feeder(_STUDENT_STREAM)
-        self.model.student.jitter = config.jitter
         with denormals_flushed(), closing(feeder.batches(progress.step)) as batches:
             self.model.train()
             saved = time.monotonic()
