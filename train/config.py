@@ -134,12 +134,12 @@ class TrainConfig(BaseModel):
     steps: int | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0)
     max_minutes: float | None = Field(None, gt=0)
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(2e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
     balanced_aim: bool = True
     mask_threshold: float = Field(0.3, ge=0, lt=1)
-    head_lr: float = Field(1e-3, gt=0)
+    head_lr: float = Field(2e-3, gt=0)
     head_phase: Literal["epoch", "end"] = "end"
     head_steps: int = Field(400, ge=0)
     holdout: float = Field(0.1, ge=0, lt=1)
