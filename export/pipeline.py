@@ -18,7 +18,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.export.parity import LIMITS, ParityRow, compare, file_judge, require
+from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, file_judge, require
 from dmdd_edge.images import read_image
 from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
@@ -105,7 +105,8 @@ def export_run(
         say("setting the threshold from the held-out images")
         threshold = threshold_of(run, judges["fp32"], alpha)
         say("comparing with torch")
-        rows = compare_all(run, data, judges, threshold.image)
+        artefacts = {f"onnxruntime {name}": (judge, LIMITS[name]) for name, judge in judges.items()}
+        rows = compare_all(run, data, artefacts, threshold.image)
         require(rows)
         facts: dict[str, Any] = {}
         for extra in extras or []:
@@ -139,29 +140,33 @@ def export_run(
     return Exported(bundle, threshold, rows, graphs)
 
 
-def compare_all(run: Run, data: Path | None, judges: dict[str, Judge], threshold: float) -> list[ParityRow]:
-    """A parity row per written file, on the category's test images, or on the held-out ones without any."""
+def compare_all(
+    run: Run, data: Path | None, artefacts: dict[str, tuple[Judge, ParityLimits]], threshold: float
+) -> list[ParityRow]:
+    """A parity row per artefact, on the category's test images, or on the held-out ones without any.
+
+    Args:
+        run: as trained.
+        data: data set, when it is not where training found it.
+        artefacts: what to hold against torch, by name, with what is allowed.
+        threshold: of the score, for the decisions.
+    """
+    judges = {"torch": torch_judge(run.model.to(memory_format=torch.channels_last))}
+    judges |= {name: judge for name, (judge, _) in artefacts.items()}
     category = _category(run, data)
     labelled = category is not None and bool(category.test)
     if labelled:
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
-        results = {name: evaluate_judge(judge, test) for name, judge in _with_torch(run, judges).items()}
+        results = {name: evaluate_judge(judge, test) for name, judge in judges.items()}
     else:
         images = holdout_images(run)
-        results = {
-            name: Evaluation(_NO_METRICS, *judge_all(judge, images))
-            for name, judge in _with_torch(run, judges).items()
-        }
+        results = {name: Evaluation(_NO_METRICS, *judge_all(judge, images)) for name, judge in judges.items()}
     reference = results.pop("torch")
     return [
-        compare(f"onnxruntime {name}", reference, found, threshold, LIMITS[name], labelled=labelled)
+        compare(name, reference, found, threshold, artefacts[name][1], labelled=labelled)
         for name, found in results.items()
     ]
-
-
-def _with_torch(run: Run, judges: dict[str, Judge]) -> dict[str, Judge]:
-    return {"torch": torch_judge(run.model.to(memory_format=torch.channels_last)), **judges}
 
 
 def _category(run: Run, data: Path | None) -> Category | None:

@@ -78,7 +78,7 @@ def export(
         typer.Option(
             "--batch", help="Batch sizes of the engines, such as 1 or 1:8.", rich_help_panel=_ENGINES
         ),
-    ] = "1:8",
+    ] = "1",
     workspace: Annotated[
         float | None,
         typer.Option("--workspace", help="Scratch memory of a layer, in GiB.", rich_help_panel=_ENGINES),
@@ -131,7 +131,9 @@ def export(
         bundle = _export(category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu)
         engines = [name for name in targets.chosen if name == "tensorrt"]
     for name in engines:
-        _build(bundle, name, options, gpu, engine_cache)
+        engine = _build(bundle, name, options, gpu, engine_cache)
+        if model is None:
+            _measure(bundle, engine, category, run, runs_dir, data, engine_cache)
     if "triton" in targets.chosen:
         from dmdd_edge.export.targets import write_triton
 
@@ -166,15 +168,39 @@ def _export(
         console.print(text, markup=False)
 
     folder = find_run(category, run, runs_dir)
-    extras = [rtx_for_new_bundle(options, gpu, built=_report)] if "rtx" in targets.chosen else []
-    found = export_run(folder, models_dir, data=data, alpha=alpha, say=say, extras=extras)
+    with progress() as bars:
+        task = bars.add_task("rtx", total=1.0, note="", visible=False)
+
+        def building(share: float, phase: str) -> None:
+            bars.update(task, completed=share, note=phase, visible=True)
+
+        extras = [rtx_for_new_bundle(options, gpu, building, _report)] if "rtx" in targets.chosen else []
+        found = export_run(folder, models_dir, data=data, alpha=alpha, say=say, extras=extras)
     console.print(_parity_table(found.parity))
     say(found.threshold.describe())
     say(f"wrote {found.bundle.path}")
     return found.bundle
 
 
-def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None) -> None:
+def _measure(
+    bundle: Bundle,
+    engine: BuiltEngine,
+    category: str | None,
+    run: str | None,
+    runs_dir: Path,
+    data: Path | None,
+    cache: Path | None,
+) -> None:
+    """Hold an engine that was built here against torch, on this GPU."""
+    from dmdd_edge.export.engine_parity import measure_engine
+    from dmdd_edge.train.checkpoint import load_run
+    from dmdd_edge.workspace import find_run
+
+    loaded = load_run(find_run(category, run, runs_dir))
+    console.print(_parity_table([measure_engine(loaded, bundle, engine, data=data, cache=cache)]))
+
+
+def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None) -> BuiltEngine:
     """Build one engine for a bundle into the engine cache, with a progress bar."""
     from dmdd_edge.export.targets import build_for_bundle
 
@@ -189,6 +215,7 @@ def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Pa
             progress=lambda share, phase: bars.update(task, completed=share, note=phase),
         )
     _report(engine)
+    return engine
 
 
 def _report(engine: BuiltEngine) -> None:

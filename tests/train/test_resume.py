@@ -148,12 +148,12 @@ def test_a_checkpoint_of_another_shape_is_refused(
     tiny_config: Callable[..., Any], tiny_outcome: Any, tmp_path: Path
 ) -> None:
     """The files of one run under the configuration of another."""
-    other = tiny_config({"pmn": "none"})
     for name in ("teacher.safetensors", "model.safetensors", "run.json"):
         (tmp_path / name).write_bytes((tiny_outcome.run.folder / name).read_bytes())
-    (tmp_path / "config.json").write_text(other.model_dump_json())
-    with pytest.raises(DmddError, match="does not fit"):
-        load_run(tmp_path)
+    for other in ({"pmn": "none"}, {"backbone": "timm:test_resnet"}):
+        (tmp_path / "config.json").write_text(tiny_config(other).model_dump_json())
+        with pytest.raises(DmddError, match="does not fit"):
+            load_run(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"recipe": "edge"}', '{"recipe": "magic"}'])

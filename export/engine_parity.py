@@ -1,0 +1,56 @@
+"""Parity of an engine, measured on the device it was built for, and kept in its sidecar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.engine_cache import engine_cache
+from dmdd_edge.engines import sidecar_path
+from dmdd_edge.errors import DmddError
+from dmdd_edge.export.engines.artifact import BuiltEngine
+from dmdd_edge.export.parity import LIMITS, ParityRow, require
+from dmdd_edge.export.pipeline import compare_all
+from dmdd_edge.runtime.backends.engine_judge import engine_judge
+from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.checkpoint import Run
+
+
+def measure_engine(
+    run: Run, bundle: Bundle, built: BuiltEngine, *, data: Path | None = None, cache: Path | None = None
+) -> ParityRow:
+    """Hold an engine of this machine's cache against torch, and write the figures into its sidecar.
+
+    An engine that exceeds its limits is removed, so that nothing runs it.
+
+    Args:
+        run: the run that the bundle was exported from.
+        bundle: the bundle that the engine was built from.
+        built: the engine.
+        data: data set, when it is not where training found it.
+        cache: as ``--engine-cache``.
+
+    Raises:
+        DmddError: the engine cannot run here, or is not the detector that was trained.
+    """
+    side = built.sidecar
+    name = f"{side.flavour} {side.precision}"
+    with engine_judge(built.path, side.onnx_sha256, cache=engine_cache(cache)) as judge:
+        artefacts = {name: (judge, LIMITS[side.precision])}
+        (row,) = compare_all(run, data, artefacts, bundle.manifest.threshold.image)
+    try:
+        require([row])
+    except DmddError:
+        built.path.unlink(missing_ok=True)
+        sidecar_path(built.path).unlink(missing_ok=True)
+        raise
+    kept = side.model_copy(update={"parity": figures(row)})
+    write_atomically(sidecar_path(built.path), kept.model_dump_json(indent=2) + "\n")
+    return row
+
+
+def figures(row: ParityRow) -> dict[str, float]:
+    """The numbers of a row, as a sidecar keeps them; figures that were not measured are left out."""
+    names = ("images", "map_max", "map_p99", "score_max", "flipped", "image_auroc", "pixel_auroc", "pro")
+    values = {name: getattr(row, name) for name in names}
+    return {name: float(value) for name, value in values.items() if value is not None}
