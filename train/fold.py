@@ -16,8 +16,9 @@ M = TypeVar("M", bound=nn.Module)
 def fold_batchnorm(module: M) -> M:
     """A copy of a module in evaluation mode with every BatchNorm that follows a convolution folded into it.
 
-    A BatchNorm counts as following when it is registered right behind the convolution in the same parent,
-    which holds for torchvision's and timm's convolutional networks; the caller can compare outputs.
+    A BatchNorm counts as following when it is registered right behind the convolution, or a sequence that
+    ends in one, in the same parent, which holds for torchvision's and timm's convolutional networks; the
+    caller can compare outputs.
 
     Args:
         module: any module.
@@ -28,7 +29,8 @@ def fold_batchnorm(module: M) -> M:
     folded = copy.deepcopy(module).eval()
     for parent in folded.modules():
         children = list(parent.named_children())
-        for (_, conv), (name, norm) in pairwise(children):
+        for (_, before), (name, norm) in pairwise(children):
+            conv = _last_layer(before)
             if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
                 continue
             if conv.out_channels != norm.num_features or norm.running_var is None:
@@ -36,6 +38,13 @@ def fold_batchnorm(module: M) -> M:
             _fold(conv, norm)
             setattr(parent, name, _what_is_left(norm))
     return folded
+
+
+def _last_layer(module: nn.Module) -> nn.Module:
+    """What a sequence ends in; deep stems are such."""
+    while isinstance(module, nn.Sequential) and len(module) > 0:
+        module = module[-1]
+    return module
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

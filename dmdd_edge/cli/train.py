@@ -120,21 +120,37 @@ def train(
     ] = None,
     foreground: Annotated[
         Literal["auto", "grabcut", "otsu", "none"] | None,
-        typer.Option("--foreground", help="Where anomalies may lie.", rich_help_panel=_Method),
+        typer.Option(
+            "--foreground",
+            metavar="HOW",
+            help="Where anomalies may lie: auto, grabcut, otsu, none.",
+            rich_help_panel=_Method,
+        ),
     ] = None,
     branches: Annotated[
         Literal["both", "normality", "abnormality"] | None,
-        typer.Option("--branches", help="Branches of the student.", rich_help_panel=_Method),
+        typer.Option(
+            "--branches",
+            metavar="WHICH",
+            help="Branches of the student: both, normality, abnormality.",
+            rich_help_panel=_Method,
+        ),
     ] = None,
     pmn: Annotated[
         Literal["full", "inner", "none"] | None,
-        typer.Option("--pmn", help="Paths of the Pyramid Modeling Network.", rich_help_panel=_Method),
+        typer.Option(
+            "--pmn",
+            metavar="PATHS",
+            help="Paths of the Pyramid Modeling Network: full, inner, none.",
+            rich_help_panel=_Method,
+        ),
     ] = None,
     head: Annotated[
         Literal["scaled", "msn", "sum"] | None,
         typer.Option(
             "--head",
-            help="Scaled maps, the paper's segmentation network, or the plain sum.",
+            metavar="KIND",
+            help="scaled (maps weighed by good images), msn (the paper's network), sum (of the maps).",
             rich_help_panel=_Method,
         ),
     ] = None,
@@ -144,16 +160,14 @@ def train(
     pyramid_upsampling: Annotated[
         bool | None,
         typer.Option(
-            "--pyramid-upsampling/--no-pyramid-upsampling",
-            help="Pyramid upsampling (PU).",
+            "--pu/--no-pu",
+            help="Pyramid upsampling (PU), of the head msn.",
             rich_help_panel=_Method,
         ),
     ] = None,
     multi_perception: Annotated[
         bool | None,
-        typer.Option(
-            "--multi-perception/--no-multi-perception", help="Multi-perception (MM).", rich_help_panel=_Method
-        ),
+        typer.Option("--mm/--no-mm", help="Multi-perception (MM), of the head msn.", rich_help_panel=_Method),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run. Default: the category's.")

@@ -19,7 +19,7 @@ from dmdd_edge.errors import DmddError
 OPTIONS = """
 --data --category --backbone --weights --textures --roi --rotate --ignore-mask --holdout --recipe --image-size
 --steps --epochs --max-minutes --batch-size --lr --seed --device --amp --workers --foreground --branches --pmn
---head --no-fas --no-pyramid-upsampling --no-multi-perception --run --runs-dir --resume --overwrite --json
+--head --no-fas --no-pu --no-mm --run --runs-dir --resume --overwrite --json
 """
 MAIN = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
 
@@ -115,7 +115,7 @@ def test_a_users_error_names_the_value(wrong: list[object], words: list[str], op
 
 def test_train_and_evaluate(options: list[object], tmp_path: Path) -> None:
     """The whole way: JSON alone on standard output, the next command last, an existing run left alone."""
-    result = call(*options, "--json", "--no-pyramid-upsampling", "--branches", "normality", "--no-fas")
+    result = call(*options, "--json", "--no-pu", "--branches", "normality", "--no-fas")
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
     assert (metrics["category"], metrics["steps"], metrics["image_size"]) == ("plate", 2, 64)
