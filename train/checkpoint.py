@@ -71,7 +71,9 @@ def load_run(folder: Path) -> Run:
             fix=f"dmdd-edge train --category {config.category} --run {folder.name} --resume",
         )
     model = DMDD(config.model, pretrained=False)
-    model.teacher.load_state_dict(read_tensors(folder / TEACHER)[0])
+    teacher = read_tensors(folder / TEACHER)[0]
+    _require_fit(model.teacher.state_dict(), teacher)
+    model.teacher.load_state_dict(teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
     return Run(folder, config, read_json(folder / FACTS), model.eval())
 
@@ -139,10 +141,13 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
     Raises:
         DmddError: tensors are missing, left over or of another shape.
     """
-    own = trainable_state(model)
+    _require_fit(trainable_state(model), state)
+    model.load_state_dict(state, strict=False)
+
+
+def _require_fit(own: dict[str, Tensor], state: dict[str, Tensor]) -> None:
     if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
         raise DmddError("the checkpoint does not fit its configuration", fix="train again with --overwrite")
-    model.load_state_dict(state, strict=False)
 
 
 def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
