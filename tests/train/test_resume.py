@@ -133,7 +133,9 @@ def test_an_unfinished_run_cannot_be_loaded(tiny_config: Callable[..., Any], tmp
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "teacher.safetensors"])
-@pytest.mark.parametrize("damage", [b"", b"garbage that is no tensor file", b"\xff" * 64])
+@pytest.mark.parametrize(
+    "damage", [b"", b"garbage that is no tensor file", b"\xff" * 64], ids=["empty", "text", "bytes"]
+)
 def test_a_damaged_checkpoint_is_named(
     name: str, damage: bytes, tiny_config: Callable[..., Any], tmp_path: Path
 ) -> None:
