@@ -68,7 +68,6 @@ def make_config(options: Namespace) -> Any:
         steps=options.warm_up + options.steps,
         batch_size=options.batch_size,
         head_steps=0,
-        jitter=0.0,
         device=options.device,
         amp="off",
     )
