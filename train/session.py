@@ -78,7 +78,9 @@ def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrit
         raise DmddError(
             "no data set is named", fix="give --data DIR, or --resume to go on with an unfinished run"
         )
-    if there and overwrite:
+    # A run that failed before its first step, for want of weights say, holds nothing that would be missed.
+    begun = any((folder / name).is_file() for name in (files.MODEL, files.STATE))
+    if there and (overwrite or not begun):
         shutil.rmtree(folder)
     elif there:
         state = "finished" if (folder / files.MODEL).is_file() else "unfinished"

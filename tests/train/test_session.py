@@ -24,6 +24,7 @@ def unfinished(tiny_config: Callable[..., Any], tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "plate"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(tiny_config(steps=99).model_dump_json())
+    (folder / "state.safetensors").write_bytes(b"")
     return folder
 
 
@@ -46,6 +47,15 @@ def test_an_existing_run_is_not_overwritten(
         fix = error.value.fix or ""
         assert [word for word in ("--resume", "--overwrite", "--run NAME") if word not in fix] == []
         assert sorted(folder.iterdir()) == before
+
+
+def test_a_run_that_failed_before_its_first_step_is_replaced_unasked(
+    tiny_config: Callable[..., Any], unfinished: Path
+) -> None:
+    (unfinished / "state.safetensors").unlink()
+    config = tiny_config()
+    assert open_run(unfinished, config, resume=False, overwrite=False) is config
+    assert not unfinished.exists()
 
 
 def test_overwriting_deletes_the_old_run(tiny_config: Callable[..., Any], unfinished: Path) -> None:
