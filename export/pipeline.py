@@ -155,16 +155,18 @@ def compare_all(
     judges |= {name: judge for name, (judge, _) in artefacts.items()}
     category = _category(run, data)
     labelled = category is not None and bool(category.test)
+    pairs = 0
     if labelled:
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+        pairs = int(test.labels.sum()) * int((~test.labels).sum())
         results = {name: evaluate_judge(judge, test) for name, judge in judges.items()}
     else:
         images = holdout_images(run)
         results = {name: Evaluation(_NO_METRICS, *judge_all(judge, images)) for name, judge in judges.items()}
     reference = results.pop("torch")
     return [
-        compare(name, reference, found, threshold, artefacts[name][1], labelled=labelled)
+        compare(name, reference, found, threshold, artefacts[name][1], labelled=labelled, pairs=pairs)
         for name, found in results.items()
     ]
 
