@@ -45,8 +45,8 @@ class ParityLimits:
 
 #: fp32 must be the same up to rounding; fp16 may not cost more than 0.05 points of any figure.
 LIMITS = {"fp32": ParityLimits(1e-4, 1e-4, 2e-4), "fp16": ParityLimits(0.05, 0.02, 5e-4)}
-#: What a test set can tell: rounding may swap two pairs of a good and a defective image, which is less than the
-#: limit on a large set, and a fair part of a point on one of a few dozen images.
+#: What a test set can tell: rounding may swap two pairs of a good and a defective image, which is less than
+#: the limit on a large set, and a fair part of a point on one of a few dozen images.
 _RESOLUTION_PAIRS = 2
 
 
