@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
-DEMO_STEPS ?= 150
+DEMO_STEPS ?= 200
 PYTEST_ARGS ?=
 
 BIN := $(CURDIR)/$(VENV)/bin
