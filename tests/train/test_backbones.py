@@ -96,13 +96,12 @@ def test_lite0_with_the_wheels_weights_knows_a_cat_and_an_espresso(name: str, cl
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["resnet18", "wide_resnet50_2"])
-def test_resnet_stages_are_torchvisions_layers(name: str) -> None:
+def test_resnet_stages_are_torchvisions_layers() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        backbone = build_backbone(name, pretrained=False).eval()
+        backbone = build_backbone("resnet18", pretrained=False).eval()
         torch.manual_seed(0)
-        model = torchvision.models.get_model(name, weights=None).eval()
+        model = torchvision.models.get_model("resnet18", weights=None).eval()
     expected: list[Tensor] = []
     for layer in (model.layer1, model.layer2, model.layer3, model.layer4):
         layer.register_forward_hook(lambda module, args, out: expected.append(out))
@@ -113,6 +112,14 @@ def test_resnet_stages_are_torchvisions_layers(name: str) -> None:
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert backbone.channels == [f.shape[1] for f in expected]
+
+
+def test_the_papers_backbone_has_its_channels_and_sizes() -> None:
+    with torch.device("meta"):  # no weights, no arithmetic: shapes alone
+        backbone = build_backbone("wide_resnet50_2", pretrained=False).eval()
+        shapes = [tuple(feature.shape) for feature in backbone(torch.zeros(1, 3, 256, 256))]
+    assert backbone.channels == [256, 512, 1024, 2048]
+    assert shapes == [(1, 256, 64, 64), (1, 512, 32, 32), (1, 1024, 16, 16), (1, 2048, 8, 8)]
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,70 +56,75 @@ def finish(config: Any, folder: Path, resume: bool) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-def kill_at(config: Any, folder: Path, moment: str, number: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(folder), moment, str(number)],
-        input=config.model_dump_json(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (folder / "model.safetensors").exists()
+#: Head or its phase, and when the run is killed: at which step of a phase, or while its state is written.
+KILLS = {
+    "scaled maps, in the student's phase": ("scaled", "student", 6),
+    "head at the end, in the head's phase": ("end", "head", 3),
+    "head each epoch, in the second epoch while saving": ("epoch", "saving", 7),
+    "before the first checkpoint": ("end", "student", 1),
+}
+
+
+def config_of(phase: str, tiny_config: Callable[..., Any]) -> Any:
+    head = {"head": "scaled" if phase == "scaled" else "msn"}
+    return tiny_config(head, steps=10, head_phase="epoch" if phase == "epoch" else "end")
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """The uninterrupted run of a head or its phase: its configuration and checkpoint."""
-    known: dict[str, tuple[Any, bytes]] = {}
+def killed(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder that each killed run left; the processes run side by side, since they mostly import."""
+    folders, running = {}, {}
+    for name, (phase, moment, number) in KILLS.items():
+        folders[name] = tmp_path_factory.mktemp("killed") / "run"
+        running[name] = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, str(folders[name]), moment, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "OMP_WAIT_POLICY": "passive",
+            },  # or their threads would spin against each other
+        )
+        stdin = running[name].stdin
+        assert stdin is not None
+        stdin.write(config_of(phase, tiny_config).model_dump_json())
+        stdin.close()
+        running[name].stdin = None
+    for process in running.values():
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == -signal.SIGKILL, errors
+    return folders
 
-    def get(phase: str) -> tuple[Any, bytes]:
-        if phase not in known:
-            head = {"head": "scaled" if phase == "scaled" else "msn"}
-            config = tiny_config(head, steps=10, head_phase="epoch" if phase == "epoch" else "end")
-            known[phase] = config, finish(config, tmp_path_factory.mktemp("whole") / "run", resume=False)
-        return known[phase]
 
-    return get
+@pytest.fixture(scope="module")
+def whole(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The checkpoint of each uninterrupted run."""
+    return {
+        phase: finish(config_of(phase, tiny_config), tmp_path_factory.mktemp("whole") / "run", resume=False)
+        for phase in ("scaled", "end", "epoch")
+    }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("phase", "moment", "number"),
-    [
-        ("scaled", "student", 6),
-        ("end", "head", 3),
-        ("epoch", "student", 7),  # after the head's first phase, in the middle of the second epoch
-        ("epoch", "saving", 5),
-    ],
-)
+@pytest.mark.parametrize("name", KILLS)
 def test_a_killed_run_resumes_to_the_same_bits(
-    phase: str, moment: str, number: int, whole: Callable[[str], Any], tmp_path: Path
+    name: str,
+    killed: dict[str, Path],
+    whole: dict[str, bytes],
+    tiny_config: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
-    config, expected = whole(phase)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    kill_at(config, folder, moment, number)
-    assert (folder / "state.safetensors").exists()
+    folder, phase = killed[name], KILLS[name][0]
+    assert not (folder / "model.safetensors").exists()
+    assert (folder / "state.safetensors").exists() == (name != "before the first checkpoint")
     stored = read_config(folder)
-    assert stored == config
+    assert stored == config_of(phase, tiny_config)
     gone = stored.model_copy(update={"weights": tmp_path / "gone.pth"})  # the run keeps the teacher itself
-    assert finish(gone, folder, resume=True) == expected
+    assert finish(gone, folder, resume=True) == whole[phase]
     assert load_run(folder).info["steps"] == 10
     assert not (folder / "state.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_a_run_killed_before_its_first_checkpoint_starts_over(
-    whole: Callable[[str], Any], tmp_path: Path
-) -> None:
-    config, expected = whole("end")
-    folder = tmp_path / "run"
-    folder.mkdir()
-    kill_at(config, folder, "student", 1)
-    assert (folder / "teacher.safetensors").exists()
-    assert finish(config, folder, resume=True) == expected
 
 
 def test_an_unfinished_run_cannot_be_loaded(tiny_config: Callable[..., Any], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from dmdd_edge.cli.main import app
+from dmdd_edge.cli.main import app, main
 from dmdd_edge.errors import DmddError
 
 OPTIONS = """
@@ -21,7 +21,6 @@ OPTIONS = """
 --steps --epochs --max-minutes --batch-size --lr --seed --device --amp --workers --foreground --branches --pmn
 --head --no-fas --no-pu --no-mm --run --runs-dir --resume --overwrite --json
 """
-MAIN = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
 
 
 def call(*arguments: object) -> Result:
@@ -29,11 +28,20 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def as_process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command as a process of its own, errors turned into messages and exit codes."""
-    return subprocess.run(
-        [*MAIN, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-    )
+@pytest.fixture
+def program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """Run the program as its entry point does: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dmdd-edge", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
 def refused(result: Result) -> DmddError:
@@ -80,11 +88,13 @@ def test_wrong_usage_is_exit_code_two(wrong: list[str]) -> None:
     assert wrong[0] in result.output
 
 
-def test_an_unknown_category_is_exit_code_one_and_names_those_found(plates: Path, tmp_path: Path) -> None:
-    done = as_process("train", "--data", plates, "--category", "srew", "--runs-dir", tmp_path / "runs")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
+def test_an_unknown_category_is_exit_code_one_and_names_those_found(
+    program: Callable[..., tuple[object, str, str]], plates: Path, tmp_path: Path
+) -> None:
+    code, out, err = program("train", "--data", plates, "--category", "srew", "--runs-dir", tmp_path / "runs")
+    assert code == 1
+    assert out == ""
+    lines = err.strip().splitlines()
     assert lines[0].startswith("error: ")
     assert "srew" in lines[0]
     assert "plate" in lines[0]
@@ -113,7 +123,9 @@ def test_a_users_error_names_the_value(wrong: list[object], words: list[str], op
     assert error.fix
 
 
-def test_train_and_evaluate(options: list[object], tmp_path: Path) -> None:
+def test_train_and_evaluate(
+    options: list[object], program: Callable[..., tuple[object, str, str]], tmp_path: Path
+) -> None:
     """The whole way: JSON alone on standard output, the next command last, an existing run left alone."""
     result = call(*options, "--json", "--no-pu", "--branches", "normality", "--no-fas")
     assert result.exit_code == 0, result.output
@@ -127,10 +139,10 @@ def test_train_and_evaluate(options: list[object], tmp_path: Path) -> None:
     assert not stored["model"]["pyramid_upsampling"]
     assert not stored["synthesis"]["fas"]
 
-    again = as_process(*options)
-    assert again.returncode == 1
-    assert "there is a run in" in again.stderr
-    assert "--overwrite" in again.stderr
+    code, _, err = program(*options)
+    assert code == 1
+    assert "there is a run in" in err
+    assert "--overwrite" in err
 
     named = call(*options, "--run", "second")
     assert named.exit_code == 0, named.output
