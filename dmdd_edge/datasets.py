@@ -85,8 +85,11 @@ class Category:
         return list(dict.fromkeys(image.defect for image in self.test if not image.is_good))
 
     def skip(self, path: Path, reason: str) -> None:
-        """Note a file that could not be used; fits `read_images`' on_error."""
-        self.skipped.append((path, reason))
+        """Note a file that could not be used; fits `read_images`' on_error.
+
+        A reason that begins with the file's own path, as the errors of reading do, is kept without it.
+        """
+        self.skipped.append((path, reason.removeprefix(f"{path}: ")))
 
     def require_test(self) -> None:
         """Raise DmddError when there is nothing to evaluate on; such a category can still be trained."""
