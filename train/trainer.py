@@ -240,13 +240,11 @@ class Trainer:
                 for group in self.optimiser.param_groups:
                     group["lr"] = learning_rate(config, progress.fraction)
                 batch = next(batches)
-                # Noise is drawn anew from seed and step, so that a resumed run draws what it would have.
-                torch.manual_seed(config.seed * 1_000_003 + progress.step)
                 losses = student_step(
                     self.model, self.features, batch, config, self.precision, self.optimiser, self.watch
                 )
-                first_in_epoch = progress.step % epoch_steps == epoch_steps - 1
-                if after_each_epoch and first_in_epoch:
+                last_in_epoch = progress.step % epoch_steps == epoch_steps - 1
+                if after_each_epoch and last_in_epoch:
                     self._head_epoch(progress.step + 1 - epoch_steps, epoch_steps)
                 seconds = time.perf_counter() - began
                 progress.advance(seconds)
