@@ -50,12 +50,14 @@ class Exported:
     """What an export ends with.
 
     Attributes:
+        run: what was exported.
         bundle: the new version, in use.
         threshold: from the held-out normal images.
         parity: a row per artefact.
         graphs: the static checks of each file.
     """
 
+    run: Run
     bundle: Bundle
     threshold: Threshold
     parity: list[ParityRow]
@@ -137,7 +139,7 @@ def export_run(
                 **facts,
             },
         )
-    return Exported(bundle, threshold, rows, graphs)
+    return Exported(run, bundle, threshold, rows, graphs)
 
 
 def compare_all(

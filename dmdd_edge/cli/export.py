@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dmdd_edge.export.engines.artifact import BuiltEngine
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.parity import ParityRow
+    from dmdd_edge.export.pipeline import Exported
     from dmdd_edge.export.targets import Targets
 
 _RUN, _ENGINES = "What is exported", "Targets and engines"
@@ -125,15 +126,16 @@ def export(
     if model is not None:
         from dmdd_edge.workspace import load_bundle
 
-        bundle = load_bundle(category, model, models_dir)
+        exported, bundle = None, load_bundle(category, model, models_dir)
         engines = [name for name in targets.chosen if name in ("tensorrt", "rtx")]
     else:
-        bundle = _export(category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu)
+        exported = _export(category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu)
+        bundle = exported.bundle
         engines = [name for name in targets.chosen if name == "tensorrt"]
     for name in engines:
         engine = _build(bundle, name, options, gpu, engine_cache)
-        if model is None:
-            _measure(bundle, engine, category, run, runs_dir, data, engine_cache)
+        if exported is not None:
+            _measure(exported, engine, data, engine_cache)
     if "triton" in targets.chosen:
         from dmdd_edge.export.targets import write_triton
 
@@ -155,7 +157,7 @@ def _export(
     targets: Targets,
     options: BuildOptions,
     gpu: str,
-) -> Bundle:
+) -> Exported:
     """Write the bundle of a run, with an RTX engine inside when that is a target."""
     from dmdd_edge.cli.stages import need
 
@@ -179,25 +181,15 @@ def _export(
     console.print(_parity_table(found.parity))
     say(found.threshold.describe())
     say(f"wrote {found.bundle.path}")
-    return found.bundle
+    return found
 
 
-def _measure(
-    bundle: Bundle,
-    engine: BuiltEngine,
-    category: str | None,
-    run: str | None,
-    runs_dir: Path,
-    data: Path | None,
-    cache: Path | None,
-) -> None:
+def _measure(exported: Exported, engine: BuiltEngine, data: Path | None, cache: Path | None) -> None:
     """Hold an engine that was built here against torch, on this GPU."""
     from dmdd_edge.export.engine_parity import measure_engine
-    from dmdd_edge.train.checkpoint import load_run
-    from dmdd_edge.workspace import find_run
 
-    loaded = load_run(find_run(category, run, runs_dir))
-    console.print(_parity_table([measure_engine(loaded, bundle, engine, data=data, cache=cache)]))
+    row = measure_engine(exported.run, exported.bundle, engine, data=data, cache=cache)
+    console.print(_parity_table([row]))
 
 
 def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None) -> BuiltEngine:
