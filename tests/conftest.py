@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,16 @@ def tiny_outcome(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempP
 
     folder = tmp_path_factory.mktemp("trained") / "runs" / "plate"
     return train(tiny_config(), folder, Listener(), resume=False, tensorboard=False)
+
+
+@pytest.fixture
+def copied(tiny_outcome: Any, plates: Path, tmp_path: Path) -> Any:
+    """The trained run with its data set in a folder of its own, to be changed at will."""
+    from dmdd_edge.train.checkpoint import load_run
+
+    shutil.copytree(plates, tmp_path / "data")
+    shutil.copytree(tiny_outcome.run.folder, tmp_path / "run")
+    for name in ("config.json", "run.json"):
+        file = tmp_path / "run" / name
+        file.write_text(file.read_text().replace(str(plates), str(tmp_path / "data")))
+    return load_run(tmp_path / "run")

@@ -21,18 +21,7 @@ from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import pipeline
 from dmdd_edge.export.pipeline import compare_all, export_run
-from dmdd_edge.train.checkpoint import Run, load_run
-
-
-@pytest.fixture
-def copied(tiny_outcome: Any, plates: Path, tmp_path: Path) -> Run:
-    """The trained run with its data set in a folder of its own, to be changed at will."""
-    shutil.copytree(plates, tmp_path / "data")
-    shutil.copytree(tiny_outcome.run.folder, tmp_path / "run")
-    for name in ("config.json", "run.json"):
-        file = tmp_path / "run" / name
-        file.write_text(file.read_text().replace(str(plates), str(tmp_path / "data")))
-    return load_run(tmp_path / "run")
+from dmdd_edge.train.checkpoint import Run
 
 
 @pytest.fixture
