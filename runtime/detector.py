@@ -261,6 +261,8 @@ class Detector:
             timings=Timings(frame.capture_ms, item.prepare_ms, infer_ms, _milliseconds(start)),
             dropped=frame.dropped,
             reason=reason or "",
+            pixel_threshold=self.threshold.pixel,
+            preprocess=self.bundle.manifest.preprocess,
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.preprocess import Preprocess
+
 Status = Literal["good", "anomalous", "unreliable"]
 
 
@@ -71,6 +73,8 @@ class Result:
         timings: where the time went.
         dropped: frames that a live source dropped just before this one.
         reason: why the frame is unreliable; empty otherwise.
+        pixel_threshold: what the map was compared with, 0..1.
+        preprocess: how the map was taken from the frame; lays it back there.
     """
 
     source: str
@@ -86,6 +90,8 @@ class Result:
     timings: Timings = Timings()
     dropped: int = 0
     reason: str = ""
+    pixel_threshold: float = 0.5
+    preprocess: Preprocess = field(default=Preprocess(), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The result as the fields of one JSON line; the map is left out, a missing number is null."""
