@@ -1,0 +1,66 @@
+"""Video files, every frame of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.sources.base import FileProgress
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+class VideoFile(FileProgress):
+    """The frames of a video file, each one, however long they take to judge.
+
+    Args:
+        path: the file.
+        every: only each ``every``-th frame is decoded, the first one included.
+
+    Raises:
+        DmddError: OpenCV cannot open it, or there is no frame in it.
+    """
+
+    def __init__(self, path: Path, every: int = 1) -> None:
+        self._path, self._every = path, every
+        self.root = path.parent
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened() or not self._capture.grab():
+            raise DmddError(
+                f"{path} cannot be read as a video.",
+                "Check that it plays, or convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
+            )
+        super().__init__(str(path), fps=self._capture.get(cv2.CAP_PROP_FPS) or None)
+        # The container's count is an estimate for some formats: good for a progress bar, not for a promise.
+        frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.total: int | None = -(-frames // every) if frames > 0 else None
+
+    def __iter__(self) -> Iterator[Frame | BrokenFrame]:
+        number, index, grabbed = 0, 0, True  # the first frame was grabbed to see whether there is one
+        try:
+            while grabbed and not self._stopped.is_set():
+                if number % self._every == 0:
+                    frame = self._retrieve(number, index)
+                    self._note(frame)
+                    yield frame
+                    index += 1
+                grabbed = self._capture.grab()
+                number += 1
+        finally:
+            self._capture.release()
+
+    def _retrieve(self, number: int, index: int) -> Frame | BrokenFrame:
+        start = time.perf_counter()
+        done, image = self._capture.retrieve()
+        if not done:
+            error = DmddError(f"{self._path}: frame {number} cannot be decoded.")
+            return BrokenFrame(str(self._path), index, error)
+        elapsed = 1000 * (time.perf_counter() - start)
+        name = f"{self._path.name}/frame-{number:06d}"
+        return Frame(np.asarray(image, dtype=np.uint8), str(self._path), name, index, time.time(), elapsed)
