@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.judging import Evaluation, Judge
 from dmdd_edge.metrics import Metrics
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
@@ -23,7 +24,6 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
-from dmdd_edge.train.evaluation import Evaluation, Judge
 
 _FIGURES = ("image_auroc", "pixel_auroc", "pro")
 

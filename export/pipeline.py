@@ -20,6 +20,7 @@ from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, file_judge, require
 from dmdd_edge.images import read_image
+from dmdd_edge.judging import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
 from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
 from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
@@ -27,16 +28,7 @@ from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
-from dmdd_edge.train.evaluation import (
-    Evaluation,
-    Judge,
-    evaluate_judge,
-    holdout_images,
-    judge_all,
-    load_test_set,
-    threshold_of,
-    torch_judge,
-)
+from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_judge
 from dmdd_edge.train.session import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)

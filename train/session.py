@@ -15,18 +15,11 @@ import torch
 
 from dmdd_edge.datasets import Category, load_category
 from dmdd_edge.errors import DmddError
+from dmdd_edge.judging import Judge, evaluate_judge, load_test_set
 from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.evaluation import (
-    Judge,
-    evaluate_judge,
-    figures,
-    load_test_set,
-    threshold_of,
-    torch_judge,
-    write_pictures,
-)
+from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.trainer import Listener, Trainer
 

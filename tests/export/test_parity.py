@@ -10,8 +10,8 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, require
+from dmdd_edge.judging import Evaluation
 from dmdd_edge.metrics import Metrics
-from dmdd_edge.train.evaluation import Evaluation
 
 WIDE = ParityLimits(map_max=1.0, score_max=1.0, figure=1.0)
 

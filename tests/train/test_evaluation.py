@@ -15,16 +15,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dmdd_edge.datasets import load_category
 from dmdd_edge.errors import DmddError
+from dmdd_edge.judging import evaluate_judge, judge_all, load_test_set
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.train.checkpoint import Run
-from dmdd_edge.train.evaluation import (
-    evaluate_judge,
-    figures,
-    holdout_images,
-    judge_all,
-    load_test_set,
-    torch_judge,
-)
+from dmdd_edge.train.evaluation import figures, holdout_images, torch_judge
 from dmdd_edge.train.session import evaluate_run
 
 CPU = torch.device("cpu")

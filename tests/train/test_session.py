@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.judging import judge_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
-from dmdd_edge.train.evaluation import judge_all, torch_judge
+from dmdd_edge.train.evaluation import torch_judge
 from dmdd_edge.train.session import open_run, train
 from dmdd_edge.train.trainer import Listener
 
