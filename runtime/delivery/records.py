@@ -1,0 +1,119 @@
+"""How a message lies on the disk: one line, with a checksum that tells a whole one from a torn one.
+
+``<crc32, 8 hex digits> <id> <body>\\n``; the checksum is taken over everything between it and the line break.
+JSON has no line breaks, so a damaged stretch costs the lines that it touches and no more.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line that was read.
+
+    Attributes:
+        end: the offset just behind it in its file.
+        id: the message's; empty when the line is damaged.
+        body: the message, UTF-8 JSON.
+    """
+
+    end: int
+    id: str
+    body: bytes
+
+
+def encode_record(id: str, body: bytes) -> bytes:
+    """The line of a message.
+
+    Args:
+        id: ASCII without blanks.
+        body: without line breaks.
+
+    Raises:
+        ValueError: the id or the body would break the line apart.
+    """
+    if not id or any(blank in id for blank in " \n") or b"\n" in body:
+        raise ValueError(f"message {id!r} does not fit on a line")
+    content = b"%s %s" % (id.encode("ascii"), body)
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def decode_record(line: bytes) -> tuple[str, bytes] | None:
+    """The id and the body in a line, or None when it is torn or damaged."""
+    checksum, content = line[:8], line[9:-1]
+    if line[8:9] != b" " or line[-1:] != b"\n" or checksum != b"%08x" % zlib.crc32(content):
+        return None
+    id, blank, body = content.partition(b" ")
+    if not id or not blank or not id.isascii():
+        return None
+    return id.decode("ascii"), body
+
+
+def read_records(path: Path, start: int, end: int, count: int, most_bytes: int = 1 << 20) -> list[Record]:
+    """Up to ``count`` lines of a file, from ``start`` on.
+
+    Args:
+        start: offset of the first line.
+        end: offset behind the last line that may be read.
+        count: at most so many lines,
+        most_bytes: and no further line once there are so many bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return list(_records(path, start, end, count, most_bytes))
+
+
+def _records(path: Path, start: int, end: int, count: int, most_bytes: int) -> Iterator[Record]:
+    offset = start
+    with path.open("rb") as stream:
+        stream.seek(start)
+        for _ in range(count):
+            if offset - start >= most_bytes:
+                return
+            line = stream.readline(max(0, end - offset))
+            if not line:
+                return
+            offset += len(line)
+            yield Record(offset, *(decode_record(line) or ("", b"")))
+
+
+def count_lines(path: Path, start: int = 0) -> int:
+    """How many whole lines a file has from an offset on."""
+    count = 0
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while block := stream.read(1 << 20):
+            count += block.count(b"\n")
+    return count
+
+
+def cut_torn_tail(path: Path) -> int:
+    """Cut off what follows the last line break: a line that was being written when the power went.
+
+    Returns:
+        How long the file is now, in bytes.
+
+    Raises:
+        OSError: the file cannot be read or cut.
+    """
+    step = 1 << 16
+    with path.open("r+b") as stream:
+        size = stream.seek(0, 2)
+        position = size
+        while position:
+            start = max(0, position - step)
+            stream.seek(start)
+            found = stream.read(position - start).rfind(b"\n")
+            if found >= 0:
+                position = start + found + 1
+                break
+            position = start
+        if position < size:
+            stream.truncate(position)
+    return position

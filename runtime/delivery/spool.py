@@ -1,0 +1,311 @@
+"""A queue of messages on the disk that outlives the process, bounded in bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.delivery.lock import FolderLock
+from dmdd_edge.runtime.delivery.memory import MEMORY_LIMIT, MemoryQueue
+from dmdd_edge.runtime.delivery.position import Position, PositionFile
+from dmdd_edge.runtime.delivery.records import encode_record, read_records
+from dmdd_edge.runtime.delivery.segments import Segment, leftover_segments, new_segment
+from dmdd_edge.runtime.delivery.writer import Fsync, SegmentWriter
+
+#: The least that a spool may be bounded to, in bytes.
+LEAST_LIMIT = 64 << 10
+_RETRY_DISK_AFTER = 1.0  # seconds
+
+
+@dataclass(eq=False)
+class Message:
+    """One message on its way.
+
+    Attributes:
+        number: its place in the order, within this process.
+        id: unique for ever.
+        body: UTF-8 JSON.
+        end: the place behind it on the disk; None while it is in memory alone.
+    """
+
+    number: int
+    id: str
+    body: bytes
+    end: Position | None
+
+
+class Spool:
+    """Takes messages, hands them out in order, and forgets those that were acknowledged.
+
+    A message that ``put`` took is on the disk, in the sense of ``fsync``; when the disk takes nothing (it is
+    full, say), messages are kept in memory within a bound, and go to the disk as soon as it takes them. What
+    a bound pushes out is the oldest, and is counted. Safe for one thread that puts and one that delivers.
+
+    Args:
+        folder: made when missing, readable by its owner alone; one process at a time holds it.
+        limit: bytes on the disk.
+        fsync: what a power cut may cost; see ``SegmentWriter``.
+        memory_limit: bytes in memory while the disk takes nothing.
+
+    Raises:
+        DmddError: another process holds it, the limit is too small, or the folder cannot be used.
+    """
+
+    def __init__(
+        self, folder: Path, limit: int, fsync: Fsync = "second", memory_limit: int = MEMORY_LIMIT
+    ) -> None:
+        if limit < LEAST_LIMIT:
+            raise DmddError(f"--spool-limit is at least {LEAST_LIMIT >> 10} KiB, not {limit} bytes.")
+        self.folder = folder
+        self._limit = limit
+        # A segment is dropped as a whole, so that one is a small part of what may be kept.
+        self._segment_size = min(limit // 16, 4 << 20)
+        with contextlib.ExitStack() as undo:
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = FolderLock(folder)
+                undo.callback(lock.release)
+                position = PositionFile(folder / "position")
+                undo.callback(position.close)
+                segments = leftover_segments(folder, position.position)
+            except OSError as error:
+                raise DmddError(
+                    f"the spool {folder} cannot be used: {error}.",
+                    "Free some space, or name another folder with --spool.",
+                ) from error
+            undo.pop_all()
+        self._folder_lock, self._position = lock, position
+        self._segments = deque(segments)
+        self._bytes = sum(segment.size for segment in segments)
+        self._read = position.position  # everything before it was read ahead
+        self._next_segment = max([position.position.segment, *(s.number for s in segments)]) + 1
+        self._writer = SegmentWriter(folder, fsync)
+        self._lock = threading.Lock()
+        self._ahead: deque[Message] = deque()  # read and not yet acknowledged
+        self._numbers = 0
+        self._memory = MemoryQueue(memory_limit)
+        self._unsaved = 0  # messages that are in memory alone, read ahead or not
+        self._retry_at = 0.0
+        self._closed = False
+        self._fault = ""
+        self.dropped = 0
+        self.damaged = 0
+        with self._lock:
+            self._make_room(0)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have not been acknowledged."""
+        with self._lock:
+            return self._waiting()
+
+    @property
+    def fault(self) -> str:
+        """Why the disk takes nothing; empty when it does."""
+        return self._fault or self._writer.fault
+
+    def put(self, id: str, body: bytes) -> None:
+        """Take a message, behind all others.
+
+        Raises:
+            ValueError: it has a line break, or its id is none.
+        """
+        line = encode_record(id, body)
+        with self._lock:
+            if self._closed:
+                raise ValueError("the spool is closed")
+            if self._unsaved and not self._save_memory():
+                self._keep_in_memory(id, body)
+                return
+            try:
+                self._append(line)
+                self._fault = ""
+            except OSError as error:
+                self._disk_failed(error)
+                self._keep_in_memory(id, body)
+
+    def peek(self, count: int) -> list[Message]:
+        """The first messages in the order; fewer when there are fewer. They stay until acknowledged.
+
+        Raises:
+            OSError: the disk cannot be read now.
+        """
+        while True:
+            with self._lock:
+                missing = count - len(self._ahead)
+                unread = None if self._closed or missing <= 0 else self._first_unread()
+                if unread is None:
+                    if not self._closed:
+                        self._take_from_memory(missing)
+                    return list(islice(self._ahead, count))
+                segment, start, end = unread
+                before = self._read
+            # Outside the lock: a cold disk may take its time, and nobody who puts should wait for it.
+            try:
+                records = read_records(segment.path, start, end, missing)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EIO):
+                    raise  # too many open files, say: that passes
+                records = []
+            with self._lock:
+                if self._read != before or self._closed:
+                    continue  # meanwhile the segment was dropped
+                if not records:
+                    self._drop(segment)  # the file is gone, shortened or unreadable
+                for record in records:
+                    self._read = Position(segment.number, record.end)
+                    if record.id:
+                        self._take_ahead(record.id, record.body, self._read)
+                    else:
+                        segment.waiting -= 1
+                        self.damaged += 1
+
+    def acknowledge(self, message: Message) -> None:
+        """Forget a message, and all before it."""
+        with self._lock:
+            delivered: Position | None = None
+            while not self._closed and self._ahead and self._ahead[0].number <= message.number:
+                first = self._ahead.popleft()
+                if first.end is None:
+                    self._unsaved -= 1
+                else:
+                    delivered = first.end
+                    self._segment(delivered.segment).waiting -= 1
+            if delivered is not None:
+                self._position.write(delivered)
+                self._remove_delivered(delivered)
+
+    def close(self) -> int:
+        """End, leaving what waits to the next run.
+
+        Returns:
+            How many messages wait on the disk. Those that are in memory and cannot be put there are dropped.
+        """
+        with self._lock:
+            if self._closed:
+                return 0
+            self._retry_at = 0.0
+            if self._unsaved and not self._save_memory():
+                self.dropped += self._unsaved
+                self._unsaved = 0
+            self._closed = True
+        self._writer.close()
+        for segment in self._segments:
+            if not segment.waiting:
+                with contextlib.suppress(OSError):
+                    segment.path.unlink()
+        self._position.close()
+        self._folder_lock.release()
+        return self._waiting()
+
+    # Everything below is called under the lock.
+
+    def _waiting(self) -> int:
+        return sum(segment.waiting for segment in self._segments) + self._unsaved
+
+    def _segment(self, number: int) -> Segment:
+        return next(segment for segment in self._segments if segment.number == number)
+
+    def _append(self, line: bytes) -> Position | None:
+        """Write a line; returns the place behind it, or None when it was dropped for its size."""
+        if len(line) > self._limit:
+            self.dropped += 1
+            return None
+        self._make_room(len(line))
+        full = bool(self._segments) and self._segments[-1].size + len(line) > self._segment_size
+        if not self._writer.active or full:
+            segment = new_segment(self.folder, self._next_segment)
+            self._next_segment += 1
+            self._writer.start(segment.path)
+            self._segments.append(segment)
+        segment = self._segments[-1]
+        self._writer.append(line, segment.size)
+        segment.size += len(line)
+        self._bytes += len(line)
+        segment.waiting += 1
+        return Position(segment.number, segment.size)
+
+    def _make_room(self, wanted: int) -> None:
+        while self._segments and self._bytes + wanted > self._limit:
+            self._drop(self._segments[0])
+
+    def _drop(self, segment: Segment) -> None:
+        """Give up a segment with all that waits in it."""
+        self.dropped += segment.waiting
+        segment.waiting = 0
+        while self._ahead and self._ahead[0].end and self._ahead[0].end.segment <= segment.number:
+            self._ahead.popleft()
+        self._read = max(self._read, Position(segment.number + 1, 0))
+        self._remove(segment)
+
+    def _remove_delivered(self, delivered: Position) -> None:
+        for segment in list(self._segments):
+            active = segment is self._segments[-1] and self._writer.active
+            if segment.number > delivered.segment or segment.waiting or active:
+                return
+            self._remove(segment)
+
+    def _remove(self, segment: Segment) -> None:
+        if segment is self._segments[-1]:
+            self._writer.finish()
+        self._segments.remove(segment)
+        self._bytes -= segment.size
+        with contextlib.suppress(OSError):
+            segment.path.unlink()
+
+    def _first_unread(self) -> tuple[Segment, int, int] | None:
+        """The segment that is to be read next, and from where to where."""
+        for segment in self._segments:
+            start = self._read.offset if segment.number == self._read.segment else 0
+            if segment.number >= self._read.segment and start < segment.size:
+                return segment, start, segment.size
+        return None
+
+    def _take_ahead(self, id: str, body: bytes, end: Position | None) -> None:
+        self._numbers += 1
+        self._ahead.append(Message(self._numbers, id, body, end))
+
+    def _take_from_memory(self, count: int) -> None:
+        """Read ahead from memory; the disk has been read to its end."""
+        for _ in range(min(count, len(self._memory))):
+            self._take_ahead(*self._memory.take(), None)
+
+    def _keep_in_memory(self, id: str, body: bytes) -> None:
+        dropped = self._memory.add(id, body)
+        self._unsaved += 1 - dropped
+        self.dropped += dropped
+
+    def _save_memory(self) -> bool:
+        """Put what is in memory alone onto the disk, in order; whether all of it is there now."""
+        if time.monotonic() < self._retry_at:
+            return False
+        try:
+            # Those read ahead come first. The disk was read to its end before them, so what is written now
+            # is read already.
+            for message in [m for m in self._ahead if m.end is None]:
+                message.end = self._append(encode_record(message.id, message.body))
+                self._unsaved -= 1
+                if message.end is None:
+                    self._ahead.remove(message)
+                else:
+                    self._read = max(self._read, message.end)
+            while self._memory:
+                self._append(encode_record(*self._memory.first()))
+                self._memory.take()
+                self._unsaved -= 1
+        except OSError as error:
+            self._disk_failed(error)
+            return False
+        self._fault = ""
+        return True
+
+    def _disk_failed(self, error: OSError) -> None:
+        self._fault = str(error)
+        self._retry_at = time.monotonic() + _RETRY_DISK_AFTER
