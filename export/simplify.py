@@ -1,7 +1,8 @@
 """Exact simplifications of an exported ONNX graph, and names that a person can read.
 
 - A Resize to sizes worked out at run time from the batch becomes a Resize by constant factors; the shape
-  arithmetic that fed it goes.
+  arithmetic that fed it goes. Shape inference loses the batch's name there, so it is noted: only when it sees
+  that two sizes are equal does ONNX Runtime fuse an addition with the convolution before it.
 - A Pad with zeros before a convolution becomes the convolution's own padding (TensorFlow's "SAME").
 - Nodes are named after the module they come from, such as ``student.pmn.normality.paths.0/Conv_3``.
 - Doc strings and metadata go: they hold source paths and stack traces.
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -36,6 +37,7 @@ def simplify(model: ModelProto) -> ModelProto:
             _resize_by_factors(model, node, shapes)
     _merge_pads(model, constants)
     _remove_unused(model)
+    _note_sizes_of_resizes(model, shapes)
     _strip(model)
     return model
 
@@ -54,15 +56,20 @@ def _name_nodes(nodes: Iterable[NodeProto]) -> None:
 
 def _shapes(model: ModelProto) -> dict[str, list[int | None]]:
     """Sizes of every tensor, None where they are free."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     found: dict[str, list[int | None]] = {}
-    for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]:
+    for value in _inferred(model):
         tensor = value.type.tensor_type
         if tensor.HasField("shape"):
             found[value.name] = [
                 dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim
             ]
     return found
+
+
+def _inferred(model: ModelProto) -> list[ValueInfoProto]:
+    """Every tensor's type and shape, as far as inference tells."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return [*graph.value_info, *graph.input, *graph.output]
 
 
 def _resize_by_factors(model: ModelProto, node: NodeProto, shapes: dict[str, list[int | None]]) -> None:
@@ -80,6 +87,19 @@ def _resize_by_factors(model: ModelProto, node: NodeProto, shapes: dict[str, lis
     inputs = [node.input[0], node.input[1], name]
     del node.input[:]
     node.input.extend(inputs)
+
+
+def _note_sizes_of_resizes(model: ModelProto, shapes: dict[str, list[int | None]]) -> None:
+    """State the size of what each Resize gives, with the input's name for the batch in place of none."""
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    kinds = {value.name: value.type.tensor_type.elem_type for value in _inferred(model)}
+    for node in model.graph.node:
+        sizes = shapes.get(node.output[0], [])
+        if node.op_type == "Resize" and len(sizes) == 4 and None not in sizes[1:]:
+            size = [batch, *sizes[1:]]
+            model.graph.value_info.append(
+                helper.make_tensor_value_info(node.output[0], kinds[node.output[0]], size)
+            )
 
 
 def _merge_pads(model: ModelProto, constants: dict[str, TensorProto]) -> None:

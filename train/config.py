@@ -17,7 +17,7 @@ from dmdd_edge.preprocess import Preprocess
 Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]
 PmnPaths = Literal["none", "inner", "full"]
-PmnConv = Literal["dense", "separable"]
+PmnConv = Literal["dense", "separable", "depthwise"]
 HeadKind = Literal["scaled", "sum", "msn"]
 Foreground = Literal["auto", "grabcut", "otsu", "none"]
 
@@ -30,7 +30,7 @@ class ModelConfig(BaseModel):
         image_size: side S of the square input, in pixels.
         branches: the student's branches in use (paper: both; the others are ablation rows).
         pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
-        pmn_conv: 3 x 3 convolutions of the PMN, ``dense`` or depthwise ``separable``.
+        pmn_conv: 3 x 3 convolutions of the PMN: ``dense``, depthwise ``separable``, or ``depthwise`` alone.
         residual: the student starts as the teacher's copy and learns what to change: decoupling
             convolutions start as the identity, the PMN adds to its input and starts with nothing to add.
             Otherwise both start at random, and the PMN's output stands by itself (paper, as far as it says).

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from dmdd_edge.train.config import ModelConfig
 
-_STAGES = 4
+#: Stages of a backbone, hence distance maps of a branch.
+STAGES = 4
 #: Start of the head's logits: sigmoid(SCALE * mean distance + BIAS). A distance of 0.3 is the middle.
 _SCALE, _BIAS = 10.0, -3.0
 
@@ -77,9 +78,9 @@ class PyramidUpsampling(nn.Module):
 
     def __init__(self, top_down: bool) -> None:
         super().__init__()
-        self.order = list(reversed(range(_STAGES))) if top_down else list(range(_STAGES))
-        own = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES)]
-        neighbour = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(_STAGES - 1)]
+        self.order = list(reversed(range(STAGES))) if top_down else list(range(STAGES))
+        own = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(STAGES)]
+        neighbour = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(STAGES - 1)]
         _zero(*own, *neighbour)
         with torch.no_grad():
             for layer in own:
@@ -145,11 +146,11 @@ class Head(nn.Module, ABC):
         self.full_size, self.top_k = config.image_size, config.top_k
         self.size = config.image_size // config.head_stride
         self.smoothing = GaussianSmoothing(config.smoothing / config.head_stride)
-        self.channels = _STAGES * (2 if config.branches == "both" else 1)
+        self.channels = STAGES * (2 if config.branches == "both" else 1)
 
     def enlarge(self, x: Tensor) -> Tensor:
         """N x 1 x s x s to N x S x S, bilinear."""
-        return _resize(x, self.full_size)[:, 0]
+        return resize(x, self.full_size)[:, 0]
 
     @abstractmethod
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -163,7 +164,8 @@ class Head(nn.Module, ABC):
         """
 
 
-def _resize(x: Tensor, size: int) -> Tensor:
+def resize(x: Tensor, size: int) -> Tensor:
+    """N x C x H x W to N x C x size x size, bilinear."""
     return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
 
 
@@ -185,7 +187,7 @@ def _upsample_sum(maps: list[Tensor], size: int) -> Tensor:
         by_stage[side] = by_stage[side] + item if side in by_stage else item
     total: Tensor | None = None
     for item in by_stage.values():
-        full = _resize(item[:, None], size)
+        full = resize(item[:, None], size)
         total = full if total is None else total + full
     assert total is not None
     return total
@@ -221,12 +223,12 @@ class ScaledHead(Head):
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
         weights = torch.ones(self.channels)
-        weights[_STAGES:] = config.abnormality_weight
+        weights[STAGES:] = config.abnormality_weight
         self.register_buffer("share", weights / weights.sum(), persistent=False)
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""
-        return self.smoothing(torch.cat([_resize(item[:, None], self.size) for item in maps], dim=1))
+        return self.smoothing(torch.cat([resize(item[:, None], self.size) for item in maps], dim=1))
 
     def peaks(self, stacked: Tensor) -> Tensor:
         """Mean of the largest values of each map, N x K x s x s to N x K."""
@@ -245,7 +247,10 @@ class ScaledHead(Head):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See ``Head.forward`` and the class."""
-        stacked = self.stack(maps)
+        return self.judge(self.stack(maps))
+
+    def judge(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``forward`` gives, from the stacked maps."""
         relative = stacked / self.level[:, None, None] + self._FLOOR
         mean = torch.exp((torch.log(relative) * self.share[:, None, None]).sum(1, keepdim=True))
         z = ((self.peaks(stacked) - self.level) / self.spread * self.share).sum(1)
@@ -275,9 +280,9 @@ class SegmentationHead(Head):
         """Distance maps, as in ``Head.forward``, to the map before its sigmoid, N x S x S."""
         fused: list[Tensor] = []
         for branch, fusion in enumerate(self.fusion):
-            own = [item[:, None] for item in maps[_STAGES * branch : _STAGES * (branch + 1)]]
+            own = [item[:, None] for item in maps[STAGES * branch : STAGES * (branch + 1)]]
             fused += fusion(own)
-        stacked = torch.cat([_resize(item, self.size) for item in fused], dim=1)
+        stacked = torch.cat([resize(item, self.size) for item in fused], dim=1)
         mean = stacked.mean(1, keepdim=True) if self.perception is None else self.perception(stacked)
         return self.enlarge(self.smoothing(self.scale * mean + self.bias))
 

@@ -2,13 +2,13 @@
 
 The inner path goes from the stages where the branch decouples well to those where it does not; the outer
 path comes back. Normality: inner top-down (stage 4 to 1), outer bottom-up. Abnormality: the reverse.
-The paper does not give the layers. Here a step of a path is: project the neighbour to this stage's
-channels, resample, add it to the stage's own features, then a 3 x 3 convolution with BatchNorm and ReLU. The
-last path ends without ReLU, because a teacher's features may be negative. With ``residual`` the convolution's
-result is added to the stage's own features and starts at zero, so that training starts from the teacher and
-learns the difference.
-The projection is a
-1 x 1 convolution at the lower resolution of the two (exact: it commutes with bilinear upsampling).
+The paper does not give the layers. Here a path begins with its first stage's features as they are, as in
+PANet, and a step of it is: project the neighbour to this stage's channels, resample, add it to the stage's
+own features, then a 3 x 3 convolution with BatchNorm and ReLU. The last path ends without ReLU, because a
+teacher's features may be negative. With ``residual`` the convolution's result is added to the stage's own
+features and starts at zero, so that training starts from the teacher and learns the difference. The
+projection is a 1 x 1 convolution at the lower resolution of the two (exact: it commutes with bilinear
+upsampling).
 """
 
 from __future__ import annotations
@@ -22,18 +22,15 @@ from dmdd_edge.train.config import PmnConv, PmnPaths
 
 
 def conv3x3(channels: int, kind: PmnConv, stride: int = 1) -> nn.Sequential:
-    """A 3 x 3 convolution with BatchNorm: dense, or depthwise followed by 1 x 1."""
-    if kind == "dense":
-        return nn.Sequential(
-            nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False),
+    """A 3 x 3 convolution with BatchNorm: dense, depthwise, or depthwise followed by 1 x 1 (separable)."""
+    groups = 1 if kind == "dense" else channels
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, channels, 3, stride, 1, groups=groups, bias=False),
         nn.BatchNorm2d(channels),
-        nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels),
-    )
+    ]
+    if kind == "separable":
+        layers += [nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels)]
+    return nn.Sequential(*layers)
 
 
 class Downward(nn.Module):
@@ -77,7 +74,7 @@ class Path(nn.Module):
     Args:
         channels: channels of the four stages.
         direction: which way it goes.
-        kind: dense or separable 3 x 3 convolutions.
+        kind: dense, separable or depthwise 3 x 3 convolutions; see ``conv3x3``.
         residual: add to the stage's own features, with nothing to add at the start.
         last: the path's output is the branch's: it ends without ReLU.
     """
@@ -104,7 +101,7 @@ class Path(nn.Module):
                 else Upward(channels[before], channels[here], kind)
             )
         self.steps = nn.ModuleList(steps)
-        refine = [conv3x3(channels[stage], kind) for stage in self.order]
+        refine = [conv3x3(channels[stage], kind) for stage in self.order[1:]]
         if residual:
             for layers in refine:
                 norm = layers[-1]
@@ -115,15 +112,14 @@ class Path(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Four features, finest first, to four of the same shapes."""
         out = list(features)
-        previous: Tensor | None = None
-        for position, stage in enumerate(self.order):
+        previous = features[self.order[0]]
+        for stage, step, refine in zip(self.order[1:], self.steps, self.refine, strict=True):
             own = features[stage]
-            fused = own if previous is None else own + self.steps[position - 1](previous, own)
+            fused = own + step(previous, own)
             if self.residual:
-                previous = own + self.refine[position](F.relu(fused))
+                previous = own + refine(F.relu(fused))
             else:
-                refined = self.refine[position](fused)
-                previous = refined if self.last else F.relu(refined)
+                previous = refine(fused) if self.last else F.relu(refine(fused))
             out[stage] = previous
         return out
 
@@ -135,7 +131,7 @@ class PyramidModelingNetwork(nn.Module):
         channels: channels of the four stages.
         branch: ``normality`` or ``abnormality``; decides the directions.
         paths: ``none``, ``inner`` or ``full`` (inner and outer).
-        kind: dense or separable 3 x 3 convolutions.
+        kind: dense, separable or depthwise 3 x 3 convolutions; see ``conv3x3``.
         residual: see ``Path``.
     """
 

@@ -107,3 +107,19 @@ def test_names_are_readable_and_unique(tiny_export: Any) -> None:
     assert len(set(names)) == len(names)
     for part in ("teacher", "student", "island_head"):
         assert any(part in name for name in names), part
+
+
+def test_every_addition_of_the_pmn_is_between_tensors_of_known_equal_size(tiny_export: Any) -> None:
+    """Only then does ONNX Runtime fuse it with a convolution; a Resize must not lose the batch's name."""
+    model = onnx.load(tiny_export.bundle.file(FILES[0]))
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    sizes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    additions = [node for node in graph.node if "pmn" in node.name and node.op_type == "Add"]
+    assert len(additions) > 8
+    for node in additions:
+        assert sizes[node.input[0]] == sizes[node.input[1]] == sizes[node.output[0]]
+        assert sizes[node.output[0]][0] == batch

@@ -49,7 +49,7 @@ def reach(net: nn.Module) -> set[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
 @pytest.mark.parametrize(
     ("branch", "paths", "expected"),
     [
@@ -87,7 +87,7 @@ def test_without_paths_features_pass_unchanged() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
 def test_a_residual_network_starts_with_nothing_to_add(kind: Any) -> None:
     given = features(0)
     for branch in ("normality", "abnormality"):
@@ -97,7 +97,7 @@ def test_a_residual_network_starts_with_nothing_to_add(kind: Any) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
 def test_values_by_hand(kind: Any) -> None:
     """Every convolution takes the middle value with weight 1, so that constant features give sums."""
 
@@ -121,13 +121,13 @@ def test_values_by_hand(kind: Any) -> None:
     # Only the last path may end below zero: 4, 7, relu(-20 + 7), 1 on the way down, then back up.
     assert found("normality", "inner", 1, -20, 3, 4) == [-12, -13, 7, 4]
     assert found("normality", "full", 1, -20, 3, 4) == [1, 1, 8, 12]
-    # With the way around: own + relu(own + previous) = 4 + 4, 3 + (3 + 8), 2 + (2 + 14), 1 + (1 + 18).
-    assert found("normality", "inner", 1, 2, 3, 4, residual=True) == [20, 18, 14, 8]
-    assert found("abnormality", "inner", 1, 2, 3, 4, residual=True) == [2, 6, 12, 20]
-    assert found("normality", "inner", 1, -20, 3, 4, residual=True) == [1, -20, 14, 8]
+    # With the way around: 4, then own + relu(own + previous) = 3 + (3 + 4), 2 + (2 + 10), 1 + (1 + 14).
+    assert found("normality", "inner", 1, 2, 3, 4, residual=True) == [16, 14, 10, 4]
+    assert found("abnormality", "inner", 1, 2, 3, 4, residual=True) == [1, 5, 11, 19]
+    assert found("normality", "inner", 1, -20, 3, 4, residual=True) == [1, -20, 10, 4]
 
 
-@pytest.mark.parametrize("kind", ["dense", "separable"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
 @pytest.mark.parametrize(
     "channels", [[24, 40, 112, 320], [64, 128, 256, 512], [8, 16, 24, 288]], ids=["lite0", "resnet18", "v3"]
 )
