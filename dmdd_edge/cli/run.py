@@ -125,13 +125,7 @@ def run(
         if csv is not None:
             sinks.append(CsvFile(csv))
         if save is not None:
-            overlays = Overlays(
-                save,
-                frames.root,
-                detector.threshold.pixel,
-                detector.bundle.manifest.preprocess,
-                save_only_anomalous,
-            )
+            overlays = Overlays(save, frames.root, save_only_anomalous)
             sinks.append(overlays)
         summary = run_frames(detector, frames, sinks, limit, stop=lambda: bool(stop))
     if overlays is not None:

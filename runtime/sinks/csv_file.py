@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.line_file import LineFile
+from dmdd_edge.runtime.sinks.resume import Done
 from dmdd_edge.runtime.summary import Summary
 
 _NUMBERS = ("score", "normalized_score", "threshold", "is_anomalous")
@@ -23,42 +25,55 @@ COLUMNS = (
 
 
 class CsvFile:
-    """Writes a new file, a header first; a frame that could not be read has the status ``error``.
+    """Writes a header, then a row a frame; one that could not be read has the status ``error``.
+
+    A row is one line of the file: line breaks within a value become spaces. Rotated files have the header
+    too. See ``LineFile`` and ``FileOptions`` for the rest.
 
     Args:
-        path: the file; its folder is made, an older file is replaced.
+        path: the file; its folder is made.
+        options: how it is written.
 
     Raises:
-        DmddError: it cannot be written.
+        DmddError: as of ``LineFile``.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise DmddError(f"{path} cannot be written: {error}.", "Name another file for --csv.") from error
-        self._row(COLUMNS)
+    def __init__(self, path: Path, options: FileOptions = FileOptions()) -> None:
+        self._file = LineFile(path, CsvFormat(), options)
+
+    @property
+    def done(self) -> Done:
+        """The frames that it has already; for ``ResumeState``."""
+        return self._file.done
+
+    @property
+    def lost(self) -> int:
+        """Rows that a live run could not write."""
+        return self._file.lost
 
     def result(self, frame: Frame, result: Result) -> None:
-        """Write the row of a result."""
+        """Write the row of a result, unless the file has it."""
+        if self.done.ignores(frame.index):
+            return
         line = result.to_json()
         times: dict[str, Any] = line["timings_ms"]
-        self._row(
-            [
-                *(line[name] for name in ("source", "index", "status", "time", *_NUMBERS)),
-                len(result.regions),
-                *(times[name] for name in _TIMINGS),
-                result.dropped,
-                result.reason,
-            ]
+        self._file.write(
+            _encode(
+                [
+                    *(line[name] for name in ("source", "index", "status", "time", *_NUMBERS)),
+                    len(result.regions),
+                    *(times[name] for name in _TIMINGS),
+                    result.dropped,
+                    result.reason,
+                ]
+            )
         )
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Write a row that names the error."""
-        blank = [""] * (len(COLUMNS) - 4)
-        self._row([frame.source, frame.index, "error", *blank, frame.error.message])
+        """Write a row that names the error, unless the file has it."""
+        if not self.done.ignores(frame.index):
+            blank = [""] * (len(COLUMNS) - 4)
+            self._file.write(_encode([frame.source, frame.index, "error", *blank, frame.error.message]))
 
     def summary(self, summary: Summary) -> None:
         """Nothing: a summary is no row."""
@@ -67,12 +82,39 @@ class CsvFile:
         """Close the file."""
         self._file.close()
 
-    def _row(self, values: Sequence[Any]) -> None:
-        # Composed first, then written in one piece, so that a row is never torn.
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(["" if value is None else value for value in values])
+
+class CsvFormat:
+    """The rows above, read back."""
+
+    def __init__(self) -> None:
+        self.header = self.opening = _encode(COLUMNS)
+
+    def is_first(self, line: bytes) -> bool:
+        """Whether it is the header, with the columns of this version."""
+        return line == self.header
+
+    def read_back(self, source: str) -> str:
+        """Without line breaks; what is no UTF-8 is escaped."""
+        return str(_flat(source)).encode("utf-8", "backslashreplace").decode()
+
+    def frame_of(self, line: bytes) -> tuple[str, str] | None:
+        """Source and status of a row."""
+        if line == self.header:
+            return None
         try:
-            self._file.write(text.getvalue())
-            self._file.flush()
-        except OSError as error:
-            raise DmddError(f"{self._path} cannot be written: {error}.", "Free some space.") from error
+            row = next(csv.reader([line.decode()], strict=True), [])
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        return (row[0], row[2]) if len(row) == len(COLUMNS) else None
+
+
+def _encode(values: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(
+        ["" if value is None else _flat(value) for value in values]
+    )
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _flat(value: Any) -> Any:
+    return " ".join(value.splitlines()) if isinstance(value, str) else value

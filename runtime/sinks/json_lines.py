@@ -1,19 +1,23 @@
-"""JSON lines: one line a result, written whole and flushed, the summary last."""
+"""JSON lines: one line a frame, written whole, the summary last; to a stream or to a file."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any, TextIO
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.line_file import LineFile
+from dmdd_edge.runtime.sinks.resume import Done
 from dmdd_edge.runtime.summary import Summary
 
 
 class JsonLines:
-    """Writes to an open text stream, which stays open.
+    """Writes to an open text stream, which stays open; each line is flushed.
 
     Args:
         stream: for example standard output.
@@ -28,15 +32,7 @@ class JsonLines:
 
     def broken(self, frame: BrokenFrame) -> None:
         """Write a line of type ``error``."""
-        self._write(
-            {
-                "type": "error",
-                "source": frame.source,
-                "index": frame.index,
-                "message": frame.error.message,
-                "fix": frame.error.fix,
-            }
-        )
+        self._write(error_line(frame))
 
     def summary(self, summary: Summary) -> None:
         """Write the line of type ``summary``."""
@@ -48,13 +44,118 @@ class JsonLines:
     def _write(self, line: dict[str, Any]) -> None:
         # One call with the line break in it, so that a line is never torn between two writes.
         try:
-            self._stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            self._stream.write(_encode(line).decode())
             self._stream.flush()
         except BrokenPipeError:
             _discard_the_rest(self._stream)
             raise DmddError("whoever read the JSON lines has gone away.", "The run ends here.") from None
         except OSError as error:
             raise DmddError(f"the JSON lines cannot be written: {error}.", "Free some space.") from error
+
+
+class JsonLinesFile:
+    """Writes the same lines to a file; see ``LineFile`` and ``FileOptions``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
+        >>> sink = JsonLinesFile(Path("out/results.jsonl"))  # doctest: +SKIP
+
+    Args:
+        path: the file; its folder is made.
+        options: how it is written.
+
+    Raises:
+        DmddError: as of ``LineFile``.
+    """
+
+    def __init__(self, path: Path, options: FileOptions = FileOptions()) -> None:
+        self._file = LineFile(path, JsonFormat(), options)
+        # A run that was resumed after its end has nothing to add, not even another summary.
+        self._summed_up = bool(self.done) and _type_of(self._file.last) == "summary"
+
+    @property
+    def done(self) -> Done:
+        """The frames that it has already; for ``ResumeState``."""
+        return self._file.done
+
+    @property
+    def lost(self) -> int:
+        """Lines that a live run could not write."""
+        return self._file.lost
+
+    def result(self, frame: Frame, result: Result) -> None:
+        """Write a line of type ``result``, unless the file has it."""
+        if not self.done.ignores(frame.index):
+            self._write(result.to_json())
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Write a line of type ``error``, unless the file has it."""
+        if not self.done.ignores(frame.index):
+            self._write(error_line(frame))
+
+    def summary(self, summary: Summary) -> None:
+        """Write the line of type ``summary``, unless nothing was written since an earlier one."""
+        if not self._summed_up:
+            self._write(summary.to_json())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._summed_up = False
+        self._file.write(_encode(line))
+
+
+class JsonFormat:
+    """The lines above, read back."""
+
+    header = b""
+    opening = b'{"type": "'
+
+    def is_first(self, line: bytes) -> bool:
+        """Whether it is an object of one of the types that a run writes."""
+        return _type_of(line) in ("result", "error", "summary")
+
+    def read_back(self, source: str) -> str:
+        """As it was: JSON keeps every character."""
+        return source
+
+    def frame_of(self, line: bytes) -> tuple[str, str] | None:
+        """Source and status of a line of type ``result`` or ``error``."""
+        try:
+            found = json.loads(line)
+            kind = found["type"]
+            if kind in ("result", "error"):
+                return str(found["source"]), "error" if kind == "error" else str(found["status"])
+        except (ValueError, TypeError, KeyError):
+            pass
+        return None
+
+
+def error_line(frame: BrokenFrame) -> dict[str, Any]:
+    """The fields of the line about a frame that could not be read."""
+    return {
+        "type": "error",
+        "source": frame.source,
+        "index": frame.index,
+        "message": frame.error.message,
+        "fix": frame.error.fix,
+    }
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    # A file name that is no UTF-8 has characters that only an escape can carry; JSON reads them back.
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _type_of(line: bytes) -> str | None:
+    try:
+        return str(json.loads(line)["type"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _discard_the_rest(stream: TextIO) -> None:

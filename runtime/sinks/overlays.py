@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,29 +10,24 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.figures import heat_overlay
-from dmdd_edge.images import IMAGE_SUFFIXES
-from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
+from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.summary import Summary
+from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.pictures import PictureFolder
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FRAME = (255, 255, 255)
 _COLOURS = {"good": (80, 160, 60), "anomalous": (40, 40, 220), "unreliable": (0, 140, 255)}
 
 
-class Overlays:
-    """Writes PNG files that mirror the source's folders, so that no two frames share a name.
+class Overlays(PictureFolder):
+    """Writes PNG files that mirror the source's folders; see ``PictureFolder`` and ``draw_overlay``.
 
     Args:
         folder: where they go; made when missing.
         source_root: the source's folder; nothing is ever written into it but below ``folder``.
-        pixel_threshold: what the colours are fixed to, 0..1.
-        preprocess: the bundle's; lays the map where it was taken from.
         only_anomalous: leave good frames out.
-
-    Attributes:
-        written: how many were written.
+        options: how files are written.
 
     Raises:
         DmddError: the folder cannot be made.
@@ -42,85 +37,53 @@ class Overlays:
         self,
         folder: Path,
         source_root: Path,
-        pixel_threshold: float,
-        preprocess: Preprocess,
         only_anomalous: bool = False,
+        options: FileOptions = FileOptions(),
     ) -> None:
-        self._folder = folder
-        self._threshold = pixel_threshold
-        self._preprocess = preprocess
-        self._only_anomalous = only_anomalous
-        self.written = 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DmddError(
-                f"{folder} cannot be made: {error}.", "Name another folder for --save."
-            ) from error
-        root = source_root.resolve()
-        self._forbidden = None if folder.resolve().is_relative_to(root) else root
-
-    def result(self, frame: Frame, result: Result) -> None:
-        """Write the overlay of a frame."""
-        if self._only_anomalous and result.status == "good":
-            return
-        target = self._folder / overlay_name(frame.name or f"frame-{frame.index:06d}")
-        if self._forbidden is not None and target.resolve().is_relative_to(self._forbidden):
-            raise DmddError(
-                f"the overlay {target} would be written among the source's images.",
-                "Name another folder for --save.",
-            )
-        picture = draw_overlay(frame.image, result, self._threshold, self._preprocess)
-        done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        try:
-            if not done:
-                raise OSError("the picture cannot be encoded")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data.tobytes())
-        except OSError as error:
-            raise DmddError(f"{target} cannot be written: {error}.", "Free some space.") from error
-        self.written += 1
-
-    def broken(self, frame: BrokenFrame) -> None:
-        """Nothing: there is no picture to draw over."""
-
-    def summary(self, summary: Summary) -> None:
-        """Nothing: every picture is written."""
-
-    def close(self) -> None:
-        """Nothing is left to do: every picture is written."""
+        super().__init__(folder, source_root, ".png", _png, "--save", only_anomalous, options)
 
 
-def overlay_name(name: str) -> str:
-    """The relative path of the overlay of a frame: ``a/000.png`` stays, ``a/000.jpg`` gets ``.png`` added.
+def _png(frame: Frame, result: Result) -> bytes:
+    # The lowest compression: a third larger, several times quicker.
+    done, data = cv2.imencode(".png", shared_overlay(frame, result), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise DmddError(f"the overlay of {frame.source} cannot be encoded.", "This OpenCV lacks PNG.")
+    return data.tobytes()
 
-    No two names of frames give the same: what ends in .png and would look like such an addition
-    (``000.jpg.png``) gets one more.
 
-    Args:
-        name: a frame's name, a relative path with ``/``.
+_last: tuple[Result, NDArray[np.uint8]] | None = None
+
+
+def shared_overlay(frame: Frame, result: Result) -> NDArray[np.uint8]:
+    """``draw_overlay`` of a frame, drawn once for all the sinks that show it, one after the other.
+
+    Returns:
+        read-only uint8, as ``draw_overlay``.
     """
-    path = PurePosixPath(name)
-    looks_added = path.stem.lower().endswith(IMAGE_SUFFIXES)
-    return name if path.suffix == ".png" and not looks_added else f"{name}.png"
+    global _last
+    last = _last
+    if last is not None and last[0] is result:
+        return last[1]
+    picture = draw_overlay(frame.image, result)
+    picture.flags.writeable = False
+    _last = (result, picture)
+    return picture
 
 
-def draw_overlay(
-    image: NDArray[np.uint8], result: Result, threshold: float, preprocess: Preprocess
-) -> NDArray[np.uint8]:
-    """Draw a result over its frame.
+def draw_overlay(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+    """Draw a result over its frame; the colours are fixed to the result's pixel threshold.
 
     Args:
         image: the frame, uint8 H x W x 3 BGR (grey H x W is taken too).
         result: what was found in it.
-        threshold: the pixel threshold, 0..1, which the colours are fixed to.
-        preprocess: the bundle's.
 
     Returns:
-        uint8 (H + a strip with the verdict) x W x 3 BGR; the picture keeps the frame's coordinates.
+        uint8 (H + a strip with the verdict) x W x 3 BGR; the picture keeps the frame's coordinates. Frames of
+        one size give pictures of one size.
     """
     bgr = as_bgr(image)
-    picture = heat_overlay(bgr, preprocess.map_to_source(result.anomaly_map, bgr.shape), threshold)
+    lifted = result.preprocess.map_to_source(result.anomaly_map, bgr.shape)
+    picture = heat_overlay(bgr, lifted, result.pixel_threshold)
     line = max(1, round(min(bgr.shape[:2]) / 400))
     for region in result.regions:
         corner = (region.x + region.width - 1, region.y + region.height - 1)
@@ -133,9 +96,12 @@ def draw_overlay(
 
 def _strip(text: str, width: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     """A line of text on white, as large as the width allows, up to a size that reads well."""
-    (long, high), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
-    scale = min(0.94 * width / long, max(width / 1000, 0.5))
-    height = max(round(2.2 * high * scale), 8)
+    (long, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    (_, high), _ = cv2.getTextSize("Ag", _FONT, 1.0, 1)
+    largest = max(width / 1000, 0.5)
+    scale = min(0.94 * width / long, largest)
+    # Of the largest text, so that the height is the same for every text: a video has one size.
+    height = max(round(2.2 * high * largest), 8)
     strip = np.full((height, width, 3), 255, np.uint8)
     origin = (round(0.03 * width), round(height / 2 + high * scale / 2))
     thick = max(1, round(1.6 * scale))

@@ -17,7 +17,8 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Region, Result, Timings
 from dmdd_edge.runtime.sinks.csv_file import CsvFile
 from dmdd_edge.runtime.sinks.json_lines import JsonLines
-from dmdd_edge.runtime.sinks.overlays import Overlays, draw_overlay, overlay_name
+from dmdd_edge.runtime.sinks.overlays import Overlays, draw_overlay
+from dmdd_edge.runtime.sinks.pictures import picture_name
 from dmdd_edge.runtime.summary import Tally
 
 
@@ -116,7 +117,7 @@ def test_a_csv_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_overlays_mirror_the_folders_of_the_source(tmp_path: Path) -> None:
-    sink = Overlays(tmp_path / "out", tmp_path / "images", 0.5, Preprocess())
+    sink = Overlays(tmp_path / "out", tmp_path / "images")
     for name in ("a/0.png", "b/0.png", "a/0.jpg"):
         sink.result(*_result(name=name))
     sink.broken(_BROKEN)
@@ -136,7 +137,7 @@ def test_no_two_names_share_an_overlay() -> None:
         "a.b.png",
         "v.mp4/frame-000001",
     ]
-    written = [overlay_name(name) for name in names]
+    written = [picture_name(name, ".png") for name in names]
     assert written[0] == "0.png"
     assert written[-1] == "v.mp4/frame-000001.png"
     assert len(set(written)) == len(names)
@@ -144,7 +145,7 @@ def test_no_two_names_share_an_overlay() -> None:
 
 
 def test_only_anomalous_leaves_good_ones_out(tmp_path: Path) -> None:
-    sink = Overlays(tmp_path / "out", tmp_path / "images", 0.5, Preprocess(), only_anomalous=True)
+    sink = Overlays(tmp_path / "out", tmp_path / "images", only_anomalous=True)
     sink.result(*_result("good", 0.2, "good.png"))
     sink.result(*_result("unreliable", 0.2, "dark.png"))
     sink.result(*_result("anomalous", 0.8, "bad.png"))
@@ -155,17 +156,17 @@ def test_an_overlay_never_lands_among_the_images_of_the_source(tmp_path: Path) -
     original = tmp_path / "images" / "images" / "0.png"
     original.parent.mkdir(parents=True)
     original.write_bytes(b"original")
-    sink = Overlays(tmp_path, tmp_path / "images", 0.5, Preprocess())
+    sink = Overlays(tmp_path, tmp_path / "images")
     with pytest.raises(DmddError, match="among the source's images"):
         sink.result(*_result(name="images/0.png"))
     assert original.read_bytes() == b"original"
-    inside = Overlays(tmp_path / "images" / "out", tmp_path / "images", 0.5, Preprocess())
+    inside = Overlays(tmp_path / "images" / "out", tmp_path / "images")
     inside.result(*_result(name="images/0.png"))
     assert (tmp_path / "images" / "out" / "images" / "0.png").is_file()
 
 
 def test_the_colours_are_fixed_to_the_threshold(tmp_path: Path) -> None:
-    sink = Overlays(tmp_path / "out", tmp_path / "images", 0.5, Preprocess())
+    sink = Overlays(tmp_path / "out", tmp_path / "images")
     frame, result = _result()
     sink.result(frame, result)
     written = cv2.imread(str(tmp_path / "out" / "a" / "0.png"))
@@ -181,14 +182,15 @@ def test_the_colours_are_fixed_to_the_threshold(tmp_path: Path) -> None:
 def test_where_nothing_is_found_the_picture_stays_as_it_is() -> None:
     frame, result = _result("good", 0.0)
     result = Result(**{**result.__dict__, "regions": ()})
-    drawn = draw_overlay(frame.image, result, 0.5, Preprocess())
+    drawn = draw_overlay(frame.image, result)
     np.testing.assert_array_equal(drawn[:64], frame.image)
 
 
 def test_a_map_of_a_region_of_interest_lies_where_it_was_taken_from() -> None:
     frame, result = _result()
-    result = Result(**{**result.__dict__, "regions": ()})
-    drawn = draw_overlay(frame.image, result, 0.5, Preprocess(roi=(32, 0, 64, 64)))
+    preprocess = Preprocess(roi=(32, 0, 64, 64))
+    result = Result(**{**result.__dict__, "regions": (), "preprocess": preprocess})
+    drawn = draw_overlay(frame.image, result)
     changed = np.argwhere((drawn[:64] != frame.image).any(axis=2))
     (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
     # Map pixels 8..15 of 32 are source pixels 16..31 of the 64; interpolation blurs the edge by two.

@@ -1,0 +1,187 @@
+"""The list of files that runs wrote into a folder, so that they are told from everybody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sinks.locking import lock
+
+#: The name of the list in a folder of pictures.
+LEDGER_NAME = ".dmdd-edge-files"
+
+#: How much of the list may be about deleted files before it is written anew, in bytes.
+_WASTE = 1 << 18
+
+# FAT keeps times to two seconds; the file's is compared with that much of allowance.
+_ALLOWANCE = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that was written.
+
+    Attributes:
+        name: relative to the folder, with ``/``.
+        size: in bytes.
+        time: of its last change, in nanoseconds since 1970, as the file system says.
+    """
+
+    name: str
+    size: int
+    time: int
+
+
+class Ledger:
+    """Lines of ``[name, size, time]``, the oldest first; read as needed, so that memory stays flat.
+
+    A file is entered before it gets its name, with the size and time that it will have under it: killed
+    between the two, the entry fits no file and is passed over.
+
+    Args:
+        folder: must exist.
+        name: of the list in the folder.
+
+    Attributes:
+        folder: see above.
+
+    Raises:
+        DmddError: it cannot be written, or another run has it.
+    """
+
+    def __init__(self, folder: Path, name: str = LEDGER_NAME) -> None:
+        self.folder = folder
+        self._path = folder / name
+        self._head = 0
+        self._next: tuple[Entry, int] | None = None
+        self._files = 0
+        self._length = 0
+        try:
+            self._descriptor = self._open(self._path)
+            self._rewrite(present_only=True)
+        except OSError as error:
+            raise DmddError(
+                f"{self._path} cannot be written: {error.strerror}.", "--keep needs to write there."
+            ) from error
+
+    @property
+    def used(self) -> int:
+        """Bytes of the files, as they were entered, and of the list."""
+        return self._files + self._length
+
+    def enter(self, name: str, size: int, time: int) -> None:
+        """Add a file at the end; see ``Entry``.
+
+        Raises:
+            OSError: the list cannot be written.
+        """
+        line = _line(Entry(name, size, time))
+        if os.write(self._descriptor, line) < len(line):
+            os.ftruncate(self._descriptor, self._length)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        self._length += len(line)
+        self._files += size
+
+    def oldest(self) -> Entry | None:
+        """The file that was entered first of those that are left."""
+        if self._next is None:
+            self._next = next(self._entries(self._head), None)
+        return None if self._next is None else self._next[0]
+
+    def delete_oldest(self) -> None:
+        """Delete it, unless it is gone or no longer what was entered, and the folders that are empty then."""
+        entry = self.oldest()
+        assert entry is not None
+        assert self._next is not None
+        self._head, self._next = self._next[1], None
+        self._files -= entry.size
+        path = self.folder / entry.name
+        if _is_as_entered(path, entry):
+            with contextlib.suppress(OSError):  # a disk that takes nothing; it will be full again soon enough
+                path.unlink()
+            for parent in path.parents:
+                if parent == self.folder:
+                    break
+                try:
+                    parent.rmdir()
+                except OSError:
+                    break  # not empty
+        if self._head > _WASTE and self._head > self._length // 2:
+            with contextlib.suppress(OSError):
+                self._rewrite(present_only=False)
+
+    def close(self) -> None:
+        """Close the file; the lock goes with it."""
+        os.close(self._descriptor)
+
+    def _entries(self, start: int) -> Iterator[tuple[Entry, int]]:
+        """Entries from an offset on, each with the offset behind it; what is torn is passed over."""
+        offset = start
+        with self._path.open("rb") as stream:
+            stream.seek(start)
+            for line in stream:
+                offset += len(line)
+                try:
+                    name, size, time = json.loads(line)
+                    entry = Entry(str(name), int(size), int(time))
+                except (ValueError, TypeError):
+                    continue
+                yield entry, offset
+
+    def _open(self, path: Path) -> int:
+        """Open and lock a list.
+
+        Raises:
+            DmddError: another run has it.
+        """
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            if not lock(descriptor):
+                os.close(descriptor)
+                raise DmddError(
+                    f"another run with --keep writes to {self.folder}.", "Give each run a place of its own."
+                )
+            # Another run may have replaced the list between the two; then this lock is on the old one.
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+            os.close(descriptor)
+
+    def _rewrite(self, present_only: bool) -> None:
+        """Write the list anew without what was deleted, or without all that is not there."""
+        part = self._path.with_name(f"{self._path.name}.part")
+        part.unlink(missing_ok=True)
+        descriptor = self._open(part)
+        total = length = 0
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as stream:
+                for entry, _ in self._entries(self._head):
+                    if not present_only or _is_as_entered(self.folder / entry.name, entry):
+                        length += stream.write(_line(entry))
+                        total += entry.size
+            os.replace(part, self._path)  # noqa: PTH105 - the one call that replaces atomically, by its name
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._files, self._length, self._head, self._next = total, length, 0, None
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps([entry.name, entry.size, entry.time]).encode() + b"\n"
+
+
+def _is_as_entered(path: Path, entry: Entry) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    same = found.st_size == entry.size and abs(found.st_mtime_ns - entry.time) <= _ALLOWANCE
+    return stat.S_ISREG(found.st_mode) and same

@@ -1,0 +1,235 @@
+"""A file of lines, each one whole: appended in one call, rotated by size, waiting while a disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections import deque
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sinks.earlier import (
+    LineFormat,
+    find_parts,
+    frames_in,
+    last_line,
+    part_path,
+    settle_existing,
+)
+from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write, insist, reason
+from dmdd_edge.runtime.sinks.keep import Keep
+from dmdd_edge.runtime.sinks.ledger import Ledger
+from dmdd_edge.runtime.sinks.locking import lock
+from dmdd_edge.runtime.sinks.resume import Done
+from dmdd_edge.runtime.sinks.syncing import Syncer, sync_folder
+
+#: Between two tries to write what waits, while a live run goes on, in seconds.
+RETRY = 1.0
+
+
+class LineFile:
+    """Lines of results in a file; see ``FileOptions`` for what it does about a full disk and the rest.
+
+    A line is handed to the kernel in one call on a descriptor that appends, so that neither a reader nor a
+    kill sees a part of one. (On a full disk the kernel may take a part. What is missing then follows as soon
+    as there is space; a run that ends before that cuts the part off.)
+
+    Args:
+        path: the file; its folder is made. Of a symbolic link, the file it points to.
+        form: of the lines.
+        options: how it is written.
+
+    Attributes:
+        path: see above.
+        done: the frames that the file and its rotated parts have already; empty unless it is resumed.
+        last: the line that the file ended with when it was opened, empty for none.
+        lost: lines that a live run could not write.
+
+    Raises:
+        DmddError: it cannot be written, holds results that are not to be touched, or is in use.
+    """
+
+    def __init__(self, path: Path, form: LineFormat, options: FileOptions) -> None:
+        self.path = path.resolve()
+        self._form, self._options = form, options
+        self.done = Done(form.read_back)
+        self.last = b""
+        self.lost = 0
+        self._waiting: deque[bytes] = deque()
+        self._torn = 0  # how much of the first of them is written
+        self._away = False
+        self._next_try = 0.0
+        self._number = 1
+        self._descriptor: int | None = None
+        self._keep: Keep | None = None
+        self._ledger: Ledger | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = self._open()
+            # A device such as /dev/null has no earlier lines, is not rotated, and takes no space.
+            self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            if self._regular:
+                self._look_back(descriptor)
+                self._bound()
+        except DmddError:
+            self._close_descriptor()
+            raise
+        except OSError as error:
+            self._close_descriptor()
+            raise DmddError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
+        self._syncer = Syncer(options.fsync if self._regular else "never", self._not_synced)
+
+    def write(self, line: bytes) -> None:
+        """Append a line, its break included.
+
+        Raises:
+            DmddError: of a run over files: the disk did not take it, for as long as the options allow.
+        """
+        self._waiting.append(line)
+        if self._options.live:
+            self._try_waiting()
+        else:
+            insist(self._write_waiting, self.path, self._options)
+
+    def close(self) -> None:
+        """Write what waits if that is possible, force it onto the disk, close the file.
+
+        Raises:
+            DmddError: of a run over files: it could not be forced onto the disk.
+        """
+        try:
+            self._write_waiting()
+            if self._regular and self._size == 0 and self._form.header:
+                os.write(self._opened(), self._form.header)
+        except OSError:
+            if self._descriptor is not None and self._torn:
+                os.ftruncate(self._descriptor, self._size - self._torn)
+        finally:
+            if self._waiting and self._options.live:
+                self.lost += len(self._waiting)
+                self._options.note(f"{self.path}: {self.lost} results could not be written and are lost.")
+            self._waiting.clear()
+            try:
+                self._syncer.close()
+            finally:
+                self._close_descriptor()
+
+    def _look_back(self, descriptor: int) -> None:
+        """Settle what an earlier run left, and read from it what is done."""
+        settle_existing(descriptor, self.path, self._form, self._options.existing)
+        self._size = os.fstat(descriptor).st_size
+        self.last = last_line(descriptor)
+        parts = find_parts(self.path)
+        if parts:
+            self._number = parts[-1][0] + 1
+        if self._options.existing == "resume":
+            for path in (*(part for _, part in parts), self.path):
+                for source, status in frames_in(path, self._form):
+                    self.done.add(source, status)
+
+    def _bound(self) -> None:
+        """Put the file under the bound on disk use; not a resumed one, whose lines say what is done."""
+        if self._options.keep is None or self._options.existing == "resume":
+            return
+        self._keep = self._options.keep
+        self._ledger = self._keep.ledger(self.path.parent, f".{self.path.name}.dmdd-edge-files")
+        self._keep.count_in_use(lambda: self._size)
+
+    def _try_waiting(self) -> None:
+        """Of a live run: write what waits, or leave it waiting within the bound."""
+        now = time.monotonic()
+        if not self._away or now >= self._next_try:
+            try:
+                self._write_waiting()
+                if self._away:
+                    lost = f"; {self.lost} results are lost" if self.lost else "; no result is lost"
+                    self._options.note(f"{self.path} is written again{lost}.")
+                self._away = False
+            except OSError as error:
+                if not self._away:
+                    self._options.note(
+                        f"{self.path} cannot be written: {reason(error)}. The run goes on; "
+                        f"up to {self._options.backlog} results wait in memory."
+                    )
+                self._away, self._next_try = True, now + RETRY
+        while len(self._waiting) > max(1, self._options.backlog):
+            if self.lost == 0:
+                self._options.note(f"{self.path}: too many results wait; the oldest are dropped from now on.")
+            # The rest of a line that is written in part must follow, whatever else is dropped.
+            del self._waiting[1 if self._torn else 0]
+            self.lost += 1
+
+    def _write_waiting(self) -> None:
+        """Write all that waits, in order; what was written does not wait any more, also after an error.
+
+        Raises:
+            OSError: the disk takes no more.
+        """
+        while self._waiting:
+            line = self._waiting[0]
+            if not self._torn:
+                self._make_room(len(line))
+                if self._size == 0:
+                    line = self._form.header + line  # in one call, so that a file has both or neither
+            descriptor = self._opened()
+            count = os.write(descriptor, line)
+            self._size += count
+            if count < len(line):
+                self._torn += count
+                self._waiting[0] = line[count:]
+                continue  # the next call says what is wrong
+            self._torn = 0
+            self._waiting.popleft()
+            self._syncer.wrote(descriptor)
+
+    def _make_room(self, length: int) -> None:
+        """Begin a new file when this one would grow too large, and keep to the bound on disk use."""
+        limit = self._options.rotate_at
+        if limit is not None and self._regular and self._size > len(self._form.header):  # noqa: SIM102
+            if self._size + length > limit:
+                self._rotate()
+        if self._keep is not None:
+            self._keep.make_room(length)
+
+    def _rotate(self) -> None:
+        self._syncer.settle()
+        found = os.fstat(self._opened())
+        while (part := part_path(self.path, self._number)).exists():
+            self._number += 1
+        if self._ledger is not None:
+            self._ledger.enter(part.name, found.st_size, found.st_mtime_ns)
+        # Somebody may have moved the file away, as log rotation does: a new one is due all the same.
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.path, part)  # noqa: PTH104 - the step at which the part appears, by its name
+        self._close_descriptor()
+        self._open()
+
+    def _opened(self) -> int:
+        # It was closed for rotation, and could not be opened then.
+        return self._open() if self._descriptor is None else self._descriptor
+
+    def _open(self) -> int:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+            os.close(descriptor)
+            raise DmddError(f"{self.path} is no file that lines can be kept in.", "Name another file.")
+        if stat.S_ISREG(mode) and not lock(descriptor):
+            os.close(descriptor)
+            raise DmddError(f"{self.path} is being written by another run.", "Name another file.")
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        sync_folder(self.path.parent, self._options.fsync)
+        return descriptor
+
+    def _close_descriptor(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _not_synced(self, error: OSError) -> None:
+        if not self._options.live:
+            raise cannot_write(self.path, error) from error
+        self._options.note(f"{self.path}: lines may not have reached the disk: {reason(error)}.")
