@@ -22,7 +22,7 @@ from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.regions import find_regions
 from dmdd_edge.runtime.result import Result, Status, Timings
-from dmdd_edge.threshold import normalized_score
+from dmdd_edge.threshold import checked_threshold, normalized_score
 
 #: A longer list of frames is judged in parts of this size, which bounds the memory it takes.
 LARGEST_BATCH = 16
@@ -58,6 +58,23 @@ class Started:
     prepared: Sequence[Prepared]
     answer: Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]] = field(repr=False)
     since: float
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What the back end said of prepared frames.
+
+    Attributes:
+        prepared: the N frames.
+        maps: float32 N x S x S, 0..1.
+        scores: float32 N, 0..1.
+        infer_ms: how long each took: an equal share of its batch's time.
+    """
+
+    prepared: Sequence[Prepared]
+    maps: NDArray[np.float32] = field(repr=False)
+    scores: NDArray[np.float32] = field(repr=False)
+    infer_ms: float
 
 
 class Detector:
@@ -185,8 +202,8 @@ class Detector:
         for first in range(0, len(prepared), LARGEST_BATCH):
             batch = prepared[first : first + LARGEST_BATCH]
             start = time.perf_counter()
-            found = self.backend.infer(_tensors(batch))
-            results.extend(self._decide_all(batch, found, start))
+            maps, scores = self.backend.infer(_tensors(batch))
+            results.extend(self.decide(Inferred(batch, maps, scores, _milliseconds(start) / len(batch))))
         return results
 
     @property
@@ -211,25 +228,39 @@ class Detector:
         ticket = backend.submit(_tensors(prepared))
         return Started(prepared, lambda: backend.collect(ticket), since)
 
-    def finish(self, started: Started) -> list[Result]:
-        """Wait for what was started first and decide on each frame; once for each ``start``.
+    def collect(self, started: Started) -> Inferred:
+        """Wait for what was started first; once for each ``start``.
 
         Raises:
             DmddError: the back end failed.
         """
-        return self._decide_all(started.prepared, started.answer(), started.since)
+        maps, scores = started.answer()
+        return Inferred(started.prepared, maps, scores, _milliseconds(started.since) / len(started.prepared))
 
-    def _decide_all(
-        self,
-        batch: Sequence[Prepared],
-        found: tuple[NDArray[np.float32], NDArray[np.float32]],
-        since: float,
-    ) -> list[Result]:
-        infer_ms = _milliseconds(since) / len(batch)
+    def decide(self, inferred: Inferred) -> list[Result]:
+        """The result of each frame; may run in another thread than the back end."""
         return [
-            self._decide(item, anomaly_map, float(score), infer_ms)
-            for item, anomaly_map, score in zip(batch, *found, strict=True)
+            self._decide(item, anomaly_map, float(score), inferred.infer_ms)
+            for item, anomaly_map, score in zip(
+                inferred.prepared, inferred.maps, inferred.scores, strict=True
+            )
         ]
+
+    def set_threshold(self, value: float) -> None:
+        """Compare scores with another threshold from the next frame on; from any thread.
+
+        The pixel threshold goes along when it was the same as the score's.
+
+        Args:
+            value: 0..1.
+
+        Raises:
+            DmddError: it is out of range.
+        """
+        value = checked_threshold(value)
+        before = self.threshold
+        pixel = value if before.pixel == before.image else before.pixel
+        self.threshold = EffectiveThreshold(value, pixel, "option")
 
     def _decide(self, item: Prepared, raw_map: NDArray[np.float32], score: float, infer_ms: float) -> Result:
         start = time.perf_counter()
@@ -241,11 +272,12 @@ class Detector:
             anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
         if self._ignored is not None:
             anomaly_map[self._ignored] = 0
-        frame, limit = item.frame, self.threshold.image
+        frame, threshold = item.frame, self.threshold  # read once: it may be changed meanwhile
+        limit = threshold.image
         anomalous = score > limit
         status: Status = "unreliable" if reason else "anomalous" if anomalous else "good"
         regions = find_regions(
-            anomaly_map, self.threshold.pixel, self.bundle.manifest.preprocess, frame.image.shape
+            anomaly_map, threshold.pixel, self.bundle.manifest.preprocess, frame.image.shape
         )
         return Result(
             source=frame.source,
@@ -261,7 +293,7 @@ class Detector:
             timings=Timings(frame.capture_ms, item.prepare_ms, infer_ms, _milliseconds(start)),
             dropped=frame.dropped,
             reason=reason or "",
-            pixel_threshold=self.threshold.pixel,
+            pixel_threshold=threshold.pixel,
             preprocess=self.bundle.manifest.preprocess,
         )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ class Summary:
         throughput: frames a second, over the whole run.
         seconds: how long the run took.
         backend: what ran the graph, as ``--backend`` names it.
+        age_ms: of a live source: percentiles of a frame's age when its result was there.
+        busy: share of the run that each part was at work, 0..1: capture, prepare, infer, write. They overlap.
+        slowest: the part that the others waited for.
     """
 
     frames: int
@@ -57,6 +61,9 @@ class Summary:
     throughput: float
     seconds: float
     backend: str
+    age_ms: Latency | None = None
+    busy: dict[str, float] = field(default_factory=dict)
+    slowest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
@@ -64,55 +71,105 @@ class Summary:
 
 
 class Tally:
-    """Counts while a run goes on, in bounded memory.
+    """Counts while a run goes on, in bounded memory; from any thread.
 
     Args:
         backend: what runs the graph.
+        live: keep the age of each result too.
     """
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, live: bool = False) -> None:
         self._backend = backend
         self._start = time.perf_counter()
+        self._lock = threading.Lock()
         self._counts = {"good": 0, "anomalous": 0, "unreliable": 0}
-        self._latencies = array("d")
-        self._next = 0
-        self.skipped = 0
+        self._latencies = _Newest()
+        self._ages = _Newest() if live else None
+        self._skipped = 0
         self._dropped = 0
+
+    def begin(self) -> None:
+        """Start the clock anew."""
+        self._start = time.perf_counter()
 
     @property
     def frames(self) -> int:
         """How many frames have a result so far."""
         return sum(self._counts.values())
 
+    @property
+    def dropped(self) -> int:
+        """How many frames a live source dropped so far, as the results say."""
+        return self._dropped
+
     def add(self, result: Result) -> None:
         """Count a result."""
-        self._counts[result.status] += 1
-        self._dropped += result.dropped
-        latency = result.timings.total
-        if len(self._latencies) < KEPT_LATENCIES:
-            self._latencies.append(latency)
+        with self._lock:
+            self._counts[result.status] += 1
+            self._dropped += result.dropped
+            self._latencies.add(result.timings.total)
+            if self._ages is not None:
+                self._ages.add(max(1000 * (time.time() - result.time), 0.0))
+
+    def skip(self) -> None:
+        """Count a frame that has no result."""
+        with self._lock:
+            self._skipped += 1
+
+    def drop(self, frames: int) -> None:
+        """Count frames that a live source dropped after the last one that has a result."""
+        with self._lock:
+            self._dropped += frames
+
+    def summary(self, busy: dict[str, float] | None = None, slowest: str = "") -> Summary:
+        """The counts up to now.
+
+        Args:
+            busy, slowest: see ``Summary``.
+        """
+        with self._lock:
+            seconds = time.perf_counter() - self._start
+            return Summary(
+                frames=self.frames,
+                good=self._counts["good"],
+                anomalous=self._counts["anomalous"],
+                unreliable=self._counts["unreliable"],
+                skipped=self._skipped,
+                dropped=self._dropped,
+                latency_ms=self._latencies.percentiles(),
+                throughput=round(self.frames / seconds, 3) if seconds > 0 else 0.0,
+                seconds=round(seconds, 3),
+                backend=self._backend,
+                age_ms=None if self._ages is None else self._ages.percentiles(),
+                busy=busy or {},
+                slowest=slowest,
+            )
+
+
+class _Newest:
+    """The last ``KEPT_LATENCIES`` of a series of milliseconds."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, milliseconds: float) -> None:
+        """Keep one more; the oldest makes room."""
+        if len(self._values) < KEPT_LATENCIES:
+            self._values.append(milliseconds)
         else:
-            self._latencies[self._next] = latency
+            self._values[self._next] = milliseconds
             self._next = (self._next + 1) % KEPT_LATENCIES
 
-    def summary(self) -> Summary:
-        """The counts up to now."""
-        seconds = time.perf_counter() - self._start
-        return Summary(
-            frames=self.frames,
-            good=self._counts["good"],
-            anomalous=self._counts["anomalous"],
-            unreliable=self._counts["unreliable"],
-            skipped=self.skipped,
-            dropped=self._dropped,
-            latency_ms=Latency(**{name: self._percentile(name) for name in _SHARES}),
-            throughput=round(self.frames / seconds, 3) if seconds > 0 else 0.0,
-            seconds=round(seconds, 3),
-            backend=self._backend,
-        )
+    def percentiles(self) -> Latency:
+        """Of what is kept."""
+        return Latency(**{name: self._percentile(name) for name in _SHARES})
 
     def _percentile(self, name: str) -> float | None:
-        if len(self._latencies) < FEWEST_FRAMES[name]:
+        if len(self._values) < FEWEST_FRAMES[name]:
             return None
         # The nearest rank: a latency that was really seen, not a value between two.
-        return round(float(np.percentile(self._latencies, _SHARES[name], method="inverted_cdf")), 3)
+        return round(float(np.percentile(self._values, _SHARES[name], method="inverted_cdf")), 3)

@@ -18,7 +18,7 @@ BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
     "tensorrt": TensorRt,
     "rtx": TensorRtRtx,
     "cuda": lambda bundle, options: OnnxRuntimeCuda(bundle),
-    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle),
+    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle, slots=options.slots),
 }
 
 AUTO = "auto"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +22,7 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.result import Result, Timings
 from dmdd_edge.runtime.signals import StopRequest
-from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.sources import SourceState, open_source
 from dmdd_edge.runtime.summary import KEPT_LATENCIES, Summary, Tally
 
 Make = Callable[..., Bundle]
@@ -69,12 +72,126 @@ def test_a_frame_that_the_region_of_interest_does_not_fit_is_skipped(
     assert (summary.frames, summary.skipped) == (3, 1)
 
 
-def test_limit_and_stop_end_it_early(make_bundle: Make, images: Path) -> None:
+def test_a_limit_ends_it_early(make_bundle: Make, images: Path) -> None:
+    notes = Notes()
     with Detector.load(make_bundle().path, backend="cpu") as detector:
-        assert run_frames(detector, open_source(str(images)), [], limit=3).frames == 3
-        notes = Notes()
-        run_frames(detector, open_source(str(images)), [notes], stop=lambda: len(notes.events) == 2)
-    assert notes.events == ["bad/0.png anomalous", "bad/1.png anomalous", "summary", "close"]
+        assert run_frames(detector, open_source(str(images)), [notes], limit=3).frames == 3
+    assert notes.events[2:] == ["good/0.png good", "summary", "close"]
+
+
+class Endless:
+    """A live source: a frame whenever one is asked for, until it is stopped; two are dropped before each."""
+
+    total = None
+    live = True
+    root = Path()
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image, self.asked, self.ended = image, 0, threading.Event()
+
+    def __iter__(self) -> Iterator[Frame | BrokenFrame]:
+        while not self.ended.is_set():
+            yield Frame(self.image, "camera", f"{self.asked}", self.asked, time.time(), dropped=2)
+            self.asked += 1
+
+    def stop(self) -> None:
+        self.ended.set()
+
+    def state(self) -> SourceState:
+        return SourceState("camera", live=True, dropped=2 * self.asked + 1)
+
+
+def test_a_stop_finishes_what_was_taken(make_bundle: Make, make_picture: Picture) -> None:
+    notes, source = Notes(), Endless(make_picture())
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        summary = run_frames(detector, source, [notes], stop=lambda: len(notes.events) >= 5)
+    assert len(notes.events) == source.asked + 2
+    assert summary.frames == source.asked >= 5
+    assert notes.events[-2:] == ["summary", "close"]
+    # One was dropped after the last frame that has a result.
+    assert summary.dropped == 2 * source.asked + 1
+    assert summary.age_ms is not None
+    assert summary.age_ms.p50 is not None
+
+
+def test_a_live_source_is_asked_only_when_the_graph_is_free(make_bundle: Make, make_picture: Picture) -> None:
+    """So the frame is the newest: none waits, prepared, behind another."""
+    source = Endless(make_picture())
+    behind: list[int] = []
+
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        infer = detector.backend.infer
+
+        def watched(images: NDArray[np.uint8]) -> Any:
+            behind.append(source.asked)
+            return infer(images)
+
+        detector._overlapping = None
+        detector.backend.infer = watched  # type: ignore[method-assign]
+        run_frames(detector, source, [], limit=6)
+    # When frame n is at the graph, exactly n were handed out before it.
+    assert behind == list(range(6))
+
+
+def test_files_are_read_ahead_but_only_a_few(make_bundle: Make, images: Path) -> None:
+    for number in range(30):
+        shutil.copy(images / "good" / "0.png", images / "good" / f"more{number}.png")
+    source = open_source(str(images))
+    gate = threading.Event()
+    seen: list[int] = []
+    held: list[int] = []
+
+    class Slow(Notes):
+        def result(self, frame: Frame, result: Result) -> None:
+            gate.wait(30)
+            super().result(frame, result)
+
+    def open_gate() -> bool:
+        # The sink holds everything up: the count of frames taken stops growing well before the end.
+        taken = source.state().frames
+        seen.append(taken)
+        if taken and seen[-10:] == [taken] * 10 and not gate.is_set():
+            held.append(taken)
+            gate.set()
+        return False
+
+    notes = Slow()
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        assert run_frames(detector, source, [notes], stop=open_gate).frames == 34
+    assert held[0] <= 16
+    assert len(notes.events) == 36
+
+
+def test_the_slow_part_is_named(make_bundle: Make, images: Path) -> None:
+    class Slow(Notes):
+        def result(self, frame: Frame, result: Result) -> None:
+            time.sleep(0.05)
+
+    for number in range(12):
+        shutil.copy(images / "good" / "0.png", images / "good" / f"more{number}.png")
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        summary = run_frames(detector, open_source(str(images)), [Slow()])
+    assert summary.slowest == "write"
+    assert summary.busy.keys() == {"capture", "prepare", "infer", "write"}
+    assert summary.busy["write"] > 0.5
+    assert all(0 <= share <= 1 for share in summary.busy.values())
+
+
+def test_an_error_of_the_source_ends_the_run(make_bundle: Make, make_picture: Picture) -> None:
+    class Lost(Endless):
+        live = False
+
+        def __iter__(self) -> Iterator[Frame | BrokenFrame]:
+            yield Frame(self.image, "camera", "0")
+            raise DmddError("the camera is gone")
+
+    notes = Notes()
+    with (
+        Detector.load(make_bundle().path, backend="cpu") as detector,
+        pytest.raises(DmddError, match="the camera is gone"),
+    ):
+        run_frames(detector, Lost(make_picture()), [notes])
+    assert notes.events == ["0 good", "close"]
 
 
 def test_sinks_are_closed_when_one_cannot_write(make_bundle: Make, images: Path) -> None:
@@ -143,7 +260,7 @@ def test_the_summary_counts_and_has_the_fixed_names() -> None:
     tally = Tally("cpu")
     for status, dropped in (("good", 0), ("anomalous", 2), ("unreliable", 1), ("anomalous", 0)):
         tally.add(_result(1.0, status, dropped))
-    tally.skipped = 5
+    [tally.skip() for _ in range(5)]
     line = tally.summary().to_json()
     assert line["type"] == "summary"
     counts = [line[name] for name in ("frames", "anomalous", "skipped", "dropped", "good", "unreliable")]
