@@ -46,8 +46,8 @@ class SubtractMean(nn.Module):
 class Distances(nn.Module):
     """Island: cosine distances in float32, half the squared difference of unit vectors.
 
-    The same value as ``train.distance.cosine_distance``, from fewer passes over the features. For unit vectors
-    u = t / n_t and v = s / n_s, with n = sqrt(|.|^2 + EPSILON),
+    The same value as ``train.distance.cosine_distance``, from fewer passes over the features. For unit
+    vectors u = t / n_t and v = s / n_s, with n = sqrt(|.|^2 + EPSILON),
 
         0.5 * |u - v|^2 = (|s - t|^2 - (n_s - n_t)^2 (1 + EPSILON / p)) / (2 p)   with p = n_s n_t,
 
@@ -56,8 +56,8 @@ class Distances(nn.Module):
     one number a pixel are done for all stages at once.
 
     Args:
-        product: sum over the channels as a matrix product with ones, which ONNX Runtime computes several times
-            faster than a sum; otherwise as a sum, which TensorRT fuses with what is before it.
+        product: sum over the channels as a matrix product with ones, which ONNX Runtime computes several
+            times faster than a sum; otherwise as a sum, which TensorRT fuses with what is before it.
     """
 
     def __init__(self, *, product: bool) -> None:
@@ -65,7 +65,7 @@ class Distances(nn.Module):
         self.product = product
 
     def forward(self, teacher: list[Tensor], branches: list[list[Tensor]]) -> list[Tensor]:
-        """Four features of the teacher and four per branch, to N x K x H_i x W_i float32: a channel a branch."""
+        """Four features of the teacher, and of each of K branches, to four N x K x H_i x W_i float32."""
         of_teacher, of_student, of_difference = [], [], []
         for stage, feature in enumerate(teacher):
             t = _rows(feature)
@@ -98,7 +98,7 @@ def _rows(x: Tensor) -> Tensor:
 class StageHead(nn.Module):
     """Island: the head, fed with the maps as ``Distances`` groups them.
 
-    What every head works on is the same as before; the scaled head gets one resize a stage instead of one a map.
+    The scaled head gets one resize a stage here, instead of one a map.
 
     Args:
         head: as trained.

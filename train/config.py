@@ -30,7 +30,8 @@ class ModelConfig(BaseModel):
         image_size: side S of the square input, in pixels.
         branches: the student's branches in use (paper: both; the others are ablation rows).
         pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
-        pmn_conv: 3 x 3 convolutions of the PMN: ``dense``, depthwise ``separable``, or ``depthwise`` alone.
+        pmn_conv: 3 x 3 convolutions of the PMN: ``dense``, depthwise ``separable``, or ``depthwise`` alone
+            (the 1 x 1 convolutions before and between mix the channels).
         residual: the student starts as the teacher's copy and learns what to change: decoupling
             convolutions start as the identity, the PMN adds to its input and starts with nothing to add.
             Otherwise both start at random, and the PMN's output stands by itself (paper, as far as it says).
@@ -54,7 +55,7 @@ class ModelConfig(BaseModel):
     image_size: int = Field(256, ge=64, le=1024, multiple_of=32)
     branches: Branches = "both"
     pmn: PmnPaths = "full"
-    pmn_conv: PmnConv = "separable"
+    pmn_conv: PmnConv = "depthwise"
     residual: bool = True
     frozen_norm: bool = True
     head: HeadKind = "scaled"
