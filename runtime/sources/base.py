@@ -60,7 +60,7 @@ class Source(Protocol):
     live: bool
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
-        """Read frame by frame; what cannot be read comes as a ``BrokenFrame``. The end releases the device."""
+        """Read frame by frame; what cannot be read is a ``BrokenFrame``. The end releases the device."""
         ...
 
     def stop(self) -> None:

@@ -46,3 +46,8 @@ def read_frame(path: Path, name: str, index: int) -> Frame | BrokenFrame:
         return BrokenFrame(str(path), index, error)
     elapsed = 1000 * (time.perf_counter() - start)
     return Frame(image, str(path), name, index, time.time(), elapsed)
+
+
+def is_under(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder or below it, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())

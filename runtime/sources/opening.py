@@ -7,63 +7,151 @@ from pathlib import Path
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES, list_images, natural_key
+from dmdd_edge.runtime.sources import csi, replay
 from dmdd_edge.runtime.sources.base import Source
-from dmdd_edge.runtime.sources.files import ImageFiles
+from dmdd_edge.runtime.sources.camera import Camera
+from dmdd_edge.runtime.sources.device import Device
+from dmdd_edge.runtime.sources.files import ImageFiles, is_under
+from dmdd_edge.runtime.sources.live import LiveSource
+from dmdd_edge.runtime.sources.options import SourceOptions, option_name
+from dmdd_edge.runtime.sources.path_list import PathList, standard_input
+from dmdd_edge.runtime.sources.pick import Pick
+from dmdd_edge.runtime.sources.stream import FfmpegStream
+from dmdd_edge.runtime.sources.urls import redacted, scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
+from dmdd_edge.runtime.sources.watch import WatchFolder
 
 _ALLOWED = (
-    "A source is an image or a video file, a folder, or a glob in quotes. "
-    f"Images: {', '.join(IMAGE_SUFFIXES)}."
+    "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "
+    "a camera (0, /dev/video0, csi://0), rtsp://, http:// or https://, or replay:VIDEO. "
+    f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
+# Which options go with which kind of source; --every and --save go with all.
+_ALL = {"every", "save"}
+_CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
+_FITTING = {
+    "files": set[str](),
+    "a watched folder": {"watch", "watch_existing", "watch_settle"},
+    "a camera": _CSI | {"white_balance", "camera_controls"},
+    "a CSI camera": _CSI,
+    "a stream": {"fps", "stream_timeout"},
+    "a replayed video": {"fps"},
+}
 
 
-def open_source(source: str, every: int = 1, save: Path | None = None) -> Source:
+def open_source(
+    source: str, options: SourceOptions | None = None, *, every: int = 1, save: Path | None = None
+) -> Source:
     """The source that a user named.
 
     Args:
-        source: an image, a video file, a folder (its subfolders included), or a glob (``**`` included).
-        every: take only each ``every``-th frame.
-        save: where overlays go. Images under it are left out, since an earlier run wrote them.
+        source: an image, a video file, a folder (its subfolders included), a glob (``**`` included), ``-``
+            for paths on standard input; live: a camera's index or device, csi://N, rtsp://, http(s)://, or
+            ``replay:VIDEO`` for a video that is played as if it were a camera.
+        options: what is asked of it.
+        every: as in the options, for when there are no others.
+        save: as in the options, for when there are no others.
 
     Raises:
-        DmddError: nothing is there, nothing that can be read, or ``save`` is where the source lies.
+        DmddError: nothing is there, nothing that can be read, the device cannot be had, an option does not
+            fit this kind of source, or ``save`` is where the source lies.
     """
-    if every < 1:
-        raise DmddError(f"--every is {every}; it must be at least 1.", "1 takes every frame.")
-    opened = _open(source, every, save)
-    if save is not None and save.resolve() == opened.root.resolve():
-        raise DmddError(f"--save {save} is where the source lies.", "Name another folder, for example out/.")
+    if options is None:
+        options = SourceOptions(every=every, save=save)
+    opened = _open(source, options)
+    if options.save is not None and options.save.resolve() == opened.root.resolve():
+        raise DmddError(
+            f"--save {options.save} is where the source lies.", "Name another folder, for example out/."
+        )
     return opened
 
 
-def _open(source: str, every: int, save: Path | None) -> Source:
-    path = Path(source)
+def _open(source: str, options: SourceOptions) -> Source:
+    if options.watch:
+        _check("a watched folder", options, source)
+        return _watched(Path(source), options)
+    scheme = scheme_of(source)
+    if source.isdecimal() or Path(source).is_char_device() or source.startswith("/dev/video"):
+        _check("a camera", options, source)
+        return _camera(source, options)
+    if scheme == "csi":
+        _check("a CSI camera", options, source)
+        return _live(csi.CsiCamera(source, options), options)
+    if scheme in ("rtsp", "http", "https"):
+        _check("a stream", options, source)
+        return _stream(source, scheme, options)
+    if source.startswith(replay.PREFIX):
+        _check("a replayed video", options, source)
+        return _replayed(source, options)
+    if scheme:
+        raise DmddError(f"{redacted(source)}: {scheme}:// is no kind of source.", _ALLOWED)
+    _check("files", options, source)
+    return _files(source, options)
+
+
+def _check(kind: str, options: SourceOptions, source: str) -> None:
+    """Refuse an option that this kind of source could only ignore."""
+    for name in options.given():
+        if name not in _ALL and name not in _FITTING[kind]:
+            suits = [other for other, names in _FITTING.items() if name in names]
+            raise DmddError(
+                f"{option_name(name)} does not go with {redacted(source)}: it is for {' and '.join(suits)}.",
+                "Leave it out." if name != "fps" else "Leave it out, or thin the frames with --every.",
+            )
+
+
+def _live(device: Device, options: SourceOptions, drain: bool = True, limit: bool = True) -> LiveSource:
+    return LiveSource(device, Pick(options.every, options.fps if limit else None), drain)
+
+
+def _camera(source: str, options: SourceOptions) -> Source:
+    return _live(Camera(f"/dev/video{int(source)}" if source.isdecimal() else source, options), options)
+
+
+def _stream(source: str, scheme: str, options: SourceOptions) -> Source:
+    if scheme == "rtsp":
+        return _live(FfmpegStream(source, options.stream_timeout), options)
+    from dmdd_edge.runtime.sources.http import Snapshots, http_device  # slow to import, and seldom needed
+
+    device = http_device(source, options.stream_timeout, options.fps)
+    # Single pictures are asked for at the rate that is wanted; nothing is left to be limited.
+    return _live(device, options, limit=not isinstance(device, Snapshots))
+
+
+def _replayed(source: str, options: SourceOptions) -> Source:
+    # Its clock starts with the run, so that a rehearsal shows every run the same frames.
+    return _live(replay.ReplayDevice(replay.Replay.parse(source)), options, drain=False)
+
+
+def _watched(folder: Path, options: SourceOptions) -> Source:
+    return WatchFolder(folder, options.watch_settle, options.watch_existing, options.every, options.save)
+
+
+def _files(source: str, options: SourceOptions) -> Source:
+    path, every, save = Path(source), options.every, options.save
+    if source == "-":
+        return PathList(standard_input(), every, save)
     if path.is_dir():
-        return ImageFiles(_found(list_images(path, recursive=True), source, path, save), path, every)
+        return ImageFiles(_found(list_images(path, recursive=True), source, path, save), path, every, source)
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in VIDEO_SUFFIXES:
             return VideoFile(path, every)
         if suffix in IMAGE_SUFFIXES:
-            return ImageFiles([path], path.parent)
+            return ImageFiles([path], path.parent, name=source)
         raise DmddError(f"{source} is neither an image nor a video.", _ALLOWED)
     if glob.has_magic(source):
         # pathlib's glob would not take an absolute pattern, nor one that leaves the folder with ..
         paths = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
         files = [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
         root = _glob_root(source)
-        return ImageFiles(_found(sorted(files, key=natural_key), source, root, save), root, every)
+        return ImageFiles(_found(sorted(files, key=natural_key), source, root, save), root, every, source)
     raise DmddError(f"there is nothing at {source}.", _ALLOWED)
 
 
 def _found(paths: list[Path], source: str, root: Path, save: Path | None) -> list[Path]:
-    if (
-        save is not None
-        and save.resolve() != root.resolve()
-        and save.resolve().is_relative_to(root.resolve())
-    ):
-        away = save.resolve()
-        paths = [path for path in paths if not path.resolve().is_relative_to(away)]
+    if save is not None and save.resolve() != root.resolve() and is_under(save, root):
+        paths = [path for path in paths if not is_under(path, save)]
     if not paths:
         raise DmddError(f"there is no image in {source}.", _ALLOWED)
     return paths

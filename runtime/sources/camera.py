@@ -1,0 +1,110 @@
+"""USB and other V4L2 cameras."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sources.cameras import busy, check_camera
+from dmdd_edge.runtime.sources.controls import apply_controls
+from dmdd_edge.runtime.sources.device import LostError, damaged
+from dmdd_edge.runtime.sources.options import SourceOptions
+from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
+
+#: What OpenCV takes when nothing is asked for.
+_DEFAULT_SIZE = (640, 480)
+
+
+class Camera:
+    """A camera of this machine, read by OpenCV through V4L2.
+
+    Args:
+        path: its device, such as /dev/video0, or a link to it below /dev/v4l/by-id, which stays the same when
+            cameras are plugged in another order.
+        options: size, rate, exposure, gain, white balance and further controls.
+    """
+
+    def __init__(self, path: str, options: SourceOptions) -> None:
+        self.name, self.label = path, Path(path).name
+        self._options = options
+        self._capture: cv2.VideoCapture | None = None
+        self._detail = ""
+
+    def open(self, stop: threading.Event) -> None:
+        """Open it, set it up, and read back what it was set to."""
+        check_camera(self.name)
+        with V4l2Device(self.name) as device:
+            modes = device.modes()
+        capture = cv2.VideoCapture(self.name, cv2.CAP_V4L2)
+        self._capture = capture
+        if not capture.isOpened():
+            # Someone may have been faster since it was checked.
+            check_camera(self.name)
+            raise DmddError(
+                f"the camera {self.name} does not open.",
+                "Unplug it and plug it in again; dmesg may say more.",
+            )
+        format_, size = self._set_mode(capture, modes)
+        with V4l2Device(self.name) as device:
+            settings = apply_controls(device, self._options, self.name)
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        speed = f"{rate:g} frames a second"
+        if self._options.camera_fps is not None and abs(rate - self._options.camera_fps) > 0.5:
+            speed += f" (asked for {self._options.camera_fps:g})"
+        self._detail = ", ".join([f"{format_} {size[0]} x {size[1]}", speed, *settings])
+
+    def grab(self, stop: threading.Event) -> None:
+        """Wait for a frame; OpenCV gives up after 10 s without one."""
+        if self._capture is None or not self._capture.grab():
+            raise LostError(
+                f"the camera {self.name} gives no more frames",
+                "Check its cable; on a shared USB hub, a smaller --camera-size or --camera-fps may help.",
+            )
+
+    def retrieve(self) -> NDArray[np.uint8]:
+        """Decode it."""
+        assert self._capture is not None
+        done, image = self._capture.retrieve()
+        if not done or image is None or image.size == 0:
+            raise damaged(self.name)
+        return np.asarray(image, dtype=np.uint8)
+
+    def close(self) -> None:
+        """Give it back."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def detail(self) -> str:
+        """Format, size, rate and controls, as read back."""
+        return self._detail
+
+    def _set_mode(self, capture: cv2.VideoCapture, modes: list[Mode]) -> tuple[str, tuple[int, int]]:
+        """Set format, size and rate; what the camera then has."""
+        wanted = self._options.camera_size
+        size = wanted or _DEFAULT_SIZE
+        # MJPG before size and rate: uncompressed, USB carries large pictures at a few frames a second only.
+        if any(mode.fourcc == "MJPG" and (mode.width, mode.height) == size for mode in modes):
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        if wanted is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        if self._options.camera_fps is not None:
+            capture.set(cv2.CAP_PROP_FPS, self._options.camera_fps)
+        code = int(capture.get(cv2.CAP_PROP_FOURCC))
+        format_ = (
+            code.to_bytes(4, "little", signed=code < 0).decode("latin-1").strip("\0 ") or "unknown format"
+        )
+        now = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        if wanted is not None and now != wanted:
+            if now == (0, 0):
+                raise busy(self.name)
+            sizes = sorted({(mode.width, mode.height) for mode in modes})
+            offers = ", ".join(f"{width}x{height}" for width, height in sizes) or f"{now[0]}x{now[1]}"
+            raise DmddError(f"--camera-size is {wanted[0]}x{wanted[1]}; {self.name} offers {offers}.")
+        return format_, now

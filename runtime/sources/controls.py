@@ -1,0 +1,112 @@
+"""Exposure, gain and white balance of a camera, set and locked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sources.options import SourceOptions
+from dmdd_edge.runtime.sources.v4l2 import Control, V4l2Device
+
+# Numbers of linux/v4l2-controls.h; their names differ between kernels and drivers.
+_AUTO_EXPOSURE, _EXPOSURE = 0x009A0901, 0x009A0902
+_AUTO_GAIN, _GAIN, _ANALOGUE_GAIN = 0x00980912, 0x00980913, 0x009E0903
+_AUTO_WHITE, _WHITE = 0x0098090C, 0x0098091A
+_MANUAL_EXPOSURE = 1
+#: The unit of the exposure control is 100 microseconds.
+_EXPOSURES_A_MS = 10
+
+
+def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> list[str]:
+    """Set what the options name, each automatic turned off first, and read it back.
+
+    Args:
+        device: the camera.
+        options: exposure, gain, white_balance and camera_controls.
+        name: of the camera, for messages.
+
+    Returns:
+        What the camera now has, a phrase a control.
+
+    Raises:
+        DmddError: the camera has no such control, does not take the value, or has another one afterwards.
+    """
+    controls = device.controls()
+    by_id = {control.id: control for control in controls.values()}
+    done = []
+    if options.exposure is not None:
+        control = _wanted(by_id, controls, (_EXPOSURE,), "--exposure", name)
+        _turn_off(device, by_id, _AUTO_EXPOSURE, _MANUAL_EXPOSURE)
+        units = round(options.exposure * _EXPOSURES_A_MS)
+        if not control.takes(units):
+            low, high = control.minimum / _EXPOSURES_A_MS, control.maximum / _EXPOSURES_A_MS
+            raise DmddError(
+                f"--exposure is {options.exposure:g}; {name} offers {low:g} to {high:g} ms.",
+                "Give one of these.",
+            )
+        done.append(f"exposure {_set(device, control, units, name) / _EXPOSURES_A_MS:g} ms")
+    if options.gain is not None:
+        control = _wanted(by_id, controls, (_GAIN, _ANALOGUE_GAIN), "--gain", name)
+        _turn_off(device, by_id, _AUTO_GAIN, 0)
+        done.append(f"gain {_checked(device, control, options.gain, '--gain', name)}")
+    if options.white_balance is not None:
+        control = _wanted(by_id, controls, (_WHITE,), "--white-balance", name)
+        _turn_off(device, by_id, _AUTO_WHITE, 0)
+        done.append(
+            f"white balance {_checked(device, control, options.white_balance, '--white-balance', name)} K"
+        )
+    for wanted, value in options.camera_controls:
+        found = controls.get(wanted)
+        if found is None:
+            raise _unknown(f"--camera-control {wanted}", controls, name)
+        done.append(f"{wanted} {_checked(device, found, value, f'--camera-control {wanted}', name)}")
+    return done
+
+
+def _wanted(
+    by_id: Mapping[int, Control],
+    controls: Mapping[str, Control],
+    ids: tuple[int, ...],
+    option: str,
+    name: str,
+) -> Control:
+    for number in ids:
+        if number in by_id:
+            return by_id[number]
+    raise _unknown(option, controls, name)
+
+
+def _unknown(option: str, controls: Mapping[str, Control], name: str) -> DmddError:
+    offered = ", ".join(controls) or "none at all"
+    return DmddError(f"{option}: {name} has no such control.", f"It has: {offered}.")
+
+
+def _turn_off(device: V4l2Device, by_id: Mapping[int, Control], automatic: int, off: int) -> None:
+    """Turn an automatic off where there is one; whether that helped shows when the value is read back."""
+    control = by_id.get(automatic)
+    if control is not None and control.takes(off):
+        device.set(control, off)
+
+
+def _checked(device: V4l2Device, control: Control, value: int, option: str, name: str) -> int:
+    if not control.takes(value):
+        raise DmddError(f"{option} is {value}; {name} offers {control.offers()}.", "Give one of these.")
+    return _set(device, control, value, name)
+
+
+def _set(device: V4l2Device, control: Control, value: int, name: str) -> int:
+    """Set and read back: what the camera has now, which may differ by less than a step."""
+    try:
+        device.set(control, value)
+        now = device.get(control)
+    except OSError as error:
+        raise DmddError(
+            f"{name}: {control.name} cannot be set to {value}: {error.strerror or error}.",
+            "An automatic may hold it; turn that off with --camera-control.",
+        ) from None
+    if abs(now - value) >= max(control.step, 1):
+        raise DmddError(
+            f"{name}: {control.name} was set to {value} and is {now}.",
+            "An automatic may hold it; turn that off with --camera-control.",
+        )
+    return now

@@ -1,0 +1,105 @@
+"""``-``: image files whose paths come on standard input, one a line, as they come."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.sources.base import FileProgress
+from dmdd_edge.runtime.sources.files import is_under, read_frame
+from dmdd_edge.runtime.sources.names import UniqueNames
+
+_CHUNK = 1 << 16
+
+
+class PathList(FileProgress):
+    """Reads paths from a pipe and each image as soon as its path is there.
+
+    A path that comes again is read again, under a name with a number. Blank lines are passed over.
+
+    Args:
+        descriptor: of the pipe or file that the paths are read from.
+        every: only each ``every``-th file is read, the first one included.
+        save: images under this folder are passed over, since a run writes them.
+
+    Raises:
+        DmddError: the descriptor is a terminal.
+    """
+
+    def __init__(self, descriptor: int, every: int = 1, save: Path | None = None) -> None:
+        if os.isatty(descriptor):
+            raise DmddError(
+                "--source - reads paths from standard input, and that is a terminal.",
+                "Pipe them in: find DIR -name '*.png' | dmdd-edge run --source -",
+            )
+        super().__init__("standard input")
+        self.total: int | None = None
+        self.root = Path.cwd()
+        self._descriptor, self._every, self._save = descriptor, every, save
+        # Written to by stop(), so that waiting for the pipe ends at once.
+        self._woken, self._wake = os.pipe()
+
+    def __iter__(self) -> Iterator[Frame | BrokenFrame]:
+        names = UniqueNames()
+        paths = (path for path in self._paths() if self._save is None or not is_under(path, self._save))
+        for index, path in enumerate(itertools.islice(paths, 0, None, self._every)):
+            frame = read_frame(path, names.take(self._name_of(path), index), index)
+            self._note(frame)
+            yield frame
+
+    def stop(self) -> None:
+        """End the iteration, also while it waits for a path."""
+        super().stop()
+        with suppress(OSError):
+            os.write(self._wake, b"x")
+
+    def __del__(self) -> None:
+        for descriptor in (self.__dict__.get("_woken"), self.__dict__.get("_wake")):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _name_of(self, path: Path) -> str:
+        """A relative path: from the present folder for what lies in it, from / for what lies elsewhere."""
+        whole = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links)
+        base = self.root if whole.is_relative_to(self.root) else Path(whole.anchor)
+        return whole.relative_to(base).as_posix()
+
+    def _paths(self) -> Iterator[Path]:
+        rest = b""
+        while chunk := self._read():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if self._stopped.is_set():
+                    return
+                if line.strip():
+                    yield Path(os.fsdecode(line.removesuffix(b"\r")))
+        if rest.strip() and not self._stopped.is_set():
+            yield Path(os.fsdecode(rest.removesuffix(b"\r")))
+
+    def _read(self) -> bytes:
+        """What the pipe has, as soon as it has something; empty at its end and when stopped."""
+        while not self._stopped.is_set():
+            ready, _, _ = select.select([self._descriptor, self._woken], [], [])
+            if self._descriptor in ready and not self._stopped.is_set():
+                with suppress(BlockingIOError):
+                    return os.read(self._descriptor, _CHUNK)
+        return b""
+
+
+def standard_input() -> int:
+    """The descriptor of standard input.
+
+    Raises:
+        DmddError: it is closed.
+    """
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        raise DmddError("--source - reads paths from standard input, and that is closed.") from None

@@ -1,0 +1,54 @@
+"""Why an RTSP server does not give a stream: FFmpeg knows, and OpenCV does not pass it on."""
+
+from __future__ import annotations
+
+import re
+import socket
+from contextlib import suppress
+from urllib.parse import urlsplit, urlunsplit
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sources.urls import redacted
+
+#: What to do about a stream that cannot be had for no reason that is known.
+PLAYS = "Check that it plays elsewhere, for example with ffplay."
+
+
+def refusal(url: str, timeout: float) -> DmddError:
+    """The error of a stream that FFmpeg cannot open although its server can be reached.
+
+    Args:
+        url: its address.
+        timeout: seconds that the server may take to answer.
+    """
+    name = redacted(url)
+    status = describe(url, min(timeout, 2.0)) if url.lower().startswith("rtsp://") else None
+    if status == 401:
+        # Asked without a password; whoever gave one was turned away with it.
+        if urlsplit(url).username is None:
+            return DmddError(
+                f"{name}: the server asks for a user name.", "Give rtsp://USER:PASSWORD@HOST/PATH."
+            )
+        return DmddError(f"{name}: the server does not take this user name and password.", "Check both.")
+    if status == 404:
+        return DmddError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
+    if status is not None and status >= 400:
+        return DmddError(f"{name}: the server refuses the stream ({status}).", PLAYS)
+    return DmddError(f"{name}: no video came within {timeout:g} s.", PLAYS)
+
+
+def describe(url: str, timeout: float) -> int | None:
+    """Ask an RTSP server for a stream's description, without a password: the status, None when none came."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    request = f"DESCRIBE {bare} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+    with (
+        suppress(OSError, UnicodeError),
+        socket.create_connection((host, parts.port or 554), timeout) as server,
+    ):
+        server.settimeout(timeout)
+        server.sendall(request.encode("ascii"))
+        found = re.match(rb"RTSP/1\.\d (\d{3})", server.recv(1024))
+        return int(found[1]) if found else None
+    return None

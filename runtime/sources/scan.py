@@ -1,0 +1,195 @@
+"""Looking through a folder again and again for images that are new or were written anew."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from dmdd_edge.images import IMAGE_SUFFIXES
+
+#: Clocks of file systems may be this coarse (FAT), in seconds: for so long after a folder changed it is
+#: listed again although its time stays the same.
+_COARSE = 2.5
+#: The share of the time that looking at every single file may take.
+_FULL_SHARE = 0.05
+_REMEMBERED = 20_000
+
+
+class Stamp(NamedTuple):
+    """What tells one content of a file from another, without reading it.
+
+    Attributes:
+        inode: the file itself, wherever it is moved to. Some file systems give a file another one now and
+            then, so a file that stays under its path is not known by it.
+        size: in bytes.
+        time: of the last change, in nanoseconds.
+    """
+
+    inode: int
+    size: int
+    time: int
+
+    def same_content(self, other: Stamp) -> bool:
+        """Whether a file under the same path was left alone."""
+        return self[1:] == other[1:]
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file as it is now; None when it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass
+class _Folder:
+    """What is known of one folder."""
+
+    time: int = -1
+    since: float = 0.0
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+
+
+class FolderScan:
+    """The images of a folder and its subfolders, by what changed between two looks.
+
+    A look costs one call a folder as long as nothing was added or removed; every single file is looked at as
+    often as that takes no more than a twentieth of the time, since a file that is written anew in its place
+    leaves no trace in its folder. Hidden files and folders are passed over, links to folders not followed.
+
+    Args:
+        folder: the folder.
+        leave_out: a folder below it that is passed over.
+
+    Attributes:
+        problem: why the folder cannot be listed now; empty when it can.
+    """
+
+    def __init__(self, folder: Path, leave_out: Path | None = None) -> None:
+        self._root = folder
+        self._leave_out = None if leave_out is None else os.path.realpath(leave_out)
+        self._folders: dict[str, _Folder] = {}
+        self._identity: tuple[int, int] | None = None
+        self._next_full = 0.0
+        self._unread: set[str] = set()
+        # Files that were read and then vanished, by name and stamp, and the folder that they were in.
+        self._gone: dict[tuple[str, Stamp], str] = {}
+        self.problem = ""
+
+    def changes(self) -> list[tuple[Path, Stamp]]:
+        """The files that are new or have another content than at the last look; the first look gives all.
+
+        One that was read and then moved into another folder is not among them.
+        """
+        start = time.monotonic()
+        self.problem = self._why_away()
+        if self.problem:
+            return []
+        full = start >= self._next_full
+        found = list(self._look(str(self._root), start, full))
+        while len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        if full:
+            took = time.monotonic() - start
+            self._next_full = start + took / _FULL_SHARE
+        changed = [(Path(path), stamp) for path, stamp in found]
+        changed = [(path, stamp) for path, stamp in changed if not self.was_moved(path, stamp)]
+        self._unread.update(str(path) for path, _ in changed)
+        return changed
+
+    def was_moved(self, path: Path, stamp: Stamp) -> bool:
+        """Whether it is a file that was read elsewhere; known as soon as its old folder was looked at."""
+        before = self._gone.get((path.name, stamp))
+        return before is not None and before != str(path.parent)
+
+    def took(self, path: Path) -> None:
+        """A file was read, or is not to be."""
+        self._unread.discard(str(path))
+
+    def forget(self, path: Path) -> None:
+        """A file vanished unread: should it come again, it is new."""
+        self._unread.discard(str(path))
+        folder = self._folders.get(str(path.parent))
+        if folder is not None:
+            folder.files.pop(path.name, None)
+
+    def note(self, path: Path, stamp: Stamp) -> None:
+        """A file was seen to have another content now."""
+        folder = self._folders.get(str(path.parent))
+        if folder is not None:
+            folder.files[path.name] = stamp
+
+    def _why_away(self) -> str:
+        """Why the folder is not to be trusted now: the files of a share that is away are not removed."""
+        try:
+            found = self._root.stat()
+            identity = (found.st_dev, found.st_ino)
+            if self._identity not in (None, identity) and not os.listdir(self._root):  # noqa: PTH208
+                return f"{self._root} is another folder now, and empty: what was mounted there is away"
+        except OSError as error:
+            return f"{self._root} cannot be listed: {error.strerror or error}"
+        self._identity = identity
+        return ""
+
+    # Paths are strings from here on, for speed: this is done several times a second.
+
+    def _look(self, path: str, now: float, full: bool) -> Iterator[tuple[str, Stamp]]:
+        try:
+            changed = os.stat(path).st_mtime_ns  # noqa: PTH116
+        except OSError:
+            return
+        folder = self._folders.setdefault(path, _Folder())
+        quiet = folder.time == changed and now - folder.since > _COARSE
+        if folder.time != changed:
+            folder.time, folder.since = changed, now
+        if full or not quiet:
+            with suppress(OSError):  # it is listed again at the next look
+                yield from self._list(path, folder, full)
+        for name in list(folder.folders):
+            yield from self._look(f"{path}{os.sep}{name}", now, full)
+
+    def _list(self, path: str, folder: _Folder, full: bool) -> Iterator[tuple[str, Stamp]]:
+        with os.scandir(path) as entries:
+            listed = [entry for entry in entries if not entry.name.startswith(".")]
+        images = {entry.name: entry for entry in listed if entry.name.lower().endswith(IMAGE_SUFFIXES)}
+        folders = [e.name for e in listed if e.is_dir(follow_symlinks=False) and self._is_wanted(e.path)]
+        for name in set(folder.folders).difference(folders):
+            self._remove(f"{path}{os.sep}{name}")
+        folder.folders = folders
+        for name in folder.files.keys() - images.keys():
+            self._vanish(path, name, folder.files.pop(name))
+        for name, entry in images.items():
+            before = folder.files.get(name)
+            if before is not None and not full:
+                continue
+            with suppress(OSError):  # gone between the listing and now
+                if entry.is_file():
+                    status = entry.stat()
+                    stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+                    folder.files[name] = stamp
+                    if before is None or not before.same_content(stamp):
+                        yield entry.path, stamp
+
+    def _remove(self, path: str) -> None:
+        """Forget a folder that is gone, with those below it."""
+        for gone in [known for known in self._folders if known == path or known.startswith(path + os.sep)]:
+            for name, stamp in self._folders.pop(gone).files.items():
+                self._vanish(gone, name, stamp)
+
+    def _vanish(self, folder: str, name: str, stamp: Stamp) -> None:
+        path = f"{folder}{os.sep}{name}"
+        if path in self._unread:
+            self._unread.discard(path)
+        else:
+            self._gone[name, stamp] = folder
+
+    def _is_wanted(self, path: str) -> bool:
+        return self._leave_out is None or os.path.realpath(path) != self._leave_out

@@ -1,0 +1,129 @@
+"""Streams that FFmpeg reads: rtsp:// over TCP, and what comes over http that is no row of pictures."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.sources.device import LostError, damaged
+from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
+from dmdd_edge.runtime.sources.urls import host_label, redacted
+
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+#: Seconds for the first handshake. A camera that is on answers in milliseconds, and one that was off is tried
+#: again soon; a longer wait would only sit out the pauses between TCP's own attempts.
+_CONNECT = 2.0
+
+
+class FfmpegStream:
+    """A stream by its address.
+
+    What OPENCV_FFMPEG_CAPTURE_OPTIONS says goes before our own choice, RTSP over TCP.
+
+    Args:
+        url: the address, which may hold user name and password.
+        timeout: seconds that opening it, and then each frame, may take.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.name, self.label = redacted(url), host_label(url)
+        self._url, self._timeout = url, timeout
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self, stop: threading.Event) -> None:
+        """Connect."""
+        reach(self._url, min(_CONNECT, self._timeout))
+        _tell_ffmpeg()
+        milliseconds = round(1000 * self._timeout)
+        limits = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds),
+            # Each thread that decodes beside the first holds one more frame back.
+            *(cv2.CAP_PROP_N_THREADS, 2),
+        ]
+        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            capture.release()
+            raise refusal(self._url, self._timeout)
+        self._capture = capture
+
+    def grab(self, stop: threading.Event) -> None:
+        """Wait for a frame."""
+        if self._capture is None or not self._capture.grab():
+            raise LostError(f"{self.name}: the stream ended, or nothing came for {self._timeout:g} s", PLAYS)
+
+    def retrieve(self) -> NDArray[np.uint8]:
+        """Convert it to BGR."""
+        assert self._capture is not None
+        done, image = self._capture.retrieve()
+        if not done:
+            raise damaged(self.name)
+        return np.asarray(image, dtype=np.uint8)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def detail(self) -> str:
+        """Nothing: a stream is as its server sends it."""
+        return ""
+
+
+def _tell_ffmpeg() -> None:
+    """Set what OpenCV passes on to FFmpeg through the environment alone, unless the user has set it.
+
+    It is the same for every stream and set before the first one, never put back: changing the environment
+    again and again, beside threads that read it, is not safe for months.
+    """
+    # To guess the rate of a stream, FFmpeg would hold its first 20 frames back: 1 s at 30 frames a second,
+    # and up to 5 s from a slow camera, each time that it connects.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fpsprobesize;0")
+    # Its own lines name the address with the password in it.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+def reach(url: str, timeout: float) -> None:
+    """Connect to the server of an address and hang up, since FFmpeg does not say why it cannot.
+
+    Raises:
+        DmddError: its host is not known, refuses, or does not answer within ``timeout`` seconds.
+    """
+    name = redacted(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
+    except ValueError as error:
+        raise DmddError(
+            f"{name} is no address: {error}.", "It is written as rtsp://HOST:PORT/PATH."
+        ) from None
+    if not host:
+        raise DmddError(f"{name} is no address: it names no host.", "It is written as rtsp://HOST:PORT/PATH.")
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except socket.gaierror:
+        raise DmddError(
+            f"{name}: there is no host {host}.", "Check the address, or the name server."
+        ) from None
+    except ConnectionRefusedError:
+        raise DmddError(
+            f"{name}: {host} refuses a connection to port {port}.",
+            "Check the port, and that it serves streams.",
+        ) from None
+    except TimeoutError:
+        raise DmddError(
+            f"{name}: {host} does not answer on port {port} within {timeout:g} s.",
+            "Check that it is on, and that this machine can reach it.",
+        ) from None
+    except OSError as error:
+        raise DmddError(
+            f"{name}: {host} cannot be reached: {error.strerror or error}.", "Check the network."
+        ) from None
