@@ -87,12 +87,17 @@ class EngineBackend:
 
     Raises:
         DmddError: the library, a driver or a GPU is missing, no engine fits, or it does not run.
+
+    Attributes:
+        sidecar: of the engine that runs.
     """
 
     def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
         self.name: str = flavour
         machine = engine_machine(flavour, options)
-        self._runner = machine.start(machine.find(bundle, options.batch), options)
+        found = machine.find(bundle, options.batch)
+        self.sidecar = found.sidecar
+        self._runner = machine.start(found, options)
 
     @property
     def description(self) -> str:
@@ -103,6 +108,11 @@ class EngineBackend:
     def slots(self) -> int:
         """How many batches may be under way at once."""
         return self._runner.slots
+
+    @property
+    def largest_batch(self) -> int:
+        """The largest batch that is computed at once."""
+        return self._runner.largest_batch
 
     @property
     def times(self) -> DeviceTimes | None:

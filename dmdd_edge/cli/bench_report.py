@@ -1,0 +1,159 @@
+"""What ``dmdd-edge bench`` tells a person: tables on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from dmdd_edge.cli.console import console
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.bench.pictures import Pictures
+
+_PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+
+
+def print_images(pictures: Pictures) -> None:
+    """Say what is measured on."""
+    facts = pictures.as_dict()
+    text = f"{facts['count']} images in rotation, {', '.join(facts['sizes'])}: {facts['origin']}"
+    console.print(text, markup=False)
+    if facts["kind"] == "generated":
+        console.print("name real images with --source, or the data set with --data", markup=False)
+
+
+def print_report(document: dict[str, Any]) -> None:
+    """Print everything that was measured."""
+    bundle, backend = document["bundle"], document["backend"]
+    console.print(
+        f"\n{bundle['category']} {bundle['version']}: {bundle['backbone']}, {bundle['image_size']} px; "
+        f"{backend['name']}, {backend['precision']}, {backend['file_bytes'] / 1e6:.1f} MB",
+        markup=False,
+    )
+    _print_latency(document)
+    _print_offline(document["offline"])
+    _print_stream(document["stream"])
+    _print_accuracy(document["accuracy"])
+    console.print(f"memory: {document['peak_memory_mb']:.0f} MB at most, images in rotation included")
+    _print_reliable(document)
+
+
+def print_comparison(document: dict[str, Any], names: tuple[str, str]) -> None:
+    """Print a comparison.
+
+    Args:
+        document: as ``Comparison.as_dict`` gives it.
+        names: of the two sides, as they were given.
+    """
+    table = Table(
+        box=None, pad_edge=False, title=f"\nhost call, {document['scenario']}", title_justify="left"
+    )
+    for column in ("", "bundle", "back end", "queries", "median ms", "p90 ms", "p99 ms"):
+        table.add_column(
+            column, justify="right" if column in ("queries", "median ms", "p90 ms", "p99 ms") else "left"
+        )
+    for letter, name in zip("AB", names, strict=True):
+        side = document[letter.lower()]
+        spread = side["latency_ms"]["call"]
+        table.add_row(
+            letter,
+            escape(f"{name} ({side['bundle']['version']})"),
+            f"{side['backend']['name']}, {side['backend']['precision']}",
+            str(spread["count"]),
+            *(_ms(spread[key]) for key in ("p50", "p90", "p99")),
+        )
+    console.print(table)
+    low, high = document["ratio_low"], document["ratio_high"]
+    console.print(f"B takes {document['ratio']:.3f} times as long as A ({low:.3f} to {high:.3f}, 95 %)")
+    if low <= 1 <= high:
+        console.print("no difference is shown")
+    if not document["interleaved"]:
+        console.print("the two were not measured in one run")
+    _print_reliable(document)
+
+
+def _print_latency(document: dict[str, Any]) -> None:
+    if not document["scenarios"]:
+        return
+    table = Table(box=None, pad_edge=False, title="\nlatency, ms", title_justify="left")
+    table.add_column("scenario")
+    table.add_column("boundary")
+    for name in (*_PERCENTILES, "mean", "max"):
+        table.add_column(name, justify="right")
+    for scenario, row in document["scenarios"].items():
+        label = f"{scenario} (batch {row['batch']}, {row['queries']} queries)"
+        for boundary, spread in row["latency_ms"].items():
+            style = "bold" if boundary == row["headline"] else ""
+            if spread is None:
+                continue
+            values = [_ms(spread[name]) for name in (*_PERCENTILES, "mean", "max")]
+            table.add_row(label, boundary, *values, style=style)
+            label = ""
+        bounds = row.get("bounds_ms")
+        if bounds is not None:
+            table.add_row("", "at most (99 %)", *(_ms(bounds[name]) for name in _PERCENTILES))
+    console.print(table)
+    missing = {
+        why: name for row in document["scenarios"].values() for name, why in row["not_measured"].items()
+    }
+    for why in missing:
+        names = [
+            name
+            for row in document["scenarios"].values()
+            for name, w in row["not_measured"].items()
+            if w == why
+        ]
+        console.print(f"n/a: {', '.join(dict.fromkeys(names))} ({why})", markup=False, style="dim")
+
+
+def _print_offline(row: dict[str, Any] | None) -> None:
+    if row is None:
+        return
+    shown = [
+        f"{item['batch']}: n/a ({item['reason']})"
+        if item["throughput"] is None
+        else f"{item['batch']}: {item['throughput']:.1f}"
+        for item in row["sweep"]
+    ]
+    console.print(f"\noffline, images/s by batch: {', '.join(shown)}", markup=False)
+
+
+def _print_stream(row: dict[str, Any] | None) -> None:
+    if row is None:
+        return
+    spread = row["latency_ms"]["from_arrival"]
+    latency = (
+        "" if spread is None else f"; arrival to result p50 {_ms(spread['p50'])}, p99 {_ms(spread['p99'])} ms"
+    )
+    frames = f"{row['judged']} frames judged, {row['dropped']} dropped in {row['seconds']:.1f} s"
+    if row["asked_rate"] is not None:
+        console.print(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}", markup=False)
+    elif row["held_rate"] is None:
+        console.print(f"stream: no rate was held without drops; {frames}", markup=False)
+    else:
+        console.print(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}", markup=False)
+
+
+def _print_accuracy(row: dict[str, Any]) -> None:
+    if "reason" in row:
+        console.print(f"accuracy: n/a ({row['reason']})", markup=False)
+        return
+    names = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "pro": "PRO"}
+    shown = [f"{label} {_percent(row[name])}" for name, label in names.items()]
+    console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images", markup=False)
+
+
+def _print_reliable(document: dict[str, Any]) -> None:
+    if not document["reliable"]:
+        reasons = "; ".join(document["unreliable_because"])
+        console.print(f"[bold red]not reliable[/]: {escape(reasons)}")
+
+
+def _ms(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.2f}"

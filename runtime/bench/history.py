@@ -1,0 +1,114 @@
+"""A measurement's rows at the end of a CSV file, so that a machine's figures can be followed over time."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bench.percentiles import SHARES
+
+COLUMNS = (
+    "date", "commit", "dmdd_edge", "category", "version", "bundle_sha256", "backend", "precision",
+    "file_sha256", "like", "scenario", "batch", "boundary", "queries", *SHARES, "throughput", "dropped",
+    "reliable", "unreliable_because", "cpu", "cores", "gpu", "driver", "load_average",
+)  # fmt: skip
+
+
+def append_history(path: Path, document: dict[str, Any]) -> int:
+    """Append a row for each scenario, boundary and batch size; a file that is not there is made, with a head.
+
+    Args:
+        path: the CSV file.
+        document: as ``make_document`` made it.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DmddError: the file cannot be written, or has other columns.
+    """
+    rows = list(_rows(document))
+    try:
+        new = not path.exists() or path.stat().st_size == 0
+        if not new:
+            with path.open(encoding="utf-8", newline="") as file:
+                head = next(csv.reader(file), [])
+            if head != list(COLUMNS):
+                raise DmddError(
+                    f"--history {path}: its columns are not those of this dmdd-edge.", "Name another file."
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="")
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DmddError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
+    return len(rows)
+
+
+def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    around, bundle, backend = document["circumstances"], document["bundle"], document["backend"]
+    common = {
+        "date": around["date"],
+        "commit": around["commit"] or "",
+        "dmdd_edge": around["versions"]["dmdd-edge"],
+        "category": bundle["category"],
+        "version": bundle["version"],
+        "bundle_sha256": bundle["sha256"],
+        "backend": backend["name"],
+        "precision": backend["precision"],
+        "file_sha256": backend["file_sha256"],
+        "like": document["like"] or "",
+        "cpu": around["machine"]["cpu"],
+        "cores": around["machine"]["cores_allowed"],
+        "gpu": around["gpu"].get("name", ""),
+        "driver": around["gpu"].get("driver", ""),
+        "load_average": around["load_average_before"],
+    }
+    for name, row in document["scenarios"].items():
+        for boundary, spread in row["latency_ms"].items():
+            if spread is not None:
+                yield {
+                    **common,
+                    **_judged(row),
+                    **_percentiles(spread),
+                    "scenario": name,
+                    "batch": row["batch"],
+                    "boundary": boundary,
+                    "queries": row["queries"],
+                    "throughput": row["throughput"],
+                }
+    for row in (document["offline"] or {}).get("sweep", []):
+        if row["throughput"] is not None:
+            found = {name: row[name] for name in ("batch", "queries", "throughput")}
+            yield {**common, **_judged(row), **found, "scenario": "offline"}
+    if document["stream"] is not None:
+        row = document["stream"]
+        for boundary, spread in row["latency_ms"].items():
+            yield {
+                **common,
+                **_judged(row),
+                **_percentiles(spread or {}),
+                "scenario": "stream",
+                "batch": 1,
+                "boundary": boundary,
+                "queries": row["judged"],
+                "throughput": "" if row["held_rate"] is None else row["held_rate"],
+                "dropped": row["dropped"],
+            }
+
+
+def _judged(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reliable": "yes" if row["reliable"] else "no",
+        "unreliable_because": "; ".join(row["unreliable_because"]),
+    }
+
+
+def _percentiles(spread: dict[str, Any]) -> dict[str, Any]:
+    return {name: "" if spread.get(name) is None else spread[name] for name in SHARES}
