@@ -1,0 +1,49 @@
+"""Messages that the receiver refused for good: moved aside, so that they hold up nobody and are not lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from dmdd_edge.runtime.result import utc_time
+
+NAME, OLDER_NAME = "refused.jsonl", "refused.1.jsonl"
+
+
+class RefusedFile:
+    """JSON lines ``{"refused": reason, "time": when, "message": {...}}``, in a file and the one before it.
+
+    Args:
+        folder: where they lie.
+        limit: bytes of both files together.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.path = folder / NAME
+        self._older = folder / OLDER_NAME
+        self._limit = limit // 2
+
+    def add(self, body: bytes, reason: str) -> None:
+        """Keep a message.
+
+        Args:
+            body: UTF-8 JSON.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        facts = json.dumps({"refused": reason, "time": utc_time(time.time())})
+        line = facts.encode()[:-1] + b', "message": ' + body + b"}\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size and size + len(line) > self._limit:
+            self.path.replace(self._older)
+            size = 0
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if os.write(handle, line) < len(line):
+                os.ftruncate(handle, size)
+                raise OSError("the disk is full")
+        finally:
+            os.close(handle)

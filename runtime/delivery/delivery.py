@@ -1,0 +1,171 @@
+"""The sink that hands each result to a receiver somewhere else, and never makes the run wait for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dmdd_edge.runtime.delivery.aside import RefusedFile
+from dmdd_edge.runtime.delivery.backoff import Backoff
+from dmdd_edge.runtime.delivery.link import Link
+from dmdd_edge.runtime.delivery.notices import Notices, Say
+from dmdd_edge.runtime.delivery.options import DeliveryOptions
+from dmdd_edge.runtime.delivery.sender import Sender
+from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.summary import Summary
+
+#: The part of a spool's limit that refused messages may take beside it.
+_REFUSED_PART = 8
+
+
+@dataclass(frozen=True)
+class DeliveryState:
+    """How a delivery stands.
+
+    Attributes:
+        name: the receiver's address, without secrets.
+        delivered: messages that the receiver has, of this run and left over from earlier ones.
+        waiting: messages in the spool.
+        dropped: messages that were given up in this run because a bound was reached.
+        refused: messages that the receiver refused for good.
+        connected: whether the receiver was there when it was last asked.
+        message: what is wrong now; empty when all is well.
+    """
+
+    name: str
+    delivered: int
+    waiting: int
+    dropped: int
+    refused: int
+    connected: bool
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as the fields of a JSON object."""
+        return asdict(self)
+
+
+class Delivery:
+    """Puts each result into a spool, from which a thread delivers it: at least once, in order.
+
+    A message is what ``--json`` writes about a frame, with ``id`` (unique for ever, the same for a message
+    that is sent again), ``category`` and ``version``. ``result`` returns once the spool has the message.
+
+    Args:
+        link: the way to the receiver.
+        spool: where messages wait; closed at the end.
+        run: unique for ever; begins each id.
+        options: of the delivery.
+        say: takes what a person should know, a line at a time, from any thread.
+    """
+
+    def __init__(self, link: Link, spool: Spool, run: str, options: DeliveryOptions, say: Say) -> None:
+        self._link, self._spool, self._run, self._options = link, spool, run, options
+        self._version: Callable[[], str]
+        version = options.version
+        self._version = version if callable(version) else lambda: version
+        self._notices = Notices(link.name, say)
+        self._count = 0
+        self._told_dropped = self._told_damaged = 0
+        self._remaining: int | None = None
+        left = spool.waiting
+        if left:
+            self._notices.say(f"{left} messages of an earlier run wait in {spool.folder} and go first.")
+        refused_file = RefusedFile(spool.folder, options.spool_limit // _REFUSED_PART)
+        backoff = Backoff(options.first_retry, options.longest_retry)
+        self._sender = Sender(link, spool, refused_file, self._notices, backoff)
+
+    def result(self, frame: Frame, result: Result) -> None:
+        """Take a result; good ones are left out under ``notify="anomalous"``."""
+        wanted = self._options.notify == "all" or result.status != "good"
+        self._take(result.to_json() if wanted else None)
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Take note of a frame that could not be judged: always, since it was not found good."""
+        self._take(
+            {
+                "type": "error",
+                "source": frame.source,
+                "index": frame.index,
+                "message": frame.error.message,
+                "fix": frame.error.fix,
+            }
+        )
+
+    def summary(self, summary: Summary) -> None:
+        """Take the closing summary."""
+        self._take(summary.to_json())
+
+    def state(self) -> DeliveryState:
+        """How it stands; from any thread, also after the end."""
+        spool, sender = self._spool, self._sender
+        faults = [sender.outage]
+        if spool.fault:
+            faults.append(f"the spool's disk takes nothing ({spool.fault}): messages are kept in memory")
+        return DeliveryState(
+            name=self._link.name,
+            delivered=sender.delivered,
+            waiting=spool.waiting if self._remaining is None else self._remaining,
+            dropped=spool.dropped + spool.damaged,
+            refused=sender.refused,
+            connected=self._remaining is None and self._link.connected,
+            message="; ".join(filter(None, faults)),
+        )
+
+    def close(self) -> None:
+        """Wait for what is left, at most ``close_wait`` seconds and some four more, and say what remains."""
+        if self._remaining is not None:
+            return
+        waiting = self._spool.waiting
+        if waiting and self._sender.outage:
+            self._notices.say(f"waiting up to {self._options.close_wait:g} s for {waiting} messages.")
+        self._sender.finish(self._options.close_wait)
+        self._remaining = self._spool.close()
+        state = self.state()
+        counts = [f"{state.delivered} delivered"]
+        if self._remaining:
+            counts.append(f"{self._remaining} remain for the next run, in {self._spool.folder}")
+        if state.refused:
+            counts.append(f"{state.refused} refused")
+        if state.dropped:
+            counts.append(f"{state.dropped} dropped")
+        self._notices.say(f"{', '.join(counts)}.")
+
+    def _take(self, line: dict[str, Any] | None) -> None:
+        # Counted also when it is left out, so that all destinations give a result the same id.
+        number = self._count
+        self._count += 1
+        if line is None:
+            return
+        line["id"] = id = f"{self._run}-{number}"
+        for key, value in (("category", self._options.category), ("version", self._version())):
+            if value:
+                line[key] = value
+        text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+        # Half a surrogate, from a file name that is no UTF-8, becomes an escape, which JSON allows.
+        self._spool.put(id, text.encode("utf-8", "backslashreplace"))
+        self._sender.wake()
+        self._tell_of_losses()
+
+    def _tell_of_losses(self) -> None:
+        spool = self._spool
+        if spool.dropped > self._told_dropped:
+            bound = (
+                "the disk takes nothing" if spool.fault else f"{self._options.spool_limit >> 10} KiB are full"
+            )
+            text = f"{spool.dropped} messages dropped so far, the oldest first: {bound}."
+            if self._notices.sometimes("dropped", text):
+                self._told_dropped = spool.dropped
+        if spool.damaged > self._told_damaged:
+            text = f"{spool.damaged} messages in {spool.folder} were damaged and cannot be delivered."
+            if self._notices.sometimes("damaged", text):
+                self._told_damaged = spool.damaged
+        if spool.fault:
+            self._notices.sometimes(
+                "disk",
+                f"the spool's disk takes nothing ({spool.fault}); messages are kept in memory for now.",
+            )

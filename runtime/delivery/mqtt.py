@@ -1,0 +1,150 @@
+"""Messages by MQTT: published at QoS 1, and delivered when the broker has acknowledged them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.delivery.address import MqttAddress
+from dmdd_edge.runtime.delivery.link import Done, UnreachableError
+from dmdd_edge.runtime.delivery.spool import Message
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.delivery.mqtt_session import MqttSession
+
+#: Bytes of a PUBLISH packet beside topic and body, at most: type, lengths, identifier, properties.
+_PACKET_OVERHEAD = 16
+#: PUBACK codes from here on are failures.
+_FAILURE = 0x80
+#: The one failure that passes.
+_QUOTA_EXCEEDED = 0x97
+_FAILURES = {0x87: "not authorised", 0x90: "topic name invalid", 0x99: "payload format invalid"}
+_LEAVE_TIMEOUT = 1.0
+
+
+class MqttLink:
+    """Delivers to a topic of a broker, over a connection that is held all the time.
+
+    ``<topic>/status`` holds a retained ``online`` while it is open, otherwise ``offline``. It speaks MQTT 5,
+    or 3.1.1 to a broker that knows no more.
+
+    Args:
+        address: the broker and the topic.
+        answer_timeout: seconds that the broker has to acknowledge a message.
+
+    Raises:
+        DmddError: paho-mqtt is missing, or a certificate cannot be loaded.
+    """
+
+    def __init__(self, address: MqttAddress, answer_timeout: float = 10.0) -> None:
+        try:
+            from dmdd_edge.runtime.delivery.mqtt_session import check_certificates
+        except ImportError as error:
+            raise DmddError(
+                f"--mqtt needs paho-mqtt 2 or later ({error}).",
+                "Install it: pip install 'dmdd-edge[mqtt]'",
+            ) from error
+        check_certificates(address)
+        self.name = address.name
+        self._address, self._timeout = address, answer_timeout
+        self._client_id = address.client_id or f"dmdd-edge-{uuid.uuid4().hex[:12]}"
+        self._session: MqttSession | None = None
+        self._version5, self._version_known = True, False
+        self._lost: Callable[[], None] = lambda: None
+        self._aborted = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        session = self._session
+        return session is not None and session.alive
+
+    @property
+    def window(self) -> int:
+        """As many messages as the broker lets be under way at once."""
+        session = self._session
+        return 1 if session is None else session.in_flight
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        """Have ``lost`` called when the connection ends by itself."""
+        self._lost = lost
+
+    def open(self) -> None:
+        """Connect, unless connected."""
+        if self.connected:
+            return
+        self._drop_session()
+        try:
+            self._connect()
+        except UnreachableError as error:
+            from dmdd_edge.runtime.delivery.mqtt_session import ForeignProtocolError
+
+            if not isinstance(error, ForeignProtocolError) or self._version_known:
+                raise
+            # An old broker, or one that is just going down: try the other version, now and from now on.
+            self._version5 = not self._version5
+            self._connect()
+        self._version_known = True
+
+    def deliver(self, messages: Sequence[Message], done: Done) -> None:
+        """Publish messages all at once, and report each one when the broker has acknowledged it."""
+        session = self._session
+        if session is None:
+            raise UnreachableError("not connected")
+        under_way: list[tuple[Message, int | None]] = []
+        try:
+            for message in messages:
+                fits = session.most_bytes is None or self._packet_size(message) <= session.most_bytes
+                under_way.append(
+                    (message, session.publish(self._address.topic, message.body) if fits else None)
+                )
+            for message, mid in under_way:
+                if mid is None:
+                    done(message, f"larger than the {session.most_bytes} bytes that the broker takes")
+                else:
+                    done(message, _refusal(session.await_acknowledgement(mid, self._timeout)))
+        except UnreachableError:
+            # Order holds over one connection only: the next begins with the first without acknowledgement.
+            session.cut()
+            raise
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._aborted = True
+        session = self._session
+        if session is not None:
+            session.cut()
+
+    def close(self) -> None:
+        """Publish ``offline`` and disconnect."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.leave(_LEAVE_TIMEOUT)
+
+    def _connect(self) -> None:
+        from dmdd_edge.runtime.delivery.mqtt_session import MqttSession
+
+        if self._aborted:
+            raise UnreachableError("the run has ended")
+        self._session = MqttSession(
+            self._address, self._client_id, self._version5, f"{self._address.topic}/status", self._lost
+        )
+
+    def _drop_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.drop()
+
+    def _packet_size(self, message: Message) -> int:
+        return len(message.body) + len(self._address.topic.encode()) + _PACKET_OVERHEAD
+
+
+def _refusal(code: int) -> str:
+    """Why the broker refused a message, from the code of its PUBACK; empty when it did not."""
+    if code < _FAILURE:
+        return ""
+    if code == _QUOTA_EXCEEDED:
+        raise UnreachableError("the broker's quota is exceeded")
+    return f"the broker answered {code:#04x} {_FAILURES.get(code, '')}".strip()

@@ -1,0 +1,234 @@
+"""One connection to a broker, from CONNECT to DISCONNECT; a lost one is not mended but replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.delivery.address import MqttAddress
+from dmdd_edge.runtime.delivery.link import UnreachableError
+
+#: Seconds to connect, and for a broker to welcome a client.
+_CONNECT_TIMEOUT, _WELCOME_TIMEOUT = 5.0, 10.0
+#: Messages under way at once, unless the broker wants fewer.
+IN_FLIGHT = 64
+_UNSUPPORTED_PROTOCOL = 0x84
+#: CONNACK codes that are about who we are.
+_WHO = (0x85, 0x86, 0x87, 0x8C)
+
+
+class ForeignProtocolError(UnreachableError):
+    """The broker does not seem to speak this version of MQTT."""
+
+
+class MqttSession:
+    """Connects when made.
+
+    Args:
+        address: of the broker.
+        client_id: who we are.
+        version5: speak MQTT 5, in which the broker says why it refuses a message; otherwise 3.1.1.
+        status_topic: gets a retained ``online``, and ``offline`` when the connection ends, however it ends.
+        lost: called, from another thread, when the connection ends by itself.
+
+    Attributes:
+        in_flight: how many messages may wait for their acknowledgement at once.
+        most_bytes: the largest packet that the broker takes; None when it did not say.
+
+    Raises:
+        ForeignProtocolError: the broker refused this version, or hung up before it said anything.
+        UnreachableError: the broker is not there, or does not let us in.
+    """
+
+    def __init__(
+        self,
+        address: MqttAddress,
+        client_id: str,
+        version5: bool,
+        status_topic: str,
+        lost: Callable[[], None],
+    ) -> None:
+        self._status_topic, self._tell_lost = status_topic, lost
+        self._changed = threading.Condition()
+        self._welcome: int | None = None  # the CONNACK's code
+        self._ended = ""  # why the connection ended
+        self._leaving = False
+        self._acknowledged: dict[int, int] = {}  # message identifier -> the PUBACK's code
+        self.most_bytes: int | None
+        self.in_flight, self.most_bytes = IN_FLIGHT, None
+        # A client of its own for each connection: paho would otherwise send by itself what the last one left.
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTv5 if version5 else MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._client.connect_timeout = _CONNECT_TIMEOUT
+        self._client.max_inflight_messages_set(IN_FLIGHT)
+        self._client.will_set(status_topic, "offline", qos=1, retain=True)
+        if address.user:
+            self._client.username_pw_set(address.user, address.password or None)
+        if address.tls:
+            self._client.tls_set_context(_tls_context(address))
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        try:
+            self._client.connect(address.host, address.port, address.keepalive)
+        except (OSError, ValueError) as error:
+            raise UnreachableError(_reason(error)) from error
+        self._client.loop_start()
+        try:
+            self._await_welcome()
+            # Whatever the answer: one who may not publish his status can still publish results.
+            self.await_acknowledgement(self.publish(status_topic, b"online", retain=True), _WELCOME_TIMEOUT)
+        except UnreachableError:
+            self.drop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return not self._ended
+
+    def publish(self, topic: str, body: bytes, retain: bool = False) -> int:
+        """Send a message at QoS 1; returns its identifier for ``await_acknowledgement``.
+
+        Raises:
+            UnreachableError: the connection has ended.
+        """
+        info = self._client.publish(topic, body, qos=1, retain=retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS or self._ended:
+            raise UnreachableError(self._ended or "the connection has ended")
+        return info.mid
+
+    def await_acknowledgement(self, mid: int, seconds: float) -> int:
+        """Wait for a message's PUBACK; returns its code, 0 in MQTT 3.1.1.
+
+        Raises:
+            UnreachableError: it did not come in time, or the connection ended before.
+        """
+        end = time.monotonic() + seconds
+        with self._changed:
+            while mid not in self._acknowledged:
+                if self._ended:
+                    raise UnreachableError(self._ended)
+                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
+                    raise UnreachableError("the broker does not acknowledge messages")
+            return self._acknowledged.pop(mid)
+
+    def cut(self) -> None:
+        """End the connection at once, without a word: the broker then publishes ``offline`` for us."""
+        with self._changed:
+            self._ended = self._ended or "the connection was cut"
+            self._changed.notify_all()
+        opened = self._client.socket()
+        if isinstance(opened, socket.socket):
+            with contextlib.suppress(OSError):
+                # The plain call, below TLS: paho's thread may be reading.
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+    def leave(self, seconds: float) -> None:
+        """Say ``offline`` and goodbye, or cut the connection after so many seconds."""
+        self._leaving = True
+        if self.alive:
+            with contextlib.suppress(UnreachableError):
+                self.await_acknowledgement(self.publish(self._status_topic, b"offline", True), seconds)
+                self._client.disconnect()
+                with self._changed:
+                    self._changed.wait_for(lambda: bool(self._ended), seconds / 2)
+        self.drop()
+
+    def drop(self) -> None:
+        """Cut the connection and end paho's thread."""
+        self._leaving = True
+        self.cut()
+        self._client.loop_stop()
+
+    def _await_welcome(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._welcome is not None or bool(self._ended), _WELCOME_TIMEOUT)
+            code, ended = self._welcome, self._ended
+        if code is None:
+            if ended:
+                raise ForeignProtocolError("the broker hung up instead of a welcome")
+            raise UnreachableError("the broker does not answer in MQTT")
+        if code == _UNSUPPORTED_PROTOCOL:
+            raise ForeignProtocolError("the broker does not speak this version of MQTT")
+        if code:
+            hint = "; check user, password and client_id" if code in _WHO else ""
+            raise UnreachableError(f"the broker refuses the connection ({ended or code}{hint})")
+
+    # paho's thread calls these. They must not wait: it holds locks that publishing needs.
+
+    def _on_connect(self, client: Client, data: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
+        if not code.is_failure:
+            self.in_flight = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
+            self.most_bytes = getattr(properties, "MaximumPacketSize", None)
+        with self._changed:
+            self._welcome = code.value if code.is_failure else 0
+            if code.is_failure:
+                self._ended = str(code).lower()
+            self._changed.notify_all()
+
+    def _on_disconnect(
+        self, client: Client, data: Any, flags: Any, code: ReasonCode, properties: Any
+    ) -> None:
+        said = f" ({code})".lower() if flags.is_disconnect_packet_from_server else ""
+        with self._changed:
+            self._ended = self._ended or f"the broker ended the connection{said}"
+            self._changed.notify_all()
+        if not self._leaving:
+            self._tell_lost()
+
+    def _on_publish(
+        self, client: Client, data: Any, mid: int, code: ReasonCode | None, properties: Any
+    ) -> None:
+        with self._changed:
+            self._acknowledged[mid] = 0 if code is None else int(code.value)
+            self._changed.notify_all()
+
+
+def check_certificates(address: MqttAddress) -> None:
+    """Load what the address names once, before a run depends on it.
+
+    Raises:
+        DmddError: a certificate or a key cannot be loaded.
+    """
+    if address.tls:
+        try:
+            _tls_context(address)
+        except (OSError, ssl.SSLError) as error:
+            raise DmddError(
+                f"--mqtt {address.name}: a certificate cannot be loaded: {error}.",
+                "ca, cert and key are files in PEM form; a key has no passphrase.",
+            ) from error
+
+
+def _tls_context(address: MqttAddress) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=None if address.ca is None else str(address.ca))
+    if address.cert is not None:
+        context.load_cert_chain(address.cert, address.key)
+    return context
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); ?ca=FILE in the address names yours"
+    if isinstance(error, socket.gaierror):
+        return "its host name cannot be resolved"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"it cannot be connected to ({type(error).__name__})"

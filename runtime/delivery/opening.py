@@ -1,0 +1,83 @@
+"""From ``--mqtt`` and ``--webhook`` to the sinks that deliver there."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.delivery.address import (
+    MqttAddress,
+    WebhookAddress,
+    folder_name,
+    parse_mqtt,
+    parse_webhook,
+)
+from dmdd_edge.runtime.delivery.delivery import Delivery
+from dmdd_edge.runtime.delivery.link import Link
+from dmdd_edge.runtime.delivery.notices import Say, say_to_log
+from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
+from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.delivery.writer import FSYNC_POLICIES
+
+
+def open_delivery(
+    mqtt: str | None = None,
+    webhook: str | None = None,
+    options: DeliveryOptions | None = None,
+    say: Say = say_to_log,
+) -> list[Delivery]:
+    """The deliveries of a run; each begins at once with what earlier runs left in its spool.
+
+    Args:
+        mqtt: ``--mqtt``, a broker and a topic: ``mqtt://user:password@host:1883/topic``; ``mqtts://``: TLS.
+        webhook: ``--webhook``, where messages are POSTed: ``https://host/path``.
+        options: of all of them.
+        say: takes what a person should know, a line at a time, from any thread; default: Python's log.
+
+    Returns:
+        A sink for each address that is given; to be closed.
+
+    Raises:
+        DmddError: an address or an option is wrong, a package is missing, or a spool is in use or unusable.
+    """
+    options = DeliveryOptions() if options is None else options
+    _check(options)
+    links: list[tuple[MqttAddress | WebhookAddress, Link]] = []
+    if mqtt is not None:
+        from dmdd_edge.runtime.delivery.mqtt import MqttLink
+
+        broker = parse_mqtt(mqtt)
+        links.append((broker, MqttLink(broker, options.answer_timeout)))
+    if webhook is not None:
+        from dmdd_edge.runtime.delivery.webhook import WebhookLink
+
+        receiver = parse_webhook(webhook)
+        signing_key = secret(options.webhook_secret_env, "--webhook-secret-env")
+        token = secret(options.webhook_token_env, "--webhook-token-env")
+        links.append((receiver, WebhookLink(receiver, signing_key, token, options.answer_timeout)))
+    run = uuid.uuid4().hex
+    opened: list[Delivery] = []
+    try:
+        for address, link in links:
+            spool = Spool(_folder(options, address), options.spool_limit, options.fsync)
+            opened.append(Delivery(link, spool, run, options, say))
+    except DmddError:
+        for delivery in opened:
+            delivery.close()
+        raise
+    return opened
+
+
+def _check(options: DeliveryOptions) -> None:
+    for option, value, allowed in (
+        ("--notify", options.notify, NOTIFY),
+        ("--fsync", options.fsync, FSYNC_POLICIES),
+    ):
+        if value not in allowed:
+            raise DmddError(f"{option} {value} is unknown.", f"Choose one of {', '.join(allowed)}.")
+
+
+def _folder(options: DeliveryOptions, address: MqttAddress | WebhookAddress) -> Path:
+    folder = default_spool() if options.spool is None else options.spool.expanduser()
+    return folder / (options.category or "any") / folder_name(address)
