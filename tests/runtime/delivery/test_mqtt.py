@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from delivery_broker import Broker, Listener, Wire
 from delivery_results import BROKEN, FRAME, Said, first_arrivals, make_result, wait_until
+from old_broker import OldBroker
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
@@ -274,6 +276,20 @@ def test_tls(tmp_path: Path, deliver: Deliver, certificate: tuple[Path, Path]) -
         assert delivery.state().delivered == 100
     finally:
         broker.stop()
+
+
+@pytest.mark.parametrize("hang_up", [True, False])
+def test_an_old_broker_is_spoken_to_in_its_own_version(deliver: Deliver, said: Said, hang_up: bool) -> None:
+    broker = OldBroker(hang_up)
+    delivery = deliver(_url(broker.port))
+    _send(delivery, range(100))
+    delivery.close()
+    broker.close()
+    assert broker.levels == [5, 4]
+    results = [json.loads(body)["index"] for topic, body in broker.published if topic == TOPIC]
+    assert results == list(range(100))
+    assert [body for topic, body in broker.published if topic == STATUS] == [b"online", b"offline"]
+    assert said.about("messages wait in") == []
 
 
 def test_a_certificate_that_cannot_be_loaded_is_an_error(tmp_path: Path, deliver: Deliver) -> None:
