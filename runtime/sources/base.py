@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,11 +53,14 @@ class Source(Protocol):
         root: the folder that frames' names are relative to.
         live: true of a camera or a stream: only the newest frame is kept, and there is no known end. False
             of files: each frame comes, however long it takes.
+        skip: asked with a frame's source and index before it is decoded; true passes it over. Files alone
+            ask. To be set before the iteration.
     """
 
     total: int | None
     root: Path
     live: bool
+    skip: Callable[[str, int], bool]
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         """Read frame by frame; what cannot be read is a ``BrokenFrame``. The end releases the device."""
@@ -72,6 +75,11 @@ class Source(Protocol):
         ...
 
 
+def take_all(source: str, index: int) -> bool:
+    """No frame is passed over."""
+    return False
+
+
 class FileProgress:
     """The part that sources of files share: the stop flag, and the state.
 
@@ -84,6 +92,7 @@ class FileProgress:
 
     def __init__(self, name: str, fps: float | None = None) -> None:
         self._name, self._fps = name, fps
+        self.skip: Callable[[str, int], bool] = take_all
         self._stopped = threading.Event()
         self._frames = 0
         self._size: tuple[int, int] | None = None

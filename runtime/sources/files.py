@@ -32,6 +32,8 @@ class ImageFiles(FileProgress):
         for index, path in enumerate(self._paths):
             if self._stopped.is_set():
                 return
+            if self.skip(str(path), index):
+                continue
             frame = read_frame(path, path.relative_to(self.root).as_posix(), index)
             self._note(frame)
             yield frame

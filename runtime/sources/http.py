@@ -40,11 +40,14 @@ def http_device(url: str, timeout: float, fps: float | None = None) -> Device:
     """
     reach(url, min(_CONNECT, timeout))
     with _ask(url, timeout) as answer:
-        kind = answer.headers.get_content_type()
+        kind, length = answer.headers.get_content_type(), answer.headers["Content-Length"]
         if answer.headers.get_content_maintype() == "multipart":
             return MjpegStream(url, timeout)
         if answer.headers.get_content_maintype() == "image":
             return Snapshots(url, timeout, fps or SNAPSHOTS_A_SECOND)
+    if kind.startswith("video/") and length is not None:
+        # Read as a stream, it would begin again at its end, for ever.
+        raise DmddError(f"{redacted(url)} is a video file, not a stream.", "Fetch it, and name the file.")
     if kind.startswith("text/"):
         raise DmddError(
             f"{redacted(url)} is a page ({kind}), not a stream.",
@@ -148,15 +151,16 @@ def _ask(url: str, timeout: float) -> HTTPResponse:
     name = redacted(url)
     parts = urlsplit(url)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    # A camera stands in the plant's own network, where no proxy helps.
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if parts.username is not None:
+        logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         logins.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPBasicAuthHandler(logins),
-        urllib.request.HTTPDigestAuthHandler(logins),
-        # A camera stands in the plant's own network; `reach` has just connected to it without any proxy.
-        urllib.request.ProxyHandler({}),
-    )
+        handlers += [
+            urllib.request.HTTPBasicAuthHandler(logins),
+            urllib.request.HTTPDigestAuthHandler(logins),
+        ]
+    opener = urllib.request.build_opener(*handlers)
     try:
         return cast(HTTPResponse, opener.open(bare, timeout=timeout))
     except urllib.error.HTTPError as error:

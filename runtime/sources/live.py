@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources.base import SourceState
+from dmdd_edge.runtime.sources.base import SourceState, take_all
 from dmdd_edge.runtime.sources.device import Device, EndOfDeviceError, LostError
 from dmdd_edge.runtime.sources.names import live_name
 from dmdd_edge.runtime.sources.pick import Pick
@@ -61,6 +61,7 @@ class LiveSource:
         self.total: int | None = None
         # There is no folder that its names are relative to. No result is ever meant for this place.
         self.root = Path(os.devnull)
+        self.skip = take_all
         self._device, self._pick = device, pick
         self._stop = threading.Event()
         # Reentrant, so that a signal's handler may stop a source that its own thread is asking for its state.

@@ -50,7 +50,10 @@ class PathList(FileProgress):
         names = UniqueNames()
         paths = (path for path in self._paths() if self._save is None or not is_under(path, self._save))
         for index, path in enumerate(itertools.islice(paths, 0, None, self._every)):
-            frame = read_frame(path, names.take(self._name_of(path), index), index)
+            name = names.take(self._name_of(path), index)
+            if self.skip(str(path), index):
+                continue
+            frame = read_frame(path, name, index)
             self._note(frame)
             yield frame
 
@@ -85,9 +88,12 @@ class PathList(FileProgress):
 
     def _read(self) -> bytes:
         """What the pipe has, as soon as it has something; empty at its end and when stopped."""
+        ready = select.poll()
+        ready.register(self._descriptor, select.POLLIN)
+        ready.register(self._woken, select.POLLIN)
         while not self._stopped.is_set():
-            ready, _, _ = select.select([self._descriptor, self._woken], [], [])
-            if self._descriptor in ready and not self._stopped.is_set():
+            # What hangs up is ready, too: reading it gives the end.
+            if self._descriptor in dict(ready.poll()) and not self._stopped.is_set():
                 with suppress(BlockingIOError):
                     return os.read(self._descriptor, _CHUNK)
         return b""

@@ -46,9 +46,10 @@ class VideoFile(FileProgress):
         try:
             while grabbed and not self._stopped.is_set():
                 if number % self._every == 0:
-                    frame = self._retrieve(number, index)
-                    self._note(frame)
-                    yield frame
+                    if not self.skip(str(self._path), index):
+                        frame = self._retrieve(number, index)
+                        self._note(frame)
+                        yield frame
                     index += 1
                 grabbed = self._capture.grab()
                 number += 1
