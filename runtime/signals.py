@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, which a loop grants between two frames."""
+"""Ctrl-C and SIGTERM as a wish to stop, SIGHUP as one to load the bundle anew; granted between two frames."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+#: Missing on Windows.
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+
 
 class StopRequest:
     """Listens for SIGINT and SIGTERM inside a ``with`` block; a second one stops at once.
 
     Outside the main thread, where Python allows no handlers, it listens for nothing.
 
+    Args:
+        hangup: listen for SIGHUP too; see ``take_hangup``.
+
     Attributes:
         received: the signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hangup: bool = False) -> None:
         self.received: signal.Signals | None = None
+        self._hangup, self._hung_up = hangup, False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for kind in (signal.SIGINT, signal.SIGTERM):
                 self._before[kind] = signal.signal(kind, self._note)
+            if self._hangup and _HANGUP is not None:
+                self._before[_HANGUP] = signal.signal(_HANGUP, self._note_hangup)
         return self
 
     def __exit__(
@@ -35,9 +44,19 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.received is not None
 
+    def take_hangup(self) -> bool:
+        """Whether SIGHUP came since this was asked last."""
+        came, self._hung_up = self._hung_up, False
+        return came
+
+    # The handlers only note: whatever takes a lock could wait here for the thread that they interrupted.
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         self._restore()  # so that the next one acts as if nobody listened
+
+    def _note_hangup(self, number: int, frame: FrameType | None) -> None:
+        self._hung_up = True
 
     def _restore(self) -> None:
         for kind, handler in self._before.items():

@@ -1,15 +1,16 @@
-"""``dmdd-edge run``: judge images with a bundle."""
+"""``dmdd-edge run``: judge images, videos, cameras and streams with a bundle."""
 
 from __future__ import annotations
 
 import signal
-import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmdd_edge.cli import run_options as o
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
@@ -19,12 +20,11 @@ from dmdd_edge.cli.options import (
     JsonOption,
     ModelOption,
     ModelsDirOption,
-    SourceOption,
 )
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
-    from dmdd_edge.runtime.sinks import Sink
+    from dmdd_edge.cli.run_sinks import OpenSinks
     from dmdd_edge.runtime.summary import Summary
 
 #: The exit code under --fail-on-anomaly.
@@ -39,7 +39,14 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    source: SourceOption,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            help="Image, video, folder (with its subfolders), glob in quotes, - for a list of paths; camera "
+            "(0, /dev/video0, csi://0), rtsp://, http(s)://, or replay:VIDEO.",
+        ),
+    ] = None,
     category: CategoryOption = None,
     model: ModelOption = None,
     models_dir: ModelsDirOption = Path("models"),
@@ -57,95 +64,150 @@ def run(
     ] = None,
     pixel_threshold: Annotated[
         float | None,
-        typer.Option("--pixel-threshold", help="Threshold of the map, 0..1; default: the score's."),
+        typer.Option("--pixel-threshold", help="Threshold of the map, 0..1; default: the bundle's."),
     ] = None,
-    save: Annotated[
-        Path | None,
-        typer.Option("--save", help="Write an overlay of each image into this folder."),
-    ] = None,
-    save_only_anomalous: Annotated[
-        bool, typer.Option("--save-only-anomalous", help="Write no overlay of good images.")
-    ] = False,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", help="Write a row an image into this file."),
-    ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Judge only each N-th image.")] = 1,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, help="End after so many images."),
-    ] = None,
-    fail_on_anomaly: Annotated[
-        bool,
-        typer.Option(
-            "--fail-on-anomaly", help="Exit with code 3 when an image is anomalous or cannot be judged."
-        ),
-    ] = False,
+    every: o.EveryOption = 1,
+    limit: o.LimitOption = None,
+    duration: o.DurationOption = None,
+    watch: o.WatchOption = None,
+    watch_existing: o.WatchExistingOption = False,
+    watch_settle: o.WatchSettleOption = 0.3,
+    fps: o.FpsOption = None,
+    camera_size: o.CameraSizeOption = None,
+    camera_fps: o.CameraFpsOption = None,
+    exposure: o.ExposureOption = None,
+    gain: o.GainOption = None,
+    white_balance: o.WhiteBalanceOption = None,
+    camera_control: o.CameraControlOption = None,
+    stream_timeout: o.StreamTimeoutOption = 10.0,
+    jsonl: o.JsonlOption = None,
+    csv: o.CsvOption = None,
+    save: o.SaveOption = None,
+    save_maps: o.SaveMapsOption = None,
+    save_only_anomalous: o.OnlyAnomalousOption = False,
+    video: o.VideoOption = None,
+    video_fps: o.VideoFpsOption = None,
+    resume: o.ResumeOption = False,
+    overwrite: o.OverwriteOption = False,
+    rotate: o.RotateOption = None,
+    keep: o.KeepOption = None,
+    fsync: o.FsyncOption = "second",
+    mqtt: o.MqttOption = None,
+    webhook: o.WebhookOption = None,
+    notify: o.NotifyOption = "all",
+    webhook_secret_env: o.WebhookSecretOption = None,
+    webhook_token_env: o.WebhookTokenOption = None,
+    spool: o.SpoolOption = None,
+    spool_limit: o.SpoolLimitOption = "64MB",
+    serve: o.ServeOption = None,
+    serve_token_env: o.ServeTokenOption = None,
+    show: o.ShowOption = False,
+    fail_on_anomaly: o.FailOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Judge images, a video or a folder with an exported bundle.
+    """Judge images, a video, a folder, a camera or a stream with an exported bundle.
 
-    --json writes one JSON line an image to standard output, the summary last.
+    --json writes one JSON line a frame to standard output, the summary last.
     """
-    from dmdd_edge.cli.run_report import Report, print_start
+    from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.run_report import Report, print_end, print_start
+    from dmdd_edge.cli.run_sinks import Outputs, open_sinks
     from dmdd_edge.runtime.backends.options import BackendOptions
+    from dmdd_edge.runtime.control import RunControl
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.loop import run_frames
     from dmdd_edge.runtime.signals import StopRequest
-    from dmdd_edge.runtime.sinks.csv_file import CsvFile
-    from dmdd_edge.runtime.sinks.json_lines import JsonLines
-    from dmdd_edge.runtime.sinks.overlays import Overlays
     from dmdd_edge.runtime.sources import open_source
+    from dmdd_edge.runtime.sources.options import SourceOptions, parse_control, parse_size
+    from dmdd_edge.runtime.version_watch import VersionWatch
     from dmdd_edge.workspace import find_bundle
 
-    if save_only_anomalous and save is None:
-        raise DmddError("--save-only-anomalous needs --save.", "Add --save FOLDER.")
-    # The source first: a wrong path should not wait for a graph to load.
-    frames = open_source(source, every=every, save=save)
-    # Of a source that ends, each frame counts and none is late: two are under way at once.
-    slots = 1 if frames.total is None else 2
-    options = BackendOptions(
-        engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=slots
+    if (source is None) == (watch is None):
+        raise typer.BadParameter("one of the two is needed.", param_hint="'--source' or '--watch'")
+    if duration is not None and duration <= 0:
+        raise DmddError(f"--duration is {duration:g}; it must be more than 0.", "It counts seconds.")
+    outputs = Outputs(
+        *(json, jsonl, csv, save, save_maps, save_only_anomalous, video, video_fps),
+        *(resume, overwrite, rotate, keep, fsync),
+        *(mqtt, webhook, notify, webhook_secret_env, webhook_token_env, spool, spool_limit),
+        *(serve, serve_token_env, show),
     )
+    outputs.check()
+    asked = SourceOptions(
+        every=every,
+        fps=fps,
+        save=save,
+        watch=watch is not None,
+        watch_existing=watch_existing,
+        watch_settle=watch_settle,
+        camera_size=None if camera_size is None else parse_size(camera_size),
+        camera_fps=camera_fps,
+        exposure=exposure,
+        gain=gain,
+        white_balance=white_balance,
+        camera_controls=tuple(parse_control(text) for text in camera_control or ()),
+        stream_timeout=stream_timeout,
+    )
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
     with ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
+        stop = stack.enter_context(StopRequest(hangup=True))
         path = find_bundle(category, model, models_dir)
+        # The source before the graph: a wrong path should not wait for that to load.
+        frames = open_source(str(watch) if source is None else source, asked)
+        stack.callback(frames.stop)
+        # Frames that come at their own pace are judged one at a time, which has the shortest delay.
+        endless = frames.live or watch is not None
+        slots = 1 if endless else 2
+        options = BackendOptions(
+            engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=slots
+        )
         if build_engine:
             from dmdd_edge.cli.engine_build import build_missing_engine
 
             build_missing_engine(path, backend, options)
-        detector = stack.enter_context(
-            Detector.load(path, backend, threshold, pixel_threshold, options=options)
-        )
+
+        def load() -> Detector:
+            return Detector.load(path, backend, threshold, pixel_threshold, options=options)
+
+        detector = load()
+        control = RunControl(detector, frames, load, say)
+        stack.callback(lambda: control.detector.close())
         print_start(detector)
-        overlays = None
-        sinks: list[Sink] = [Report(each=not json)]
-        if json:
-            sinks.append(JsonLines(sys.stdout))
-        if csv is not None:
-            sinks.append(CsvFile(csv))
-        if save is not None:
-            overlays = Overlays(save, frames.root, save_only_anomalous)
-            sinks.append(overlays)
-        summary = run_frames(detector, frames, sinks, limit, stop=lambda: bool(stop))
-    if overlays is not None:
-        from dmdd_edge.cli.console import console
+        versions = VersionWatch(path, control.version)
+        sinks = open_sinks(outputs, control, frames, endless, stack, lambda: bool(stop), say)
+        sinks.all.insert(0, Report(each=not json))
+        if sinks.resume is not None:
+            frames.skip = sinks.resume.skip
+        ends = None if duration is None else time.monotonic() + duration
 
-        console.print(f"{overlays.written} overlays in {save}", markup=False)
-    _exit(summary, stop.received, fail_on_anomaly)
+        def ended() -> bool:
+            if stop.take_hangup() or versions.changed():
+                control.request_reload()
+            out_of_time = ends is not None and time.monotonic() >= ends
+            return bool(stop) or out_of_time or (sinks.window is not None and sinks.window.ended)
+
+        summary = run_frames(detector, frames, sinks.all, limit, ended, control)
+    print_end(sinks)
+    _exit(summary, sinks, stop.received, fail_on_anomaly)
 
 
-def _exit(summary: Summary, received: signal.Signals | None, fail_on_anomaly: bool) -> None:
+def _exit(summary: Summary, sinks: OpenSinks, received: signal.Signals | None, fail_on_anomaly: bool) -> None:
     """End with the code that fits what happened."""
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
     if received is signal.SIGTERM:
         return  # how a service is stopped: that is no failure
-    if summary.frames == 0 and summary.skipped:
+    before = {} if sinks.resume is None else sinks.resume.skipped
+    if summary.frames == 0 and summary.skipped and not before:
         raise DmddError(
-            f"none of the {summary.skipped} images could be judged.",
-            "The reasons are given above, one an image.",
+            f"none of the {summary.skipped} frames could be judged.",
+            "The reasons are given above, one a frame.",
         )
+    found = summary.anomalous + before.get("anomalous", 0)
     # A frame that cannot be judged is never good, so it must not pass a gate either.
-    if fail_on_anomaly and summary.anomalous + summary.unreliable > 0:
+    unjudged = summary.unreliable + before.get("unreliable", 0)
+    if fail_on_anomaly and found + unjudged > 0:
         raise typer.Exit(ANOMALIES_FOUND)

@@ -9,11 +9,18 @@ from rich.table import Table
 from dmdd_edge.cli.console import console
 
 if TYPE_CHECKING:
+    from dmdd_edge.cli.run_sinks import OpenSinks
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
     from dmdd_edge.runtime.result import Result
     from dmdd_edge.runtime.summary import Summary
 
+_PARTS = {
+    "capture": "reading frames",
+    "prepare": "preparing frames",
+    "infer": "the graph",
+    "write": "writing results",
+}
 _STYLES = {"good": "green", "anomalous": "bold red", "unreliable": "yellow"}
 
 
@@ -57,7 +64,12 @@ class Report:
         values = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
         shown = [f"{name} {'n/a' if value is None else f'{value:.1f} ms'}" for name, value in values.items()]
         table.add_row("latency", ", ".join(shown))
+        if summary.age_ms is not None and summary.age_ms.p50 is not None:
+            table.add_row("age", f"p50 {summary.age_ms.p50:.1f} ms from grab to result")
         table.add_row("throughput", f"{summary.throughput:.1f} frames/s on {summary.backend}")
+        if summary.frames:
+            busy = ", ".join(f"{part} {share:.0%}" for part, share in summary.busy.items())
+            table.add_row("slowest part", f"{_PARTS[summary.slowest]} (at work: {busy})")
         console.print(table)
 
     def close(self) -> None:
@@ -77,3 +89,20 @@ def print_start(detector: Detector) -> None:
     for passed in detector.passed_over:
         console.print(f"back end {passed.name} passed over: {passed.reason}", markup=False)
     console.print(f"back end {detector.backend.name}: {detector.backend.description}", markup=False)
+
+
+def print_end(sinks: OpenSinks) -> None:
+    """Print what was written and sent, and what was not."""
+    for what, folder in sinks.folders.items():
+        console.print(f"{folder.written} {what} in {folder.folder}", markup=False)
+    for delivery in sinks.deliveries:
+        state = delivery.state()
+        counts = {
+            "waiting for the next run": state.waiting,
+            "dropped": state.dropped,
+            "refused": state.refused,
+        }
+        rest = "".join(f", {count} {name}" for name, count in counts.items() if count)
+        console.print(f"{state.name}: {state.delivered} messages delivered{rest}", markup=False)
+    if sinks.resume is not None:
+        console.print(f"{sinks.resume.skipped.total()} frames were done before", markup=False)

@@ -47,8 +47,7 @@ class OnnxRuntimeCpu:
         onnxruntime = import_onnxruntime("cpu")
         self.threads = physical_cores() if threads is None else threads
         several = slots > 1 and self.threads > 1
-        # One more than there are threads: the next frame waits ready when a thread becomes free.
-        self.slots = self.threads + 1 if several else 1
+        self.slots = self.threads if several else 1
         options = session_options(onnxruntime, 1 if several else self.threads)
         self._session = open_session(onnxruntime, bundle, FP32_GRAPH, options, ["CPUExecutionProvider"])
         self._workers = ThreadPoolExecutor(self.threads, "dmdd-infer") if several else None

@@ -50,7 +50,7 @@ class PictureFolder:
         only_anomalous: bool,
         options: FileOptions,
     ) -> None:
-        self._folder, self._option = folder, option
+        self.folder, self._option = folder, option
         self._suffix, self._encode = suffix, encode
         self._only_anomalous, self._options = only_anomalous, options
         self.written = self.lost = 0
@@ -75,7 +75,7 @@ class PictureFolder:
         """
         if self._only_anomalous and result.status == "good":
             return
-        target = self._folder / picture_name(frame.name or f"frame-{frame.index:06d}", self._suffix)
+        target = self.folder / picture_name(frame.name or f"frame-{frame.index:06d}", self._suffix)
         if self._forbidden is not None and target.resolve().is_relative_to(self._forbidden):
             raise DmddError(
                 f"{target} would be written among the source's images.",
@@ -97,7 +97,7 @@ class PictureFolder:
     def close(self) -> None:
         """Say how many files are missing, if any; every other one is written."""
         if self.lost:
-            self._options.note(f"{self._folder}: {self.lost} files could not be written and are lost.")
+            self._options.note(f"{self.folder}: {self.lost} files could not be written and are lost.")
 
     def _try(self, target: Path, data: bytes) -> None:
         """Of a live run: write it, or do without it."""
@@ -113,12 +113,12 @@ class PictureFolder:
             return
         self.written += 1
         if self._away:
-            self._options.note(f"{self._folder} can be written again; {self.lost} files are lost.")
+            self._options.note(f"{self.folder} can be written again; {self.lost} files are lost.")
         self._away = False
 
     def _write(self, target: Path, data: bytes) -> None:
         if self._keep is not None:
-            self._keep.make_room(len(data))
+            self._keep.make_room(len(data), str(target))
         # The same name for the same target, so that a rest of a killed run is used up by the next; short,
         # since the target's may be as long as a name can be.
         part = target.with_name(f".{zlib.crc32(os.fsencode(target.name)):08x}.part")
@@ -139,7 +139,7 @@ class PictureFolder:
             finally:
                 os.close(descriptor)
             if self._ledger is not None:
-                name = target.relative_to(self._folder).as_posix()
+                name = target.relative_to(self.folder).as_posix()
                 self._ledger.enter(name, found.st_size, found.st_mtime_ns)
             os.replace(part, target)  # noqa: PTH105 - the one call that replaces atomically, by its name
         except OSError:

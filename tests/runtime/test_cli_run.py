@@ -82,8 +82,19 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
         (["--source", "images", "--backend", "tpu"], "no back end 'tpu'"),
         (["--source", "images", "--category", "bolt"], "no bundle 'bolt'"),
         (["--source", "images", "--save-only-anomalous"], "needs --save"),
+        (["--source", "images", "--resume"], "--resume needs a file"),
+        (["--source", "images", "--csv", "x.csv", "--resume", "--keep", "1GB"], "do not go together"),
+        (["--source", "images", "--csv", "x.csv", "--rotate", "big"], "--rotate 'big' is not a size"),
+        (["--source", "images", "--csv", "x.csv", "--fsync", "often"], "--fsync often is unknown"),
+        (["--source", "images", "--duration", "0"], "--duration is 0"),
+        (["--source", "images", "--serve", "nowhere:x"], "nowhere:x"),
+        (
+            ["--source", "images", "--serve", "8080", "--serve-token-env", "NO_SUCH"],
+            "NO_SUCH, which is not set",
+        ),
+        (["--source", "images", "--mqtt", "http://host/topic"], "--mqtt"),
         (["--source", "empty"], "no image in empty"),
-        (["--source", "broken"], "none of the 1 images could be judged"),
+        (["--source", "broken"], "none of the 1 frames could be judged"),
     ],
 )
 def test_a_users_error_is_one_message_with_the_fix(

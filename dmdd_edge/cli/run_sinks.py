@@ -1,0 +1,229 @@
+"""Opens what ``dmdd-edge run`` hands its results to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmdd_edge.errors import DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.control import RunControl
+    from dmdd_edge.runtime.delivery.delivery import Delivery
+    from dmdd_edge.runtime.sinks import Sink
+    from dmdd_edge.runtime.sinks.file_options import FileOptions
+    from dmdd_edge.runtime.sinks.pictures import PictureFolder
+    from dmdd_edge.runtime.sinks.resume import ResumeState
+    from dmdd_edge.runtime.sinks.show import Show
+    from dmdd_edge.runtime.sources import Source
+
+#: Frames a second of a video of frames that come at no rate of their own.
+_VIDEO_FPS = 10.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What was asked for; the fields are the options of ``run``."""
+
+    json: bool
+    jsonl: Path | None
+    csv: Path | None
+    save: Path | None
+    save_maps: Path | None
+    save_only_anomalous: bool
+    video: Path | None
+    video_fps: float | None
+    resume: bool
+    overwrite: bool
+    rotate: str | None
+    keep: str | None
+    fsync: str
+    mqtt: str | None
+    webhook: str | None
+    notify: str
+    webhook_secret_env: str | None
+    webhook_token_env: str | None
+    spool: Path | None
+    spool_limit: str
+    serve: str | None
+    serve_token_env: str | None
+    show: bool
+
+    def check(self) -> None:
+        """Raise a ``DmddError`` where two options do not fit."""
+        if self.save_only_anomalous and self.save is None and self.save_maps is None:
+            raise DmddError("--save-only-anomalous needs --save or --save-maps.", "Add --save FOLDER.")
+        if self.resume and self.jsonl is None and self.csv is None:
+            raise DmddError(
+                "--resume needs a file that says which frames are done.", "Add --jsonl FILE or --csv FILE."
+            )
+        if self.resume and self.keep is not None:
+            raise DmddError(
+                "--resume and --keep do not go together: what --keep deleted would be judged again.",
+                "Leave one of them out.",
+            )
+        if self.fsync not in ("never", "second", "always"):
+            raise DmddError(f"--fsync {self.fsync} is unknown.", "Choose one of never, second, always.")
+
+
+@dataclass
+class OpenSinks:
+    """The sinks of a run, and those of them that are asked something afterwards.
+
+    Attributes:
+        all: every sink, in the order in which each is given a result.
+        folders: those that write a file a frame.
+        deliveries: those that send messages.
+        window: the window, when there is one.
+        resume: which frames need not be judged again.
+    """
+
+    all: list[Sink] = field(default_factory=list)
+    folders: dict[str, PictureFolder] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
+    window: Show | None = None
+    resume: ResumeState | None = None
+
+
+def open_sinks(
+    asked: Outputs,
+    control: RunControl,
+    source: Source,
+    endless: bool,
+    stack: ExitStack,
+    stopping: Callable[[], bool],
+    say: Callable[[str], None],
+) -> OpenSinks:
+    """Open everything that was asked for.
+
+    Args:
+        asked: the options.
+        control: the run.
+        source: where its frames come from.
+        endless: whether the source goes on until the user ends the run.
+        stack: gives back what outlives the sinks, and the sinks too when one of them cannot be opened.
+        stopping: whether the user wants the run to end.
+        say: takes what a person should know.
+
+    Raises:
+        DmddError: one of them cannot be opened.
+    """
+    opened = OpenSinks()
+    with ExitStack() as undo:
+
+        def add(sink: Any) -> Any:
+            undo.callback(sink.close)
+            opened.all.append(sink)
+            return sink
+
+        # Messages first: what a results file says is done has been taken for delivery.
+        opened.deliveries = [add(delivery) for delivery in _deliveries(asked, control, say)]
+        _open_files(
+            asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
+        )
+        if asked.show:
+            from dmdd_edge.runtime.sinks.show import Show
+
+            opened.window = add(Show(linger=source.total is not None, stopping=stopping))
+        if asked.serve is not None:
+            from dmdd_edge.runtime.page import open_page
+
+            page = add(open_page(asked.serve, control, _token(asked.serve_token_env)))
+            for line in page.announcement:
+                say(line)
+        if asked.json:
+            from dmdd_edge.runtime.sinks.json_lines import JsonLines
+
+            add(JsonLines(sys.stdout))
+        undo.pop_all()  # from here on the run closes them
+    return opened
+
+
+def _open_files(
+    asked: Outputs, source: Source, opened: OpenSinks, add: Callable[[Any], Any], options: FileOptions
+) -> None:
+    from dmdd_edge.runtime.sinks.csv_file import CsvFile
+    from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
+    from dmdd_edge.runtime.sinks.maps import Maps
+    from dmdd_edge.runtime.sinks.overlays import Overlays
+    from dmdd_edge.runtime.sinks.resume import ResumeState
+    from dmdd_edge.runtime.sinks.video import Video
+
+    # Pictures before lines: a frame whose line is written has its pictures.
+    only = asked.save_only_anomalous
+    if asked.save is not None:
+        opened.folders["overlays"] = add(Overlays(asked.save, source.root, only, options))
+    if asked.save_maps is not None:
+        opened.folders["maps"] = add(Maps(asked.save_maps, source.root, only, options))
+    if asked.video is not None:
+        fps = asked.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
+        add(Video(asked.video, fps, source.live, options))
+    files = []
+    if asked.csv is not None:
+        files.append(add(CsvFile(asked.csv, options)))
+    if asked.jsonl is not None:
+        files.append(add(JsonLinesFile(asked.jsonl, options)))
+    if asked.resume:
+        opened.resume = ResumeState([file.done for file in files])
+
+
+def _file_options(
+    asked: Outputs,
+    live: bool,
+    endless: bool,
+    stack: ExitStack,
+    stopping: Callable[[], bool],
+    say: Callable[[str], None],
+) -> FileOptions:
+    from dmdd_edge.runtime.sinks.file_options import FileOptions, existing_policy
+    from dmdd_edge.runtime.sinks.keep import Keep
+    from dmdd_edge.runtime.sinks.sizes import parse_size
+
+    keep = None
+    if asked.keep is not None:
+        keep = stack.enter_context(Keep(parse_size(asked.keep, "--keep"), say))
+    return FileOptions(
+        live=live,
+        existing=existing_policy(endless, asked.resume, asked.overwrite),
+        fsync=asked.fsync,  # type: ignore[arg-type]
+        rotate=None if asked.rotate is None else parse_size(asked.rotate, "--rotate"),
+        keep=keep,
+        stopping=stopping,
+        note=say,
+    )
+
+
+def _deliveries(asked: Outputs, control: RunControl, say: Callable[[str], None]) -> list[Delivery]:
+    if asked.mqtt is None and asked.webhook is None:
+        return []
+    from dmdd_edge.runtime.delivery import DeliveryOptions, open_delivery
+    from dmdd_edge.runtime.sinks.sizes import parse_size
+
+    options = DeliveryOptions(
+        category=control.category,
+        version=lambda: control.version,
+        notify=asked.notify,  # type: ignore[arg-type]
+        spool=asked.spool,
+        spool_limit=parse_size(asked.spool_limit, "--spool-limit"),
+        fsync=asked.fsync,  # type: ignore[arg-type]
+        webhook_secret_env=asked.webhook_secret_env,
+        webhook_token_env=asked.webhook_token_env,
+    )
+    return open_delivery(asked.mqtt, asked.webhook, options, say)
+
+
+def _token(variable: str | None) -> str | None:
+    """The token that the user set; None makes the page draw one."""
+    if variable is None:
+        return None
+    value = os.environ.get(variable)
+    if not value:
+        raise DmddError(
+            f"--serve-token-env names {variable}, which is not set.", f"Set it: export {variable}=..."
+        )
+    return value

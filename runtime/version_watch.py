@@ -1,0 +1,41 @@
+"""Notices that another version of a bundle has been put to use."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.versions import CURRENT_NAME, read_current
+
+#: How often the file is read, in seconds.
+EVERY = 1.0
+
+
+class VersionWatch:
+    """Watches a category's ``CURRENT``, which ``export`` and ``models use`` replace.
+
+    Args:
+        folder: a category's folder; anything else is not watched: a version's folder never changes.
+        version: the version that runs.
+    """
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self._folder = folder if (folder / CURRENT_NAME).is_file() else None
+        self._seen = version
+        self._next = 0.0
+
+    def changed(self) -> bool:
+        """Whether ``CURRENT`` names another version than before; true once for each change."""
+        now = time.monotonic()
+        if self._folder is None or now < self._next:
+            return False
+        self._next = now + EVERY
+        try:
+            named = read_current(self._folder)
+        except DmddError:
+            return False  # being replaced, or broken: the run goes on with what it has
+        if named is None or named == self._seen:
+            return False
+        self._seen = named
+        return True
