@@ -1,0 +1,137 @@
+"""The study's experiments. One line is one row; edit, add, and run `python benchmarks/accuracy --list`.
+
+Lengths are steps, so that rows of a set have the same budget on any machine. On two CPU cores a step of eight
+pairs of 256 px takes about 0.7 s with EfficientNet-Lite0: 300 steps are four minutes, 1200 are fourteen.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from accuracy.declaration import Experiment
+
+_BOTH = ("bottle", "screw")
+_PAPERS = ("PA_BDP01_TL", "PA_BFT01_TL", "PA_BRG01_RL")
+_SHORT, _FULL = 300, 1200
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", label.lower())
+
+
+def _screen(name: str, **changes: Any) -> Experiment:
+    """A change to the recipe, tried on screw, the harder of the two, with one seed."""
+    return Experiment(f"screen-{_slug(name)}", "screw", _SHORT, label=name, **changes)
+
+
+def _ablation(label: str, paper: tuple[float, float, float], **changes: Any) -> list[Experiment]:
+    """A row of the paper's ablation table; its figures are means over MVTec AD's fifteen categories."""
+    run = {"batch_size": 8, **changes.pop("run", {})}
+    return [
+        Experiment(
+            f"ablation-{_slug(label)}-{category}",
+            category,
+            _SHORT,
+            recipe="paper",
+            run=run,
+            label=label,
+            paper=paper,
+            **changes,
+        )
+        for category in _BOTH
+    ]
+
+
+def _branch(which: str, pmn: str) -> dict[str, Any]:
+    return {"model": {"branches": which, "pmn": pmn, "head": "sum"}}
+
+
+#: What one change to the recipe does. The first row is the recipe as it is; those with ``after`` train
+#: nothing: they judge its networks with another head.
+SCREEN = [
+    _screen("recipe"),
+    _screen("lr 1e-3", run={"lr": 1e-3}),
+    _screen("lr 4e-3", run={"lr": 4e-3}),
+    _screen("constant lr", run={"schedule": "constant"}),
+    _screen("random start", model={"residual": False}),
+    _screen("free norm", model={"frozen_norm": False}),
+    _screen("no pmn", model={"pmn": "none"}),
+    _screen("inner pmn", model={"pmn": "inner"}),
+    _screen("dense pmn", model={"pmn_conv": "dense"}),
+    _screen("mask 0.5", run={"mask_threshold": 0.5}),
+    _screen("mask 0.1", run={"mask_threshold": 0.1}),
+    _screen("unbalanced aim", run={"balanced_aim": False}),
+    _screen("beta to 0.5", synthesis={"beta": [0.0, 0.5]}),
+    _screen("beta to 0.95", synthesis={"beta": [0.0, 0.95]}),
+    _screen("dtd textures", synthesis={"textures": "dtd/images"}),
+    _screen("foreign textures only", synthesis={"own_textures": 0.0}),
+    _screen("own textures only", synthesis={"own_textures": 1.0}),
+    _screen("colour kept", synthesis={"match_grey": False}),
+    _screen("no foreground", synthesis={"fas": False}),
+    _screen("grabcut", synthesis={"foreground": "grabcut"}),
+    _screen("msn at the end", model={"head": "msn"}),
+    _screen("msn each epoch", model={"head": "msn"}, run={"head_phase": "epoch"}),
+    _screen("320 px", model={"image_size": 320}),
+    _screen("384 px", model={"image_size": 384}),
+    _screen("sum", after="screen-recipe", model={"head": "sum"}),
+    _screen("abnormality 0", after="screen-recipe", model={"abnormality_weight": 0.0}),
+    _screen("abnormality 0.3", after="screen-recipe", model={"abnormality_weight": 0.3}),
+    _screen("abnormality 1", after="screen-recipe", model={"abnormality_weight": 1.0}),
+    _screen("no smoothing", after="screen-recipe", model={"smoothing": 0.0}),
+    _screen("smoothing 2", after="screen-recipe", model={"smoothing": 2.0}),
+    _screen("smoothing 6", after="screen-recipe", model={"smoothing": 6.0}),
+    _screen("top 20", after="screen-recipe", model={"top_k": 20}),
+    _screen("top 500", after="screen-recipe", model={"top_k": 500}),
+]
+
+#: The paper's ablation table, with its recipe but eight pairs a step.
+ABLATION = [
+    *_ablation("normality: no PMN", (95.76, 97.72, 93.89), **_branch("normality", "none")),
+    *_ablation("normality: inner", (98.66, 98.19, 94.90), **_branch("normality", "inner")),
+    *_ablation("normality: inner, outer", (98.59, 98.31, 94.91), **_branch("normality", "full")),
+    *_ablation("abnormality: no PMN", (98.16, 98.17, 94.10), **_branch("abnormality", "none")),
+    *_ablation("abnormality: inner", (98.72, 98.51, 94.93), **_branch("abnormality", "inner")),
+    *_ablation("abnormality: inner, outer", (99.24, 98.77, 95.38), **_branch("abnormality", "full")),
+    *_ablation("both, summed", (99.18, 98.72, 95.70), model={"head": "sum"}),
+    *_ablation("both, MSN", (99.40, 98.85, 96.13)),
+    *_ablation("without FAS", (99.16, 98.78, 95.95), synthesis={"fas": False}),
+    *_ablation("without PU", (99.25, 98.60, 95.39), model={"pyramid_upsampling": False}),
+    *_ablation("without MM", (98.61, 98.72, 95.77), model={"multi_perception": False}),
+]
+
+#: The recipe at full length, and against the papers of PIPED.
+FULL = [
+    *(Experiment(f"full-{category}", category, _FULL, label=category) for category in _BOTH),
+    *(Experiment(f"full-{paper}", paper, _FULL, data="piped", label=paper) for paper in _PAPERS),
+]
+
+#: Spread over seeds, shorter than a full run.
+SEEDS = [
+    Experiment(f"seeds-{category}-{seed}", category, _SHORT, seed=seed, label=category)
+    for category in _BOTH
+    for seed in range(3)
+]
+
+#: From few good images; what is left out of them serves for validation.
+FEW = [
+    Experiment(f"few-{count}", "bottle", _SHORT, images=count, label=f"{count} good images")
+    for count in (10, 20, 50, 100)
+]
+
+#: Defective images among the good ones, all measured on the same test images.
+CONTAMINATION = [
+    Experiment(
+        f"contamination-{share}", "bottle", _SHORT, defective=share / 100, label=f"{share} % defective"
+    )
+    for share in (0, 2, 5)
+]
+
+SETS: dict[str, list[Experiment]] = {
+    "screen": SCREEN,
+    "ablation": ABLATION,
+    "full": FULL,
+    "seeds": SEEDS,
+    "few": FEW,
+    "contamination": CONTAMINATION,
+}

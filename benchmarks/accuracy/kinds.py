@@ -1,0 +1,144 @@
+"""Damage for validation: five kinds, none of them the training's own (a texture under a Perlin mask).
+
+Each maker takes a normal image, uint8 S x S x 3 BGR, and where the part is, and returns the damaged image and
+the region it worked on. Sizes are in units of a 256th of the side, so that they scale with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Alpha = NDArray[np.float32]
+#: Makes damage on an image, within the part; the last argument is another normal image of the category.
+Maker = Callable[[Image, Mask, Image, np.random.Generator], tuple[Image, Mask]]
+
+
+def misplaced(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A piece of another part, turned, and blended in where it does not belong (cut and paste)."""
+    unit = image.shape[0] / 256
+    to, source = _spot(part, rng), _spot(part, rng)
+    turn = cv2.getRotationMatrix2D(source, float(rng.uniform(20, 340)), float(rng.uniform(0.8, 1.25)))
+    turn[:, 2] += np.subtract(to, source)
+    moved = cv2.warpAffine(other, turn, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    region = _blob(part.shape, to, _size(rng, 6, 26) * unit, rng)
+    return _blend(image, moved, _soft(region, rng.uniform(0.6, 1.6) * unit)), region
+
+
+def scratch(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """One or two fine curved scratches, brighter or darker than the part."""
+    unit = image.shape[0] / 256
+    drawn = np.zeros(part.shape, np.uint8)
+    for _ in range(int(rng.integers(1, 3))):
+        heading = rng.uniform(0, 2 * np.pi) + rng.normal(0, 1.2) * np.linspace(0, 1, 24)
+        length = _size(rng, 18, 110) * unit / 24
+        path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * length, 0) + _spot(part, rng)
+        points = np.rint(path * 16).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(
+            drawn, [points], False, 255, max(1, round(rng.uniform(0.8, 2.6) * unit)), cv2.LINE_AA, 4
+        )
+    alpha = np.asarray(drawn / 255 * part, np.float32)
+    shift = float(rng.choice([-1, 1]) * rng.uniform(25, 90)) + rng.normal(0, 6, 3)
+    return _blend(image, image + shift, alpha), alpha > 0.25
+
+
+def spot(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A soft spot of another brightness or tint: a stain, a burn, a rubbed place."""
+    unit = image.shape[0] / 256
+    region = _blob(part.shape, _spot(part, rng), _size(rng, 4, 28) * unit, rng)
+    gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.25, 1.7)]))
+    grey = bool((image == image[..., :1]).all())
+    tint = np.zeros(3) if grey or rng.random() < 0.4 else rng.uniform(-45, 45, 3)
+    return _blend(image, image * gain + tint, _soft(region, rng.uniform(0.8, 3.0) * unit)), region
+
+
+def missing(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A piece that is not there: its place is filled from around it, or from the background alone."""
+    unit = image.shape[0] / 256
+    centre = _spot(part, rng)
+    region = _blob(part.shape, centre, _size(rng, 6, 24) * unit, rng)
+    hole = region.copy()
+    if rng.random() < 0.5 and not part.all():
+        # Without the part around it, what is filled in is background: a broken edge, a lost tip.
+        reach = np.zeros(part.shape, np.uint8)
+        cv2.circle(reach, (round(centre[0]), round(centre[1])), round(60 * unit), 1, cv2.FILLED)
+        hole |= (reach > 0) & (cv2.dilate(part.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+    filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return _blend(image, filled, _soft(region, 0.7 * unit)), region
+
+
+def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A place pushed aside, swollen or twisted: a dent, a bent thread."""
+    size = image.shape[0]
+    unit = size / 256
+    x0, y0 = _spot(part, rng)
+    radius = _size(rng, 8, 30) * unit
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    dx, dy = x - x0, y - y0
+    fade = np.clip(1 - (dx * dx + dy * dy) / radius**2, 0, None) ** 2
+    form = int(rng.integers(3))
+    if form == 0:
+        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.5) * radius
+        shift_x, shift_y = reach * np.cos(angle) * fade, reach * np.sin(angle) * fade
+    elif form == 1:
+        strength = rng.choice([-0.6, 0.45]) * rng.uniform(0.6, 1.0)
+        shift_x, shift_y = strength * fade * dx, strength * fade * dy
+    else:
+        angle_at = rng.choice([-1, 1]) * rng.uniform(0.6, 1.6) * fade
+        shift_x = (np.cos(angle_at) - 1) * dx - np.sin(angle_at) * dy
+        shift_y = np.sin(angle_at) * dx + (np.cos(angle_at) - 1) * dy
+    map_x, map_y = (x + shift_x).astype(np.float32), (y + shift_y).astype(np.float32)
+    out = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(out, np.uint8), fade > 0
+
+
+KINDS: dict[str, Maker] = {
+    "misplaced": misplaced,
+    "scratch": scratch,
+    "spot": spot,
+    "missing": missing,
+    "warp": warp,
+}
+
+
+def _size(rng: np.random.Generator, low: float, high: float) -> float:
+    """A size between two bounds, small ones more often than large ones."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _spot(part: Mask, rng: np.random.Generator) -> tuple[float, float]:
+    """A random place on the part, x and y."""
+    places = np.flatnonzero(part)
+    y, x = divmod(int(places[int(rng.integers(len(places)))]), part.shape[1])
+    return float(x), float(y)
+
+
+def _blob(
+    shape: tuple[int, ...], centre: tuple[float, float], radius: float, rng: np.random.Generator
+) -> Mask:
+    """An irregular patch around a place: an oval whose radius wavers."""
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    waver = 1 + sum(
+        rng.normal(0, 0.22 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 7)
+    )
+    squeeze, turn = rng.uniform(0.4, 1.0), rng.uniform(0, np.pi)
+    u, v = radius * waver * np.cos(angle), radius * squeeze * waver * np.sin(angle)
+    x = centre[0] + np.cos(turn) * u - np.sin(turn) * v
+    y = centre[1] + np.sin(turn) * u + np.cos(turn) * v
+    drawn = np.zeros(shape, np.uint8)
+    cv2.fillPoly(drawn, [np.rint(np.stack([x, y], 1) * 16).astype(np.int32)], 1, shift=4)
+    return drawn > 0
+
+
+def _soft(region: Mask, sigma: float) -> Alpha:
+    return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), max(float(sigma), 0.3)), np.float32)
+
+
+def _blend(image: Image, over: NDArray[np.generic], alpha: Alpha) -> Image:
+    mixed = image + alpha[..., None] * (over.astype(np.float32) - image)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

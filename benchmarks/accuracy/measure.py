@@ -1,0 +1,133 @@
+"""What an experiment's networks reach: on validation and on the test images, by their head and by the sum."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from accuracy.validation import validation_set
+from dmdd_edge.datasets import load_category
+from dmdd_edge.images import read_image
+from dmdd_edge.judging import TestSet, load_test_set
+from dmdd_edge.metrics import Metrics, evaluate
+from dmdd_edge.train.checkpoint import Run
+from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.features import to_input
+from dmdd_edge.train.head import make_head
+from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.synthesis import foreground
+
+_BATCH = 8
+#: The three figures of the paper.
+PAPER = ("image_auroc", "pixel_auroc", "pro")
+#: The head of a run in what ``measure`` gives, and the plain sum of its maps that it is held against.
+OWN, SUM = "head", "sum"
+
+Found = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def measure(run: Run, spare: Sequence[Path], device: torch.device) -> dict[str, Any]:
+    """Measure a run's networks with its head and with the plain sum of their maps.
+
+    Args:
+        run: a finished run.
+        spare: further normal images for validation that the run has not seen.
+        device: where to compute.
+
+    Returns:
+        ``{"validation": {"head": ..., "sum": ...}, "test": {"head": ..., "sum": ...}, "seconds": ...}``.
+        Each of the four holds the figures and ``per_defect``; validation's are the means over the kinds.
+        Without test images ``test`` is None, without unseen normal images ``validation`` is.
+    """
+    config = run.config
+    model = run.model.to(device).to(memory_format=torch.channels_last).eval()
+    heads = {OWN: model.head, SUM: sum_head(config.model).to(device).eval()}
+    began = time.perf_counter()
+    validation = None
+    normals = [Path(path) for path in run.info["holdout"]] + list(spare)
+    if normals:
+        validation = _figures(model, heads, _validation(run, normals))
+        for name, found in validation.items():
+            validation[name] = {**_means(found["per_defect"]), "kinds": found["per_defect"]}
+    category = load_category(config.data, config.category)
+    test = None
+    if category.test:
+        images = load_test_set(category, config.preprocess, config.model.image_size)
+        test = _figures(model, heads, images)
+    return {"validation": validation, "test": test, "seconds": round(time.perf_counter() - began, 1)}
+
+
+def sum_head(config: ModelConfig) -> nn.Module:
+    """The plain sum of the distance maps under the same smoothing, which no head may be worse than."""
+    return make_head(config.model_copy(update={"head": "sum"}))
+
+
+@torch.no_grad()
+def judge(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]) -> dict[str, Found]:
+    """Judge images with several heads over the same distance maps.
+
+    Args:
+        model: teacher and student; its own head is not used.
+        heads: by name.
+        images: uint8 n x S x S x 3 BGR.
+
+    Returns:
+        by name: maps float32 n x S x S and scores float32 n.
+    """
+    device = next(model.parameters()).device
+    found = {
+        name: (np.zeros(images.shape[:3], np.float32), np.zeros(len(images), np.float32)) for name in heads
+    }
+    for start in range(0, len(images), _BATCH):
+        x = model.normalise(to_input(images[start : start + _BATCH], device))
+        distances = model.distances(model.teacher(x), model.student(x))
+        for name, head in heads.items():
+            maps, scores = head(distances)
+            found[name][0][start : start + _BATCH] = maps.cpu().numpy()
+            found[name][1][start : start + _BATCH] = scores.cpu().numpy()
+    return found
+
+
+def _figures(model: DMDD, heads: Mapping[str, nn.Module], test: TestSet) -> dict[str, dict[str, Any]]:
+    return {
+        name: _rounded(evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask))
+        for name, (maps, scores) in judge(model, heads, test.images).items()
+    }
+
+
+def _rounded(metrics: Metrics) -> dict[str, Any]:
+    """Figures to six places: enough for 20 million pixels, and lines that can be read."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: short(inner) for key, inner in value.items()}
+        return round(value, 6) if isinstance(value, float) else value
+
+    found: dict[str, Any] = short(metrics.as_dict())
+    return found
+
+
+def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Each figure's mean over the kinds of damage; None where no kind has it."""
+    means: dict[str, float | None] = {}
+    for name in PAPER:
+        values = [found[name] for found in kinds.values() if found[name] is not None]
+        means[name] = round(float(np.mean(values)), 6) if values else None
+    return means
+
+
+def _validation(run: Run, normals: Sequence[Path]) -> TestSet:
+    config = run.config
+    size = config.model.image_size
+    images = np.stack([config.preprocess.prepare(read_image(path), size) for path in normals])
+    # The way that training found the part by, for validation has too few images to choose one.
+    method = run.info["foreground"]["method"]
+    parts = foreground.masks(list(images), method)[1]
+    return validation_set(images, parts)

@@ -1,0 +1,120 @@
+"""The results as Markdown: a set's rows beside the paper's, means over seeds or categories, a row's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from accuracy.declaration import Experiment
+from accuracy.rows import Row
+
+_FIGURES = (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
+_HEAD = ["experiment", "category", "steps", "seed"]
+
+
+def set_table(name: str, experiments: Sequence[Experiment], rows: Mapping[str, Row]) -> str:
+    """A set's experiments that have a row, in the declared order, with the mean of those of one label.
+
+    Args:
+        name: the set's name, for the heading.
+        experiments: the set.
+        rows: by key, as ``rows.latest`` gives them.
+    """
+    with_paper = any(experiment.paper for experiment in experiments)
+    columns = [
+        *_HEAD,
+        *(f"val {shown}" for shown, _ in _FIGURES),
+        *(f"test {shown}" for shown, _ in _FIGURES),
+        *(f"sum {shown}" for shown, _ in _FIGURES[1:]),
+        *(f"paper {shown}" for shown, _ in _FIGURES if with_paper),
+        "train min",
+        "commit",
+    ]
+    lines = []
+    for label, group in _by_label(experiments).items():
+        done = [(experiment, rows[experiment.key]) for experiment in group if experiment.key in rows]
+        for experiment, row in done:
+            head = [label, experiment.category, str(row["steps"]), str(experiment.seed)]
+            tail = [f"{row['train_seconds'] / 60:.1f}", str(row["commit"])]
+            lines.append([*head, *map(_percent, _values(row)), *_paper(experiment, with_paper), *tail])
+        if len(done) > 1:
+            lines.append(_mean(label, done, with_paper))
+    missing = sum(experiment.key not in rows for experiment in experiments)
+    note = f"\n{missing} of {len(experiments)} are not measured yet.\n" if missing else ""
+    return f"### {name}\n\n{_markdown(columns, lines, left=2)}{note}"
+
+
+def parts_table(row: Row) -> str:
+    """One row in parts: each kind of validation damage, each defect type of the test images, both heads."""
+    lines = []
+    for where, key in (("validation", "kinds"), ("test", "per_defect")):
+        if row[where] is None:
+            continue
+        heads = row[where]
+        for part in heads["head"][key]:
+            values = [heads[head][key][part][figure] for head in heads for _, figure in _FIGURES]
+            count = heads["head"][key][part]["images"]
+            lines.append([where, part, str(count), *map(_percent, values)])
+        values = [heads[head][figure] for head in heads for _, figure in _FIGURES]
+        lines.append([where, "mean" if where == "validation" else "all", "", *map(_percent, values)])
+    columns = [
+        "",
+        "part",
+        "images",
+        *(f"{head} {shown}" for head in ("head", "sum") for shown, _ in _FIGURES),
+    ]
+    return f"### {row['name']}\n\n{_markdown(columns, lines, left=2)}"
+
+
+def _values(row: Row) -> list[float | None]:
+    """Validation and test by the run's head, then test's pixel figures by the sum."""
+    found: list[float | None] = []
+    for where, head, figures in (
+        ("validation", "head", _FIGURES),
+        ("test", "head", _FIGURES),
+        ("test", "sum", _FIGURES[1:]),
+    ):
+        found += [None if row[where] is None else row[where][head][figure] for _, figure in figures]
+    return found
+
+
+def _mean(label: str, done: Sequence[tuple[Experiment, Row]], with_paper: bool) -> list[str]:
+    """The mean of some rows; over seeds of one category with the smallest and the largest."""
+    categories = list(dict.fromkeys(experiment.category for experiment, _ in done))
+    cells = []
+    for values in zip(*(_values(row) for _, row in done), strict=True):
+        known = [value for value in values if value is not None]
+        if len(known) < len(done):
+            cells.append("")
+            continue
+        mean = f"**{_percent(sum(known) / len(known))}**"
+        spread = f" ({_percent(min(known))} to {_percent(max(known))})" if len(categories) == 1 else ""
+        cells.append(mean + spread)
+    what = f"mean of {len(done)}"
+    minutes = f"{sum(row['train_seconds'] for _, row in done) / 60 / len(done):.1f}"
+    head = [f"**{label}**", what if len(categories) == 1 else f"{what} categories", "", ""]
+    return [*head, *cells, *_paper(done[0][0], with_paper), minutes, ""]
+
+
+def _by_label(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
+    groups: dict[str, list[Experiment]] = {}
+    for experiment in experiments:
+        groups.setdefault(experiment.label or experiment.name, []).append(experiment)
+    return groups
+
+
+def _paper(experiment: Experiment, shown: bool) -> list[str]:
+    if not shown:
+        return []
+    return [f"{value:.2f}" for value in experiment.paper] if experiment.paper else [""] * len(_FIGURES)
+
+
+def _percent(ratio: Any) -> str:
+    return "" if ratio is None else f"{100 * ratio:.2f}"
+
+
+def _markdown(columns: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
+    """A Markdown table; the first ``left`` columns are text, the others numbers."""
+    rule = ["---" if index < left else "---:" for index in range(len(columns))]
+    drawn = [columns, rule, *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in drawn)
