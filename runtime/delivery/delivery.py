@@ -121,7 +121,7 @@ class Delivery:
         if self._remaining is not None:
             return
         waiting = self._spool.waiting
-        if waiting and self._sender.outage:
+        if waiting and self._sender.outage and self._options.close_wait:
             self._notices.say(f"waiting up to {self._options.close_wait:g} s for {waiting} messages.")
         self._sender.finish(self._options.close_wait)
         self._remaining = self._spool.close()

@@ -16,8 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from delivery_broker import Broker
 from delivery_receiver import Receiver
 from delivery_results import Said
+from spool_messages import LIMIT
 
 from dmdd_edge.runtime.delivery import Delivery, DeliveryOptions, open_delivery
+from dmdd_edge.runtime.delivery.spool import Spool
 
 _FAST: dict[str, Any] = {"first_retry": 0.02, "longest_retry": 0.1, "close_wait": 30.0, "fsync": "never"}
 
@@ -88,3 +90,23 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(folder)
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where ``make_spool`` makes its spool."""
+    return tmp_path / "state" / "spool"
+
+
+@pytest.fixture
+def make_spool(folder: Path) -> Iterator[Callable[..., Spool]]:
+    """Open a small spool, one after the other, all in the same folder."""
+    made: list[Spool] = []
+
+    def make(limit: int = LIMIT, **options: Any) -> Spool:
+        made.append(Spool(folder, limit, **{"fsync": "never", **options}))
+        return made[-1]
+
+    yield make
+    for spool in made:
+        spool.close()

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from delivery_results import wait_until
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, MQTTMessage
 
 
 def mosquitto() -> str:
@@ -157,6 +158,9 @@ class Listener:
 
     def connect(self) -> None:
         """Connect anew, and come back when subscribed."""
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
         self.close()
         ready = threading.Event()
         client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)

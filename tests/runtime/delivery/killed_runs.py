@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from dmdd_edge.runtime.delivery.records import cut_torn_tail
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.delivery.writer import FSYNC_POLICIES, Fsync
 
@@ -28,6 +29,8 @@ def _run(folder: Path, log: Path, first: int, fsync: Fsync, tell: int) -> NoRetu
     spool = Spool(folder, 64 << 20, fsync)
     spool._segment_size = 4096  # many files, so that kills hit their beginnings and ends too
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    # A kill ends a write between two pages: such a line did not arrive, and was not acknowledged.
+    cut_torn_tail(log)
 
     def deliver() -> None:
         while True:

@@ -1,0 +1,162 @@
+"""The sender's patience, what it says, and what becomes of refused messages."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from delivery_results import Said, wait_until
+from spool_messages import ids, put_all
+
+from dmdd_edge.runtime.delivery import notices as notices_module
+from dmdd_edge.runtime.delivery.aside import RefusedFile
+from dmdd_edge.runtime.delivery.backoff import Backoff
+from dmdd_edge.runtime.delivery.link import Done, UnreachableError
+from dmdd_edge.runtime.delivery.notices import Notices
+from dmdd_edge.runtime.delivery.sender import Sender
+from dmdd_edge.runtime.delivery.spool import Message, Spool
+
+
+class ScriptedLink:
+    """Does in turn what it is told: raises an exception, or delivers for None; then delivers."""
+
+    name = "receiver"
+    window = 3
+    connected = True
+
+    def __init__(self, *script: Exception | None) -> None:
+        self.script = list(script)
+        self.delivered: list[str] = []
+        self.closed = threading.Event()
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        pass
+
+    def open(self) -> None:
+        pass
+
+    def deliver(self, messages: Sequence[Message], done: Done) -> None:
+        for message in messages:
+            step = self.script.pop(0) if self.script else None
+            if step is not None:
+                raise step
+            self.delivered.append(message.id)
+            done(message, "")
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def spool(make_spool: Callable[..., Spool]) -> Spool:
+    return make_spool()
+
+
+@pytest.fixture
+def send(spool: Spool, said: Said) -> Iterator[Callable[[ScriptedLink], Sender]]:
+    senders: list[Sender] = []
+
+    def make(link: ScriptedLink) -> Sender:
+        notices = Notices("receiver", said)
+        senders.append(Sender(link, spool, RefusedFile(spool.folder, 1000), notices, Backoff(0.001, 0.002)))
+        return senders[-1]
+
+    yield make
+    for sender in senders:
+        sender.finish(10)
+
+
+def test_a_failure_in_the_middle_repeats_only_what_was_not_reported(
+    spool: Spool, send: Callable[[ScriptedLink], Sender]
+) -> None:
+    put_all(spool, range(5))
+    link = ScriptedLink(None, UnreachableError("away"), UnreachableError("away"), None)
+    sender = send(link)
+    sender.finish(60)
+    assert link.delivered == ids(range(5))
+    assert (sender.delivered, spool.waiting, sender.outage) == (5, 0, "")
+    assert link.closed.is_set()
+
+
+def test_an_unexpected_failure_does_not_end_the_delivery(
+    spool: Spool, send: Callable[[ScriptedLink], Sender], said: Said, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_all(spool, range(4))
+    link = ScriptedLink(None, KeyError("what"))
+    send(link).finish(60)
+    assert link.delivered == ids(range(4))
+    assert "an unexpected KeyError" in said.lines[0]
+    assert "KeyError: 'what'" in caplog.text
+
+
+def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[[ScriptedLink], Sender]) -> None:
+    link = ScriptedLink()
+    sender = send(link)
+    for number in range(20):
+        put_all(spool, range(number, number + 1))
+        sender.wake()
+        wait_until(lambda count=number + 1: sender.delivered == count)
+
+
+def test_an_outage_is_said_once_with_its_end(
+    spool: Spool, send: Callable[[ScriptedLink], Sender], said: Said
+) -> None:
+    put_all(spool, range(1))
+    send(ScriptedLink(*[UnreachableError("away")] * 10)).finish(60)
+    assert said.lines == [
+        f"receiver: away; messages wait in {spool.folder}.",
+        "receiver: there again after 0 s; 1 messages waited.",
+    ]
+
+
+def test_the_end_gives_up_in_time(spool: Spool, send: Callable[[ScriptedLink], Sender]) -> None:
+    put_all(spool, range(2))
+    link = ScriptedLink(*[UnreachableError("away")] * 100_000)
+    sender = send(link)
+    sender.finish(0.05)
+    assert link.closed.wait(60)
+    assert spool.waiting == 2
+    assert sender.outage == "away"
+
+
+def test_delays_double_up_to_the_longest_and_begin_anew() -> None:
+    backoff = Backoff(0.5, 30.0)
+    for expected in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        assert 0.75 * expected <= backoff.delay() <= 1.25 * expected
+    backoff.reset()
+    assert backoff.delay() <= 0.625
+
+
+def test_each_kind_of_notice_has_its_own_interval(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(notices_module.time, "monotonic", lambda: now[0])
+    notices = Notices("receiver", said, interval=60.0)
+    assert notices.sometimes("a", "one")
+    assert not notices.sometimes("a", "two")
+    assert notices.sometimes("b", "three")
+    now[0] = 159.9
+    assert not notices.sometimes("a", "four")
+    now[0] = 160.0
+    assert notices.sometimes("a", "five")
+    assert said.lines == ["receiver: one", "receiver: three", "receiver: five"]
+
+
+def test_refused_messages_are_bounded(tmp_path: Path) -> None:
+    file = RefusedFile(tmp_path, 1000)
+    for number in range(30):
+        file.add(b'{"n": %d}' % number, "HTTP 422")
+    kept = [
+        json.loads(line)["message"]["n"]
+        for path in (tmp_path / "refused.1.jsonl", file.path)
+        for line in path.read_text().splitlines()
+    ]
+    assert kept == list(range(kept[0], 30))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
+    assert len(kept) >= 5
+    assert file.path.stat().st_mode & 0o077 == 0
