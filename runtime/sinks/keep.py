@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from dmdd_edge.runtime.sinks.ledger import LEDGER_NAME, Ledger
+from dmdd_edge.runtime.sinks.ledger import ENTRY_SIZE, LEDGER_NAME, Ledger
 from dmdd_edge.runtime.sinks.sizes import size_text
 
 
@@ -53,8 +54,9 @@ class Keep:
         """Bytes on disk: all files entered, those in use, and the ledgers themselves."""
         return sum(ledger.used for ledger in self._ledgers.values()) + sum(size() for size in self._in_use)
 
-    def make_room(self, size: int) -> None:
-        """Delete the oldest files until ``size`` more bytes fit under the limit."""
+    def make_room(self, size: int, name: str) -> None:
+        """Delete the oldest files until ``size`` more bytes, and the entry of ``name``, fit in."""
+        size += len(os.fsencode(name)) + ENTRY_SIZE
         while self.used + size > self.limit:
             found = [(entry.time, ledger) for ledger in self._ledgers.values() if (entry := ledger.oldest())]
             if not found:

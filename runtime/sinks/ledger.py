@@ -20,6 +20,9 @@ LEDGER_NAME = ".dmdd-edge-files"
 #: How much of the list may be about deleted files before it is written anew, in bytes.
 _WASTE = 1 << 18
 
+#: How long the line of a file may be, beside its name, in bytes.
+ENTRY_SIZE = 48
+
 # FAT keeps times to two seconds; the file's is compared with that much of allowance.
 _ALLOWANCE = 2_000_000_000
 

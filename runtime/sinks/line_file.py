@@ -169,6 +169,7 @@ class LineFile:
         """
         while self._waiting:
             line = self._waiting[0]
+            self._opened()  # first, since it tells the size
             if not self._torn:
                 self._make_room(len(line))
                 if self._size == 0:
@@ -191,7 +192,7 @@ class LineFile:
             if self._size + length > limit:
                 self._rotate()
         if self._keep is not None:
-            self._keep.make_room(length)
+            self._keep.make_room(length + len(self._form.header), self.path.name)
 
     def _rotate(self) -> None:
         self._syncer.settle()

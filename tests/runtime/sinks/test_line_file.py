@@ -1,0 +1,234 @@
+"""Rotation, forcing onto the disk, and one writer a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dmdd_edge import DmddError
+from dmdd_edge.runtime.frame import Frame
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
+from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
+from dmdd_edge.runtime.sinks.sizes import parse_size, size_text
+from dmdd_edge.runtime.sinks.syncing import Syncer
+
+MakeResult = Callable[..., "tuple[Frame, Result]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("500KB", 500_000),
+        ("2GB", 2_000_000_000),
+        ("1.5 mb", 1_500_000),
+        ("64MiB", 67_108_864),
+        ("4096", 4096),
+        ("1TiB", 2**40),
+        ("10b", 10),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "2 gigs", "1e9", "0", "0.5B", "1,5GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(DmddError, match="--keep") as caught:
+        parse_size(text, "--keep")
+    assert "GB" in str(caught.value)
+
+
+def test_sizes_in_words() -> None:
+    assert [size_text(n) for n in (12, 1500, 2_000_000_000)] == ["12 B", "1.5 KB", "2 GB"]
+
+
+def test_files_rotate_below_the_size_and_keep_their_order(tmp_path: Path, make_result: MakeResult) -> None:
+    path = tmp_path / "results.csv"
+    options = FileOptions(rotate=600)
+    sink = CsvFile(path, options)
+    for index in range(20):
+        sink.result(*make_result(name=f"{index}.png", index=index))
+    sink.close()
+    parts = sorted(tmp_path.glob("results.*.csv"))
+    assert parts[0].name == "results.000001.csv"
+    assert len(parts) == 3
+    found = []
+    for file in [*parts, path]:
+        assert file.stat().st_size <= 600
+        with file.open(newline="") as stream:
+            header, *rows = csv.reader(stream)
+        assert tuple(header) == COLUMNS
+        found += [int(row[1]) for row in rows]
+    assert found == list(range(20))
+    # A later run counts on, and never writes over a part.
+    before = {part: part.read_bytes() for part in parts}
+    sink = CsvFile(path, FileOptions(rotate=600, existing="append"))
+    for index in range(10):
+        sink.result(*make_result(index=index))
+    sink.close()
+    assert len(list(tmp_path.glob("results.*.csv"))) > len(parts)
+    assert all(part.read_bytes() == content for part, content in before.items())
+
+
+def test_a_line_longer_than_the_size_gets_a_file_of_its_own(tmp_path: Path, make_result: MakeResult) -> None:
+    sink = JsonLinesFile(tmp_path / "results.jsonl", FileOptions(rotate=10))
+    for index in range(3):
+        sink.result(*make_result(index=index))
+    sink.close()
+    files = [*sorted(tmp_path.glob("results.*.jsonl")), tmp_path / "results.jsonl"]
+    assert [json.loads(file.read_text())["index"] for file in files] == [0, 1, 2]
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path, make_result: MakeResult) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = JsonLinesFile(path, FileOptions(rotate=1000))
+    sink.result(*make_result(index=0))
+    path.rename(tmp_path / "away.jsonl")
+    for index in range(1, 4):
+        sink.result(*make_result(index=index))
+    sink.close()
+    files = [tmp_path / "away.jsonl", *sorted(tmp_path.glob("results.*.jsonl")), path]
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3]
+
+
+def test_each_line_is_one_write(
+    tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bytes] = []
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        calls.append(bytes(data))
+        return real(descriptor, data)
+
+    sinks = JsonLinesFile(tmp_path / "results.jsonl"), CsvFile(tmp_path / "results.csv")
+    monkeypatch.setattr(os, "write", write)
+    for index in range(3):
+        for sink in sinks:
+            sink.result(*make_result(index=index))
+    lines, rows = calls[::2], calls[1::2]
+    assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in [*lines, *rows[1:]])
+    assert rows[0].startswith(b"source,"), "the header comes with the first row"
+    assert rows[0].count(b"\n") == 2
+    for sink in sinks:
+        sink.close()
+
+
+def test_a_second_run_cannot_write_to_the_same_file(tmp_path: Path, make_result: MakeResult) -> None:
+    first = JsonLinesFile(tmp_path / "results.jsonl", FileOptions(rotate=100))
+    for _ in range(2):
+        first.result(*make_result())  # rotates: the new file is locked too
+        with pytest.raises(DmddError, match="another run"):
+            JsonLinesFile(tmp_path / "results.jsonl", FileOptions(existing="append"))
+    first.close()
+    JsonLinesFile(tmp_path / "results.jsonl", FileOptions(existing="append")).close()
+
+
+def test_lines_may_go_to_a_device(make_result: MakeResult) -> None:
+    for _ in range(2):
+        sink = JsonLinesFile(Path(os.devnull), FileOptions(rotate=10, fsync="always"))
+        sink.result(*make_result())
+        sink.result(*make_result())
+    sink.close()
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DmddError, match="no file"):
+        JsonLinesFile(tmp_path / "pipe")
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How large a file was each time it was forced onto the disk."""
+    sizes: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if not os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112 - a descriptor, not a path
+            sizes.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return sizes
+
+
+def test_always_forces_each_line_and_never_none(
+    tmp_path: Path, make_result: MakeResult, synced: list[int]
+) -> None:
+    sink = JsonLinesFile(tmp_path / "a.jsonl", FileOptions(fsync="always"))
+    sizes = []
+    for _ in range(3):
+        sink.result(*make_result())
+        sizes.append((tmp_path / "a.jsonl").stat().st_size)
+    assert synced == sizes
+    sink.close()
+    synced.clear()
+    sink = JsonLinesFile(tmp_path / "b.jsonl", FileOptions(fsync="never", rotate=500))
+    for _ in range(3):
+        sink.result(*make_result())
+    sink.close()
+    assert synced == []
+
+
+def test_second_forces_the_last_line_though_no_other_follows(tmp_path: Path) -> None:
+    forced = threading.Event()
+    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    syncer = Syncer("second", failed=lambda error: None)
+    real = os.fsync
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fsync(descriptor: int) -> None:
+            real(descriptor)
+            forced.set()
+
+        patch.setattr(os, "fsync", fsync)
+        syncer.wrote(descriptor)
+        assert forced.wait(30)
+    syncer.close()
+    os.close(descriptor)
+
+
+def test_what_is_left_is_forced_when_the_file_is_closed_or_rotated(
+    tmp_path: Path, make_result: MakeResult, synced: list[int]
+) -> None:
+    sink = JsonLinesFile(tmp_path / "results.jsonl", FileOptions(fsync="second", rotate=500))
+    sink.result(*make_result())
+    size = (tmp_path / "results.jsonl").stat().st_size
+    sink.result(*make_result())
+    sink.close()
+    assert synced[0] == size
+    assert len(synced) >= 2
+
+
+def test_lines_that_did_not_reach_the_disk_end_a_run_over_files(
+    tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    notes: list[str] = []
+    live = JsonLinesFile(tmp_path / "live.jsonl", FileOptions(live=True, fsync="always", note=notes.append))
+    files = JsonLinesFile(tmp_path / "files.jsonl", FileOptions(fsync="always"))
+    late = JsonLinesFile(tmp_path / "late.jsonl", FileOptions(fsync="second"))
+    monkeypatch.setattr(os, "fsync", fsync)
+    live.result(*make_result())
+    live.close()
+    assert "Input/output error" in notes[0]
+    with pytest.raises(DmddError, match="Input/output error") as caught:
+        files.result(*make_result())
+    assert "--resume" in caught.value.fix
+    files.close()
+    assert (tmp_path / "files.jsonl").read_text().count("\n") == 1, "it is not written a second time"
+    late.result(*make_result())
+    with pytest.raises(DmddError, match="Input/output error"):
+        late.close()
