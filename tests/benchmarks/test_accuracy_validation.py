@@ -99,4 +99,4 @@ def test_scratches_are_thin_and_sizes_follow_the_image(normals: np.ndarray) -> N
         assert 1 / 3 < areas[0] / areas[1] < 3, kind
     thin = [damage(KINDS["scratch"], large[0], None, large[1], np.random.default_rng(s)) for s in range(12)]
     widths = [cv2.distanceTransform(made[1].astype(np.uint8), cv2.DIST_L2, 3).max() for made in thin if made]
-    assert np.median(widths) <= 3  # half a width, at 256 px
+    assert np.median(widths) <= 4.5  # half a width, at 256 px, of what the smoothing spreads it to
