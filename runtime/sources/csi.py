@@ -106,7 +106,7 @@ def pipeline(number: int, options: SourceOptions) -> str:
     if options.camera_size is not None:
         caps += f",width={options.camera_size[0]},height={options.camera_size[1]}"
     if options.camera_fps is not None:
-        rate = Fraction(options.camera_fps).limit_denominator(1001)  # 29.97 is 30000/1001
+        rate = Fraction(options.camera_fps).limit_denominator(1001)
         caps += f",framerate={rate.numerator}/{rate.denominator}"
     return (
         f"{source} ! {caps} ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR"

@@ -23,7 +23,7 @@ from dmdd_edge.runtime.sources.pick import Pick
 #: Seconds without a frame after which a live source no longer counts as connected.
 STALE_AFTER = 5.0
 #: Seconds between two attempts to open a lost device: the first wait, doubled up to the last.
-BACK_OFF = (0.25, 2.0)
+BACK_OFF = (0.25, 1.0)
 #: Seconds that the end of the iteration waits for the device to be given back.
 _RELEASE = 1.0
 _ARRIVALS = 60
