@@ -1,0 +1,112 @@
+"""Where the page listens: ``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``0.0.0.0:8080``."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from dmdd_edge.errors import DmddError
+
+LOOPBACK = "127.0.0.1"
+#: Connections that the system holds until the page takes them.
+_BACKLOG = 64
+_FORMS = "Write --serve 8080 for this machine alone, or --serve ADDRESS:PORT, for example 0.0.0.0:8080."
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address and a port to listen on.
+
+    Attributes:
+        host: an IP address or a name; IPv6 without brackets.
+        port: 0 takes a free one.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it stands for every address of the machine."""
+        return self.host in ("0.0.0.0", "::")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """What a browser on this machine opens."""
+        here = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)
+        return f"http://{Address(here, self.port)}/"
+
+
+def parse_address(text: str) -> Address:
+    """Read what ``--serve`` was given; a port alone means loopback.
+
+    Raises:
+        DmddError: it is not a port, nor an address and a port.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if not colon:
+        host = LOOPBACK
+    elif host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise DmddError(f"--serve {text}: an IPv6 address stands in brackets.", f"Write [{host}]:{port}.")
+    if not host:
+        raise DmddError(f"--serve {text}: the address is missing.", _FORMS)
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise DmddError(f"--serve {text}: {port!r} is no port; a port is a number up to 65535.", _FORMS)
+    return Address(host, int(port))
+
+
+def listen(address: Address) -> tuple[socket.socket, Address]:
+    """Open the listening socket.
+
+    Returns:
+        The socket, and the address with the port that was really taken.
+
+    Raises:
+        DmddError: the port is in use or not allowed, or the address is not one of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        family, _, _, _, place = found[0]
+        both = address.host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(
+            (str(place[0]), int(place[1])), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
+    except (OSError, UnicodeError) as error:
+        raise _refused(address, error) from error
+    return listener, Address(address.host, listener.getsockname()[1])
+
+
+def _refused(address: Address, error: Exception) -> DmddError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return DmddError(
+            f"--serve {address}: the port is in use by another program.",
+            f"Name another port, for example --serve {Address(address.host, address.port + 1)}; "
+            "port 0 takes a free one.",
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return DmddError(
+            f"--serve {address}: this port is not allowed.",
+            f"Ports below 1024 are the system's; use --serve {Address(address.host, 8080)}.",
+        )
+    return DmddError(
+        f"--serve {address}: this machine cannot listen there: {error}.",
+        "127.0.0.1 is this machine alone, 0.0.0.0 all its addresses; `ip address` lists them.",
+    )

@@ -1,0 +1,86 @@
+// The last anomalies, and the large picture of one of them.
+
+import { clock, count, score } from "/format.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class Gallery {
+  constructor() {
+    this.shown = new Map();
+    this.list = [];
+    this.viewer = byId("viewer");
+    byId("viewer-close").addEventListener("click", () => this.viewer.close());
+    byId("viewer-newer").addEventListener("click", () => this.step(-1));
+    byId("viewer-older").addEventListener("click", () => this.step(1));
+    this.viewer.addEventListener("click", (event) => { if (event.target === this.viewer) this.viewer.close(); });
+    this.viewer.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowLeft") this.step(-1);
+      if (event.key === "ArrowRight") this.step(1);
+    });
+  }
+
+  reset() {
+    this.shown.clear();
+    byId("gallery").replaceChildren();
+  }
+
+  // `list` as /api/state gives it, the newest first.
+  update(list) {
+    this.list = list;
+    const wanted = new Set(list.map((anomaly) => anomaly.number));
+    for (const [number, item] of this.shown) {
+      if (!wanted.has(number)) { item.remove(); this.shown.delete(number); }
+    }
+    for (const anomaly of [...list].reverse()) {
+      if (this.shown.has(anomaly.number)) continue;
+      const item = this.make(anomaly);
+      this.shown.set(anomaly.number, item);
+      byId("gallery").prepend(item);
+    }
+    byId("gallery-empty").hidden = list.length > 0;
+    byId("gallery-note").hidden = !list.some((anomaly) => anomaly.passed > 0);
+    if (this.viewer.open) this.steps();
+  }
+
+  make(anomaly) {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    const picture = document.createElement("img");
+    const text = document.createElement("span");
+    const value = document.createElement("b");
+    button.type = "button";
+    picture.src = `/anomalies/${anomaly.number}-small.jpg`;
+    picture.alt = `Anomaly, frame ${count(anomaly.number)}`;
+    value.textContent = score(anomaly.score);
+    text.append(value, document.createElement("br"), clock(anomaly.time));
+    if (anomaly.passed) text.append(document.createElement("br"), `${count(anomaly.passed)} more before`);
+    button.append(picture, text);
+    button.addEventListener("click", () => { this.look(anomaly); this.viewer.showModal(); });
+    item.append(button);
+    return item;
+  }
+
+  look(anomaly) {
+    this.current = anomaly;
+    const picture = byId("viewer-picture");
+    picture.src = `/anomalies/${anomaly.number}.jpg`;
+    picture.alt = `Anomalous frame ${count(anomaly.number)} with its overlay`;
+    byId("viewer-title").textContent = `Frame ${count(anomaly.number)}, score ${score(anomaly.score)}`;
+    const regions = anomaly.regions === 1 ? "1 region" : `${count(anomaly.regions)} regions`;
+    byId("viewer-caption").textContent = `${clock(anomaly.time)}, threshold ${score(anomaly.threshold)}, ${regions}. ${anomaly.source}`;
+    this.steps();
+  }
+
+  get place() { return this.list.findIndex((anomaly) => anomaly.number === this.current?.number); }
+
+  steps() {
+    const place = this.place;
+    byId("viewer-newer").disabled = place <= 0;
+    byId("viewer-older").disabled = place < 0 || place >= this.list.length - 1;
+  }
+
+  step(by) {
+    const next = this.place < 0 ? undefined : this.list[this.place + by];
+    if (next) this.look(next);
+  }
+}

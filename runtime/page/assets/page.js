@@ -1,0 +1,136 @@
+// The live page: asks for the state twice a second and shows it; says so when nobody answers.
+
+import { age, clock, count, duration, milliseconds, percent, perSecond } from "/format.js";
+import { Gallery } from "/gallery.js";
+import { Limit } from "/limit.js";
+import { Picture } from "/picture.js";
+import { Traces } from "/traces.js";
+
+const PERIOD = 500;
+const PICTURE_PERIOD = 250;
+const HISTORY_PERIOD = 5000;
+const LONGEST_WAIT = 5000;
+const SIGNS = { live: "good", trouble: "unreliable", lost: "anomalous", ended: "none", waiting: "none" };
+
+const byId = (id) => document.getElementById(id);
+const write = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const seen = () => (document.hidden ? new Promise((done) => document.addEventListener("visibilitychange", done, { once: true })) : null);
+
+const traces = new Traces();
+const gallery = new Gallery();
+const picture = new Picture();
+const limit = new Limit(traces);
+let started = null;
+let program = null;
+let newest = 0;
+let answered = null;
+let historyAt = -Infinity;
+
+function link(kind, word, note = "") {
+  document.body.dataset.link = kind;
+  byId("link").querySelector("use").setAttribute("href", `#sign-${SIGNS[kind]}`);
+  if (byId("link").lastChild.textContent !== word) byId("link").lastChild.textContent = word;
+  write("trouble", note);
+  byId("trouble").hidden = note === "";
+}
+
+function show(state) {
+  if (program !== null && program !== state.program) location.reload();
+  program = state.program;
+  if (started !== state.started) {
+    // Another run answers here now.
+    started = state.started;
+    traces.reset();
+    gallery.reset();
+    picture.reset();
+  }
+  newest = state.latest ? state.latest.number : 0;
+  const { counts, latency_ms: latency, source } = state;
+  if (state.ended) link("ended", "Run ended", "The run has ended. These are its last figures.");
+  else if (state.trouble) link("trouble", source.connected ? "No frames" : "Source lost", `Source: ${state.trouble}`);
+  else link("live", source.live ? "Live" : "Running");
+  write("message", state.message);
+  byId("message").hidden = state.message === "";
+  document.title = `${state.category}: ${count(counts.anomalous)} anomalous`;
+  write("category", state.category);
+  write("bundle", state.version);
+  write("backend", state.backend);
+  for (const name of ["good", "anomalous", "unreliable", "skipped", "dropped"]) write(`count-${name}`, count(counts[name]));
+  for (const name of ["good", "anomalous", "unreliable"]) write(`share-${name}`, percent(counts[name], counts.frames));
+  write("rate", perSecond(state.rate));
+  write("throughput", perSecond(state.throughput));
+  for (const name of ["p50", "p90", "p99"]) write(`latency-${name}`, milliseconds(latency[name]));
+  showSource(state, source);
+  traces.add(state.points);
+  traces.now = state.time;
+  traces.started = state.started;
+  traces.limit = state.threshold;
+  limit.update(state.threshold);
+  traces.draw();
+  gallery.update(state.anomalies);
+}
+
+function showSource(state, source) {
+  write("source-name", source.name);
+  write("source-state", source.connected ? "connected" : "not connected");
+  write("source-size", source.width ? `${source.width} × ${source.height}` : "–");
+  write("source-fps", source.fps ? perSecond(source.fps) : "–");
+  write("source-frames", count(source.frames));
+  write("source-reconnects", count(source.reconnects));
+  write("source-age", age(source.frame_age));
+  write("running", duration(state.time - state.started));
+  write("program", `dmdd-edge ${state.program}`);
+  const skipped = state.skipped ? `Last skipped: ${state.skipped.message}` : "";
+  write("skipped", skipped);
+  byId("skipped").hidden = skipped === "";
+}
+
+async function getJson(path) {
+  const response = await fetch(path, { signal: AbortSignal.timeout(6000) });
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.json();
+}
+
+async function keepState() {
+  let wait = PERIOD;
+  for (;;) {
+    await seen();
+    const state = await getJson(`/api/state?after=${traces.last}`).catch(() => null);
+    if (state !== null) {
+      answered = Date.now();
+      wait = PERIOD;
+      show(state);
+      if (traces.hour && Date.now() - historyAt > HISTORY_PERIOD) takeHistory();
+    } else {
+      const since = answered === null ? "" : ` Last answer at ${clock(answered / 1000)}.`;
+      link("lost", "Connection lost", `The run has ended, or it cannot be reached.${since} Trying again.`);
+      wait = Math.min(2 * wait, LONGEST_WAIT);
+    }
+    await sleep(wait);
+  }
+}
+
+async function takeHistory() {
+  historyAt = Date.now();
+  const history = await getJson("/api/history").catch(() => null);
+  if (history === null) return;
+  traces.intervals = history.intervals;
+  traces.draw();
+}
+
+async function keepPicture() {
+  for (;;) {
+    await seen();
+    if (!picture.held && newest > 0 && newest !== picture.have && document.body.dataset.link !== "lost") {
+      await picture.refresh().catch(() => {});
+    }
+    await sleep(PICTURE_PERIOD);
+  }
+}
+
+for (const choice of document.querySelectorAll("[name=span]")) {
+  choice.addEventListener("change", () => (traces.hour ? takeHistory() : traces.draw()));
+}
+keepState();
+keepPicture();

@@ -1,0 +1,170 @@
+"""The pictures of the page: drawn small, only when asked for, by a thread that gives way to the run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.images import MIN_SIDE
+from dmdd_edge.runtime.frame import Frame, as_bgr
+from dmdd_edge.runtime.page.record import Newest, Record
+from dmdd_edge.runtime.result import Region, Result
+from dmdd_edge.runtime.sinks.overlays import draw_overlay
+
+Image = NDArray[np.uint8]
+T = TypeVar("T")
+
+#: The current frame is drawn at most so often, however many look.
+PICTURES_PER_SECOND = 4
+#: The longer side of a picture, in pixels.
+LONGEST = 1280
+_QUALITY = 82
+
+
+def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = True) -> Image:
+    """Draw a frame at the size of a screen.
+
+    Args:
+        frame: of any size.
+        result: what was found in it.
+        longest: the longer side, in pixels, is at most this; unless the shorter would fall under 16.
+        overlay: lay the map over it and frame the regions.
+
+    Returns:
+        uint8 H x W x 3 BGR.
+    """
+    image, fitted = reduced(frame.image, result, longest)
+    if not overlay:
+        return as_bgr(image)
+    # The verdict below the picture is cut off: the page writes it as text.
+    return draw_overlay(image, fitted)[: image.shape[0]]
+
+
+def reduced(image: Image, result: Result, longest: int) -> tuple[Image, Result]:
+    """Shrink a frame together with what its result says in source pixels; drawing over it costs less then."""
+    height, width = image.shape[:2]
+    scale = max(longest / max(height, width), MIN_SIDE / min(height, width))
+    if scale >= 1:
+        return image, result
+    small = (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE))
+    across, down = small[0] / width, small[1] / height
+
+    def box(x: int, y: int, w: int, h: int) -> tuple[int, int, int, int]:
+        left, top = min(int(x * across), small[0] - 1), min(int(y * down), small[1] - 1)
+        right, bottom = round((x + w) * across), round((y + h) * down)
+        return left, top, max(min(right, small[0]) - left, 1), max(min(bottom, small[1]) - top, 1)
+
+    preprocess = result.preprocess
+    if preprocess.roi is not None:
+        preprocess = preprocess.model_copy(update={"roi": box(*preprocess.roi)})
+    regions = tuple(
+        Region(*box(region.x, region.y, region.width, region.height), region.area, region.peak)
+        for region in result.regions
+    )
+    picture = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return picture, replace(result, regions=regions, preprocess=preprocess)
+
+
+def jpeg(picture: Image, quality: int = _QUALITY) -> bytes:
+    """Encode a picture.
+
+    Raises:
+        ValueError: its side is more than JPEG can hold.
+    """
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError("the picture cannot be encoded")
+    return data.tobytes()
+
+
+def caption(newest: Newest) -> dict[str, Any]:
+    """What is said beside a picture, as fields for JSON."""
+    number, _, result = newest
+    line = result.to_json()
+    kept = ("source", "index", "status", "score", "threshold")
+    return {
+        "number": number,
+        **{name: line[name] for name in kept},
+        "time": result.time,
+        "reason": result.reason,
+        "regions": len(result.regions),
+    }
+
+
+class Painter:
+    """One thread that draws; of lower priority than the run where the system can do that."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "page-draw", initializer=_give_way)
+
+    async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do some work there."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def close(self) -> None:
+        """End the thread, after what it is drawing now."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    # Linux takes a thread's number here; elsewhere it may be refused, and then nothing is lost but niceness.
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of a frame, ready to be sent."""
+
+    caption: dict[str, Any]
+    data: bytes
+
+
+class CurrentPicture:
+    """The newest frame as a picture, shared by all who look.
+
+    Args:
+        record: holds the newest frame.
+        painter: draws.
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, record: Record, painter: Painter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._record, self._painter, self._clock = record, painter, clock
+        self._drawn: dict[bool, tuple[float, Drawn]] = {}
+        self._drawing = asyncio.Lock()
+
+    async def get(self, overlay: bool) -> Drawn | None:
+        """The newest frame's picture, or one drawn up to a quarter of a second ago; None before the first.
+
+        Args:
+            overlay: with the map over it, or the frame as it came.
+        """
+        async with self._drawing:
+            newest, kept = self._record.newest, self._drawn.get(overlay)
+            if newest is None:
+                return None
+            if kept is not None:
+                moment, drawn = kept
+                fresh = self._clock() - moment < 1 / PICTURES_PER_SECOND
+                if fresh or drawn.caption["number"] == newest.number:
+                    return drawn
+            moment = self._clock()
+            data = await self._painter(_draw_current, newest, overlay)
+            self._drawn[overlay] = (moment, Drawn(caption(newest), data))
+            return self._drawn[overlay][1]
+
+
+def _draw_current(newest: Newest, overlay: bool) -> bytes:
+    return jpeg(draw(newest.frame, newest.result, overlay=overlay))

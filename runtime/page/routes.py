@@ -1,0 +1,207 @@
+"""What the page answers to which request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import re
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.page.gallery import Gallery
+from dmdd_edge.runtime.page.guard import WRONG_TOKEN_DELAY, Token, host_is_loopback, same_origin
+from dmdd_edge.runtime.page.http_server import Request, Response
+from dmdd_edge.runtime.page.interface import Control
+from dmdd_edge.runtime.page.metrics import CONTENT_TYPE, metrics_text
+from dmdd_edge.runtime.page.moment import Moments, health_json, state_json
+from dmdd_edge.runtime.page.pictures import CurrentPicture
+from dmdd_edge.runtime.page.record import Record
+
+_LOG = logging.getLogger(__name__)
+
+#: Go with every answer: nothing is loaded from elsewhere, and no other site may frame or embed the page.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_ANOMALY = re.compile(r"/anomalies/([0-9]{1,15})(-small)?\.jpg", re.ASCII)
+
+
+class Routes:
+    """Answers requests about one run.
+
+    Args:
+        control: the run.
+        record, gallery, moments, picture: what is shown of it.
+        token: allows changing the threshold.
+        loopback: only this machine can reach the page, so it goes by this machine's names alone.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        record: Record,
+        gallery: Gallery,
+        moments: Moments,
+        picture: CurrentPicture,
+        token: Token,
+        loopback: bool,
+    ) -> None:
+        self._control, self._record, self._gallery = control, record, gallery
+        self._moments, self._picture = moments, picture
+        self._token, self._loopback = token, loopback
+        self._assets = _read_assets()
+        self._get: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "/api/state": self._state,
+            "/api/history": self._history,
+            "/api/token": self._check_token,
+            "/frame.jpg": self._frame,
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+        }
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request."""
+        host = request.headers.get("Host")
+        if host is None:
+            return Response(400, b"the request names no Host\n")
+        if self._loopback and not host_is_loopback(host):
+            return Response(421, b"this page is served to this machine alone; open it as 127.0.0.1\n")
+        if request.path == "/api/threshold":
+            if request.method != "POST":
+                return _only("POST")
+            return await self._set_threshold(request, host)
+        if request.method == "POST":
+            return _only("GET, HEAD")
+        asset = self._assets.get(request.path)
+        if asset is not None:
+            return asset
+        found = self._get.get(request.path)
+        if found is not None:
+            return await found(request)
+        return self._anomaly(request.path)
+
+    async def _state(self, request: Request) -> Response:
+        state = state_json(self._moments.now(), self._record, self._gallery, _whole(request, "after"))
+        return _json(200, state)
+
+    async def _history(self, request: Request) -> Response:
+        return _json(200, {"intervals": self._record.intervals()})
+
+    async def _metrics(self, request: Request) -> Response:
+        text = metrics_text(self._moments.now(), self._record)
+        return Response(200, text.encode(), CONTENT_TYPE)
+
+    async def _health(self, request: Request) -> Response:
+        body = health_json(self._moments.now())
+        return _json(503 if body["reason"] else 200, body)
+
+    async def _frame(self, request: Request) -> Response:
+        drawn = await self._picture.get(overlay=request.query.get("overlay") != "0")
+        if drawn is None or drawn.caption["number"] == _whole(request, "have"):
+            return Response(204)
+        return Response(200, drawn.data, "image/jpeg", {"Dmdd-Frame": json.dumps(drawn.caption)})
+
+    def _anomaly(self, path: str) -> Response:
+        named = _ANOMALY.fullmatch(path)
+        data = None if named is None else self._gallery.picture(int(named[1]), small=named[2] is not None)
+        if data is None:
+            return Response(404, b"there is nothing here\n")
+        return Response(200, data, "image/jpeg")
+
+    async def _check_token(self, request: Request) -> Response:
+        return await self._refused(request) or Response(204)
+
+    async def _refused(self, request: Request) -> Response | None:
+        authorization = request.headers.get("Authorization")
+        if self._token.allows(authorization):
+            return None
+        if authorization is not None:
+            await asyncio.sleep(WRONG_TOKEN_DELAY)
+            return _error(401, "That is not this run's token.", "It was printed when the run started.")
+        return _error(
+            401, "Changing the threshold needs the token.", "Send it as Authorization: Bearer TOKEN."
+        )
+
+    async def _set_threshold(self, request: Request, host: str) -> Response:
+        if not same_origin(request.headers.get("Origin"), host):
+            return _error(403, "Another site may not change the threshold.", "Use the page itself.")
+        refused = await self._refused(request)
+        if refused is not None:
+            return refused
+        if request.headers.get_content_type() != "application/json":
+            return _error(415, "The body has to be JSON.", "Send Content-Type: application/json.")
+        value = _number_in(request.body)
+        if value is None:
+            return _error(400, "The threshold has to be a number.", 'Send {"threshold": 0.5}.')
+        before = self._control.threshold
+        try:
+            self._control.set_threshold(value)
+        except DmddError as error:
+            return _error(400, error.message, error.fix)
+        self._moments.forget()
+        said = "the page set the threshold to %.6g for this run, asked by %s; it was %.6g"
+        _LOG.warning(said, value, request.peer, before)
+        return _json(200, {"threshold": value, "before": before})
+
+
+def _read_assets() -> dict[str, Response]:
+    """The page's own files by path; nothing else is ever read from the disk for a client."""
+    found: dict[str, Response] = {}
+    for file in (files("dmdd_edge.runtime.page") / "assets").iterdir():
+        kind = _TYPES.get(file.name.rpartition(".")[2])
+        if kind is not None:
+            found[f"/{file.name}"] = Response(200, file.read_bytes(), kind, {"Cache-Control": "no-cache"})
+    found["/"] = found["/index.html"]
+    return found
+
+
+def _json(status: int, value: Any) -> Response:
+    return Response(status, json.dumps(value, allow_nan=False).encode(), "application/json")
+
+
+def _error(status: int, message: str, fix: str) -> Response:
+    response = _json(status, {"message": message, "fix": fix})
+    if status != 401:
+        return response
+    # A scheme that browsers know no dialogue for: the page asks by itself.
+    return Response(status, response.body, response.content_type, {"WWW-Authenticate": "Bearer"})
+
+
+def _only(methods: str) -> Response:
+    return Response(405, f"only {methods} here\n".encode(), headers={"Allow": methods})
+
+
+def _whole(request: Request, name: str) -> int:
+    """A whole number from the query; 0 when there is none."""
+    text = request.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def _number_in(body: bytes) -> float | None:
+    try:
+        value = json.loads(body)["threshold"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
