@@ -170,7 +170,7 @@ class HttpServer:
                 self._waiting.pop(writer, None)
                 head_only = request.method == "HEAD"
                 response = await self._answer(request)
-                keep = request.headers.get("Connection", "").lower() != "close"
+                keep = "close" not in request.headers.get("Connection", "").lower()
             except BadRequest as error:
                 response, keep = error.response, False
             finally:

@@ -151,6 +151,7 @@ def state_json(moment: Moment, record: Record, gallery: Gallery, after: int) -> 
         "threshold": moment.threshold,
         "counts": {name: getattr(summary, name) for name in counts},
         "latency_ms": asdict(summary.latency_ms),
+        "age_ms": None if summary.age_ms is None else asdict(summary.age_ms),
         "rate": round(moment.rate, 2),
         "throughput": summary.throughput,
         "source": {name: getattr(moment.source, name) for name in _SOURCE},

@@ -120,7 +120,8 @@ class Painter:
 def _give_way() -> None:
     # Linux takes a thread's number here; elsewhere it may be refused, and then nothing is lost but niceness.
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + 5, 19))
 
 
 @dataclass(frozen=True)

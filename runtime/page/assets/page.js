@@ -61,6 +61,8 @@ function show(state) {
   write("rate", perSecond(state.rate));
   write("throughput", perSecond(state.throughput));
   for (const name of ["p50", "p90", "p99"]) write(`latency-${name}`, milliseconds(latency[name]));
+  byId("ages").hidden = state.age_ms === null;
+  for (const name of ["p50", "p90", "p99"]) write(`age-${name}`, milliseconds(state.age_ms?.[name] ?? null));
   showSource(state, source);
   traces.add(state.points);
   traces.now = state.time;

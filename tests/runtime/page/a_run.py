@@ -44,7 +44,7 @@ class FakeControl:
     threshold: float = 0.5
     message: str = ""
     source: FakeSource = field(default_factory=FakeSource)
-    tally: Tally = field(default_factory=lambda: Tally("cpu"))
+    tally: Tally = field(default_factory=lambda: Tally("cpu", live=True))
     asked: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -65,6 +65,7 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
         control.version,
         "cpu",
     ]
+    assert "ms" in browser.text("#ages"), "the source is live"
     assert browser.text("#source-size") == "96 × 64"
     assert browser.text("#source-reconnects") == "2"
     assert "the file is empty" in browser.text("#skipped")

@@ -42,6 +42,7 @@ def test_the_state_holds_what_the_page_shows(page: Page, control: FakeControl, a
     counts = ("frames", "good", "anomalous", "unreliable", "skipped", "dropped")
     assert state["counts"] == dict(zip(counts, (3, 1, 1, 1, 0, 3), strict=True))
     assert state["latency_ms"] == {"p50": 10.0, "p90": None, "p99": None}
+    assert state["age_ms"]["p50"] > 0
     assert state["source"]["reconnects"] == 2
     assert state["skipped"] == {"source": "line/x.png", "message": "line/x.png: the file is empty"}
     assert state["points"] == [
