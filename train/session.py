@@ -15,7 +15,7 @@ import torch
 
 from dmdd_edge.datasets import Category, load_category
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import Judge, evaluate_judge, load_test_set
+from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
@@ -124,11 +124,15 @@ class Measured:
         metrics: content of metrics.json.
         files: metrics.json and the pictures, as written.
         skipped: test files that could not be used, and why.
+        test, found, threshold: what the figures were worked out from.
     """
 
     metrics: dict[str, Any]
     files: list[Path]
     skipped: list[tuple[Path, str]]
+    test: TestSet
+    found: Evaluation
+    threshold: Threshold | None
 
 
 def measure(
@@ -146,7 +150,8 @@ def measure(
     metrics = figures(run, found.metrics, level)
     files.write_json(run.folder / METRICS, metrics)
     pictures = write_pictures(run.folder, test, found, threshold)
-    return Measured(metrics, [run.folder / METRICS, *pictures], category.skipped)
+    written = [run.folder / METRICS, *pictures]
+    return Measured(metrics, written, category.skipped, test, found, threshold)
 
 
 def evaluate_run(

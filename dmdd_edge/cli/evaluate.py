@@ -1,4 +1,4 @@
-"""`dmdd-edge evaluate`: a trained run on its test images."""
+"""`dmdd-edge evaluate`: a trained run on its test images, or all of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,18 @@ def evaluate(
         str | None, typer.Option("--run", help="Name of the run, when it is not the category's.")
     ] = None,
     runs_dir: Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")] = Path("runs"),
+    every: Annotated[
+        bool, typer.Option("--all", help="Every run; with --data, those of its categories.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set, when it is not where training found it.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write a page of figures, curves and pictures: an HTML file; a folder with --all.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -32,29 +42,42 @@ def evaluate(
 
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
+        from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.session import evaluate_run
         from dmdd_edge.train.trainer import choose_device
     from dmdd_edge.cli.tables import metrics_table
+    from dmdd_edge.errors import DmddError
     from dmdd_edge.workspace import find_run
 
+    if every:
+        from dmdd_edge.cli.evaluate_all import evaluate_all
+
+        if category is not None or run is not None:
+            raise DmddError(
+                "--all is given together with one run",
+                fix="leave --all out, or leave --category and --run out",
+            )
+        evaluate_all(runs_dir, data, report, device, json_output)
+        return
     folder = find_run(category, run, runs_dir)
     loaded = load_run(folder)
+    where = choose_device(device)
     with progress() as bars:
         task = bars.add_task("test images", total=None, note="")
         found = evaluate_run(
-            loaded,
-            data,
-            choose_device(device),
-            lambda done, total: bars.update(task, completed=done, total=total),
+            loaded, data, where, lambda done, total: bars.update(task, completed=done, total=total)
         )
     console.print(metrics_table(found.metrics))
     for path, reason in found.skipped:
         console.print(f"skipped {path}: {reason}", markup=False)
-    for written in found.files:
-        console.print(f"wrote {written}", markup=False)
+    written = list(found.files)
+    if report is not None:
+        written.append(write_report(report, loaded, found, where))
+    for file in written:
+        console.print(f"wrote {file}", markup=False)
     if json_output:
         print_json(found.metrics)
     named = loaded.config.category
     run_option = "" if folder.name == named else f" --run {folder.name}"
-    where = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
-    next_step(f"dmdd-edge export --category {named}{run_option}{where}")
+    runs_option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
+    next_step(f"dmdd-edge export --category {named}{run_option}{runs_option}")

@@ -1,0 +1,129 @@
+"""`dmdd-edge evaluate --all`: every run in turn; one that fails is named, and the rest go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.errors import DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.train.report.overview import Overview
+
+
+def evaluate_all(
+    runs_dir: Path, data: Path | None, report: Path | None, device: str, json_output: bool
+) -> None:
+    """Measure every run, print a table with the mean of its rows, write the pages asked for.
+
+    Args:
+        runs_dir: folder of the runs.
+        data: data set; then only the runs of its categories are measured, on its images.
+        report: folder for a page a run and an index.html; None writes none.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        json_output: print the rows, their mean and the failures as JSON.
+
+    Raises:
+        DmddError: there is nothing to measure; or, at the end, some runs could not be measured.
+    """
+    from dmdd_edge.train.checkpoint import load_run
+    from dmdd_edge.train.report.overview import Overview
+    from dmdd_edge.train.report.writing import write_overview, write_report
+    from dmdd_edge.train.session import evaluate_run
+    from dmdd_edge.train.trainer import choose_device
+
+    where = choose_device(device)
+    if report is not None and (report.is_file() or report.suffix in (".html", ".htm")):
+        raise DmddError(
+            f"--report {report} names a file", fix="with --all give a folder: a page is written for each run"
+        )
+    names = _runs(runs_dir, data)
+    overview = Overview()
+    pages: dict[str, Path] = {}
+    for name in names:
+        try:
+            run = load_run(runs_dir / name)
+            with _bar(name) as update:
+                found = evaluate_run(run, data, where, update)
+            if report is not None:
+                report.mkdir(parents=True, exist_ok=True)
+                pages[name] = write_report(report, run, found, where)
+            overview.rows[name] = found.metrics
+        except Exception as error:  # whatever is wrong with one run, the others are measured
+            reason = error.message if isinstance(error, DmddError) else f"{type(error).__name__}: {error}"
+            overview.failed[name] = reason
+            console.print(f"{name}: {reason}", markup=False)
+    if overview.rows:
+        console.print(_table(overview))
+    for page in pages.values():
+        console.print(f"wrote {page}", markup=False)
+    if report is not None:
+        console.print(f"wrote {write_overview(report, overview, pages)}", markup=False)
+    if json_output:
+        print_json(overview.as_dict())
+    if overview.failed:
+        raise DmddError(
+            f"{len(overview.failed)} of {len(names)} runs not measured: {', '.join(overview.failed)}",
+            fix="the reasons stand above; the others were measured",
+        )
+    option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
+    first = names[0]
+    category = overview.rows[first]["category"]
+    run_option = "" if first == category else f" --run {first}"
+    next_step(f"dmdd-edge export --category {category}{run_option}{option}")
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, as the function that moves it."""
+    with progress() as bars:
+        task = bars.add_task(name, total=None, note="")
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _runs(runs_dir: Path, data: Path | None) -> list[str]:
+    """The runs that are meant.
+
+    Raises:
+        DmddError: there are none.
+    """
+    from dmdd_edge.datasets import list_categories
+    from dmdd_edge.train.checkpoint import read_config
+    from dmdd_edge.workspace import list_runs
+
+    names = list_runs(runs_dir)
+    if not names:
+        raise DmddError(f"there is no run in {runs_dir}/", fix="dmdd-edge train --data DIR --category NAME")
+    if data is None:
+        return names
+    categories = list_categories(data)
+    chosen = []
+    for name in names:
+        try:
+            category = read_config(runs_dir / name).category
+        except DmddError:
+            category = name  # a run that cannot be read fails under its own name, rather than vanish
+        if category in categories:
+            chosen.append(name)
+    if not chosen:
+        raise DmddError(
+            f"none of the runs in {runs_dir}/ is of a category of {data} ({', '.join(categories)})",
+            fix="leave --data out to measure every run",
+        )
+    return chosen
+
+
+def _table(overview: Overview) -> Table:
+    """The overview for the terminal."""
+    head, rows = overview.cells()
+    table = Table(title=f"{len(overview.rows)} runs, %", title_justify="left")
+    for number, name in enumerate(head):
+        table.add_column(name, justify="left" if number < 2 else "right")
+    for number, row in enumerate(rows):
+        table.add_row(*row, style="bold" if number == len(overview.rows) else None)
+    return table

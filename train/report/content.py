@@ -1,0 +1,87 @@
+"""What a report is made from, and the facts that its sections share."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.judging import Evaluation, Judge, TestSet
+from dmdd_edge.threshold import Threshold
+from dmdd_edge.train.checkpoint import Run
+
+_TIMED = 9
+
+
+@dataclass(frozen=True)
+class Content:
+    """A measured run.
+
+    Attributes:
+        run: the finished run.
+        metrics: content of metrics.json.
+        test: its test images.
+        found: maps and scores of them.
+        threshold: from the held-out normal images; None when none were held out.
+        skipped: test files that could not be used, and why.
+        single_ms: milliseconds that the trained network takes for one image by itself, median.
+        device: where that was measured.
+        made: date and time of the report.
+    """
+
+    run: Run
+    metrics: Mapping[str, Any]
+    test: TestSet
+    found: Evaluation
+    threshold: Threshold | None
+    skipped: list[tuple[Any, str]]
+    single_ms: float
+    device: str
+    made: str
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Image and pixel threshold; without them the largest score and map value, as for the pictures."""
+        if self.threshold is None:
+            return float(self.found.scores.max()), float(self.found.maps.max())
+        return self.threshold.image, self.threshold.pixel
+
+    @property
+    def groups(self) -> list[tuple[str, str, NDArray[np.float64]]]:
+        """Scores by kind of image: held-out normal images, good test images, each defect type."""
+        scores, found = np.asarray(self.found.scores, np.float64), []
+        if self.threshold is not None:
+            found.append(("held-out good images", "held", np.asarray(self.threshold.scores)))
+        for name in dict.fromkeys(self.test.defects):
+            chosen = np.array([defect == name for defect in self.test.defects])
+            good = not self.test.labels[chosen].any()
+            found.append(("good test images" if good else name, "good" if good else "bad", scores[chosen]))
+        return found
+
+    @property
+    def outcome(self) -> tuple[int, int, int, int] | None:
+        """False alarms, good images, found defective ones, defective images; None without a threshold."""
+        if self.threshold is None:
+            return None
+        above, labels = self.found.scores > self.threshold.image, self.test.labels
+        return int(above[~labels].sum()), int((~labels).sum()), int(above[labels].sum()), int(labels.sum())
+
+
+def time_single(judge: Judge, image: NDArray[np.uint8]) -> float:
+    """Milliseconds to judge one image by itself, the median of a few after one that does not count.
+
+    Args:
+        judge: the judge.
+        image: uint8 S x S x 3 BGR.
+    """
+    taken = []
+    for _ in range(_TIMED + 1):
+        began = time.perf_counter()
+        judge(image[None])
+        taken.append(1000 * (time.perf_counter() - began))
+    return statistics.median(taken[1:])

@@ -1,0 +1,91 @@
+"""The curves behind the figures: exact vertices from the ranking, then as few points as a drawing needs."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.judging import TestSet
+from dmdd_edge.ranking import Ranking
+
+#: x and y of a curve's points, each (P,) float64.
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def curve(ranking: Ranking) -> Curve:
+    """The share of weight found over the false positive rate, from (0, 0) to (1, 1).
+
+    Between two vertices the curve is a straight line; anomalous and normal values that are equal give a
+    slope, as in ``Ranking.area_up_to``, so the area under the points is exactly the figure.
+    """
+    values, weights = ranking.values[::-1], ranking.weights[::-1]
+    last = np.flatnonzero(np.r_[values[1:] != values[:-1], True])
+    found = np.cumsum(weights)[last]
+    start = ranking.above[::-1][last] / ranking.normals
+    end = start + ranking.equal[::-1][last] / ranking.normals
+    x = np.stack([start, end], 1).ravel()
+    y = np.stack([np.r_[0.0, found[:-1]], found], 1).ravel()
+    return np.r_[0.0, x, 1.0], np.r_[0.0, np.minimum(y, 1.0), 1.0]
+
+
+def up_to(points: Curve, limit: float) -> Curve:
+    """A curve cut off at a false positive rate, with a point at the limit itself."""
+    x, y = points
+    inside = x <= limit
+    if inside.all():
+        return points
+    after = int(np.argmin(inside))
+    x0, x1, y0, y1 = x[after - 1], x[after], y[after - 1], y[after]
+    at_limit = y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
+    return np.r_[x[inside], limit], np.r_[y[inside], at_limit]
+
+
+def area(points: Curve) -> float:
+    """The area under a curve's points."""
+    x, y = points
+    return float((np.diff(x) * (y[1:] + y[:-1]) / 2).sum())
+
+
+def thinned(points: Curve, width: float, grid: int = 800) -> Curve:
+    """A curve with the points that can be told apart in a drawing; the ends stay.
+
+    Args:
+        points: x in 0..width and y in 0..1, neither falling.
+        width: what the drawing's width stands for.
+        grid: steps of the drawing on each axis.
+    """
+    places = np.rint(np.stack([points[0] / width, points[1]], 1) * grid).astype(np.int32)
+    kept = np.r_[True, (places[1:] != places[:-1]).any(1)]
+    kept[-1] = True
+    line = places[kept]
+    # What lies on a straight line goes too; half a step is less than a pixel.
+    short = cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.5, closed=False).reshape(-1, 2)
+    return short[:, 0] * (width / grid), short[:, 1] / grid
+
+
+def image_ranking(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> Ranking | None:
+    """The image scores, as the image AUROC ranks them; None when one kind is missing."""
+    values = np.asarray(scores, np.float64)
+    return Ranking.of(values[labels], [np.sort(values[~labels])])
+
+
+def pixel_rankings(test: TestSet, maps: NDArray[np.float32]) -> tuple[Ranking | None, Ranking | None]:
+    """The pixels of the images whose truth is known: each for itself, and each region counting as one.
+
+    Returns:
+        what the pixel AUROC and what PRO ranks; None when there are no anomalous or no normal pixels.
+    """
+    normals = [np.empty(0, np.float32)]
+    anomalous = [np.empty(0, np.float32)]
+    weights = [np.empty(0)]
+    for index in np.flatnonzero(test.has_mask):
+        mask, values = test.masks[index], maps[index]
+        normals.append(values[~mask])
+        if mask.any():
+            anomalous.append(values[mask])
+            _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+            of_pixel = regions[mask]
+            weights.append(1.0 / np.bincount(of_pixel)[of_pixel])
+    ordered, found = [np.sort(np.concatenate(normals))], np.concatenate(anomalous)
+    return Ranking.of(found, ordered), Ranking.of(found, ordered, np.concatenate(weights))

@@ -1,0 +1,190 @@
+"""The report's page: one HTML file with everything in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.images import read_image, resize
+from dmdd_edge.paper import paper_row
+from dmdd_edge.train.report.cases import choose, figure, picture
+from dmdd_edge.train.report.charts import pro_chart, roc_chart, score_chart
+from dmdd_edge.train.report.content import Content
+from dmdd_edge.train.report.curves import image_ranking, pixel_rankings
+from dmdd_edge.train.report.style import STYLE
+from dmdd_edge.train.report.words import clean, facts, flattened, percent, table
+
+#: The figures in the order of the command line's table.
+FIGURES = (
+    ("I-AUROC", "image_auroc"),
+    ("P-AUROC", "pixel_auroc"),
+    ("PRO", "pro"),
+    ("PRO per image", "pro_per_image"),
+    ("I-AP", "image_ap"),
+    ("P-AP", "pixel_ap"),
+    ("I-F1max", "image_f1_max"),
+)
+_THUMBNAIL = 128
+
+
+def page(content: Content) -> str:
+    """The whole page."""
+    metrics = content.metrics
+    name = clean(metrics["category"])
+    about = (
+        f"{metrics['backbone']}, {metrics['image_size']} px, {metrics['steps']} steps, "
+        f"recipe {metrics['recipe']}, seed {metrics['seed']}. "
+        f"Run {content.run.folder.name}, report of {content.made}."
+    )
+    sections = [
+        _figures(content),
+        _charts(content),
+        _defects(content),
+        _cases(content),
+        _outliers(content.run.info.get("outliers")),
+        _timings(content),
+        _configuration(content),
+    ]
+    return document(
+        f"{metrics['category']}: report",
+        f'<header><h1>{name}</h1><p class="soft">{clean(about)}</p></header>{"".join(sections)}',
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A page around a body of HTML."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{clean(title)}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
+    )
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section><h2>{clean(heading)}</h2>{body}</section>\n" if body else ""
+
+
+def _figures(content: Content) -> str:
+    metrics = content.metrics
+    row = paper_row(metrics["category"])
+    paper = {} if row is None else {key: getattr(row, key) for _, key in FIGURES[:3]}
+    cards = []
+    for shown, key in FIGURES[:3]:
+        beside = paper.get(key)
+        words = "" if beside is None else f"the paper {percent(beside)}"
+        if beside is not None and metrics[key] is not None:
+            words += f" ({100 * (metrics[key] - beside):+.2f})"
+        cards.append(f'<div class="card">{shown}, %<b>{percent(metrics[key])}</b><span>{words}</span></div>')
+    outcome = content.outcome
+    if outcome is not None:
+        alarms, good, caught, bad = outcome
+        cards.append(
+            f'<div class="card">at the threshold<b>{caught} of {bad}</b>'
+            f"<span>defective found; {alarms} of {good} good ones above it</span></div>"
+        )
+    said = "" if content.threshold is None else f"<p>{clean(content.threshold.describe())}</p>"
+    rows = [["this run", *(percent(metrics[key]) for _, key in FIGURES)]]
+    if row is not None:
+        rows.append(["the paper, Wide-ResNet50-2", *(percent(paper.get(key)) for _, key in FIGURES)])
+    whole = table(["in percent", *(shown for shown, _ in FIGURES)], rows, strong=1)
+    return f'<section><div class="cards">{"".join(cards)}</div>{said}{whole}</section>\n'
+
+
+def _charts(content: Content) -> str:
+    pixels, regions = pixel_rankings(content.test, content.found.maps)
+    outcome, rates = content.outcome, None
+    if outcome is not None and outcome[1] and outcome[3]:
+        rates = (outcome[0] / outcome[1], outcome[2] / outcome[3])
+    images = image_ranking(content.found.scores, content.test.labels)
+    level = None if content.threshold is None else content.threshold.image
+    drawn = (
+        f'<figure class="chart">{roc_chart(images, pixels, rates)}</figure>'
+        f'<figure class="chart">{pro_chart(regions)}</figure>'
+        f'<figure class="chart wide">{score_chart(content.groups, level)}'
+        "<figcaption><span>Each strip is drawn to its own height.</span></figcaption></figure>"
+    )
+    return _section("Curves and scores", f'<div class="charts">{drawn}</div>')
+
+
+def _defects(content: Content) -> str:
+    columns, rows = FIGURES[:3], []
+    above = content.found.scores > content.levels[0]
+    for name, values in content.metrics["per_defect"].items():
+        chosen = [i for i, defect in enumerate(content.test.defects) if defect == name]
+        found = "–" if content.threshold is None else str(int(above[chosen].sum()))
+        rows.append([name, values["images"], found, *(percent(values[key]) for _, key in columns)])
+    head = ["defect type", "images", "found", *(f"{shown}, %" for shown, _ in columns)]
+    note = '<p class="soft">Each type against all good test images.</p>'
+    return _section("By defect type", table(head, rows) + note) if rows else ""
+
+
+def _cases(content: Content) -> str:
+    image_level, pixel_level = content.levels
+    chosen = choose(content.test, content.found, image_level)
+    level = None if content.threshold is None else image_level
+    top = min(2 * pixel_level, 1.0)
+    legend = (
+        f'<p class="soft">Left the image, the true defect outlined; right its map: yellow at the map\'s '
+        f"threshold {pixel_level:.4f}, red from {top:.4f}. The colours are the same in every picture.</p>"
+    )
+    parts = []
+    for heading, note, indices in (
+        ("Worst cases", "Deepest on the wrong side of the threshold, or nearest to it, first.", chosen.worst),
+        ("Defect in the wrong place", "Maps that rank the true defect's pixels lowest.", chosen.misplaced),
+        ("Best cases", "The clearest of each kind.", chosen.best),
+    ):
+        shown = (figure(content.test, content.found, index, level, pixel_level) for index in indices)
+        body = f'<p class="soft">{note}</p><div class="cases">{"".join(shown)}</div>'
+        parts.append(_section(heading, (legend if not parts else "") + body) if indices else "")
+    return "".join(parts)
+
+
+def _outliers(found: dict[str, Any] | None) -> str:
+    """Training images that the training warned of."""
+    if not found or not found["images"]:
+        return ""
+    shown = []
+    for item in found["images"]:
+        path = Path(item["file"])
+        try:
+            source = f'<img src="{picture(resize(read_image(path), _THUMBNAIL))}" alt="{clean(path.name)}">'
+        except DmddError:
+            source = ""
+        words = f"{item['z']:.1f} spreads above the middle"
+        caption = f"<b>{clean(path.name)}</b><span>{clean(words)}</span>"
+        shown.append(f"<figure>{source}<figcaption>{caption}</figcaption></figure>")
+    note = "Look at these: a defective part among the good ones teaches that its defect is good."
+    body = f'<p class="soft">{clean(note)}</p><div class="cases thumbs">{"".join(shown)}</div>'
+    return _section("Training images that look out of place", body)
+
+
+def _timings(content: Content) -> str:
+    info = content.run.info
+    pairs = [("training in all", f"{info['train_seconds']:.0f} s")]
+    pairs += [(name, f"{seconds:.1f} s") for name, seconds in info.get("seconds", {}).items()]
+    pairs.append((f"one image, torch on {content.device}", f"{content.single_ms:.1f} ms"))
+    note = '<p class="soft">The exported graph is timed by <code>dmdd-edge bench</code>.</p>'
+    return _section("Timings", facts(pairs) + note)
+
+
+def _configuration(content: Content) -> str:
+    info = content.run.info
+    about = [
+        ("images learnt from", len(info["train"])),
+        ("held out for the threshold", len(info["holdout"])),
+        ("layout", info.get("layout", "–")),
+        ("foreground by", info.get("foreground", {}).get("method", "–")),
+        ("trained parameters", f"{info.get('parameters', 0):,}"),
+        ("device", info.get("device", "–")),
+        ("half precision", info.get("amp", "–")),
+        *((f"version of {name}", version) for name, version in info.get("created_with", {}).items()),
+    ]
+    body = facts(about)
+    body += _section("Configuration", facts(flattened(content.run.config.model_dump(mode="json"))))
+    skipped = [(str(path), reason) for path, reason in content.skipped]
+    skipped += [(path, reason) for path, reason in info.get("skipped", []) if (path, reason) not in skipped]
+    if skipped:
+        lines = "".join(f"<li>{clean(path)}: {clean(reason)}</li>" for path, reason in skipped)
+        body += _section("Files that were skipped", f'<ul class="plain">{lines}</ul>')
+    return _section("Run and versions", body)

@@ -1,0 +1,69 @@
+"""Writing reports: one run's page, and the page that lists several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import torch
+
+from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.checkpoint import Run
+from dmdd_edge.train.evaluation import torch_judge
+from dmdd_edge.train.report.content import Content, time_single
+from dmdd_edge.train.report.overview import Overview, overview_body
+from dmdd_edge.train.report.page import document, page
+from dmdd_edge.train.session import Measured
+
+
+def write_report(path: Path, run: Run, measured: Measured, device: torch.device) -> Path:
+    """Write the page of a measured run; its folder is made if need be.
+
+    Args:
+        path: the HTML file, or a folder, in which it is named after the run.
+        run: the run.
+        measured: as ``session.evaluate_run`` gives it.
+        device: where the run was measured; a single image is timed there.
+
+    Returns:
+        the file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    file = path / f"{run.folder.name}.html" if path.is_dir() or not path.suffix else path
+    judge = torch_judge(run.model, device)
+    content = Content(
+        run=run,
+        metrics=measured.metrics,
+        test=measured.test,
+        found=measured.found,
+        threshold=measured.threshold,
+        skipped=measured.skipped,
+        single_ms=time_single(judge, measured.test.images[0]),
+        device=str(device),
+        made=_now(),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, page(content))
+    return file
+
+
+def write_overview(folder: Path, overview: Overview, pages: Mapping[str, Path]) -> Path:
+    """Write index.html, the table over several runs, beside their pages.
+
+    Args:
+        folder: where it goes.
+        overview: what was measured.
+        pages: by the run's name: its page, in the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {run: quote(file.name) for run, file in pages.items()}
+    write_atomically(folder / "index.html", document("Runs", overview_body(overview, names, _now())))
+    return folder / "index.html"
+
+
+def _now() -> str:
+    return datetime.now().strftime("%Y-%m-%d %H:%M")
