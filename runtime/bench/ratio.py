@@ -16,7 +16,10 @@ CONFIDENCE = 0.95
 FEWEST = 8
 
 #: The run is cut into at most so many blocks, which are drawn so often.
-_BLOCKS, _DRAWS = 50, 2000
+_BLOCKS, _DRAWS = 50, 1000
+
+#: So many values are gone through at once, which bounds the memory that it takes.
+_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,10 @@ def paired_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
     """
     if len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} queries did not take turns")
-    count = _blocks(len(a))
-    cuts = np.linspace(0, len(a), count + 1).astype(int)
-    rng = np.random.default_rng(0)
-    pieces_a, pieces_b = np.split(a, cuts[1:-1]), np.split(b, cuts[1:-1])
-    found = []
-    for _ in range(_DRAWS):
-        chosen = rng.integers(0, count, count)
-        drawn_a = np.concatenate([pieces_a[i] for i in chosen])
-        drawn_b = np.concatenate([pieces_b[i] for i in chosen])
-        found.append(np.median(drawn_b) / np.median(drawn_a))
-    return _interval(float(np.median(b) / np.median(a)), found)
+    blocks_a, blocks_b = _blocks(a), _blocks(b)
+    draws = _draws(len(blocks_a))
+    drawn = _medians(blocks_b, draws) / _medians(blocks_a, draws)
+    return _interval(float(np.median(b) / np.median(a)), drawn)
 
 
 def separate_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
@@ -74,26 +70,36 @@ def separate_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
     Raises:
         DmddError: fewer than 8 queries of a side.
     """
-    rng = np.random.default_rng(0)
-    medians = []
-    for values in (a, b):
-        count = _blocks(len(values))
-        pieces = np.split(values, np.linspace(0, len(values), count + 1).astype(int)[1:-1])
-        draws = rng.integers(0, count, (_DRAWS, count))
-        medians.append(np.array([np.median(np.concatenate([pieces[i] for i in chosen])) for chosen in draws]))
-    return _interval(float(np.median(b) / np.median(a)), list(medians[1] / medians[0]))
+    blocks_a, blocks_b = _blocks(a), _blocks(b)
+    drawn = _medians(blocks_b, _draws(len(blocks_b), 1)) / _medians(blocks_a, _draws(len(blocks_a), 0))
+    return _interval(float(np.median(b) / np.median(a)), drawn)
 
 
-def _blocks(count: int) -> int:
+def _blocks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values cut into blocks of equal length, one a row; what is left at the end is left out."""
+    count = len(values)
     if count < FEWEST:
         raise DmddError(
             f"{count} queries of a side are too few to compare; at least {FEWEST} are needed.",
             "Measure for longer: --duration 30",
         )
-    return min(_BLOCKS, count)
+    length = -(-count // _BLOCKS)
+    return values[: count // length * length].reshape(-1, length)
 
 
-def _interval(value: float, found: list[float]) -> Ratio:
+def _draws(blocks: int, seed: int = 0) -> NDArray[np.intp]:
+    """Which blocks are drawn, one draw a row."""
+    return np.random.default_rng(seed).integers(0, blocks, (_DRAWS, blocks))
+
+
+def _medians(blocks: NDArray[np.float64], draws: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The median of each draw."""
+    step = max(_AT_ONCE // blocks.size, 1)
+    parts = [draws[first : first + step] for first in range(0, len(draws), step)]
+    return np.concatenate([np.median(blocks[part].reshape(len(part), -1), axis=1) for part in parts])
+
+
+def _interval(value: float, found: NDArray[np.float64]) -> Ratio:
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(found, [tail, 100 - tail])
     return Ratio(value, min(float(low), value), max(float(high), value))

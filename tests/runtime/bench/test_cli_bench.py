@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.cli.main import app
+from dmdd_edge.errors import DmddError
+
+Make = Callable[..., Bundle]
+Cli = Callable[..., Result]
+
+SHORT = ("--duration", "0.3", "--warm-up", "0", "--warm-up-count", "2")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run the command in this process, in ``tmp_path``."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(app, ["bench", *map(str, arguments)])
+        if done.exception is not None:
+            raise done.exception
+        return done
+
+    return run
+
+
+def test_all_scenarios(make_bundle: Make, images: Path, bench: Cli, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    outputs = ("--json", "--history", "h.csv", "--plot", "p.svg")
+    done = bench("--source", "images", "--batches", "1,3", "--rate", 20, *SHORT, *outputs)
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document["bundle"]["version"] == bundle.version
+    assert document["backend"]["name"] == "cpu"
+    assert document["images"]["count"] == 4
+    assert {name: row["batch"] for name, row in document["scenarios"].items()} == {"single": 1, "multi": 8}
+    for row in document["scenarios"].values():
+        spreads = row["latency_ms"]
+        parts = [spreads[name]["mean"] for name in ("decode", "prepare", "call", "finish")]
+        assert sum(parts) == pytest.approx(spreads["from_encoded"]["mean"], rel=1e-3)
+        assert spreads["from_frame"]["mean"] < spreads["from_encoded"]["mean"]
+        assert spreads["compute"] is None
+    assert [row["batch"] for row in document["offline"]["sweep"]] == [1, 3]
+    assert document["offline"]["throughput"] > 0
+    assert document["stream"]["asked_rate"] == 20
+    assert document["stream"]["trials"][0]["judged"] + document["stream"]["dropped"] == 6
+    assert document["accuracy"]["reason"].startswith("not asked for")
+    assert document["peak_memory_mb"] > 20
+    assert document["circumstances"]["machine"]["cpu"]
+    with (tmp_path / "h.csv").open(newline="") as file:
+        assert {row["scenario"] for row in csv.DictReader(file)} == {"single", "multi", "offline", "stream"}
+    assert (tmp_path / "p.svg").read_text().startswith("<svg")
+    for part in ("back end cpu", "from_encoded", "computes on the host", "next: dmdd-edge bench"):
+        assert part in done.stderr
+
+
+def test_one_scenario_as_a_row_with_accuracy(make_bundle: Make, plates: Path, bench: Cli) -> None:
+    make_bundle("plate")
+    arguments = ("--scenario", "single", "--data", plates, "--accuracy", "--markdown", "--like", "mlperf")
+    done = bench(*arguments, *SHORT)
+    head, _, row = done.stdout.splitlines()
+    cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert 0 <= float(cells["I-AUROC"]) <= 100
+    assert 0 <= float(cells["PRO"]) <= 100
+    assert cells["back end"] == "cpu, fp32, as mlperf"
+    assert cells["stream fps"] == "n/a"
+    assert "as MLPerf's edge scenarios" in done.stderr
+    assert "accuracy of this file: I-AUROC" in done.stderr
+
+
+def test_without_images_the_noise_is_told(make_bundle: Make, bench: Cli) -> None:
+    make_bundle()
+    done = bench("--scenario", "single", *SHORT)
+    assert done.stdout == ""
+    assert "generated noise, not images" in done.stderr
+
+
+def test_two_bundles_in_one_run(make_bundle: Make, bench: Cli) -> None:
+    bundles = [make_bundle(name) for name in ("nut", "screw")]
+    done = bench("--compare", "nut", "models/screw@cpu", "--json", *SHORT)
+    document = json.loads(done.stdout)
+    assert document["ratio_low"] <= document["ratio"] <= document["ratio_high"]
+    assert document["ratio"] == pytest.approx(
+        document["b"]["latency_ms"]["call"]["p50"] / document["a"]["latency_ms"]["call"]["p50"], rel=0.05
+    )
+    assert document["ratio_is"] == "median host call of B / median host call of A"
+    assert document["interleaved"]
+    assert [document[side]["bundle"]["version"] for side in "ab"] == [b.version for b in bundles]
+    assert "B takes" in done.stderr
+
+
+def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) -> None:
+    make_bundle()
+    before = bench("--scenario", "single", "--json", *SHORT)
+    (tmp_path / "before.json").write_text(before.stdout)
+    done = bench("--compare", "before.json", "cpu", "--json", *SHORT)
+    document = json.loads(done.stdout)
+    assert not document["interleaved"]
+    assert not document["reliable"]
+    assert document["unreliable_because"][-1].startswith("not measured in one run")
+    slower = json.loads(before.stdout)
+    samples = slower["scenarios"]["single"]["samples_ms"]["call"]
+    slower["scenarios"]["single"]["samples_ms"]["call"] = [2 * value for value in samples]
+    slower["circumstances"]["machine"]["cpu"] = "Z80"
+    (tmp_path / "slower.json").write_text(json.dumps(slower))
+    done = bench("--compare", "before.json", "slower.json", "--json")
+    document = json.loads(done.stdout)
+    assert document["ratio"] == pytest.approx(2)
+    assert "Z80" in document["unreliable_because"][-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--scenario", "server"], "--scenario server: there is no such scenario"),
+        (["--duration", "0"], "--duration is 0; it must be above 0"),
+        (["--category", "bolt"], "there is no bundle 'bolt'"),
+        (["--model", "nowhere"], "there is no bundle folder nowhere"),
+        (["--source", "nowhere"], "there is nothing at nowhere"),
+        (["--data", "nowhere"], "no such folder"),
+        (["--like", "trtexec"], "--like trtexec: there is no such way"),
+        (["--batches", "x"], "--batches x: not a list"),
+        (["--scenario", "stream", "--rate", "0", *SHORT], "--rate is 0"),
+        (["--backend", "tpu", *SHORT], "no back end 'tpu'"),
+        (["--json", "--markdown"], "both want standard output"),
+        (["--compare", "screw", "bolt"], "there is no bundle 'bolt'"),
+        (["--compare", "screw", "old.json"], "there is no result old.json"),
+        (["--compare", "broken.json", "screw"], "broken.json is not JSON"),
+        (["--compare", "screw", "screw", "--plot", "a.svg"], "--compare goes with none of"),
+        (["--compare", "screw", "screw", "--scenario", "stream"], "--compare measures one of single, multi"),
+        (
+            ["--scenario", "offline", "--plot", "a.svg", "--batches", "1", *SHORT],
+            "no latencies were measured",
+        ),
+    ],
+)
+def test_a_users_error_is_one_message_with_the_fix(
+    make_bundle: Make, bench: Cli, tmp_path: Path, arguments: list[str], part: str
+) -> None:
+    make_bundle()
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(DmddError) as caught:
+        bench(*arguments)
+    assert part in caught.value.message
+    assert caught.value.fix
+
+
+def test_ctrl_c_leaves_what_was_measured(make_bundle: Make, program: list[str], tmp_path: Path) -> None:
+    make_bundle()
+    arguments = ["bench", "--scenario", "single,stream", "--duration", "600", "--json"]
+    with subprocess.Popen(
+        [*program, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("single:"):
+            pass
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    document = json.loads(output)
+    assert document["interrupted"]
+    assert document["stream"] is None
+    assert "Traceback" not in errors

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bench.offline import best, parse_batches, sweep
+from dmdd_edge.runtime.bench.pictures import Pictures
+from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.timing import Bench, Plan
+
+from .conftest import FakeClock, QuietWatch, TimedBackend, TimedEngine
+
+MakeSubject = Callable[[TimedBackend], Subject]
+
+
+@dataclass
+class Overlapping(TimedEngine):
+    """Takes 10 ms a batch, two of which may be under way; a batch is done 10 ms after the one before."""
+
+    slots: int = 2
+    done_at: list[float] = field(default_factory=list)
+    finished: float = 0.0
+    collected: int = 0
+
+    def submit(self, images: NDArray[np.uint8]) -> float:
+        assert len(self.done_at) < self.slots
+        self.finished = max(self.finished, self.clock.time) + 0.010
+        self.done_at.append(self.finished)
+        return self.finished
+
+    def collect(self, ticket: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert ticket == self.done_at.pop(0)
+        self.clock.time = max(self.clock.time, ticket)
+        self.collected += 1
+        return np.zeros((1, 64, 64), np.float32), np.zeros(1, np.float32)
+
+
+def test_throughput_by_batch(
+    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+) -> None:
+    # 5 ms a call and 5 ms an image: 100, 160 and 177.8 images a second.
+    subject = make_subject(TimedBackend(clock, lambda count: 0.005 + 0.005 * count))
+    began = clock.time
+    rows = sweep(subject, pictures, (1, 4, 8), Plan(9.0, warm_up_seconds=3.0), bench)
+    assert [row.batch for row in rows] == [1, 4, 8]
+    found = [row.series.throughput if row.series else None for row in rows]
+    assert found == pytest.approx([100, 160, 8 / 0.045])
+    assert clock.time - began == pytest.approx(12, abs=0.2), "the seconds are shared among the sizes"
+    top = best(rows)
+    assert top is not None
+    assert top.batch == 8
+
+
+def test_a_batch_that_the_engine_does_not_take(
+    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+) -> None:
+    rows = sweep(make_subject(TimedEngine(clock)), pictures, (4, 8), Plan(1.0), bench)
+    assert rows[0].series is not None
+    assert rows[1].series is None
+    assert rows[1].reason == "the engine takes at most 4 at once"
+    assert best(rows) is rows[0]
+    assert best(rows[1:]) is None
+
+
+def test_two_slots_are_both_used_and_every_batch_is_waited_for(
+    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+) -> None:
+    backend = Overlapping(clock)
+    (row,) = sweep(make_subject(backend), pictures, (2,), Plan(1.0), bench)
+    assert row.series is not None
+    assert backend.done_at == []
+    # The two batches of the warm-up are collected too.
+    assert backend.collected == row.series.count + 2
+    assert row.series.throughput == pytest.approx(200, rel=0.03)
+    assert row.series.throughput <= 200
+
+
+def test_a_stop_ends_the_sweep(make_subject: MakeSubject, pictures: Pictures, clock: FakeClock) -> None:
+    backend = TimedBackend(clock)
+    bench = Bench(clock, QuietWatch(), stop=lambda: len(backend.batches) >= 4)
+    rows = sweep(make_subject(backend), pictures, (1, 2), Plan(60.0), bench)
+    assert rows[0].series is not None
+    assert (rows[1].series, rows[1].reason) == (None, "stopped")
+
+
+def test_batch_sizes_as_they_are_written() -> None:
+    assert parse_batches("1,8,16,8") == (1, 8, 16)
+    for text in ("", "0", "1,x", "1;2", "2000"):
+        with pytest.raises(DmddError, match="not a list of batch sizes"):
+            parse_batches(text)

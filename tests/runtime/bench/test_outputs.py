@@ -1,0 +1,233 @@
+"""The document of a run, and what is made of it: Markdown, CSV, a drawing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bench.accuracy import Accuracy
+from dmdd_edge.runtime.bench.document import KEPT_SAMPLES, make_document, thinned
+from dmdd_edge.runtime.bench.history import COLUMNS, append_history
+from dmdd_edge.runtime.bench.likes import BOUNDARIES, LIKES, like_named
+from dmdd_edge.runtime.bench.machine import circumstances
+from dmdd_edge.runtime.bench.markdown import markdown_row
+from dmdd_edge.runtime.bench.offline import Offline
+from dmdd_edge.runtime.bench.pictures import Pictures
+from dmdd_edge.runtime.bench.plot import draw, write_plot
+from dmdd_edge.runtime.bench.session import Outcome, Settings, make_settings
+from dmdd_edge.runtime.bench.stream import ARRIVAL, Stream, Trial
+from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.timing import Series
+from dmdd_edge.runtime.bench.watch import Reason, Seen
+
+from .conftest import FakeClock, TimedBackend, TimedEngine
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def series(count: int, batch: int = 1, seen: Seen | None = None, **boundaries: float) -> Series:
+    """Every ``count``-th query as long as the one before, one second in all for 100 of them."""
+    made = Series(batch, seconds=count / 100, seen=seen or Seen())
+    for number in range(count):
+        made.add(number / 100, {name: value + number / count for name, value in boundaries.items()})
+    return made
+
+
+@pytest.fixture
+def outcome(
+    make_bundle: Callable[..., Any], clock: FakeClock, make_subject: Callable[..., Subject]
+) -> Outcome:
+    busy = Seen((Reason("others took 20 % of the cores", "others", 0.2),), {"others": 0.2})
+    busier = Seen((Reason("others took 30 % of the cores", "others", 0.3),))
+    trials = tuple(
+        Trial(rate, 30, dropped, series(700, **{ARRIVAL: 11.0})) for rate, dropped in [(80, 0), (90, 2)]
+    )
+    return Outcome(
+        make_subject(TimedBackend(clock)).as_dict(),
+        {"single": series(100, call=10.0, from_frame=12.0), "multi": series(50, 8, busy, call=70.0)},
+        [Offline(1, series(100)), Offline(8, series(50, 8, busier)), Offline(16, None, "too large")],
+        Stream(trials[0], (trials[1], trials[0])),
+        Accuracy(None, reason="no data set was given"),
+        123.4,
+    )
+
+
+@pytest.fixture
+def document(outcome: Outcome, pictures: Pictures) -> dict[str, Any]:
+    return make_document(outcome, make_settings(like_named(None)), pictures, circumstances())
+
+
+def test_the_documents_figures(document: dict[str, Any]) -> None:
+    json.dumps(document, allow_nan=False)
+    single = document["scenarios"]["single"]
+    assert single["headline"] == "call"
+    # 100 values 10.00, 10.01, ...: the 50th is 10.49.
+    assert single["latency_ms"]["call"]["p50"] == 10.49
+    assert single["latency_ms"]["call"]["p90"] == 10.89
+    assert single["latency_ms"]["call"]["p99"] is None
+    assert single["throughput"] == 100
+    assert document["scenarios"]["multi"]["throughput"] == 800
+    assert len(single["samples_ms"]["call"]) == 100
+    assert document["offline"]["throughput"] == 800
+    assert document["offline"]["batch"] == 8
+    assert document["offline"]["sweep"][2] == {"batch": 16, "throughput": None, "reason": "too large"}
+    assert document["stream"]["held_rate"] == 80
+    assert [trial["dropped"] for trial in document["stream"]["trials"]] == [2, 0]
+    assert document["accuracy"] == {"reason": "no data set was given"}
+
+
+def test_every_boundary_is_there_or_has_its_reason(document: dict[str, Any]) -> None:
+    for row in document["scenarios"].values():
+        measured = {name for name, spread in row["latency_ms"].items() if spread is not None}
+        assert measured | set(row["not_measured"]) == set(BOUNDARIES) - {ARRIVAL}
+        assert not measured & set(row["not_measured"])
+    reasons = document["scenarios"]["single"]["not_measured"]
+    assert reasons["compute"] == "the cpu back end computes on the host"
+    assert reasons["decode"] == "source have no image files to decode"
+
+
+def test_what_was_seen_marks_its_row_and_the_whole(document: dict[str, Any]) -> None:
+    assert document["scenarios"]["single"]["reliable"]
+    assert not document["scenarios"]["multi"]["reliable"]
+    assert document["scenarios"]["multi"]["meanwhile"] == {"others": 0.2}
+    assert document["unreliable_because"] == ["others took 30 % of the cores"], "the worst of its kind"
+    assert not document["reliable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "headline"), [("trtexec10", "device"), ("trtexec11", "compute"), ("mlperf", "call")]
+)
+def test_the_boundary_that_another_tool_would_print(
+    make_subject: Callable[..., Subject], clock: FakeClock, pictures: Pictures, name: str, headline: str
+) -> None:
+    settings = make_settings(like_named(name))
+    on_gpu = Outcome(
+        make_subject(TimedEngine(clock)).as_dict(), {"single": series(100, call=9, device=7, compute=6)}
+    )
+    row = make_document(on_gpu, settings, pictures, circumstances())["scenarios"]["single"]
+    assert row["headline"] == headline
+    assert row["not_measured"]["prepare"] == f"left out by --like {name}"
+    assert ("bounds_ms" in row) == (name == "mlperf")
+    on_cpu = Outcome(make_subject(TimedBackend(clock)).as_dict(), {"single": series(100, call=9)})
+    document = make_document(on_cpu, settings, pictures, circumstances())
+    assert document["scenarios"]["single"]["headline"] == "call"
+    assert document["note"] == LIKES[name].note
+
+
+def test_samples_are_thinned_evenly() -> None:
+    assert thinned(np.arange(5.0)) == [0, 1, 2, 3, 4]
+    found = thinned(np.arange(10_000.0))
+    assert len(found) <= KEPT_SAMPLES
+    assert found[:3] == [0, 3, 6]
+
+
+def test_settings_of_what_was_asked_for() -> None:
+    assert make_settings(like_named("mlperf")).plan.seconds == 600
+    made = make_settings(like_named("mlperf"), ["offline,single"], 5.0, 0.5, 3, rate=20.0)
+    assert isinstance(made, Settings)
+    assert made.scenarios == ("single", "offline"), "in the order in which they are run"
+    assert (made.plan.seconds, made.plan.warm_up_seconds, made.plan.warm_up_count) == (5, 0.5, 3)
+    assert made.plan.fewest == 64
+    with pytest.raises(DmddError, match="--scenario server: there is no such scenario"):
+        make_settings(like_named(None), ["single,server"])
+    with pytest.raises(DmddError, match="--duration is 0"):
+        make_settings(like_named(None), duration=0.0)
+    with pytest.raises(DmddError, match="--like trtexec: there is no such way"):
+        like_named("trtexec")
+
+
+def test_the_row_of_a_markdown_table(document: dict[str, Any]) -> None:
+    head, rule, row, end = markdown_row(document).split("\n")
+    assert end == ""
+    cells = [
+        dict(zip((c.strip() for c in head.split("|")), (c.strip() for c in row.split("|")), strict=True))
+    ]
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert cells[0]["p50 ms"] == "10.49"
+    assert cells[0]["p99 ms"] == "n/a"
+    assert cells[0]["images/s"] == "800.0 (batch 8)"
+    assert cells[0]["stream fps"] == "80.0"
+    assert cells[0]["I-AUROC"] == "n/a"
+    assert cells[0]["reliable"] == "no: others took 30 % of the cores"
+    assert markdown_row(document, header=False) == row + "\n"
+
+
+def test_the_history_grows_under_one_head(document: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "kept" / "history.csv"
+    # call and from_frame of single, call of multi, two batch sizes, the stream.
+    assert append_history(path, document) == 6
+    assert append_history(path, document) == 6
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert rows[:6] == rows[6:]
+    assert [(row["scenario"], row["boundary"]) for row in rows[:6]] == [
+        ("single", "call"), ("single", "from_frame"), ("multi", "call"),
+        ("offline", ""), ("offline", ""), ("stream", ARRIVAL),
+    ]  # fmt: skip
+    assert (rows[0]["p50"], rows[0]["p99"], rows[0]["reliable"]) == ("10.49", "", "yes")
+    assert (rows[5]["throughput"], rows[5]["dropped"]) == ("80", "0")
+    assert rows[2]["unreliable_because"] == "others took 20 % of the cores"
+    assert tuple(rows[0]) == COLUMNS
+
+
+def test_a_history_with_other_columns_is_left_alone(document: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(DmddError, match="its columns are not those"):
+        append_history(path, document)
+    assert path.read_text() == "a,b\n1,2\n"
+    with pytest.raises(DmddError, match="cannot be written"):
+        append_history(tmp_path, document)
+
+
+def test_the_drawing(tmp_path: Path) -> None:
+    made = series(100, call=10.0, from_frame=30.0)
+    made.values["call"][40] = 500.0  # one disturbance
+    root = ElementTree.fromstring(draw("screw <1> & 2", {"single": made, "multi": series(20, 8, call=70.0)}))
+    assert root.tag == f"{SVG}svg"
+    texts = [element.text or "" for element in root.iter(f"{SVG}text")]
+    assert texts[0] == "screw <1> & 2"
+    assert "single: 100 queries of 1 in 1.0 s" in texts
+    assert "call: median 10.50 ms" in texts
+    assert "from_frame: median 30.49 ms" in texts
+    assert len(list(root.iter(f"{SVG}polygon"))) == 3, "a distribution for each boundary"
+    dots = [path.get("d", "").count("M") for path in root.iter(f"{SVG}path")]
+    assert dots == [100, 100, 20]
+    panel_top, panel_bottom = 46.0, 266.0
+    for path in root.iter(f"{SVG}path"):
+        ys = [float(dot.split(" ")[1].split("h")[0]) for dot in path.get("d", "").split("M")[1:]]
+        assert all(panel_top <= y <= panel_bottom for y in ys), "the disturbance is drawn at the edge"
+    assert min(ys) >= panel_top
+    write_plot(tmp_path / "plots" / "a.svg", "t", {"single": made})
+    assert (tmp_path / "plots" / "a.svg").read_text().startswith("<svg")
+
+
+def test_of_many_queries_the_slowest_of_each_group_is_drawn() -> None:
+    made = series(10_000, call=10.0)
+    made.values["call"][5005] = 10.9  # the largest of its group
+    root = ElementTree.fromstring(draw("t", {"single": made}))
+    (path,) = root.iter(f"{SVG}path")
+    assert 1000 < path.get("d", "").count("M") <= 1500
+
+
+def test_equal_values_can_be_drawn() -> None:
+    made = Series(seconds=1.0)
+    for number in range(5):
+        made.add(number / 5, {"call": 3.0})
+    assert ElementTree.fromstring(draw("t", {"single": made})) is not None
+
+
+def test_what_cannot_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(DmddError, match="is written as SVG"):
+        write_plot(tmp_path / "a.png", "t", {"single": series(5, call=1.0)})
+    with pytest.raises(DmddError, match="no latencies were measured"):
+        write_plot(tmp_path / "a.svg", "t", {})
