@@ -10,7 +10,7 @@ from typing import Any
 from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
 from dmdd_edge.runtime.delivery.link import Link
-from dmdd_edge.runtime.delivery.notices import Notices, Say
+from dmdd_edge.runtime.delivery.notices import Notices, Say, messages
 from dmdd_edge.runtime.delivery.options import DeliveryOptions
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Spool
@@ -74,7 +74,7 @@ class Delivery:
         self._remaining: int | None = None
         left = spool.waiting
         if left:
-            self._notices.say(f"{left} messages of an earlier run wait in {spool.folder} and go first.")
+            self._notices.say(f"{messages(left)} of an earlier run in {spool.folder}, delivered first.")
         refused_file = RefusedFile(spool.folder, options.spool_limit // _REFUSED_PART)
         backoff = Backoff(options.first_retry, options.longest_retry)
         self._sender = Sender(link, spool, refused_file, self._notices, backoff)
@@ -122,7 +122,7 @@ class Delivery:
             return
         waiting = self._spool.waiting
         if waiting and self._sender.outage and self._options.close_wait:
-            self._notices.say(f"waiting up to {self._options.close_wait:g} s for {waiting} messages.")
+            self._notices.say(f"waiting up to {self._options.close_wait:g} s for {messages(waiting)}.")
         self._sender.finish(self._options.close_wait)
         self._remaining = self._spool.close()
         state = self.state()
@@ -157,11 +157,11 @@ class Delivery:
             bound = (
                 "the disk takes nothing" if spool.fault else f"{self._options.spool_limit >> 10} KiB are full"
             )
-            text = f"{spool.dropped} messages dropped so far, the oldest first: {bound}."
+            text = f"{messages(spool.dropped)} dropped so far, the oldest first: {bound}."
             if self._notices.sometimes("dropped", text):
                 self._told_dropped = spool.dropped
         if spool.damaged > self._told_damaged:
-            text = f"{spool.damaged} messages in {spool.folder} were damaged and cannot be delivered."
+            text = f"{messages(spool.damaged)} in {spool.folder} damaged: not to be delivered."
             if self._notices.sometimes("damaged", text):
                 self._told_damaged = spool.damaged
         if spool.fault:

@@ -86,6 +86,7 @@ class MqttSession:
         try:
             self._client.connect(address.host, address.port, address.keepalive)
         except (OSError, ValueError) as error:
+            self._let_go()
             raise UnreachableError(_reason(error)) from error
         self._client.loop_start()
         try:
@@ -154,6 +155,11 @@ class MqttSession:
         self._leaving = True
         self.cut()
         self._client.loop_stop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # paho's client and this session hold each other; without that its sockets are closed here and now.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_publish = None
 
     def _await_welcome(self) -> None:
         with self._changed:

@@ -17,6 +17,11 @@ def say_to_log(text: str) -> None:
     _LOG.warning("%s", text)
 
 
+def messages(count: int) -> str:
+    """``1 message``, ``2 messages``."""
+    return f"{count} message{'s' * (count != 1)}"
+
+
 class Notices:
     """Says things of several kinds, each kind at most once an interval. Safe for several threads.
 

@@ -45,7 +45,7 @@ class DeliveryOptions:
     webhook_token_env: str | None = None
     close_wait: float = 5.0
     first_retry: float = 0.5
-    longest_retry: float = 30.0
+    longest_retry: float = 15.0
     answer_timeout: float = 10.0
 
 

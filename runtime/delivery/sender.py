@@ -9,7 +9,7 @@ import time
 from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
 from dmdd_edge.runtime.delivery.link import Link, UnreachableError
-from dmdd_edge.runtime.delivery.notices import Notices
+from dmdd_edge.runtime.delivery.notices import Notices, messages
 from dmdd_edge.runtime.delivery.spool import Message, Spool
 
 #: While a run waits for its last messages, attempts are at most this far apart, in seconds.
@@ -92,11 +92,11 @@ class Sender:
             self._opened_at = time.monotonic()
             self._found()
         try:
-            messages = self._spool.peek(self._link.window)
+            next_ones = self._spool.peek(self._link.window)
         except OSError as error:
             raise UnreachableError(f"the spool cannot be read: {error}") from error
-        if messages:
-            self._link.deliver(messages, self._done)
+        if next_ones:
+            self._link.deliver(next_ones, self._done)
         elif not self._draining.is_set():
             self._wake.wait()
 
@@ -136,7 +136,7 @@ class Sender:
     def _found(self) -> None:
         if self._told_of_outage:
             seconds = time.monotonic() - self._outage_since
-            self._notices.say(f"there again after {seconds:.0f} s; {self._spool.waiting} messages waited.")
+            self._notices.say(f"there again after {seconds:.0f} s; {messages(self._spool.waiting)} waited.")
         self.outage, self._told_of_outage = "", False
 
     def _pause(self, retry_after: float | None) -> None:

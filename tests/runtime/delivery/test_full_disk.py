@@ -59,6 +59,22 @@ def test_a_full_disk_is_survived_in_memory(
     assert take_all(make_spool()) == [*ids(range(4, 6)), *ids(range(10, 42))]
 
 
+def test_what_was_read_from_memory_comes_once_though_it_goes_to_the_disk(
+    make_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make_spool()
+    disk = FullDisk(free=0)
+    monkeypatch.setattr(writer_module, "os", disk)
+    put_all(spool, range(6))
+    under_way = spool.peek(4)
+    disk.free = 1 << 20
+    spool._retry_at = 0.0
+    put_all(spool, range(6, 8))
+    assert spool.peek(4) == under_way
+    assert take_all(spool) == ids(range(8))
+    assert spool.waiting == 0
+
+
 def test_what_the_full_disk_never_took_is_dropped_at_the_end_and_counted(
     make_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from old_broker import OldBroker
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
+from dmdd_edge.runtime.delivery.address import parse_mqtt
+from dmdd_edge.runtime.delivery.link import UnreachableError
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 
@@ -147,6 +151,7 @@ def test_a_broker_that_stands_still_is_left_and_tried_again(
     wire.hold()
     _send(delivery, range(3, 5))
     wait_until(lambda: "does not acknowledge" in delivery.state().message)
+    assert not delivery.state().connected
     wire.let_go()
     delivery.close()
     wait_until(lambda: 4 in listener.indices(TOPIC))
@@ -163,6 +168,7 @@ def test_the_end_of_a_run_is_bounded_while_the_broker_stands_still(
     _send(delivery, range(3))
     delivery.close()  # would take ten minutes if it waited for the broker
     assert "3 remain for the next run" in said.lines[-1]
+    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing goes on behind the end
 
 
 def test_what_is_left_goes_first_in_the_next_run(
@@ -176,7 +182,7 @@ def test_what_is_left_goes_first_in_the_next_run(
     broker.start()
     listener.connect()
     delivery = deliver(_url(broker.port))
-    assert len(said.about("5 messages of an earlier run wait in")) == 1
+    assert len(said.about("5 messages of an earlier run in")) == 1
     _send(delivery, range(5, 8))
     delivery.close()
     wait_until(lambda: 7 in listener.indices(TOPIC))
@@ -261,6 +267,21 @@ def test_what_is_too_large_for_the_broker_is_moved_aside(tmp_path: Path, deliver
         broker.stop()
 
 
+def test_no_more_is_under_way_than_the_broker_wants(tmp_path: Path, deliver: Deliver) -> None:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    broker = Broker(folder, "max_inflight_messages 5")
+    try:
+        delivery = deliver(_url(broker.port))
+        wait_until(lambda: delivery.state().connected)
+        assert delivery._link.window == 5
+        _send(delivery, range(50))
+        delivery.close()
+        assert delivery.state().delivered == 50
+    finally:
+        broker.stop()
+
+
 def test_tls(tmp_path: Path, deliver: Deliver, certificate: tuple[Path, Path]) -> None:
     folder = tmp_path / "safe"
     folder.mkdir()
@@ -290,6 +311,32 @@ def test_an_old_broker_is_spoken_to_in_its_own_version(deliver: Deliver, said: S
     assert results == list(range(100))
     assert [body for topic, body in broker.published if topic == STATUS] == [b"online", b"offline"]
     assert said.about("messages wait in") == []
+
+
+def test_attempts_leave_nothing_open(broker: Broker, wire: Wire) -> None:
+    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+
+    def attempts(count: int) -> int:
+        for _ in range(count):
+            link.open()
+            wire.cut()
+            wait_until(lambda: not link.connected)
+            with pytest.raises(UnreachableError):
+                link.open()
+            wire.open()
+        wait_until(lambda: not wire._open)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    link = MqttLink(parse_mqtt(_url(wire.port)))
+    threads = threading.active_count()
+    gc.disable()  # months must not depend on when it runs
+    try:
+        before = attempts(2)
+        assert attempts(20) <= before
+    finally:
+        gc.enable()
+    link.close()
+    wait_until(lambda: threading.active_count() <= threads)
 
 
 def test_a_certificate_that_cannot_be_loaded_is_an_error(tmp_path: Path, deliver: Deliver) -> None:

@@ -31,12 +31,13 @@ class ScriptedLink:
         self.script = list(script)
         self.delivered: list[str] = []
         self.closed = threading.Event()
+        self.opened = 0
 
     def watch(self, lost: Callable[[], None]) -> None:
         pass
 
     def open(self) -> None:
-        pass
+        self.opened += 1
 
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
         for message in messages:
@@ -102,6 +103,8 @@ def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[[Script
         put_all(spool, range(number, number + 1))
         sender.wake()
         wait_until(lambda count=number + 1: sender.delivered == count)
+    # It slept in between: at most a look before the message, one for it, and one after it.
+    assert link.opened <= 61
 
 
 def test_an_outage_is_said_once_with_its_end(
@@ -111,7 +114,7 @@ def test_an_outage_is_said_once_with_its_end(
     send(ScriptedLink(*[UnreachableError("away")] * 10)).finish(60)
     assert said.lines == [
         f"receiver: away; messages wait in {spool.folder}.",
-        "receiver: there again after 0 s; 1 messages waited.",
+        "receiver: there again after 0 s; 1 message waited.",
     ]
 
 

@@ -9,11 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from spool_messages import BODY, LIMIT, LINE, SEGMENT, ids, put_all, spool_files, take, take_all
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.delivery import spool as spool_module
 from dmdd_edge.runtime.delivery.spool import Spool
 
 
@@ -87,6 +89,24 @@ def test_messages_that_are_dropped_on_the_way_are_not_missed(make_spool: Callabl
     rest = take_all(spool)
     assert rest == ids(range(spool.dropped, 2000))
     assert spool.waiting == 0
+
+
+def test_what_is_dropped_while_it_is_read_does_not_come(
+    make_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make_spool()
+    put_all(spool, range(10))
+    read = spool_module.read_records
+
+    def slowly(*arguments: Any) -> Any:
+        records = read(*arguments)
+        monkeypatch.undo()
+        put_all(spool, range(10, 2000))  # pushes out what has just been read
+        return records
+
+    monkeypatch.setattr(spool_module, "read_records", slowly)
+    assert take_all(spool) == ids(range(spool.dropped, 2000))
+    assert spool.dropped > 10
 
 
 def test_a_smaller_limit_is_kept_at_once(make_spool: Callable[..., Spool], folder: Path) -> None:

@@ -253,10 +253,11 @@ def test_the_end_of_a_run_is_bounded_and_the_next_run_delivers_the_rest(
     state = delivery.state()
     assert (state.delivered, state.waiting) == (0, 5)
     assert "0 delivered, 5 remain for the next run, in" in said.lines[-1]
+    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing goes on behind the end
     receiver.answer = lambda request: Answer()
     receiver.requests.clear()
     delivery = deliver(webhook=receiver.url)
-    assert "5 messages of an earlier run wait in" in said.lines[-1]
+    assert "5 messages of an earlier run in" in said.lines[-1]
     _send(delivery, range(5, 7))
     delivery.close()
     assert receiver.indices == list(range(7))
@@ -341,6 +342,19 @@ def test_https_trusts_what_the_environment_names(
     delivery.close()
     assert safe_receiver.indices == [0, 1, 2]
     assert safe_receiver.connections == 1
+
+
+def test_a_run_ends_while_a_safe_receiver_hangs(
+    safe_receiver: Receiver, deliver: Deliver, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    safe_receiver.answer = lambda request: Answer(misbehave="hang")
+    delivery = deliver(webhook=safe_receiver.url, answer_timeout=600.0, close_wait=0.1)
+    _send(delivery, range(1))
+    wait_until(lambda: len(safe_receiver.requests) == 1)
+    delivery.close()
+    wait_until(lambda: not delivery._sender._thread.is_alive())
+    assert delivery.state().waiting == 1
 
 
 def test_https_trusts_nobody_else(safe_receiver: Receiver, deliver: Deliver) -> None:
