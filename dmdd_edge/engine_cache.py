@@ -21,7 +21,7 @@ def engine_cache(option: Path | str | None = None) -> Path:
     Raises:
         DmddError: it cannot be made.
     """
-    folder = Path(option).expanduser() if option is not None else _default()
+    folder = engine_cache_path(option)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -29,6 +29,11 @@ def engine_cache(option: Path | str | None = None) -> Path:
             f"the engine cache {folder} cannot be made: {error}.", "Name another folder with --engine-cache."
         ) from error
     return folder
+
+
+def engine_cache_path(option: Path | str | None = None) -> Path:
+    """Where the folder of this machine's engines lies, or would lie; see ``engine_cache``, which makes it."""
+    return Path(option).expanduser() if option is not None else _default()
 
 
 def cached_engine(

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dmdd_edge._version import __version__
-from dmdd_edge.cli import bench, calibrate, evaluate, export, models, run, sample, train
+from dmdd_edge.cli import bench, calibrate, doctor, evaluate, export, models, run, sample, train
 from dmdd_edge.errors import DmddError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for module in (sample, train, evaluate, export, models, calibrate, run, bench):
+for module in (sample, train, evaluate, export, models, calibrate, run, bench, doctor):
     module.register(app)
 
 

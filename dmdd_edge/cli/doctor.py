@@ -1,0 +1,127 @@
+"""``dmdd-edge doctor``: what this machine has, what works of it, and how to get the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dmdd_edge.cli.options import EngineCacheOption, JsonOption, ModelsDirOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dmdd_edge.runtime.doctor.findings import Finding, Report
+
+_HEADINGS = {
+    "machine": "machine",
+    "gpu": "GPU",
+    "engines": "TensorRT",
+    "onnxruntime": "ONNX Runtime",
+    "opencv": "OpenCV",
+    "cameras": "cameras",
+    "packages": "packages",
+    "bundles": "bundles",
+}
+_MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    models_dir: ModelsDirOption = Path("models"),
+    engine_cache: EngineCacheOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what works on this machine, what is missing, and the command that gets it.
+
+    Exit code 1 when something that is there is broken, or when nothing could run a bundle.
+    """
+    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.runtime.doctor.examination import examine
+
+    with console.status("looking"):
+        report = examine(models_dir, engine_cache)
+    if json:
+        print_json(report.to_json())
+    else:
+        _show(report)
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+def _show(report: Report) -> None:
+    from dmdd_edge.cli.console import console, next_step
+
+    console.print(_table(report))
+    for state, heading in (("broken", "To mend:"), ("missing", "To get what is missing:")):
+        wanted = [finding for finding in report.findings if finding.state == state]
+        if wanted:
+            console.print(f"\n{heading}")
+        for fix, findings in _by_fix(wanted):
+            for finding in findings:
+                console.print(f"  {finding.title}, for {finding.needed_for}", markup=False)
+            console.print(f"    {fix}", markup=False)
+    console.print()
+    console.print(_verdict(report), markup=False)
+    step = _next(report)
+    if step:
+        next_step(step)
+
+
+def _table(report: Report) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    group = ""
+    for finding in report.findings:
+        if finding.group != group:
+            if group:
+                table.add_row()
+            group = finding.group
+            table.add_row(f"[bold]{_HEADINGS[group]}[/]")
+        table.add_row(f"  {_MARKS[finding.state]}", escape(finding.title), escape(finding.detail))
+    return table
+
+
+def _by_fix(findings: list[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Findings that the same command mends, together, in the order of the first of each."""
+    together: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.fix:
+            together.setdefault(finding.fix, []).append(finding)
+    return list(together.items())
+
+
+def _verdict(report: Report) -> str:
+    running = [finding for finding in report.bundles if finding.state == "ok"]
+    if running:
+        said = "ready to run: " + ", ".join(finding.facts["category"] for finding in running)
+    elif report.bundles:
+        said = "no bundle runs here"
+    elif report.backends:
+        said = f"ready for a bundle, with --backend {' or '.join(report.backends)}"
+    else:
+        said = "nothing here could run a bundle: no back end works"
+    broken = report.broken
+    if broken:
+        said += "; broken: " + ", ".join(finding.title for finding in broken)
+    return said
+
+
+def _next(report: Report) -> str:
+    running = [finding.facts["category"] for finding in report.bundles if finding.state == "ok"]
+    if not running:
+        return "" if report.bundles or not report.backends else "dmdd-edge export"
+    category = "" if len(report.bundles) == 1 else f"--category {running[0]} "
+    cameras = [f for f in report.findings if f.group == "cameras" and f.state == "ok"]
+    source = cameras[0].facts["path"] if cameras else "FOLDER_OR_IMAGE"
+    return f"dmdd-edge run {category}--source {source}"

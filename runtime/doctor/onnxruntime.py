@@ -1,0 +1,110 @@
+"""ONNX Runtime, and which of its providers really run a graph here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmdd_edge.runtime.doctor.findings import Finding
+from dmdd_edge.runtime.doctor.install import version_of
+from dmdd_edge.runtime.doctor.surroundings import Surroundings
+
+_ME = "dmdd_edge.runtime.doctor.onnxruntime"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+#: Builds of ONNX Runtime that all install the module ``onnxruntime``, each over the others.
+_BUILDS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def load() -> dict[str, Any]:
+    """In a process of its own: the version, and the providers that were compiled in."""
+    import onnxruntime
+
+    return {"version": onnxruntime.__version__, "compiled_in": onnxruntime.get_available_providers()}
+
+
+def try_provider(provider: str) -> dict[str, Any]:
+    """In a process of its own: run a tiny graph with a provider.
+
+    "Available" only means compiled in: a session that cannot have what was asked for silently becomes one of
+    the CPU's, so the session itself is asked.
+
+    Returns:
+        ``active``: the providers that the session has; ``right``: whether the result is.
+    """
+    import numpy as np
+    import onnxruntime
+
+    from dmdd_edge.runtime.doctor.tiny_graph import DOUBLING_GRAPH
+
+    if provider == _CUDA and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # where pip put CUDA and cuDNN
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(DOUBLING_GRAPH, options, providers=[provider])
+    (doubled,) = session.run(["y"], {"x": np.array([21], np.float32)})
+    return {"active": session.get_providers(), "right": doubled.tolist() == [42.0]}
+
+
+def examine_onnxruntime(around: Surroundings) -> list[Finding]:
+    """The package, the CPU and CUDA as back ends use them; other providers are facts of the package."""
+    builds = {name: version for name in _BUILDS if (version := version_of(name))}
+    loaded = around.ask(f"{_ME}:load")
+    get = around.here.extra("cpu")
+    if not loaded.ok:
+        return [_unloadable(loaded.failure, loaded.kind, builds, around)]
+    version, compiled_in = loaded.value["version"], loaded.value["compiled_in"]
+    usable = {provider: _why_not(provider, around) for provider in compiled_in}
+    facts = {
+        "version": version,
+        "packages": builds,
+        "providers": [
+            {"name": name, "usable": not reason, "reason": reason} for name, reason in usable.items()
+        ],
+    }
+    named = ", ".join(name.removesuffix("ExecutionProvider") for name in compiled_in)
+    package = Finding("onnxruntime.package", "ONNX Runtime", "ok", f"{version}, with {named}", facts=facts)
+    if _CPU not in usable:
+        usable[_CPU] = "it was built without the CPU"
+    if usable[_CPU]:
+        cpu = Finding(
+            "onnxruntime.cpu", "ONNX Runtime on the CPU", "broken", usable[_CPU], "--backend cpu", get
+        )
+    else:
+        cpu = Finding("onnxruntime.cpu", "ONNX Runtime on the CPU", "ok", "runs a graph", "--backend cpu")
+    return [package, cpu, _cuda(usable.get(_CUDA), builds, around)]
+
+
+def _unloadable(failure: str, kind: str, builds: dict[str, str], around: Surroundings) -> Finding:
+    name, title, purpose = "onnxruntime.package", "ONNX Runtime", "--backend cpu and cuda"
+    if not builds and kind == "ModuleNotFoundError":
+        return Finding(name, title, "missing", "not installed", purpose, around.here.extra("cpu"))
+    again = around.here.pip("uninstall", "--yes", *(builds or _BUILDS))
+    fix = f"{again} && {around.here.extra('gpu' if 'onnxruntime-gpu' in builds else 'cpu')}"
+    return Finding(name, title, "broken", failure, purpose, fix, {"packages": builds})
+
+
+def _why_not(provider: str, around: Surroundings) -> str:
+    """Why a provider does not run a graph; empty when it does."""
+    answer = around.ask(f"{_ME}:try_provider", provider)
+    if not answer.ok:
+        return answer.failure
+    if provider not in answer.value["active"]:
+        return f"it could not start: the session fell back to {', '.join(answer.value['active'])}"
+    return "" if answer.value["right"] else "it gives wrong results"
+
+
+def _cuda(reason: str | None, builds: dict[str, str], around: Surroundings) -> Finding:
+    name, title, purpose = "onnxruntime.cuda", "ONNX Runtime on CUDA", f"--backend cuda{around.with_gpu}"
+    here = around.here
+    swap = f"{here.pip('uninstall', '--yes', *(builds or _BUILDS))} && {here.extra('gpu')}"
+    if reason is None:
+        said = "this ONNX Runtime was built without CUDA"
+        if "onnxruntime-gpu" in builds:
+            said = f"hidden: {' and '.join(builds)} are installed over each other"
+            return Finding(name, title, "broken", said, purpose, swap)
+        return Finding(name, title, "missing", said, purpose, swap)
+    if not reason:
+        return Finding(name, title, "ok", "runs a graph", purpose)
+    if not around.gpu:
+        return Finding(name, title, "missing", "built in; there is no NVIDIA GPU", purpose)
+    fix = "see that nvidia-smi works, and that CUDA and cuDNN fit this version of onnxruntime-gpu"
+    return Finding(name, title, "broken", reason, purpose, fix)

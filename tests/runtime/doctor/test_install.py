@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dmdd_edge.runtime.doctor import install
+from dmdd_edge.runtime.doctor.install import Platform
+
+ORIN = Platform(jetson="NVIDIA Jetson Orin Nano", jetpack=6)
+
+
+@pytest.mark.parametrize(
+    ("here", "extra", "command"),
+    [
+        (Platform(), "cpu", "python -m pip install 'dmdd-edge[cpu]'"),
+        (
+            Platform(python="/opt/my env/bin/python", source="/home/me/dmdd-edge", editable=True),
+            "gpu",
+            "'/opt/my env/bin/python' -m pip install -e '/home/me/dmdd-edge[gpu]'",
+        ),
+        # On a Jetson nothing may bring pip's OpenCV.
+        (ORIN, "cpu", "python -m pip install --no-deps 'onnxruntime>=1.20' flatbuffers protobuf packaging"),
+        (ORIN, "mqtt", "python -m pip install --no-deps 'paho-mqtt>=2'"),
+        (ORIN, "cuda-bindings", "python -m pip install 'cuda-bindings>=12.6,<13'"),
+        (
+            ORIN,
+            "gpu",
+            "python -m pip install --no-deps --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 "
+            "onnxruntime-gpu && python -m pip install --no-deps flatbuffers protobuf packaging",
+        ),
+        (
+            Platform(jetson="Thor", jetpack=7),
+            "cuda-bindings",
+            "python -m pip install 'cuda-bindings>=13,<14'",
+        ),
+        (
+            ORIN,
+            "tensorrt",
+            "sudo apt install nvidia-jetpack, in an environment made with: "
+            "python3 -m venv --system-site-packages .venv",
+        ),
+        (ORIN, "train", "train and export on a PC, and copy the folder models/ here"),
+    ],
+)
+def test_the_command_fits_platform_and_environment(here: Platform, extra: str, command: str) -> None:
+    assert here.extra(extra) == command
+
+
+@pytest.mark.parametrize(
+    ("release", "jetpack"),
+    [
+        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64", 6),
+        ("# R38 (release), REVISION: 2.0", 7),
+        ("# R35 (release), REVISION: 6.0", 5),
+        ("# R99 (release)", None),
+        ("", None),
+    ],
+)
+def test_jetpack_is_known_by_its_linux(release: str, jetpack: int | None) -> None:
+    assert install._jetpack(release) == jetpack
+
+
+class _Distribution:
+    def __init__(self, direct_url: str | None) -> None:
+        self._direct_url = direct_url
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return self._direct_url
+
+
+def test_a_clone_is_what_extras_are_installed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone = tmp_path / "my clone"
+    clone.mkdir()
+    (clone / "pyproject.toml").touch()
+    noted: Any = {"url": clone.as_uri(), "dir_info": {"editable": True}}
+    for text, expected in [
+        (json.dumps(noted), (str(clone), True)),
+        (json.dumps({**noted, "dir_info": {}}), (str(clone), False)),
+        (json.dumps({**noted, "url": (tmp_path / "gone").as_uri()}), ("dmdd-edge", False)),
+        (json.dumps({"url": "https://example.org/x.whl"}), ("dmdd-edge", False)),
+        ("not JSON", ("dmdd-edge", False)),
+        (None, ("dmdd-edge", False)),
+    ]:
+        monkeypatch.setattr(install.metadata, "distribution", lambda name, text=text: _Distribution(text))
+        assert install._own_source() == expected
+
+
+def test_a_jetson_is_known_by_its_device_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, release, system = tmp_path / "model", tmp_path / "nv_tegra_release", tmp_path / "os-release"
+    monkeypatch.setattr(install, "_MODEL", model)
+    monkeypatch.setattr(install, "_TEGRA_RELEASE", release)
+    monkeypatch.setattr(install, "_OS_RELEASE", system)
+    assert install.platform_here().jetson == ""
+    model.write_bytes(b"Raspberry Pi 5 Model B\0")
+    assert install.platform_here().jetson == ""
+    model.write_bytes(b"NVIDIA Jetson AGX Orin Developer Kit\0")
+    release.write_text("# R36 (release), REVISION: 4.3")
+    system.write_text('PRETTY_NAME="Ubuntu 22.04.5 LTS"\nID=ubuntu\n')
+    here = install.platform_here()
+    assert (here.jetson, here.jetpack, here.distribution) == (
+        "NVIDIA Jetson AGX Orin Developer Kit",
+        6,
+        "ubuntu",
+    )
+    model.unlink()
+    assert install.platform_here().jetson == "Jetson"  # a container that hides the device tree
+
+
+def test_the_interpreter_is_named_by_its_path_unless_it_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert install._interpreter() == sys.executable
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert install._interpreter() in ("python", "python3")
+
+
+def test_the_version_of_what_is_not_installed_is_empty() -> None:
+    assert install.version_of("no-such-package-at-all") == ""
+    assert install.version_of("numpy")[0].isdigit()

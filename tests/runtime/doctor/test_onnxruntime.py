@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+import pytest
+
+from dmdd_edge.runtime.doctor import onnxruntime
+from dmdd_edge.runtime.doctor.findings import Finding
+from dmdd_edge.runtime.doctor.isolate import Answer
+from dmdd_edge.runtime.doctor.onnxruntime import examine_onnxruntime
+from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.doctor.tiny_graph import DOUBLING_GRAPH
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+WORKS: dict[str, Any] = {"active": [CPU], "right": True}
+
+
+def loaded(*providers: str) -> dict[str, Any]:
+    return {"version": "1.23.2", "compiled_in": list(providers)}
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say which builds pip has installed."""
+
+    def install(*names: str) -> None:
+        monkeypatch.setattr(onnxruntime, "version_of", lambda name: "1.23.2" if name in names else "")
+
+    install("onnxruntime")
+    return install
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name.removeprefix("onnxruntime."): finding for finding in findings}
+
+
+def test_the_hand_made_graph_is_a_valid_model_that_doubles() -> None:
+    model = onnx.load_from_string(DOUBLING_GRAPH)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.SerializeToString() == DOUBLING_GRAPH
+    (node,) = model.graph.node
+    assert (node.op_type, list(node.input), list(node.output)) == ("Add", ["x", "x"], ["y"])
+    assert onnx.helper.printable_type(model.graph.input[0].type) == "FLOAT, 1"
+
+
+def test_the_cpu_of_this_machine_runs_it() -> None:
+    assert onnxruntime.try_provider(CPU) == {"active": [CPU], "right": True}
+
+
+def test_a_provider_that_falls_back_is_seen() -> None:
+    """Azure's takes no operator of this graph, so what runs is the CPU: the session tells."""
+    if "AzureExecutionProvider" not in onnxruntime.load()["compiled_in"]:
+        pytest.skip("this ONNX Runtime has one provider")
+    assert CPU in onnxruntime.try_provider("AzureExecutionProvider")["active"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "gpu", "state", "detail"),
+    [
+        ({"active": [CUDA, CPU], "right": True}, True, "ok", "runs a graph"),
+        (WORKS, True, "broken", f"it could not start: the session fell back to {CPU}"),
+        (WORKS, False, "missing", "built in; there is no NVIDIA GPU"),
+        (Answer(failure="it crashed (SIGSEGV)", kind="crash"), True, "broken", "it crashed (SIGSEGV)"),
+        ({"active": [CUDA, CPU], "right": False}, True, "broken", "it gives wrong results"),
+    ],
+)
+def test_cuda_counts_when_the_session_has_it(
+    surroundings: Callable[..., Surroundings],
+    installed: Callable[..., None],
+    answer: Any,
+    gpu: bool,
+    state: str,
+    detail: str,
+) -> None:
+    installed("onnxruntime-gpu")
+    given = {"load": loaded(CUDA, CPU), f"try_provider {CPU}": WORKS, f"try_provider {CUDA}": answer}
+    found = by_name(examine_onnxruntime(surroundings(given, gpu=gpu)))
+    assert (found["cuda"].state, found["cuda"].detail) == (state, detail)
+    assert found["cpu"].state == "ok"
+    usable = {item["name"]: item["usable"] for item in found["package"].facts["providers"]}
+    assert usable == {CUDA: state == "ok", CPU: True}
+
+
+def test_the_build_without_cuda_says_how_to_change_it(
+    surroundings: Callable[..., Surroundings], installed: Callable[..., None]
+) -> None:
+    around = surroundings({"load": loaded(CPU), "try_provider": WORKS})
+    cuda = by_name(examine_onnxruntime(around))["cuda"]
+    assert cuda.state == "missing"
+    assert cuda.fix == ("python -m pip uninstall --yes onnxruntime && python -m pip install 'dmdd-edge[gpu]'")
+
+
+def test_two_builds_over_each_other_are_broken(
+    surroundings: Callable[..., Surroundings], installed: Callable[..., None]
+) -> None:
+    installed("onnxruntime", "onnxruntime-gpu")
+    around = surroundings({"load": loaded(CPU), "try_provider": WORKS}, gpu=True)
+    cuda = by_name(examine_onnxruntime(around))["cuda"]
+    assert cuda.state == "broken"
+    assert cuda.detail == "hidden: onnxruntime and onnxruntime-gpu are installed over each other"
+    assert "uninstall --yes onnxruntime onnxruntime-gpu &&" in cuda.fix
+
+
+def test_absent_is_missing_and_unloadable_is_broken(
+    surroundings: Callable[..., Surroundings], installed: Callable[..., None]
+) -> None:
+    absent = Answer(failure="ModuleNotFoundError: No module named 'onnxruntime'", kind="ModuleNotFoundError")
+    crash = Answer(failure="it crashed (SIGILL)", kind="crash")
+    (broken,) = examine_onnxruntime(surroundings({"load": crash}))
+    assert (broken.state, broken.detail) == ("broken", "it crashed (SIGILL)")
+    assert broken.fix.startswith("python -m pip uninstall --yes onnxruntime && ")
+    installed()
+    (missing,) = examine_onnxruntime(surroundings({"load": absent}))
+    assert (missing.state, missing.fix) == ("missing", "python -m pip install 'dmdd-edge[cpu]'")
