@@ -85,8 +85,6 @@ class Video:
             if options.keep is not None:
                 self._ledger = options.keep.ledger(path.parent, f".{path.name}.dmdd-edge-files")
                 options.keep.count_in_use(lambda: 0 if self._writer is None else _size_of(path))
-            if options.existing in ("append", "resume") and _size_of(path):
-                self._put_aside()
         except OSError as error:
             raise DmddError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
 
@@ -131,6 +129,9 @@ class Video:
 
     def _opened(self) -> cv2.VideoWriter:
         if self._writer is None:
+            # Only now: a resumed run that has nothing left to do leaves the earlier video where it is.
+            if self.written == 0 and self._options.existing in ("append", "resume") and _size_of(self._path):
+                self._put_aside()
             codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
             self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
             if not self._writer.isOpened():

@@ -113,8 +113,7 @@ def test_the_colours_are_fixed_to_the_results_threshold(tmp_path: Path, make_res
     assert written is not None
     height = frame.image.shape[0]
     assert written.shape[0] > height, "the verdict is written below the picture"
-    lifted = cv2.resize(result.anomaly_map, (96, 64), interpolation=cv2.INTER_LINEAR)
-    expected = heat_overlay(frame.image, np.asarray(lifted, np.float32), 0.4)
+    expected = heat_overlay(frame.image, result.anomaly_map, 0.4)
     cv2.rectangle(expected, (24, 16), (47, 31), (255, 255, 255), 1)
     np.testing.assert_array_equal(written[:height], expected)
 
@@ -133,6 +132,15 @@ def test_a_map_of_a_region_of_interest_lies_where_it_was_taken_from(make_result:
     # Map pixels 8..15 of 32 are source pixels 16..31 of the 64; interpolation blurs the edge by two.
     assert (top, bottom) == (pytest.approx(16, abs=2), pytest.approx(31, abs=2))
     assert (left, right) == (pytest.approx(48, abs=2), pytest.approx(63, abs=2))
+
+
+def test_a_map_of_a_rotated_frame_is_turned_back(make_result: MakeResult) -> None:
+    frame, result = make_result(regions=(), preprocess=Preprocess(rotate=90))
+    # The patch is at the upper left of the turned frame, which is the lower left of the frame itself.
+    drawn = draw_overlay(frame.image, result)
+    rows, columns = np.nonzero((drawn[:64] != frame.image).any(axis=2))
+    assert (rows.min(), rows.max()) == (pytest.approx(32, abs=2), pytest.approx(47, abs=2))
+    assert (columns.min(), columns.max()) == (pytest.approx(24, abs=3), pytest.approx(47, abs=3))
 
 
 def test_frames_of_one_size_give_overlays_of_one_size(make_result: MakeResult) -> None:

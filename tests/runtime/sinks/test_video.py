@@ -130,6 +130,7 @@ def test_an_earlier_video_is_not_overwritten_unasked(tmp_path: Path, make_result
     with pytest.raises(DmddError, match="there already"):
         write(2, "refuse")
     write(2, "resume")
+    write(0, "resume")
     write(3, "append")
     names = ("run.000001.mkv", "run.000002.mkv", "run.mkv")
     assert [len(_read(tmp_path / name)[1]) for name in names] == [1, 2, 3]
