@@ -148,33 +148,42 @@ class FolderScan:
             return
         folder = self._folders.setdefault(path, _Folder())
         quiet = folder.time == changed and now - folder.since > _COARSE
-        if folder.time != changed:
-            folder.time, folder.since = changed, now
         if full or not quiet:
             with suppress(OSError):  # it is listed again at the next look
                 yield from self._list(path, folder, full)
+        if folder.time != changed:
+            # From the end of the listing on: what came while it went on may have left the time as it was.
+            folder.time, folder.since = changed, time.monotonic()
         for name in list(folder.folders):
             yield from self._look(f"{path}{os.sep}{name}", now, full)
 
     def _list(self, path: str, folder: _Folder, full: bool) -> Iterator[tuple[str, Stamp]]:
+        known, present = folder.files, set()
+        looked_at, folders = [], []
         with os.scandir(path) as entries:
-            listed = [entry for entry in entries if not entry.name.startswith(".")]
-        images = {entry.name: entry for entry in listed if entry.name.lower().endswith(IMAGE_SUFFIXES)}
-        folders = [e.name for e in listed if e.is_dir(follow_symlinks=False) and self._is_wanted(e.path)]
+            for entry in entries:
+                name = entry.name
+                present.add(name)
+                if not full and name in known:
+                    continue
+                if name.startswith("."):
+                    continue
+                if name.lower().endswith(IMAGE_SUFFIXES):
+                    looked_at.append(entry)
+                elif entry.is_dir(follow_symlinks=False) and self._is_wanted(entry.path):
+                    folders.append(name)
         for name in set(folder.folders).difference(folders):
             self._remove(f"{path}{os.sep}{name}")
         folder.folders = folders
-        for name in folder.files.keys() - images.keys():
-            self._vanish(path, name, folder.files.pop(name))
-        for name, entry in images.items():
-            before = folder.files.get(name)
-            if before is not None and not full:
-                continue
+        for name in known.keys() - present:
+            self._vanish(path, name, known.pop(name))
+        for entry in looked_at:
             with suppress(OSError):  # gone between the listing and now
                 if entry.is_file():
                     status = entry.stat()
                     stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
-                    folder.files[name] = stamp
+                    before = known.get(entry.name)
+                    known[entry.name] = stamp
                     if before is None or not before.same_content(stamp):
                         yield entry.path, stamp
 
