@@ -80,7 +80,7 @@ def figure(
         verdict = "right" if flagged != item.is_good else "missed" if flagged is False else "false alarm"
         words += f", {verdict}"
     if test.has_mask[index] and test.masks[index].any():
-        words += f", pixel AUROC {percent(located(test.masks[index], found.maps[index]))}"
+        words += f", pixel AUROC {percent(located(test.masks[index], found.maps[index]))} %"
     mask = test.masks[index] if test.has_mask[index] else None
     source = picture(side_by_side(test.images[index], mask, found.maps[index], pixel_threshold))
     name = f"{item.defect}/{item.path.name}"

@@ -15,6 +15,8 @@ from dmdd_edge.train.report.words import percent
 
 _BINS = 48
 _ROW = 46
+#: Widths of the chart of scores, for a page and for a phone: text is as large as the page's in both.
+BROAD, NARROW = 860, 380
 
 
 def roc_chart(images: Ranking | None, pixels: Ranking | None, rates: tuple[float, float] | None) -> str:
@@ -27,7 +29,7 @@ def roc_chart(images: Ranking | None, pixels: Ranking | None, rates: tuple[float
     chart = Chart("ROC curves of images and pixels", (0.0, 1.0))
     chart.axes("false positive rate", "true positive rate")
     chart.segment(chart.at(0, 0), chart.at(1, 1), "chance")
-    entries = []
+    entries: list[tuple[str, str]] = []
     for ranking, kind, name in ((pixels, "second", "pixels"), (images, "first", "images")):
         if ranking is not None:
             chart.line(thinned(curve(ranking), 1.0), kind)
@@ -35,7 +37,7 @@ def roc_chart(images: Ranking | None, pixels: Ranking | None, rates: tuple[float
     if rates is not None:
         words = f"at the threshold: {percent(rates[0])} % false alarms, {percent(rates[1])} % found"
         chart.dot(*rates, "mark", words)
-        entries.append(("mark-line", "at the threshold"))
+        entries.append(("mark", "at the threshold"))
     chart.legend(entries)
     return chart.draw()
 
@@ -50,12 +52,15 @@ def pro_chart(regions: Ranking | None) -> str:
     return chart.draw()
 
 
-def score_chart(groups: Sequence[tuple[str, str, NDArray[np.float64]]], threshold: float | None) -> str:
+def score_chart(
+    groups: Sequence[tuple[str, str, NDArray[np.float64]]], threshold: float | None, width: int = BROAD
+) -> str:
     """Scores of each group of images in a strip of its own, over one axis, with the threshold.
 
     Args:
         groups: name, class of the colour, and scores.
         threshold: the image threshold; None draws none.
+        width: of the drawing.
     """
     everything = np.concatenate(
         [scores for _, _, scores in groups] + [[] if threshold is None else [threshold]]
@@ -68,29 +73,25 @@ def score_chart(groups: Sequence[tuple[str, str, NDArray[np.float64]]], threshol
         "Scores by kind of image",
         (low, high),
         (0.0, float(rows)),
-        (860, 54 + _ROW * rows),
-        (14, 8, 14, 42),
+        (width, 66 + _ROW * rows),
+        (14, 22, 14, 42),
     )
     chart.axes("score")
     edges = np.linspace(low, high, _BINS + 1).tolist()
-    for row, (name, kind, scores) in enumerate(groups):
+    for row, (_, kind, scores) in enumerate(groups):
         base = float(rows - 1 - row)
         chart.segment(chart.at(low, base), chart.at(high, base), "base")
         chart.bars(edges, [0.6 * share for share in shares(scores, edges)], base, kind)
-        words = f"{name} ({len(scores)})"
-        if threshold is not None:
-            words += f", {int((scores > threshold).sum())} above the threshold"
-        x, y = chart.at(low, base + 1)
-        chart.text(x + 4, y + 13, words, "start", "key")
     if threshold is not None:
         chart.segment(chart.at(threshold, 0), chart.at(threshold, rows), "threshold")
         x, y = chart.at(threshold, rows)
-        near_end = threshold > low + 0.8 * (high - low)
-        chart.text(
-            x - 5 if near_end else x + 5,
-            y + 4,
-            f"threshold {threshold:.4f}",
-            "end" if near_end else "start",
-            "tick",
-        )
+        share = (threshold - low) / (high - low)
+        anchor = "start" if share < 0.2 else "end" if share > 0.8 else "middle"
+        chart.text(x, y - 6, f"threshold {threshold:.4f}", anchor, "key")
+    for row, (name, _, scores) in enumerate(groups):
+        words = f"{name} ({len(scores)})"
+        if threshold is not None:
+            words += f": {int((scores > threshold).sum())} above"
+        x, y = chart.at(low, rows - row)
+        chart.text(x + 4, y + 13, words, "start", "key")
     return chart.draw()

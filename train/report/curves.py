@@ -59,9 +59,10 @@ def thinned(points: Curve, width: float, grid: int = 800) -> Curve:
     kept = np.r_[True, (places[1:] != places[:-1]).any(1)]
     kept[-1] = True
     line = places[kept]
-    # What lies on a straight line goes too; half a step is less than a pixel.
-    short = cv2.approxPolyDP(line.reshape(-1, 1, 2), 0.5, closed=False).reshape(-1, 2)
-    return short[:, 0] * (width / grid), short[:, 1] / grid
+    # What lies on a straight line goes too; a step is half a pixel of a chart on a page.
+    short = cv2.approxPolyDP(line.reshape(-1, 1, 2), 1.0, closed=False).reshape(-1, 2)
+    x, y = short.astype(np.float64).T / grid
+    return width * x, y
 
 
 def image_ranking(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> Ranking | None:

@@ -9,7 +9,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.images import read_image, resize
 from dmdd_edge.paper import paper_row
 from dmdd_edge.train.report.cases import choose, figure, picture
-from dmdd_edge.train.report.charts import pro_chart, roc_chart, score_chart
+from dmdd_edge.train.report.charts import NARROW, pro_chart, roc_chart, score_chart
 from dmdd_edge.train.report.content import Content
 from dmdd_edge.train.report.curves import image_ranking, pixel_rankings
 from dmdd_edge.train.report.style import STYLE
@@ -83,7 +83,10 @@ def _figures(content: Content) -> str:
             f'<div class="card">at the threshold<b>{caught} of {bad}</b>'
             f"<span>defective found; {alarms} of {good} good ones above it</span></div>"
         )
-    said = "" if content.threshold is None else f"<p>{clean(content.threshold.describe())}</p>"
+    said = ""
+    if content.threshold is not None:
+        words = clean(content.threshold.describe()).replace(" %", "&nbsp;%")
+        said = f"<p>{words[0].upper()}{words[1:]}</p>"
     rows = [["this run", *(percent(metrics[key]) for _, key in FIGURES)]]
     if row is not None:
         rows.append(["the paper, Wide-ResNet50-2", *(percent(paper.get(key)) for _, key in FIGURES)])
@@ -101,7 +104,8 @@ def _charts(content: Content) -> str:
     drawn = (
         f'<figure class="chart">{roc_chart(images, pixels, rates)}</figure>'
         f'<figure class="chart">{pro_chart(regions)}</figure>'
-        f'<figure class="chart wide">{score_chart(content.groups, level)}'
+        f'<figure class="chart wide"><div class="broad">{score_chart(content.groups, level)}</div>'
+        f'<div class="narrow">{score_chart(content.groups, level, NARROW)}</div>'
         "<figcaption><span>Each strip is drawn to its own height.</span></figcaption></figure>"
     )
     return _section("Curves and scores", f'<div class="charts">{drawn}</div>')
@@ -128,7 +132,7 @@ def _cases(content: Content) -> str:
         f'<p class="soft">Left the image, the true defect outlined; right its map: yellow at the map\'s '
         f"threshold {pixel_level:.4f}, red from {top:.4f}. The colours are the same in every picture.</p>"
     )
-    parts = []
+    parts: list[str] = []
     for heading, note, indices in (
         ("Worst cases", "Deepest on the wrong side of the threshold, or nearest to it, first.", chosen.worst),
         ("Defect in the wrong place", "Maps that rank the true defect's pixels lowest.", chosen.misplaced),

@@ -22,7 +22,7 @@ h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 2.2rem 0 0.6rem; font-size: 1.15rem; }
 p { margin: 0.4rem 0; max-width: 46rem; }
 .soft, figcaption span { color: var(--soft); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 0.8rem;
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0.8rem;
   margin: 1.2rem 0; }
 .card, .chart { background: var(--panel); border: 1px solid var(--rule); border-radius: 0.5rem; }
 .card { padding: 0.7rem 0.9rem; }
@@ -36,12 +36,14 @@ th:first-child { text-align: left; padding-left: 0; }
 tbody th { font-weight: 400; }
 thead th { color: var(--soft); font-weight: 600; }
 tr.strong th, tr.strong td { font-weight: 600; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem; }
 .chart { margin: 0; padding: 0.6rem; }
-.wide { grid-column: 1 / -1; overflow-x: auto; }
-.wide svg { min-width: 32rem; }
+.wide { grid-column: 1 / -1; }
+.narrow { display: none; }
+@media (max-width: 40rem) { .narrow { display: block; } .broad { display: none; } }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font-size: 12px; font-family: inherit; }
+svg .key { paint-order: stroke; stroke: var(--panel); stroke-width: 3px; stroke-linejoin: round; }
 svg .tick { fill: var(--soft); font-size: 11px; }
 svg .axis { fill: var(--soft); }
 svg .grid { stroke: var(--rule); stroke-width: 0.7; }
@@ -50,7 +52,6 @@ svg .chance { stroke: var(--soft); stroke-width: 0.8; stroke-dasharray: 3 4; }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 svg .first { stroke: var(--bad); } svg .second { stroke: var(--good); } svg .third { stroke: var(--third); }
 svg .mark { fill: var(--page); stroke: var(--ink); stroke-width: 2; }
-svg .mark-line { stroke: var(--ink); stroke-dasharray: 2 3; }
 svg .threshold { stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 3; }
 svg .good { fill: var(--good); } svg .bad { fill: var(--bad); } svg .held { fill: var(--held); }
 .cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr));
@@ -76,7 +77,7 @@ ul.plain { margin: 0.3rem 0; padding-left: 1.1rem; font-size: 0.88rem; overflow-
   .card, .chart, figure, tr, .facts div { break-inside: avoid; }
   .cases { grid-template-columns: repeat(3, 1fr); }
   .charts { grid-template-columns: repeat(2, 1fr); }
-  .scroll, .wide { overflow: visible; }
-  .wide svg { min-width: 0; }
+  .scroll { overflow: visible; }
+  .narrow { display: none; } .broad { display: block; }
 }
 """

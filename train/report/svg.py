@@ -113,13 +113,18 @@ class Chart:
                 )
 
     def legend(self, entries: Sequence[tuple[str, str]], right: bool = True) -> None:
-        """Names of the lines, in the lower corner, each as (class, words)."""
+        """Names of what is drawn, in the lower corner, each as (class, words); ``mark`` is a dot."""
         x = self.at(self.x[1], 0)[0] - 12 if right else self.at(self.x[0], 0)[0] + 12
         for row, (kind, words) in enumerate(reversed(entries)):
             y = self.at(0, self.y[0])[1] - 14 - 18 * row
             self.text(x - 30 if right else x + 30, y, words, "end" if right else "start", "key")
             ends = (x - 24, x) if right else (x, x + 24)
-            self.segment((ends[0], y - 4), (ends[1], y - 4), f"line {kind}")
+            if kind == "mark":
+                self.parts.append(
+                    f'<circle cx="{x - 12 if right else x + 12:.1f}" cy="{y - 4:.1f}" r="4" class="mark"/>'
+                )
+            else:
+                self.segment((ends[0], y - 4), (ends[1], y - 4), f"line {kind}")
 
     def draw(self) -> str:
         """The chart as an SVG element."""
