@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ _FAILURE = 0x80
 _QUOTA_EXCEEDED = 0x97
 _FAILURES = {0x87: "not authorised", 0x90: "topic name invalid", 0x99: "payload format invalid"}
 _LEAVE_TIMEOUT = 1.0
+_WINDOWS = 8
 
 
 class MqttLink:
@@ -63,9 +65,9 @@ class MqttLink:
 
     @property
     def window(self) -> int:
-        """As many messages as the broker lets be under way at once."""
+        """Some times what the broker lets be under way at once, so that the way is seldom empty."""
         session = self._session
-        return 1 if session is None else session.in_flight
+        return 1 if session is None else _WINDOWS * session.in_flight
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Have ``lost`` called when the connection ends by itself."""
@@ -89,22 +91,21 @@ class MqttLink:
         self._version_known = True
 
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
-        """Publish messages all at once, and report each one when the broker has acknowledged it."""
+        """Publish messages, some ahead of the one whose acknowledgement is waited for."""
         session = self._session
         if session is None:
             raise UnreachableError("not connected")
-        under_way: list[tuple[Message, int | None]] = []
+        under_way: deque[tuple[Message, int | None]] = deque()
         try:
             for message in messages:
+                if len(under_way) == session.in_flight:
+                    self._settle(session, *under_way.popleft(), done)
                 fits = session.most_bytes is None or self._packet_size(message) <= session.most_bytes
                 under_way.append(
                     (message, session.publish(self._address.topic, message.body) if fits else None)
                 )
-            for message, mid in under_way:
-                if mid is None:
-                    done(message, f"larger than the {session.most_bytes} bytes that the broker takes")
-                else:
-                    done(message, _refusal(session.await_acknowledgement(mid, self._timeout)))
+            while under_way:
+                self._settle(session, *under_way.popleft(), done)
         except UnreachableError:
             # Order holds over one connection only: the next begins with the first without acknowledgement.
             session.cut()
@@ -136,6 +137,13 @@ class MqttLink:
         session, self._session = self._session, None
         if session is not None:
             session.drop()
+
+    def _settle(self, session: MqttSession, message: Message, mid: int | None, done: Done) -> None:
+        """Wait for the acknowledgement of a message, and report it."""
+        if mid is None:
+            done(message, f"larger than the {session.most_bytes} bytes that the broker takes")
+        else:
+            done(message, _refusal(session.await_acknowledgement(mid, self._timeout)))
 
     def _packet_size(self, message: Message) -> int:
         return len(message.body) + len(self._address.topic.encode()) + _PACKET_OVERHEAD

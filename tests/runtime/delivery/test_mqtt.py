@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from delivery_broker import Broker, Listener, Wire
@@ -20,6 +21,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
 from dmdd_edge.runtime.delivery.link import UnreachableError
+from dmdd_edge.runtime.delivery.spool import Message
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 
@@ -267,14 +269,43 @@ def test_what_is_too_large_for_the_broker_is_moved_aside(tmp_path: Path, deliver
         broker.stop()
 
 
-def test_no_more_is_under_way_than_the_broker_wants(tmp_path: Path, deliver: Deliver) -> None:
+def test_no_more_is_under_way_than_the_session_allows() -> None:
+    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+
+    class Session:
+        in_flight, most_bytes, alive = 3, None, True
+        under_way: ClassVar[list[int]] = []
+        most = sent = 0
+
+        def publish(self, topic: str, body: bytes) -> int:
+            self.sent += 1
+            self.under_way.append(self.sent)
+            self.most = max(self.most, len(self.under_way))
+            return self.sent
+
+        def await_acknowledgement(self, mid: int, seconds: float) -> int:
+            self.under_way.remove(mid)
+            return 0x87 if mid == 5 else 0
+
+    link, session = MqttLink(parse_mqtt("mqtt://h/t")), Session()
+    link._session = session  # type: ignore[assignment]
+    messages = [Message(number, f"id-{number}", b"{}", None) for number in range(1, 11)]
+    reported: list[tuple[int, str]] = []
+    link.deliver(messages, lambda message, refusal: reported.append((message.number, refusal)))
+    assert session.most == 3
+    assert reported == [
+        (number, "the broker answered 0x87 not authorised" if number == 5 else "") for number in range(1, 11)
+    ]
+
+
+def test_the_broker_says_how_many_may_be_under_way(tmp_path: Path, deliver: Deliver) -> None:
     folder = tmp_path / "slow"
     folder.mkdir()
     broker = Broker(folder, "max_inflight_messages 5")
     try:
         delivery = deliver(_url(broker.port))
         wait_until(lambda: delivery.state().connected)
-        assert delivery._link.window == 5
+        assert delivery._link.window == 8 * 5
         _send(delivery, range(50))
         delivery.close()
         assert delivery.state().delivered == 50
