@@ -20,6 +20,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from dmdd_edge.export.half import to_half
 from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import STAGES, Head, ScaledHead, resize
@@ -190,7 +191,8 @@ class DeploymentGraph(nn.Module):
         self.student = StudentNetwork(model)
         for network in (self.teacher, self.student):
             _fold_input_scale(network.stages[0], model.normalise.std)
-            network.to(self.dtype)
+            if half:
+                to_half(network)
         self.island_distances = Distances(product=not half)
         self.island_head = StageHead(model.head)
         self.requires_grad_(False).eval()
