@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class LiveSource:
         self.total: int | None = None
         # There is no folder that its names are relative to. No result is ever meant for this place.
         self.root = Path(os.devnull)
-        self.skip = take_all
+        self.skip: Callable[[str, int], bool] = take_all
         self._device, self._pick = device, pick
         self._stop = threading.Event()
         # Reentrant, so that a signal's handler may stop a source that its own thread is asking for its state.

@@ -58,7 +58,12 @@ def open_source(
     """
     if options is None:
         options = SourceOptions(every=every, save=save)
-    opened = _open(source, options)
+    try:
+        opened = _open(source, options)
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise DmddError(
+            f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
+        ) from None
     if options.save is not None and options.save.resolve() == opened.root.resolve():
         raise DmddError(
             f"--save {options.save} is where the source lies.", "Name another folder, for example out/."
@@ -71,9 +76,6 @@ def _open(source: str, options: SourceOptions) -> Source:
         _check("a watched folder", options, source)
         return _watched(Path(source), options)
     scheme = scheme_of(source)
-    if source.isdecimal() or Path(source).is_char_device() or source.startswith("/dev/video"):
-        _check("a camera", options, source)
-        return _camera(source, options)
     if scheme == "csi":
         _check("a CSI camera", options, source)
         return _live(csi.CsiCamera(source, options), options)
@@ -85,6 +87,9 @@ def _open(source: str, options: SourceOptions) -> Source:
         return _replayed(source, options)
     if scheme:
         raise DmddError(f"{redacted(source)}: {scheme}:// is no kind of source.", _ALLOWED)
+    if source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device():
+        _check("a camera", options, source)
+        return _camera(source, options)
     _check("files", options, source)
     return _files(source, options)
 

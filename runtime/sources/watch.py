@@ -26,11 +26,14 @@ _RENAMING = 3.0
 
 @dataclass
 class _Waiting:
-    """A file that is not read yet: its content, since when it has that, and when to try it."""
+    """A file that is not read yet: its content, since when it has that, when to try it, whether it was asked
+    for in an earlier run's results.
+    """
 
     stamp: Stamp
     since: float
     due: float
+    asked: bool = False
 
 
 class WatchFolder(FileProgress):
@@ -88,21 +91,23 @@ class WatchFolder(FileProgress):
             for path in due:
                 if self._stopped.is_set():
                     return
-                name = path.relative_to(self.root).as_posix()
-                frame = self._read(path, index)
-                if frame is None:
+                if number % self._every:
+                    self._take(path)
+                    number += 1
                     continue
+                if not self._is_done(path, index):
+                    frame = self._read(path, index)
+                    if frame is None:
+                        continue
+                    if isinstance(frame, Frame):
+                        name = names.take(path.relative_to(self.root).as_posix(), index)
+                        dropped, self._vanished_before = self._vanished_before, 0
+                        frame = dataclasses.replace(frame, name=name, dropped=dropped)
+                    self._note(frame)
+                    yield frame
                 number += 1
-                if (number - 1) % self._every:
-                    continue
-                if isinstance(frame, Frame):
-                    dropped, self._vanished_before = self._vanished_before, 0
-                    frame = dataclasses.replace(frame, name=names.take(name, index), dropped=dropped)
-                self._note(frame)
-                yield frame
                 index += 1
-            # In a folder of very many files a look takes long; it shall not take more than a fifth of the
-            # time.
+            # Of very many files a look takes long; it shall not take more than a fifth of the time.
             self._stopped.wait(max(self._settle / 3, 4 * took))
 
     def state(self) -> SourceState:
@@ -134,6 +139,17 @@ class WatchFolder(FileProgress):
             self._vanished_before += 1
         due = [path for path, waiting in self._waiting.items() if now >= waiting.due]
         return sorted(due, key=lambda path: (self._waiting[path].stamp.time, natural_key(path)))
+
+    def _is_done(self, path: Path, index: int) -> bool:
+        """Whether a file was judged in an earlier run; asked once for each."""
+        waiting = self._waiting[path]
+        if waiting.asked:
+            return False
+        waiting.asked = True
+        if not self.skip(str(path), index):
+            return False
+        self._take(path)
+        return True
 
     def _read(self, path: Path, index: int) -> Frame | BrokenFrame | None:
         """Read a file that has settled; None when it is not complete after all, or gone."""

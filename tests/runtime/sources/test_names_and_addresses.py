@@ -130,6 +130,11 @@ def test_an_option_that_the_source_could_only_ignore_is_refused(
         open_source(source, SourceOptions(**options))  # type: ignore[arg-type]
 
 
+def test_a_path_that_cannot_be_looked_at() -> None:
+    with pytest.raises(DmddError, match="cannot be looked at: File name too long"):
+        open_source("x" * 5000 + ".png")
+
+
 @pytest.mark.parametrize("source", ["ftp://u:secret@cam/x", "rtmp://cam/x", "s3://bucket/x.png"])
 def test_an_unknown_scheme(source: str) -> None:
     with pytest.raises(DmddError, match="is no kind of source") as caught:

@@ -233,6 +233,24 @@ def test_each_third_image(folder: Path, read: Read) -> None:
     assert [frame.index for frame in reader.frames] == [0, 1, 2]
 
 
+def test_what_an_earlier_run_has_done_is_passed_over_and_counted(folder: Path, read: Read) -> None:
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(picture(number))
+        os.utime(folder / f"{number}.png", (1000 + number, 1000 + number))
+    source = start(folder, watch_existing=True)
+    asked: list[tuple[str, int]] = []
+
+    def done(name: str, index: int) -> bool:
+        asked.append((Path(name).name, index))
+        return index == 1
+
+    source.skip = done
+    reader = read(source)
+    frames = reader.wait_for(2)
+    assert [(frame.name, frame.index) for frame in frames] == [("0.png", 0), ("2.png", 2)]
+    assert asked == [("0.png", 0), ("1.png", 1), ("2.png", 2)]
+
+
 def test_a_share_that_goes_away_is_told_and_its_images_are_not_read_again(
     folder: Path, read: Read, tmp_path: Path
 ) -> None:
