@@ -62,20 +62,24 @@ class _Scores:
 
 
 def score_normals(
-    detector: Detector, source: Source, on_frame: Callable[[], None] = lambda: None
+    detector: Detector,
+    source: Source,
+    limit: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> NormalScores:
     """Score every frame of a source of good parts; what cannot be judged is left out and counted.
 
     Args:
         detector: judges; its threshold plays no part.
         source: images of good parts.
-        on_frame: called after each frame, for a progress bar.
+        limit: end after so many frames.
+        on_frame: called after each frame, for a progress bar; from another thread.
 
     Raises:
         DmddError: the back end failed.
     """
     sink = _Scores(on_frame)
-    summary = run_frames(detector, source, [sink])
+    summary = run_frames(detector, source, [sink], limit)
     return NormalScores(
         tuple(sink.scores), tuple(sink.peaks), summary.unreliable, summary.skipped, sink.first_reason
     )

@@ -17,7 +17,7 @@ from dmdd_edge.preprocess import Preprocess
 Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]
 PmnPaths = Literal["none", "inner", "full"]
-PmnConv = Literal["dense", "separable", "depthwise"]
+PmnConv = Literal["dense", "separable", "depthwise", "mixed"]
 HeadKind = Literal["scaled", "sum", "msn"]
 Foreground = Literal["auto", "grabcut", "otsu", "none"]
 
@@ -30,8 +30,9 @@ class ModelConfig(BaseModel):
         image_size: side S of the square input, in pixels.
         branches: the student's branches in use (paper: both; the others are ablation rows).
         pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
-        pmn_conv: 3 x 3 convolutions of the PMN: ``dense``, depthwise ``separable``, or ``depthwise`` alone
-            (the 1 x 1 convolutions before and between mix the channels).
+        pmn_conv: 3 x 3 convolutions of the PMN: ``dense``; ``separable``, depthwise and then 1 x 1;
+            ``depthwise`` alone (the 1 x 1 convolutions between the stages mix the channels); ``mixed``,
+            depthwise at the two fine stages, where 1 x 1 convolutions cost most, and separable at the others.
         residual: the student starts as the teacher's copy and learns what to change: decoupling
             convolutions start as the identity, the PMN adds to its input and starts with nothing to add.
             Otherwise both start at random, and the PMN's output stands by itself (paper, as far as it says).

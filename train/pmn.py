@@ -33,6 +33,13 @@ def conv3x3(channels: int, kind: PmnConv, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _at_stage(kind: PmnConv, stage: int) -> PmnConv:
+    """What ``mixed`` is at a stage, counted from 0."""
+    if kind != "mixed":
+        return kind
+    return "depthwise" if stage < 2 else "separable"
+
+
 class Downward(nn.Module):
     """From a coarse stage to the next finer one: 1 x 1 convolution, then bilinear upsampling."""
 
@@ -74,7 +81,7 @@ class Path(nn.Module):
     Args:
         channels: channels of the four stages.
         direction: which way it goes.
-        kind: dense, separable or depthwise 3 x 3 convolutions; see ``conv3x3``.
+        kind: of the 3 x 3 convolutions; see ``ModelConfig.pmn_conv``.
         residual: add to the stage's own features, with nothing to add at the start.
         last: the path's output is the branch's: it ends without ReLU.
     """
@@ -101,7 +108,7 @@ class Path(nn.Module):
                 else Upward(channels[before], channels[here], kind)
             )
         self.steps = nn.ModuleList(steps)
-        refine = [conv3x3(channels[stage], kind) for stage in self.order[1:]]
+        refine = [conv3x3(channels[stage], _at_stage(kind, stage)) for stage in self.order[1:]]
         if residual:
             for layers in refine:
                 norm = layers[-1]
@@ -131,7 +138,7 @@ class PyramidModelingNetwork(nn.Module):
         channels: channels of the four stages.
         branch: ``normality`` or ``abnormality``; decides the directions.
         paths: ``none``, ``inner`` or ``full`` (inner and outer).
-        kind: dense, separable or depthwise 3 x 3 convolutions; see ``conv3x3``.
+        kind: of the 3 x 3 convolutions; see ``ModelConfig.pmn_conv``.
         residual: see ``Path``.
     """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmdd_edge.cli import run_options as o
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
@@ -23,6 +24,10 @@ from dmdd_edge.errors import DmddError
 if TYPE_CHECKING:
     from dmdd_edge.bundle import Bundle
     from dmdd_edge.runtime.backends.options import BackendOptions
+    from dmdd_edge.runtime.sources.options import SourceOptions
+
+#: Frames of a live source unless told otherwise: what a false-alarm rate of 1 % needs.
+_LIVE_FRAMES = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +38,9 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     source: Annotated[
         str | None,
-        typer.Option("--source", help="Images of good parts: folder, glob in quotes, or video file."),
+        typer.Option(
+            "--source", help="Good parts: folder, glob in quotes, video file, camera or stream, as for run."
+        ),
     ] = None,
     category: CategoryOption = None,
     model: ModelOption = None,
@@ -46,6 +53,20 @@ def calibrate(
     engine_cache: EngineCacheOption = None,
     cuda_driver: CudaDriverOption = "auto",
     io_memory: IoMemoryOption = "auto",
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help=f"End after so many frames; of a camera or a stream {_LIVE_FRAMES}."
+        ),
+    ] = None,
+    fps: o.FpsOption = None,
+    camera_size: o.CameraSizeOption = None,
+    camera_fps: o.CameraFpsOption = None,
+    exposure: o.ExposureOption = None,
+    gain: o.GainOption = None,
+    white_balance: o.WhiteBalanceOption = None,
+    camera_control: o.CameraControlOption = None,
+    stream_timeout: o.StreamTimeoutOption = 10.0,
     json: JsonOption = False,
 ) -> None:
     """Set a new threshold from images of good parts; kept beside the bundle."""
@@ -64,11 +85,22 @@ def calibrate(
         if model is None and models_dir != Path("models"):
             chosen += f" --models-dir {shlex.quote(str(models_dir))}"
         from dmdd_edge.runtime.backends.options import BackendOptions
+        from dmdd_edge.runtime.sources.options import SourceOptions, parse_control, parse_size
 
+        asked = SourceOptions(
+            fps=fps,
+            camera_size=None if camera_size is None else parse_size(camera_size),
+            camera_fps=camera_fps,
+            exposure=exposure,
+            gain=gain,
+            white_balance=white_balance,
+            camera_controls=tuple(parse_control(text) for text in camera_control or ()),
+            stream_timeout=stream_timeout,
+        )
         options = BackendOptions(
             engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=2
         )
-        _calibrate(bundle, source, false_alarm_rate, backend, options, json, chosen)
+        _calibrate(bundle, source, asked, limit, false_alarm_rate, backend, options, json, chosen)
 
 
 def _reset(bundle: Bundle, json: bool) -> None:
@@ -93,6 +125,8 @@ def _reset(bundle: Bundle, json: bool) -> None:
 def _calibrate(
     bundle: Bundle,
     source: str,
+    asked: SourceOptions,
+    limit: int | None,
     alpha: float,
     backend: str,
     options: BackendOptions,
@@ -108,7 +142,10 @@ def _calibrate(
 
     if not 0 < alpha < 1:
         raise DmddError(f"--false-alarm-rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01.")
-    frames = open_source(source)
+    frames = open_source(source, asked)
+    if frames.live and limit is None:
+        limit = _LIVE_FRAMES
+        console.print(f"taking {limit} frames; --limit takes more or fewer", markup=False)
     exported = bundle.manifest.threshold
     # The threshold is named, so that a broken older calibration cannot stand in the way of a new one.
     with (
@@ -117,8 +154,8 @@ def _calibrate(
         ) as detector,
         progress() as bar,
     ):
-        task = bar.add_task("scoring good parts", total=frames.total, note="")
-        found = score_normals(detector, frames, on_frame=lambda: bar.advance(task))
+        task = bar.add_task("scoring good parts", total=limit or frames.total, note="")
+        found = score_normals(detector, frames, limit, on_frame=lambda: bar.advance(task))
         used = detector.backend.name
     left_out = found.unreliable + found.skipped
     if not found.scores:

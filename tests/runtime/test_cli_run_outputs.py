@@ -148,3 +148,15 @@ def test_a_second_signal_stops_at_once(
                 process.send_signal(signal.SIGINT)
     # One more while Python is on its way out ends it by the signal itself.
     assert process.returncode in (130, -signal.SIGINT)
+
+
+def test_calibrating_with_a_live_source_takes_as_many_frames_as_asked(
+    make_bundle: Make, film: Path, dmdd_edge: Program
+) -> None:
+    make_bundle()
+    done = dmdd_edge("calibrate", "--source", "replay:film.avi?loop=1", "--limit", "12", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["threshold"]["normals"] == 12
+    # The film shows a good part: its blue level is 30 of 255, give or take what MJPG makes of it.
+    assert found["threshold"]["image"] == pytest.approx(30 / 255, abs=0.02)

@@ -213,7 +213,7 @@ def test_scores_of_good_parts(make_bundle: Make, images: Path, make_picture: Pic
     (images / "good" / "2.png").write_bytes(b"")
     frames = []
     with Detector.load(make_bundle().path, backend="cpu") as detector:
-        found = score_normals(detector, open_source(str(images / "good")), lambda: frames.append(1))
+        found = score_normals(detector, open_source(str(images / "good")), on_frame=lambda: frames.append(1))
     assert found.scores == pytest.approx((30 / 255, 51 / 255))
     assert (found.unreliable, found.skipped, len(frames)) == (0, 1, 3)
     assert "2.png" in found.first_reason

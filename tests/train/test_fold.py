@@ -55,7 +55,7 @@ def test_a_folded_backbone_gives_the_same_features(name: str) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise", "mixed"])
 def test_a_folded_pmn_gives_the_same_features(kind: str) -> None:
     torch.manual_seed(1)
     channels = [8, 12, 16, 20]

@@ -49,7 +49,7 @@ def reach(net: nn.Module) -> set[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise", "mixed"])
 @pytest.mark.parametrize(
     ("branch", "paths", "expected"),
     [
@@ -87,7 +87,7 @@ def test_without_paths_features_pass_unchanged() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise", "mixed"])
 def test_a_residual_network_starts_with_nothing_to_add(kind: Any) -> None:
     given = features(0)
     for branch in ("normality", "abnormality"):
@@ -97,7 +97,7 @@ def test_a_residual_network_starts_with_nothing_to_add(kind: Any) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise", "mixed"])
 def test_values_by_hand(kind: Any) -> None:
     """Every convolution takes the middle value with weight 1, so that constant features give sums."""
 
@@ -127,7 +127,7 @@ def test_values_by_hand(kind: Any) -> None:
     assert found("normality", "inner", 1, -20, 3, 4, residual=True) == [1, -20, 10, 4]
 
 
-@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "separable", "depthwise", "mixed"])
 @pytest.mark.parametrize(
     "channels", [[24, 40, 112, 320], [64, 128, 256, 512], [8, 16, 24, 288]], ids=["lite0", "resnet18", "v3"]
 )

@@ -1,0 +1,135 @@
+"""What the run loop costs: a folder end to end against bare session calls, and Python's share of one frame.
+
+1. Folder: `run_frames` over image files (decode, resize, graph, regions, JSON line to a file), against the graph
+   called in a loop on ready tensors with the options of a live run. Both take turns, the folder once after every
+   block of bare calls; the ratio is folder rate over bare rate.
+2. Overhead: one frame of the graph's size from memory through `Detector`, less the session call in it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.images import list_images, read_image, resize
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
+from dmdd_edge.runtime.sources import open_source
+
+_LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
+
+
+def bare_rate(live: Detector, tensors: list[NDArray[np.uint8]]) -> float:
+    """Calls a second of the graph alone on ready tensors, one after the other."""
+    start = time.perf_counter()
+    for tensor in tensors:
+        live.backend.infer(tensor)
+    return len(tensors) / (time.perf_counter() - start)
+
+
+def folder_rate(
+    detector: Detector, folder: str, every: int, out: Path
+) -> tuple[float, dict[str, float], str]:
+    """Frames a second of a run over a folder, how busy each part was, and the slowest."""
+    sink = JsonLinesFile(out, FileOptions(existing="replace"))
+    summary = run_frames(detector, open_source(folder, every=every), [sink])
+    return summary.throughput, summary.busy, summary.slowest
+
+
+def overhead(live: Detector, frames: list[NDArray[np.uint8]], rounds: int) -> list[float]:
+    """Milliseconds of each frame outside the session call."""
+    inside = [0.0]
+    infer = live.backend.infer
+
+    def timed(images: NDArray[np.uint8]) -> Any:
+        start = time.perf_counter()
+        found = infer(images)
+        inside[0] = time.perf_counter() - start
+        return found
+
+    live.backend.infer = timed  # type: ignore[method-assign]
+    found = []
+    for _ in range(rounds):
+        for frame in frames:
+            start = time.perf_counter()
+            live(frame)
+            found.append(1e3 * (time.perf_counter() - start - inside[0]))
+    live.backend.infer = infer  # type: ignore[method-assign]
+    return found
+
+
+def measure(options: Namespace) -> dict[str, Any]:
+    """All figures."""
+    paths = list_images(Path(options.source), recursive=True)[:: options.every]
+    with (
+        Detector.load(options.model, "cpu") as live,
+        Detector.load(options.model, "cpu", options=BackendOptions(slots=2)) as folder,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        size = live.bundle.manifest.image_size
+        frames = [resize(read_image(path), size) for path in paths]
+        tensors = [np.ascontiguousarray(frame)[None] for frame in frames]
+        bare_rate(live, tensors)  # warm
+        rates: dict[str, list[float]] = {"bare": [], "folder": []}
+        busy: dict[str, float] = {}
+        slowest = ""
+        for _ in range(options.rounds):
+            rates["bare"].append(bare_rate(live, tensors))
+            rate, busy, slowest = folder_rate(
+                folder, options.source, options.every, Path(scratch) / "results.jsonl"
+            )
+            rates["folder"].append(rate)
+        extra = overhead(live, frames, rounds=max(1, 400 // len(frames)))
+        backends = {"live": live.backend.description, "folder": folder.backend.description}
+    ratios = [folder / bare for bare, folder in zip(rates["bare"], rates["folder"], strict=True)]
+    return {
+        "images": len(paths),
+        "back_ends": backends,
+        "bare_calls_per_second": common.spread(rates["bare"]),
+        "folder_frames_per_second": common.spread(rates["folder"]),
+        "ratio": common.spread(ratios),
+        "busy_of_the_last_run": busy,
+        "slowest": slowest,
+        "overhead_ms": {
+            "median": round(statistics.median(extra), 3),
+            "p90": round(float(np.percentile(extra, 90)), 3),
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = common.parser(__doc__, "run_loop")
+    parser.add_argument("--model", type=Path, required=True, help="a bundle, or a category's folder of them")
+    parser.add_argument("--source", required=True, help="a folder of images")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.rounds < 1:
+        sys.exit("--rounds must be at least 1")
+    machine = common.begin()
+    figures = measure(options)
+    bare, folder = figures["bare_calls_per_second"], figures["folder_frames_per_second"]
+    print(f"bare session calls  {bare['median']:.1f} a second ({figures['back_ends']['live']})")
+    print(f"folder, end to end  {folder['median']:.1f} a second ({figures['back_ends']['folder']})")
+    ratio = figures["ratio"]
+    print(f"ratio               {ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})")
+    print(f"overhead            {figures['overhead_ms']['median']:.3f} ms a frame outside the session call")
+    settings = {"every": options.every, "rounds": options.rounds, "image_size_on_disk": "as the files are"}
+    common.write_result(options.out, machine, settings, figures, _LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()
