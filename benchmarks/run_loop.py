@@ -1,8 +1,8 @@
 """What the run loop costs: a folder end to end against bare session calls, and Python's share of one frame.
 
-1. Folder: `run_frames` over image files (decode, resize, graph, regions, JSON line to a file), against the graph
-   called in a loop on ready tensors with the options of a live run. Both take turns, the folder once after every
-   block of bare calls; the ratio is folder rate over bare rate.
+1. Folder: `run_frames` over image files (decode, resize, graph, regions, JSON line to a file), against the
+   graph called in a loop on ready tensors with the options of a live run. Both take turns, the folder once
+   after every block of bare calls; the ratio is folder rate over bare rate.
 2. Overhead: one frame of the graph's size from memory through `Detector`, less the session call in it.
 """
 

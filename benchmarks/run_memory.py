@@ -1,8 +1,8 @@
 """A camera faster than the graph, for half an hour: memory, age of results, every frame accounted for.
 
-`dmdd-edge run --source replay:VIDEO` plays a drawn video at a multiple of the graph's rate as if it were a camera.
-The resident memory of the process is read from /proc every few seconds; growth is the median of the last tenth of
-the run less the median of the tenth after the warm-up.
+`dmdd-edge run --source replay:VIDEO` plays a drawn video at a multiple of the graph's rate as if it were a
+camera. The resident memory of the process is read from /proc every few seconds; growth is the median of the
+last tenth of the run less the median of the tenth after the warm-up.
 """
 
 from __future__ import annotations
