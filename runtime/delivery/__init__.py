@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from dmdd_edge.runtime.delivery.delivery import Delivery, DeliveryState
 from dmdd_edge.runtime.delivery.opening import open_delivery
-from dmdd_edge.runtime.delivery.options import DeliveryOptions, parse_size
+from dmdd_edge.runtime.delivery.options import DeliveryOptions
 
-__all__ = ["Delivery", "DeliveryOptions", "DeliveryState", "open_delivery", "parse_size"]
+__all__ = ["Delivery", "DeliveryOptions", "DeliveryState", "open_delivery"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +57,6 @@ def default_spool() -> Path:
         return Path(given.split(":")[0]) / "spool"
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "dmdd-edge" / "spool"
-
-
-def parse_size(text: str, option: str = "--spool-limit") -> int:
-    """Bytes in ``64M``, ``500K``, ``2G`` or ``1048576``; K, M and G are powers of 1024.
-
-    Raises:
-        DmddError: it is no such size.
-    """
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
-    if not found:
-        raise DmddError(f"{option} {text!r} is no size.", "Write for example 500K, 64M or 2G.")
-    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2].upper()]
 
 
 def secret(variable: str | None, option: str) -> str:

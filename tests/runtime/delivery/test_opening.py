@@ -10,31 +10,10 @@ from delivery_receiver import Receiver
 from delivery_results import FRAME, Said, make_result, wait_until
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.delivery import Delivery, DeliveryOptions, open_delivery, parse_size
+from dmdd_edge.runtime.delivery import Delivery, DeliveryOptions, open_delivery
 from dmdd_edge.runtime.delivery.options import default_spool
 
 Deliver = Callable[..., Delivery]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("1000", 1000),
-        ("64K", 65536),
-        ("64M", 1 << 26),
-        ("2 GiB", 2 << 30),
-        ("500kb", 512000),
-        ("1g", 1 << 30),
-    ],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "M", "-1", "1.5M", "10T", "ten", "²"])
-def test_no_sizes(text: str) -> None:
-    with pytest.raises(DmddError, match=r"--spool-limit .* is no size"):
-        parse_size(text)
 
 
 def test_the_spools_lie_in_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
