@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends.options import BackendOptions
@@ -13,9 +15,9 @@ from dmdd_edge.runtime.bench.latency import BATCHES, host_call
 from dmdd_edge.runtime.bench.machine import cpu_name
 from dmdd_edge.runtime.bench.percentiles import Spread
 from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.ratio import Ratio, paired_ratio, separate_ratio
+from dmdd_edge.runtime.bench.ratio import CONFIDENCE, Ratio, separate_ratio
 from dmdd_edge.runtime.bench.session import Settings
-from dmdd_edge.runtime.bench.sides import PastSide, Side
+from dmdd_edge.runtime.bench.sides import LiveSide, PastSide, Side
 from dmdd_edge.runtime.bench.subject import Subject
 from dmdd_edge.runtime.bench.timing import Bench, Query
 from dmdd_edge.runtime.bench.turns import take_turns
@@ -38,6 +40,7 @@ class Comparison:
         seen: what went on meanwhile; reasons not to rely on it.
         images: what it was measured on.
         seconds: how long it took.
+        rounds: how often both sides were opened anew; 0 where they were not measured in one run.
     """
 
     ratio: Ratio
@@ -49,6 +52,7 @@ class Comparison:
     seen: Seen
     images: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    rounds: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as it is printed under ``--json``; latencies in milliseconds."""
@@ -58,7 +62,8 @@ class Comparison:
             "ratio_low": round(self.ratio.low, 5),
             "ratio_high": round(self.ratio.high, 5),
             "ratio_is": RATIO_IS,
-            "confidence": 0.95,
+            "confidence": CONFIDENCE,
+            "rounds": self.rounds,
             "interleaved": self.interleaved,
             "scenario": self.scenario,
             "seconds": round(self.seconds, 3),
@@ -114,43 +119,80 @@ def compare(
     Raises:
         DmddError: a side cannot run, a past result lacks the scenario, or there were too few queries.
     """
-    like, batch = settings.like, BATCHES[scenario]
+    like = settings.like
     options = replace(options, spin=like.spin, cuda_graphs=like.cuda_graphs and options.cuda_graphs)
-    documents: list[dict[str, Any]] = []
-    queries: dict[int, Query] = {}
-    images: dict[str, Any] = {}
-    with ExitStack() as stack:
-        for index, side in enumerate(sides):
-            if isinstance(side, PastSide):
-                documents.append({name: side.document[name] for name in ("bundle", "backend")})
-                say(f"{'AB'[index]}: {side.text}, measured before")
-                continue
-            subject = stack.enter_context(Subject.open(side.path, side.backend, options, bench.clock))
-            documents.append(subject.as_dict())
-            pictures = choose(subject)
-            images = pictures.as_dict()
-            queries[index] = host_call(subject, pictures, batch)
-            about = f"back end {subject.stopwatch.name}: {subject.stopwatch.description}"
-            say(f"{'AB'[index]}: {side.text}, {about}")
-        turns = take_turns(list(queries.values()), settings.plan, bench) if queries else None
-    live = iter(() if turns is None else turns.values)
-    a, b = (side.samples(scenario) if isinstance(side, PastSide) else next(live) for side in sides)
+    past = {i: side.samples(scenario) for i, side in enumerate(sides) if isinstance(side, PastSide)}
+    opener = _Opener(sides, options, BATCHES[scenario], choose, bench, say)
+    turns = None if len(past) == len(sides) else take_turns(opener.open, settings.plan, bench)
     seen = Seen() if turns is None else turns.seen
-    interleaved = len(queries) == len(sides)
-    if not interleaved:
-        seen = Seen((*seen.reasons, *_apart(sides)), seen.facts)
-    ratio = paired_ratio(a, b) if interleaved else separate_ratio(a, b)
+    if turns is not None and not past:
+        a, b, ratio = turns.values(0), turns.values(1), turns.ratio
+    else:
+        live = np.empty(0) if turns is None else turns.values(0)
+        a, b = (past.get(index, live) for index in (0, 1))
+        ratio, seen = separate_ratio(a, b), Seen((*seen.reasons, *_apart(sides)), seen.facts)
     return Comparison(
         ratio,
         Spread.of(a),
         Spread.of(b),
-        (documents[0], documents[1]),
-        interleaved=interleaved,
+        (opener.documents[0], opener.documents[1]),
+        interleaved=not past,
         scenario=scenario,
         seen=seen,
-        images=images,
+        images=opener.images,
         seconds=0.0 if turns is None else turns.seconds,
+        rounds=0 if turns is None or past else len(turns.rounds),
     )
+
+
+class _Opener:
+    """Opens the sides that are to be measured now, over and over.
+
+    Attributes:
+        documents: bundle and back end of each side, as a result names them, once it was opened.
+        images: what it is measured on.
+    """
+
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        options: BackendOptions,
+        batch: int,
+        choose: Callable[[Subject], Pictures],
+        bench: Bench,
+        say: Callable[[str], None],
+    ) -> None:
+        self._sides, self._options, self._batch = sides, options, batch
+        self._choose, self._bench, self._say = choose, bench, say
+        self._pictures: dict[int, Pictures] = {}
+        self.documents: dict[int, dict[str, Any]] = {}
+        self.images: dict[str, Any] = {}
+        for index, side in enumerate(sides):
+            if isinstance(side, PastSide):
+                self.documents[index] = {name: side.document[name] for name in ("bundle", "backend")}
+                say(f"{'AB'[index]}: {side.text}, measured before")
+
+    @contextmanager
+    def open(self, forwards: bool) -> Iterator[list[Query]]:
+        """See ``OpenSides``."""
+        live = {index: side for index, side in enumerate(self._sides) if not isinstance(side, PastSide)}
+        queries: dict[int, Query] = {}
+        with ExitStack() as stack:
+            for index in live if forwards else reversed(live):
+                queries[index] = self._open(index, live[index], stack)
+            yield [queries[index] for index in live]
+
+    def _open(self, index: int, side: LiveSide, stack: ExitStack) -> Query:
+        first = index not in self.documents
+        opened = Subject.open(side.path, side.backend, self._options, self._bench.clock, verify=first)
+        subject = stack.enter_context(opened)
+        if first:
+            self.documents[index] = subject.as_dict()
+            self._pictures[index] = self._choose(subject)
+            self.images = self._pictures[index].as_dict()
+            about = f"back end {subject.stopwatch.name}: {subject.stopwatch.description}"
+            self._say(f"{'AB'[index]}: {side.text}, {about}")
+        return host_call(subject, self._pictures[index], self._batch)
 
 
 def _apart(sides: tuple[Side, Side]) -> list[Reason]:

@@ -1,7 +1,9 @@
-"""The ratio of two medians, with a confidence interval from blocks of the run."""
+"""How many times as long one side takes as another, and between what limits that is known."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,17 +11,20 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 
-#: How sure the interval is.
-CONFIDENCE = 0.95
+#: How sure the interval is, and the quantile of the normal distribution that belongs to it.
+CONFIDENCE, _NORMAL = 0.95, 1.959964
 
-#: Of fewer queries of a side nothing can be said.
-FEWEST = 8
+#: Of fewer queries of a side nothing can be said, nor of fewer rounds.
+FEWEST, FEWEST_ROUNDS = 8, 3
 
-#: The run is cut into at most so many blocks, which are drawn so often.
+#: A run is cut into at most so many blocks, which are drawn so often.
 _BLOCKS, _DRAWS = 50, 1000
 
 #: So many values are gone through at once, which bounds the memory that it takes.
 _AT_ONCE = 2_000_000
+
+#: Milliseconds of A and of B, in a round.
+Round = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,39 @@ class Ratio:
         return not self.low <= 1 <= self.high
 
 
-def paired_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
-    """The ratio of two sides that took turns.
+def ratio_of_rounds(rounds: Sequence[Round]) -> Ratio:
+    """The ratio of two sides that took turns, in several rounds of a run.
 
-    Whole blocks of the run are drawn with replacement, the same for both sides: neighbouring queries are
-    alike, and what disturbs one side disturbs the other too, so neither are drawn by themselves.
+    Each round gives a ratio of medians. What disturbs a round disturbs both of its sides; what a side is
+    given when it is opened, such as where its weights lie in memory, stays for a round. So what repeats is
+    rounds, not queries: the ratio is their geometric mean, its interval Student's over their logarithms.
 
     Args:
-        a, b: milliseconds, in order and as many of each: turn by turn.
+        rounds: at least three.
 
     Raises:
-        DmddError: fewer than 8 turns.
+        DmddError: fewer than three rounds, or fewer than 8 queries of a side.
     """
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} and {len(b)} queries did not take turns")
-    blocks_a, blocks_b = _blocks(a), _blocks(b)
-    draws = _draws(len(blocks_a))
-    drawn = _medians(blocks_b, draws) / _medians(blocks_a, draws)
-    return _interval(float(np.median(b) / np.median(a)), drawn)
+    queries = min(sum(len(pair[side]) for pair in rounds) for side in (0, 1)) if rounds else 0
+    whole = [pair for pair in rounds if len(pair[0]) and len(pair[1])]
+    _require(queries)
+    if len(whole) < FEWEST_ROUNDS:
+        raise DmddError(
+            f"{len(whole)} rounds are too few to compare; at least {FEWEST_ROUNDS} are needed.",
+            "Let it run for longer: --duration 30",
+        )
+    logs = np.log([np.median(b) / np.median(a) for a, b in whole])
+    middle, reach = (
+        float(logs.mean()),
+        student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs)),
+    )
+    return Ratio(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach))
 
 
 def separate_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
-    """The ratio of two sides that were measured apart; blocks of each are drawn by themselves.
+    """The ratio of two sides that were measured apart, by drawing blocks of each with replacement.
+
+    Neighbouring queries are alike, so whole blocks are drawn. What differed between the runs is not in it.
 
     Args:
         a, b: milliseconds, in order.
@@ -70,36 +86,44 @@ def separate_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> Ratio:
     Raises:
         DmddError: fewer than 8 queries of a side.
     """
-    blocks_a, blocks_b = _blocks(a), _blocks(b)
-    drawn = _medians(blocks_b, _draws(len(blocks_b), 1)) / _medians(blocks_a, _draws(len(blocks_a), 0))
-    return _interval(float(np.median(b) / np.median(a)), drawn)
+    drawn = _medians(b, seed=1) / _medians(a, seed=0)
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    value = float(np.median(b) / np.median(a))
+    return Ratio(value, min(float(low), value), max(float(high), value))
 
 
-def _blocks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values cut into blocks of equal length, one a row; what is left at the end is left out."""
-    count = len(values)
+def student(freedom: int) -> float:
+    """The quantile of Student's distribution that 95 % lie within, to 1 % from 2 degrees of freedom on.
+
+    Args:
+        freedom: degrees of freedom.
+    """
+    if freedom == 2:
+        return 4.302653  # the series below is not good enough there
+    z = _NORMAL
+    return float(
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )
+
+
+def _require(count: int) -> None:
     if count < FEWEST:
         raise DmddError(
             f"{count} queries of a side are too few to compare; at least {FEWEST} are needed.",
             "Measure for longer: --duration 30",
         )
-    length = -(-count // _BLOCKS)
-    return values[: count // length * length].reshape(-1, length)
 
 
-def _draws(blocks: int, seed: int = 0) -> NDArray[np.intp]:
-    """Which blocks are drawn, one draw a row."""
-    return np.random.default_rng(seed).integers(0, blocks, (_DRAWS, blocks))
-
-
-def _medians(blocks: NDArray[np.float64], draws: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The median of each draw."""
+def _medians(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """The medians of many draws of blocks."""
+    _require(len(values))
+    length = -(-len(values) // _BLOCKS)
+    blocks = values[: len(values) // length * length].reshape(-1, length)  # what is left over is left out
+    draws = np.random.default_rng(seed).integers(0, len(blocks), (_DRAWS, len(blocks)))
     step = max(_AT_ONCE // blocks.size, 1)
-    parts = [draws[first : first + step] for first in range(0, len(draws), step)]
+    parts = [draws[first : first + step] for first in range(0, _DRAWS, step)]
     return np.concatenate([np.median(blocks[part].reshape(len(part), -1), axis=1) for part in parts])
-
-
-def _interval(value: float, found: NDArray[np.float64]) -> Ratio:
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(found, [tail, 100 - tail])
-    return Ratio(value, min(float(low), value), max(float(high), value))

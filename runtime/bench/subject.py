@@ -35,13 +35,18 @@ class Subject:
         backend: str = "auto",
         options: BackendOptions | None = None,
         clock: Clock | None = None,
+        verify: bool = True,
     ) -> Subject:
-        """Verify the bundle and start the back end.
+        """Start the back end on a bundle.
+
+        Args:
+            path, backend, options, verify: as ``Detector.load``.
+            clock: of the stopwatch.
 
         Raises:
             DmddError: as ``Detector.load``.
         """
-        loaded = Detector.load(path, backend, options=options)
+        loaded = Detector.load(path, backend, verify=verify, options=options)
         stopwatch = Stopwatch(loaded.backend, clock or Clock())
         detector = Detector(loaded.bundle, stopwatch, loaded.threshold, loaded.passed_over)
         return cls(detector, stopwatch)

@@ -1,23 +1,30 @@
-"""Two things measured in one run, taking turns, until their ratio is known closely enough."""
+"""Two things measured in one run, taking turns, in rounds, until their ratio is known closely enough."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.runtime.bench.ratio import FEWEST, paired_ratio
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bench.ratio import Ratio, ratio_of_rounds
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 from dmdd_edge.runtime.bench.watch import Reason, Seen
 
 #: The order in which two sides take turns; each follows itself and the other equally often.
 _ORDER = (0, 1, 1, 0)
 
-#: Two sides go on until the interval of their ratio reaches no further than this from it, in parts of the
-#: plan's seconds, and no more than so many parts.
-CLOSE, MOST_PARTS = 0.01, 12
+#: A run is cut into so many rounds, each with both sides opened anew.
+ROUNDS = 12
+
+#: It goes on until the ratio's interval reaches no further than this from it, so many times as long at most.
+CLOSE, MOST_TIMES = 0.01, 5
+
+#: Opens the sides for a round, A first or B first as it is told, and gives their queries, A's first.
+OpenSides = Callable[[bool], AbstractContextManager[Sequence[Query]]]
 
 
 @dataclass(frozen=True)
@@ -25,76 +32,89 @@ class Turns:
     """What was measured.
 
     Attributes:
-        values: milliseconds of the host call of each side, in order; as many of both.
+        rounds: of each, milliseconds of the host call by side, in order.
         seen: what went on meanwhile.
-        seconds: how long it took.
+        seconds: how long it took, without opening.
     """
 
-    values: tuple[NDArray[np.float64], ...]
+    rounds: tuple[tuple[NDArray[np.float64], ...], ...]
     seen: Seen
     seconds: float
 
+    def values(self, side: int) -> NDArray[np.float64]:
+        """A side's milliseconds, of all rounds."""
+        return np.concatenate([np.empty(0), *(found[side] for found in self.rounds)])
 
-def take_turns(queries: Sequence[Query], plan: Plan, bench: Bench, most_parts: int = MOST_PARTS) -> Turns:
+    @property
+    def ratio(self) -> Ratio:
+        """Of two sides.
+
+        Raises:
+            DmddError: too little was measured.
+        """
+        return ratio_of_rounds([(found[0], found[1]) for found in self.rounds])
+
+
+def take_turns(open_sides: OpenSides, plan: Plan, bench: Bench, most_times: float = MOST_TIMES) -> Turns:
     """Measure one or two sides.
 
+    Where a side's weights happen to lie in memory can make it a few percent faster or slower for as long as
+    it is open. So both are opened anew for each round, and take turns in being the first.
+
     Args:
-        queries: each gives the boundary ``call``, and gets a running number of its own, so that both sides
-            take the same images.
-        plan: seconds of a part, and the warm-up before the first.
+        open_sides: see ``OpenSides``; queries give the boundary ``call`` and get a running number of their
+            own, so that both sides take the same images.
+        plan: seconds of all rounds together. The warm-up is before the first; later ones have its count only.
         bench: clock and watch; its ``stop`` ends it early.
-        most_parts: as ``MOST_PARTS``.
+        most_times: as ``MOST_TIMES``; 1 does not go on.
     """
-    turns = _Turns(queries)
-    number = turns.next_round(bench.warm_up(turns.take, plan))
-    part = Plan(plan.seconds, plan.fewest * turns.length)
-    found: list[list[NDArray[np.float64]]] = [[] for _ in queries]
+    part = replace(plan, seconds=plan.seconds / ROUNDS)
+    rounds: list[tuple[NDArray[np.float64], ...]] = []
     reasons: list[Reason] = []
-    facts: dict[str, object] = {}
-    seconds = 0.0
-    for _ in range(most_parts if len(queries) > 1 else 1):
-        turns.first = number
-        series = bench.repeat(turns.take, part)
-        number = turns.next_round(number + series.count)
-        reasons += series.seen.reasons
-        facts, seconds = series.seen.facts, seconds + series.seconds
-        values = [np.empty(0) if (item := series.of(str(i))) is None else item for i in range(len(queries))]
-        short = min(len(item) for item in values)
-        for kept, item in zip(found, values, strict=True):
-            kept.append(item[:short])
-        if bench.stop() or (len(queries) > 1 and _is_close(found)):
+    seen, seconds = Seen(), 0.0
+    for number in range(round(ROUNDS * most_times)):
+        with open_sides(number % 2 == 0) as queries:
+            two = len(queries) == 2
+            turns = _Turns(queries)
+            turns.skip(bench.warm_up(turns.take, part))
+            series = bench.repeat(
+                turns.take,
+                replace(part, fewest=part.fewest * turns.length, warm_up_count=0, warm_up_seconds=0),
+            )
+        part = replace(part, warm_up_seconds=0.0)
+        seen, seconds = series.seen, seconds + series.seconds
+        reasons += seen.reasons
+        found = [np.empty(0) if (item := series.of(str(i))) is None else item for i in range(len(queries))]
+        short = min(len(item) for item in found)
+        rounds.append(tuple(item[:short] for item in found))
+        if bench.stop() or (number + 1 >= ROUNDS and (not two or _is_close(rounds))):
             break
-    return Turns(tuple(np.concatenate(parts) for parts in found), Seen(tuple(reasons), facts), seconds)
+    return Turns(tuple(rounds), Seen(tuple(reasons), seen.facts), seconds)
 
 
 class _Turns:
-    """Whose turn it is.
-
-    Attributes:
-        first: the number of the first turn of a part.
-        length: turns in a round.
-    """
+    """Whose turn it is."""
 
     def __init__(self, queries: Sequence[Query]) -> None:
         self._queries = queries
         self._order = _ORDER if len(queries) == 2 else (0,)
-        self.first = 0
+        self._first = 0
         self.length = len(self._order)
 
     def take(self, number: int) -> dict[str, float]:
-        """The turn of a number, counted from the part's first: milliseconds by the side's number."""
-        number += self.first
+        """The turn of a number: milliseconds by the side's number."""
+        number += self._first
         side = self._order[number % self.length]
         return {str(side): self._queries[side](number // len(self._queries))["call"]}
 
-    def next_round(self, number: int) -> int:
-        """The first turn of the next round: one that was cut short would shift who begins."""
-        return -(-number // self.length) * self.length
+    def skip(self, number: int) -> None:
+        """Go on with the round of turns after these: one that was cut short would shift who begins."""
+        self._first = -(-number // self.length) * self.length
 
 
-def _is_close(found: Sequence[Sequence[NDArray[np.float64]]]) -> bool:
-    a, b = (np.concatenate(parts) for parts in found)
-    if len(a) < FEWEST:
+def _is_close(rounds: Sequence[tuple[NDArray[np.float64], ...]]) -> bool:
+    try:
+        ratio = ratio_of_rounds([(found[0], found[1]) for found in rounds])
+    except DmddError:
         return False
-    ratio = paired_ratio(a, b)
     return ratio.high - ratio.low <= 2 * CLOSE * ratio.value

@@ -1,24 +1,42 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
-from dmdd_edge.runtime.bench.turns import CLOSE, MOST_PARTS, take_turns
+from dmdd_edge.runtime.bench.turns import MOST_TIMES, ROUNDS, OpenSides, take_turns
 
 from .conftest import FakeClock, QuietWatch
 
 
 class Log:
-    """Makes queries that note whose turn it was, and with which number."""
+    """Makes queries that note whose turn it was, and with which number.
+
+    Attributes:
+        turns: side and number of each query, of all rounds.
+        opened: for each round, whether A was to be the first.
+        starts: where in ``turns`` each round begins.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.turns: list[tuple[str, int]] = []
+        self.opened: list[bool] = []
+        self.starts: list[int] = []
 
-    def side(self, name: str, seconds: Callable[[], float]) -> Query:
+    def sides(self, **seconds: Callable[[], float]) -> OpenSides:
+        @contextmanager
+        def open_sides(forwards: bool) -> Iterator[list[Query]]:
+            self.opened.append(forwards)
+            self.starts.append(len(self.turns))
+            yield [self._side(name, taken) for name, taken in seconds.items()]
+
+        return open_sides
+
+    def _side(self, name: str, seconds: Callable[[], float]) -> Query:
         def query(number: int) -> dict[str, float]:
             self.turns.append((name, number))
             taken = seconds()
@@ -30,50 +48,52 @@ class Log:
 
 def test_sides_take_turns_and_get_the_same_images(bench: Bench, clock: FakeClock) -> None:
     log = Log(clock)
-    sides = [log.side("A", lambda: 0.010), log.side("B", lambda: 0.020)]
-    turns = take_turns(sides, Plan(0.119, 1, 0.0, 2), bench)
-    assert "".join(name for name, _ in log.turns[:2]) == "AB", "the warm-up"
-    measured = log.turns[2:]
+    turns = take_turns(log.sides(A=lambda: 0.010, B=lambda: 0.020), Plan(12 * 0.119, 1, 0.05, 2), bench)
+    assert log.opened == [True, False] * (ROUNDS // 2), "opened anew for each round, now A first, now B"
+    first = log.turns[: log.starts[1]]
+    assert "".join(name for name, _ in first[:4]) == "ABBA", "the warm-up: 50 ms, in 30 and 30"
+    second = log.turns[log.starts[1] : log.starts[2]]
+    assert "".join(name for name, _ in second[:2]) == "AB", "later on, the count alone"
+    measured = second[2:]
     assert "".join(name for name, _ in measured[:8]) == "ABBAABBA"
     for name in "AB":
         numbers = [number for whose, number in measured if whose == name]
         assert numbers[:4] == [2, 3, 4, 5], "each side has its own numbers, after those of the warm-up"
-    assert turns.values[0] == pytest.approx(np.full(len(turns.values[0]), 10.0))
-    assert turns.values[1] == pytest.approx(np.full(len(turns.values[1]), 20.0))
-    assert len(turns.values[0]) == len(turns.values[1])
+    assert turns.values(0) == pytest.approx(np.full(48, 10.0))
+    assert turns.values(1) == pytest.approx(np.full(48, 20.0))
+    assert turns.ratio.value == pytest.approx(2)
+    assert turns.seconds == pytest.approx(12 * 0.12)
 
 
 def test_it_goes_on_until_the_ratio_is_known_closely(clock: FakeClock) -> None:
     rng = np.random.default_rng(3)
 
-    def parts(spread: float) -> tuple[int, float]:
-        watch, log = QuietWatch(), Log(clock)
-        sides = [log.side(name, lambda: 0.010 * rng.lognormal(0, spread)) for name in "AB"]
-        turns = take_turns(sides, Plan(1.0), Bench(clock, watch))
-        return watch.calls.count("start"), turns.seconds
+    def rounds(spread: float) -> int:
+        log = Log(clock)
 
-    steady, seconds = parts(0.001)
-    assert steady == 1
-    assert seconds == pytest.approx(1, rel=0.05)
-    noisy, seconds = parts(0.05)
-    assert 1 < noisy < MOST_PARTS
-    assert seconds == pytest.approx(noisy, rel=0.05)
-    hopeless, _ = parts(3.0)
-    assert hopeless == MOST_PARTS
-    assert CLOSE == 0.01
+        def taken() -> float:
+            return float(0.010 * rng.lognormal(0, spread))
+
+        turns = take_turns(log.sides(A=taken, B=taken), Plan(6.0), Bench(clock, QuietWatch()))
+        assert len(turns.rounds) == len(log.opened)
+        return len(turns.rounds)
+
+    assert rounds(0.001) == ROUNDS
+    assert ROUNDS < rounds(0.08) < ROUNDS * MOST_TIMES
+    assert rounds(3.0) == ROUNDS * MOST_TIMES
 
 
-def test_one_side_alone_has_every_turn_in_one_part(bench: Bench, clock: FakeClock) -> None:
+def test_one_side_alone_has_every_turn(bench: Bench, clock: FakeClock) -> None:
     log = Log(clock)
-    turns = take_turns([log.side("A", lambda: 0.1)], Plan(1.0), bench)
-    assert [number for _, number in log.turns] == list(range(10))
-    assert len(turns.values) == 1
-    assert len(turns.values[0]) == 10
+    turns = take_turns(log.sides(A=lambda: 0.1), Plan(12.0), bench)
+    assert len(turns.rounds) == ROUNDS
+    assert [number for _, number in log.turns[: log.starts[1]]] == list(range(10))
+    assert len(turns.values(0)) == 120
 
 
 def test_a_stop_leaves_as_many_of_both(clock: FakeClock) -> None:
     log = Log(clock)
     bench = Bench(clock, QuietWatch(), stop=lambda: len(log.turns) >= 6)
-    turns = take_turns([log.side(name, lambda: 0.01) for name in "AB"], Plan(60.0), bench)
+    turns = take_turns(log.sides(A=lambda: 0.01, B=lambda: 0.01), Plan(60.0), bench)
     assert "".join(name for name, _ in log.turns) == "ABBAAB"
-    assert [len(values) for values in turns.values] == [3, 3]
+    assert [len(turns.values(side)) for side in (0, 1)] == [3, 3]
