@@ -132,7 +132,8 @@ def measure(
                     rows.made[name] = {"weights": subject.weights, **document}
             if why:
                 rows.missing[name] = why
-            print(f"{name}: {why or 'made'}", flush=True)
+            if gpu is not None:
+                print(f"{name}: {why or 'made'}", flush=True)
     return rows
 
 
@@ -251,8 +252,9 @@ def main() -> None:
     print()
     for index, document in enumerate(rows.made.values()):
         print(markdown_row(document, header=index == 0), end="")
-    for name, why in rows.missing.items():
-        print(f"not made: {name}: {why}")
+    for why in dict.fromkeys(rows.missing.values()):
+        names = [name for name, reason in rows.missing.items() if reason == why]
+        print(f"not made: {'; '.join(names)}: {why}")
     if not rows.made:
         print("no row was made, so no result is written")
         return
