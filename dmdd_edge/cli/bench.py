@@ -82,7 +82,9 @@ def bench(
     ] = None,
     duration: Annotated[
         float | None,
-        typer.Option("--duration", help="Seconds of each scenario. Default: 10.", rich_help_panel=_HOW),
+        typer.Option(
+            "--duration", help="Seconds of each scenario. Default: 10, or as --like.", rich_help_panel=_HOW
+        ),
     ] = None,
     warm_up: Annotated[
         float | None,
@@ -162,10 +164,10 @@ def bench(
         data=data,
     )
     options = BackendOptions(engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory)
-    if settings.like.note:
+    if settings.note:
         from dmdd_edge.cli.console import console
 
-        console.print(settings.like.note, markup=False)
+        console.print(settings.note, markup=False)
     with StopRequest() as stop:
         gpu = open_gpu_watch()
         around = circumstances(gpu)

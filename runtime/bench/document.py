@@ -49,7 +49,7 @@ def make_document(
         "type": KIND,
         **outcome.subject,
         "like": settings.like.name or None,
-        "note": settings.like.note or None,
+        "note": settings.note or None,
         "settings": {
             "scenarios": list(settings.scenarios),
             "seconds": settings.plan.seconds,

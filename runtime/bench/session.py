@@ -46,6 +46,14 @@ class Settings:
     accuracy: bool = False
     data: Path | None = None
 
+    @property
+    def note(self) -> str:
+        """What to know when comparing with another tool's figures; empty for our own way of measuring."""
+        note = self.like.note
+        if note and self.plan.seconds < self.like.seconds:
+            return f"{note}; but for {self.plan.seconds:g} s instead of {self.like.seconds:g} s"
+        return note
+
 
 @dataclass
 class Outcome:
@@ -57,7 +65,8 @@ class Outcome:
         offline: by batch size.
         stream: the scenario of that name.
         accuracy: None where it was not asked for.
-        peak_memory_mb: the most memory that the process had; the images in rotation are part of it.
+        peak_memory_mb: the most memory that the process had until accuracy was measured; the images in
+            rotation are part of it.
     """
 
     subject: dict[str, Any]
@@ -147,6 +156,7 @@ def run_bench(
         used, overlaps = subject.stopwatch.name, subject.stopwatch.sidecar is not None
         if not overlaps:
             _offline(subject, settings, pictures, bench, outcome, say)
+        outcome.peak_memory_mb = peak_memory_mb()
         if settings.accuracy and not bench.stop():
             say("accuracy")
             outcome.accuracy = measure_accuracy(subject, settings.data, progress)
@@ -154,7 +164,6 @@ def run_bench(
         # With a second slot, copies run beside the computation; alone, a batch is best left to one.
         with Subject.open(path, used, replace(options, slots=2), bench.clock) as subject:
             _offline(subject, settings, pictures, bench, outcome, say)
-    outcome.peak_memory_mb = peak_memory_mb()
     return outcome
 
 

@@ -120,6 +120,9 @@ def test_the_boundary_that_another_tool_would_print(
     document = make_document(on_cpu, settings, pictures, circumstances())
     assert document["scenarios"]["single"]["headline"] == "call"
     assert document["note"] == LIKES[name].note
+    short = make_settings(like_named(name), duration=0.5)
+    note = make_document(on_cpu, short, pictures, circumstances())["note"]
+    assert note == f"{LIKES[name].note}; but for 0.5 s instead of {LIKES[name].seconds:g} s"
 
 
 def test_samples_are_thinned_evenly() -> None:
