@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.runtime.doctor.findings import Finding
+from dmdd_edge.runtime.doctor.install import version_of
+from dmdd_edge.runtime.doctor.onnxruntime import BUILDS
 from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
 _ME = "dmdd_edge.runtime.doctor.bundles"
@@ -122,4 +124,6 @@ def _one(category: str, around: Surroundings) -> Finding:
             facts |= {"runs_on": "cpu", "frame_ms": plain.value["frame_ms"]}
             said += "; with --backend cpu it runs"
             fix = f"dmdd-edge run --category {shlex.quote(category)} --backend cpu --source SOURCE"
+    elif not any(version_of(build) for build in BUILDS):
+        fix = around.here.extra("cpu")
     return Finding(name, title, "broken", said, purpose, fix, facts)

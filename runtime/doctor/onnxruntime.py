@@ -11,7 +11,7 @@ from dmdd_edge.runtime.doctor.surroundings import Surroundings
 _ME = "dmdd_edge.runtime.doctor.onnxruntime"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 #: Builds of ONNX Runtime that all install the module ``onnxruntime``, each over the others.
-_BUILDS = ("onnxruntime", "onnxruntime-gpu")
+BUILDS = ("onnxruntime", "onnxruntime-gpu")
 
 
 def load() -> dict[str, Any]:
@@ -46,7 +46,7 @@ def try_provider(provider: str) -> dict[str, Any]:
 
 def examine_onnxruntime(around: Surroundings) -> list[Finding]:
     """The package, the CPU and CUDA as back ends use them; other providers are facts of the package."""
-    builds = {name: version for name in _BUILDS if (version := version_of(name))}
+    builds = {name: version for name in BUILDS if (version := version_of(name))}
     loaded = around.ask(f"{_ME}:load")
     get = around.here.extra("cpu")
     if not loaded.ok:
@@ -77,7 +77,7 @@ def _unloadable(failure: str, kind: str, builds: dict[str, str], around: Surroun
     name, title, purpose = "onnxruntime.package", "ONNX Runtime", "--backend cpu and cuda"
     if not builds and kind == "ModuleNotFoundError":
         return Finding(name, title, "missing", "not installed", purpose, around.here.extra("cpu"))
-    again = around.here.pip("uninstall", "--yes", *(builds or _BUILDS))
+    again = around.here.pip("uninstall", "--yes", *(builds or BUILDS))
     fix = f"{again} && {around.here.extra('gpu' if 'onnxruntime-gpu' in builds else 'cpu')}"
     return Finding(name, title, "broken", failure, purpose, fix, {"packages": builds})
 
@@ -95,7 +95,7 @@ def _why_not(provider: str, around: Surroundings) -> str:
 def _cuda(reason: str | None, builds: dict[str, str], around: Surroundings) -> Finding:
     name, title, purpose = "onnxruntime.cuda", "ONNX Runtime on CUDA", f"--backend cuda{around.with_gpu}"
     here = around.here
-    swap = f"{here.pip('uninstall', '--yes', *(builds or _BUILDS))} && {here.extra('gpu')}"
+    swap = f"{here.pip('uninstall', '--yes', *(builds or BUILDS))} && {here.extra('gpu')}"
     if reason is None:
         said = "this ONNX Runtime was built without CUDA"
         if "onnxruntime-gpu" in builds:

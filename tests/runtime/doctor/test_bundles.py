@@ -98,13 +98,19 @@ def test_a_back_end_that_crashes_is_told_with_what_does_without(
     assert found.fix == fix
 
 
-def test_a_users_error_is_told_as_it_is(surroundings: Callable[..., Surroundings]) -> None:
-    failed = Answer(failure="no back end can run this bundle.", fix="Install one.", kind="DmddError")
+@pytest.mark.parametrize(
+    ("installed", "fix"), [(True, "Build it."), (False, "python -m pip install 'dmdd-edge[cpu]'")]
+)
+def test_a_users_error_is_told_as_it_is(
+    surroundings: Callable[..., Surroundings], monkeypatch: pytest.MonkeyPatch, installed: bool, fix: str
+) -> None:
+    monkeypatch.setattr(bundles, "version_of", lambda name: "1.23" if installed else "")
+    failed = Answer(failure="no back end can run this bundle.", fix="Build it.", kind="DmddError")
     around = surroundings(
         {"list_categories": ["screw"], "verify": {"problems": [], **WHOLE}, "run_once auto": failed}
     )
     (found,) = examine_bundles(around)
-    assert (found.state, found.fix) == ("broken", "Install one.")
+    assert (found.state, found.fix) == ("broken", fix)
 
 
 def test_a_folder_that_cannot_be_read_is_told(
