@@ -181,15 +181,40 @@ def test_a_file_that_is_filed_away_after_it_was_read_is_not_read_again(folder: P
     assert shown(reader) == [("part.png", 1), ("next.png", 2), ("last.png", 3)]
 
 
-def test_a_file_that_is_renamed_before_it_was_read_is_read_once(folder: Path, read: Read) -> None:
+def test_a_file_that_is_written_to_while_it_is_read_is_read_again(
+    folder: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dmdd_edge.runtime.sources.files import read_frame
+
+    def read_and_be_overtaken(path: Path, name: str, index: int) -> Frame | BrokenFrame:
+        frame = read_frame(path, name, index)
+        if path.stat().st_mtime < 3000:
+            path.write_bytes(picture(2))
+            os.utime(path, (3000, 3000))
+        return frame
+
+    monkeypatch.setattr(watch, "read_frame", read_and_be_overtaken)
+    source = start(folder)
+    reader = read(source)
+    (folder / "raw.tmp").write_bytes(picture(1))
+    os.utime(folder / "raw.tmp", (2000, 2000))
+    (folder / "raw.tmp").rename(folder / "part.png")
+    reader.wait_for(1)
+    reader.stop()
+    assert shown(reader) == [("part.png", 2)]
+
+
+@pytest.mark.parametrize("name", ["part.png", "day/raw.png"])
+def test_a_file_that_is_renamed_before_it_was_read_is_read_once(folder: Path, read: Read, name: str) -> None:
     source = start(folder, watch_settle=1.5)
     reader = read(source)
     (folder / "raw.png").write_bytes(picture(1))
     until(lambda: bool(source._waiting))  # type: ignore[attr-defined]
-    (folder / "raw.png").rename(folder / "part.png")
+    (folder / "day").mkdir()
+    (folder / "raw.png").rename(folder / name)
     (folder / "last.png").write_bytes(picture(2))
     reader.wait_for(2)
-    assert sorted(shown(reader)) == [("last.png", 2), ("part.png", 1)]
+    assert sorted(shown(reader)) == sorted([("last.png", 2), (name, 1)])
 
 
 def test_a_file_that_vanishes_before_it_was_read_does_no_harm_and_is_counted(
