@@ -56,7 +56,7 @@ class ModelConfig(BaseModel):
     image_size: int = Field(256, ge=64, le=1024, multiple_of=32)
     branches: Branches = "both"
     pmn: PmnPaths = "full"
-    pmn_conv: PmnConv = "depthwise"
+    pmn_conv: PmnConv = "mixed"
     residual: bool = True
     frozen_norm: bool = True
     head: HeadKind = "scaled"
