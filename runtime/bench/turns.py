@@ -55,7 +55,9 @@ class Turns:
         return ratio_of_rounds([(found[0], found[1]) for found in self.rounds])
 
 
-def take_turns(open_sides: OpenSides, plan: Plan, bench: Bench, most_times: float = MOST_TIMES) -> Turns:
+def take_turns(
+    open_sides: OpenSides, plan: Plan, bench: Bench, most_times: float = MOST_TIMES, rounds: int = ROUNDS
+) -> Turns:
     """Measure one or two sides.
 
     Where a side's weights happen to lie in memory can make it a few percent faster or slower for as long as
@@ -67,12 +69,13 @@ def take_turns(open_sides: OpenSides, plan: Plan, bench: Bench, most_times: floa
         plan: seconds of all rounds together. The warm-up is before the first; later ones have its count only.
         bench: clock and watch; its ``stop`` ends it early.
         most_times: as ``MOST_TIMES``; 1 does not go on.
+        rounds: as ``ROUNDS``.
     """
-    part = replace(plan, seconds=plan.seconds / ROUNDS)
-    rounds: list[tuple[NDArray[np.float64], ...]] = []
+    part = replace(plan, seconds=plan.seconds / rounds)
+    measured: list[tuple[NDArray[np.float64], ...]] = []
     reasons: list[Reason] = []
     seen, seconds = Seen(), 0.0
-    for number in range(round(ROUNDS * most_times)):
+    for number in range(round(rounds * most_times)):
         with open_sides(number % 2 == 0) as queries:
             two = len(queries) == 2
             turns = _Turns(queries)
@@ -86,10 +89,10 @@ def take_turns(open_sides: OpenSides, plan: Plan, bench: Bench, most_times: floa
         reasons += seen.reasons
         found = [np.empty(0) if (item := series.of(str(i))) is None else item for i in range(len(queries))]
         short = min(len(item) for item in found)
-        rounds.append(tuple(item[:short] for item in found))
-        if bench.stop() or (number + 1 >= ROUNDS and (not two or _is_close(rounds))):
+        measured.append(tuple(item[:short] for item in found))
+        if bench.stop() or (number + 1 >= rounds and (not two or _is_close(measured))):
             break
-    return Turns(tuple(rounds), Seen(tuple(reasons), seen.facts), seconds)
+    return Turns(tuple(measured), Seen(tuple(reasons), seen.facts), seconds)
 
 
 class _Turns:
