@@ -26,7 +26,7 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
-from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.sources import SourceOptions, open_source
 
 _LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
 
@@ -44,7 +44,7 @@ def folder_rate(
 ) -> tuple[float, dict[str, float], str]:
     """Frames a second of a run over a folder, how busy each part was, and the slowest."""
     sink = JsonLinesFile(out, FileOptions(existing="replace"))
-    summary = run_frames(detector, open_source(folder, every=every), [sink])
+    summary = run_frames(detector, open_source(folder, SourceOptions(every=every)), [sink])
     return summary.throughput, summary.busy, summary.slowest
 
 

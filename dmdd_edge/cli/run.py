@@ -138,7 +138,8 @@ def run(
         fps=fps,
         save=save,
         watch=watch is not None,
-        watch_existing=watch_existing,
+        # What was dropped while nobody watched is owed too; what was judged is known by the results.
+        watch_existing=watch_existing or (resume and watch is not None),
         watch_settle=watch_settle,
         camera_size=None if camera_size is None else parse_size(camera_size),
         camera_fps=camera_fps,

@@ -189,7 +189,8 @@ def _file_options(
         keep = stack.enter_context(Keep(parse_size(asked.keep, "--keep"), say))
     return FileOptions(
         live=live,
-        existing=existing_policy(endless, asked.resume, asked.overwrite),
+        # A watched folder goes on for ever, and yet each of its images is owed once.
+        existing=existing_policy(live or (endless and not asked.resume), asked.resume, asked.overwrite),
         fsync=asked.fsync,  # type: ignore[arg-type]
         rotate=None if asked.rotate is None else parse_size(asked.rotate, "--rotate"),
         keep=keep,

@@ -15,7 +15,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES
 from dmdd_edge.manifest import Manifest
 from dmdd_edge.runtime.frame import Frame
-from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.sources import SourceOptions, open_source
 
 #: So many images at most are kept in memory.
 MOST = 32
@@ -107,7 +107,7 @@ def generated(manifest: Manifest, count: int = 8) -> Pictures:
 def _from_source(source: str, most: int) -> Pictures:
     opened = open_source(source)
     if opened.total is not None and opened.total > most:
-        opened = open_source(source, every=-(-opened.total // most))
+        opened = open_source(source, SourceOptions(every=-(-opened.total // most)))
     frames: list[Frame] = []
     wrong: DmddError | None = None
     for frame in opened:

@@ -39,9 +39,7 @@ _FITTING = {
 }
 
 
-def open_source(
-    source: str, options: SourceOptions | None = None, *, every: int = 1, save: Path | None = None
-) -> Source:
+def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source:
     """The source that a user named.
 
     Args:
@@ -49,15 +47,11 @@ def open_source(
             for paths on standard input; live: a camera's index or device, csi://N, rtsp://, http(s)://, or
             ``replay:VIDEO`` for a video that is played as if it were a camera.
         options: what is asked of it.
-        every: as in the options, for when there are no others.
-        save: as in the options, for when there are no others.
 
     Raises:
         DmddError: nothing is there, nothing that can be read, the device cannot be had, an option does not
             fit this kind of source, or ``save`` is where the source lies.
     """
-    if options is None:
-        options = SourceOptions(every=every, save=save)
     try:
         opened = _open(source, options)
     except OSError as error:  # a folder that may not be entered, a name that is too long

@@ -17,7 +17,7 @@ Picture = Callable[..., NDArray[np.uint8]]
 
 
 def _names(source: str, **options: object) -> list[str]:
-    opened = open_source(source, **options)  # type: ignore[arg-type]
+    opened = open_source(source, SourceOptions(**options))  # type: ignore[arg-type]
     frames = list(opened)
     assert opened.total == len(frames)
     assert all(isinstance(frame, Frame) for frame in frames)
@@ -60,7 +60,7 @@ def test_a_folder_without_images_and_a_file_of_another_kind(tmp_path: Path) -> N
     with pytest.raises(DmddError, match=r"notes\.txt is neither an image nor a video"):
         open_source(str(tmp_path / "notes.txt"))
     with pytest.raises(DmddError, match="--every is 0"):
-        open_source(str(tmp_path), every=0)
+        open_source(str(tmp_path), SourceOptions(every=0))
 
 
 def test_a_broken_image_comes_as_such_and_the_next_one_follows(images: Path) -> None:
@@ -87,7 +87,7 @@ def test_overlays_of_an_earlier_run_are_no_images_of_the_source(images: Path) ->
     assert len(_names(str(images), save=images.parent)) == 5
     for source in (images, images / "*" / "*.png"):
         with pytest.raises(DmddError, match="where the source lies"):
-            open_source(str(source), save=images)
+            open_source(str(source), SourceOptions(save=images))
 
 
 def _write_video(path: Path, frames: list[NDArray[np.uint8]]) -> None:
@@ -108,7 +108,7 @@ def test_every_frame_of_a_video_comes_once(tmp_path: Path, make_picture: Picture
     assert levels == [1, 2, 3, 4, 5, 6, 7]
     assert source.total == 7
     assert [frame.name for frame in frames][:2] == ["line.avi/frame-000000", "line.avi/frame-000001"]
-    third = open_source(str(tmp_path / "line.avi"), every=3)
+    third = open_source(str(tmp_path / "line.avi"), SourceOptions(every=3))
     levels = [round(float(frame.image.mean()) / 20) for frame in third if isinstance(frame, Frame)]
     assert levels == [1, 4, 7]
     assert third.total == 3
