@@ -31,7 +31,7 @@ def answer(question: str, arguments: list[Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer the question in ``sys.argv``."""
+    """Answer the question in ``sys.argv``: MODULE:FUNCTION, its arguments as JSON, the handle to write to."""
     question, arguments, handle = sys.argv[1:]
     written = json.dumps(answer(question, json.loads(arguments)))
     with os.fdopen(int(handle), "w", encoding="utf-8") as file:
@@ -39,7 +39,3 @@ def main() -> None:
         file.flush()
         # Libraries that crash while they are unloaded have given their answer; that is no failure of theirs.
         os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

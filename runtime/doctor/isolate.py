@@ -18,6 +18,10 @@ from typing import Any
 
 #: The end of what a process wrote to standard error, in characters, that is kept.
 _KEPT = 4000
+_CALL = (
+    "import sys; sys.path[:] = [folder for folder in sys.path if folder]; "
+    "from dmdd_edge.runtime.doctor.child import main; main()"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def ask(question: str, *arguments: Any, limit: float = 60.0) -> Answer:
     """
     with tempfile.TemporaryFile() as result, tempfile.TemporaryFile() as errors:
         handle = result.fileno()
-        command = [sys.executable, "-m", "dmdd_edge.runtime.doctor.child", question]
+        # Not by -m, which would look for modules in the current folder first, as the program itself does not.
+        command = [sys.executable, "-c", _CALL, question]
         process = subprocess.Popen(
             [*command, json.dumps(arguments), str(handle)],
             stdin=subprocess.DEVNULL,

@@ -89,6 +89,15 @@ def test_a_library_that_crashes_while_it_is_unloaded_has_answered(questions: Cal
     assert ask(f"{questions(SOURCE)}:crash_while_unloading").value == "said before"
 
 
+def test_the_current_folder_is_no_place_for_modules(
+    questions: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "made_up.py").write_text("def add(a, b): return 'the wrong one'")
+    monkeypatch.chdir(tmp_path)
+    assert ask(f"{questions(SOURCE)}:add", 1, 2).value == {"sum": 3}
+
+
 def test_what_hangs_is_ended_with_all_that_it_started(
     questions: Callable[[str], str], tmp_path: Path
 ) -> None:
