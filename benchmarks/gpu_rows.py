@@ -180,6 +180,7 @@ def make_bundles(
     counts = ["--train", "16", "--test-good", "4", "--test-bad", "1"]
     _, why = program(["sample", str(data), *counts], budget.left)
     for backbone in backbones:
+        why = why or ("no time was left" if budget.left < _LEAST else "")
         if why:
             yield Subject(None, backbone, reason=why)
             continue

@@ -94,7 +94,7 @@ def test_bundles_are_made_from_drawn_images(tmp_path: Path, monkeypatch: pytest.
     trainings = [command for command in program.commands if command[0] == "train"]
     assert ["--weights" in command for command in trainings] == [False, True, True]
     failing = Program({("sample",): "disk full"})
-    assert [s.reason for s in make_bundles(tmp_path, ["a", "b"], failing.budget(9), failing)] == [
+    assert [s.reason for s in make_bundles(tmp_path, ["a", "b"], failing.budget(99), failing)] == [
         "disk full"
     ] * 2
 
@@ -110,3 +110,10 @@ def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpu_rows._PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     _, why = run_program(["bench"], 1.0)
     assert why == "`dmdd-edge bench` was not done in the 1 s that were left"
+
+
+def test_no_bundle_is_begun_without_time(tmp_path: Path) -> None:
+    program = Program(takes=60.0)
+    (found,) = make_bundles(tmp_path, ["efficientnet_lite0"], program.budget(80), program)
+    assert found.reason == "no time was left"
+    assert [command[0] for command in program.commands] == ["sample"]
