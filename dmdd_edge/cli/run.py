@@ -127,10 +127,29 @@ def run(
     if duration is not None and duration <= 0:
         raise DmddError(f"--duration is {duration:g}; it must be more than 0.", "It counts seconds.")
     outputs = Outputs(
-        *(json, jsonl, csv, save, save_maps, save_only_anomalous, video, video_fps),
-        *(resume, overwrite, rotate, keep, fsync),
-        *(mqtt, webhook, notify, webhook_secret_env, webhook_token_env, spool, spool_limit),
-        *(serve, serve_token_env, show),
+        json=json,
+        jsonl=jsonl,
+        csv=csv,
+        save=save,
+        save_maps=save_maps,
+        save_only_anomalous=save_only_anomalous,
+        video=video,
+        video_fps=video_fps,
+        resume=resume,
+        overwrite=overwrite,
+        rotate=rotate,
+        keep=keep,
+        fsync=fsync,
+        mqtt=mqtt,
+        webhook=webhook,
+        notify=notify,
+        webhook_secret_env=webhook_secret_env,
+        webhook_token_env=webhook_token_env,
+        spool=spool,
+        spool_limit=spool_limit,
+        serve=serve,
+        serve_token_env=serve_token_env,
+        show=show,
     )
     outputs.check()
     asked = SourceOptions(
