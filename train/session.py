@@ -20,6 +20,7 @@ from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
+from dmdd_edge.train.outliers import describe, outliers_of_training
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.trainer import Listener, Trainer
 
@@ -98,7 +99,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with _recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.describe())
-        run = Trainer(config, category, folder, recorder, resume=resume).run()
+        trainer = Trainer(config, category, folder, recorder, resume=resume)
+        run = trainer.run()
+        run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
+        files.write_json(folder / files.FACTS, run.info)
+        for line in describe(run.info["outliers"]):
+            recorder.logger.info(line)
         judge = torch_judge(run.model)
         threshold = threshold_of(run, judge) if run.info["holdout"] else None
         if threshold is not None:

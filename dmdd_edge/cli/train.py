@@ -250,6 +250,8 @@ def _first_shape(category: Any) -> tuple[int, ...]:
 
 
 def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
+    from dmdd_edge.train.outliers import describe
+
     if outcome.metrics is not None:
         from dmdd_edge.cli.tables import metrics_table
 
@@ -266,6 +268,8 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
         print_json(outcome.metrics)
     for picture in outcome.pictures:
         console.print(f"wrote {picture}", markup=False)
+    for line in describe(outcome.run.info.get("outliers")):
+        console.print(line, markup=False, style="yellow")
     named = outcome.run.config.category
     run = "" if folder.name == named else f" --run {folder.name}"
     where = "" if folder.parent == Path("runs") else f" --runs-dir {folder.parent}"
