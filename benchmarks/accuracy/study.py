@@ -52,7 +52,7 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, help="folder of the data sets (default: DMDD_DATA, or ../shared/data)"
     )
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="default: %(default)s")
+    parser.add_argument("--work", type=Path, default=Path("out/accuracy"), help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--experiments", type=Path, help="another file that declares SETS")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
