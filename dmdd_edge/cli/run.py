@@ -180,7 +180,7 @@ def run(
         stack.callback(frames.stop)
         # Frames that come at their own pace are judged one at a time, which has the shortest delay.
         endless = frames.live or watch is not None
-        slots = 1 if endless else 2
+        slots = 1 if endless or frames.total == 1 else 2
         options = BackendOptions(
             engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=slots
         )

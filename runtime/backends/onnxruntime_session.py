@@ -36,8 +36,11 @@ def session_options(onnxruntime: Any, threads: int = 0) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; what matters of the rest is checked and said by us
-    # Waiting threads sleep: beside a line the processor is shared, and a spinning one starves its owner.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Within a frame threads that wait for each other spin: many operations take some hundredths of a
+    # millisecond, and to be woken takes as long (a fifth of the time of a frame on two cores). Between two
+    # frames they sleep, since beside a line the processor is shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads != 1 else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 

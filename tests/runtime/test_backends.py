@@ -33,11 +33,14 @@ def test_the_cpu_back_end_runs_any_batch(make_bundle: Make) -> None:
     backend.close()
 
 
-def test_sessions_are_sequential_and_do_not_spin() -> None:
+def test_sessions_are_sequential_and_spin_within_a_run_only() -> None:
     options = session_options(onnxruntime, 3)
     assert options.intra_op_num_threads == 3
     assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    alone = session_options(onnxruntime, 1)
+    assert alone.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_physical_cores_agree_with_the_list_of_processors() -> None:
