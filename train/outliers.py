@@ -36,6 +36,8 @@ from dmdd_edge.train.synthesis.foreground import ForegroundMasks
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+#: Images that are kept in run.json with how far out they are, named or not.
+_FURTHEST = 12
 #: Patches whose mean makes an image's score.
 _TOP = 8
 #: Images held against each other at once; more are split, so that the work grows with their number alone.
@@ -60,15 +62,26 @@ class Outliers:
     limit: float
 
     @property
+    def ranked(self) -> list[tuple[Path, float]]:
+        """Every image and its spreads, furthest first."""
+        return [(self.paths[i], float(self.z[i])) for i in np.argsort(-self.z, kind="stable")]
+
+    @property
     def named(self) -> list[tuple[Path, float]]:
         """The images above the limit, furthest first."""
-        order = np.argsort(-self.z, kind="stable")
-        return [(self.paths[i], float(self.z[i])) for i in order if self.z[i] > self.limit]
+        return [(path, z) for path, z in self.ranked if z > self.limit]
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``run.json``."""
-        images = [{"file": str(path), "z": round(z, 2)} for path, z in self.named]
-        return {"limit": round(self.limit, 2), "images": images}
+        """For ``run.json``: the images to warn of, and the furthest ones whether or not they are named."""
+
+        def listed(items: list[tuple[Path, float]]) -> list[dict[str, Any]]:
+            return [{"file": str(path), "z": round(z, 2)} for path, z in items]
+
+        return {
+            "limit": round(self.limit, 2),
+            "images": listed(self.named),
+            "furthest": listed(self.ranked[:_FURTHEST]),
+        }
 
 
 def describe(found: dict[str, Any] | None, shown: int = 10) -> list[str]:
@@ -155,7 +168,7 @@ def find_outliers(
 def limit(count: int) -> float:
     """From how many spreads on an image is named: more among few images, whose spread is known less well.
 
-    Found on six clean folders with 734 images: two are above it, and both have something to see.
+    Found on six clean folders with 734 images: three are above it, two of which have something to see.
     """
     return 4.5 + 40.0 / count
 

@@ -175,6 +175,8 @@ def test_the_warning_names_the_files_furthest_first() -> None:
     z[[3, 11]] = (6.5, 9.25)
     found = Outliers(paths, z, 4.5).as_dict()
     assert found["images"] == [{"file": "/parts/11.png", "z": 9.25}, {"file": "/parts/3.png", "z": 6.5}]
+    assert found["furthest"][:2] == found["images"]
+    assert len(found["furthest"]) == 12
     lines = describe(found)
     assert lines[0].startswith("2 training images look out of place")
     assert "/parts/11.png (9.2 spreads" in lines[1]

@@ -145,11 +145,12 @@ def _cases(content: Content) -> str:
 
 
 def _outliers(found: dict[str, Any] | None) -> str:
-    """Training images that the training warned of."""
-    if not found or not found["images"]:
+    """The training images furthest out of place, those that the training warned of in colour."""
+    items = [] if not found else found["furthest"]
+    if not found or not items:
         return ""
     shown = []
-    for item in found["images"]:
+    for item in items:
         path = Path(item["file"])
         try:
             source = f'<img src="{picture(resize(read_image(path), _THUMBNAIL))}" alt="{clean(path.name)}">'
@@ -157,10 +158,14 @@ def _outliers(found: dict[str, Any] | None) -> str:
             source = ""
         words = f"{item['z']:.1f} spreads above the middle"
         caption = f"<b>{clean(path.name)}</b><span>{clean(words)}</span>"
-        shown.append(f"<figure>{source}<figcaption>{caption}</figcaption></figure>")
-    note = "Look at these: a defective part among the good ones teaches that its defect is good."
+        kind = ' class="wrong"' if item["z"] > found["limit"] else ""
+        shown.append(f"<figure{kind}>{source}<figcaption>{caption}</figcaption></figure>")
+    note = (
+        "A defective part among the good ones teaches that its defect is good. "
+        f"Further out than {found['limit']:.1f}, where the warning begins: {len(found['images'])}."
+    )
     body = f'<p class="soft">{clean(note)}</p><div class="cases thumbs">{"".join(shown)}</div>'
-    return _section("Training images that look out of place", body)
+    return _section("Training images furthest out of place", body)
 
 
 def _timings(content: Content) -> str:

@@ -145,7 +145,7 @@ def test_hostile_names_are_harmless(content: Content, tiny_outcome: Any) -> None
     info = {
         **tiny_outcome.run.info,
         "layout": HOSTILE,
-        "outliers": {"images": [{"file": f"/gone/{HOSTILE}.png", "z": 9.0}]},
+        "outliers": {"limit": 5.0, "images": [], "furthest": [{"file": f"/gone/{HOSTILE}.png", "z": 9.0}]},
     }
     run = replace(tiny_outcome.run, info=info)
     values = {**content.metrics, **metrics.as_dict(), "category": HOSTILE, "backbone": HOSTILE}
@@ -234,10 +234,13 @@ def test_the_groups_of_scores_are_complete(content: Content) -> None:
 
 def test_suspicious_training_images_are_shown(content: Content, plates: Path) -> None:
     file = plates / "plate" / "train" / "good" / "004.png"
-    info = {**content.run.info, "outliers": {"images": [{"file": str(file), "z": 8.25}]}}
+    item, other = {"file": str(file), "z": 8.25}, {"file": "/gone/005.png", "z": 1.5}
+    info = {**content.run.info, "outliers": {"limit": 5.0, "images": [item], "furthest": [item, other]}}
     read = Reader(page(replace(content, run=replace(content.run, info=info))))
-    assert "Training images that look out of place" in read.text
+    assert "Training images furthest out of place" in read.text
     assert "8.2 spreads above the middle" in read.text
+    assert "Further out than 5.0, where the warning begins: 1." in read.text
+    assert "005.png" in read.text
     assert any(attributes.get("alt") == "004.png" for _, attributes in read.tags)
 
 
