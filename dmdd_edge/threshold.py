@@ -92,6 +92,10 @@ def threshold_from_normals(
             "there is no normal image to work out a threshold from.",
             "Give images of good parts that were not trained on.",
         )
+    if any(math.isnan(peak) for peak in peaks or ()):
+        raise DmddError(
+            "a map of a normal image holds what is not a number.", "The model is broken: train it again."
+        )
     if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
         raise DmddError("a score lies outside 0..1.", "The model is broken: train or export it again.")
     count = len(ordered)

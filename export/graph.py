@@ -5,7 +5,7 @@ It gives the same map and score as ``train.model.DMDD`` and costs less:
 - every BatchNorm is folded into its convolution, in float32 (also before going to half precision);
 - the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at
   the border stands for the mean, so the subtraction stays in the graph;
-- distances come from sums of squares, the teacher's once for both branches, and no unit vector is written;
+- the teacher's part of the distances is computed once for both branches; for a CPU they are multiplied out;
 - a branch that is switched off, and whatever only it needs, is left out;
 - the head works at the finest stage's size, and what is linear is done before upsampling.
 
@@ -47,53 +47,66 @@ class SubtractMean(nn.Module):
 class Distances(nn.Module):
     """Island: cosine distances in float32, half the squared difference of unit vectors.
 
-    The same value as ``train.distance.cosine_distance``, from fewer passes over the features. For unit
-    vectors u = t / n_t and v = s / n_s, with n = sqrt(|.|^2 + EPSILON),
+    The same value as ``train.distance.cosine_distance``, of u = t a and v = s b, a = 1 / sqrt(|t|^2 + EPSILON)
+    and b alike. The teacher's part serves both branches. There are two ways to it:
 
-        0.5 * |u - v|^2 = (|s - t|^2 - (n_s - n_t)^2 (1 + EPSILON / p)) / (2 p)   with p = n_s n_t,
+    - For a GPU as it stands: unit vectors, their difference, its squares summed. TensorRT fuses all of that.
+    - For a CPU, where each pass over the features counts, multiplied out:
 
-    so no unit vector has to be written down. Both terms are small where the distance is, which keeps small
-    distances exact, as 1 - cos would not. The teacher's norms serve both branches, and the steps that work on
-    one number a pixel are done for all stages at once.
+          0.5 * |u - v|^2 = 0.5 * (a^2 |t|^2 + b^2 |s|^2) - a b (t . s)
+
+      Three sums for each map, and no vector is written. Sums over the channels are matrix products with
+      ones, which ONNX Runtime computes several times faster than sums; what works on one number a pixel is
+      done for all stages at once. It is exact to the last bits of float32, about 1e-7 of a distance that is
+      0..2, however long t and s are. (It would not be in half precision.)
 
     Args:
-        product: sum over the channels as a matrix product with ones, which ONNX Runtime computes several
-            times faster than a sum; otherwise as a sum, which TensorRT fuses with what is before it.
+        multiplied_out: take the second way.
     """
 
-    def __init__(self, *, product: bool) -> None:
+    def __init__(self, *, multiplied_out: bool) -> None:
         super().__init__()
-        self.product = product
+        self.multiplied_out = multiplied_out
 
     def forward(self, teacher: list[Tensor], branches: list[list[Tensor]]) -> list[Tensor]:
         """Four features of the teacher, and of each of K branches, to four N x K x H_i x W_i float32."""
-        of_teacher, of_student, of_difference = [], [], []
-        for stage, feature in enumerate(teacher):
-            t = _rows(feature)
-            students = [_rows(branch[stage]) for branch in branches]
-            of_teacher.append(self._sum_of_squares(t))
-            of_student.append(torch.cat([self._sum_of_squares(s) for s in students], 1))
-            of_difference.append(torch.cat([self._sum_of_squares(s - t) for s in students], 1))
-        norm_t, norm_s = (torch.sqrt(torch.cat(x, 2) + EPSILON) for x in (of_teacher, of_student))
-        change = norm_s - norm_t
-        product = norm_s * norm_t
-        radial = change * change * (1.0 + EPSILON / product)
-        distances = 0.5 * (torch.cat(of_difference, 2) - radial) / product
+        students = [[branch[stage] for branch in branches] for stage in range(len(teacher))]
+        if not self.multiplied_out:
+            return [
+                0.5 * torch.cat([_sum_of_squares(u - _unit(s)) for s in of_stage], 1)
+                for u, of_stage in zip(map(_unit, teacher), students, strict=True)
+            ]
+        rows = [
+            (_rows(t), [_rows(s) for s in of_stage]) for t, of_stage in zip(teacher, students, strict=True)
+        ]
+        tt = torch.cat([_dot(t, t) for t, _ in rows], 2)
+        ss = torch.cat([torch.cat([_dot(s, s) for s in of_stage], 1) for _, of_stage in rows], 2)
+        ts = torch.cat([torch.cat([_dot(t, s) for s in of_stage], 1) for t, of_stage in rows], 2)
+        aa, bb = 1.0 / (tt + EPSILON), 1.0 / (ss + EPSILON)
+        distances = 0.5 * (aa * tt + bb * ss) - torch.sqrt(aa * bb) * ts
         sizes = [feature.shape[2:] for feature in teacher]
-        parts = distances.split([height * width for height, width in sizes], 2)
+        parts = distances.clamp(min=0.0).split([height * width for height, width in sizes], 2)
         return [part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True)]
 
-    def _sum_of_squares(self, x: Tensor) -> Tensor:
-        """Over the channels, N x C x P to N x 1 x P. A product, not a power: back ends compute it faster."""
-        squares = x * x
-        if self.product:
-            return torch.ones(1, x.shape[1]) @ squares
-        return squares.sum(1, keepdim=True)
+
+def _unit(x: Tensor) -> Tensor:
+    x = x.to(torch.float32)
+    return x * torch.rsqrt(_sum_of_squares(x) + EPSILON)
+
+
+def _sum_of_squares(x: Tensor) -> Tensor:
+    """Over the channels, N x 1 x H x W. A product, not a power: back ends compute it faster."""
+    return (x * x).sum(1, keepdim=True)
 
 
 def _rows(x: Tensor) -> Tensor:
     """N x C x H x W to N x C x HW, float32."""
     return x.to(torch.float32).flatten(2)
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """Over the channels, two N x C x P to N x 1 x P."""
+    return torch.ones(1, x.shape[1]) @ (x * y)
 
 
 class StageHead(nn.Module):
@@ -193,7 +206,7 @@ class DeploymentGraph(nn.Module):
             _fold_input_scale(network.stages[0], model.normalise.std)
             if half:
                 to_half(network)
-        self.island_distances = Distances(product=not half)
+        self.island_distances = Distances(multiplied_out=not half)
         self.island_head = StageHead(model.head)
         self.requires_grad_(False).eval()
 

@@ -148,3 +148,8 @@ def test_map_peak_is_the_mean_of_the_hundred_largest_values() -> None:
     values = np.random.default_rng(0).random((64, 64)).astype(np.float32)
     assert map_peak(values) == pytest.approx(float(np.sort(values.ravel())[-100:].mean()), rel=1e-6)
     assert map_peak(np.full((5, 5), 0.25, np.float32)) == 0.25
+
+
+def test_a_map_that_is_not_a_number_is_an_error() -> None:
+    with pytest.raises(DmddError, match="not a number"):
+        threshold_from_normals([0.1, 0.2], peaks=[0.1, float("nan")])

@@ -11,7 +11,7 @@ import torch
 from detectors import TINY, detector, random_images
 from torch import Tensor, nn
 
-from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.graph import DeploymentGraph, Distances
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.model import DMDD
 
@@ -101,6 +101,26 @@ def test_distances_in_half_precision_features_keep_small_values() -> None:
     exact = cosine_distance(teacher.double().float(), student.double().float())
     assert float(exact.max()) < 1e-3
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-7)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("longer", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("multiplied_out", [True, False])
+def test_distances_do_not_depend_on_how_long_the_vectors_are(longer: float, multiplied_out: bool) -> None:
+    """A student's features may be far longer than the teacher's: the loss is a cosine."""
+    generator = torch.Generator().manual_seed(0)
+    teacher = 3 * torch.randn(2, 64, 8, 8, generator=generator)
+    student = longer * (teacher + 0.1 * torch.randn(teacher.shape, generator=generator))
+    other = longer * torch.randn(teacher.shape, generator=generator)
+    [found] = Distances(multiplied_out=multiplied_out)([teacher], [[student], [other]])
+    for branch, features in enumerate((student, other)):
+        u, v = (
+            x.double() / (x.double().square().sum(1, keepdim=True) + 1e-6).sqrt() for x in (teacher, features)
+        )
+        expected = 0.5 * (u - v).square().sum(1)
+        torch.testing.assert_close(found[:, branch].double(), expected, atol=5e-7, rtol=0)
+    assert 1e-4 < float(found[:, 0].mean()) < 1e-2
+    assert float(found.min()) >= 0
 
 
 def test_building_a_graph_leaves_the_model_as_it_was() -> None:
