@@ -13,7 +13,8 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports plain test demo bench bench-train bench-graph bench-footprint clean distclean
+.PHONY: help env lint format types imports plain test test-camera demo bench bench-train bench-graph bench-footprint \
+	bench-run clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +69,9 @@ bench-train: env ## Training throughput against a straightforward loop
 
 bench-graph: env ## What the fused graph costs against the two bare backbones
 	$(BIN)/python benchmarks/graph_cost.py
+
+bench-run: env ## The run loop on the demo's images; wants `make demo` first
+	$(BIN)/python benchmarks/run_loop.py --model $(DEMO)/models/plate --source $(DEMO)/data/plate/test
 
 bench-footprint: env ## Size and start of the lean install
 	$(BIN)/python benchmarks/footprint.py
