@@ -47,8 +47,8 @@ class SubtractMean(nn.Module):
 class Distances(nn.Module):
     """Island: cosine distances in float32, half the squared difference of unit vectors.
 
-    The same as ``train.distance.cosine_distance``: of u = t a and v = s b, where a = 1 / sqrt(|t|^2 + EPSILON)
-    and b alike. The teacher's part serves both branches. There are two ways to it:
+    The same as ``train.distance.cosine_distance``: of u = t a and v = s b, a = 1 / sqrt(|t|^2 + EPSILON),
+    b alike. The teacher's part serves both branches. There are two ways to it:
 
     - For a GPU as it stands: unit vectors, their difference, its squares summed. TensorRT fuses all of that.
     - For a CPU, where each pass over the features counts, multiplied out:
