@@ -24,7 +24,7 @@ from dmdd_edge.runtime.bench.turns import take_turns
 from dmdd_edge.runtime.bench.watch import Reason, Seen
 
 #: What the ratio is, said wherever it is printed.
-RATIO_IS = "median host call of B / median host call of A"
+RATIO_IS = "median host call of B / median host call of A, averaged over rounds"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Comparison:
         seen: what went on meanwhile; reasons not to rely on it.
         images: what it was measured on.
         seconds: how long it took.
-        rounds: how often both sides were opened anew; 0 where they were not measured in one run.
+        round_ratios: of each round, in which both sides were opened anew; empty where they were not measured
+            in one run.
     """
 
     ratio: Ratio
@@ -52,7 +53,7 @@ class Comparison:
     seen: Seen
     images: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    rounds: int = 0
+    round_ratios: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as it is printed under ``--json``; latencies in milliseconds."""
@@ -63,7 +64,8 @@ class Comparison:
             "ratio_high": round(self.ratio.high, 5),
             "ratio_is": RATIO_IS,
             "confidence": CONFIDENCE,
-            "rounds": self.rounds,
+            "rounds": len(self.round_ratios),
+            "round_ratios": [round(ratio, 4) for ratio in self.round_ratios],
             "interleaved": self.interleaved,
             "scenario": self.scenario,
             "seconds": round(self.seconds, 3),
@@ -141,7 +143,7 @@ def compare(
         seen=seen,
         images=opener.images,
         seconds=0.0 if turns is None else turns.seconds,
-        rounds=0 if turns is None or past else len(turns.rounds),
+        round_ratios=() if turns is None or past else turns.ratios,
     )
 
 

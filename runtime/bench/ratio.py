@@ -17,6 +17,9 @@ CONFIDENCE, _NORMAL = 0.95, 1.959964
 #: Of fewer queries of a side nothing can be said, nor of fewer rounds.
 FEWEST, FEWEST_ROUNDS = 8, 3
 
+#: So large a share of the rounds is left out at either end.
+_TRIMMED = 0.2
+
 #: A run is cut into at most so many blocks, which are drawn so often.
 _BLOCKS, _DRAWS = 50, 1000
 
@@ -51,7 +54,9 @@ def ratio_of_rounds(rounds: Sequence[Round]) -> Ratio:
 
     Each round gives a ratio of medians. What disturbs a round disturbs both of its sides; what a side is
     given when it is opened, such as where its weights lie in memory, stays for a round. So what repeats is
-    rounds, not queries: the ratio is their geometric mean, its interval Student's over their logarithms.
+    rounds, not queries. A burst of other work that meets one side alone spoils its round, so a fifth of the
+    rounds is left out at either end: the ratio is the geometric mean of the others, its interval that of Yuen
+    for a trimmed mean, over logarithms.
 
     Args:
         rounds: at least three.
@@ -67,11 +72,14 @@ def ratio_of_rounds(rounds: Sequence[Round]) -> Ratio:
             f"{len(whole)} rounds are too few to compare; at least {FEWEST_ROUNDS} are needed.",
             "Let it run for longer: --duration 30",
         )
-    logs = np.log([np.median(b) / np.median(a) for a, b in whole])
-    middle, reach = (
-        float(logs.mean()),
-        student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs)),
-    )
+    logs = np.sort(np.log([np.median(b) / np.median(a) for a, b in whole]))
+    count, cut = len(logs), int(_TRIMMED * len(logs))
+    kept = logs[cut : count - cut]
+    # Yuen: what is left out counts as the nearest that is kept.
+    deviation = float(np.clip(logs, kept[0], kept[-1]).std(ddof=1))
+    error = deviation * math.sqrt((count - 1) / (len(kept) * (len(kept) - 1)))
+    reach = student(len(kept) - 1) * error
+    middle = float(kept.mean())
     return Ratio(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach))
 
 

@@ -46,6 +46,12 @@ class Turns:
         return np.concatenate([np.empty(0), *(found[side] for found in self.rounds)])
 
     @property
+    def ratios(self) -> tuple[float, ...]:
+        """Of two sides: B's median over A's in each round that both had a turn in."""
+        whole = [found for found in self.rounds if len(found[0])]
+        return tuple(float(np.median(found[1]) / np.median(found[0])) for found in whole)
+
+    @property
     def ratio(self) -> Ratio:
         """Of two sides.
 

@@ -91,10 +91,9 @@ def test_two_bundles_in_one_run(make_bundle: Make, bench: Cli) -> None:
     done = bench("--compare", "nut", "models/screw@cpu", "--json", *SHORT)
     document = json.loads(done.stdout)
     assert document["ratio_low"] <= document["ratio"] <= document["ratio_high"]
-    assert document["ratio"] == pytest.approx(
-        document["b"]["latency_ms"]["call"]["p50"] / document["a"]["latency_ms"]["call"]["p50"], rel=0.05
-    )
-    assert document["ratio_is"] == "median host call of B / median host call of A"
+    assert min(document["round_ratios"]) <= document["ratio"] <= max(document["round_ratios"])
+    assert document["rounds"] == len(document["round_ratios"]) >= 12
+    assert document["ratio_is"].startswith("median host call of B / median host call of A")
     assert document["interleaved"]
     assert [document[side]["bundle"]["version"] for side in "ab"] == [b.version for b in bundles]
     assert "B takes" in done.stderr

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import t as student_t
+from scipy.stats import trim_mean
+from scipy.stats.mstats import winsorize
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.ratio import Round, ratio_of_rounds, separate_ratio, student
@@ -68,6 +70,25 @@ def test_the_interval_holds_the_true_ratio_as_often_as_it_says() -> None:
         held += ratio.low <= 1.05 <= ratio.high
     # 285 are expected of 300; less than 270 comes about once in ten thousand.
     assert held >= 270
+
+
+def test_a_spoilt_round_moves_nothing() -> None:
+    pairs = rounds(4, factor=1.05, spread=0.01)
+    spoilt = [(a, 5 * b) if index == 3 else (a, b) for index, (a, b) in enumerate(pairs)]
+    ratio = ratio_of_rounds(spoilt)
+    assert ratio.value == pytest.approx(1.05, rel=0.01)
+    assert ratio.high - ratio.low < 0.03
+
+
+def test_a_trimmed_mean_against_scipys() -> None:
+    found = rounds(5, spread=0.2)
+    logs = [np.log(np.median(b) / np.median(a)) for a, b in found]
+    ratio = ratio_of_rounds(found)
+    assert np.log(ratio.value) == pytest.approx(trim_mean(logs, 0.2))
+    winsorized = np.asarray(winsorize(np.array(logs), (2 / 12, 2 / 12)))
+    error = winsorized.std(ddof=1) * np.sqrt(11 / (8 * 7))  # Yuen's
+    reach = student_t.ppf(0.975, 7) * error
+    assert np.log(ratio.high / ratio.value) == pytest.approx(reach, rel=0.01)
 
 
 def test_students_quantile() -> None:

@@ -62,6 +62,7 @@ def test_sides_take_turns_and_get_the_same_images(bench: Bench, clock: FakeClock
     assert turns.values(0) == pytest.approx(np.full(48, 10.0))
     assert turns.values(1) == pytest.approx(np.full(48, 20.0))
     assert turns.ratio.value == pytest.approx(2)
+    assert turns.ratios == pytest.approx([2.0] * ROUNDS)
     assert turns.seconds == pytest.approx(12 * 0.12)
 
 
