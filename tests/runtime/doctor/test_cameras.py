@@ -12,7 +12,7 @@ import pytest
 from dmdd_edge.runtime.doctor import cameras
 from dmdd_edge.runtime.doctor.cameras import examine_cameras
 from dmdd_edge.runtime.doctor.findings import Finding
-from dmdd_edge.runtime.doctor.isolate import Answer
+from dmdd_edge.runtime.doctor.isolate import Answer, ask
 from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
 C920: dict[str, Any] = {
@@ -91,6 +91,14 @@ def test_a_forbidden_one_names_the_group_that_may(
     members.append("ada")
     (found,) = examine({"video0": REFUSED})
     assert found.fix == "log out and in again"
+
+
+def test_a_broken_opencv_does_not_hide_a_camera(questions: Callable[[str], str], tmp_path: Path) -> None:
+    module = questions("")
+    (tmp_path / "questions" / "cv2.py").write_text("import os; os.abort()")
+    assert ask(f"{module}:no_such_function").kind == "AttributeError"  # the folder is where modules are found
+    answer = ask("dmdd_edge.runtime.doctor.cameras:look", "/dev/null")
+    assert answer.value["errno"] in (errno.ENOTTY, errno.EINVAL)
 
 
 def test_a_device_is_looked_at_through_the_kernel(tmp_path: Path) -> None:
