@@ -84,7 +84,7 @@ class Writer:
 
     def _work(self) -> None:
         failed = False
-        while (item := self._take()) is not None:
+        while (item := self._waiting.get()) is not None:
             start = time.perf_counter()
             try:
                 if not failed:  # the others' results would leave a gap where the failed one is missing
@@ -100,9 +100,6 @@ class Writer:
             except BaseException as error:
                 self._error = self._error or error
         self._waiting.task_done()
-
-    def _take(self) -> Answered | BrokenFrame | Summary | None:
-        return self._waiting.get()
 
     def _write(self, item: Answered | BrokenFrame | Summary) -> None:
         if isinstance(item, Summary):

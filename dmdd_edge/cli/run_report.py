@@ -92,17 +92,8 @@ def print_start(detector: Detector) -> None:
 
 
 def print_end(sinks: OpenSinks) -> None:
-    """Print what was written and sent, and what was not."""
+    """Print what was written; deliveries speak for themselves when they are closed."""
     for what, folder in sinks.folders.items():
         console.print(f"{folder.written} {what} in {folder.folder}", markup=False)
-    for delivery in sinks.deliveries:
-        state = delivery.state()
-        counts = {
-            "waiting for the next run": state.waiting,
-            "dropped": state.dropped,
-            "refused": state.refused,
-        }
-        rest = "".join(f", {count} {name}" for name, count in counts.items() if count)
-        console.print(f"{state.name}: {state.delivered} messages delivered{rest}", markup=False)
     if sinks.resume is not None:
         console.print(f"{sinks.resume.skipped.total()} frames were done before", markup=False)

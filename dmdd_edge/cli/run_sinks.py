@@ -78,14 +78,12 @@ class OpenSinks:
     Attributes:
         all: every sink, in the order in which each is given a result.
         folders: those that write a file a frame.
-        deliveries: those that send messages.
         window: the window, when there is one.
         resume: which frames need not be judged again.
     """
 
     all: list[Sink] = field(default_factory=list)
     folders: dict[str, PictureFolder] = field(default_factory=dict)
-    deliveries: list[Delivery] = field(default_factory=list)
     window: Show | None = None
     resume: ResumeState | None = None
 
@@ -122,7 +120,8 @@ def open_sinks(
             return sink
 
         # Messages first: what a results file says is done has been taken for delivery.
-        opened.deliveries = [add(delivery) for delivery in _deliveries(asked, control, say)]
+        for delivery in _deliveries(asked, control, say):
+            add(delivery)
         _open_files(
             asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
         )
