@@ -50,6 +50,9 @@ imports: plain ## Check who imports whom
 test: env lint types imports ## Style, types, import rules and tests with coverage; PYTEST_ARGS="-k name" chooses
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
 
+test-camera: env ## The runtime on a real V4L2 device: the kernel's virtual camera in an emulated guest; minutes
+	PYTHON=$(BIN)/python tests/camera/run.sh $(PYTEST_ARGS)
+
 demo: env ## The whole way on drawn images: train, export, run; ends by naming the pictures it wrote
 	$(BIN)/dmdd-edge sample $(DEMO)/data --overwrite
 	$(BIN)/dmdd-edge train --data $(DEMO)/data --category plate --steps $(DEMO_STEPS) --runs-dir $(DEMO)/runs --overwrite

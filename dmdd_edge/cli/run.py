@@ -196,6 +196,8 @@ def run(
         control = RunControl(detector, frames, load, say)
         stack.callback(lambda: control.detector.close())
         print_start(detector)
+        if detail := frames.state().detail:
+            say(f"camera: {detail}")
         versions = VersionWatch(path, control.version)
         sinks = open_sinks(outputs, control, frames, endless, stack, lambda: bool(stop), say)
         sinks.all.insert(0, Report(each=not json))
