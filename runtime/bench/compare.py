@@ -125,7 +125,7 @@ def compare(
     options = replace(options, spin=like.spin, cuda_graphs=like.cuda_graphs and options.cuda_graphs)
     past = {i: side.samples(scenario) for i, side in enumerate(sides) if isinstance(side, PastSide)}
     opener = _Opener(sides, options, BATCHES[scenario], choose, bench, say)
-    turns = None if len(past) == len(sides) else take_turns(opener.open, settings.plan, bench)
+    turns = None if len(past) == len(sides) else take_turns(opener.open, settings.plan, bench, say=say)
     seen = Seen() if turns is None else turns.seen
     if turns is not None and not past:
         a, b, ratio = turns.values(0), turns.values(1), turns.ratio

@@ -21,7 +21,10 @@ _ORDER = (0, 1, 1, 0)
 ROUNDS = 12
 
 #: It goes on until the ratio's interval reaches no further than this from it, so many times as long at most.
-CLOSE, MOST_TIMES = 0.01, 5
+CLOSE, MOST_TIMES = 0.01, 20
+
+#: After so many times as long as was asked for, and again after as long, it is said how far it is.
+_TOLD = 4
 
 #: Opens the sides for a round, A first or B first as it is told, and gives their queries, A's first.
 OpenSides = Callable[[bool], AbstractContextManager[Sequence[Query]]]
@@ -62,7 +65,12 @@ class Turns:
 
 
 def take_turns(
-    open_sides: OpenSides, plan: Plan, bench: Bench, most_times: float = MOST_TIMES, rounds: int = ROUNDS
+    open_sides: OpenSides,
+    plan: Plan,
+    bench: Bench,
+    most_times: float = MOST_TIMES,
+    rounds: int = ROUNDS,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Turns:
     """Measure one or two sides.
 
@@ -76,6 +84,7 @@ def take_turns(
         bench: clock and watch; its ``stop`` ends it early.
         most_times: as ``MOST_TIMES``; 1 does not go on.
         rounds: as ``ROUNDS``.
+        say: told when it goes on.
     """
     part = replace(plan, seconds=plan.seconds / rounds)
     measured: list[tuple[NDArray[np.float64], ...]] = []
@@ -96,8 +105,15 @@ def take_turns(
         found = [np.empty(0) if (item := series.of(str(i))) is None else item for i in range(len(queries))]
         short = min(len(item) for item in found)
         measured.append(tuple(item[:short] for item in found))
-        if bench.stop() or (number + 1 >= rounds and (not two or _is_close(measured))):
+        if bench.stop():
             break
+        if len(measured) < rounds:
+            continue
+        ratio = _ratio(measured) if two else None
+        if not two or (ratio is not None and ratio.high - ratio.low <= 2 * CLOSE * ratio.value):
+            break
+        if ratio is not None and len(measured) % (_TOLD * rounds) == 0:
+            say(f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) so far; it goes on")
     return Turns(tuple(measured), Seen(tuple(reasons), seen.facts), seconds)
 
 
@@ -121,9 +137,9 @@ class _Turns:
         self._first = -(-number // self.length) * self.length
 
 
-def _is_close(rounds: Sequence[tuple[NDArray[np.float64], ...]]) -> bool:
+def _ratio(rounds: Sequence[tuple[NDArray[np.float64], ...]]) -> Ratio | None:
+    """The ratio so far; None where too little was measured."""
     try:
-        ratio = ratio_of_rounds([(found[0], found[1]) for found in rounds])
+        return ratio_of_rounds([(found[0], found[1]) for found in rounds])
     except DmddError:
-        return False
-    return ratio.high - ratio.low <= 2 * CLOSE * ratio.value
+        return None
