@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
     open_session,
-    run_session,
     session_options,
 )
 
@@ -51,12 +51,13 @@ class OnnxRuntimeCuda:
                 "ONNX Runtime could not start CUDA on this machine and fell back to the CPU.",
                 "Check the driver (nvidia-smi), and that CUDA and cuDNN fit this ONNX Runtime.",
             )
-        self._session = session
+        self._session: BoundSession | None = BoundSession(onnxruntime, session, "cuda", device)
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CUDA device {device}, fp32"
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See ``Backend.infer``."""
-        return run_session(self._session, images)
+        assert self._session is not None, "closed"
+        return self._session.run(images)
 
     def close(self) -> None:
         """Give the session and its GPU memory back."""

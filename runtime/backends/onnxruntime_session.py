@@ -71,11 +71,16 @@ def run_session(session: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.flo
         # Without a copy: ONNX Runtime reads a contiguous array in place and hands out arrays of their own.
         maps, scores = session.run(["anomaly_map", "score"], {"image": images})
     except Exception as error:
-        raise DmddError(
-            f"ONNX Runtime failed on a batch of {len(images)}: {_first_line(error)}",
-            "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
-        ) from error
+        raise failure(error, len(images)) from error
     return maps, scores
+
+
+def failure(error: Exception, count: int) -> DmddError:
+    """What a user is told when ONNX Runtime fails on a batch."""
+    return DmddError(
+        f"ONNX Runtime failed on a batch of {count}: {_first_line(error)}",
+        "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
+    )
 
 
 def physical_cores() -> int:

@@ -13,8 +13,9 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle import Bundle
+from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, run_session, session_options
 from dmdd_edge.runtime.backends.selection import select
 
 Make = Callable[..., Bundle]
@@ -153,6 +154,26 @@ def test_without_onnxruntime_nothing_runs_and_the_fix_is_named(
     with pytest.raises(DmddError, match=r"no back end can run.*cuda: .*cpu: ") as caught:
         select(make_bundle(), "auto")
     assert "dmdd-edge[cpu]" in caught.value.fix
+
+
+def test_a_bound_session_gives_what_a_plain_one_gives(make_bundle: Make) -> None:
+    """Bound to the CPU here; on a GPU it is the same code with another device."""
+    path = str(make_bundle().file("model.fp32.onnx"))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    bound = BoundSession(onnxruntime, session, "cpu")
+    rng = np.random.default_rng(0)
+    kept = []
+    for count in (2, 1, 2, 3, 1):
+        images = rng.integers(0, 256, (count, 64, 64, 3)).astype(np.uint8)
+        maps, scores = bound.run(images)
+        kept.append((maps, scores, *run_session(session, images)))
+    # Compared in the end: a later call must not have changed what an earlier one gave.
+    for maps, scores, expected_maps, expected_scores in kept:
+        np.testing.assert_array_equal(maps, expected_maps)
+        np.testing.assert_array_equal(scores, expected_scores)
+    with pytest.raises(DmddError, match="failed on a batch of 2"):
+        bound.run(np.zeros((2, 32, 32, 3), np.uint8))
+    assert bound.run(np.zeros((2, 64, 64, 3), np.uint8))[1].tolist() == [0, 0]
 
 
 @pytest.mark.gpu

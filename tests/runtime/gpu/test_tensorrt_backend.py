@@ -155,16 +155,13 @@ def test_options_out_of_range(change: dict[str, Any], part: str) -> None:
 
 
 class Notes:
-    """A sink that keeps what it is handed, and how many batches were under way then."""
+    """A sink that keeps what it is handed."""
 
-    def __init__(self, gpu: Gpu) -> None:
-        self.gpu = gpu
+    def __init__(self) -> None:
         self.events: list[str] = []
-        self.under_way: list[int] = []
 
     def result(self, frame: Frame, result: Any) -> None:
         self.events.append(f"{frame.name} {result.status} {result.score:.3f}")
-        self.under_way.append(sum(bool(stream.queue) for stream in self.gpu.streams))
 
     def broken(self, frame: Any) -> None:
         self.events.append(f"{Path(frame.source).name} broken")
@@ -180,43 +177,64 @@ EXPECTED = ["bad/0.png anomalous 0.800", "1.png broken", "good/0.png good 0.118"
 
 
 @pytest.mark.usefixtures("cudart", "trt", "clean")
-@pytest.mark.parametrize(("slots", "under_way"), [(1, [0, 0, 0]), (2, [0, 1, 0]), (3, [1, 1, 0])])
+@pytest.mark.parametrize(("slots", "under_way"), [(1, [1, 1, 1]), (2, [1, 2, 1]), (3, [2, 2, 1])])
 def test_a_folder_runs_in_order_with_the_next_frame_under_way(
-    slots: int, under_way: list[int], both_graphs: Make, put_engine: Put, cache: Path, images: Path, gpu: Gpu
+    slots: int, under_way: list[int], both_graphs: Make, put_engine: Put, cache: Path, images: Path
 ) -> None:
-    """Of bad/0, a broken file, good/0, good/1: results in order, and what was under way meanwhile."""
+    """Of bad/0, a broken file, good/0, good/1: results in order, and how many were under way at each wait."""
     bundle = both_graphs()
     put_engine(bundle)
     (images / "bad" / "1.png").write_bytes(b"")
-    notes = Notes(gpu)
+    notes = Notes()
     with Detector.load(
         bundle.path, "tensorrt", options=BackendOptions(engine_cache=cache, slots=slots)
     ) as detector:
         assert detector.slots == slots
+        seen = _watch_waits(detector.backend)
         summary = run_frames(detector, open_source(str(images)), [notes])
     assert notes.events == [*EXPECTED, "summary", "close"]
-    assert notes.under_way == under_way
+    assert seen == under_way
     assert (summary.frames, summary.anomalous, summary.skipped, summary.backend) == (3, 1, 1, "tensorrt")
 
 
+def _watch_waits(backend: Any) -> list[int]:
+    """Note, each time a batch is waited for, how many are under way."""
+    submit, collect = backend.submit, backend.collect
+    seen: list[int] = []
+    count = 0
+
+    def submitted(images: Any) -> Any:
+        nonlocal count
+        count += 1
+        return submit(images)
+
+    def collected(ticket: Any) -> Any:
+        nonlocal count
+        seen.append(count)
+        count -= 1
+        return collect(ticket)
+
+    backend.submit, backend.collect = submitted, collected
+    return seen
+
+
 @pytest.mark.usefixtures("cudart", "trt", "clean")
-def test_limit_and_stop_hand_on_what_was_started(
-    both_graphs: Make, put_engine: Put, cache: Path, images: Path, gpu: Gpu
+def test_a_limit_hands_on_what_was_started(
+    both_graphs: Make, put_engine: Put, cache: Path, images: Path
 ) -> None:
     bundle = both_graphs()
     put_engine(bundle)
     options = BackendOptions(engine_cache=cache, slots=2)
     with Detector.load(bundle.path, "tensorrt", options=options) as detector:
-        assert run_frames(detector, open_source(str(images)), [], limit=3).frames == 3
-        notes = Notes(gpu)
-        run_frames(detector, open_source(str(images)), [notes], stop=lambda: len(notes.events) >= 1)
+        notes = Notes()
+        assert run_frames(detector, open_source(str(images)), [notes], limit=3).frames == 3
+    assert len(notes.events) == 3 + 2
     assert notes.events[-2:] == ["summary", "close"]
-    assert len(notes.events) == 2 + 2, "the second frame was under way when the first was handed on"
 
 
 @pytest.mark.usefixtures("cudart", "trt", "clean")
 def test_a_sink_that_fails_leaves_nothing_under_way(
-    both_graphs: Make, put_engine: Put, cache: Path, images: Path, gpu: Gpu
+    both_graphs: Make, put_engine: Put, cache: Path, images: Path
 ) -> None:
     class Full(Notes):
         def result(self, frame: Frame, result: Any) -> None:
@@ -229,7 +247,7 @@ def test_a_sink_that_fails_leaves_nothing_under_way(
         Detector.load(bundle.path, "tensorrt", options=options) as detector,
         pytest.raises(DmddError, match="disk full"),
     ):
-        run_frames(detector, open_source(str(images)), [Full(gpu)])
+        run_frames(detector, open_source(str(images)), [Full()])
 
 
 @pytest.mark.usefixtures("cudart", "trt", "clean")
@@ -254,7 +272,7 @@ def test_a_back_end_without_slots_is_driven_the_same_way(both_graphs: Make) -> N
         assert detector.slots == 1
         prepared = [detector.prepare(Frame(image)) for image in pictures(3)]
         for found, expected in zip(
-            detector.finish(detector.start(prepared)), detector.judge(prepared), strict=True
+            detector.decide(detector.collect(detector.start(prepared))), detector.judge(prepared), strict=True
         ):
             assert found.score == expected.score
 

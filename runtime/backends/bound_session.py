@@ -1,0 +1,57 @@
+"""A session of ONNX Runtime whose buffers stay on the device from one call to the next."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.runtime.backends.onnxruntime_session import failure
+
+
+class BoundSession:
+    """Runs a session through IO binding: for each batch size the input is bound once, to device memory.
+
+    Args:
+        onnxruntime: the module.
+        session: on a graph in our form.
+        device: ``cuda`` or ``cpu``.
+        number: the device's.
+    """
+
+    def __init__(self, onnxruntime: Any, session: Any, device: str, number: int = 0) -> None:
+        self._onnxruntime, self._session = onnxruntime, session
+        self._device, self._number = device, number
+        self._bound: dict[int, tuple[Any, Any]] = {}
+        self._turn = threading.Lock()
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """One call of the graph; shapes as in ``Backend.infer``. May be called from several threads.
+
+        Raises:
+            DmddError: ONNX Runtime failed, for instance for want of memory.
+        """
+        with self._turn:
+            try:
+                binding, held = self._binding(images)
+                held.update_inplace(images)
+                self._session.run_with_iobinding(binding)
+                # Copies: the next call writes into the same outputs.
+                maps, scores = binding.copy_outputs_to_cpu()
+            except Exception as error:  # ONNX Runtime has a dozen exception types of its own
+                self._bound.pop(len(images), None)
+                raise failure(error, len(images)) from error
+        return np.array(maps), np.array(scores)
+
+    def _binding(self, images: NDArray[np.uint8]) -> tuple[Any, Any]:
+        count = len(images)
+        if count not in self._bound:
+            held = self._onnxruntime.OrtValue.ortvalue_from_numpy(images, self._device, self._number)
+            binding = self._session.io_binding()
+            binding.bind_ortvalue_input("image", held)
+            for name in ("anomaly_map", "score"):
+                binding.bind_output(name, self._device, self._number)
+            self._bound[count] = (binding, held)
+        return self._bound[count]
