@@ -191,10 +191,8 @@ def options_from() -> Namespace:
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="of a part; see dmdd-edge bench --compare"
-    )
-    parser.add_argument("--parts", type=int, default=3, help="parts at most")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each backbone, in rounds")
+    parser.add_argument("--most-times", type=float, default=3.0, help="goes on so many times as long at most")
     parser.add_argument("--runs", type=int, default=15, help="runs of each ceiling")
     return parser.parse_args()
 
