@@ -6,13 +6,12 @@ import threading
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sources.cameras import busy, check_camera
+from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.controls import apply_controls
-from dmdd_edge.runtime.sources.device import LostError, damaged
+from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 
@@ -20,7 +19,7 @@ from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 _DEFAULT_SIZE = (640, 480)
 
 
-class Camera:
+class Camera(CaptureDevice):
     """A camera of this machine, read by OpenCV through V4L2.
 
     Args:
@@ -30,9 +29,8 @@ class Camera:
     """
 
     def __init__(self, path: str, options: SourceOptions) -> None:
-        self.name, self.label = path, Path(path).name
+        super().__init__(path, Path(path).name)
         self._options = options
-        self._capture: cv2.VideoCapture | None = None
         self._detail = ""
 
     def open(self, stop: threading.Event) -> None:
@@ -65,20 +63,6 @@ class Camera:
                 f"the camera {self.name} gives no more frames",
                 "Check its cable; on a shared USB hub, a smaller --camera-size or --camera-fps may help.",
             )
-
-    def retrieve(self) -> NDArray[np.uint8]:
-        """Decode it."""
-        assert self._capture is not None
-        done, image = self._capture.retrieve()
-        if not done or image is None or image.size == 0:
-            raise damaged(self.name)
-        return np.asarray(image, dtype=np.uint8)
-
-    def close(self) -> None:
-        """Give it back."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
     def detail(self) -> str:
         """Format, size, rate and controls, as read back."""

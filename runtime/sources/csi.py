@@ -7,17 +7,16 @@ import threading
 from fractions import Fraction
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sources.device import LostError, damaged
+from dmdd_edge.runtime.sources.capture import CaptureDevice
+from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.options import SourceOptions
 
 PREFIX = "csi://"
 
 
-class CsiCamera:
+class CsiCamera(CaptureDevice):
     """A camera on a Jetson's CSI port.
 
     Args:
@@ -37,9 +36,8 @@ class CsiCamera:
             raise DmddError(
                 f"{option} is not to be had of {source}.", "It is for V4L2 cameras, such as /dev/video0."
             )
-        self.name, self.label = f"{PREFIX}{int(number)}", f"csi{int(number)}"
+        super().__init__(f"{PREFIX}{int(number)}", f"csi{int(number)}")
         self._pipeline = pipeline(int(number), options)
-        self._capture: cv2.VideoCapture | None = None
         self._size = (0, 0)
 
     def open(self, stop: threading.Event) -> None:
@@ -69,20 +67,6 @@ class CsiCamera:
                 f"the camera {self.name} gives no more frames",
                 "sudo systemctl restart nvargus-daemon may help.",
             )
-
-    def retrieve(self) -> NDArray[np.uint8]:
-        """Take it out of the pipeline."""
-        assert self._capture is not None
-        done, image = self._capture.retrieve()
-        if not done:
-            raise damaged(self.name)
-        return np.asarray(image, dtype=np.uint8)
-
-    def close(self) -> None:
-        """End the pipeline."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
     def detail(self) -> str:
         """Its size."""

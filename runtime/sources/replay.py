@@ -9,11 +9,10 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError, damaged
+from dmdd_edge.runtime.sources.capture import CaptureDevice
+from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
 
 PREFIX = "replay:"
 _FORM = (
@@ -62,7 +61,7 @@ class Replay:
         return cls(Path(name), rate, loop == "1")
 
 
-class ReplayDevice:
+class ReplayDevice(CaptureDevice):
     """Gives the frames of a file at their rate, like a camera that knows nothing of who takes them.
 
     Args:
@@ -70,10 +69,8 @@ class ReplayDevice:
     """
 
     def __init__(self, replay: Replay) -> None:
+        super().__init__(f"{PREFIX}{replay.path}", replay.path.name)
         self._replay = replay
-        self.name = f"{PREFIX}{replay.path}"
-        self.label = replay.path.name
-        self._capture: cv2.VideoCapture | None = None
         self._rate = 0.0
         self._started: float | None = None
         self._number = 0
@@ -104,20 +101,6 @@ class ReplayDevice:
         self._number += 1
         if ahead > 0:
             stop.wait(ahead)
-
-    def retrieve(self) -> NDArray[np.uint8]:
-        """Decode it."""
-        assert self._capture is not None
-        done, image = self._capture.retrieve()
-        if not done:
-            raise damaged(self.name)
-        return np.asarray(image, dtype=np.uint8)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
     def detail(self) -> str:
         """Its rate."""

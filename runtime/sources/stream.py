@@ -8,11 +8,10 @@ import threading
 from urllib.parse import urlsplit
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sources.device import LostError, damaged
+from dmdd_edge.runtime.sources.capture import CaptureDevice
+from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
 from dmdd_edge.runtime.sources.urls import host_label, redacted
 
@@ -22,7 +21,7 @@ _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _CONNECT = 2.0
 
 
-class FfmpegStream:
+class FfmpegStream(CaptureDevice):
     """A stream by its address.
 
     What OPENCV_FFMPEG_CAPTURE_OPTIONS says goes before our own choice, RTSP over TCP.
@@ -33,9 +32,8 @@ class FfmpegStream:
     """
 
     def __init__(self, url: str, timeout: float) -> None:
-        self.name, self.label = redacted(url), host_label(url)
+        super().__init__(redacted(url), host_label(url))
         self._url, self._timeout = url, timeout
-        self._capture: cv2.VideoCapture | None = None
 
     def open(self, stop: threading.Event) -> None:
         """Connect."""
@@ -58,20 +56,6 @@ class FfmpegStream:
         """Wait for a frame."""
         if self._capture is None or not self._capture.grab():
             raise LostError(f"{self.name}: the stream ended, or nothing came for {self._timeout:g} s", PLAYS)
-
-    def retrieve(self) -> NDArray[np.uint8]:
-        """Convert it to BGR."""
-        assert self._capture is not None
-        done, image = self._capture.retrieve()
-        if not done:
-            raise damaged(self.name)
-        return np.asarray(image, dtype=np.uint8)
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
     def detail(self) -> str:
         """Nothing: a stream is as its server sends it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import ClassVar
 
 import cv2
@@ -73,6 +74,20 @@ def test_the_pipeline() -> None:
         ' ispdigitalgainrange="1 1" ! video/x-raw(memory:NVMM),width=1920,height=1080,framerate=2997/100 ! '
     )
     assert "framerate=30/1 " in csi.pipeline(0, SourceOptions(camera_fps=30))
+
+
+@pytest.mark.usefixtures("gstreamer")
+@pytest.mark.parametrize("answer", [(False, None), (True, None), (True, np.empty((0, 0, 3), np.uint8))])
+def test_a_frame_without_a_picture_is_damaged(
+    answer: tuple[bool, NDArray[np.uint8] | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Capture, "retrieve", lambda self: answer)
+    camera = csi.CsiCamera("csi://0", SourceOptions())
+    camera.open(threading.Event())
+    camera.grab(threading.Event())
+    with pytest.raises(DmddError, match="csi://0: a damaged frame"):
+        camera.retrieve()
+    camera.close()
 
 
 @pytest.mark.usefixtures("gstreamer")
