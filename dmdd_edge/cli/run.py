@@ -156,6 +156,7 @@ def run(
         every=every,
         fps=fps,
         save=save,
+        save_maps=save_maps,
         watch=watch is not None,
         # What was dropped while nobody watched is owed too; what was judged is known by the results.
         watch_existing=watch_existing or (resume and watch is not None),

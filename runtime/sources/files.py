@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
@@ -50,6 +50,7 @@ def read_frame(path: Path, name: str, index: int) -> Frame | BrokenFrame:
     return Frame(image, str(path), name, index, time.time(), elapsed)
 
 
-def is_under(path: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder or below it, links followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+def is_under(path: Path, folders: Iterable[Path]) -> bool:
+    """Whether a file lies in one of these folders or below it, links followed."""
+    whole = path.resolve()
+    return any(whole.is_relative_to(folder.resolve()) for folder in folders)

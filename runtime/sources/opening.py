@@ -26,8 +26,8 @@ _ALLOWED = (
     "a camera (0, /dev/video0, csi://0), rtsp://, http:// or https://, or replay:VIDEO. "
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
-# Which options go with which kind of source; --every and --save go with all.
-_ALL = {"every", "save"}
+# Which options go with which kind of source; --every and where results go, with all.
+_ALL = {"every", "save", "save_maps"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
 _FITTING = {
     "files": set[str](),
@@ -50,7 +50,7 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
 
     Raises:
         DmddError: nothing is there, nothing that can be read, the device cannot be had, an option does not
-            fit this kind of source, or ``save`` is where the source lies.
+            fit this kind of source, or results would go where the source lies.
     """
     try:
         opened = _open(source, options)
@@ -58,10 +58,13 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
         raise DmddError(
             f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
         ) from None
-    if options.save is not None and options.save.resolve() == opened.root.resolve():
-        raise DmddError(
-            f"--save {options.save} is where the source lies.", "Name another folder, for example out/."
-        )
+    for name in ("save", "save_maps"):
+        folder: Path | None = getattr(options, name)
+        if folder is not None and folder.resolve() == opened.root.resolve():
+            raise DmddError(
+                f"{option_name(name)} {folder} is where the source lies.",
+                "Name another folder, for example out/.",
+            )
     return opened
 
 
@@ -123,15 +126,16 @@ def _replayed(source: str, options: SourceOptions) -> Source:
 
 
 def _watched(folder: Path, options: SourceOptions) -> Source:
-    return WatchFolder(folder, options.watch_settle, options.watch_existing, options.every, options.save)
+    return WatchFolder(folder, options.watch_settle, options.watch_existing, options.every, options.written)
 
 
 def _files(source: str, options: SourceOptions) -> Source:
-    path, every, save = Path(source), options.every, options.save
+    path, every, written = Path(source), options.every, options.written
     if source == "-":
-        return PathList(standard_input(), every, save)
+        return PathList(standard_input(), every, written)
     if path.is_dir():
-        return ImageFiles(_found(list_images(path, recursive=True), source, path, save), path, every, source)
+        found = _found(list_images(path, recursive=True), source, path, written)
+        return ImageFiles(found, path, every, source)
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in VIDEO_SUFFIXES:
@@ -144,13 +148,14 @@ def _files(source: str, options: SourceOptions) -> Source:
         paths = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
         files = [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
         root = _glob_root(source)
-        return ImageFiles(_found(sorted(files, key=natural_key), source, root, save), root, every, source)
+        return ImageFiles(_found(sorted(files, key=natural_key), source, root, written), root, every, source)
     raise DmddError(f"there is nothing at {source}.", _ALLOWED)
 
 
-def _found(paths: list[Path], source: str, root: Path, save: Path | None) -> list[Path]:
-    if save is not None and save.resolve() != root.resolve() and is_under(save, root):
-        paths = [path for path in paths if not is_under(path, save)]
+def _found(paths: list[Path], source: str, root: Path, written: tuple[Path, ...]) -> list[Path]:
+    inside = [folder for folder in written if folder.resolve() != root.resolve() and is_under(folder, [root])]
+    if inside:
+        paths = [path for path in paths if not is_under(path, inside)]
     if not paths:
         raise DmddError(f"there is no image in {source}.", _ALLOWED)
     return paths

@@ -16,6 +16,7 @@ class SourceOptions:
         every: take only each N-th frame, the first one included.
         fps: of a live source, hand out at most so many frames a second.
         save: where overlays go. Images under it are left out, since an earlier run wrote them.
+        save_maps: where raw maps go; left out in the same way.
         watch: the source is a folder that other software drops images into.
         watch_existing: take the images that are in a watched folder at the start, too.
         watch_settle: seconds that a dropped image must have kept its size and time before it is read.
@@ -35,6 +36,7 @@ class SourceOptions:
     every: int = 1
     fps: float | None = None
     save: Path | None = None
+    save_maps: Path | None = None
     watch: bool = False
     watch_existing: bool = False
     watch_settle: float = 0.3
@@ -56,6 +58,11 @@ class SourceOptions:
         if self.camera_size is not None and min(self.camera_size) < 1:
             width, height = self.camera_size
             raise DmddError(f"--camera-size is {width}x{height}; both must be at least 1.")
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The folders that the run itself writes images into."""
+        return tuple(folder for folder in (self.save, self.save_maps) if folder is not None)
 
     def given(self) -> list[str]:
         """The names of the fields that differ from their defaults."""

@@ -6,7 +6,7 @@ import itertools
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,13 +27,13 @@ class PathList(FileProgress):
     Args:
         descriptor: of the pipe or file that the paths are read from.
         every: only each ``every``-th file is read, the first one included.
-        save: images under this folder are passed over, since a run writes them.
+        written: images under these folders are passed over, since a run writes them.
 
     Raises:
         DmddError: the descriptor is a terminal.
     """
 
-    def __init__(self, descriptor: int, every: int = 1, save: Path | None = None) -> None:
+    def __init__(self, descriptor: int, every: int = 1, written: Collection[Path] = ()) -> None:
         if os.isatty(descriptor):
             raise DmddError(
                 "--source - reads paths from standard input, and that is a terminal.",
@@ -42,13 +42,13 @@ class PathList(FileProgress):
         super().__init__("standard input")
         self.total: int | None = None
         self.root = Path.cwd()
-        self._descriptor, self._every, self._save = descriptor, every, save
+        self._descriptor, self._every, self._written = descriptor, every, written
         # Written to by stop(), so that waiting for the pipe ends at once.
         self._woken, self._wake = os.pipe()
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         names = UniqueNames()
-        paths = (path for path in self._paths() if self._save is None or not is_under(path, self._save))
+        paths = (path for path in self._paths() if not self._written or not is_under(path, self._written))
         for index, path in enumerate(itertools.islice(paths, 0, None, self._every)):
             name = names.take(self._name_of(path), index)
             if self.skip(str(path), index):

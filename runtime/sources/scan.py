@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,15 +67,15 @@ class FolderScan:
 
     Args:
         folder: the folder.
-        leave_out: a folder below it that is passed over.
+        leave_out: folders below it that are passed over.
 
     Attributes:
         problem: why the folder cannot be listed now; empty when it can.
     """
 
-    def __init__(self, folder: Path, leave_out: Path | None = None) -> None:
+    def __init__(self, folder: Path, leave_out: Collection[Path] = ()) -> None:
         self._root = folder
-        self._leave_out = None if leave_out is None else os.path.realpath(leave_out)
+        self._leave_out = {os.path.realpath(path) for path in leave_out}
         self._folders: dict[str, _Folder] = {}
         self._identity: tuple[int, int] | None = None
         self._next_full = 0.0
@@ -201,4 +201,4 @@ class FolderScan:
             self._gone[name, stamp] = folder
 
     def _is_wanted(self, path: str) -> bool:
-        return self._leave_out is None or os.path.realpath(path) != self._leave_out
+        return not self._leave_out or os.path.realpath(path) not in self._leave_out

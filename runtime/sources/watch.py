@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class WatchFolder(FileProgress):
         settle: seconds, see above.
         existing: take the images that are there at the start, too.
         every: only each ``every``-th file is read, the first one included.
-        save: images under this folder are passed over, since a run writes them.
+        written: images under these folders are passed over, since a run writes them.
 
     Raises:
         DmddError: there is no such folder.
@@ -63,7 +63,7 @@ class WatchFolder(FileProgress):
         settle: float = 0.3,
         existing: bool = False,
         every: int = 1,
-        save: Path | None = None,
+        written: Collection[Path] = (),
     ) -> None:
         if not folder.is_dir():
             raise DmddError(
@@ -73,7 +73,7 @@ class WatchFolder(FileProgress):
         self.total: int | None = None
         self.root = folder
         self._settle, self._every = settle, every
-        self._scan = FolderScan(folder, save)
+        self._scan = FolderScan(folder, written)
         self._waiting: dict[Path, _Waiting] = {}
         # Those that vanished, and when: lost, unless they turn up under another name.
         self._lost: dict[Stamp, float] = {}

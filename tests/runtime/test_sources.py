@@ -90,6 +90,18 @@ def test_overlays_of_an_earlier_run_are_no_images_of_the_source(images: Path) ->
             open_source(str(source), SourceOptions(save=images))
 
 
+def test_maps_of_an_earlier_run_are_no_images_of_the_source(images: Path) -> None:
+    for folder in ("out", "maps"):
+        (images / folder).mkdir()
+        os.link(images / "bad/0.png", images / folder / "0.png")
+    assert len(_names(str(images), save=images / "out")) == 5
+    assert len(_names(str(images), save_maps=images / "maps")) == 5
+    assert len(_names(str(images), save=images / "out", save_maps=images / "maps")) == 4
+    assert len(_names(str(images / "*" / "*.png"), save_maps=images / "maps")) == 5
+    with pytest.raises(DmddError, match=r"--save-maps .* is where the source lies"):
+        open_source(str(images), SourceOptions(save_maps=images))
+
+
 def _write_video(path: Path, frames: list[NDArray[np.uint8]]) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, frames[0].shape[1::-1])
     if not writer.isOpened():

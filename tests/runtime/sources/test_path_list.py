@@ -85,7 +85,7 @@ def test_each_third_path_and_none_below_save(pipe: tuple[int, int], images: Path
         writing, "".join(f"{images}/{name}.png\n" for name in ("good/0", "bad/0", "good/1", "bad/1")).encode()
     )
     os.close(writing)
-    frames = list(PathList(reading, every=2, save=images / "bad"))
+    frames = list(PathList(reading, every=2, written=[images / "bad"]))
     assert [Path(frame.source).name for frame in frames] == ["0.png"]
     assert frames[0].source.endswith("good/0.png")
 

@@ -238,9 +238,11 @@ def test_a_file_that_vanishes_before_it_was_read_does_no_harm_and_is_counted(
 
 
 def test_results_that_are_written_into_the_folder_are_no_images_of_it(folder: Path, read: Read) -> None:
-    (folder / "out").mkdir()
-    reader = read(start(folder, save=folder / "out"))
+    for name in ("out", "maps"):
+        (folder / name).mkdir()
+    reader = read(start(folder, save=folder / "out", save_maps=folder / "maps"))
     (folder / "out" / "overlay.png").write_bytes(picture(1))
+    (folder / "maps" / "map.png").write_bytes(picture(1))
     (folder / "1.png").write_bytes(picture(2))
     reader.wait_for(1)
     (folder / "2.png").write_bytes(picture(3))
