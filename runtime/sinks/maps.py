@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.pictures import PictureFolder
 
 # Without compression: the noise in the last bits of floats leaves little to gain (a quarter, for 70 times the
@@ -23,34 +20,20 @@ class Maps(PictureFolder):
 
     TIFF, since it is what evaluation of MVTec AD reads (``test/crack/000.png`` -> ``test/crack/000.tiff``),
     and what ImageJ, HALCON and Python open alike. A map lies in the frame as it was cut out, rotated and
-    resized; ``Preprocess.map_to_source`` of the bundle lays it back.
+    resized; ``Preprocess.map_to_source`` of the bundle lays it back. Arguments and errors as of
+    ``PictureFolder``.
 
     Example:
         >>> import cv2
         >>> anomaly_map = cv2.imread("maps/000.tiff", cv2.IMREAD_UNCHANGED)  # doctest: +SKIP
-
-    Args:
-        folder: where they go; made when missing.
-        source_root: the source's folder; nothing is ever written into it but below ``folder``.
-        only_anomalous: leave good frames out.
-        options: how files are written.
-
-    Raises:
-        DmddError: the folder cannot be made.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        source_root: Path,
-        only_anomalous: bool = False,
-        options: FileOptions = FileOptions(),
-    ) -> None:
-        super().__init__(folder, source_root, ".tiff", _tiff, "--save-maps", only_anomalous, options)
+    suffix = ".tiff"
+    option = "--save-maps"
 
-
-def _tiff(frame: Frame, result: Result) -> bytes:
-    done, data = cv2.imencode(".tiff", np.asarray(result.anomaly_map, np.float32), _PLAIN)
-    if not done:
-        raise DmddError(f"the map of {frame.source} cannot be encoded.", "This OpenCV lacks TIFF.")
-    return data.tobytes()
+    def encode(self, frame: Frame, result: Result) -> bytes:
+        """A TIFF of its map."""
+        done, data = cv2.imencode(".tiff", np.asarray(result.anomaly_map, np.float32), _PLAIN)
+        if not done:
+            raise DmddError(f"the map of {frame.source} cannot be encoded.", "This OpenCV lacks TIFF.")
+        return data.tobytes()

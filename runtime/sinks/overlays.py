@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,6 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.figures import heat_overlay
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.pictures import PictureFolder
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -21,34 +18,18 @@ _COLOURS = {"good": (80, 160, 60), "anomalous": (40, 40, 220), "unreliable": (0,
 
 
 class Overlays(PictureFolder):
-    """Writes PNG files that mirror the source's folders; see ``PictureFolder`` and ``draw_overlay``.
+    """Writes PNG files that mirror the source's folders; see ``PictureFolder`` and ``draw_overlay``."""
 
-    Args:
-        folder: where they go; made when missing.
-        source_root: the source's folder; nothing is ever written into it but below ``folder``.
-        only_anomalous: leave good frames out.
-        options: how files are written.
+    suffix = ".png"
+    option = "--save"
 
-    Raises:
-        DmddError: the folder cannot be made.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        source_root: Path,
-        only_anomalous: bool = False,
-        options: FileOptions = FileOptions(),
-    ) -> None:
-        super().__init__(folder, source_root, ".png", _png, "--save", only_anomalous, options)
-
-
-def _png(frame: Frame, result: Result) -> bytes:
-    # The lowest compression: a third larger, several times quicker.
-    done, data = cv2.imencode(".png", shared_overlay(frame, result), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise DmddError(f"the overlay of {frame.source} cannot be encoded.", "This OpenCV lacks PNG.")
-    return data.tobytes()
+    def encode(self, frame: Frame, result: Result) -> bytes:
+        """A PNG of the frame with its map over it."""
+        # The lowest compression: a third larger, several times quicker.
+        done, data = cv2.imencode(".png", shared_overlay(frame, result), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not done:
+            raise DmddError(f"the overlay of {frame.source} cannot be encoded.", "This OpenCV lacks PNG.")
+        return data.tobytes()
 
 
 _last: tuple[Result, NDArray[np.uint8]] | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES
@@ -17,7 +18,7 @@ from dmdd_edge.runtime.sinks.syncing import sync_folder
 from dmdd_edge.runtime.summary import Summary
 
 
-class PictureFolder:
+class PictureFolder(ABC):
     """Writes files that mirror the source's folders, so that no two frames share a name.
 
     A file is written under a name that begins with a dot, then renamed, so that it is seen whole or not at
@@ -26,13 +27,12 @@ class PictureFolder:
     Args:
         folder: where they go; made when missing.
         source_root: the source's folder; nothing is ever written into it but below ``folder``.
-        suffix: of the files; see ``picture_name``.
-        encode: makes the content of the file about a frame.
-        option: which option named the folder, for messages.
         only_anomalous: leave good frames out.
         options: how files are written.
 
     Attributes:
+        suffix: of the files; see ``picture_name``.
+        option: which option names the folder, for messages.
         written: how many were written.
         lost: how many a live run could not write.
 
@@ -40,18 +40,17 @@ class PictureFolder:
         DmddError: the folder cannot be made.
     """
 
+    suffix: ClassVar[str]
+    option: ClassVar[str]
+
     def __init__(
         self,
         folder: Path,
         source_root: Path,
-        suffix: str,
-        encode: Callable[[Frame, Result], bytes],
-        option: str,
-        only_anomalous: bool,
-        options: FileOptions,
+        only_anomalous: bool = False,
+        options: FileOptions = FileOptions(),
     ) -> None:
-        self.folder, self._option = folder, option
-        self._suffix, self._encode = suffix, encode
+        self.folder = folder
         self._only_anomalous, self._options = only_anomalous, options
         self.written = self.lost = 0
         self._away = False
@@ -59,13 +58,21 @@ class PictureFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DmddError(
-                f"{folder} cannot be made: {error}.", f"Name another folder for {option}."
+                f"{folder} cannot be made: {error}.", f"Name another folder for {self.option}."
             ) from error
         root = source_root.resolve()
         self._forbidden = None if folder.resolve().is_relative_to(root) else root
         self._keep, self._ledger = options.keep, None
         if options.keep is not None:
             self._ledger = options.keep.ledger(folder)
+
+    @abstractmethod
+    def encode(self, frame: Frame, result: Result) -> bytes:
+        """The content of the file about a frame.
+
+        Raises:
+            DmddError: this OpenCV cannot write such files.
+        """
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write the file of a frame.
@@ -75,23 +82,23 @@ class PictureFolder:
         """
         if self._only_anomalous and result.status == "good":
             return
-        target = self.folder / picture_name(frame.name or f"frame-{frame.index:06d}", self._suffix)
+        target = self.folder / picture_name(frame.name or f"frame-{frame.index:06d}", self.suffix)
         if self._forbidden is not None and target.resolve().is_relative_to(self._forbidden):
             raise DmddError(
                 f"{target} would be written among the source's images.",
-                f"Name another folder for {self._option}.",
+                f"Name another folder for {self.option}.",
             )
-        data = self._encode(frame, result)
+        data = self.encode(frame, result)
         if self._options.live:
             self._try(target, data)
         else:
             insist(lambda: self._write(target, data), target, self._options)
             self.written += 1
 
-    def broken(self, frame: BrokenFrame) -> None:
+    def broken(self, frame: BrokenFrame) -> None:  # noqa: B027 - every sink has it
         """Nothing: there is no picture."""
 
-    def summary(self, summary: Summary) -> None:
+    def summary(self, summary: Summary) -> None:  # noqa: B027 - every sink has it
         """Nothing: every file is written."""
 
     def close(self) -> None:
