@@ -16,6 +16,7 @@ from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.json_lines import error_line
 from dmdd_edge.runtime.summary import Summary
 
 #: The part of a spool's limit that refused messages may take beside it.
@@ -86,15 +87,7 @@ class Delivery:
 
     def broken(self, frame: BrokenFrame) -> None:
         """Take note of a frame that could not be judged: always, since it was not found good."""
-        self._take(
-            {
-                "type": "error",
-                "source": frame.source,
-                "index": frame.index,
-                "message": frame.error.message,
-                "fix": frame.error.fix,
-            }
-        )
+        self._take(error_line(frame))
 
     def summary(self, summary: Summary) -> None:
         """Take the closing summary."""
