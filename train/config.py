@@ -80,6 +80,9 @@ class SynthesisConfig(BaseModel):
         perlin_threshold: Perlin values above it belong to the mask.
         own_textures: share of anomalies whose texture is another normal image of the category, turned and
             shifted, instead of a foreign one: misplaced parts of the part itself (paper: none).
+        warps: share of anomalies that bend the part out of shape instead of blending a texture (paper: none).
+        shades: share that makes it brighter or darker (paper: none).
+        smears: share that takes away its fine detail (paper: none).
         match_grey: make the texture grey where the image is, so that colour gives nothing away (paper: off).
     """
 
@@ -92,6 +95,9 @@ class SynthesisConfig(BaseModel):
     perlin_octave: int = Field(5, ge=0, le=7)
     perlin_threshold: float = 0.5
     own_textures: float = Field(0.3, ge=0, le=1)
+    warps: float = Field(0.0, ge=0, le=0.5)
+    shades: float = Field(0.0, ge=0, le=0.5)
+    smears: float = Field(0.0, ge=0, le=0.5)
     match_grey: bool = True
 
 
@@ -164,7 +170,7 @@ RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "head_stride": 1,
             "smoothing": 0.0,
         },
-        {"own_textures": 0.0, "match_grey": False},
+        {"own_textures": 0.0, "warps": 0.0, "shades": 0.0, "smears": 0.0, "match_grey": False},
         {
             "batch_size": 16,
             "epochs": 250.0,

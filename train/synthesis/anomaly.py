@@ -1,4 +1,7 @@
-"""A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A in the mask."""
+"""A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A in the mask.
+
+A share of the anomalies, none with the paper's recipe, is damage to the part itself instead.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.train.config import SynthesisConfig
+from dmdd_edge.train.synthesis import damage
 from dmdd_edge.train.synthesis.perlin import perlin_mask
 from dmdd_edge.train.synthesis.textures import Textures
 
@@ -21,7 +25,7 @@ def synthesise(
     config: SynthesisConfig,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Blend a texture into a normal image under a Perlin mask.
+    """Blend a texture into a normal image under a Perlin mask, or damage the part there.
 
     Args:
         image: uint8 S x S x 3, BGR, normal.
@@ -43,6 +47,11 @@ def synthesise(
         mask = perlin_mask(size, config.perlin_octave, config.perlin_threshold, rng)
     if not mask.any():
         mask = foreground if foreground is not None and foreground.any() else np.ones((size, size), np.bool_)
+    make = _damage(config, rng)
+    if make is not None:
+        made, seen = make(image, mask, rng)
+        if seen.any():
+            return made, seen
     beta = float(rng.uniform(*config.beta))
     texture = textures.draw(rng)
     if config.match_grey and _is_grey(image):
@@ -52,6 +61,19 @@ def synthesise(
     out = image.copy()
     out[mask] = np.rint(blended).astype(np.uint8)
     return out, mask
+
+
+def _damage(config: SynthesisConfig, rng: np.random.Generator) -> damage.Maker | None:
+    """The damage that an anomaly is to be; None for a blended texture."""
+    shares = {damage.warp: config.warps, damage.shade: config.shades, damage.smear: config.smears}
+    if not any(shares.values()):
+        return None  # without a draw: the paper's anomalies stay what they were
+    left = float(rng.random())
+    for make, share in shares.items():
+        left -= share
+        if left < 0:
+            return make
+    return None
 
 
 def _is_grey(image: NDArray[np.uint8]) -> bool:
