@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not at all, and their hashes."""
+"""Files that are either wholly there or not at all, when they reach the disk, and their hashes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal, get_args
+
+#: When what was written is forced onto the disk.
+Fsync = Literal["never", "second", "always"]
+#: The values of ``--fsync``.
+FSYNC_POLICIES: tuple[Fsync, ...] = get_args(Fsync)
 
 
 def sha256_of(path: Path) -> str:

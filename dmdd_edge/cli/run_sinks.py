@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import FSYNC_POLICIES
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.control import RunControl
@@ -67,8 +68,9 @@ class Outputs:
                 "--resume and --keep do not go together: what --keep deleted would be judged again.",
                 "Leave one of them out.",
             )
-        if self.fsync not in ("never", "second", "always"):
-            raise DmddError(f"--fsync {self.fsync} is unknown.", "Choose one of never, second, always.")
+        if self.fsync not in FSYNC_POLICIES:
+            allowed = ", ".join(FSYNC_POLICIES)
+            raise DmddError(f"--fsync {self.fsync} is unknown.", f"Choose one of {allowed}.")
 
 
 @dataclass

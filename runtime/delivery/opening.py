@@ -18,7 +18,7 @@ from dmdd_edge.runtime.delivery.link import Link
 from dmdd_edge.runtime.delivery.notices import Say, say_to_log
 from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
 from dmdd_edge.runtime.delivery.spool import Spool
-from dmdd_edge.runtime.delivery.writer import FSYNC_POLICIES
+from dmdd_edge.storage import FSYNC_POLICIES
 
 
 def open_delivery(

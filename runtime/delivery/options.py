@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.delivery.writer import Fsync
+from dmdd_edge.storage import Fsync
 
 Notify = Literal["anomalous", "all"]
 #: The values of ``--notify``.

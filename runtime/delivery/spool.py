@@ -17,7 +17,8 @@ from dmdd_edge.runtime.delivery.memory import MEMORY_LIMIT, MemoryQueue
 from dmdd_edge.runtime.delivery.position import Position, PositionFile
 from dmdd_edge.runtime.delivery.records import encode_record, read_records
 from dmdd_edge.runtime.delivery.segments import Segment, leftover_segments, new_segment
-from dmdd_edge.runtime.delivery.writer import Fsync, SegmentWriter
+from dmdd_edge.runtime.delivery.writer import SegmentWriter
+from dmdd_edge.storage import Fsync
 
 #: The least that a spool may be bounded to, in bytes.
 LEAST_LIMIT = 64 << 10

@@ -6,13 +6,8 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Literal
 
-from dmdd_edge.storage import fsync_path
-
-Fsync = Literal["never", "second", "always"]
-#: The values of ``--fsync``.
-FSYNC_POLICIES: tuple[Fsync, ...] = ("never", "second", "always")
+from dmdd_edge.storage import Fsync, fsync_path
 
 
 class SegmentWriter:

@@ -12,9 +12,9 @@ from typing import Literal
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sinks.keep import Keep
+from dmdd_edge.storage import Fsync
 
 Existing = Literal["refuse", "append", "resume", "replace"]
-Fsync = Literal["never", "second", "always"]
 
 #: Pauses between two tries to write to a disk that takes nothing, in seconds.
 PAUSE = 0.25

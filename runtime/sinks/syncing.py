@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dmdd_edge.runtime.sinks.file_options import Fsync
+from dmdd_edge.storage import Fsync
 
 _SECOND = 1.0
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from dmdd_edge.runtime.delivery.records import cut_torn_tail
 from dmdd_edge.runtime.delivery.spool import Spool
-from dmdd_edge.runtime.delivery.writer import FSYNC_POLICIES, Fsync
+from dmdd_edge.storage import FSYNC_POLICIES, Fsync
 
 
 def body(number: int) -> bytes:
