@@ -68,7 +68,7 @@ def probe_gpu(index: int = 0) -> GpuProbe:
         GpuFacts(
             name=_text(props.name),
             sm=f"sm{props.major}{props.minor}",
-            driver=_kernel_driver() or f"of CUDA {cuda}",
+            driver=kernel_driver() or f"of CUDA {cuda}",
             cuda=cuda,
             memory=int(props.totalGlobalMem),
             integrated=bool(props.integrated),
@@ -87,17 +87,23 @@ def _reason(text: bytes | str, status: str) -> str:
     if "insufficient" in said:  # what CUDA answers where there is no driver at all
         if not _KERNEL_DRIVER.exists():
             return "no NVIDIA driver is loaded on this machine"
-        return f"the NVIDIA driver {_kernel_driver()} is older than cuda-bindings needs ({said})"
+        driver = kernel_driver("of an unknown version")
+        return f"the NVIDIA driver {driver} is older than cuda-bindings needs ({said})"
     return said
 
 
-def _kernel_driver() -> str:
+def kernel_driver(unknown: str = "") -> str:
+    """The version of the NVIDIA driver that is loaded, such as ``580.65.06``; empty when none is.
+
+    Args:
+        unknown: what to say of one that does not tell its version.
+    """
     try:
         text = _KERNEL_DRIVER.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
-    return found.group(1) if found else ""
+    return found.group(1) if found else unknown
 
 
 def _text(value: bytes | str) -> str:

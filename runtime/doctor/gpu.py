@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dmdd_edge.device import kernel_driver
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import Platform, version_of
 from dmdd_edge.runtime.doctor.isolate import Answer
 from dmdd_edge.runtime.doctor.surroundings import Ask, Surroundings
 
-_DRIVER = Path("/proc/driver/nvidia/version")
 _PCI = Path("/sys/bus/pci/devices")
 _NVIDIA, _DISPLAY_CLASS = "0x10de", "0x03"
 #: The packages that drive CUDA, and what is imported of them.
@@ -111,7 +110,7 @@ def gather(ask: Ask, here: Platform) -> Evidence:
     answer = None
     if installed:
         answer = ask("dmdd_edge.runtime.doctor.gpu:start_cuda", [_PACKAGES[name] for name in installed])
-    return Evidence(installed, _driver(), _cards(), bool(here.jetson), answer)
+    return Evidence(installed, kernel_driver("of an unknown version"), _cards(), bool(here.jetson), answer)
 
 
 def examine_gpu(evidence: Evidence, around: Surroundings) -> list[Finding]:
@@ -185,15 +184,6 @@ def _get_driver(evidence: Evidence, here: Platform) -> str:
     if here.distribution == "debian":
         return f"{here.system('nvidia-driver')} (of Debian's section non-free), then restart"
     return "take the driver for your card from https://www.nvidia.com/drivers"
-
-
-def _driver() -> str:
-    try:
-        text = _DRIVER.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
-    return found.group(1) if found else "of an unknown version"
 
 
 def _cards() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dmdd_edge import device
 from dmdd_edge.runtime.doctor import gpu
 from dmdd_edge.runtime.doctor.findings import State
 from dmdd_edge.runtime.doctor.gpu import Evidence, examine_gpu
@@ -122,7 +123,7 @@ def test_cards_and_driver_are_read_from_the_kernel(tmp_path: Path, monkeypatch: 
     version = tmp_path / "version"
     version.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n")
     monkeypatch.setattr(gpu, "_PCI", tmp_path / "pci")
-    monkeypatch.setattr(gpu, "_DRIVER", version)
+    monkeypatch.setattr(device, "_KERNEL_DRIVER", version)
     monkeypatch.setattr(gpu, "version_of", lambda name: "")
 
     def ask(*arguments: Any, **options: Any) -> Answer:
@@ -130,8 +131,10 @@ def test_cards_and_driver_are_read_from_the_kernel(tmp_path: Path, monkeypatch: 
 
     evidence = gpu.gather(ask, Platform())
     assert evidence == Evidence({}, "580.65.06", 2, False, None)
+    version.write_text("NVRM version: of a kind that says nothing\n")
+    assert gpu.gather(ask, Platform()).driver == "of an unknown version"
     version.unlink()
-    assert not gpu._driver()
+    assert not gpu.gather(ask, Platform()).driver
 
 
 def test_this_machine_is_asked_without_an_error() -> None:
