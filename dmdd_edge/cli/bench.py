@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.bench.sides import Side
     from dmdd_edge.runtime.bench.timing import Bench, Series
 
-#: The exit code after Ctrl-C.
-_INTERRUPTED = 130
 _WHAT, _HOW, _OUTPUT = "What is measured", "How", "Output"
 
 
@@ -185,7 +184,7 @@ def bench(
             _write(document, series, json, markdown, history, plot)
             _suggest(category, model, document)
     if stop.received is signal.SIGINT:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _measure(

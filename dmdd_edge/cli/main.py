@@ -13,6 +13,7 @@ import typer
 
 from dmdd_edge._version import __version__
 from dmdd_edge.cli import bench, calibrate, doctor, evaluate, export, models, run, sample, train
+from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.errors import DmddError
 
 app = typer.Typer(
@@ -53,4 +54,4 @@ def main() -> None:
             print(f"fix:   {error.fix}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmdd_edge.cli import run_options as o
+from dmdd_edge.cli.exit_codes import ANOMALIES_FOUND, INTERRUPTED
 from dmdd_edge.cli.options import (
     BackendOption,
     CategoryOption,
@@ -26,11 +27,6 @@ from dmdd_edge.errors import DmddError
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks
     from dmdd_edge.runtime.summary import Summary
-
-#: The exit code under --fail-on-anomaly.
-ANOMALIES_FOUND = 3
-#: The exit code after Ctrl-C.
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,6 @@
+"""The exit codes of the program, besides 0 (done), 1 (a user's error) and 2 (usage)."""
+
+#: Anomalies were found under --fail-on-anomaly.
+ANOMALIES_FOUND = 3
+#: After Ctrl-C.
+INTERRUPTED = 130
