@@ -12,7 +12,6 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.line_file import LineFile
-from dmdd_edge.runtime.sinks.resume import Done
 from dmdd_edge.runtime.summary import Summary
 
 _NUMBERS = ("score", "normalized_score", "threshold", "is_anomalous")
@@ -24,7 +23,7 @@ COLUMNS = (
 )
 
 
-class CsvFile:
+class CsvFile(LineFile):
     """Writes a header, then a row a frame; one that could not be read has the status ``error``.
 
     A row is one line of the file: line breaks within a value become spaces. Rotated files have the header
@@ -39,17 +38,7 @@ class CsvFile:
     """
 
     def __init__(self, path: Path, options: FileOptions = FileOptions()) -> None:
-        self._file = LineFile(path, CsvFormat(), options)
-
-    @property
-    def done(self) -> Done:
-        """The frames that it has already; for ``ResumeState``."""
-        return self._file.done
-
-    @property
-    def lost(self) -> int:
-        """Rows that a live run could not write."""
-        return self._file.lost
+        super().__init__(path, CsvFormat(), options)
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write the row of a result, unless the file has it."""
@@ -57,7 +46,7 @@ class CsvFile:
             return
         line = result.to_json()
         times: dict[str, Any] = line["timings_ms"]
-        self._file.write(
+        self.write(
             _encode(
                 [
                     *(line[name] for name in ("source", "index", "status", "time", *_NUMBERS)),
@@ -73,14 +62,10 @@ class CsvFile:
         """Write a row that names the error, unless the file has it."""
         if not self.done.ignores(frame.index):
             blank = [""] * (len(COLUMNS) - 4)
-            self._file.write(_encode([frame.source, frame.index, "error", *blank, frame.error.message]))
+            self.write(_encode([frame.source, frame.index, "error", *blank, frame.error.message]))
 
     def summary(self, summary: Summary) -> None:
         """Nothing: a summary is no row."""
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class CsvFormat:

@@ -12,7 +12,6 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.line_file import LineFile
-from dmdd_edge.runtime.sinks.resume import Done
 from dmdd_edge.runtime.summary import Summary
 
 
@@ -53,7 +52,7 @@ class JsonLines:
             raise DmddError(f"the JSON lines cannot be written: {error}.", "Free some space.") from error
 
 
-class JsonLinesFile:
+class JsonLinesFile(LineFile):
     """Writes the same lines to a file; see ``LineFile`` and ``FileOptions``.
 
     Example:
@@ -70,19 +69,9 @@ class JsonLinesFile:
     """
 
     def __init__(self, path: Path, options: FileOptions = FileOptions()) -> None:
-        self._file = LineFile(path, JsonFormat(), options)
+        super().__init__(path, JsonFormat(), options)
         # A run that was resumed after its end has nothing to add, not even another summary.
-        self._summed_up = bool(self.done) and _type_of(self._file.last) == "summary"
-
-    @property
-    def done(self) -> Done:
-        """The frames that it has already; for ``ResumeState``."""
-        return self._file.done
-
-    @property
-    def lost(self) -> int:
-        """Lines that a live run could not write."""
-        return self._file.lost
+        self._summed_up = bool(self.done) and _type_of(self.last) == "summary"
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write a line of type ``result``, unless the file has it."""
@@ -99,13 +88,9 @@ class JsonLinesFile:
         if not self._summed_up:
             self._write(summary.to_json())
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
     def _write(self, line: dict[str, Any]) -> None:
         self._summed_up = False
-        self._file.write(_encode(line))
+        self.write(_encode(line))
 
 
 class JsonFormat:
