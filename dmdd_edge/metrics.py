@@ -23,6 +23,16 @@ from dmdd_edge.ranking import Ranking
 
 #: The false positive rate up to which region overlap is integrated.
 PRO_LIMIT = 0.3
+#: The measures of a category as tables show them: heading and field of ``Metrics``, the paper's three first.
+FIGURES = (
+    ("I-AUROC", "image_auroc"),
+    ("P-AUROC", "pixel_auroc"),
+    ("PRO", "pro"),
+    ("PRO per image", "pro_per_image"),
+    ("I-AP", "image_ap"),
+    ("P-AP", "pixel_ap"),
+    ("I-F1max", "image_f1_max"),
+)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import read_image, resize
+from dmdd_edge.metrics import FIGURES
 from dmdd_edge.paper import paper_row
 from dmdd_edge.train.report.cases import choose, figure, picture
 from dmdd_edge.train.report.charts import NARROW, pro_chart, roc_chart, score_chart
@@ -15,16 +16,6 @@ from dmdd_edge.train.report.curves import image_ranking, pixel_rankings
 from dmdd_edge.train.report.style import STYLE
 from dmdd_edge.train.report.words import clean, facts, flattened, percent, table
 
-#: The figures in the order of the command line's table.
-FIGURES = (
-    ("I-AUROC", "image_auroc"),
-    ("P-AUROC", "pixel_auroc"),
-    ("PRO", "pro"),
-    ("PRO per image", "pro_per_image"),
-    ("I-AP", "image_ap"),
-    ("P-AP", "pixel_ap"),
-    ("I-F1max", "image_f1_max"),
-)
 _THUMBNAIL = 128
 
 

@@ -17,11 +17,11 @@ import torch
 from dmdd_edge.datasets import TestImage
 from dmdd_edge.figures import heat_overlay
 from dmdd_edge.judging import Evaluation, TestSet
-from dmdd_edge.metrics import evaluate
+from dmdd_edge.metrics import FIGURES, evaluate
 from dmdd_edge.paper import paper_row
 from dmdd_edge.train.report.cases import choose, located, picture, side_by_side
 from dmdd_edge.train.report.content import Content
-from dmdd_edge.train.report.page import FIGURES, page
+from dmdd_edge.train.report.page import page
 from dmdd_edge.train.report.svg import number, shares, ticks
 from dmdd_edge.train.report.words import percent
 from dmdd_edge.train.report.writing import write_report
