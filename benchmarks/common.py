@@ -6,13 +6,11 @@ A result names everything needed to judge and repeat it, and nothing that identi
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -32,6 +30,8 @@ def begin() -> dict[str, Any]:
     Returns:
         processor, cores that this process may use, memory, system, GPU if any, load average before the start.
     """
+    from dmdd_edge.runtime.bench.machine import cpu_name
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0]
     if load > _BUSY * cores:
@@ -39,7 +39,7 @@ def begin() -> dict[str, Any]:
             f"warning: load average {load:.1f}: others use this machine, these figures are not for publishing"
         )
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "logical_cores": cores,
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -47,16 +47,6 @@ def begin() -> dict[str, Any]:
         "gpu": _gpu_name(),
         "load_average_before": round(load, 2),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpu_name() -> str | None:
@@ -68,28 +58,16 @@ def _gpu_name() -> str | None:
 
 def versions(names: Sequence[str]) -> dict[str, str]:
     """Installed versions of these distributions, dmdd-edge always among them."""
-    found = {}
-    for name in ["dmdd-edge", *names]:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    from dmdd_edge.runtime.bench.machine import installed
+
+    return installed(["dmdd-edge", *names])
 
 
 def commit() -> str | None:
     """The commit that was measured, with a mark when files differ from it; None outside a clone."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
+    from dmdd_edge.runtime.bench.machine import commit
+
+    return commit(ROOT)
 
 
 def command() -> str:

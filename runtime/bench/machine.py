@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,13 @@ def circumstances(gpu: NvidiaWatch | None = None, root: Path = Path("/")) -> dic
 
 def versions() -> dict[str, str]:
     """Versions of Python, of dmdd-edge and of what runs a graph; only what is installed."""
-    found = {"python": platform.python_version(), "dmdd-edge": __version__}
-    for name in _PACKAGES:
+    return {"python": platform.python_version(), "dmdd-edge": __version__, **installed(_PACKAGES)}
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those distributions that are installed."""
+    found = {}
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -62,9 +68,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit() -> str | None:
-    """The commit of this dmdd-edge, marked where files differ from it; None where it is no clone."""
-    clone = Path(dmdd_edge.__file__).resolve().parents[1]
+def commit(clone: Path | None = None) -> str | None:
+    """The commit of a clone, marked where files differ from it; None where it is none.
+
+    Args:
+        clone: its folder; None for that of this dmdd-edge.
+    """
+    clone = clone or Path(dmdd_edge.__file__).resolve().parents[1]
     if not (clone / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
