@@ -19,25 +19,25 @@ class Item:
     """A frame that was taken.
 
     Attributes:
-        frame: the frame, or what is left of one that is broken.
-        prepared: the graph's input; None of a broken frame.
+        frame: as the source gave it.
+        prepared: the graph's input; of one that cannot be read or prepared, what is left of it.
         detector: the detector that prepared it.
     """
 
     frame: Frame | BrokenFrame
-    prepared: Prepared | None
+    prepared: Prepared | BrokenFrame
     detector: Detector
 
 
 def prepare(detector: Detector, frame: Frame | BrokenFrame) -> Item:
     """Make a frame ready; one that cannot be comes out broken."""
     if isinstance(frame, BrokenFrame):
-        return Item(frame, None, detector)
+        return Item(frame, frame, detector)
     try:
         return Item(frame, detector.prepare(frame), detector)
     except DmddError as error:
         # The frame's fault (its size, its type), so the next one may be fine.
-        return Item(BrokenFrame(frame.source, frame.index, error), None, detector)
+        return Item(frame, BrokenFrame(frame.source, frame.index, error), detector)
 
 
 class Feed:

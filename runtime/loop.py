@@ -128,11 +128,11 @@ def _judge_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, wait
 
 
 def _start(detector: Detector, item: Item) -> Started | BrokenFrame:
-    if item.detector is not detector and not isinstance(item.frame, BrokenFrame):
-        item = prepare(detector, item.frame)  # it was made ready for the bundle before
-    if item.prepared is None:
-        assert isinstance(item.frame, BrokenFrame)
-        return item.frame
+    if item.detector is not detector:
+        # It was made ready for the bundle before, or did not fit that one.
+        item = prepare(detector, item.frame)
+    if isinstance(item.prepared, BrokenFrame):
+        return item.prepared
     return detector.start([item.prepared])
 
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle import Bundle, use_version
+from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime import version_watch
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sources import SourceState
+from dmdd_edge.runtime.sources import SourceState, open_source
 from dmdd_edge.runtime.sources.base import take_all
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.runtime.version_watch import VersionWatch
@@ -98,6 +99,21 @@ def test_the_bundle_is_changed_between_two_frames_and_none_is_lost(
     assert thresholds.count(0.5) > 5
     assert control.version == second[0].version
     assert said == [f"bundle {first.version} -> {second[0].version}, threshold 0.7000"]
+
+
+def test_what_did_not_fit_the_bundle_before_is_judged_by_the_new_one(make_bundle: Make, images: Path) -> None:
+    first = make_bundle(preprocess=Preprocess(roi=(0, 0, 1000, 1000)))
+    second = make_bundle()
+    # The other way round, too: what was ready for the one may not fit the other.
+    for before, after, judged in ((first, second, 4), (second, first, 0)):
+        source = open_source(str(images))
+        detector, new = Detector.load(before.path, "cpu"), Detector.load(after.path, "cpu")
+        control = RunControl(detector, source, lambda new=new: new)  # type: ignore[misc]
+        control.request_reload()
+        control.reload_when_asked()  # it waits for the first frame, which was read for the old one by then
+        summary = run_frames(detector, source, [], control=control)
+        control.detector.close()
+        assert (summary.frames, summary.skipped) == (judged, 4 - judged)
 
 
 def test_a_bundle_that_does_not_verify_leaves_the_old_one_at_work(
