@@ -22,7 +22,7 @@ import dmdd_edge.runtime
 for module in pkgutil.walk_packages(dmdd_edge.runtime.__path__, "dmdd_edge.runtime."):
     importlib.import_module(module.name)
 from dmdd_edge import Detector
-from dmdd_edge.cli import bench, calibrate, models, run
+from dmdd_edge.cli import bench, calibrate, doctor, models, run
 heavy = {"torch", "torchvision", "timm", "onnx", "onnxscript"} & set(sys.modules)
 assert not heavy, heavy
 assert Detector.__module__ == "dmdd_edge.runtime.detector"
@@ -36,10 +36,10 @@ def test_the_runtime_imports_neither_torch_nor_onnx() -> None:
 def test_the_commands_load_nothing_before_they_run() -> None:
     code = (
         "import sys\n"
-        "from dmdd_edge.cli import bench, calibrate, models, run\n"
+        "from dmdd_edge.cli import bench, calibrate, doctor, models, run\n"
         "import typer\n"
         "app = typer.Typer()\n"
-        "for module in (bench, calibrate, models, run): module.register(app)\n"
+        "for module in (bench, calibrate, doctor, models, run): module.register(app)\n"
         "heavy = {'numpy', 'cv2', 'pydantic', 'onnxruntime', 'torch'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
