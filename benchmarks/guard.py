@@ -46,6 +46,7 @@ WATCHED: dict[str, tuple[Watched, ...]] = {
     "train_throughput": (Watched("figures.ratio.median", "higher", 0.10),),
     "roofline": (Watched("figures.backbones.*.share_of_product.value", "higher", 0.05),),
     "session_options": (Watched("figures.*.chosen.ratio", "lower", 0.03),),
+    "peers": (Watched("figures.*.peers.*.ratio", "higher", 0.10),),
 }
 
 

@@ -1,0 +1,10 @@
+"""`python benchmarks/peers`: see ``study.py``."""
+
+import importlib
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Python put this folder on the path, not the one that holds it.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    importlib.import_module("peers.study").main()

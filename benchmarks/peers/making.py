@@ -1,0 +1,220 @@
+"""Has anomalib's environment train and export a peer, and keeps what came out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from dmdd_edge.datasets import Category
+from dmdd_edge.errors import DmddError
+from dmdd_edge.images import read_image
+from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.storage import write_atomically
+from peers.declared import PEERS, Peer
+from peers.files import File, peer_form
+
+_HERE = Path(__file__).resolve().parent
+_NOTE, _FILE, _LOG = "made.json", "model.onnx", "worker.log"
+#: Where files lie that are the same for every category.
+ANY = "any"
+#: How the environment is made, from the repository's root.
+ENVIRONMENT = "python -m venv {0} && {0}/bin/pip install -r benchmarks/peers/requirements.txt"
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What the worker is told; paths are absolute.
+
+    Attributes:
+        name: the peer's, in the results.
+        model, options, making, size, batch: as in ``Peer``.
+        epochs: of the training.
+        seed: of everything.
+        threads: of torch.
+        images: how many there are to train on.
+        data: a folder that holds them in ``train/good``, prepared.
+        out: where ``model.onnx`` and ``worker.json`` are written.
+    """
+
+    name: str
+    model: str
+    options: dict[str, Any]
+    making: str
+    size: int
+    batch: int
+    epochs: int
+    seed: int
+    threads: int
+    images: int
+    data: str
+    out: str
+
+    def stamp(self) -> dict[str, Any]:
+        """What decides what comes out; a peer is made again when it is another."""
+        found = asdict(self)
+        for name in ("data", "out", "threads"):
+            del found[name]
+        if PEERS[self.name].making == "none":
+            del found["images"]
+        decided: dict[str, Any] = json.loads(json.dumps(found))
+        return decided
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes peers.
+
+    Attributes:
+        work: folder of what is kept.
+        python: of anomalib's environment.
+        threads: of torch.
+        epochs: of the peers that are trained for long; the others take one pass.
+        say: told of progress.
+        again: make also what is there.
+    """
+
+    work: Path
+    python: Path
+    threads: int
+    epochs: int
+    say: Callable[[str], None] = field(default=partial(print, flush=True))
+    again: bool = False
+
+    def check(self) -> None:
+        """Raise DmddError, with the two commands that mend it, when there is no environment."""
+        if not self.python.is_file():
+            folder = self.python.parent.parent
+            raise DmddError(
+                f"there is no Python at {self.python}: anomalib has an environment of its own.",
+                f"Make it: {ENVIRONMENT.format(folder)}; or name another with --python.",
+            )
+
+    def folder(self, name: str, category: str) -> Path:
+        """Where a peer's file for a category lies."""
+        return self.work / "made" / (category if PEERS[name].per_category else ANY) / name
+
+    def specification(self, name: str, category: str, data: Path, images: int) -> Specification:
+        """What the worker is to be told."""
+        peer = PEERS[name]
+        return Specification(
+            name=name,
+            model=peer.model,
+            options=dict(peer.options),
+            making=peer.making,
+            size=peer.size,
+            batch=peer.batch,
+            epochs=self.epochs if peer.trained_for_long else 1,
+            seed=0,
+            threads=self.threads,
+            images=images,
+            data=str(data.resolve()),
+            out=str(self.folder(name, category).resolve()),
+        )
+
+    def note(self, name: str, category: str, images: int) -> dict[str, Any] | None:
+        """What is known of a peer that was made as it is declared now; None where it was not."""
+        found = read_note(self.folder(name, category))
+        wanted = self.specification(name, category, self.work, images).stamp()
+        return found if found is not None and found["stamp"] == wanted else None
+
+    def make(self, name: str, category: str, data: Path, images: int) -> None:
+        """Make a peer, unless it is there.
+
+        Args:
+            name: one of ``PEERS``.
+            category: what it is made for.
+            data: see ``Specification``.
+            images: how many there are.
+
+        Raises:
+            DmddError: there is no environment, or the worker failed; names its log.
+        """
+        if not self.again and self.note(name, category, images) is not None:
+            self.say(f"{category}, {name}: is there")
+            return
+        self.check()
+        self.say(f"{category}, {name}: making it")
+        spec = self.specification(name, category, data, images)
+        folder = Path(spec.out)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        told = folder / "spec.json"
+        told.write_text(json.dumps(asdict(spec), indent=2), encoding="utf-8")
+        log = folder / _LOG
+        with log.open("w", encoding="utf-8") as stream:
+            done = subprocess.run(
+                [self.python, _HERE / "worker.py", told],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                cwd=folder,  # anomalib leaves things where it runs
+                check=False,
+            )
+        if done.returncode != 0 or not (folder / _FILE).is_file():
+            raise DmddError(
+                f"{name} could not be made: {last_line(log)} (exit code {done.returncode}, see {log})",
+                f"If a module is missing: {ENVIRONMENT.format(self.python.parent.parent)}",
+            )
+        found = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
+        write_atomically(folder / _NOTE, json.dumps({"stamp": spec.stamp(), **found}, indent=2))
+        self.say(f"{category}, {name}: made in {found['seconds']:.0f} s")
+
+
+def read_note(folder: Path) -> dict[str, Any] | None:
+    """What was noted of a peer in a folder; None where it was not finished."""
+    try:
+        found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and (folder / _FILE).is_file() else None
+
+
+def peer_file(folder: Path, peer: Peer) -> File:
+    """The file that was made."""
+    return File(folder / _FILE, peer_form(peer.size))
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "it said nothing")
+
+
+def prepare_images(category: Category, preprocess: Preprocess, size: int, work: Path) -> tuple[Path, int]:
+    """Write the good images as dmdd-edge prepares them, so that every model sees the same pixels.
+
+    Args:
+        category: whose training images.
+        preprocess: the bundle's.
+        size: of the images, in pixels.
+        work: as in ``Maker``.
+
+    Returns:
+        a folder with PNG files in ``train/good``, and how many there are.
+    """
+    folder = work / "images" / category.name
+    stamp = json.dumps(
+        {
+            "files": [f"{path} {path.stat().st_size}" for path in category.train],
+            "preprocess": preprocess.model_dump(mode="json"),
+            "size": size,
+        }
+    )
+    kept = folder / "stamp.json"
+    good = folder / "train" / "good"
+    if not kept.is_file() or kept.read_text(encoding="utf-8") != stamp:
+        shutil.rmtree(folder, ignore_errors=True)
+        good.mkdir(parents=True)
+        for number, path in enumerate(category.train):
+            image = preprocess.prepare(read_image(path), size)
+            if not cv2.imwrite(str(good / f"{number:04d}.png"), image):
+                raise DmddError(f"{good} cannot be written to.", "Check the disk, or name another --work.")
+        write_atomically(kept, stamp)
+    return folder, len(category.train)

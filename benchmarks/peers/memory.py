@@ -1,0 +1,75 @@
+"""How much memory a process takes that opens a file and runs it; such a process is this module.
+
+    python -m peers.memory SPEC
+
+It prints the resident memory before it opened the file and the highest there was, in MiB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dmdd_edge.errors import DmddError
+from peers.files import File, Form
+
+_CALLS = 5
+
+
+def resident_mib(name: str = "VmRSS") -> float:
+    """Resident memory of this process: ``VmRSS`` now, ``VmHWM`` the highest so far."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def measure_memory(file: File, threads: int) -> dict[str, float]:
+    """Have a process open a file and run it.
+
+    Returns:
+        ``peak`` and ``before`` it opened the file, in MiB.
+
+    Raises:
+        DmddError: the process failed.
+    """
+    spec = json.dumps({"path": str(file.path), "form": vars(file.form), "threads": threads})
+    folder = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "peers.memory", spec],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise DmddError(f"memory of {file.path} could not be measured: {said[-1]}", "Make it again: --again")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Open the file that the command line names, run it, and print."""
+    spec = json.loads(sys.argv[1])
+    form = Form(**spec["form"])
+    given = form.to_input(np.full((form.size, form.size, 3), 128, np.uint8))
+    before = resident_mib()
+    file = File(Path(spec["path"]), form)
+    try:
+        session = file.open(spec["threads"])
+    except DmddError as error:
+        sys.exit(error.message)
+    for _ in range(_CALLS):
+        file.call(session, given)
+    print(json.dumps({"peak": round(resident_mib("VmHWM"), 1), "before": round(before, 1)}))
+
+
+if __name__ == "__main__":
+    main()

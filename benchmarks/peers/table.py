@@ -1,0 +1,101 @@
+"""The results as rows of text: for the screen and for a README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+COLUMNS = (
+    "model",
+    "I-AUROC",
+    "P-AUROC",
+    "PRO",
+    "published P-AUROC",
+    "p50 ms",
+    "p90 ms",
+    "times as long (95 %)",
+    "memory MiB",
+    "file MB",
+    "training min",
+)
+#: What is written where accuracy cannot be measured.
+NOT_HAD = "n/a (weights not to be had here)"
+_GAP = "  "
+
+
+def rows(figures: Mapping[str, Any]) -> list[list[str]]:
+    """One category's rows: dmdd-edge's first, then the peers' by how long they take.
+
+    Args:
+        figures: ``own``, ``peers``.
+    """
+    peers = sorted(figures["peers"].values(), key=lambda row: float(row["ratio"]))
+    return [_row(figures["own"]), *(_row(row) for row in peers)]
+
+
+def _row(row: Mapping[str, Any]) -> list[str]:
+    accuracy = row["accuracy"]
+    if accuracy is None:
+        measured = [NOT_HAD, "", ""]
+    else:
+        measured = [_percent(accuracy[name]) for name in ("image_auroc", "pixel_auroc", "pro")]
+    budget = f", {row['epochs']} epochs" if row.get("epochs", 1) > 1 else ""
+    training = row["train_seconds"]
+    return [
+        f"{row['shown']}{budget}",
+        *measured,
+        _percent(row["published_pixel_auroc"], 1),
+        _number(row["latency_ms"]["p50"], 2),
+        _number(row["latency_ms"]["p90"], 2),
+        _ratio(row),
+        _number(row["peak_resident_mib"], 0),
+        _number(row["file_bytes"] / 1e6, 1),
+        "" if training is None else _number(training / 60, 1),
+    ]
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    if row.get("ratio") is None:
+        return "1"
+    mark = " (unreliable)" if row["not_reliable_because"] else ""
+    return f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f}){mark}"
+
+
+def markdown(category: str, figures: Mapping[str, Any]) -> str:
+    """A category's table in Markdown, with its heading."""
+    lines = [list(COLUMNS), ["---", *["---:"] * (len(COLUMNS) - 1)], *rows(figures)]
+    drawn = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return f"### {category}\n\n{drawn}{_not_made(figures)}"
+
+
+def plain(category: str, figures: Mapping[str, Any]) -> str:
+    """A category's table for a screen."""
+    lines: Sequence[Sequence[str]] = [[category, *COLUMNS[1:]], *rows(figures)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(COLUMNS))]
+    # What stands in place of accuracy runs over the empty cells beside it.
+    widths[1] = max(len(line[1]) for line in lines if line[1] != NOT_HAD)
+    widths[3] += max(0, len(NOT_HAD) - (sum(widths[1:4]) + 2 * len(_GAP)))
+    return "".join(_laid_out(line, widths) for line in lines) + _not_made(figures)
+
+
+def _laid_out(line: Sequence[str], widths: Sequence[int]) -> str:
+    if line[1] == NOT_HAD:
+        span = sum(widths[1:4]) + 2 * len(_GAP)
+        cells = [line[0].ljust(widths[0]), NOT_HAD.rjust(span)]
+        rest: Iterable[tuple[str, int]] = zip(line[4:], widths[4:], strict=True)
+    else:
+        cells = [line[0].ljust(widths[0])]
+        rest = zip(line[1:], widths[1:], strict=True)
+    return _GAP.join([*cells, *(cell.rjust(width) for cell, width in rest)]).rstrip() + "\n"
+
+
+def _not_made(figures: Mapping[str, Any]) -> str:
+    return "".join(f"\nNot measured: {name}: {why}\n" for name, why in figures["not_measured"].items())
+
+
+def _percent(ratio: float | None, places: int = 2) -> str:
+    return "" if ratio is None else f"{100 * ratio:.{places}f}"
+
+
+def _number(value: float | None, places: int) -> str:
+    return "n/a" if value is None else f"{value:.{places}f}"
