@@ -140,15 +140,16 @@ def bench(
     from dmdd_edge.runtime.bench.nvml import open_gpu_watch
     from dmdd_edge.runtime.bench.offline import parse_batches
     from dmdd_edge.runtime.bench.session import make_settings
+    from dmdd_edge.runtime.bench.targets import check_targets
     from dmdd_edge.runtime.bench.timing import Bench
     from dmdd_edge.runtime.bench.watch import Watch
     from dmdd_edge.runtime.signals import StopRequest
 
     if json and markdown:
         raise DmddError("--json and --markdown both want standard output.", "Give one of them.")
-    if compare is not None and (accuracy or markdown or history or plot):
+    if compare is not None and (accuracy or markdown or history or plot or rate is not None):
         raise DmddError(
-            "--compare goes with none of --accuracy, --markdown, --history and --plot.",
+            "--compare goes with none of --accuracy, --markdown, --history, --plot and --rate.",
             "Leave these out, or measure each side by itself.",
         )
     settings = make_settings(
@@ -162,6 +163,7 @@ def bench(
         accuracy=accuracy,
         data=data,
     )
+    check_targets(history, plot, settings.scenarios)
     options = BackendOptions(engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory)
     if settings.note:
         from dmdd_edge.cli.console import console
@@ -200,6 +202,7 @@ def _measure(
     from dmdd_edge.bundle import Bundle
     from dmdd_edge.cli.bench_report import print_images, print_report
     from dmdd_edge.cli.console import console, progress
+    from dmdd_edge.datasets import load_category
     from dmdd_edge.runtime.bench.document import make_document
     from dmdd_edge.runtime.bench.pictures import choose_pictures
     from dmdd_edge.runtime.bench.session import run_bench
@@ -207,6 +210,8 @@ def _measure(
     manifest = Bundle.open_unverified(path).manifest
     # The images first: a wrong path should not wait for a graph to load.
     pictures = choose_pictures(manifest, source, settings.data)
+    if settings.accuracy and settings.data is not None:
+        load_category(settings.data, manifest.category).require_test()
     print_images(pictures)
     with progress() as bar:
         task = bar.add_task("test images", total=None, note="", visible=False)

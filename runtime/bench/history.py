@@ -31,24 +31,37 @@ def append_history(path: Path, document: dict[str, Any]) -> int:
         DmddError: the file cannot be written, or has other columns.
     """
     rows = list(_rows(document))
+    new = check_history(path)
     try:
-        new = not path.exists() or path.stat().st_size == 0
-        if not new:
-            with path.open(encoding="utf-8", newline="") as file:
-                head = next(csv.reader(file), [])
-            if head != list(COLUMNS):
-                raise DmddError(
-                    f"--history {path}: its columns are not those of this dmdd-edge.", "Name another file."
-                )
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")
             if new:
                 writer.writeheader()
             writer.writerows(rows)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DmddError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
     return len(rows)
+
+
+def check_history(path: Path) -> bool:
+    """Whether the file is still to be begun.
+
+    Raises:
+        DmddError: it is there with other columns, or cannot be read.
+    """
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return True
+        with path.open(encoding="utf-8", newline="") as file:
+            head = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError) as error:
+        raise DmddError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
+    if head != list(COLUMNS):
+        raise DmddError(
+            f"--history {path}: its columns are not those of this dmdd-edge.", "Name another file."
+        )
+    return False
 
 
 def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

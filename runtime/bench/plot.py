@@ -30,20 +30,29 @@ def write_plot(path: Path, title: str, series: dict[str, Series]) -> None:
     Raises:
         DmddError: another suffix, nothing to draw, or the file cannot be written.
     """
-    if path.suffix.lower() != ".svg":
-        raise DmddError(f"--plot {path}: the plot is written as SVG.", "Give a name that ends in .svg.")
     drawn = {
         name: item
         for name, item in series.items()
         if any(item.of(boundary) is not None for boundary in _DRAWN)
     }
-    if not drawn:
-        raise DmddError("--plot: no latencies were measured.", "Add --scenario single.")
+    check_plot(path, tuple(drawn))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, draw(title, drawn))
     except OSError as error:
         raise DmddError(f"--plot {path} cannot be written: {error}.", "Name another file.") from error
+
+
+def check_plot(path: Path, scenarios: Sequence[str]) -> None:
+    """Refuse a drawing that cannot be made of these scenarios.
+
+    Raises:
+        DmddError: another suffix, or nothing to draw.
+    """
+    if path.suffix.lower() != ".svg":
+        raise DmddError(f"--plot {path}: the plot is written as SVG.", "Give a name that ends in .svg.")
+    if not set(scenarios) - {"offline"}:
+        raise DmddError("--plot: no latencies were measured.", "Add --scenario single.")
 
 
 def draw(title: str, series: dict[str, Series]) -> str:

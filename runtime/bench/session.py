@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -95,7 +96,8 @@ def make_settings(
         others: further fields of ``Settings``.
 
     Raises:
-        DmddError: there is no such scenario, or a duration that cannot be.
+        DmddError: there is no such scenario, a duration or a rate that cannot be, or an option that nothing
+            asked for would heed.
     """
     names = [name.strip() for text in scenarios for name in text.split(",")]
     for name in names:
@@ -110,7 +112,25 @@ def make_settings(
         like.warm_up_count if warm_up_count is None else warm_up_count,
     )
     chosen = tuple(name for name in SCENARIOS if name in names) if names else like.scenarios
-    return Settings(like, chosen, plan, **others)
+    made = Settings(like, chosen, plan, **others)
+    _check(made)
+    return made
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what would be noticed, or not heeded, only after minutes."""
+    rate = settings.rate
+    if rate is not None and not 0 < rate < math.inf:
+        raise DmddError(f"--rate is {rate:g}; it must be above 0.", "Frames a second, for example --rate 30.")
+    if rate is not None and "stream" not in settings.scenarios:
+        raise DmddError(
+            f"--rate is of the scenario stream, not of {', '.join(settings.scenarios)}.",
+            "Leave it out, or add --scenario stream.",
+        )
+    if settings.accuracy and settings.data is None:
+        raise DmddError(
+            "--accuracy needs a data set.", "Add --data DIR, which holds the category's test images."
+        )
 
 
 def run_bench(

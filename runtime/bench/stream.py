@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.subject import Subject
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Series
@@ -74,10 +73,8 @@ def measure_stream(
         rate: frames a second; None searches.
 
     Raises:
-        DmddError: the rate is not above 0, or the back end failed.
+        DmddError: the back end failed.
     """
-    if rate is not None and not 0 < rate < math.inf:
-        raise DmddError(f"--rate is {rate:g}; it must be above 0.", "Frames a second, for example --rate 30.")
     detector = subject.detector
 
     def judge(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections.abc import Callable, Mapping
@@ -46,11 +47,11 @@ class Plan:
     warm_up_count: int = 0
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
+        if not 0 < self.seconds < math.inf:
             raise DmddError(
                 f"--duration is {self.seconds:g}; it must be above 0.", "Seconds, for example --duration 10."
             )
-        if self.warm_up_seconds < 0 or self.warm_up_count < 0:
+        if not 0 <= self.warm_up_seconds < math.inf or self.warm_up_count < 0:
             raise DmddError(
                 f"a warm-up of {self.warm_up_seconds:g} s and {self.warm_up_count} queries cannot be.",
                 "Give --warm-up and --warm-up-count as 0 or more.",

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.cli.main import app
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bench.timing import Bench
 
 Make = Callable[..., Bundle]
 Cli = Callable[..., Result]
@@ -130,7 +131,13 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
         (["--data", "nowhere"], "no such folder"),
         (["--like", "trtexec"], "--like trtexec: there is no such way"),
         (["--batches", "x"], "--batches x: not a list"),
-        (["--scenario", "stream", "--rate", "0", *SHORT], "--rate is 0"),
+        (["--rate", "0"], "--rate is 0"),
+        (["--rate", "5", "--scenario", "single"], "--rate is of the scenario stream"),
+        (["--accuracy"], "--accuracy needs a data set"),
+        (["--accuracy", "--data", "nowhere", "--source", "images"], "nowhere: no such folder"),
+        (["--accuracy", "--data", "images/good", "--source", "images"], "has no test images"),
+        (["--plot", "a.png"], "is written as SVG"),
+        (["--history", "broken.json"], "its columns are not those"),
         (["--backend", "tpu", *SHORT], "no back end 'tpu'"),
         (["--json", "--markdown"], "both want standard output"),
         (["--compare", "screw", "bolt"], "there is no bundle 'bolt'"),
@@ -138,15 +145,23 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
         (["--compare", "broken.json", "screw"], "broken.json is not JSON"),
         (["--compare", "screw", "screw", "--plot", "a.svg"], "--compare goes with none of"),
         (["--compare", "screw", "screw", "--scenario", "stream"], "--compare measures one of single, multi"),
-        (
-            ["--scenario", "offline", "--plot", "a.svg", "--batches", "1", *SHORT],
-            "no latencies were measured",
-        ),
+        (["--compare", "screw", "screw", "--rate", "5"], "--compare goes with none of"),
+        (["--scenario", "offline", "--plot", "a.svg"], "no latencies were measured"),
     ],
 )
-def test_a_users_error_is_one_message_with_the_fix(
-    make_bundle: Make, bench: Cli, tmp_path: Path, arguments: list[str], part: str
+def test_a_users_error_is_one_message_with_the_fix_before_anything_is_measured(
+    make_bundle: Make,
+    bench: Cli,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    part: str,
 ) -> None:
+    def repeat(*arguments: object) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(Bench, "repeat", repeat)
     make_bundle()
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(DmddError) as caught:

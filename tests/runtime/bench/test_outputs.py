@@ -25,6 +25,7 @@ from dmdd_edge.runtime.bench.plot import draw, write_plot
 from dmdd_edge.runtime.bench.session import Outcome, Settings, make_settings
 from dmdd_edge.runtime.bench.stream import ARRIVAL, Stream, Trial
 from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.targets import check_targets
 from dmdd_edge.runtime.bench.timing import Series
 from dmdd_edge.runtime.bench.watch import Reason, Seen
 
@@ -134,7 +135,7 @@ def test_samples_are_thinned_evenly() -> None:
 
 def test_settings_of_what_was_asked_for() -> None:
     assert make_settings(like_named("mlperf")).plan.seconds == 600
-    made = make_settings(like_named("mlperf"), ["offline,single"], 5.0, 0.5, 3, rate=20.0)
+    made = make_settings(like_named("mlperf"), ["offline,single"], 5.0, 0.5, 3, batches=(1, 2))
     assert isinstance(made, Settings)
     assert made.scenarios == ("single", "offline"), "in the order in which they are run"
     assert (made.plan.seconds, made.plan.warm_up_seconds, made.plan.warm_up_count) == (5, 0.5, 3)
@@ -143,6 +144,13 @@ def test_settings_of_what_was_asked_for() -> None:
         make_settings(like_named(None), ["single,server"])
     with pytest.raises(DmddError, match="--duration is 0"):
         make_settings(like_named(None), duration=0.0)
+    for rate in (0.0, -5.0, float("inf"), float("nan")):
+        with pytest.raises(DmddError, match=r"--rate is .*; it must be above 0"):
+            make_settings(like_named(None), rate=rate)
+    with pytest.raises(DmddError, match="--rate is of the scenario stream, not of single, offline"):
+        make_settings(like_named(None), ["single", "offline"], rate=20.0)
+    with pytest.raises(DmddError, match="--accuracy needs a data set"):
+        make_settings(like_named(None), accuracy=True)
     with pytest.raises(DmddError, match="--like trtexec: there is no such way"):
         like_named("trtexec")
 
@@ -190,6 +198,25 @@ def test_a_history_with_other_columns_is_left_alone(document: dict[str, Any], tm
     assert path.read_text() == "a,b\n1,2\n"
     with pytest.raises(DmddError, match="cannot be written"):
         append_history(tmp_path, document)
+
+
+def test_where_results_go_is_looked_at_first(tmp_path: Path) -> None:
+    check_targets(None, None, ("offline",))
+    check_targets(tmp_path / "new" / "h.csv", tmp_path / "new" / "p.svg", ("stream",))
+    (tmp_path / "file").touch()
+    (tmp_path / "p.svg").mkdir()
+    (tmp_path / "other.csv").write_text("a,b\n")
+    for history, plot, part in [
+        (tmp_path / "other.csv", None, "its columns are not those"),
+        (tmp_path / "new", None, r"--history .* cannot be written: it is a folder"),
+        (tmp_path / "file" / "h.csv", None, r"--history .* cannot be written: "),
+        (None, tmp_path / "p.svg", r"--plot .* cannot be written: it is a folder"),
+        (None, tmp_path / "p.png", "is written as SVG"),
+    ]:
+        with pytest.raises(DmddError, match=part):
+            check_targets(history, plot, ("single",))
+    with pytest.raises(DmddError, match="no latencies were measured"):
+        check_targets(None, tmp_path / "q.svg", ("offline",))
 
 
 def test_the_drawing(tmp_path: Path) -> None:

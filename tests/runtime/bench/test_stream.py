@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.stream import ARRIVAL, measure_stream, run_at, search
 from dmdd_edge.runtime.bench.subject import Subject
@@ -98,14 +97,6 @@ def test_the_highest_rate_of_a_subject(
     assert found.held is not None
     assert found.held.rate == pytest.approx(100, rel=0.05)
     assert found.asked is None
-
-
-@pytest.mark.parametrize("rate", [0.0, -5.0, float("inf"), float("nan")])
-def test_a_rate_that_cannot_be(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock, rate: float
-) -> None:
-    with pytest.raises(DmddError, match=r"--rate is .*; it must be above 0"):
-        measure_stream(make_subject(TimedBackend(clock)), pictures, Plan(1.0), bench, rate)
 
 
 def test_what_was_stopped_was_not_held(clock: FakeClock) -> None:

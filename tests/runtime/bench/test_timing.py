@@ -51,7 +51,7 @@ def test_a_stop_leaves_what_is_there(clock: FakeClock) -> None:
     assert Series().throughput == 0
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_a_duration_that_cannot_be(seconds: float) -> None:
     with pytest.raises(DmddError, match=r"--duration is .*; it must be above 0"):
         Plan(seconds)
@@ -60,3 +60,6 @@ def test_a_duration_that_cannot_be(seconds: float) -> None:
 def test_a_warm_up_that_cannot_be() -> None:
     with pytest.raises(DmddError, match="warm-up of -1 s"):
         Plan(1.0, 1, -1.0)
+    for endless in (float("nan"), float("inf")):
+        with pytest.raises(DmddError, match="cannot be"):
+            Plan(1.0, 1, endless)
