@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -143,6 +144,7 @@ class Maker:
         self.check()
         self.say(f"{category}, {name}: making it")
         spec = self.specification(name, category, data, images)
+        about = {"threads": self.threads, "load_average_before": round(os.getloadavg()[0], 2)}
         folder = Path(spec.out)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -163,7 +165,7 @@ class Maker:
                 f"If a module is missing: {ENVIRONMENT.format(self.python.parent.parent)}",
             )
         found = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
-        write_atomically(folder / _NOTE, json.dumps({"stamp": spec.stamp(), **found}, indent=2))
+        write_atomically(folder / _NOTE, json.dumps({"stamp": spec.stamp(), **about, **found}, indent=2))
         self.say(f"{category}, {name}: made in {found['seconds']:.0f} s")
 
 

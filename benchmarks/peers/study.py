@@ -154,7 +154,7 @@ def peer_row(
         "file_bytes": file.bytes,
         "train_seconds": note["seconds"] if peer.accurate else None,
         "train_cpu_seconds": note["cpu_seconds"] if peer.accurate else None,
-        "made_with": note["versions"],
+        "made_with": {name: note.get(name) for name in ("versions", "threads", "load_average_before")},
         "not_reliable_because": pair.reasons,
     }
 
