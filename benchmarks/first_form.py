@@ -1,0 +1,132 @@
+"""How much faster the fused graph is than in its first form, backbone by backbone, in one run.
+
+The first form is exported by the project's own code of that time, taken from the repository's history;
+today's by today's code. Both files are opened with today's session options and run in turns on the same
+image, so that the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time does not
+depend on it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import common
+import graph_cost
+import numpy as np
+import onnxruntime
+
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.onnx_file import write_onnx
+from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, session_options
+
+#: The commit whose figures were the first to be published.
+FIRST = "362b35b"
+_FOLDERS = ("dmdd_edge", "train", "export", "runtime", "benchmarks")
+#: Run by the code of that time, which has these names too.
+_EXPORT = """
+import sys
+from pathlib import Path
+import graph_cost
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.onnx_file import write_onnx
+backbone, size, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+write_onnx(DeploymentGraph(graph_cost.build(backbone, size)[0]), file, size)
+"""
+
+
+def check_out(commit: str, folder: Path) -> None:
+    """Lay the code of a commit out as the package is installed.
+
+    Exits with a message when the clone has no such commit.
+    """
+    archive = subprocess.run(
+        ["git", "archive", commit, *_FOLDERS], cwd=common.ROOT, capture_output=True, check=False
+    )
+    if archive.returncode:
+        sys.exit(f"no commit {commit} in this clone: fetch the whole history (git fetch --unshallow)")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    for name in ("train", "export", "runtime"):
+        (folder / name).rename(folder / "dmdd_edge" / name)
+
+
+def export_first(code: Path, backbone: str, size: int, file: Path) -> None:
+    """Export a backbone's graph with the code that ``check_out`` laid out."""
+    path = os.pathsep.join([str(code), str(code / "benchmarks")])
+    subprocess.run(
+        [sys.executable, "-c", _EXPORT, backbone, str(size), str(file)],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )
+
+
+def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
+    """One backbone's figures."""
+    size = options.image_size
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name}.onnx" for name in ("first", "now")}
+        export_first(code, backbone, size, files["first"])
+        model, origin = graph_cost.build(backbone, size)
+        write_onnx(DeploymentGraph(model), files["now"], size)
+        sessions = {
+            name: onnxruntime.InferenceSession(
+                str(path), session_options(onnxruntime, options.threads), providers=["CPUExecutionProvider"]
+            )
+            for name, path in files.items()
+        }
+        times = graph_cost.take_turns(sessions, image, options.warm_up, options.runs)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return {
+        "student": f"{origin} start, untrained",
+        "milliseconds": {name: round(value, 3) for name, value in medians.items()},
+        "ratio": round(medians["now"] / medians["first"], 4),
+        "ratio_of_blocks": common.spread(graph_cost.ratios(times["now"], times["first"])),
+    }
+
+
+def options_from(arguments: Iterable[str] | None = None) -> Namespace:
+    """Read the command line."""
+    parser = common.parser(__doc__, "first_form")
+    parser.add_argument(
+        "--backbone", nargs="+", default=["efficientnet_lite0", "resnet18", "wide_resnet50_2"]
+    )
+    parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument("--warm-up", type=int, default=10, help="turns that are not counted")
+    parser.add_argument("--runs", type=int, default=100, help="counted turns")
+    return parser.parse_args(None if arguments is None else list(arguments))
+
+
+def main() -> None:
+    """Measure each backbone, print and write."""
+    options = options_from()
+    machine = common.begin()
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        check_out(options.first, Path(folder))
+        for backbone in options.backbone:
+            found = figures[backbone] = measure(Path(folder), backbone, options)
+            ms, blocks = found["milliseconds"], found["ratio_of_blocks"]
+            print(
+                f"{backbone}: first form {ms['first']:.2f} ms, now {ms['now']:.2f} ms: "
+                f"ratio {found['ratio']:.3f} (blocks {blocks['low']:.3f} to {blocks['high']:.3f})"
+            )
+    settings = {name: value for name, value in vars(options).items() if name not in ("out", "backbone")}
+    names = ["onnxruntime", "onnx", "torch", "torchvision", "timm", "numpy"]
+    common.write_result(options.out, machine, settings, figures, names)
+
+
+if __name__ == "__main__":
+    main()
