@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.preprocess import Preprocess
@@ -43,6 +43,7 @@ class ModelConfig(BaseModel):
             normal images, and learns nothing from synthetic anomalies.
         abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head; the normality
             branch's is 1.
+        stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -61,10 +62,11 @@ class ModelConfig(BaseModel):
     frozen_norm: bool = True
     head: HeadKind = "scaled"
     abnormality_weight: float = Field(0.1, ge=0, le=1)
+    stage_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 2.0, 1.0)
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
-    smoothing: float = Field(4.0, ge=0.0, le=32.0)
+    smoothing: float = Field(2.0, ge=0.0, le=32.0)
     top_k: int = Field(100, ge=1, le=3840)
 
 
@@ -95,9 +97,9 @@ class SynthesisConfig(BaseModel):
     perlin_octave: int = Field(5, ge=0, le=7)
     perlin_threshold: float = 0.5
     own_textures: float = Field(0.3, ge=0, le=1)
-    warps: float = Field(0.0, ge=0, le=0.5)
-    shades: float = Field(0.0, ge=0, le=0.5)
-    smears: float = Field(0.0, ge=0, le=0.5)
+    warps: float = Field(0.2, ge=0, le=0.3)
+    shades: float = Field(0.1, ge=0, le=0.3)
+    smears: float = Field(0.1, ge=0, le=0.3)
     match_grey: bool = True
 
 

@@ -205,8 +205,8 @@ class ScaledHead(Head):
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
       normal image. It is taken scale by scale, because a defect may show at one scale only.
 
-    Both means are weighted: the abnormality branch's maps by ``abnormality_weight``, for that branch has been
-    taught by synthetic anomalies only.
+    Both means are weighted, by ``stage_weights`` and the abnormality branch's maps by ``abnormality_weight``
+    too, for that branch has been taught by synthetic anomalies only.
 
     Args:
         config: shape of the model.
@@ -222,8 +222,8 @@ class ScaledHead(Head):
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
-        weights = torch.ones(self.channels)
-        weights[STAGES:] = config.abnormality_weight
+        stages = torch.tensor(config.stage_weights)
+        weights = torch.cat([stages, config.abnormality_weight * stages])[: self.channels]
         self.register_buffer("share", weights / weights.sum(), persistent=False)
 
     def stack(self, maps: list[Tensor]) -> Tensor:

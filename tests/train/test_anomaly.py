@@ -45,7 +45,9 @@ def disc(radius: int = 14) -> NDArray[np.bool_]:
 def draw(
     image: Image, foreground: NDArray[np.bool_] | None, textures: Any, seed: int = 0, **values: Any
 ) -> tuple[Image, NDArray[np.bool_]]:
-    return synthesise(image, foreground, textures, SynthesisConfig(**values), np.random.default_rng(seed))
+    """A blended texture; test_damage.py has the other kinds."""
+    config = SynthesisConfig(**{"warps": 0.0, "shades": 0.0, "smears": 0.0, **values})
+    return synthesise(image, foreground, textures, config, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 0.7])

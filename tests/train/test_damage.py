@@ -38,7 +38,8 @@ def test_the_mask_is_what_can_be_seen_to_have_changed(make: damage.Maker, seed: 
     made, mask = make(image, disc(), np.random.default_rng(seed))
     difference = np.abs(made.astype(int) - before).max(2)
     assert np.array_equal(image, before)
-    assert mask.any() and not (mask & far(34)).any()
+    assert mask.any()
+    assert not (mask & far(34)).any()
     assert np.array_equal(made[far(34)], before[far(34)])  # the soft edge ends within three widths
     assert difference[mask].mean() > 4 * difference[~mask].mean()
     assert difference[~mask].max() < 30
@@ -48,7 +49,8 @@ def test_the_mask_is_what_can_be_seen_to_have_changed(make: damage.Maker, seed: 
 def test_a_warp_moves_pixels_and_makes_no_new_ones() -> None:
     image = stripes((1.0, 0.5, 0.25))
     made, mask = damage.warp(image, disc(), np.random.default_rng(3))
-    assert made.min() >= image.min() and made.max() <= image.max()
+    assert made.min() >= image.min()
+    assert made.max() <= image.max()
     # Colours belong together after it as before: blue is twice green, but for rounding.
     assert np.abs(made[..., 0].astype(int) - 2 * made[..., 1].astype(int))[mask].max() <= 3
 
@@ -56,14 +58,16 @@ def test_a_warp_moves_pixels_and_makes_no_new_ones() -> None:
 def test_a_warp_of_a_plain_surface_shows_nothing() -> None:
     plain = np.full((SIZE, SIZE, 3), 90, np.uint8)
     made, mask = damage.warp(plain, disc(), np.random.default_rng(0))
-    assert np.array_equal(made, plain) and not mask.any()
+    assert np.array_equal(made, plain)
+    assert not mask.any()
 
 
 def test_nowhere_to_work_changes_nothing() -> None:
     image, nowhere = stripes(), np.zeros((SIZE, SIZE), np.bool_)
     for make in (damage.warp, damage.shade, damage.smear):
         made, mask = make(image, nowhere, np.random.default_rng(0))
-        assert np.array_equal(made, image) and not mask.any()
+        assert np.array_equal(made, image)
+        assert not mask.any()
 
 
 def test_a_shade_takes_another_brightness_in_the_middle() -> None:
@@ -72,7 +76,8 @@ def test_a_shade_takes_another_brightness_in_the_middle() -> None:
     for seed in range(20):
         made, _ = damage.shade(image, disc(30), np.random.default_rng(seed))
         seen.append(int(made[SIZE // 2, SIZE // 2, 0]) - 100)
-    assert min(seen) < -20 and max(seen) > 20
+    assert min(seen) < -20
+    assert max(seen) > 20
 
 
 def test_a_smear_takes_thin_structures_away() -> None:
@@ -94,7 +99,9 @@ def kinds(count: int = 400, **shares: float) -> float:
     config = SynthesisConfig(beta=(0.0, 0.0), match_grey=False, **shares)
     blends = 0
     for seed in range(count):
-        made, mask = synthesise(stripes((0.4, 0.4, 0.4)), disc(40), White(), config, np.random.default_rng(seed))
+        made, mask = synthesise(
+            stripes((0.4, 0.4, 0.4)), disc(40), White(), config, np.random.default_rng(seed)
+        )
         blends += bool((made[mask] == 255).all())
     return blends / count
 
@@ -102,7 +109,7 @@ def kinds(count: int = 400, **shares: float) -> float:
 def test_the_shares_decide_how_often_each_kind_is_made() -> None:
     assert kinds(warps=0.0, shades=0.0, smears=0.0, count=50) == 1.0
     assert kinds(warps=0.2, shades=0.2, smears=0.1) == pytest.approx(0.5, abs=0.1)  # four standard errors
-    assert kinds(warps=0.5, shades=0.5, count=100) < 0.1  # but for masks that show nothing
+    assert kinds(warps=0.3, shades=0.3, smears=0.3, count=100) < 0.25  # and masks that show nothing
 
 
 def test_the_papers_recipe_makes_neither() -> None:
