@@ -2,8 +2,8 @@
 
 The first form is exported by the project's own code of that time, taken from the repository's history;
 today's by today's code. Both files are opened with today's session options and run in turns on the same
-image, so that the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time does not
-depend on it.
+image, so that the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time does
+not depend on it.
 """
 
 from __future__ import annotations

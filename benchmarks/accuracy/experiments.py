@@ -109,11 +109,11 @@ ABLATION = [
 
 _DTD = {"textures": "dtd/images"}
 
-#: The recipe at full length with the paper's textures. PIPED's papers have 35 images each: a fifth of it.
+#: The recipe at full length with the paper's textures. PIPED's papers have 35 images each: a tenth of it.
 FULL = [
     *(Experiment(f"full-{category}", category, _FULL, label=category, synthesis=_DTD) for category in _BOTH),
     *(
-        Experiment(f"full-{paper}", paper, _FULL // 5, data="piped", label=paper, synthesis=_DTD)
+        Experiment(f"full-{paper}", paper, _FULL // 10, data="piped", label=paper, synthesis=_DTD)
         for paper in _PAPERS
     ),
 ]
