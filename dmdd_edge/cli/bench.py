@@ -55,7 +55,8 @@ def bench(
         typer.Option(
             "--compare",
             metavar="A B",
-            help="Two bundles (screw, models/screw@cpu), back ends or past results (.json), in one run.",
+            help="Two bundles (screw, models/screw@cpu), back ends or past results (.json), in one run; on a "
+            "busy machine it goes on for up to 20 times --duration.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -203,7 +204,7 @@ def _measure(
     from dmdd_edge.cli.bench_report import print_images, print_report
     from dmdd_edge.cli.console import console, progress
     from dmdd_edge.datasets import load_category
-    from dmdd_edge.runtime.bench.document import make_document
+    from dmdd_edge.runtime.bench.document import make_document, shown_trial
     from dmdd_edge.runtime.bench.pictures import choose_pictures
     from dmdd_edge.runtime.bench.session import run_bench
 
@@ -229,7 +230,7 @@ def _measure(
     print_report(document)
     drawn = dict(outcome.latency)
     if outcome.stream is not None:
-        drawn["stream"] = (outcome.stream.held or outcome.stream.trials[-1]).series
+        drawn["stream"] = shown_trial(outcome.stream).series
     return document, drawn
 
 
@@ -253,7 +254,9 @@ def _write(
         sys.stdout.write(markdown_row(document))
     if history is not None:
         console.print(f"{append_history(history, document)} rows appended to {history}", markup=False)
-    if plot is not None:
+    if plot is not None and not series:
+        console.print(f"nothing to draw into {plot}: it ended before a latency was measured", markup=False)
+    elif plot is not None:
         bundle, backend = document["bundle"], document["backend"]
         title = f"{bundle['category']} {bundle['version']}, {backend['name']} ({backend['precision']})"
         write_plot(plot, title, series)

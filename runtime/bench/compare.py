@@ -132,7 +132,8 @@ def compare(
     else:
         live = np.empty(0) if turns is None else turns.values(0)
         a, b = (past.get(index, live) for index in (0, 1))
-        ratio, seen = separate_ratio(a, b), Seen((*seen.reasons, *_apart(sides)), seen.facts)
+        ratio = separate_ratio(a, b)
+        seen = Seen((*seen.reasons, *_apart(sides, scenario, like.name)), seen.facts)
     return Comparison(
         ratio,
         Spread.of(a),
@@ -197,9 +198,18 @@ class _Opener:
         return host_call(subject, self._pictures[index], self._batch)
 
 
-def _apart(sides: tuple[Side, Side]) -> list[Reason]:
+def _apart(sides: tuple[Side, Side], scenario: str, like: str) -> list[Reason]:
     """What is to be said of sides that were not measured in one run."""
-    reasons = [Reason("not measured in one run: what was going on then may differ", "apart")]
+    reasons = [
+        Reason(f"{side.text}: {text}", f"{side.text}: {text}")
+        for side in sides
+        if isinstance(side, PastSide)
+        for text in side.unreliable_because(scenario)
+    ]
+    ways = [(side.like if isinstance(side, PastSide) else like) or "bench itself does" for side in sides]
+    if len(set(ways)) > 1:
+        reasons.append(Reason(f"measured in different ways: as {' and as '.join(ways)}", "ways"))
+    reasons.append(Reason("not measured in one run: what was going on then may differ", "apart"))
     processors = [side.cpu if isinstance(side, PastSide) else cpu_name() for side in sides]
     if len(set(processors)) > 1:
         reasons.append(Reason(f"measured on different machines: {' and '.join(processors)}", "machines"))

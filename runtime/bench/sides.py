@@ -64,6 +64,15 @@ class PastSide:
             )
         return np.asarray(values, np.float64)
 
+    def unreliable_because(self, scenario: str) -> list[str]:
+        """Why its figures of a scenario could not be relied on when they were measured."""
+        return list(self.document["scenarios"].get(scenario, {}).get("unreliable_because", []))
+
+    @property
+    def like(self) -> str:
+        """The way in which it was measured, as ``--like`` names it; empty for our own."""
+        return str(self.document.get("like") or "")
+
     @property
     def cpu(self) -> str:
         """The processor that it was measured on."""

@@ -113,11 +113,16 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
     samples = slower["scenarios"]["single"]["samples_ms"]["call"]
     slower["scenarios"]["single"]["samples_ms"]["call"] = [2 * value for value in samples]
     slower["circumstances"]["machine"]["cpu"] = "Z80"
+    slower["scenarios"]["single"]["unreliable_because"] = ["slowed down for heat by cpufreq"]
+    slower["like"] = "mlperf"
     (tmp_path / "slower.json").write_text(json.dumps(slower))
     done = bench("--compare", "before.json", "slower.json", "--json")
     document = json.loads(done.stdout)
     assert document["ratio"] == pytest.approx(2)
-    assert "Z80" in document["unreliable_because"][-1]
+    reasons = document["unreliable_because"]
+    assert "Z80" in reasons[-1]
+    assert "slower.json: slowed down for heat by cpufreq" in reasons
+    assert "measured in different ways: as bench itself does and as mlperf" in reasons
 
 
 @pytest.mark.parametrize(
@@ -170,14 +175,23 @@ def test_a_users_error_is_one_message_with_the_fix_before_anything_is_measured(
     assert caught.value.fix
 
 
-def test_ctrl_c_leaves_what_was_measured(make_bundle: Make, program: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("begun", "arguments"),
+    [
+        ("single:", ["--scenario", "single,stream"]),
+        ("stream:", ["--scenario", "stream", "--warm-up", "600", "--plot", "p.svg"]),
+    ],
+)
+def test_ctrl_c_leaves_what_was_measured(
+    make_bundle: Make, program: list[str], tmp_path: Path, begun: str, arguments: list[str]
+) -> None:
     make_bundle()
-    arguments = ["bench", "--scenario", "single,stream", "--duration", "600", "--json"]
+    arguments = ["bench", *arguments, "--duration", "600", "--json"]
     with subprocess.Popen(
         [*program, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        while not process.stderr.readline().startswith("single:"):
+        while not process.stderr.readline().startswith(begun):
             pass
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
