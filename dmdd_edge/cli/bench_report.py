@@ -8,11 +8,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from dmdd_edge.cli.console import console
+from dmdd_edge.runtime.bench.markdown import summary_cells
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.bench.pictures import Pictures
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+_UNRELIABLE = "[bold red]not reliable[/]"
+#: Of the columns of ``markdown_row``, those that have not been said above.
+_SUMMARY = (
+    *("p50 ms", "p90 ms", "p99 ms", "images/s", "stream fps", "I-AUROC", "P-AUROC", "PRO", "MB", "reliable"),
+)
 
 
 def print_images(pictures: Pictures) -> None:
@@ -36,6 +42,7 @@ def print_report(document: dict[str, Any]) -> None:
     _print_offline(document["offline"])
     _print_stream(document["stream"])
     _print_accuracy(document["accuracy"])
+    _print_summary(document)
     console.print(f"memory: {document['peak_memory_mb']:.0f} MB at most, images in rotation included")
     _print_reliable(document)
 
@@ -84,16 +91,20 @@ def _print_latency(document: dict[str, Any]) -> None:
         table.add_column(name, justify="right")
     for scenario, row in document["scenarios"].items():
         label = f"{scenario} (batch {row['batch']}, {row['queries']} queries)"
+        below = "" if row["reliable"] else _UNRELIABLE
         for boundary, spread in row["latency_ms"].items():
             style = "bold" if boundary == row["headline"] else ""
             if spread is None:
                 continue
             values = [_ms(spread[name]) for name in (*_PERCENTILES, "mean", "max")]
             table.add_row(label, boundary, *values, style=style)
-            label = ""
+            label, below = below, ""
         bounds = row.get("bounds_ms")
         if bounds is not None:
-            table.add_row("", "at most (99 %)", *(_ms(bounds[name]) for name in _PERCENTILES))
+            table.add_row(label, "at most (99 %)", *(_ms(bounds[name]) for name in _PERCENTILES))
+            label = ""
+        if label:
+            table.add_row(label)
     console.print(table)
     missing = {
         why: name for row in document["scenarios"].values() for name, why in row["not_measured"].items()
@@ -117,7 +128,7 @@ def _print_offline(row: dict[str, Any] | None) -> None:
         else f"{item['batch']}: {item['throughput']:.1f}"
         for item in row["sweep"]
     ]
-    console.print(f"\noffline, images/s by batch: {', '.join(shown)}", markup=False)
+    console.print(f"\noffline, images/s by batch: {escape(', '.join(shown))}{_mark(row)}")
 
 
 def _print_stream(row: dict[str, Any] | None) -> None:
@@ -129,11 +140,11 @@ def _print_stream(row: dict[str, Any] | None) -> None:
     )
     frames = f"{row['judged']} frames judged, {row['dropped']} dropped in {row['seconds']:.1f} s"
     if row["asked_rate"] is not None:
-        console.print(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}", markup=False)
+        console.print(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}{_mark(row)}")
     elif row["held_rate"] is None:
-        console.print(f"stream: no rate was held without drops; {frames}", markup=False)
+        console.print(f"stream: no rate was held without drops; {frames}{_mark(row)}")
     else:
-        console.print(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}", markup=False)
+        console.print(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}{_mark(row)}")
 
 
 def _print_accuracy(row: dict[str, Any]) -> None:
@@ -145,10 +156,30 @@ def _print_accuracy(row: dict[str, Any]) -> None:
     console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images", markup=False)
 
 
+def _print_summary(document: dict[str, Any]) -> None:
+    """Speed and accuracy of the file side by side, where accuracy was measured."""
+    if "reason" in document["accuracy"]:
+        return
+    cells = summary_cells(document)
+    table = Table(
+        box=None, pad_edge=False, title="\nspeed and accuracy of this file, ms and %", title_justify="left"
+    )
+    for name in _SUMMARY:
+        table.add_column(name.removesuffix(" ms"), justify="right")
+    reliable = "yes" if document["reliable"] else "[bold red]no[/]"
+    table.add_row(*(escape(cells[name]) for name in _SUMMARY[:-1]), reliable)
+    console.print(table)
+
+
+def _mark(row: dict[str, Any]) -> str:
+    """What stands at the end of a row that something spoilt."""
+    return "" if row["reliable"] else f"; {_UNRELIABLE}"
+
+
 def _print_reliable(document: dict[str, Any]) -> None:
     if not document["reliable"]:
         reasons = "; ".join(document["unreliable_because"])
-        console.print(f"[bold red]not reliable[/]: {escape(reasons)}")
+        console.print(f"{_UNRELIABLE}: {escape(reasons)}")
 
 
 def _ms(value: float | None) -> str:

@@ -38,8 +38,15 @@ class Accuracy:
         return {**figures, "images": self.images, "skipped": len(self.skipped)}
 
 
+class _StoppedError(Exception):
+    """The user wants the run to end."""
+
+
 def measure_accuracy(
-    subject: Subject, data: Path | None, progress: Callable[[int, int], None] = lambda done, total: None
+    subject: Subject,
+    data: Path | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Accuracy:
     """Judge the category's test images with what is measured.
 
@@ -47,6 +54,7 @@ def measure_accuracy(
         subject: what is measured.
         data: a data set that holds the bundle's category; None where there is none.
         progress: called with how many images are judged, of how many.
+        stop: asked between images; true ends it, without figures, since those of a part would mislead.
 
     Raises:
         DmddError: the data set cannot be read, or the back end failed.
@@ -59,5 +67,14 @@ def measure_accuracy(
         return Accuracy(None, reason=f"{data} has no test images of {manifest.category}")
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
     total = len(test.items)
-    found = evaluate_judge(subject.stopwatch.infer, test, lambda done: progress(done, total))
+
+    def judged(done: int) -> None:
+        if stop():
+            raise _StoppedError
+        progress(done, total)
+
+    try:
+        found = evaluate_judge(subject.stopwatch.infer, test, judged)
+    except _StoppedError:
+        return Accuracy(None, reason="stopped")
     return Accuracy(found.metrics, total, skipped=tuple(category.skipped))

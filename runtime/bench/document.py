@@ -71,7 +71,7 @@ def make_document(
     }
     measured = [*outcome.latency.values(), *(row.series for row in outcome.offline if row.series)]
     if outcome.stream is not None:
-        measured.append(_shown(outcome.stream).series)
+        measured.append(shown_trial(outcome.stream).series)
     document["unreliable_because"] = worst(reason for series in measured for reason in series.seen.reasons)
     document["reliable"] = not document["unreliable_because"]
     return document
@@ -161,7 +161,7 @@ def _offline_row(rows: list[Offline]) -> dict[str, Any]:
 
 
 def _stream_row(stream: Stream) -> dict[str, Any]:
-    shown = _shown(stream)
+    shown = shown_trial(stream)
     spread = shown.series.spread(ARRIVAL)
     return {
         "asked_rate": stream.asked,
@@ -178,6 +178,6 @@ def _stream_row(stream: Stream) -> dict[str, Any]:
     }
 
 
-def _shown(stream: Stream) -> Trial:
-    """The trial that is reported: the one that was held, else the last."""
-    return stream.held or stream.trials[-1]
+def shown_trial(stream: Stream) -> Trial:
+    """The trial that is reported: the one that was held, else the last in which a frame was judged."""
+    return stream.held or next(trial for trial in reversed(stream.trials) if trial.judged)

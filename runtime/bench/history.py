@@ -10,9 +10,13 @@ from typing import Any
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.percentiles import SHARES
 
+#: Accuracy of the very file that is measured, in each of its rows; empty where it was not measured.
+ACCURACY = ("image_auroc", "pixel_auroc", "pro")
+
 COLUMNS = (
     "date", "commit", "dmdd_edge", "category", "version", "bundle_sha256", "backend", "precision",
     "file_sha256", "like", "scenario", "batch", "boundary", "queries", *SHARES, "throughput", "dropped",
+    *ACCURACY,
     "reliable", "unreliable_because", "cpu", "cores", "gpu", "driver", "load_average",
 )  # fmt: skip
 
@@ -77,6 +81,7 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "precision": backend["precision"],
         "file_sha256": backend["file_sha256"],
         "like": document["like"] or "",
+        **{name: _filled(document["accuracy"].get(name)) for name in ACCURACY},
         "cpu": around["machine"]["cpu"],
         "cores": around["machine"]["cores_allowed"],
         "gpu": around["gpu"].get("name", ""),
@@ -124,4 +129,8 @@ def _judged(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _percentiles(spread: dict[str, Any]) -> dict[str, Any]:
-    return {name: "" if spread.get(name) is None else spread[name] for name in SHARES}
+    return {name: _filled(spread.get(name)) for name in SHARES}
+
+
+def _filled(value: float | None) -> float | str:
+    return "" if value is None else value

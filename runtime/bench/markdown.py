@@ -29,13 +29,18 @@ def markdown_row(document: dict[str, Any], header: bool = True) -> str:
         document: as ``make_document`` made it.
         header: write the table's head above it.
     """
-    row = "| " + " | ".join(_cells(document)) + " |\n"
+    row = "| " + " | ".join(summary_cells(document).values()) + " |\n"
     if not header:
         return row
     return "| " + " | ".join(_COLUMNS) + " |\n|" + "---|" * len(_COLUMNS) + "\n" + row
 
 
-def _cells(document: dict[str, Any]) -> list[str]:
+def summary_cells(document: dict[str, Any]) -> dict[str, str]:
+    """The cells of a measurement's row by their columns; n/a where something was not measured.
+
+    Args:
+        document: as ``make_document`` made it.
+    """
     bundle, backend = document["bundle"], document["backend"]
     single = document["scenarios"].get("single") or next(iter(document["scenarios"].values()), None)
     latency = {} if single is None else single["latency_ms"][single["headline"]]
@@ -49,14 +54,16 @@ def _cells(document: dict[str, Any]) -> list[str]:
         f"{backend['name']}, {backend['precision']}"
         + (f", as {document['like']}" if document["like"] else ""),
         *(_number(latency.get(name), 2) for name in ("p50", "p90", "p99")),
-        "n/a" if offline is None else f"{_number(offline['throughput'], 1)} (batch {offline['batch']})",
+        "n/a"
+        if offline is None or offline["throughput"] is None
+        else f"{_number(offline['throughput'], 1)} (batch {offline['batch']})",
         "n/a" if stream is None else _number(stream["held_rate"], 1),
         *(_percent(accuracy.get(name)) for name in ("image_auroc", "pixel_auroc", "pro")),
         _number(backend["file_bytes"] / 1e6, 1),
         on_cpu if gpu is None or backend["name"] == "cpu" else str(gpu),
         "yes" if document["reliable"] else "no: " + "; ".join(document["unreliable_because"]),
     ]
-    return [cell.replace("|", "/") for cell in cells]
+    return {name: cell.replace("|", "/") for name, cell in zip(_COLUMNS, cells, strict=True)}
 
 
 def _number(value: float | None, digits: int) -> str:

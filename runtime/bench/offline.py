@@ -69,13 +69,14 @@ def sweep(
         elif largest is not None and batch > largest:
             rows.append(Offline(batch, None, f"the engine takes at most {largest} at once"))
         else:
-            rows.append(Offline(batch, _measure(subject, pictures, batch, share, bench)))
+            series = _measure(subject, pictures, batch, share, bench)
+            rows.append(Offline(batch, series) if series.count else Offline(batch, None, "stopped"))
     return rows
 
 
 def best(rows: Sequence[Offline]) -> Offline | None:
     """The batch size with the highest throughput; None when nothing was measured."""
-    measured = [row for row in rows if row.series is not None and row.series.count]
+    measured = [row for row in rows if row.series is not None]
     return max(measured, key=lambda row: row.series.throughput if row.series else 0.0, default=None)
 
 

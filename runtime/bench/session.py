@@ -171,15 +171,18 @@ def run_bench(
             if found.count:
                 outcome.latency[name] = found
         if "stream" in settings.scenarios and not bench.stop():
-            say(f"stream: a search, then {settings.plan.seconds:g} s")
-            outcome.stream = measure_stream(subject, pictures, settings.plan, bench, settings.rate)
+            search = "a search, then " if settings.rate is None else f"{settings.rate:g} frames a second, "
+            say(f"stream: {search}{settings.plan.seconds:g} s")
+            stream = measure_stream(subject, pictures, settings.plan, bench, settings.rate)
+            # Of one that was stopped before a frame was judged there is nothing to tell.
+            outcome.stream = stream if any(trial.judged for trial in stream.trials) else None
         used, overlaps = subject.stopwatch.name, subject.stopwatch.sidecar is not None
         if not overlaps:
             _offline(subject, settings, pictures, bench, outcome, say)
         outcome.peak_memory_mb = peak_memory_mb()
         if settings.accuracy and not bench.stop():
             say("accuracy")
-            outcome.accuracy = measure_accuracy(subject, settings.data, progress)
+            outcome.accuracy = measure_accuracy(subject, settings.data, progress, bench.stop)
     if overlaps and "offline" in settings.scenarios:
         # With a second slot, copies run beside the computation; alone, a batch is best left to one.
         with Subject.open(path, used, replace(options, slots=2), bench.clock) as subject:

@@ -68,6 +68,17 @@ def test_why_there_are_none(make_subject: Callable[..., Subject], data: Path, cl
     }
 
 
+def test_a_stop_gives_no_figures_of_a_part(
+    make_subject: Callable[..., Subject], data: Path, clock: FakeClock
+) -> None:
+    told: list[int] = []
+    found = measure_accuracy(
+        make_subject(TimedBackend(clock)), data, lambda done, total: told.append(done), lambda: True
+    )
+    assert found.as_dict() == {"reason": "stopped"}
+    assert told == []
+
+
 @dataclass
 class Wrong(TimedBackend):
     """Answers with not-a-number."""

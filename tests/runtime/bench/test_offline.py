@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,12 +82,22 @@ def test_two_slots_are_both_used_and_every_batch_is_waited_for(
     assert row.series.throughput <= 200
 
 
+def _after(calls: int) -> Callable[[], bool]:
+    """A wish to stop that comes after it was asked for so often."""
+    asked = itertools.count(1)
+    return lambda: next(asked) > calls
+
+
 def test_a_stop_ends_the_sweep(make_subject: MakeSubject, pictures: Pictures, clock: FakeClock) -> None:
     backend = TimedBackend(clock)
     bench = Bench(clock, QuietWatch(), stop=lambda: len(backend.batches) >= 4)
     rows = sweep(make_subject(backend), pictures, (1, 2), Plan(60.0), bench)
     assert rows[0].series is not None
     assert (rows[1].series, rows[1].reason) == (None, "stopped")
+    # Stopped in its warm-up: no throughput of 0 is made of that.
+    bench = Bench(clock, QuietWatch(), stop=_after(1))
+    (row,) = sweep(make_subject(TimedBackend(clock)), pictures, (1,), Plan(60.0), bench)
+    assert (row.series, row.reason) == (None, "stopped")
 
 
 def test_batch_sizes_as_they_are_written() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from dmdd_edge.cli import bench_report
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.accuracy import Accuracy
 from dmdd_edge.runtime.bench.document import KEPT_SAMPLES, make_document, thinned
@@ -188,6 +191,36 @@ def test_the_history_grows_under_one_head(document: dict[str, Any], tmp_path: Pa
     assert (rows[5]["throughput"], rows[5]["dropped"]) == ("80", "0")
     assert rows[2]["unreliable_because"] == "others took 20 % of the cores"
     assert tuple(rows[0]) == COLUMNS
+    assert (rows[0]["image_auroc"], rows[0]["pro"]) == ("", "")
+    document["accuracy"] = {"image_auroc": 0.9275, "pixel_auroc": 0.99, "pro": None, "images": 160}
+    append_history(path, document)
+    with path.open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert (row["image_auroc"], row["pixel_auroc"], row["pro"]) == ("0.9275", "0.99", "")
+
+
+def test_a_person_sees_which_rows_were_spoilt_and_accuracy_beside_speed(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = StringIO()
+    monkeypatch.setattr(bench_report, "console", Console(file=said, width=110))
+    bench_report.print_report(document)
+    lines = said.getvalue().splitlines()
+    (multi,) = [number for number, line in enumerate(lines) if line.startswith("multi")]
+    assert lines[multi - 1].startswith(" "), "single was not spoilt"
+    assert lines[multi + 1].startswith("not reliable")
+    (offline,) = [line for line in lines if line.startswith("offline")]
+    assert offline.endswith("not reliable")
+    assert not next(line for line in lines if line.startswith("stream")).endswith("not reliable")
+    assert "speed and accuracy" not in said.getvalue()
+    document["accuracy"] = {"image_auroc": 0.9275, "pixel_auroc": 0.99, "pro": 0.955, "images": 160}
+    bench_report.print_report(document)
+    lines = said.getvalue().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("speed and accuracy"))
+    assert lines[start + 2].split() == [
+        *("10.49", "10.89", "n/a", "800.0", "(batch", "8)", "80.0", "92.75", "99.00", "95.50"),
+        *(lines[start + 2].split()[-2], "no"),
+    ]
 
 
 def test_a_history_with_other_columns_is_left_alone(document: dict[str, Any], tmp_path: Path) -> None:
