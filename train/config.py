@@ -118,6 +118,8 @@ class TrainConfig(BaseModel):
         lr: Adam's learning rate for the student (paper: 0.005).
         betas: Adam's betas.
         schedule: learning rate over the run; ``cosine`` ends at zero.
+        aim_weight: weight of the AIM loss beside NGM's (paper: 1). Both train the same stages, and what AIM
+            wants them to keep, the sight of a defect, is what NGM wants them to lose.
         balanced_aim: anomalous and normal pixels weigh alike in the AIM loss (paper: not said, so off).
         mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
         head_lr: Adam's learning rate for the head.
@@ -147,6 +149,7 @@ class TrainConfig(BaseModel):
     lr: float = Field(2e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
+    aim_weight: float = Field(0.1, ge=0, le=10)
     balanced_aim: bool = True
     mask_threshold: float = Field(0.3, ge=0, lt=1)
     head_lr: float = Field(2e-3, gt=0)
@@ -178,6 +181,7 @@ RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "epochs": 250.0,
             "lr": 5e-3,
             "schedule": "constant",
+            "aim_weight": 1.0,
             "balanced_aim": False,
             "mask_threshold": 0.5,
             "head_lr": 5e-3,

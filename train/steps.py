@@ -106,7 +106,10 @@ def student_step(
             )
             losses["aim"] = 0.5 * (of_normal + of_anomalous)
         optimiser.zero_grad(set_to_none=True)
-        precision.step(torch.stack(list(losses.values())).sum(), optimiser)
+        weights = {"ngm": 1.0, "aim": config.aim_weight}
+        precision.step(
+            torch.stack([weights[name] * value for name, value in losses.items()]).sum(), optimiser
+        )
     return {name: value.detach() for name, value in losses.items()}
 
 

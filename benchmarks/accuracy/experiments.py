@@ -1,7 +1,7 @@
 """The study's experiments. One line is one row; edit, add, and run `python benchmarks/accuracy --list`.
 
 Lengths are steps, so that rows of a set have the same budget on any machine. On two CPU cores a step of eight
-pairs of 256 px takes about 0.7 s with EfficientNet-Lite0: 300 steps are four minutes, 3000 half an hour.
+pairs of 256 px takes about 0.7 s with EfficientNet-Lite0: 300 steps are four minutes, 2400 half an hour.
 """
 
 from __future__ import annotations
@@ -13,15 +13,28 @@ from accuracy.declaration import Experiment
 
 _BOTH = ("bottle", "screw")
 _PAPERS = ("PA_BDP01_TL", "PA_BFT01_TL", "PA_BRG01_RL")
-_SHORT, _FULL = 300, 3000
+_SHORT, _FULL = 300, 2400
 
 
 def _slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower())
 
 
+#: The edge recipe before the study: what each row of the screen changes one thing of.
+_BEFORE: dict[str, dict[str, Any]] = {
+    "model": {"smoothing": 4.0, "stage_weights": [1.0, 1.0, 1.0, 1.0]},
+    "synthesis": {"warps": 0.0, "shades": 0.0, "smears": 0.0},
+    "run": {"aim_weight": 1.0},
+}
+
+
+_DAMAGE = {"warps": 0.2, "shades": 0.1, "smears": 0.1}
+
+
 def _screen(name: str, **changes: Any) -> Experiment:
-    """A change to the recipe, tried on screw, the harder of the two, with one seed."""
+    """A change to the recipe before the study, tried on screw, the harder of the two, with one seed."""
+    for part, values in _BEFORE.items():
+        changes[part] = {**values, **changes.get(part, {})}
     return Experiment(f"screen-{_slug(name)}", "screw", changes.pop("steps", _SHORT), label=name, **changes)
 
 
@@ -47,8 +60,7 @@ def _branch(which: str, pmn: str) -> dict[str, Any]:
     return {"model": {"branches": which, "pmn": pmn, "head": "sum"}}
 
 
-#: What one change to the recipe does. The first row is the recipe as it is; those with ``after`` train
-#: nothing: they judge its networks with another head.
+#: What one change to the recipe does; the first row is the recipe without one.
 SCREEN = [
     _screen("recipe"),
     _screen("lr 1e-3", run={"lr": 1e-3}),
@@ -56,6 +68,8 @@ SCREEN = [
     _screen("lr 5e-4", run={"lr": 5e-4}),
     _screen("constant lr", run={"schedule": "constant"}),
     _screen("4 pairs, 600 steps", steps=600, run={"batch_size": 4}),
+    _screen("aim 0.1", run={"aim_weight": 0.1}),
+    _screen("aim 0.1, damage", run={"aim_weight": 0.1}, synthesis=_DAMAGE),
     _screen("normality only", model={"branches": "normality"}),
     _screen("random start", model={"residual": False}),
     _screen("free norm", model={"frozen_norm": False}),
@@ -73,7 +87,7 @@ SCREEN = [
     _screen("warps 0.3", synthesis={"warps": 0.3}),
     _screen("shades 0.2", synthesis={"shades": 0.2}),
     _screen("smears 0.3", synthesis={"smears": 0.3}),
-    _screen("all damage", synthesis={"warps": 0.2, "shades": 0.1, "smears": 0.2}),
+    _screen("damage", synthesis=_DAMAGE),
     _screen("colour kept", synthesis={"match_grey": False}),
     _screen("no foreground", synthesis={"fas": False}),
     _screen("grabcut", synthesis={"foreground": "grabcut"}),
@@ -81,15 +95,28 @@ SCREEN = [
     _screen("msn each epoch", model={"head": "msn"}, run={"head_phase": "epoch"}),
     _screen("320 px", model={"image_size": 320}),
     _screen("384 px", model={"image_size": 384}),
-    _screen("sum", after="screen-recipe", model={"head": "sum"}),
-    _screen("abnormality 0", after="screen-recipe", model={"abnormality_weight": 0.0}),
-    _screen("abnormality 0.3", after="screen-recipe", model={"abnormality_weight": 0.3}),
-    _screen("abnormality 1", after="screen-recipe", model={"abnormality_weight": 1.0}),
-    _screen("no smoothing", after="screen-recipe", model={"smoothing": 0.0}),
-    _screen("smoothing 2", after="screen-recipe", model={"smoothing": 2.0}),
-    _screen("smoothing 6", after="screen-recipe", model={"smoothing": 6.0}),
-    _screen("top 20", after="screen-recipe", model={"top_k": 20}),
-    _screen("top 500", after="screen-recipe", model={"top_k": 500}),
+]
+
+
+def _judged(name: str, model: dict[str, Any]) -> Experiment:
+    """Another head over the networks of the decided recipe; nothing is trained."""
+    return Experiment(f"head-{_slug(name)}", "screw", _SHORT, label=name, after="head-recipe", model=model)
+
+
+#: The recipe as the study decided it, and its networks judged by other heads.
+HEADS = [
+    Experiment("head-recipe", "screw", _SHORT, label="recipe"),
+    _judged("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
+    _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
+    _judged("sum", model={"head": "sum"}),
+    _judged("abnormality 0", model={"abnormality_weight": 0.0}),
+    _judged("abnormality 0.3", model={"abnormality_weight": 0.3}),
+    _judged("abnormality 1", model={"abnormality_weight": 1.0}),
+    _judged("no smoothing", model={"smoothing": 0.0}),
+    _judged("smoothing 4", model={"smoothing": 4.0}),
+    _judged("smoothing 6", model={"smoothing": 6.0}),
+    _judged("top 20", model={"top_k": 20}),
+    _judged("top 500", model={"top_k": 500}),
 ]
 
 #: The paper's ablation table, with its recipe but eight pairs a step.
@@ -141,6 +168,7 @@ CONTAMINATION = [
 
 SETS: dict[str, list[Experiment]] = {
     "screen": SCREEN,
+    "heads": HEADS,
     "ablation": ABLATION,
     "full": FULL,
     "seeds": SEEDS,

@@ -94,6 +94,20 @@ def test_the_students_losses_against_numpy(
     assert float(losses["aim"]) == pytest.approx(np.mean(aim), abs=2e-3)
 
 
+def test_aims_weight_scales_what_it_asks_of_the_shared_stages(
+    tiny_config: Callable[..., Any], images: NDArray[np.uint8], batch: PairBatch
+) -> None:
+    def gradient(weight: float) -> torch.Tensor:
+        model, _ = step(tiny_config(aim_weight=weight), images, batch, lr=1e-9)
+        found = next(model.student.stages.parameters()).grad
+        assert found is not None
+        return found
+
+    without, full = gradient(0.0), gradient(1.0)
+    assert float((full - without).abs().max()) > 0
+    torch.testing.assert_close(gradient(0.25), without + 0.25 * (full - without), rtol=1e-3, atol=1e-6)
+
+
 def test_a_step_changes_the_student_alone(
     tiny_config: Callable[..., Any], images: NDArray[np.uint8], batch: PairBatch
 ) -> None:

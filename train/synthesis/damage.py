@@ -38,7 +38,7 @@ def warp(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, M
     unit = size / 256
     cells = int(np.exp(rng.uniform(np.log(4), np.log(32))))
     coarse = rng.normal(0.0, 1.0, (cells, cells, 2)).astype(np.float32)
-    field = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    field = np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
     weight = _soft(region, float(rng.uniform(*_EDGE)) * unit)
     if not weight.any():
         return image, np.zeros(region.shape, np.bool_)
