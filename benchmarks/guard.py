@@ -43,6 +43,7 @@ class Watched:
 #: that was shared.
 WATCHED: dict[str, tuple[Watched, ...]] = {
     "graph_cost": (Watched("figures.*.ratio", "lower", 0.03),),
+    "first_form": (Watched("figures.*.ratio", "lower", 0.03),),
     "train_throughput": (Watched("figures.ratio.median", "higher", 0.10),),
     "roofline": (Watched("figures.backbones.*.share_of_product.value", "higher", 0.05),),
     "session_options": (Watched("figures.*.chosen.ratio", "lower", 0.03),),
