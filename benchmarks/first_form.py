@@ -98,14 +98,12 @@ def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
 def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "first_form")
-    parser.add_argument(
-        "--backbone", nargs="+", default=["efficientnet_lite0", "resnet18", "wide_resnet50_2"]
-    )
+    parser.add_argument("--backbone", nargs="+", default=list(graph_cost.BACKBONES))
     parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
     parser.add_argument("--warm-up", type=int, default=10, help="turns that are not counted")
-    parser.add_argument("--runs", type=int, default=100, help="counted turns")
+    parser.add_argument("--runs", type=int, default=60, help="counted turns")
     return parser.parse_args(None if arguments is None else list(arguments))
 
 

@@ -40,6 +40,7 @@ from dmdd_edge.train.model import DMDD
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _BLOCKS = 5
+BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 #: Part of the method -> how the names of its nodes begin; the first that fits counts.
 PARTS = {
     "input": ("island_input",),
@@ -207,6 +208,7 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
             )
             for name, path in files.items()
         }
+        megabytes = files["fused"].stat().st_size / 1e6
         times = take_turns(sessions, image, options.warm_up, options.runs)
         parts = {
             name: profile(path, image, options.threads, options.profiled) for name, path in files.items()
@@ -216,6 +218,7 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
     return {
         "weights": origin,
         "milliseconds": {name: round(value, 3) for name, value in medians.items()},
+        "fused_megabytes": round(megabytes, 1),
         "ratio": round(medians["fused"] / medians["bare"], 4),
         "ratio_of_blocks": common.spread(blocks),
         "parts_ms": {name: {p: round(ms, 3) for p, ms in found.items()} for name, found in parts.items()},
@@ -227,6 +230,7 @@ def show(backbone: str, found: dict[str, Any]) -> None:
     blocks, ms = found["ratio_of_blocks"], found["milliseconds"]
     print(f"\n{backbone} ({found['weights']} weights)")
     print(f"  fused {ms['fused']:.2f} ms, bare backbones {ms['bare']:.2f} ms: ratio {found['ratio']:.3f}")
+    print(f"  the fused fp32 graph has {found['fused_megabytes']:.1f} MB")
     print(f"  ratio in {_BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
     fused, bare = found["parts_ms"]["fused"], found["parts_ms"]["bare"]
     whole = sum(bare.values())
@@ -239,12 +243,12 @@ def show(backbone: str, found: dict[str, Any]) -> None:
 def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "graph_cost")
-    parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0", "resnet18"])
+    parser.add_argument("--backbone", nargs="+", default=list(BACKBONES))
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
     parser.add_argument("--warm-up", type=int, default=20, help="turns that are not counted")
-    parser.add_argument("--runs", type=int, default=200, help="counted turns")
+    parser.add_argument("--runs", type=int, default=100, help="counted turns")
     parser.add_argument("--profiled", type=int, default=50, help="runs under the profiler")
     return parser.parse_args(None if arguments is None else list(arguments))
 
