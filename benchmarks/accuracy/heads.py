@@ -16,7 +16,7 @@ from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
 
 #: Values of ``ModelConfig`` that shape the head and nothing else.
-HEAD_ONLY = frozenset({"head", "abnormality_weight", "smoothing", "top_k", "head_stride"})
+HEAD_ONLY = frozenset({"head", "abnormality_weight", "stage_weights", "smoothing", "top_k", "head_stride"})
 _BATCH = 8
 
 

@@ -201,7 +201,7 @@ def test_another_head_needs_no_training(queue: Callable[..., Queue]) -> None:
     smoother = with_head(load_run(run.folder), {"smoothing": 8.0, "abnormality_weight": 1.0})
     assert smoother.config.model.smoothing == 8.0
     assert smoother.model.head.smoothing.radius > run.model.head.smoothing.radius
-    assert torch.allclose(smoother.model.head.share, torch.full((8,), 1 / 8))
+    assert torch.allclose(smoother.model.head.share, torch.tensor([0.1, 0.1, 0.2, 0.1] * 2))
     assert (smoother.model.head.level < level).any()  # a smoother map has lower peaks
     same = with_head(load_run(run.folder), {"top_k": run.config.model.top_k})
     assert torch.allclose(same.model.head.level, level, rtol=2e-2)
@@ -233,5 +233,5 @@ def test_the_command_lists_and_tabulates(capsys: pytest.CaptureFixture[str], tmp
     assert "few-10" in capsys.readouterr().out
     main(["--table", "--only", "ablation", "--results", str(tmp_path / "none.jsonl")])
     assert "22 of 22 are not measured yet" in capsys.readouterr().out
-    main(["--list", "--steps", "60", "--only", "screen", "--results", str(tmp_path / "none.jsonl")])
-    assert "screen-sum-60" in capsys.readouterr().out
+    main(["--list", "--steps", "60", "--only", "heads", "--results", str(tmp_path / "none.jsonl")])
+    assert "head-sum-60" in capsys.readouterr().out
