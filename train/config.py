@@ -61,8 +61,8 @@ class ModelConfig(BaseModel):
     residual: bool = True
     frozen_norm: bool = True
     head: HeadKind = "scaled"
-    abnormality_weight: float = Field(0.1, ge=0, le=1)
-    stage_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 2.0, 1.0)
+    abnormality_weight: float = Field(0.3, ge=0, le=1)
+    stage_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 2.0, 0.5)
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4

@@ -201,7 +201,7 @@ class ScaledHead(Head):
     deviation of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest
     values.
 
-    - map: the geometric mean of D_k / p_k + 0.1, so that scales must agree; squashed by m / (m + 2).
+    - map: the geometric mean of D_k / p_k + 0.03, so that scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
       normal image. It is taken scale by scale, because a defect may show at one scale only.
 
@@ -212,7 +212,7 @@ class ScaledHead(Head):
         config: shape of the model.
     """
 
-    _FLOOR, _MIDDLE, _SPREADS = 0.1, 2.0, 4.0
+    _FLOOR, _MIDDLE, _SPREADS = 0.03, 2.0, 4.0
     level: Tensor
     spread: Tensor
     share: Tensor

@@ -22,7 +22,7 @@ def _slug(label: str) -> str:
 
 #: The edge recipe before the study: what each row of the screen changes one thing of.
 _BEFORE: dict[str, dict[str, Any]] = {
-    "model": {"smoothing": 4.0, "stage_weights": [1.0, 1.0, 1.0, 1.0]},
+    "model": {"smoothing": 4.0, "stage_weights": [1.0, 1.0, 1.0, 1.0], "abnormality_weight": 0.1},
     "synthesis": {"warps": 0.0, "shades": 0.0, "smears": 0.0},
     "run": {"aim_weight": 1.0},
 }
@@ -110,7 +110,7 @@ HEADS = [
     _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
     _judged("sum", model={"head": "sum"}),
     _judged("abnormality 0", model={"abnormality_weight": 0.0}),
-    _judged("abnormality 0.3", model={"abnormality_weight": 0.3}),
+    _judged("abnormality 0.1", model={"abnormality_weight": 0.1}),
     _judged("abnormality 1", model={"abnormality_weight": 1.0}),
     _judged("no smoothing", model={"smoothing": 0.0}),
     _judged("smoothing 4", model={"smoothing": 4.0}),

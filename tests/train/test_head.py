@@ -122,8 +122,8 @@ def test_the_scaled_head_against_numpy(branches: str) -> None:
 
     maps = [item * (0.1 + index) for index, item in enumerate(distances(count, seed=2))]
     found, scores = head(maps)
-    relative = np.stack([m / p + 0.1 for m, p in zip(smoothed(maps, 16, 1.0), level, strict=True)])
-    weights = np.outer([1.0, 0.1][:count], [1.0, 1.0, 2.0, 1.0]).ravel()
+    relative = np.stack([m / p + 0.03 for m, p in zip(smoothed(maps, 16, 1.0), level, strict=True)])
+    weights = np.outer([1.0, 0.3][:count], [1.0, 1.0, 2.0, 0.5]).ravel()
     mean = scipy.stats.gmean(relative, axis=0, weights=weights[:, None, None, None] * np.ones_like(relative))
     np.testing.assert_allclose(found.numpy(), enlarged(mean / (mean + 2)), atol=1e-4)
     z = np.average((peaks_of(maps, 16, 1.0, 6) - level) / spread, axis=1, weights=weights)
