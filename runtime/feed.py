@@ -13,6 +13,9 @@ from dmdd_edge.runtime.detector import Detector, Prepared
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source
 
+#: How long a frame that is being read is waited for at the end.
+_LEAVE_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Item:
@@ -106,8 +109,13 @@ class ReadAhead:
         return item
 
     def close(self) -> None:
-        """Take no more; what waits is lost."""
+        """Take no more; what waits is lost.
+
+        A frame that is being read is waited for: a thread inside OpenCV aborts the program when that ends
+        around it. A source that waits for something else is left alone.
+        """
         self._closed.set()
+        self._thread.join(_LEAVE_SECONDS)
 
     def _work(self) -> None:
         last: BaseException | None = None

@@ -61,7 +61,6 @@ def run_frames(
         ended = threading.Event()
         stack.callback(ended.set)
         stack.callback(control.close)
-        stack.callback(source.stop)
         watch = threading.Thread(
             target=_watch, args=(source, control, stop, ended), name="dmdd-watch", daemon=True
         )
@@ -69,6 +68,7 @@ def run_frames(
         taken = Feed(source, lambda: control.detector, limit)
         feed = taken if source.live else ReadAhead(taken, room=detector.slots + 1)
         stack.callback(feed.close)
+        stack.callback(source.stop)  # first of all, so that the feed need not wait for another frame
         start = time.perf_counter()
         waited = _Waited()
         _judge_all(feed, control, writer, waited)

@@ -100,9 +100,9 @@ def test_frames_over_tcp_with_a_state(server: RtspServer, read: Read) -> None:
     assert state.name == f"rtsp://***@127.0.0.1:{server.port}/line"
     assert (state.width, state.height, state.connected, state.message) == (320, 240, True, "")
     assert _connections("udp") == 0
-    assert _connections("tcp") >= 1
+    assert _connections("tcp", server.port) >= 1
     reader.stop()
-    until(lambda: _connections("tcp") == 0)
+    until(lambda: _connections("tcp", server.port) == 0)
 
 
 def test_what_the_server_does_not_have(server: RtspServer) -> None:
@@ -230,14 +230,16 @@ def _program(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _connections(protocol: str) -> int:
-    """How many sockets of this protocol this process holds towards someone."""
+def _connections(protocol: str, port: int | None = None) -> int:
+    """How many sockets of this protocol this process holds, to a server's port if one is given."""
     own = set()
     for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             own.add(str(link.readlink()))
     lines = Path(f"/proc/self/net/{protocol}").read_text().splitlines()[1:]
-    return sum(f"socket:[{line.split()[9]}]" in own for line in lines)
+    fields = [line.split() for line in lines]
+    towards = [f for f in fields if port is None or int(f[2].rpartition(":")[2], 16) == port]
+    return sum(f"socket:[{f[9]}]" in own for f in towards)
 
 
 def _resident() -> float:
