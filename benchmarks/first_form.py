@@ -66,6 +66,7 @@ def export_first(code: Path, backbone: str, size: int, file: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", _EXPORT, backbone, str(size), str(file)],
         env={**os.environ, "PYTHONPATH": path},
+        cwd=code,  # where Python looks first: in the clone it would find today's
         check=True,
     )
 
