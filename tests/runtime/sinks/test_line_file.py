@@ -206,7 +206,8 @@ def test_what_is_left_is_forced_when_the_file_is_closed_or_rotated(
     size = (tmp_path / "results.jsonl").stat().st_size
     sink.result(*make_result())
     sink.close()
-    assert synced[0] == size
+    # The thread that forces files each second may still force another test's.
+    assert size in synced
     assert len(synced) >= 2
 
 
