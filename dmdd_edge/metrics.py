@@ -33,6 +33,9 @@ FIGURES = (
     ("P-AP", "pixel_ap"),
     ("I-F1max", "image_f1_max"),
 )
+#: Those that the paper publishes, and their fields.
+PAPER_FIGURES = FIGURES[:3]
+PAPER_FIELDS = tuple(name for _, name in PAPER_FIGURES)
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import Evaluation, Judge
-from dmdd_edge.metrics import Metrics
+from dmdd_edge.metrics import PAPER_FIELDS, Metrics
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
     physical_cores,
     run_session,
     session_options,
 )
-
-_FIGURES = ("image_auroc", "pixel_auroc", "pro")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class ParityRow:
             value, limit = getattr(self, name), getattr(self.limits, name)
             if not value <= limit:
                 found.append(f"{name} {value:.2e} is above {limit:.0e}")
-        for name in _FIGURES:
+        for name in PAPER_FIELDS:
             value, limit = getattr(self, name), self.limits.figure
             if self.pairs:
                 limit = max(limit, (_RESOLUTION_PAIRS + 0.01) / self.pairs)
@@ -122,7 +120,7 @@ def compare(
         pairs: of a good and a defective image among them.
     """
     difference = np.abs(reference.maps - found.maps)
-    figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(_FIGURES)
+    figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(PAPER_FIELDS)
     return ParityRow(
         artefact=artefact,
         images=len(found.scores),
@@ -138,7 +136,7 @@ def compare(
 
 def _differences(reference: Metrics, found: Metrics) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
-    for name in _FIGURES:
+    for name in PAPER_FIELDS:
         a, b = getattr(reference, name), getattr(found, name)
         values[name] = None if a is None or b is None else b - a
     return values

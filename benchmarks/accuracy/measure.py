@@ -16,7 +16,7 @@ from accuracy.validation import validation_set
 from dmdd_edge.datasets import load_category
 from dmdd_edge.images import read_image
 from dmdd_edge.judging import TestSet, load_test_set
-from dmdd_edge.metrics import Metrics, evaluate
+from dmdd_edge.metrics import PAPER_FIELDS, Metrics, evaluate
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.features import to_input
@@ -25,8 +25,6 @@ from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.synthesis import foreground
 
 _BATCH = 8
-#: The three figures of the paper.
-PAPER = ("image_auroc", "pixel_auroc", "pro")
 #: The head of a run in what ``measure`` gives, and the plain sum of its maps that it is held against.
 OWN, SUM = "head", "sum"
 
@@ -117,7 +115,7 @@ def _rounded(metrics: Metrics) -> dict[str, Any]:
 def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
     """Each figure's mean over the kinds of damage; None where no kind has it."""
     means: dict[str, float | None] = {}
-    for name in PAPER:
+    for name in PAPER_FIELDS:
         values = [found[name] for found in kinds.values() if found[name] is not None]
         means[name] = round(float(np.mean(values)), 6) if values else None
     return means

@@ -20,6 +20,7 @@ from accuracy.folders import Prepared, prepare
 from accuracy.heads import with_head
 from accuracy.measure import measure
 from accuracy.rows import Row, append_row, latest, read_rows
+from dmdd_edge.metrics import PAPER_FIELDS
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import session
@@ -203,7 +204,7 @@ def short(row: Row) -> str:
     for where in ("validation", "test"):
         if row[where] is not None:
             for head, found in row[where].items():
-                values = (found[name] for name in ("image_auroc", "pixel_auroc", "pro"))
+                values = (found[name] for name in PAPER_FIELDS)
                 figures = "/".join("-" if value is None else f"{100 * value:.2f}" for value in values)
                 parts.append(f"{where} {figures} by {head}")
     return f"{', '.join(parts)}; trained {row['train_seconds'] / 60:.1f} min"

@@ -7,8 +7,8 @@ from typing import Any
 
 from accuracy.declaration import Experiment
 from accuracy.rows import Row
+from dmdd_edge.metrics import PAPER_FIGURES
 
-_FIGURES = (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
 _HEAD = ["experiment", "category", "steps", "seed"]
 
 
@@ -23,10 +23,10 @@ def set_table(name: str, experiments: Sequence[Experiment], rows: Mapping[str, R
     with_paper = any(experiment.paper for experiment in experiments)
     columns = [
         *_HEAD,
-        *(f"val {shown}" for shown, _ in _FIGURES),
-        *(f"test {shown}" for shown, _ in _FIGURES),
-        *(f"sum {shown}" for shown, _ in _FIGURES[1:]),
-        *(f"paper {shown}" for shown, _ in _FIGURES if with_paper),
+        *(f"val {shown}" for shown, _ in PAPER_FIGURES),
+        *(f"test {shown}" for shown, _ in PAPER_FIGURES),
+        *(f"sum {shown}" for shown, _ in PAPER_FIGURES[1:]),
+        *(f"paper {shown}" for shown, _ in PAPER_FIGURES if with_paper),
         "train min",
         "commit",
     ]
@@ -52,16 +52,16 @@ def parts_table(row: Row) -> str:
             continue
         heads = row[where]
         for part in heads["head"][key]:
-            values = [heads[head][key][part][figure] for head in heads for _, figure in _FIGURES]
+            values = [heads[head][key][part][figure] for head in heads for _, figure in PAPER_FIGURES]
             count = heads["head"][key][part]["images"]
             lines.append([where, part, str(count), *map(_percent, values)])
-        values = [heads[head][figure] for head in heads for _, figure in _FIGURES]
+        values = [heads[head][figure] for head in heads for _, figure in PAPER_FIGURES]
         lines.append([where, "mean" if where == "validation" else "all", "", *map(_percent, values)])
     columns = [
         "",
         "part",
         "images",
-        *(f"{head} {shown}" for head in ("head", "sum") for shown, _ in _FIGURES),
+        *(f"{head} {shown}" for head in ("head", "sum") for shown, _ in PAPER_FIGURES),
     ]
     return f"### {row['name']}\n\n{_markdown(columns, lines, left=2)}"
 
@@ -70,9 +70,9 @@ def _values(row: Row) -> list[float | None]:
     """Validation and test by the run's head, then test's pixel figures by the sum."""
     found: list[float | None] = []
     for where, head, figures in (
-        ("validation", "head", _FIGURES),
-        ("test", "head", _FIGURES),
-        ("test", "sum", _FIGURES[1:]),
+        ("validation", "head", PAPER_FIGURES),
+        ("test", "head", PAPER_FIGURES),
+        ("test", "sum", PAPER_FIGURES[1:]),
     ):
         found += [None if row[where] is None else row[where][head][figure] for _, figure in figures]
     return found
@@ -106,7 +106,7 @@ def _by_label(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
 def _paper(experiment: Experiment, shown: bool) -> list[str]:
     if not shown:
         return []
-    return [f"{value:.2f}" for value in experiment.paper] if experiment.paper else [""] * len(_FIGURES)
+    return [f"{value:.2f}" for value in experiment.paper] if experiment.paper else [""] * len(PAPER_FIGURES)
 
 
 def _percent(ratio: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dmdd_edge.metrics import PAPER_FIGURES
 from peers.declared import PUBLISHED, PUBLISHED_SOURCE
 
 #: Published figures are rounded and differ from seed to seed; so much below ours (0..1) is tried as well.
@@ -72,8 +73,7 @@ def _against_trained(figures: Mapping[str, Any]) -> list[str]:
             if theirs is None or None in (*ours.values(), *theirs.values()):
                 continue
             gains = ", ".join(
-                f"{shown} {100 * (ours[name] - theirs[name]):+.2f}"
-                for shown, name in (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
+                f"{shown} {100 * (ours[name] - theirs[name]):+.2f}" for shown, name in PAPER_FIGURES
             )
             lines.append(
                 f"{category}: dmdd-edge against {row['shown']}: {gains} points; "

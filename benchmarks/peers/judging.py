@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.judging import TestSet, evaluate_judge
+from dmdd_edge.metrics import PAPER_FIELDS
 from dmdd_edge.storage import write_atomically
 from peers.files import File
-
-#: The figures that a row shows.
-SHOWN = ("image_auroc", "pixel_auroc", "pro")
 
 
 def accuracy(
@@ -49,7 +47,7 @@ def accuracy(
 
     total = len(test.items)
     metrics = evaluate_judge(judge, test, lambda done: say(f"judged {done} of {total}")).metrics
-    figures = {name: _rounded(getattr(metrics, name)) for name in SHOWN}
+    figures = {name: _rounded(getattr(metrics, name)) for name in PAPER_FIELDS}
     figures["images"] = total
     write_atomically(kept, json.dumps({"stamp": stamp, "figures": figures}))
     return figures

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dmdd_edge.metrics import PAPER_FIELDS
+
 COLUMNS = (
     "model",
     "I-AUROC",
@@ -35,10 +37,7 @@ def rows(figures: Mapping[str, Any]) -> list[list[str]]:
 
 def _row(row: Mapping[str, Any]) -> list[str]:
     accuracy = row["accuracy"]
-    if accuracy is None:
-        measured = [NOT_HAD, "", ""]
-    else:
-        measured = [_percent(accuracy[name]) for name in ("image_auroc", "pixel_auroc", "pro")]
+    measured = [NOT_HAD, "", ""] if accuracy is None else [_percent(accuracy[name]) for name in PAPER_FIELDS]
     budget = f", {row['epochs']} epochs" if row.get("epochs", 1) > 1 else ""
     training = row["train_seconds"]
     return [

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.metrics import PAPER_FIELDS
 from dmdd_edge.runtime.bench.percentiles import SHARES
-
-#: Accuracy of the very file that is measured, in each of its rows; empty where it was not measured.
-ACCURACY = ("image_auroc", "pixel_auroc", "pro")
 
 COLUMNS = (
     "date", "commit", "dmdd_edge", "category", "version", "bundle_sha256", "backend", "precision",
     "file_sha256", "like", "scenario", "batch", "boundary", "queries", *SHARES, "throughput", "dropped",
-    *ACCURACY,
+    *PAPER_FIELDS,  # of the very file that is measured; empty where accuracy was not
     "reliable", "unreliable_because", "cpu", "cores", "gpu", "driver", "load_average",
 )  # fmt: skip
 
@@ -81,7 +79,7 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "precision": backend["precision"],
         "file_sha256": backend["file_sha256"],
         "like": document["like"] or "",
-        **{name: _filled(document["accuracy"].get(name)) for name in ACCURACY},
+        **{name: _filled(document["accuracy"].get(name)) for name in PAPER_FIELDS},
         "cpu": around["machine"]["cpu"],
         "cores": around["machine"]["cores_allowed"],
         "gpu": around["gpu"].get("name", ""),

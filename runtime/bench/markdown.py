@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dmdd_edge.metrics import PAPER_FIELDS
+
 _COLUMNS = (
     "bundle",
     "backbone",
@@ -58,7 +60,7 @@ def summary_cells(document: dict[str, Any]) -> dict[str, str]:
         if offline is None or offline["throughput"] is None
         else f"{_number(offline['throughput'], 1)} (batch {offline['batch']})",
         "n/a" if stream is None else _number(stream["held_rate"], 1),
-        *(_percent(accuracy.get(name)) for name in ("image_auroc", "pixel_auroc", "pro")),
+        *(_percent(accuracy.get(name)) for name in PAPER_FIELDS),
         _number(backend["file_bytes"] / 1e6, 1),
         on_cpu if gpu is None or backend["name"] == "cpu" else str(gpu),
         "yes" if document["reliable"] else "no: " + "; ".join(document["unreliable_because"]),
