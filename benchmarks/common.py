@@ -12,13 +12,16 @@ import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+
+#: The backbones whose graphs are published.
+BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 
 #: Above this share of the cores, others were at work and the figures of a benchmark mean little.
 _BUSY = 0.3
@@ -128,3 +131,18 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "low": round(min(values), 4),
         "high": round(max(values), 4),
     }
+
+
+def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
+    """A Markdown table; the first ``left`` columns are text, the others numbers."""
+    rule = ["---" if index < left else "---:" for index in range(len(columns))]
+    drawn = [columns, rule, *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in drawn)
+
+
+def resident_mib(process: int | str = "self", name: str = "VmRSS") -> float:
+    """Resident memory of a process in MiB: ``VmRSS`` now, ``VmHWM`` the highest so far."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")

@@ -99,7 +99,7 @@ def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
 def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "first_form")
-    parser.add_argument("--backbone", nargs="+", default=list(graph_cost.BACKBONES))
+    parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")

@@ -28,7 +28,6 @@ from dmdd_edge.runtime.bench.markdown import markdown_row
 
 #: Back ends of a GPU, the fastest first.
 BACKENDS = ("tensorrt", "rtx", "cuda")
-BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 #: Seconds that a row must have left to be begun.
 _LEAST = 25.0
 _PROGRAM = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
@@ -224,7 +223,9 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--model", type=Path, nargs="+", default=[], help="bundles; made on the spot without any"
     )
-    parser.add_argument("--backbone", nargs="+", default=list(BACKBONES), help="of bundles made on the spot")
+    parser.add_argument(
+        "--backbone", nargs="+", default=list(common.BACKBONES), help="of bundles made on the spot"
+    )
     parser.add_argument("--seconds", type=float, default=440.0, help="for everything together")
     parser.add_argument("--duration", type=float, default=3.0, help="seconds of each scenario")
     return parser.parse_args(arguments)

@@ -40,7 +40,6 @@ from dmdd_edge.train.model import DMDD
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _BLOCKS = 5
-BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 #: Part of the method -> how the names of its nodes begin; the first that fits counts.
 PARTS = {
     "input": ("island_input",),
@@ -243,7 +242,7 @@ def show(backbone: str, found: dict[str, Any]) -> None:
 def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "graph_cost")
-    parser.add_argument("--backbone", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")

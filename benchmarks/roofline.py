@@ -185,9 +185,7 @@ def show(backbone: str, found: dict[str, Any]) -> None:
 def options_from() -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "roofline")
-    parser.add_argument(
-        "--backbone", nargs="+", default=["efficientnet_lite0", "resnet18", "wide_resnet50_2"]
-    )
+    parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")

@@ -51,14 +51,6 @@ def graph_ms(model: Path) -> float:
     return statistics.median(times)
 
 
-def resident_mib(process: int) -> float:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
 def measure(options: Namespace) -> dict[str, Any]:
     """Run the program and watch it."""
     alone = graph_ms(options.model)
@@ -82,7 +74,7 @@ def measure(options: Namespace) -> dict[str, Any]:
             def watch() -> None:
                 begin = time.monotonic()
                 while not ended.wait(2.0):
-                    memory.append((time.monotonic() - begin, resident_mib(process.pid)))
+                    memory.append((time.monotonic() - begin, common.resident_mib(process.pid)))
 
             watcher = threading.Thread(target=watch, daemon=True)
             watcher.start()

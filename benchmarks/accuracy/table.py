@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import common
+
 from accuracy.declaration import Experiment
 from accuracy.rows import Row
 from dmdd_edge.metrics import PAPER_FIGURES
@@ -41,7 +43,7 @@ def set_table(name: str, experiments: Sequence[Experiment], rows: Mapping[str, R
             lines.append(_mean(label, done, with_paper))
     missing = sum(experiment.key not in rows for experiment in experiments)
     note = f"\n{missing} of {len(experiments)} are not measured yet.\n" if missing else ""
-    return f"### {name}\n\n{_markdown(columns, lines, left=2)}{note}"
+    return f"### {name}\n\n{common.markdown_table(columns, lines, left=2)}{note}"
 
 
 def parts_table(row: Row) -> str:
@@ -63,7 +65,7 @@ def parts_table(row: Row) -> str:
         "images",
         *(f"{head} {shown}" for head in ("head", "sum") for shown, _ in PAPER_FIGURES),
     ]
-    return f"### {row['name']}\n\n{_markdown(columns, lines, left=2)}"
+    return f"### {row['name']}\n\n{common.markdown_table(columns, lines, left=2)}"
 
 
 def _values(row: Row) -> list[float | None]:
@@ -111,10 +113,3 @@ def _paper(experiment: Experiment, shown: bool) -> list[str]:
 
 def _percent(ratio: Any) -> str:
     return "" if ratio is None else f"{100 * ratio:.2f}"
-
-
-def _markdown(columns: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
-    """A Markdown table; the first ``left`` columns are text, the others numbers."""
-    rule = ["---" if index < left else "---:" for index in range(len(columns))]
-    drawn = [columns, rule, *lines]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in drawn)

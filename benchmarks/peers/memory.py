@@ -13,20 +13,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import common
 import numpy as np
 
 from dmdd_edge.errors import DmddError
 from peers.files import File, Form
 
 _CALLS = 5
-
-
-def resident_mib(name: str = "VmRSS") -> float:
-    """Resident memory of this process: ``VmRSS`` now, ``VmHWM`` the highest so far."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
 
 
 def measure_memory(file: File, threads: int) -> dict[str, float]:
@@ -60,7 +53,7 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     form = Form(**spec["form"])
     given = form.to_input(np.full((form.size, form.size, 3), 128, np.uint8))
-    before = resident_mib()
+    before = common.resident_mib()
     file = File(Path(spec["path"]), form)
     try:
         session = file.open(spec["threads"])
@@ -68,7 +61,7 @@ def main() -> None:
         sys.exit(error.message)
     for _ in range(_CALLS):
         file.call(session, given)
-    print(json.dumps({"peak": round(resident_mib("VmHWM"), 1), "before": round(before, 1)}))
+    print(json.dumps({"peak": round(common.resident_mib(name="VmHWM"), 1), "before": round(before, 1)}))
 
 
 if __name__ == "__main__":

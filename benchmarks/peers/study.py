@@ -107,7 +107,7 @@ class Category:
     def own_row(self, test: TestSet, times: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
         """dmdd-edge's figures; its times are of all comparisons."""
         manifest = self.bundle.manifest
-        metrics = getattr(manifest, "metrics", None) or {}
+        metrics = manifest.metrics
         memory = measure_memory(self.own, self.options.threads)
         return {
             "shown": f"dmdd-edge, {manifest.backbone}",

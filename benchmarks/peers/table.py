@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import common
+
 from dmdd_edge.metrics import PAPER_FIELDS
 
 COLUMNS = (
@@ -62,9 +64,7 @@ def _ratio(row: Mapping[str, Any]) -> str:
 
 def markdown(category: str, figures: Mapping[str, Any]) -> str:
     """A category's table in Markdown, with its heading."""
-    lines = [list(COLUMNS), ["---", *["---:"] * (len(COLUMNS) - 1)], *rows(figures)]
-    drawn = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
-    return f"### {category}\n\n{drawn}{_not_made(figures)}"
+    return f"### {category}\n\n{common.markdown_table(COLUMNS, rows(figures), left=1)}{_not_made(figures)}"
 
 
 def plain(category: str, figures: Mapping[str, Any]) -> str:
