@@ -82,6 +82,11 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return _stretch(image, size, size)
 
 
+def is_grey(image: NDArray[np.uint8]) -> bool:
+    """Whether the three channels of H x W x 3 are the same everywhere."""
+    return bool((image == image[..., :1]).all())
+
+
 def resize_mask(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """Stretch a mask to size x size: bool H x W -> bool S x S.
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.images import is_grey
+
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Alpha = NDArray[np.float32]
@@ -52,7 +54,7 @@ def spot(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     unit = image.shape[0] / 256
     region = _blob(part.shape, _spot(part, rng), _size(rng, 4, 28) * unit, rng)
     gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.25, 1.7)]))
-    grey = bool((image == image[..., :1]).all())
+    grey = is_grey(image)
     tint = np.zeros(3) if grey or rng.random() < 0.4 else rng.uniform(-45, 45, 3)
     return _blend(image, image * gain + tint, _soft(region, rng.uniform(0.8, 3.0) * unit)), region
 

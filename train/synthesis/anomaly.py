@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.images import is_grey
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis import damage
 from dmdd_edge.train.synthesis.perlin import perlin_mask
@@ -54,7 +55,7 @@ def synthesise(
             return made, seen
     beta = float(rng.uniform(*config.beta))
     texture = textures.draw(rng)
-    if config.match_grey and _is_grey(image):
+    if config.match_grey and is_grey(image):
         grey = cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         texture = np.asarray(grey, np.uint8)
     blended = beta * image[mask].astype(np.float32) + (1.0 - beta) * texture[mask].astype(np.float32)
@@ -74,7 +75,3 @@ def _damage(config: SynthesisConfig, rng: np.random.Generator) -> damage.Maker |
         if left < 0:
             return make
     return None
-
-
-def _is_grey(image: NDArray[np.uint8]) -> bool:
-    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.images import is_grey
+
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: Damages an image (first) within a region (second).
@@ -65,7 +67,7 @@ def shade(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, 
     Returns:
         see ``warp``.
     """
-    grey = bool((image == image[..., :1]).all())
+    grey = is_grey(image)
     weight = _soft(region, float(rng.uniform(*_EDGE)) * image.shape[0] / 256)[..., None]
     gain = float(rng.choice([rng.uniform(0.4, 0.85), rng.uniform(1.15, 1.8)]))
     tint = rng.uniform(-40.0, 40.0, 1 if grey else 3).astype(np.float32)
