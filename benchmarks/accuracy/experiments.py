@@ -13,7 +13,8 @@ from accuracy.declaration import Experiment
 
 _BOTH = ("bottle", "screw")
 _PAPERS = ("PA_BDP01_TL", "PA_BFT01_TL", "PA_BRG01_RL")
-_SHORT, _FULL = 300, 2400
+#: Steps of a try-out, of a row of the ablation table, of a full run.
+_SHORT, _ABLATED, _FULL = 300, 150, 2400
 
 
 def _slug(label: str) -> str:
@@ -46,7 +47,7 @@ def _ablation(label: str, paper: tuple[float, float, float], **changes: Any) -> 
         Experiment(
             f"ablation-{_slug(label)}-{category}",
             category,
-            _SHORT,
+            _ABLATED,
             recipe="paper",
             run=run,
             label=label,
