@@ -125,7 +125,7 @@ class StageHead(nn.Module):
         if isinstance(self.head, ScaledHead):
             # Its maps come stage by stage here, where training has them branch by branch.
             order = [b * STAGES + stage for stage in range(STAGES) for b in range(self.branches)]
-            for values in (self.head.level, self.head.spread, self.head.share):
+            for values in (self.head.level, self.head.spread, self.head.share, self.head.map_share):
                 values.copy_(values[order])
 
     def forward(self, stages: list[Tensor]) -> tuple[Tensor, Tensor]:

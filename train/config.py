@@ -20,6 +20,7 @@ PmnPaths = Literal["none", "inner", "full"]
 PmnConv = Literal["dense", "separable", "depthwise", "mixed"]
 HeadKind = Literal["scaled", "sum", "msn"]
 Foreground = Literal["auto", "grabcut", "otsu", "none"]
+StageWeights = Literal["auto"] | tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class ModelConfig(BaseModel):
@@ -43,7 +44,8 @@ class ModelConfig(BaseModel):
             normal images, and learns nothing from synthetic anomalies.
         abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head; the normality
             branch's is 1.
-        stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first.
+        stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
+            the anomaly map's by damage made on held-out normal images, see ``scales``.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -62,7 +64,7 @@ class ModelConfig(BaseModel):
     frozen_norm: bool = True
     head: HeadKind = "scaled"
     abnormality_weight: float = Field(0.3, ge=0, le=1)
-    stage_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 2.0, 0.5)
+    stage_weights: StageWeights = "auto"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4

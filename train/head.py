@@ -7,6 +7,7 @@ Mechanism (MM). Both can be switched off, as in the paper's ablation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -205,26 +206,43 @@ class ScaledHead(Head):
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
       normal image. It is taken scale by scale, because a defect may show at one scale only.
 
-    Both means are weighted, by ``stage_weights`` and the abnormality branch's maps by ``abnormality_weight``
-    too, for that branch has been taught by synthetic anomalies only.
+    Both means are weighted, by the stage and the abnormality branch's maps by ``abnormality_weight`` too, for
+    that branch has been taught by synthetic anomalies only. A coarse stage sees what is missing or bent, and
+    spreads what it sees far around: how much of it a map can bear depends on the category. Under
+    ``stage_weights`` "auto" the map's weights are chosen once the student is trained (``scales``); the
+    score's stay as they are, since spreading does it no harm.
 
     Args:
         config: shape of the model.
     """
 
     _FLOOR, _MIDDLE, _SPREADS = 0.03, 2.0, 4.0
+    #: Weights of the stages, finest first, in the score, and in the map until they are chosen.
+    STAGE_WEIGHTS = (1.0, 1.0, 2.0, 0.5)
     level: Tensor
     spread: Tensor
     share: Tensor
+    map_share: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
-        stages = torch.tensor(config.stage_weights)
-        weights = torch.cat([stages, config.abnormality_weight * stages])[: self.channels]
-        self.register_buffer("share", weights / weights.sum(), persistent=False)
+        self.abnormality_weight = config.abnormality_weight
+        chosen_later = config.stage_weights == "auto"
+        share = self._share(self.STAGE_WEIGHTS if chosen_later else config.stage_weights)
+        self.register_buffer("share", share, persistent=False)
+        self.register_buffer("map_share", share.clone(), persistent=chosen_later)
+
+    def _share(self, stages: Sequence[float]) -> Tensor:
+        of_branch = torch.tensor(stages)
+        weights = torch.cat([of_branch, self.abnormality_weight * of_branch])[: self.channels]
+        return weights / weights.sum()
+
+    def weigh(self, stages: Sequence[float]) -> None:
+        """Set the weights of the stages in the map, finest first; at least one is above zero."""
+        self.map_share.copy_(self._share(stages))
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""
@@ -251,10 +269,18 @@ class ScaledHead(Head):
 
     def judge(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
         """What ``forward`` gives, from the stacked maps."""
+        return self.enlarge(self.map(stacked)), self.score(stacked)
+
+    def map(self, stacked: Tensor) -> Tensor:
+        """The anomaly map at the head's size, N x K x s x s to N x 1 x s x s, 0..1."""
         relative = stacked / self.level[:, None, None] + self._FLOOR
-        mean = torch.exp((torch.log(relative) * self.share[:, None, None]).sum(1, keepdim=True))
+        mean = torch.exp((torch.log(relative) * self.map_share[:, None, None]).sum(1, keepdim=True))
+        return mean / (mean + self._MIDDLE)
+
+    def score(self, stacked: Tensor) -> Tensor:
+        """The score, N x K x s x s to N, 0..1."""
         z = ((self.peaks(stacked) - self.level) / self.spread * self.share).sum(1)
-        return self.enlarge(mean / (mean + self._MIDDLE)), 0.5 + 0.5 * z / (z.abs() + self._SPREADS)
+        return 0.5 + 0.5 * z / (z.abs() + self._SPREADS)
 
 
 class SegmentationHead(Head):

@@ -37,6 +37,12 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
+def describe_split(seconds: dict[str, float], total: float) -> str:
+    """One line that says where a run's time went."""
+    parts = ", ".join(f"{name} {value:.1f} s ({value / total:.0%})" for name, value in seconds.items())
+    return f"time: {total:.1f} s in all: {parts}"
+
+
 class Precision:
     """Automatic mixed precision, by device.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dmdd_edge.datasets import Category
 from dmdd_edge.errors import DmddError
@@ -20,10 +21,18 @@ from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import ScaledHead
-from dmdd_edge.train.memory import keep_freed_memory
+from dmdd_edge.train.memory import denormals_flushed, keep_freed_memory
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.scales import StageChoice, choose_stages, fit_levels
 from dmdd_edge.train.schedule import Progress, learning_rate
-from dmdd_edge.train.steps import Precision, Stopwatch, distance_maps, head_step, student_step
+from dmdd_edge.train.steps import (
+    Precision,
+    Stopwatch,
+    describe_split,
+    distance_maps,
+    head_step,
+    student_step,
+)
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.synthesis.feeder import PairFeeder
 from dmdd_edge.train.synthesis.textures import (
@@ -35,6 +44,8 @@ from dmdd_edge.train.synthesis.textures import (
 )
 
 _SAVE_SECONDS = 60.0
+#: Images learnt from that stand in where none were held out.
+_AS_HOLDOUT = 32
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
 #: Share of a --max-minutes budget kept for the head and the test images; its smallest and largest seconds.
@@ -84,6 +95,7 @@ class Trainer:
             DmddError: for whatever a user can mend: images, weights, device.
         """
         self.started = time.monotonic()
+        self.choice: StageChoice | None = None
         config = self.config
         self.device = choose_device(config.device)
         if self.device.type == "cpu":
@@ -305,19 +317,25 @@ class Trainer:
                 losses = head_step(self.model, maps, masks, optimiser)
                 self._report("head", losses, 0.0)
 
-    @torch.no_grad()
     def _fit_scales(self, head: ScaledHead) -> None:
-        """Levels and spreads of the distance maps, from the normal images that were learnt from."""
+        """Levels of the distance maps from the images learnt from, stages by damage to others."""
+        images, config = self.images, self.config
+        unseen = images.holdout if len(images.holdout) else images.train[:_AS_HOLDOUT]
         self.model.eval()
+
+        def distances(part: NDArray[np.uint8]) -> list[torch.Tensor]:
+            return distance_maps(self.model, self.teacher, to_input(part, self.device), self.precision)
+
         with self.watch.part("head"):
-            images, size = self.images.train, self.config.batch_size
-            peaks = []
-            for start in range(0, len(images), size):
-                part = to_input(images[start : start + size], self.device)
-                maps = distance_maps(self.model, self.teacher, part, self.precision)
-                peaks.append(head.peaks(head.stack(maps)))
-                self.listener.preparing("levels of the maps", min(start + size, len(images)), len(images))
-            head.fit(torch.cat(peaks))
+            told = self.listener.preparing
+            count = len(images.train)
+            fit_levels(head, distances, images.train, lambda done: told("levels of the maps", done, count))
+            if config.model.stage_weights == "auto":
+                parts = foreground.masks(list(unseen), self.foreground.method)[1]
+                self.choice = choose_stages(
+                    head, distances, unseen, parts, partial(told, "stages of the map")
+                )
+                self.listener.say(self.choice.describe())
 
     def _finish(self) -> files.Run:
         self.model.eval()
@@ -335,19 +353,14 @@ class Trainer:
             "amp": self.precision.name,
             "parameters": files.count_parameters(self.model.student)
             + files.count_parameters(self.model.head),
+            "stages": None if self.choice is None else self.choice.facts(),
             "created_with": versions(),
         }
         files.write_json(self.folder / files.FACTS, facts)
         files.write_tensors(self.folder / files.MODEL, files.trainable_state(self.model))
         (self.folder / files.STATE).unlink(missing_ok=True)
-        self.listener.say(time_split(facts["seconds"], seconds))
+        self.listener.say(describe_split(facts["seconds"], seconds))
         return files.Run(self.folder, self.config, facts, self.model)
-
-
-def time_split(seconds: dict[str, float], total: float) -> str:
-    """One line that says where a run's time went."""
-    parts = ", ".join(f"{name} {value:.1f} s ({value / total:.0%})" for name, value in seconds.items())
-    return f"time: {total:.1f} s in all: {parts}"
 
 
 def versions() -> dict[str, str]:
@@ -381,13 +394,3 @@ def choose_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError:
         raise DmddError(f"unknown device {name!r}", fix="choose auto, cpu or cuda") from None
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Numbers too small to matter count as zero: Adam's moments decay into them and slow the CPU down."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dmdd_edge.images import read_image
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
+from dmdd_edge.train.scales import choose_stages, fit_levels
+from dmdd_edge.train.synthesis import foreground
 
 #: Values of ``ModelConfig`` that shape the head and nothing else.
 HEAD_ONLY = frozenset({"head", "abnormality_weight", "stage_weights", "smoothing", "top_k", "head_stride"})
-_BATCH = 8
 
 
 def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
@@ -40,20 +42,26 @@ def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
     run.config = run.config.model_copy(update={"model": shape})
     run.model.config, run.model.head = shape, head.to(next(run.model.parameters()).device)
     if isinstance(head, ScaledHead):
-        head.fit(_peaks(run, head))
+        _fit(run, head)
     return run
 
 
-@torch.no_grad()
-def _peaks(run: Run, head: ScaledHead) -> torch.Tensor:
-    """Peaks of the maps of the training images, n x K."""
-    model, paths = run.model.eval(), [Path(path) for path in run.info["train"]]
-    device = next(model.parameters()).device
-    size, found = run.config.model.image_size, []
-    for start in range(0, len(paths), _BATCH):
-        part = [
-            run.config.preprocess.prepare(read_image(path), size) for path in paths[start : start + _BATCH]
-        ]
-        x = model.normalise(to_input(np.stack(part), device))
-        found.append(head.peaks(head.stack(model.distances(model.teacher(x), model.student(x)))))
-    return torch.cat(found)
+def _fit(run: Run, head: ScaledHead) -> None:
+    """What training does for such a head once the student is done."""
+    model, device = run.model.eval(), next(run.model.parameters()).device
+
+    @torch.no_grad()
+    def distances(images: NDArray[np.uint8]) -> list[torch.Tensor]:
+        x = model.normalise(to_input(images, device))
+        return model.distances(model.teacher(x), model.student(x))
+
+    fit_levels(head, distances, _images(run, "train"))
+    if run.config.model.stage_weights == "auto":
+        unseen = _images(run, "holdout")
+        parts = foreground.masks(list(unseen), run.info["foreground"]["method"])[1]
+        run.info["stages"] = choose_stages(head, distances, unseen, parts).facts()
+
+
+def _images(run: Run, which: str) -> NDArray[np.uint8]:
+    size = run.config.model.image_size
+    return np.stack([run.config.preprocess.prepare(read_image(Path(path)), size) for path in run.info[which]])

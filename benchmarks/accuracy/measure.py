@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from accuracy.validation import validation_set
 from dmdd_edge.datasets import load_category
 from dmdd_edge.images import read_image
 from dmdd_edge.judging import TestSet, load_test_set
@@ -23,6 +22,7 @@ from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import make_head
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.images import validation_set
 
 _BATCH = 8
 #: The head of a run in what ``measure`` gives, and the plain sum of its maps that it is held against.

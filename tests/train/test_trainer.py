@@ -20,7 +20,8 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.schedule import Progress
-from dmdd_edge.train.trainer import Listener, Trainer, choose_device, time_split
+from dmdd_edge.train.steps import describe_split
+from dmdd_edge.train.trainer import Listener, Trainer, choose_device
 
 
 class Watching(Listener):
@@ -166,6 +167,28 @@ def test_the_scaled_maps_know_the_normal_images_alone(
     torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=1e-5)
     # The average normal image has the middle score.
     assert float(scores.mean()) == pytest.approx(0.5, abs=0.05)
+    # Which stages make the map is kept with the run, as the numbers that the map is made with.
+    stages = torch.tensor(found.info["stages"]["stages"])
+    weights = torch.cat([stages, 0.3 * stages])
+    torch.testing.assert_close(model.head.map_share, weights / weights.sum())
+    assert any("stages of the map" in line for line in watching.said)
+
+
+def test_stages_that_are_set_are_not_chosen(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
+    config = tiny_config({"head": "scaled", "stage_weights": (3.0, 1.0, 1.0, 1.0)}, steps=2)
+    found = run(config, tmp_path / "run")
+    assert found.info["stages"] is None
+    model = load_run(tmp_path / "run").model
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0, 0.9, 0.3, 0.3, 0.3])
+    for share in (model.head.share, model.head.map_share):
+        torch.testing.assert_close(share, weights / weights.sum())
+
+
+def test_without_held_out_images_the_learnt_ones_choose(
+    tiny_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    found = run(tiny_config({"head": "scaled"}, steps=2, holdout=0.0), tmp_path / "run")
+    assert found.info["stages"]["images"] > 0
 
 
 def test_two_images_are_enough(tiny_config: Callable[..., Any], tmp_path: Path, plates: Path) -> None:
@@ -190,7 +213,7 @@ def test_a_run_that_diverges_says_what_to_do(tiny_config: Callable[..., Any], tm
 
 
 def test_the_time_split_adds_up() -> None:
-    line = time_split({"student": 6.0, "head": 2.0}, 10.0)
+    line = describe_split({"student": 6.0, "head": 2.0}, 10.0)
     assert line == "time: 10.0 s in all: student 6.0 s (60%), head 2.0 s (20%)"
 
 

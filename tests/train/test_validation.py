@@ -7,11 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from accuracy.kinds import KINDS
-from accuracy.validation import damage, validation_set
 
 from dmdd_edge.plate import Plate
 from dmdd_edge.sample import draw
+from dmdd_edge.train.validation.images import damage, validation_set
+from dmdd_edge.train.validation.kinds import KINDS
 
 SIZE = 128
 

@@ -1,4 +1,4 @@
-"""A validation set from normal images alone: the recipe is decided on it, so that the test stays blind.
+"""A validation set from normal images alone: what is decided on it is decided without a test image.
 
 Held-out normal images, and damage made on them by other generators than training uses and from another seed.
 Masks mark what can be seen to have changed; outside them the images are untouched.
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.kinds import KINDS, Image, Maker, Mask
 from dmdd_edge.datasets import GOOD, TestImage
 from dmdd_edge.judging import TestSet
+from dmdd_edge.train.validation.kinds import KINDS, Image, Maker, Mask
 
 Difference = NDArray[np.float32]
 #: Damaged images of each kind.

@@ -1,0 +1,144 @@
+"""What the scaled head learns once the student is trained: the maps' levels, and which stages make the map.
+
+A coarse stage sees what is missing or bent, but spreads what it sees far around; on a fine, even surface with
+small defects the spread drowns them, on a part with an outline the coarse stages are needed. No weights are
+right for both, and without a picture of a defect there are only normal images to choose by: held-out ones,
+and damage made on them in ways that training does not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dmdd_edge.judging import TestSet
+from dmdd_edge.metrics import evaluate
+from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.validation.images import validation_set
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+#: uint8 n x S x S x 3 BGR to the distance maps of a model, as ``Head.forward`` takes them.
+Distances = Callable[[Image], list[Tensor]]
+
+#: Weights of the stages, finest first, that are tried for the map: from coarse to fine.
+PROFILES = (
+    (1.0, 1.0, 2.0, 0.5),
+    (1.0, 1.0, 1.5, 0.25),
+    (1.0, 1.0, 1.0, 0.0),
+    (1.0, 1.0, 0.5, 0.0),
+    (1.0, 1.0, 0.25, 0.0),
+)
+#: The coarsest profile is taken that comes this near to the best, in P-AUROC plus PRO. Damage is made on the
+#: part; what lies beside it, a missing tip say, only the coarse stages find, and no damage here stands for.
+TOLERANCE = 0.0025
+#: Stream of random numbers of the damage; the study's validation has 0.
+_SEED = 1
+_BATCH = 8
+#: Damaged images of each kind; of a larger side they are fewer, so that their maps stay within 200 MiB.
+_COUNT, _SIDE, _LEAST = 32, 512, 8
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A profile and what its maps reach on the damage, means over its kinds, 0..1."""
+
+    stages: tuple[float, ...]
+    pixel_auroc: float
+    pro: float
+
+
+@dataclass(frozen=True)
+class StageChoice:
+    """The profile of stages that a run's map was given.
+
+    Attributes:
+        stages: weights of the stages, finest first.
+        tried: every profile with its figures; empty where no damage could be made that can be seen.
+        images: damaged images that it was chosen by.
+    """
+
+    stages: tuple[float, ...]
+    tried: list[Tried]
+    images: int
+
+    def facts(self) -> dict[str, Any]:
+        """For run.json."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """A line for the log."""
+        shown = ", ".join(f"{weight:g}" for weight in self.stages)
+        return f"stages of the map, finest first: {shown} (chosen by {self.images} images with made damage)"
+
+
+@torch.no_grad()
+def fit_levels(
+    head: ScaledHead, distances: Distances, images: Image, progress: Callable[[int], None] | None = None
+) -> None:
+    """Set the levels and spreads of a head's maps from the images that were learnt from.
+
+    Args:
+        head: it is changed.
+        distances: of the trained student.
+        images: uint8 n x S x S x 3 BGR, normal.
+        progress: called with the number of images done.
+    """
+    peaks = []
+    for start in range(0, len(images), _BATCH):
+        peaks.append(head.peaks(head.stack(distances(images[start : start + _BATCH]))))
+        if progress is not None:
+            progress(min(start + _BATCH, len(images)))
+    head.fit(torch.cat(peaks))
+
+
+@torch.no_grad()
+def choose_stages(
+    head: ScaledHead,
+    distances: Distances,
+    normals: Image,
+    parts: Sequence[Mask | None],
+    progress: Callable[[int, int], None] | None = None,
+) -> StageChoice:
+    """Choose the weights of the stages in a head's map by made damage, and set them.
+
+    Args:
+        head: with its levels fitted; it is changed.
+        distances: of the trained student.
+        normals: uint8 n x S x S x 3 BGR, best not learnt from.
+        parts: where the part is in each, bool S x S; None for everywhere.
+        progress: called with the images done and their count.
+    """
+    size = normals.shape[1]
+    count = max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
+    test = validation_set(normals, parts, seed=_SEED, count=count)
+    damaged = int(test.labels.sum())
+    tried: list[Tried] = []
+    if damaged:
+        stacked = []
+        for start in range(0, len(test.items), _BATCH):
+            stacked.append(head.stack(distances(test.images[start : start + _BATCH])))
+            if progress is not None:
+                progress(min(start + _BATCH, len(test.items)), len(test.items))
+        tried = [_try(head, stages, stacked, test) for stages in PROFILES]
+    best = max((item.pixel_auroc + item.pro for item in tried), default=0.0)
+    near = (item.stages for item in tried if item.pixel_auroc + item.pro >= best - TOLERANCE)
+    chosen = next(near, PROFILES[0])
+    head.weigh(chosen)
+    return StageChoice(chosen, tried, damaged)
+
+
+def _try(head: ScaledHead, stages: tuple[float, ...], stacked: list[Tensor], test: TestSet) -> Tried:
+    head.weigh(stages)
+    maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
+    # The score is taken from the maps' peaks, whatever the stages weigh here: any one will do.
+    found = evaluate(maps.max((1, 2)), test.labels, maps, test.masks, test.defects, test.has_mask)
+    kinds = found.as_dict()["per_defect"].values()
+    means = (float(np.mean([kind[name] for kind in kinds])) for name in ("pixel_auroc", "pro"))
+    return Tried(stages, *(round(value, 6) for value in means))
