@@ -41,7 +41,7 @@ class ModelConfig(BaseModel):
             that is half synthetic anomalies do not fit the normal images seen later (paper: not said).
         head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
             distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on
-            normal images, and learns nothing from synthetic anomalies.
+            normal images, and has nothing but the stages' weights from synthetic anomalies.
         abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head; the normality
             branch's is 1.
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
