@@ -168,6 +168,17 @@ def _timings(content: Content) -> str:
     return _section("Timings", facts(pairs) + note)
 
 
+def _stages(choice: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """Which stages the run chose for its map, and by what."""
+    if choice is None:
+        return []
+    weights = ", ".join(f"{weight:g}" for weight in choice["stages"])
+    return [
+        ("stages of the map, finest first", weights),
+        ("chosen by images with made damage", choice["images"]),
+    ]
+
+
 def _configuration(content: Content) -> str:
     info = content.run.info
     about = [
@@ -175,6 +186,7 @@ def _configuration(content: Content) -> str:
         ("held out for the threshold", len(info["holdout"])),
         ("layout", info.get("layout", "–")),
         ("foreground by", info.get("foreground", {}).get("method", "–")),
+        *_stages(info.get("stages")),
         ("trained parameters", f"{info.get('parameters', 0):,}"),
         ("device", info.get("device", "–")),
         ("half precision", info.get("amp", "–")),

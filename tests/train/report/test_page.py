@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -122,6 +123,16 @@ def test_the_figures_are_those_of_metrics_json(content: Content) -> None:
     assert "2026-01-02 03:04" in read.text
     for name in ("torch", "timm", "model.image_size", "synthesis.beta", "timm:test_efficientnet"):
         assert name in read.text, name
+
+
+def test_the_chosen_stages_are_told(content: Content) -> None:
+    run = copy.copy(content.run)
+    run.info = {**run.info, "stages": {"stages": [1.0, 1.0, 0.25, 0.0], "tried": [], "images": 137}}
+    told = Reader(page(replace(content, run=run))).text
+    assert "stages of the map, finest first 1, 1, 0.25, 0" in told
+    assert "chosen by images with made damage 137" in told
+    run.info["stages"] = None
+    assert "made damage" not in Reader(page(replace(content, run=run))).text
 
 
 def test_the_papers_row_stands_beside(content: Content) -> None:
