@@ -230,10 +230,10 @@ class ScaledHead(Head):
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
         self.abnormality_weight = config.abnormality_weight
-        chosen_later = config.stage_weights == "auto"
-        share = self._share(self.STAGE_WEIGHTS if chosen_later else config.stage_weights)
+        stages = self.STAGE_WEIGHTS if config.stage_weights == "auto" else config.stage_weights
+        share = self._share(stages)
         self.register_buffer("share", share, persistent=False)
-        self.register_buffer("map_share", share.clone(), persistent=chosen_later)
+        self.register_buffer("map_share", share.clone(), persistent=config.stage_weights == "auto")
 
     def _share(self, stages: Sequence[float]) -> Tensor:
         of_branch = torch.tensor(stages)
