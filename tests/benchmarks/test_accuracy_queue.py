@@ -232,6 +232,6 @@ def test_the_command_lists_and_tabulates(capsys: pytest.CaptureFixture[str], tmp
     main(["--list", "--only", "few", "--results", str(tmp_path / "none.jsonl")])
     assert "few-10" in capsys.readouterr().out
     main(["--table", "--only", "ablation", "--results", str(tmp_path / "none.jsonl")])
-    assert "22 of 22 are not measured yet" in capsys.readouterr().out
+    assert "24 of 24 are not measured yet" in capsys.readouterr().out
     main(["--list", "--steps", "60", "--only", "heads", "--results", str(tmp_path / "none.jsonl")])
     assert "head-sum-60" in capsys.readouterr().out
