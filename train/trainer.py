@@ -49,7 +49,7 @@ _AS_HOLDOUT = 32
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
 #: Share of a --max-minutes budget kept for the head and the test images; its smallest and largest seconds.
-_RESERVE = (0.08, 5.0, 120.0)
+_RESERVE = (0.08, 15.0, 120.0)
 
 
 class Listener:
