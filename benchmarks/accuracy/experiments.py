@@ -160,6 +160,20 @@ FULL = [
     for category, steps in _FULL.items()
 ]
 
+#: The networks of the full runs under fixed weights of the stages: what it brings that each run chooses them.
+STAGES = [
+    Experiment(
+        f"stages-fixed-{full.category}",
+        full.category,
+        full.steps,
+        data=full.data,
+        after=full.name,
+        label=full.category,
+        model={"stage_weights": [1.0, 1.0, 2.0, 0.5]},
+    )
+    for full in FULL
+]
+
 #: Spread over seeds, shorter than a full run.
 SEEDS = [
     Experiment(f"seeds-{category}-{seed}", category, _ROW, seed=seed, label=category)
@@ -184,6 +198,7 @@ SETS: dict[str, list[Experiment]] = {
     "heads": HEADS,
     "ablation": ABLATION,
     "full": FULL,
+    "stages": STAGES,
     "seeds": SEEDS,
     "few": FEW,
     "contamination": CONTAMINATION,
