@@ -55,7 +55,9 @@ def check_out(commit: str, folder: Path) -> None:
     if archive.returncode:
         sys.exit(f"no commit {commit} in this clone: fetch the whole history (git fetch --unshallow)")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        files.extractall(folder, filter="data")
+        # The first releases of 3.10 and 3.11 have no filters; the archive is the clone's own.
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        files.extractall(folder, **safely)
     for name in ("train", "export", "runtime"):
         (folder / name).rename(folder / "dmdd_edge" / name)
 
