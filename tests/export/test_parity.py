@@ -86,6 +86,7 @@ def test_what_exceeds_a_limit_is_named(change: dict[str, float], limit: str, wor
     assert problem in error.value.message
     assert "onnxruntime" in error.value.message
     assert "unchanged" in (error.value.fix or "")
+    assert ("train longer" in (error.value.fix or "")) == (limit == "fp16")
 
 
 def test_gains_and_differences_within_the_limits_pass() -> None:
