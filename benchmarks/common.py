@@ -74,10 +74,11 @@ def commit() -> str | None:
 
 
 def command() -> str:
-    """The command that was given, as it is typed from the repository's root."""
+    """The command that was given, as it is typed from the repository's root; of whole paths the last name."""
     script = Path(sys.argv[0]).resolve()
     shown = script.relative_to(ROOT) if script.is_relative_to(ROOT) else Path(script.name)
-    return shlex.join(["python", str(shown), *sys.argv[1:]])
+    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return shlex.join(["python", str(shown), *words])
 
 
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:

@@ -29,6 +29,12 @@ def test_a_result_in_a_line() -> None:
     assert shown == "3 steps in 30 s: I-AUROC 100.00, P-AUROC 98.77, PRO 90.00"
 
 
+def test_a_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = str(common.ROOT / "benchmarks" / "training_time.py")
+    monkeypatch.setattr("sys.argv", [script, "--data", "/srv/images/mvtec", "--steps", "3"])
+    assert common.command() == "python benchmarks/training_time.py --data mvtec --steps 3"
+
+
 @pytest.mark.slow
 def test_code_laid_out_elsewhere_trains(tmp_path: Path, plates: Path) -> None:
     asked = ["git", "cat-file", "-e", "HEAD^{commit}"]
