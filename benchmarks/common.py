@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -22,6 +23,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 #: The backbones whose graphs are published.
 BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
+
+#: `dmdd-edge` as a process of this Python.
+PROGRAM = (sys.executable, "-c", "from dmdd_edge.cli.main import main; main()")
+
+#: Begins the line by which a process of its own hands back what it measured.
+_MARK = "measured: "
 
 #: Above this share of the cores, others were at work and the figures of a benchmark mean little.
 _BUSY = 0.3
@@ -123,6 +130,31 @@ def write_result(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"wrote {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+
+
+def hand_back(found: dict[str, Any]) -> None:
+    """Print what was measured in a process of its own, for ``measure_apart`` to read."""
+    print(_MARK + json.dumps(found))
+
+
+def measure_apart(script: str, arguments: Iterable[str], what: str) -> dict[str, Any]:
+    """Run a script that ends with ``hand_back`` in a process of its own.
+
+    Exits with a message when it fails.
+
+    Args:
+        script: its file.
+        arguments: its command line.
+        what: names the measurement in that message.
+    """
+    done = subprocess.run(
+        [sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True, check=False
+    )
+    marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    if done.returncode or not marked:
+        sys.exit(f"{what} failed with exit code {done.returncode}")
+    found: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
+    return found
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

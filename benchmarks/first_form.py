@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,24 @@ def check_out(commit: str, folder: Path) -> None:
         (folder / name).rename(folder / "dmdd_edge" / name)
 
 
+def run_code(code: Path, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a Python command on the code that ``check_out`` laid out, its benchmarks included.
+
+    Args:
+        code: where it lies.
+        command: the interpreter and its arguments.
+        options: of ``subprocess.run``.
+    """
+    path = os.pathsep.join([str(code), str(code / "benchmarks")])
+    # The folder of the process is where Python looks first: in the clone it would find today's.
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, cwd=code, text=True, check=False, **options
+    )
+
+
 def export_first(code: Path, backbone: str, size: int, file: Path) -> None:
     """Export a backbone's graph with the code that ``check_out`` laid out."""
-    path = os.pathsep.join([str(code), str(code / "benchmarks")])
-    subprocess.run(
-        [sys.executable, "-c", _EXPORT, backbone, str(size), str(file)],
-        env={**os.environ, "PYTHONPATH": path},
-        cwd=code,  # where Python looks first: in the clone it would find today's
-        check=True,
-    )
+    run_code(code, [sys.executable, "-c", _EXPORT, backbone, str(size), str(file)]).check_returncode()
 
 
 def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,6 @@ from dmdd_edge.runtime.bench.markdown import markdown_row
 BACKENDS = ("tensorrt", "rtx", "cuda")
 #: Seconds that a row must have left to be begun.
 _LEAST = 25.0
-_PROGRAM = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,11 @@ def run_program(arguments: Sequence[str], seconds: float) -> tuple[str, str]:
     """Run `dmdd-edge`; see ``Program``."""
     try:
         done = subprocess.run(
-            [*_PROGRAM, *arguments], capture_output=True, text=True, timeout=max(seconds, 1.0), check=False
+            [*common.PROGRAM, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=max(seconds, 1.0),
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return "", f"`dmdd-edge {arguments[0]}` was not done in the {seconds:.0f} s that were left"

@@ -59,7 +59,7 @@ def measure(options: Namespace) -> dict[str, Any]:
         video = Path(folder) / "clip.avi"
         draw_video(video, 320)
         command = [
-            *(sys.executable, "-c", "from dmdd_edge.cli.main import main; main()", "run", "--json"),
+            *(*common.PROGRAM, "run", "--json"),
             *("--model", str(options.model), "--source", f"replay:{video}?fps={fps:.1f}&loop=1"),
             *("--jsonl", f"{folder}/results.jsonl", "--rotate", "5MB", "--keep", "20MB"),
             *("--duration", str(60 * options.minutes), "--backend", "cpu"),

@@ -13,9 +13,7 @@ Preparation (reading, foreground, feature cache) is left out on both sides and g
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +24,6 @@ from typing import Any
 
 import common
 
-_MARK = "measured: "
 _LIBRARIES = ["torch", "torchvision", "timm", "numpy", "opencv-python"]
 
 
@@ -73,8 +70,8 @@ def make_config(options: Namespace) -> Any:
     )
 
 
-def ours(options: Namespace) -> dict[str, Any]:
-    """The trainer as `dmdd-edge train` runs it."""
+def run_trainer(config: Any) -> tuple[Any, Clock]:
+    """Train as `dmdd-edge train` does; the trainer, and the time of each step."""
     from dmdd_edge.datasets import load_category
     from dmdd_edge.train.schedule import Progress
     from dmdd_edge.train.trainer import Listener, Trainer
@@ -87,11 +84,16 @@ def ours(options: Namespace) -> dict[str, Any]:
         ) -> None:
             clock.step(losses)
 
-    config = make_config(options)
     with tempfile.TemporaryDirectory() as folder:
         category = load_category(config.data, config.category)
-        Trainer(config, category, Path(folder) / "run", Timed()).run()
-    return clock.report(options.warm_up, options.batch_size)
+        trainer = Trainer(config, category, Path(folder) / "run", Timed())
+        trainer.run()
+    return trainer, clock
+
+
+def ours(options: Namespace) -> dict[str, Any]:
+    """The trainer's side."""
+    return run_trainer(make_config(options))[1].report(options.warm_up, options.batch_size)
 
 
 def straightforward(options: Namespace) -> dict[str, Any]:
@@ -159,13 +161,7 @@ SIDES = {"ours": ours, "straightforward": straightforward}
 
 def measure(side: str, arguments: list[str]) -> dict[str, Any]:
     """Run one side in a process of its own."""
-    command = [sys.executable, __file__, "--side", side, *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
-    if done.returncode != 0 or not marked:
-        sys.exit(f"the {side} side failed with exit code {done.returncode}")
-    found: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
-    return found
+    return common.measure_apart(__file__, ["--side", side, *arguments], f"the {side} side")
 
 
 def same_training(first: dict[str, float], second: dict[str, float]) -> bool:
@@ -194,7 +190,7 @@ def main() -> None:
     """Let the two sides take turns and compare them."""
     options = options_from()
     if options.side:
-        print(_MARK + json.dumps(SIDES[options.side](options)))
+        common.hand_back(SIDES[options.side](options))
         return
     machine = common.begin()
     with tempfile.TemporaryDirectory() as folder:

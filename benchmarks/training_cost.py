@@ -9,41 +9,29 @@ held there, where the features are not.
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import common
+from train_throughput import run_trainer
 
-_MARK = "measured: "
+from dmdd_edge.train.config import RECIPES
+
 #: Length of the default training, which the estimate is for.
-_DEFAULT_STEPS = 1200
+_DEFAULT_STEPS = RECIPES["edge"][2]["steps"]
 
 
 def measure(backbone: str, options: Namespace) -> dict[str, Any]:
     """Train a backbone's student in this process."""
     import torch
 
-    from dmdd_edge.datasets import load_category
     from dmdd_edge.sample import write_sample
     from dmdd_edge.train.config import make_config
-    from dmdd_edge.train.schedule import Progress
-    from dmdd_edge.train.trainer import Listener, Trainer
-
-    ends: list[float] = []
-
-    class Timed(Listener):
-        def step(
-            self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
-        ) -> None:
-            ends.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
         write_sample(folder, "plate", size=options.image_size)
@@ -57,11 +45,8 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
             batch_size=options.batch_size,
             device=options.device,
         )
-        category = load_category(config.data, config.category)
-        trainer = Trainer(config, category, Path(folder) / "run", Timed())
-        trainer.run()
-        images = len(trainer.images.train)
-    times = [later - earlier for earlier, later in itertools.pairwise(ends)][options.warm_up - 1 :]
+        trainer, clock = run_trainer(config)
+    times = [later - earlier for earlier, later in itertools.pairwise(clock.ends)][options.warm_up - 1 :]
     seconds = statistics.median(times)
     on_gpu = trainer.device.type == "cuda"
     return {
@@ -69,7 +54,7 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
         "peak_mib": round(
             torch.cuda.max_memory_allocated() / 2**20 if on_gpu else common.resident_mib(name="VmHWM")
         ),
-        "features_mib_per_100_images": round(100 * trainer.features.needed_mb / images),
+        "features_mib_per_100_images": round(100 * trainer.features.needed_mb / len(trainer.images.train)),
         "minutes_of_default_training": round(_DEFAULT_STEPS * seconds / 60, 1),
         "amp": trainer.precision.name,
         "device": str(trainer.device),
@@ -91,13 +76,7 @@ def random_weights(backbone: str, folder: Path) -> Path | None:
 
 def apart(backbone: str, arguments: Iterable[str]) -> dict[str, Any]:
     """Measure a backbone in a process of its own; exits when that fails."""
-    command = [sys.executable, __file__, *arguments, "--one", backbone]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
-    if done.returncode or not marked:
-        sys.exit(f"{backbone}: the measurement failed with exit code {done.returncode}")
-    found: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
-    return found
+    return common.measure_apart(__file__, [*arguments, "--one", backbone], f"{backbone}: the measurement")
 
 
 def options_from(arguments: Iterable[str] | None = None) -> Namespace:
@@ -117,7 +96,7 @@ def main() -> None:
     """Measure each backbone, print and write."""
     options = options_from()
     if options.one:
-        print(_MARK + json.dumps(measure(options.one, options)))
+        common.hand_back(measure(options.one, options))
         return
     machine = common.begin()
     figures = {}

@@ -9,7 +9,6 @@ the ratio of the times is a lower bound: the first form would need longer still 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import common
-from first_form import FIRST, check_out
+from first_form import FIRST, check_out, run_code
 
 from dmdd_edge.metrics import PAPER_FIGURES
 
-_TRAIN = "from dmdd_edge.cli.main import main; main()"
 _COMPARED = ("pixel_auroc", "pro")
 
 
@@ -35,15 +33,7 @@ def train(code: Path, steps: int, options: Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as runs:
         command = ["train", "--data", str(options.data), "--category", options.category]
         command += ["--steps", str(steps), "--seed", str(options.seed), "--runs-dir", runs]
-        done = subprocess.run(
-            [sys.executable, "-c", _TRAIN, *command],
-            env={**os.environ, "PYTHONPATH": str(code)},
-            cwd=code,  # where Python looks first: in the clone it would find today's
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = run_code(code, [*common.PROGRAM, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         found = list(Path(runs).glob("*/metrics.json"))
         if done.returncode or not found:
             sys.exit(f"training failed:\n{done.stderr}")

@@ -148,16 +148,16 @@ def require(rows: Sequence[ParityRow]) -> None:
     Raises:
         DmddError: names each artefact and figure.
     """
-    problems = [f"{row.artefact}: {problem}" for row in rows for problem in row.problems()]
-    if problems:
+    failed = [row for row in rows if row.problems()]
+    if failed:
+        problems = [f"{row.artefact}: {problem}" for row in failed for problem in row.problems()]
+        hint = ""
         # fp32 rows are held to rounding: where they pass, the graph is right and half precision too coarse.
-        coarse = all(row.limits is LIMITS["fp16"] for row in rows if row.problems())
-        hint = (
-            "after few steps a student differs from its teacher by little more than half precision's "
-            "rounding, so train longer; failing that, "
-            if coarse
-            else ""
-        )
+        if all(row.limits == LIMITS["fp16"] for row in failed):
+            hint = (
+                "after few steps a student differs from its teacher by little more than half precision's "
+                "rounding, so train longer; failing that, "
+            )
         raise DmddError(
             f"the exported graph is not the detector that was trained: {'; '.join(problems)}",
             fix=f"nothing was published, the version in use is unchanged; {hint}try another version of torch "

@@ -55,8 +55,14 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
             f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]})",
             fix="put the training images back where they were",
         )
+    return run_images(run, paths)
+
+
+def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
+    """Images as a run prepares them, uint8 N x S x S x 3 BGR."""
     size = run.config.model.image_size
-    return np.stack([run.config.preprocess.prepare(read_image(path), size) for path in paths])
+    prepared = [run.config.preprocess.prepare(read_image(path), size) for path in paths]
+    return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
 
 
 def threshold_of(run: files.Run, judge: Judge, alpha: float = 0.01) -> Threshold:

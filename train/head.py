@@ -231,9 +231,10 @@ class ScaledHead(Head):
         self.register_buffer("spread", torch.ones(self.channels))
         self.abnormality_weight = config.abnormality_weight
         stages = self.STAGE_WEIGHTS if config.stage_weights == "auto" else config.stage_weights
+        self.chooses_stages = config.stage_weights == "auto"
         share = self._share(stages)
         self.register_buffer("share", share, persistent=False)
-        self.register_buffer("map_share", share.clone(), persistent=config.stage_weights == "auto")
+        self.register_buffer("map_share", share.clone(), persistent=self.chooses_stages)
 
     def _share(self, stages: Sequence[float]) -> Tensor:
         of_branch = torch.tensor(stages)

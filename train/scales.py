@@ -8,7 +8,7 @@ and damage made on them in ways that training does not use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,16 +20,19 @@ from torch import Tensor
 from dmdd_edge.judging import TestSet
 from dmdd_edge.metrics import evaluate
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: uint8 n x S x S x 3 BGR to the distance maps of a model, as ``Head.forward`` takes them.
 Distances = Callable[[Image], list[Tensor]]
+#: Told what is being done, how many images of it are done, and of how many.
+Progress = Callable[[str, int, int], None]
 
 #: Weights of the stages, finest first, that are tried for the map: from coarse to fine.
 PROFILES = (
-    (1.0, 1.0, 2.0, 0.5),
+    ScaledHead.STAGE_WEIGHTS,
     (1.0, 1.0, 1.5, 0.25),
     (1.0, 1.0, 1.0, 0.0),
     (1.0, 1.0, 0.5, 0.0),
@@ -43,6 +46,8 @@ _SEED = 1
 _BATCH = 8
 #: Damaged images of each kind; of a larger side they are fewer, so that their maps stay within 200 MiB.
 _COUNT, _SIDE, _LEAST = 32, 512, 8
+#: Images learnt from that stand in where none were held out.
+_AS_HOLDOUT = 32
 
 
 @dataclass(frozen=True)
@@ -78,24 +83,54 @@ class StageChoice:
         return f"stages of the map, finest first: {shown} (chosen by {self.images} images with made damage)"
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def fit_head(
+    head: ScaledHead,
+    distances: Distances,
+    learnt: Image,
+    held_out: Image,
+    method: foreground.Method,
+    progress: Progress = _silent,
+) -> StageChoice | None:
+    """Give a head all that it takes from images once the student is trained.
+
+    Args:
+        head: it is changed.
+        distances: of the trained student.
+        learnt: normal images that were learnt from, uint8 n x S x S x 3 BGR.
+        held_out: normal images that were not, likewise; some of the others stand in where there are none.
+        method: the way that training found the part by.
+        progress: told of the images done.
+
+    Returns:
+        the stages chosen; None where the configuration sets them.
+    """
+    fit_levels(head, distances, learnt, progress)
+    if not head.chooses_stages:
+        return None
+    normals = held_out if len(held_out) else learnt[:_AS_HOLDOUT]
+    parts = foreground.masks(list(normals), method)[1]
+    return choose_stages(head, distances, normals, parts, progress)
+
+
 @torch.no_grad()
-def fit_levels(
-    head: ScaledHead, distances: Distances, images: Image, progress: Callable[[int], None] | None = None
-) -> None:
+def fit_levels(head: ScaledHead, distances: Distances, images: Image, progress: Progress = _silent) -> None:
     """Set the levels and spreads of a head's maps from the images that were learnt from.
 
     Args:
         head: it is changed.
         distances: of the trained student.
         images: uint8 n x S x S x 3 BGR, normal.
-        progress: called with the number of images done.
+        progress: told of the images done.
     """
-    peaks = []
-    for start in range(0, len(images), _BATCH):
-        peaks.append(head.peaks(head.stack(distances(images[start : start + _BATCH]))))
-        if progress is not None:
-            progress(min(start + _BATCH, len(images)))
-    head.fit(torch.cat(peaks))
+    head.fit(
+        torch.cat(
+            [head.peaks(part) for part in _stacks(head, distances, images, "levels of the maps", progress)]
+        )
+    )
 
 
 @torch.no_grad()
@@ -104,7 +139,7 @@ def choose_stages(
     distances: Distances,
     normals: Image,
     parts: Sequence[Mask | None],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = _silent,
 ) -> StageChoice:
     """Choose the weights of the stages in a head's map by made damage, and set them.
 
@@ -113,7 +148,7 @@ def choose_stages(
         distances: of the trained student.
         normals: uint8 n x S x S x 3 BGR, best not learnt from.
         parts: where the part is in each, bool S x S; None for everywhere.
-        progress: called with the images done and their count.
+        progress: told of the images done.
     """
     size = normals.shape[1]
     count = max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
@@ -121,17 +156,22 @@ def choose_stages(
     damaged = int(test.labels.sum())
     tried: list[Tried] = []
     if damaged:
-        stacked = []
-        for start in range(0, len(test.items), _BATCH):
-            stacked.append(head.stack(distances(test.images[start : start + _BATCH])))
-            if progress is not None:
-                progress(min(start + _BATCH, len(test.items)), len(test.items))
+        stacked = list(_stacks(head, distances, test.images, "stages of the map", progress))
         tried = [_try(head, stages, stacked, test) for stages in PROFILES]
     best = max((item.pixel_auroc + item.pro for item in tried), default=0.0)
     near = (item.stages for item in tried if item.pixel_auroc + item.pro >= best - TOLERANCE)
     chosen = next(near, PROFILES[0])
     head.weigh(chosen)
     return StageChoice(chosen, tried, damaged)
+
+
+def _stacks(
+    head: ScaledHead, distances: Distances, images: Image, what: str, progress: Progress
+) -> Iterator[Tensor]:
+    """The head's stacked maps of the images, batch by batch."""
+    for start in range(0, len(images), _BATCH):
+        yield head.stack(distances(images[start : start + _BATCH]))
+        progress(what, min(start + _BATCH, len(images)), len(images))
 
 
 def _try(head: ScaledHead, stages: tuple[float, ...], stacked: list[Tensor], test: TestSet) -> Tried:

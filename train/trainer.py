@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.memory import denormals_flushed, keep_freed_memory
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.scales import StageChoice, choose_stages, fit_levels
+from dmdd_edge.train.scales import StageChoice, fit_head
 from dmdd_edge.train.schedule import Progress, learning_rate
 from dmdd_edge.train.steps import (
     Precision,
@@ -44,8 +43,6 @@ from dmdd_edge.train.synthesis.textures import (
 )
 
 _SAVE_SECONDS = 60.0
-#: Images learnt from that stand in where none were held out.
-_AS_HOLDOUT = 32
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
 #: Share of a --max-minutes budget kept for the head and the test images; its smallest and largest seconds.
@@ -318,24 +315,24 @@ class Trainer:
                 self._report("head", losses, 0.0)
 
     def _fit_scales(self, head: ScaledHead) -> None:
-        """Levels of the distance maps from the images learnt from, stages by damage to others."""
-        images, config = self.images, self.config
-        unseen = images.holdout if len(images.holdout) else images.train[:_AS_HOLDOUT]
+        """What the scaled head takes from the images, now that the student is done."""
+        images = self.images
         self.model.eval()
 
         def distances(part: NDArray[np.uint8]) -> list[torch.Tensor]:
             return distance_maps(self.model, self.teacher, to_input(part, self.device), self.precision)
 
         with self.watch.part("head"):
-            told = self.listener.preparing
-            count = len(images.train)
-            fit_levels(head, distances, images.train, lambda done: told("levels of the maps", done, count))
-            if config.model.stage_weights == "auto":
-                parts = foreground.masks(list(unseen), self.foreground.method)[1]
-                self.choice = choose_stages(
-                    head, distances, unseen, parts, partial(told, "stages of the map")
-                )
-                self.listener.say(self.choice.describe())
+            self.choice = fit_head(
+                head,
+                distances,
+                images.train,
+                images.holdout,
+                self.foreground.method,
+                self.listener.preparing,
+            )
+        if self.choice is not None:
+            self.listener.say(self.choice.describe())
 
     def _finish(self) -> files.Run:
         self.model.eval()

@@ -108,6 +108,10 @@ SCREEN = [
 ]
 
 
+#: The map's stages weighed as the score's, for every category alike.
+_FIXED = {"stage_weights": [1.0, 1.0, 2.0, 0.5]}
+
+
 def _judged(name: str, model: dict[str, Any]) -> Experiment:
     """Another head over the networks of the decided recipe; nothing is trained."""
     return Experiment(f"head-{_slug(name)}", "screw", _SHORT, label=name, after="head-recipe", model=model)
@@ -116,7 +120,7 @@ def _judged(name: str, model: dict[str, Any]) -> Experiment:
 #: The recipe as the study decided it, and its networks judged by other heads.
 HEADS = [
     Experiment("head-recipe", "screw", _SHORT, label="recipe"),
-    _judged("stages 1, 1, 2, 0.5", model={"stage_weights": [1.0, 1.0, 2.0, 0.5]}),
+    _judged("stages 1, 1, 2, 0.5", model=_FIXED),
     _judged("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
     _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
     _judged("sum", model={"head": "sum"}),
@@ -169,7 +173,7 @@ STAGES = [
         data=full.data,
         after=full.name,
         label=full.category,
-        model={"stage_weights": [1.0, 1.0, 2.0, 0.5]},
+        model=_FIXED,
     )
     for full in FULL
 ]

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmdd_edge.images import read_image
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
-from dmdd_edge.train.scales import choose_stages, fit_levels
-from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.scales import fit_head
+from dmdd_edge.train.steps import Precision, distance_maps
 
 #: Values of ``ModelConfig`` that shape the head and nothing else.
 HEAD_ONLY = frozenset({"head", "abnormality_weight", "stage_weights", "smoothing", "top_k", "head_stride"})
@@ -49,19 +49,13 @@ def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
 def _fit(run: Run, head: ScaledHead) -> None:
     """What training does for such a head once the student is done."""
     model, device = run.model.eval(), next(run.model.parameters()).device
+    precision = Precision("off", device)
 
-    @torch.no_grad()
     def distances(images: NDArray[np.uint8]) -> list[torch.Tensor]:
-        x = model.normalise(to_input(images, device))
-        return model.distances(model.teacher(x), model.student(x))
+        return distance_maps(model, model.teacher, to_input(images, device), precision)
 
-    fit_levels(head, distances, _images(run, "train"))
-    if run.config.model.stage_weights == "auto":
-        unseen = _images(run, "holdout")
-        parts = foreground.masks(list(unseen), run.info["foreground"]["method"])[1]
-        run.info["stages"] = choose_stages(head, distances, unseen, parts).facts()
-
-
-def _images(run: Run, which: str) -> NDArray[np.uint8]:
-    size = run.config.model.image_size
-    return np.stack([run.config.preprocess.prepare(read_image(Path(path)), size) for path in run.info[which]])
+    learnt, held_out = (
+        run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
+    )
+    choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
+    run.info["stages"] = None if choice is None else choice.facts()

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dmdd_edge.datasets import load_category
-from dmdd_edge.images import read_image
 from dmdd_edge.judging import TestSet, load_test_set
 from dmdd_edge.metrics import PAPER_FIELDS, Metrics, evaluate
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import make_head
 from dmdd_edge.train.model import DMDD
@@ -122,9 +122,7 @@ def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
 
 
 def _validation(run: Run, normals: Sequence[Path]) -> TestSet:
-    config = run.config
-    size = config.model.image_size
-    images = np.stack([config.preprocess.prepare(read_image(path), size) for path in normals])
+    images = run_images(run, normals)
     # The way that training found the part by, for validation has too few images to choose one.
     method = run.info["foreground"]["method"]
     parts = foreground.masks(list(images), method)[1]

@@ -107,7 +107,7 @@ def test_an_error_of_the_program_is_its_message_and_the_fix(tmp_path: Path) -> N
 
 
 def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpu_rows._PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr("common.PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     _, why = run_program(["bench"], 1.0)
     assert why == "`dmdd-edge bench` was not done in the 1 s that were left"
 
