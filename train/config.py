@@ -7,7 +7,7 @@ measurements or from related work, and can be set.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -21,6 +21,7 @@ PmnConv = Literal["dense", "separable", "depthwise", "mixed"]
 HeadKind = Literal["scaled", "sum", "msn"]
 Foreground = Literal["auto", "grabcut", "otsu", "none"]
 StageWeights = Literal["auto"] | tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]
+BranchWeight = Literal["auto"] | Annotated[float, Field(ge=0, le=5)]
 
 
 class ModelConfig(BaseModel):
@@ -41,11 +42,12 @@ class ModelConfig(BaseModel):
             that is half synthetic anomalies do not fit the normal images seen later (paper: not said).
         head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
             distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on
-            normal images, and has nothing but the stages' weights from synthetic anomalies.
-        abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head; the normality
-            branch's is 1.
+            normal images, and has nothing but the maps' weights from synthetic anomalies.
+        abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head, 0..5, where the
+            normality branch's is 1; ``auto`` chooses the anomaly map's by damage made on held-out normal
+            images, see ``scales``.
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
-            the anomaly map's by damage made on held-out normal images, see ``scales``.
+            the anomaly map's likewise.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -63,7 +65,7 @@ class ModelConfig(BaseModel):
     residual: bool = True
     frozen_norm: bool = True
     head: HeadKind = "scaled"
-    abnormality_weight: float = Field(0.3, ge=0, le=1)
+    abnormality_weight: BranchWeight = "auto"
     stage_weights: StageWeights = "auto"
     pyramid_upsampling: bool = True
     multi_perception: bool = True

@@ -208,9 +208,9 @@ class ScaledHead(Head):
 
     Both means are weighted, by the stage and the abnormality branch's maps by ``abnormality_weight`` too, for
     that branch has been taught by synthetic anomalies only. A coarse stage sees what is missing or bent, and
-    spreads what it sees far around: how much of it a map can bear depends on the category. Under
-    ``stage_weights`` "auto" the map's weights are chosen once the student is trained (``scales``); the
-    score's stay as they are, since spreading does it no harm.
+    spreads what it sees far around: how much of it a map can bear depends on the category, and so does what
+    the abnormality branch is worth. Where the configuration says "auto", the map's weights are chosen once
+    the student is trained (``scales``); the score's stay as they are, since spreading does it no harm.
 
     Args:
         config: shape of the model.
@@ -219,6 +219,8 @@ class ScaledHead(Head):
     _FLOOR, _MIDDLE, _SPREADS = 0.03, 2.0, 4.0
     #: Weights of the stages, finest first, in the score, and in the map until they are chosen.
     STAGE_WEIGHTS = (1.0, 1.0, 2.0, 0.5)
+    #: Weight of the abnormality branch, likewise.
+    ABNORMALITY_WEIGHT = 0.3
     level: Tensor
     spread: Tensor
     share: Tensor
@@ -229,21 +231,32 @@ class ScaledHead(Head):
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
-        self.abnormality_weight = config.abnormality_weight
-        stages = self.STAGE_WEIGHTS if config.stage_weights == "auto" else config.stage_weights
         self.chooses_stages = config.stage_weights == "auto"
-        share = self._share(stages)
+        self.chooses_branch = config.abnormality_weight == "auto" and config.branches == "both"
+        self.stages: Sequence[float] = (
+            self.STAGE_WEIGHTS if config.stage_weights == "auto" else config.stage_weights
+        )
+        self.abnormality = (
+            self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
+        )
+        share = self._share(self.stages, self.abnormality)
         self.register_buffer("share", share, persistent=False)
-        self.register_buffer("map_share", share.clone(), persistent=self.chooses_stages)
+        chooses = self.chooses_stages or self.chooses_branch
+        self.register_buffer("map_share", share.clone(), persistent=chooses)
 
-    def _share(self, stages: Sequence[float]) -> Tensor:
+    def _share(self, stages: Sequence[float], abnormality: float) -> Tensor:
         of_branch = torch.tensor(stages)
-        weights = torch.cat([of_branch, self.abnormality_weight * of_branch])[: self.channels]
+        weights = torch.cat([of_branch, abnormality * of_branch])[: self.channels]
         return weights / weights.sum()
 
-    def weigh(self, stages: Sequence[float]) -> None:
-        """Set the weights of the stages in the map, finest first; at least one is above zero."""
-        self.map_share.copy_(self._share(stages))
+    def weigh(self, stages: Sequence[float], abnormality: float) -> None:
+        """Set what the maps weigh in the anomaly map.
+
+        Args:
+            stages: the stages, finest first; at least one is above zero.
+            abnormality: the abnormality branch, where the normality branch is 1.
+        """
+        self.map_share.copy_(self._share(stages, abnormality))
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""

@@ -1,14 +1,15 @@
-"""What the scaled head learns once the student is trained: the maps' levels, and which stages make the map.
+"""What the scaled head learns once the student is trained: the maps' levels, and what each weighs in the map.
 
 A coarse stage sees what is missing or bent, but spreads what it sees far around; on a fine, even surface with
-small defects the spread drowns them, on a part with an outline the coarse stages are needed. No weights are
-right for both, and without a picture of a defect there are only normal images to choose by: held-out ones,
+small defects the spread drowns them, on a part with an outline the coarse stages are needed. The abnormality
+branch sees what training's anomalies taught it, which is worth more on one part than on another. No weights
+are right for all, and without a picture of a defect there are only normal images to choose by: held-out ones,
 and damage made on them in ways that training does not use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,8 +39,12 @@ PROFILES = (
     (1.0, 1.0, 0.5, 0.0),
     (1.0, 1.0, 0.25, 0.0),
 )
-#: The coarsest profile is taken that comes this near to the best, in P-AUROC plus PRO. Damage is made on the
-#: part; what lies beside it, a missing tip say, only the coarse stages find, and no damage here stands for.
+#: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
+BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
+#: The first of either is taken that comes this near to the best, in P-AUROC plus PRO: the coarsest profile,
+#: the smallest weight. Damage is made on the part; what lies beside it, a missing tip say, only the coarse
+#: stages find, and no damage here stands for. And made damage is nearer than a real defect to the anomalies
+#: that the abnormality branch was taught.
 TOLERANCE = 0.0025
 #: Stream of random numbers of the damage; the study's validation has 0.
 _SEED = 1
@@ -52,24 +57,27 @@ _AS_HOLDOUT = 32
 
 @dataclass(frozen=True)
 class Tried:
-    """A profile and what its maps reach on the damage, means over its kinds, 0..1."""
+    """Weights of the map and what it reaches under them on the damage, means over its kinds, 0..1."""
 
     stages: tuple[float, ...]
+    abnormality: float
     pixel_auroc: float
     pro: float
 
 
 @dataclass(frozen=True)
-class StageChoice:
-    """The profile of stages that a run's map was given.
+class MapChoice:
+    """What the distance maps of a run weigh in its anomaly map.
 
     Attributes:
         stages: weights of the stages, finest first.
-        tried: every profile with its figures; empty where no damage could be made that can be seen.
+        abnormality: weight of the abnormality branch, where the normality branch's is 1.
+        tried: all that was tried, with its figures; empty where no damage could be made that can be seen.
         images: damaged images that it was chosen by.
     """
 
     stages: tuple[float, ...]
+    abnormality: float
     tried: list[Tried]
     images: int
 
@@ -77,10 +85,18 @@ class StageChoice:
         """For run.json."""
         return asdict(self)
 
-    def describe(self) -> str:
-        """A line for the log."""
-        shown = ", ".join(f"{weight:g}" for weight in self.stages)
-        return f"stages of the map, finest first: {shown} (chosen by {self.images} images with made damage)"
+
+def describe_choice(facts: Mapping[str, Any]) -> str:
+    """A line on a choice, for people.
+
+    Args:
+        facts: as ``MapChoice.facts`` gives them and run.json keeps them.
+    """
+    stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
+    return (
+        f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g} "
+        f"(chosen by {facts['images']} images with made damage)"
+    )
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -94,7 +110,7 @@ def fit_head(
     held_out: Image,
     method: foreground.Method,
     progress: Progress = _silent,
-) -> StageChoice | None:
+) -> MapChoice | None:
     """Give a head all that it takes from images once the student is trained.
 
     Args:
@@ -106,14 +122,14 @@ def fit_head(
         progress: told of the images done.
 
     Returns:
-        the stages chosen; None where the configuration sets them.
+        the weights chosen for the map; None where the configuration sets them all.
     """
     fit_levels(head, distances, learnt, progress)
-    if not head.chooses_stages:
+    if not (head.chooses_stages or head.chooses_branch):
         return None
     normals = held_out if len(held_out) else learnt[:_AS_HOLDOUT]
     parts = foreground.masks(list(normals), method)[1]
-    return choose_stages(head, distances, normals, parts, progress)
+    return choose_weights(head, distances, normals, parts, progress)
 
 
 @torch.no_grad()
@@ -134,14 +150,17 @@ def fit_levels(head: ScaledHead, distances: Distances, images: Image, progress: 
 
 
 @torch.no_grad()
-def choose_stages(
+def choose_weights(
     head: ScaledHead,
     distances: Distances,
     normals: Image,
     parts: Sequence[Mask | None],
     progress: Progress = _silent,
-) -> StageChoice:
-    """Choose the weights of the stages in a head's map by made damage, and set them.
+) -> MapChoice:
+    """Choose what the maps weigh in a head's anomaly map by made damage, and set it: first the stages, then
+    the abnormality branch.
+
+    What the configuration sets stays as it is.
 
     Args:
         head: with its levels fitted; it is changed.
@@ -154,15 +173,24 @@ def choose_stages(
     count = max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
     test = validation_set(normals, parts, seed=_SEED, count=count)
     damaged = int(test.labels.sum())
+    stages, abnormality = head.stages, head.abnormality
     tried: list[Tried] = []
     if damaged:
-        stacked = list(_stacks(head, distances, test.images, "stages of the map", progress))
-        tried = [_try(head, stages, stacked, test) for stages in PROFILES]
-    best = max((item.pixel_auroc + item.pro for item in tried), default=0.0)
-    near = (item.stages for item in tried if item.pixel_auroc + item.pro >= best - TOLERANCE)
-    chosen = next(near, PROFILES[0])
-    head.weigh(chosen)
-    return StageChoice(chosen, tried, damaged)
+        stacked = list(_stacks(head, distances, test.images, "weights of the map", progress))
+        if head.chooses_stages:
+            tried = [_try(head, profile, abnormality, stacked, test) for profile in PROFILES]
+            stages = _first_near_the_best(tried).stages
+        if head.chooses_branch:
+            found = [_try(head, stages, weight, stacked, test) for weight in BRANCH_WEIGHTS]
+            abnormality = _first_near_the_best(found).abnormality
+            tried += found
+    head.weigh(stages, abnormality)
+    return MapChoice(tuple(stages), abnormality, tried, damaged)
+
+
+def _first_near_the_best(tried: Sequence[Tried]) -> Tried:
+    best = max(item.pixel_auroc + item.pro for item in tried)
+    return next(item for item in tried if item.pixel_auroc + item.pro >= best - TOLERANCE)
 
 
 def _stacks(
@@ -174,11 +202,13 @@ def _stacks(
         progress(what, min(start + _BATCH, len(images)), len(images))
 
 
-def _try(head: ScaledHead, stages: tuple[float, ...], stacked: list[Tensor], test: TestSet) -> Tried:
-    head.weigh(stages)
+def _try(
+    head: ScaledHead, stages: Sequence[float], abnormality: float, stacked: list[Tensor], test: TestSet
+) -> Tried:
+    head.weigh(stages, abnormality)
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
-    # The score is taken from the maps' peaks, whatever the stages weigh here: any one will do.
+    # The score is taken from the maps' peaks, whatever they weigh here: any one will do.
     found = evaluate(maps.max((1, 2)), test.labels, maps, test.masks, test.defects, test.has_mask)
     kinds = found.as_dict()["per_defect"].values()
     means = (float(np.mean([kind[name] for kind in kinds])) for name in ("pixel_auroc", "pro"))
-    return Tried(stages, *(round(value, 6) for value in means))
+    return Tried(tuple(stages), abnormality, *(round(value, 6) for value in means))

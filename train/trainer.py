@@ -22,7 +22,7 @@ from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.memory import denormals_flushed, keep_freed_memory
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.scales import StageChoice, fit_head
+from dmdd_edge.train.scales import MapChoice, describe_choice, fit_head
 from dmdd_edge.train.schedule import Progress, learning_rate
 from dmdd_edge.train.steps import (
     Precision,
@@ -92,7 +92,7 @@ class Trainer:
             DmddError: for whatever a user can mend: images, weights, device.
         """
         self.started = time.monotonic()
-        self.choice: StageChoice | None = None
+        self.choice: MapChoice | None = None
         config = self.config
         self.device = choose_device(config.device)
         if self.device.type == "cpu":
@@ -332,7 +332,7 @@ class Trainer:
                 self.listener.preparing,
             )
         if self.choice is not None:
-            self.listener.say(self.choice.describe())
+            self.listener.say(describe_choice(self.choice.facts()))
 
     def _finish(self) -> files.Run:
         self.model.eval()
@@ -350,7 +350,7 @@ class Trainer:
             "amp": self.precision.name,
             "parameters": files.count_parameters(self.model.student)
             + files.count_parameters(self.model.head),
-            "stages": None if self.choice is None else self.choice.facts(),
+            "map_weights": None if self.choice is None else self.choice.facts(),
             "created_with": versions(),
         }
         files.write_json(self.folder / files.FACTS, facts)

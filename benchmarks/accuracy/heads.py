@@ -58,4 +58,4 @@ def _fit(run: Run, head: ScaledHead) -> None:
         run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
     )
     choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
-    run.info["stages"] = None if choice is None else choice.facts()
+    run.info["map_weights"] = None if choice is None else choice.facts()

@@ -108,7 +108,7 @@ class Queue:
             # Of a machine that others use too, wall-clock time says little without it.
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "parameters": run.info["parameters"],
-            "stages": run.info.get("stages"),
+            "map_weights": run.info.get("map_weights"),
             "outliers": outliers(run.info, data.defective),
             **found,
             "versions": common.versions(_LIBRARIES),

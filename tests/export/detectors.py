@@ -36,7 +36,7 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
         x = model.normalise(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
         maps = model.distances(model.teacher(x), model.student(x))
         model.head.fit(model.head.peaks(model.head.stack(maps)))
-        model.head.weigh((0.5, 1.0, 1.5, 0.0))  # the map's stages, unlike the score's
+        model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2)  # of the map, unlike the score's
     return model
 
 

@@ -129,10 +129,10 @@ def test_the_scaled_head_against_numpy(branches: str) -> None:
     z = np.average((peaks_of(maps, 16, 1.0, 6) - level) / spread, axis=1, weights=weights)
     np.testing.assert_allclose(scores.numpy(), 0.5 + 0.5 * z / (np.abs(z) + 4), atol=1e-3)
 
-    # Other stages for the map: a stage of weight 0 has no say, and the score stays.
-    head.weigh((3.0, 1.0, 0.5, 0.0))
+    # Other weights for the map: a stage of weight 0 has no say, and the score stays.
+    head.weigh((3.0, 1.0, 0.5, 0.0), 2.0)
     found, same = head(maps)
-    weights = np.outer([1.0, 0.3][:count], [3.0, 1.0, 0.5, 0.0]).ravel()
+    weights = np.outer([1.0, 2.0][:count], [3.0, 1.0, 0.5, 0.0]).ravel()
     mean = scipy.stats.gmean(relative, axis=0, weights=weights[:, None, None, None] * np.ones_like(relative))
     np.testing.assert_allclose(found.numpy(), enlarged(mean / (mean + 2)), atol=1e-4)
     assert torch.equal(same, scores)

@@ -1,8 +1,9 @@
-"""Which stages make the map: chosen by made damage, from normal images alone."""
+"""What the maps weigh in the anomaly map: chosen by made damage, from normal images alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from dmdd_edge.plate import Plate
 from dmdd_edge.sample import draw
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
-from dmdd_edge.train.scales import PROFILES, TOLERANCE, StageChoice, choose_stages, fit_levels
+from dmdd_edge.train.scales import (
+    BRANCH_WEIGHTS,
+    PROFILES,
+    TOLERANCE,
+    MapChoice,
+    choose_weights,
+    describe_choice,
+    fit_levels,
+)
 
 SIZE = 64
 Maps = Callable[[NDArray[np.uint8]], list[Tensor]]
@@ -39,10 +48,15 @@ def maps_of(fine: Tensor, coarse: Tensor) -> list[Tensor]:
     return [F.adaptive_avg_pool2d(item, 16)[:, 0] for item in (fine, fine, coarse, coarse)] * 2
 
 
-def chosen(normals: NDArray[np.uint8], distances: Maps) -> tuple[StageChoice, ScaledHead]:
-    head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE))
+def chosen(normals: NDArray[np.uint8], distances: Maps, **model: Any) -> tuple[MapChoice, ScaledHead]:
+    head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, **model))
     fit_levels(head, distances, normals)
-    return choose_stages(head, distances, normals, [None] * len(normals)), head
+    return choose_weights(head, distances, normals, [None] * len(normals)), head
+
+
+def share_of(choice: MapChoice) -> Tensor:
+    weights = torch.tensor([*choice.stages, *(choice.abnormality * weight for weight in choice.stages)])
+    return weights / weights.sum()
 
 
 def test_coarse_stages_that_only_spread_lose_their_weight(normals: NDArray[np.uint8]) -> None:
@@ -54,10 +68,9 @@ def test_coarse_stages_that_only_spread_lose_their_weight(normals: NDArray[np.ui
 
     choice, head = chosen(normals, distances)
     assert choice.stages in PROFILES[2:]
-    figures = [item.pixel_auroc + item.pro for item in choice.tried]
+    figures = [item.pixel_auroc + item.pro for item in choice.tried[: len(PROFILES)]]
     assert figures[0] < max(figures) - TOLERANCE
-    weights = torch.tensor([*choice.stages, *(0.3 * weight for weight in choice.stages)])
-    torch.testing.assert_close(head.map_share, weights / weights.sum())
+    torch.testing.assert_close(head.map_share, share_of(choice))
     # The score weighs the stages as before.
     default = torch.tensor([*PROFILES[0], *(0.3 * weight for weight in PROFILES[0])])
     torch.testing.assert_close(head.share, default / default.sum())
@@ -73,8 +86,57 @@ def test_coarse_stages_that_alone_see_the_damage_keep_it(normals: NDArray[np.uin
     assert chosen(normals, distances)[0].stages == PROFILES[0]
 
 
-def test_equal_profiles_leave_the_coarsest(normals: NDArray[np.uint8]) -> None:
-    """Every stage says the same, so no profile is better."""
+@pytest.mark.parametrize("sees", ["normality", "abnormality"])
+def test_the_abnormality_branch_weighs_what_it_is_worth(normals: NDArray[np.uint8], sees: str) -> None:
+    """One branch sees the damage, the other says anything at all."""
+    generator = torch.Generator().manual_seed(0)
+
+    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
+        found = unlike(images, normals)
+        noise = 1000 ** torch.rand((len(images), 1, 16, 16), generator=generator) / 1000
+        branches = (found, noise) if sees == "normality" else (noise, found)
+        return [maps_of(item, item)[stage] for item in branches for stage in range(4)]
+
+    choice, head = chosen(normals, distances)
+    torch.testing.assert_close(head.map_share, share_of(choice))
+    by_weight = {item.abnormality: item.pixel_auroc + item.pro for item in choice.tried[len(PROFILES) :]}
+    assert tuple(by_weight) == BRANCH_WEIGHTS
+    assert {item.stages for item in choice.tried[len(PROFILES) :]} == {choice.stages}
+    if sees == "normality":
+        assert choice.abnormality == BRANCH_WEIGHTS[0]
+    else:
+        assert choice.abnormality > BRANCH_WEIGHTS[0]
+        assert by_weight[BRANCH_WEIGHTS[0]] < max(by_weight.values()) - TOLERANCE
+
+
+def test_what_is_set_is_not_chosen(normals: NDArray[np.uint8]) -> None:
+    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
+        found = unlike(images, normals)
+        return maps_of(found, found)
+
+    stages = (1.0, 2.0, 1.0, 0.5)
+    choice, head = chosen(normals, distances, stage_weights=stages)
+    assert [item.abnormality for item in choice.tried] == list(BRANCH_WEIGHTS)
+    assert choice.stages == stages
+    torch.testing.assert_close(head.map_share, share_of(choice))
+    choice, head = chosen(normals, distances, abnormality_weight=0.0)
+    assert [item.stages for item in choice.tried] == list(PROFILES)
+    assert choice.abnormality == 0
+    torch.testing.assert_close(head.map_share, share_of(choice))
+
+
+def test_one_branch_alone_chooses_the_stages(normals: NDArray[np.uint8]) -> None:
+    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
+        found = unlike(images, normals)
+        return maps_of(found, found)[:4]
+
+    choice, head = chosen(normals, distances, branches="abnormality")
+    assert [item.stages for item in choice.tried] == list(PROFILES)
+    torch.testing.assert_close(head.map_share, torch.tensor(choice.stages) / sum(choice.stages))
+
+
+def test_equal_weights_leave_the_coarsest_and_the_smallest(normals: NDArray[np.uint8]) -> None:
+    """Every map says the same, so no weights are better."""
 
     def distances(images: NDArray[np.uint8]) -> list[Tensor]:
         found = F.adaptive_avg_pool2d(unlike(images, normals), 2)[:, 0]
@@ -82,16 +144,17 @@ def test_equal_profiles_leave_the_coarsest(normals: NDArray[np.uint8]) -> None:
 
     choice, _ = chosen(normals, distances)
     assert choice.stages == PROFILES[0]
+    assert choice.abnormality == BRANCH_WEIGHTS[0]
     assert max(item.pro for item in choice.tried) - min(item.pro for item in choice.tried) < TOLERANCE / 10
 
 
-def test_where_no_damage_can_be_seen_the_stages_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_damage_can_be_seen_the_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmdd_edge.train.validation.images.KINDS", {})
     normals = np.full((2, SIZE, SIZE, 3), 90, np.uint8)
     choice, _ = chosen(
         normals, lambda images: [torch.ones(len(images), side, side) for side in (16, 8, 4, 2)] * 2
     )
-    assert choice == StageChoice(PROFILES[0], [], 0)
+    assert choice == MapChoice(PROFILES[0], BRANCH_WEIGHTS[0], [], 0)
 
 
 def test_the_choice_is_the_same_again(normals: NDArray[np.uint8]) -> None:
@@ -103,4 +166,6 @@ def test_the_choice_is_the_same_again(normals: NDArray[np.uint8]) -> None:
     assert first == second
     assert first.images > 0
     assert first.facts()["tried"][0]["stages"] == PROFILES[0]
-    assert f"{first.images} images" in first.describe()
+    told = describe_choice(first.facts())
+    assert f"{first.images} images" in told
+    assert f"abnormality branch {first.abnormality:g} " in told

@@ -167,19 +167,20 @@ def test_the_scaled_maps_know_the_normal_images_alone(
     torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=1e-5)
     # The average normal image has the middle score.
     assert float(scores.mean()) == pytest.approx(0.5, abs=0.05)
-    # Which stages make the map is kept with the run, as the numbers that the map is made with.
-    stages = torch.tensor(found.info["stages"]["stages"])
-    weights = torch.cat([stages, 0.3 * stages])
+    # What each map weighs is kept with the run, as the numbers that the map is made with.
+    chosen = found.info["map_weights"]
+    stages = torch.tensor(chosen["stages"])
+    weights = torch.cat([stages, chosen["abnormality"] * stages])
     torch.testing.assert_close(model.head.map_share, weights / weights.sum())
-    assert any("stages of the map" in line for line in watching.said)
+    assert any("weights of the map" in line for line in watching.said)
 
 
-def test_stages_that_are_set_are_not_chosen(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
-    config = tiny_config({"head": "scaled", "stage_weights": (3.0, 1.0, 1.0, 1.0)}, steps=2)
-    found = run(config, tmp_path / "run")
-    assert found.info["stages"] is None
+def test_weights_that_are_set_are_not_chosen(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
+    set_all = {"head": "scaled", "stage_weights": (3.0, 1.0, 1.0, 1.0), "abnormality_weight": 0.5}
+    found = run(tiny_config(set_all, steps=2), tmp_path / "run")
+    assert found.info["map_weights"] is None
     model = load_run(tmp_path / "run").model
-    weights = torch.tensor([3.0, 1.0, 1.0, 1.0, 0.9, 0.3, 0.3, 0.3])
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0, 1.5, 0.5, 0.5, 0.5])
     for share in (model.head.share, model.head.map_share):
         torch.testing.assert_close(share, weights / weights.sum())
 
@@ -188,7 +189,7 @@ def test_without_held_out_images_the_learnt_ones_choose(
     tiny_config: Callable[..., Any], tmp_path: Path
 ) -> None:
     found = run(tiny_config({"head": "scaled"}, steps=2, holdout=0.0), tmp_path / "run")
-    assert found.info["stages"]["images"] > 0
+    assert found.info["map_weights"]["images"] > 0
 
 
 def test_two_images_are_enough(tiny_config: Callable[..., Any], tmp_path: Path, plates: Path) -> None:

@@ -15,6 +15,7 @@ from dmdd_edge.train.report.content import Content
 from dmdd_edge.train.report.curves import image_ranking, pixel_rankings
 from dmdd_edge.train.report.style import STYLE
 from dmdd_edge.train.report.words import clean, facts, flattened, percent, table
+from dmdd_edge.train.scales import describe_choice
 
 _THUMBNAIL = 128
 
@@ -168,25 +169,15 @@ def _timings(content: Content) -> str:
     return _section("Timings", facts(pairs) + note)
 
 
-def _stages(choice: dict[str, Any] | None) -> list[tuple[str, Any]]:
-    """Which stages the run chose for its map, and by what."""
-    if choice is None:
-        return []
-    weights = ", ".join(f"{weight:g}" for weight in choice["stages"])
-    return [
-        ("stages of the map, finest first", weights),
-        ("chosen by images with made damage", choice["images"]),
-    ]
-
-
 def _configuration(content: Content) -> str:
     info = content.run.info
+    choice = info.get("map_weights")
     about = [
         ("images learnt from", len(info["train"])),
         ("held out for the threshold", len(info["holdout"])),
         ("layout", info.get("layout", "–")),
         ("foreground by", info.get("foreground", {}).get("method", "–")),
-        *_stages(info.get("stages")),
+        *([] if choice is None else [("weights of the map", describe_choice(choice))]),
         ("trained parameters", f"{info.get('parameters', 0):,}"),
         ("device", info.get("device", "–")),
         ("half precision", info.get("amp", "–")),

@@ -125,13 +125,13 @@ def test_the_figures_are_those_of_metrics_json(content: Content) -> None:
         assert name in read.text, name
 
 
-def test_the_chosen_stages_are_told(content: Content) -> None:
+def test_the_chosen_weights_are_told(content: Content) -> None:
     run = copy.copy(content.run)
-    run.info = {**run.info, "stages": {"stages": [1.0, 1.0, 0.25, 0.0], "tried": [], "images": 137}}
+    choice = {"stages": [1.0, 1.0, 0.25, 0.0], "abnormality": 2.0, "tried": [], "images": 137}
+    run.info = {**run.info, "map_weights": choice}
     told = Reader(page(replace(content, run=run))).text
-    assert "stages of the map, finest first 1, 1, 0.25, 0" in told
-    assert "chosen by images with made damage 137" in told
-    run.info["stages"] = None
+    assert "finest first, 1, 1, 0.25, 0; abnormality branch 2 (chosen by 137 images with made damage)" in told
+    run.info["map_weights"] = None
     assert "made damage" not in Reader(page(replace(content, run=run))).text
 
 
