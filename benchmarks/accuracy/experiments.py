@@ -108,8 +108,8 @@ SCREEN = [
 ]
 
 
-#: The map's stages weighed as the score's, for every category alike.
-_FIXED = {"stage_weights": [1.0, 1.0, 2.0, 0.5]}
+#: The map's stages and the abnormality branch weighed as in the score, for every category alike.
+_FIXED = {"stage_weights": [1.0, 1.0, 2.0, 0.5], "abnormality_weight": 0.3}
 
 
 def _judged(name: str, model: dict[str, Any]) -> Experiment:
@@ -120,7 +120,7 @@ def _judged(name: str, model: dict[str, Any]) -> Experiment:
 #: The recipe as the study decided it, and its networks judged by other heads.
 HEADS = [
     Experiment("head-recipe", "screw", _SHORT, label="recipe"),
-    _judged("stages 1, 1, 2, 0.5", model=_FIXED),
+    _judged("fixed weights", model=_FIXED),
     _judged("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
     _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
     _judged("sum", model={"head": "sum"}),
@@ -164,10 +164,10 @@ FULL = [
     for category, steps in _FULL.items()
 ]
 
-#: The networks of the full runs under fixed weights of the stages: what it brings that each run chooses them.
-STAGES = [
+#: The networks of the full runs under fixed weights of the map: what it brings that each run chooses them.
+FIXED = [
     Experiment(
-        f"stages-fixed-{full.category}",
+        f"fixed-{full.category}",
         full.category,
         full.steps,
         data=full.data,
@@ -202,7 +202,7 @@ SETS: dict[str, list[Experiment]] = {
     "heads": HEADS,
     "ablation": ABLATION,
     "full": FULL,
-    "stages": STAGES,
+    "fixed": FIXED,
     "seeds": SEEDS,
     "few": FEW,
     "contamination": CONTAMINATION,
