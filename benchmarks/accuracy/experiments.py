@@ -15,7 +15,7 @@ _BOTH = ("bottle", "screw")
 #: Steps of a try-out, and of a row of the tables where many rows are compared with one another.
 _SHORT, _ROW = 300, 150
 #: Steps of a full run: some hundred passes over the images of bottle and screw, sixty over PIPED's.
-_FULL = {"bottle": 2400, "screw": 3000, "PA_BDP01_TL": 240, "PA_BFT01_TL": 240, "PA_BRG01_RL": 240}
+_FULL = {"bottle": 1200, "screw": 3000, "PA_BDP01_TL": 240, "PA_BFT01_TL": 240, "PA_BRG01_RL": 240}
 
 
 def _slug(label: str) -> str:
