@@ -157,10 +157,9 @@ def choose_weights(
     parts: Sequence[Mask | None],
     progress: Progress = _silent,
 ) -> MapChoice:
-    """Choose what the maps weigh in a head's anomaly map by made damage, and set it: first the stages, then
-    the abnormality branch.
+    """Choose what the maps weigh in a head's anomaly map by made damage, and set it.
 
-    What the configuration sets stays as it is.
+    The stages come first, then the abnormality branch. What the configuration sets stays as it is.
 
     Args:
         head: with its levels fitted; it is changed.
