@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
 
 
-def mosquitto() -> str:
-    """The program; skips where there is none."""
-    for name in ("mosquitto", "/usr/sbin/mosquitto"):
+def mosquitto(program: str = "mosquitto") -> str:
+    """A program of mosquitto's; skips where there is none."""
+    for name in (program, f"/usr/sbin/{program}"):
         if found := shutil.which(name):
             return found
     pytest.skip("no mosquitto: apt-get install mosquitto")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from delivery_broker import Broker, Listener, Wire
+from delivery_broker import Broker, Listener, Wire, mosquitto
 from delivery_results import BROKEN, FRAME, Said, first_arrivals, make_result, wait_until
 from old_broker import OldBroker
 
@@ -197,7 +197,8 @@ def _guarded(folder: Path, *settings: str) -> Broker:
     folder.mkdir()
     passwords = folder / "passwords"
     passwords.touch(0o600)
-    subprocess.run(["mosquitto_passwd", "-b", passwords, "line", "hunter2"], check=True, capture_output=True)
+    command = [mosquitto("mosquitto_passwd"), "-b", passwords, "line", "hunter2"]
+    subprocess.run(command, check=True, capture_output=True)
     return Broker(folder, "allow_anonymous false", f"password_file {passwords}", *settings)
 
 
