@@ -32,6 +32,7 @@ def test_the_paper_recipe_is_the_papers() -> None:
     assert (model.head_stride, model.smoothing, model.top_k) == (1, 0.0, 100)
     synthesis = config.synthesis
     assert synthesis.fas
+    assert not synthesis.margin
     assert synthesis.beta == (0.0, 0.8)
     assert (synthesis.perlin_octave, synthesis.perlin_threshold) == (5, 0.5)
     assert not synthesis.own_textures

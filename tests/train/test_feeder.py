@@ -20,7 +20,7 @@ from dmdd_edge.train.synthesis.textures import ProceduralTextures
 SIZE, COUNT = 32, 7
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
 #: Of these a mask says exactly what changed; damage leaves faint traces beyond what can be seen.
-BLENDED = SynthesisConfig(warps=0.0, shades=0.0, smears=0.0)
+BLENDED = SynthesisConfig(margin=0, warps=0.0, shades=0.0, smears=0.0)
 LEFT = np.zeros((SIZE, SIZE), np.bool_)
 LEFT[:, :16] = True
 
@@ -102,6 +102,14 @@ def test_without_fas_the_foreground_is_not_asked() -> None:
     batches = take(feeder(batch_size=COUNT, config=BLENDED.model_copy(update={"fas": False})), 0, 6)
     masks = [mask for b in batches for i, mask in zip(b.index, b.masks, strict=True) if i % 2]
     assert any(mask[:, 16:].any() for mask in masks)
+
+
+def test_anomalies_lie_beside_the_part_too_but_no_farther_than_the_margin() -> None:
+    # 16 of 256ths are two of 32 pixels.
+    batches = take(feeder(batch_size=COUNT, config=BLENDED.model_copy(update={"margin": 16})), 0, 8)
+    masks = [mask for b in batches for i, mask in zip(b.index, b.masks, strict=True) if i % 2]
+    assert any(mask[:, 16:18].any() for mask in masks)
+    assert not any(mask[:, 18:].any() for mask in masks)
 
 
 def test_threads_may_ask_for_positions_at_once() -> None:

@@ -15,6 +15,7 @@ from dmdd_edge.train.synthesis.foreground import (
     cached_masks,
     choose,
     grabcut_foreground,
+    grown,
     masks,
     otsu_foreground,
 )
@@ -73,6 +74,18 @@ def test_holes_are_filled_and_specks_go() -> None:
     assert found[y, x]
     assert not found[:10, :10].any()
     assert not found[118:123, 98:103].any()
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_a_foreground_grows_alike_at_every_size(size: int) -> None:
+    mask = np.zeros((size, size), np.bool_)
+    mask[size // 2 :, size // 2 :] = True
+    side = size // 64  # four 256ths
+    wider = grown(mask, 8)
+    assert wider[size // 2 - 2 * side, -1]
+    assert not wider[: size // 2 - 2 * side].any()
+    assert not wider[:, : size // 2 - 2 * side].any()
+    assert np.array_equal(grown(mask, 0), mask)
 
 
 def test_grabcut_repeats_whatever_was_drawn_before() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.foreground import grown
 from dmdd_edge.train.synthesis.textures import Textures
 
 #: Batches made ahead of the one in use.
@@ -44,7 +45,7 @@ class PairFeeder:
 
     Args:
         images: the normal images, uint8 n x S x S x 3 BGR.
-        foreground: a mask per image or None.
+        foreground: where the part is in each image, bool S x S; None for everywhere.
         textures: source of foreign textures.
         config: ranges of the synthesis.
         batch_size: pairs a batch.
@@ -65,7 +66,8 @@ class PairFeeder:
         stream: int = 0,
         workers: int = 2,
     ) -> None:
-        self.images, self.foreground = images, foreground
+        self.images = images
+        self.foreground = [None if mask is None else grown(mask, config.margin) for mask in foreground]
         self.textures, self.config = textures, config
         self.batch_size, self.seed, self.stream = batch_size, seed, stream
         self.workers = workers

@@ -107,6 +107,21 @@ def _clean(mask: MatLike) -> Mask:
     return cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))).astype(np.bool_)
 
 
+def grown(mask: Mask, margin: int) -> Mask:
+    """A foreground and what lies beside it.
+
+    Args:
+        mask: bool S x S.
+        margin: how far, in 256ths of the side.
+
+    Returns:
+        bool S x S.
+    """
+    reach = round(margin * mask.shape[0] / 256)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
+
+
 def choose(images: Sequence[Image]) -> Method:
     """Decide the method for a category from a few of its images.
 
