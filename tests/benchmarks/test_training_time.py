@@ -16,12 +16,55 @@ def metrics(seconds: float, pixel_auroc: float, pro: float) -> dict[str, float]:
     return {"steps": 3, "train_seconds": seconds, "image_auroc": 1.0, "pixel_auroc": pixel_auroc, "pro": pro}
 
 
+TARGET = {"pixel_auroc": 0.9, "pro": 0.8}
+SHORT, LONG = metrics(30.0, 0.9, 0.79), metrics(90.0, 0.9, 0.8)
+
+
 @pytest.mark.parametrize(
-    ("pixel_auroc", "pro", "as_good"), [(0.9, 0.8, True), (0.95, 0.79, False), (0.89, 0.9, False)]
+    ("pixel_auroc", "pro", "there"), [(0.9, 0.8, True), (0.95, 0.79, False), (0.89, 0.9, False)]
 )
-def test_both_figures_must_be_reached(pixel_auroc: float, pro: float, as_good: bool) -> None:
-    found = training_time.verdict(metrics(90.0, 0.9, 0.8), metrics(30.0, pixel_auroc, pro))
-    assert found == {"ratio": 3.0, "as_good": as_good}
+def test_both_figures_must_be_reached(pixel_auroc: float, pro: float, there: bool) -> None:
+    assert training_time.reached(metrics(90.0, pixel_auroc, pro), TARGET) is there
+
+
+def test_the_trainings_that_end_at_the_target_are_compared() -> None:
+    found = training_time.verdict(TARGET, [metrics(30.0, 0.95, 0.85)], [SHORT, LONG])
+    assert found == {"now_reached": True, "first_reached": True, "ratio": 3.0}
+    assert training_time.sentence(found) == "the first form takes 3.00 times as long to the target"
+
+
+def test_a_first_form_that_is_not_there_gives_a_bound() -> None:
+    found = training_time.verdict(TARGET, [SHORT, LONG], [metrics(180.0, 0.9, 0.7)])
+    assert found == {"now_reached": True, "first_reached": False, "ratio": 2.0}
+    assert training_time.sentence(found) == "the first form is not there after 2.00 times as long"
+
+
+def test_without_today_at_the_target_there_is_no_ratio() -> None:
+    found = training_time.verdict(TARGET, [SHORT], [LONG])
+    assert found == {"now_reached": False, "first_reached": True, "ratio": None}
+    assert "today's code does not reach" in training_time.sentence(found)
+
+
+def test_longer_trainings_follow_until_the_target_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def train(code: Path, steps: int, options: Namespace) -> dict[str, float]:
+        asked.append(steps)
+        return {**metrics(1.0 * steps, 0.9, 0.001 * steps), "steps": steps}
+
+    monkeypatch.setattr(training_time, "train", train)
+    done = training_time.train_until(TARGET, Path(), [600, 790, 800, 900], "now", Namespace())
+    assert asked == [600, 790, 800]
+    assert [item["train_seconds"] for item in done] == asked
+
+
+def test_the_target_is_the_paper_s_or_given() -> None:
+    assert training_time.options_from(["--data", "x"]).target == [98.99, 97.07]
+    other = training_time.options_from(["--data", "x", "--category", "plate", "--target", "90", "80"])
+    assert other.target == [90.0, 80.0]
+    assert other.first_steps == other.steps
+    with pytest.raises(SystemExit):
+        training_time.options_from(["--data", "x", "--category", "plate"])
 
 
 def test_a_result_in_a_line() -> None:

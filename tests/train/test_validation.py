@@ -14,6 +14,11 @@ from dmdd_edge.train.validation.images import damage, validation_set
 from dmdd_edge.train.validation.kinds import KINDS
 
 SIZE = 128
+#: A part that stands free before the drawn plate.
+PART = np.zeros((SIZE, SIZE), np.bool_)
+PART[40:90, 50:80] = True
+#: What can be made on an image that shows no whole part.
+ANYWHERE = [kind for kind in KINDS if kind != "bent"]
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +33,12 @@ def made(normals: np.ndarray) -> Any:
 
 
 def test_the_set_holds_the_normals_and_each_kind(normals: np.ndarray, made: Any) -> None:
-    assert made.defects == ["good"] * 3 + [kind for kind in KINDS for _ in range(6)]
+    assert made.defects == ["good"] * 3 + [kind for kind in ANYWHERE for _ in range(6)]
     assert np.array_equal(made.images[:3], normals)
     assert not made.masks[:3].any()
     assert made.masks[3:].any((1, 2)).all()
     assert made.has_mask.all()
-    assert made.labels.sum() == 30
+    assert made.labels.sum() == 6 * len(ANYWHERE)
 
 
 def test_the_mask_is_where_the_image_changed(normals: np.ndarray, made: Any) -> None:
@@ -61,14 +66,41 @@ def test_the_same_seed_gives_the_same_images(normals: np.ndarray, made: Any) -> 
 
 
 def test_damage_lies_on_the_part(normals: np.ndarray) -> None:
-    part = np.zeros((SIZE, SIZE), np.bool_)
-    part[40:70, 50:90] = True
     for index, (kind, make) in enumerate(KINDS.items()):
         for seed in range(4):
-            found = damage(make, normals[0], part, normals[1], np.random.default_rng([index, seed]))
+            found = damage(make, normals[0], PART, normals[1], np.random.default_rng([index, seed]))
             assert found is not None, kind
-            reached = cv2.dilate(part.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
+            reached = cv2.dilate(PART.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
             assert not found[1][~reached].any(), kind
+
+
+def free_part() -> np.ndarray:
+    """A bright part before a dark background, both grained."""
+    image = np.random.default_rng(0).normal(40, 3, (SIZE, SIZE, 3))
+    image[PART] += 150
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def test_a_bent_piece_lies_partly_beside_the_part_and_leaves_its_place() -> None:
+    image = free_part()
+    filled = beside = 0
+    for seed in range(12):
+        found = damage(KINDS["bent"], image, PART, image, np.random.default_rng(seed))
+        assert found is not None
+        bent, mask = found
+        # Bright where the background was, dark where the part was.
+        beside += bool((bent[mask & ~PART] > 120).any())
+        filled += bool((bent[mask & PART] < 90).any())
+    assert beside >= 9
+    assert filled >= 9
+
+
+@pytest.mark.parametrize("shown", ["everywhere", "a speck"])
+def test_nothing_is_bent_where_no_part_can_be(shown: str) -> None:
+    part = np.zeros((SIZE, SIZE), np.bool_)
+    part[60:62, 60:62] = True
+    where = None if shown == "everywhere" else part
+    assert damage(KINDS["bent"], free_part(), where, free_part(), np.random.default_rng(0)) is None
 
 
 def test_what_cannot_be_seen_is_left_out() -> None:
@@ -91,8 +123,10 @@ def test_scratches_are_thin_and_sizes_follow_the_image(normals: np.ndarray) -> N
     for kind in KINDS:
         areas = []
         for images in (normals, large):
+            size = images.shape[1]
+            part = np.repeat(np.repeat(PART, size // SIZE, 0), size // SIZE, 1) if kind == "bent" else None
             found = [
-                damage(KINDS[kind], images[0], None, images[1], np.random.default_rng([5, seed]))
+                damage(KINDS[kind], images[0], part, images[1], np.random.default_rng([5, seed]))
                 for seed in range(12)
             ]
             areas.append(np.median([made[1].mean() for made in found if made is not None]))

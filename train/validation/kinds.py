@@ -1,7 +1,8 @@
-"""Damage for validation: five kinds, none of them the training's own (a texture under a Perlin mask).
+"""Damage for validation: six kinds, none of them the training's own (a texture under a Perlin mask).
 
 Each maker takes a normal image, uint8 S x S x 3 BGR, and where the part is, and returns the damaged image and
-the region it worked on. Sizes are in units of a 256th of the side, so that they scale with the image.
+the region it worked on, which is empty where the image has no place for it. Sizes are in units of a 256th of
+the side, so that they scale with the image.
 """
 
 from __future__ import annotations
@@ -99,12 +100,41 @@ def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     return np.asarray(out, np.uint8), fade > 0
 
 
+def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A piece at the part's rim turned aside about its joint, its place filled: a bent tip, a lifted edge.
+
+    The one kind that changes what lies beside the part. It needs an image that shows a whole part.
+    """
+    unit = image.shape[0] / 256
+    inner = cv2.erode(part.astype(np.uint8), _disc(6 * unit), borderType=cv2.BORDER_REPLICATE) > 0
+    rim = part & ~inner
+    if not rim.any():
+        return image, np.zeros_like(part)
+    x, y = _spot(rim, rng)
+    around = np.zeros(part.shape, np.uint8)
+    cv2.circle(around, (round(x), round(y)), round(_size(rng, 8, 24) * unit), 1, cv2.FILLED)
+    piece = part & (around > 0)
+    edge = np.argwhere(part & ~piece & (cv2.dilate(around, _disc(1.5)) > 0))
+    if not len(edge):
+        return image, np.zeros_like(part)
+    joint_y, joint_x = (float(value) for value in edge.mean(0))
+    angle = float(rng.choice([-1, 1]) * rng.uniform(12, 50))
+    turn = cv2.getRotationMatrix2D((joint_x, joint_y), angle, 1.0)
+    size = image.shape[1::-1]
+    moved = cv2.warpAffine(image, turn, size, borderMode=cv2.BORDER_REFLECT)
+    cover = cv2.warpAffine(_soft(piece, 0.7 * unit), turn, size)
+    hole = cv2.dilate(piece.astype(np.uint8), _disc(2 * unit))
+    rest = _blend(image, cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA), _soft(piece, 0.7 * unit))
+    return _blend(rest, moved, np.asarray(cover, np.float32)), piece | (cover > 0.5)
+
+
 KINDS: dict[str, Maker] = {
     "misplaced": misplaced,
     "scratch": scratch,
     "spot": spot,
     "missing": missing,
     "warp": warp,
+    "bent": bent,
 }
 
 
@@ -135,6 +165,11 @@ def _blob(
     drawn = np.zeros(shape, np.uint8)
     cv2.fillPoly(drawn, [np.rint(np.stack([x, y], 1) * 16).astype(np.int32)], 1, shift=4)
     return drawn > 0
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _soft(region: Mask, sigma: float) -> Alpha:
