@@ -41,11 +41,12 @@ PROFILES = (
 )
 #: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
-#: The first of either is taken that comes this near to the best, in P-AUROC plus PRO: the coarsest profile,
-#: the smallest weight. Damage is made on the part; what lies beside it, a missing tip say, only the coarse
-#: stages find, and no damage here stands for. And made damage is nearer than a real defect to the anomalies
-#: that the abnormality branch was taught.
-TOLERANCE = 0.0025
+#: The first of either is taken whose shortfall from the best, in P-AUROC plus PRO, is within one standard
+#: error of its mean over the kinds of damage, or too small to matter: the coarsest profile, the smallest
+#: weight (the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984, chapter
+#: 3). Made damage is plainer than most real defects, which the coarse stages find, and nearer to the
+#: anomalies that the abnormality branch was taught.
+NEGLIGIBLE = 0.0005
 #: Stream of random numbers of the damage; the study's validation has 0.
 _SEED = 1
 _BATCH = 8
@@ -57,12 +58,21 @@ _AS_HOLDOUT = 32
 
 @dataclass(frozen=True)
 class Tried:
-    """Weights of the map and what it reaches under them on the damage, means over its kinds, 0..1."""
+    """Weights of the map and what it reaches under them on the damage.
+
+    Attributes:
+        stages: as in ``MapChoice``.
+        abnormality: likewise.
+        pixel_auroc: mean over the kinds of damage, 0..1.
+        pro: likewise.
+        kinds: P-AUROC plus PRO on each kind, 0..2.
+    """
 
     stages: tuple[float, ...]
     abnormality: float
     pixel_auroc: float
     pro: float
+    kinds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -172,24 +182,39 @@ def choose_weights(
     count = max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
     test = validation_set(normals, parts, seed=_SEED, count=count)
     damaged = int(test.labels.sum())
-    stages, abnormality = head.stages, head.abnormality
-    tried: list[Tried] = []
+    stages, abnormality = tuple(head.stages), head.abnormality
+    tried: dict[tuple[tuple[float, ...], float], Tried] = {}
     if damaged:
         stacked = list(_stacks(head, distances, test.images, "weights of the map", progress))
+
+        def best(candidates: Sequence[tuple[tuple[float, ...], float]]) -> Tried:
+            for weights in candidates:
+                if weights not in tried:
+                    tried[weights] = _try(head, *weights, stacked, test)
+            return first_near_the_best([tried[weights] for weights in candidates])
+
         if head.chooses_stages:
-            tried = [_try(head, profile, abnormality, stacked, test) for profile in PROFILES]
-            stages = _first_near_the_best(tried).stages
+            stages = best([(profile, abnormality) for profile in PROFILES]).stages
         if head.chooses_branch:
-            found = [_try(head, stages, weight, stacked, test) for weight in BRANCH_WEIGHTS]
-            abnormality = _first_near_the_best(found).abnormality
-            tried += found
+            abnormality = best([(stages, weight) for weight in BRANCH_WEIGHTS]).abnormality
     head.weigh(stages, abnormality)
-    return MapChoice(tuple(stages), abnormality, tried, damaged)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged)
 
 
-def _first_near_the_best(tried: Sequence[Tried]) -> Tried:
-    best = max(item.pixel_auroc + item.pro for item in tried)
-    return next(item for item in tried if item.pixel_auroc + item.pro >= best - TOLERANCE)
+def first_near_the_best(tried: Sequence[Tried]) -> Tried:
+    """The first that falls short of the best by no more than chance explains (see ``NEGLIGIBLE``).
+
+    Args:
+        tried: on the same kinds of damage, the preferred first.
+    """
+    best = max(tried, key=lambda item: item.pixel_auroc + item.pro)
+
+    def near(item: Tried) -> bool:
+        lost = np.array([best.kinds[kind] - item.kinds[kind] for kind in best.kinds])
+        error = float(lost.std(ddof=1)) / len(lost) ** 0.5 if len(lost) > 1 else 0.0
+        return float(lost.mean()) <= max(error, NEGLIGIBLE)
+
+    return next(item for item in tried if near(item))
 
 
 def _stacks(
@@ -208,6 +233,11 @@ def _try(
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
     # The score is taken from the maps' peaks, whatever they weigh here: any one will do.
     found = evaluate(maps.max((1, 2)), test.labels, maps, test.masks, test.defects, test.has_mask)
-    kinds = found.as_dict()["per_defect"].values()
-    means = (float(np.mean([kind[name] for kind in kinds])) for name in ("pixel_auroc", "pro"))
-    return Tried(tuple(stages), abnormality, *(round(value, 6) for value in means))
+    kinds = found.as_dict()["per_defect"]
+    means = (float(np.mean([kind[name] for kind in kinds.values()])) for name in ("pixel_auroc", "pro"))
+    return Tried(
+        tuple(stages),
+        abnormality,
+        *(round(value, 6) for value in means),
+        {name: round(kind["pixel_auroc"] + kind["pro"], 6) for name, kind in kinds.items()},
+    )
