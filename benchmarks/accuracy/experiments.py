@@ -26,7 +26,7 @@ def _slug(label: str) -> str:
 #: is no setting: it was 0.1 when the kept rows were measured, and is 0.03 now.
 _BEFORE: dict[str, dict[str, Any]] = {
     "model": {"smoothing": 4.0, "stage_weights": [1.0, 1.0, 1.0, 1.0], "abnormality_weight": 0.1},
-    "synthesis": {"warps": 0.0, "shades": 0.0, "smears": 0.0},
+    "synthesis": {"margin": 0, "warps": 0.0, "shades": 0.0, "smears": 0.0},
     "run": {"aim_weight": 1.0},
 }
 
@@ -185,6 +185,12 @@ SEEDS = [
     for seed in range(3)
 ]
 
+#: How far beside the part anomalies may lie, in 256ths of the side; the recipe's 12 is a row of the seeds.
+MARGIN = [
+    Experiment(f"margin-{margin}", "screw", _ROW, label=f"margin {margin}", synthesis={"margin": margin})
+    for margin in (0, 6, 24)
+]
+
 #: From few good images; what is left out of them serves for validation.
 FEW = [
     Experiment(f"few-{count}", "bottle", _ROW, images=count, label=f"{count} good images")
@@ -204,6 +210,7 @@ SETS: dict[str, list[Experiment]] = {
     "full": FULL,
     "fixed": FIXED,
     "seeds": SEEDS,
+    "margin": MARGIN,
     "few": FEW,
     "contamination": CONTAMINATION,
 }
