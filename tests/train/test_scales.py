@@ -18,7 +18,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.scales import (
     BRANCH_WEIGHTS,
-    NEGLIGIBLE,
+    NEAR,
     PROFILES,
     MapChoice,
     Tried,
@@ -70,8 +70,8 @@ def test_coarse_stages_that_only_spread_lose_their_weight(normals: NDArray[np.ui
 
     choice, head = chosen(normals, distances)
     assert choice.stages in PROFILES[2:]
-    figures = [item.pixel_auroc + item.pro for item in choice.tried[: len(PROFILES)]]
-    assert figures[0] < max(figures) - 0.0025
+    errors = [item.error for item in choice.tried[: len(PROFILES)]]
+    assert errors[0] > (1 + NEAR) * min(errors)
     torch.testing.assert_close(head.map_share, share_of(choice))
     # The score weighs the stages as before.
     default = torch.tensor([*PROFILES[0], *(0.3 * weight for weight in PROFILES[0])])
@@ -101,9 +101,7 @@ def test_the_abnormality_branch_weighs_what_it_is_worth(normals: NDArray[np.uint
 
     choice, head = chosen(normals, distances)
     torch.testing.assert_close(head.map_share, share_of(choice))
-    by_weight = {
-        item.abnormality: item.pixel_auroc + item.pro for item in choice.tried if item.stages == choice.stages
-    }
+    by_weight = {item.abnormality: item.error for item in choice.tried if item.stages == choice.stages}
     assert tuple(sorted(by_weight)) == BRANCH_WEIGHTS
     # The stages were tried with the first weight, which is not tried again.
     assert len(choice.tried) == len(PROFILES) + len(BRANCH_WEIGHTS) - 1
@@ -111,32 +109,24 @@ def test_the_abnormality_branch_weighs_what_it_is_worth(normals: NDArray[np.uint
         assert choice.abnormality == BRANCH_WEIGHTS[0]
     else:
         assert choice.abnormality > BRANCH_WEIGHTS[0]
-        assert by_weight[BRANCH_WEIGHTS[0]] < max(by_weight.values()) - 0.0025
+        assert by_weight[BRANCH_WEIGHTS[0]] > (1 + NEAR) * min(by_weight.values())
 
 
-def tried(weight: float, **kinds: float) -> Tried:
-    mean = sum(kinds.values()) / len(kinds)
-    return Tried(PROFILES[0], weight, mean / 2, mean / 2, kinds)
+def tried(weight: float, error: float) -> Tried:
+    return Tried(PROFILES[0], weight, 1 - error / 4, 1 - 3 * error / 4)
 
 
-def test_a_shortfall_that_the_kinds_disagree_on_is_chance() -> None:
-    best = tried(2.0, scratch=1.90, spot=1.90, warp=1.90)
-    unsure = tried(1.0, scratch=1.91, spot=1.88, warp=1.90)  # 0.0033 short, standard error 0.0088
-    assert first_near_the_best([unsure, best]) is unsure
-    assert first_near_the_best([best, unsure]) is best
+def test_the_first_is_taken_whose_error_is_near_the_least() -> None:
+    best, near, far = tried(2.0, 0.0100), tried(1.0, 0.0104), tried(0.6, 0.0106)
+    assert first_near_the_best([far, near, best]) is near
+    assert first_near_the_best([far, best, near]) is best
+    assert first_near_the_best([near, far]) is near
 
 
-def test_a_shortfall_that_all_kinds_agree_on_counts() -> None:
-    best = tried(2.0, scratch=1.90, spot=1.90, warp=1.90)
-    worse = tried(1.0, scratch=1.897, spot=1.896, warp=1.898)  # 0.003 short, standard error 0.0006
-    assert first_near_the_best([worse, best]) is best
-    hardly = tried(1.0, scratch=1.8996, spot=1.8996, warp=1.8996)
-    assert first_near_the_best([hardly, best]) is hardly
-
-
-def test_one_kind_of_damage_has_no_chance_to_disagree() -> None:
-    best, worse = tried(2.0, spot=1.90), tried(1.0, spot=1.89)
-    assert first_near_the_best([worse, best]) is best
+def test_a_larger_error_may_fall_short_by_more() -> None:
+    """The same shortfall counts where little is left to gain, and not where much is."""
+    assert first_near_the_best([tried(0.6, 0.013), tried(1.0, 0.010)]).abnormality == 1.0
+    assert first_near_the_best([tried(0.6, 0.103), tried(1.0, 0.100)]).abnormality == 0.6
 
 
 def test_what_is_set_is_not_chosen(normals: NDArray[np.uint8]) -> None:
@@ -175,7 +165,8 @@ def test_equal_weights_leave_the_coarsest_and_the_smallest(normals: NDArray[np.u
     choice, _ = chosen(normals, distances)
     assert choice.stages == PROFILES[0]
     assert choice.abnormality == BRANCH_WEIGHTS[0]
-    assert max(item.pro for item in choice.tried) - min(item.pro for item in choice.tried) < NEGLIGIBLE
+    errors = [item.error for item in choice.tried]
+    assert max(errors) <= (1 + NEAR) * min(errors)
 
 
 def test_where_no_damage_can_be_seen_the_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
