@@ -20,7 +20,7 @@ from dmdd_edge.train.synthesis.textures import ProceduralTextures
 SIZE, COUNT = 32, 7
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
 #: Of these a mask says exactly what changed; damage leaves faint traces beyond what can be seen.
-BLENDED = SynthesisConfig(margin=0, warps=0.0, shades=0.0, smears=0.0)
+BLENDED = SynthesisConfig(warps=0.0, shades=0.0, smears=0.0)
 LEFT = np.zeros((SIZE, SIZE), np.bool_)
 LEFT[:, :16] = True
 
