@@ -118,6 +118,8 @@ def grown(mask: Mask, margin: int) -> Mask:
         bool S x S.
     """
     reach = round(margin * mask.shape[0] / 256)
+    if reach == 0:
+        return mask
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
 
