@@ -36,6 +36,8 @@ def train(code: Path, steps: int, options: Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as runs:
         command = ["train", "--data", str(options.data), "--category", options.category]
         command += ["--steps", str(steps), "--seed", str(options.seed), "--runs-dir", runs]
+        if options.textures:
+            command += ["--textures", str(options.textures)]
         done = run_code(code, [*common.PROGRAM, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         found = list(Path(runs).glob("*/metrics.json"))
         if done.returncode or not found:
@@ -106,10 +108,12 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
         metavar=("P-AUROC", "PRO"),
         help="in percent (default: the paper's for the category)",
     )
+    parser.add_argument("--textures", type=Path, help="folder of textures for both (default: drawn ones)")
     parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(None if arguments is None else list(arguments))
     options.data = options.data.absolute()
+    options.textures = options.textures and options.textures.absolute()
     options.first_steps = options.first_steps or options.steps
     if options.target is None:
         paper = paper_row(options.category)
@@ -152,7 +156,9 @@ def main() -> None:
     print(sentence(found))
     figures = {"target": target, **trained, **found}
     settings = {
-        name: value for name, value in vars(options).items() if name not in ("out", "data", "category")
+        name: value.name if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name not in ("out", "data", "category")
     }
     names = ["torch", "torchvision", "timm", "numpy"]
     common.write_result(options.out, machine, settings, {options.category: figures}, names)
