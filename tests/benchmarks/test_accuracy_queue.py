@@ -92,6 +92,8 @@ def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
         "missing",
         "warp",
         "bent",
+        "worn",
+        "shifted",
     }
     kinds = row["validation"]["head"]["kinds"].values()
     mean = np.mean([kind["pixel_auroc"] for kind in kinds])

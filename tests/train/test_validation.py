@@ -18,7 +18,7 @@ SIZE = 128
 PART = np.zeros((SIZE, SIZE), np.bool_)
 PART[40:90, 50:80] = True
 #: What can be made on an image that shows no whole part.
-ANYWHERE = ["misplaced", "scratch", "spot", "missing", "warp"]
+ANYWHERE = ["misplaced", "scratch", "spot", "missing", "warp", "shifted"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_the_set_holds_the_normals_and_each_kind(normals: np.ndarray, made: Any)
     assert not made.masks[:3].any()
     assert made.masks[3:].any((1, 2)).all()
     assert made.has_mask.all()
-    assert made.labels.sum() == 30
+    assert made.labels.sum() == 36
 
 
 def test_the_mask_is_where_the_image_changed(normals: np.ndarray, made: Any) -> None:
@@ -74,6 +74,11 @@ def test_damage_lies_on_the_part(normals: np.ndarray) -> None:
             assert not found[1][~reached].any(), kind
 
 
+def enlarged(image: np.ndarray, by: int) -> np.ndarray:
+    """An image of whole pixels, each ``by`` times as wide."""
+    return np.repeat(np.repeat(image, by, 0), by, 1)
+
+
 def free_part() -> np.ndarray:
     """A bright part before a dark background, both grained."""
     image = np.random.default_rng(0).normal(40, 3, (SIZE, SIZE, 3))
@@ -103,8 +108,40 @@ def test_nothing_is_bent_where_no_part_can_be(shown: str) -> None:
     assert damage(KINDS["bent"], free_part(), where, free_part(), np.random.default_rng(0)) is None
 
 
+def test_a_worn_place_is_shallow_and_shows_the_background() -> None:
+    image, part = enlarged(free_part(), 2), enlarged(PART, 2)
+    depth = cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5)
+    depths = []
+    for seed in range(12):
+        found = damage(KINDS["worn"], image, part, image, np.random.default_rng(seed))
+        assert found is not None
+        worn, mask = found
+        gone = mask & part & (worn < 90).all(2)
+        assert gone.sum() >= 8
+        depths.append(float(depth[gone].max()))
+    assert max(depths) <= 8  # five, and the softness of the edge
+
+
+def test_no_rim_is_worn_where_the_part_fills_the_image() -> None:
+    assert damage(KINDS["worn"], free_part(), None, free_part(), np.random.default_rng(0)) is None
+
+
+def test_a_shifted_place_is_small_and_holds_what_lay_beside_it(normals: np.ndarray) -> None:
+    ramp = np.broadcast_to(np.arange(SIZE, dtype=np.uint8)[None, :, None], (SIZE, SIZE, 3)) * 2
+    image, unit = np.ascontiguousarray(ramp), SIZE / 256
+    part = np.zeros((SIZE, SIZE), np.bool_)
+    part[40:80, 40:80] = True
+    for seed in range(12):
+        out, region = KINDS["shifted"](image, part, image, np.random.default_rng(seed))
+        y, x = np.nonzero(region)
+        assert 8 * unit <= max(np.ptp(x), np.ptp(y)) <= 24 * unit
+        assert np.array_equal(out[~region], image[~region])
+        # The ramp rises by 2 a pixel: no pixel comes from further than 4 units along it.
+        assert np.abs(out.astype(int) - image).max() <= 2 * 4 * unit + 1
+
+
 def test_what_cannot_be_seen_is_left_out() -> None:
-    """A warp or a misplaced piece of an even surface changes nothing; a spot on it does."""
+    """Nothing is seen of what moves or takes away a piece of an even surface; of a spot on it, much."""
     even = np.full((2, SIZE, SIZE, 3), 128, np.uint8)
     found = validation_set(even, [None, None], count=2)
     assert set(found.defects) == {"good", "scratch", "spot"}
@@ -119,12 +156,12 @@ def test_grey_images_stay_grey() -> None:
 
 
 def test_scratches_are_thin_and_sizes_follow_the_image(normals: np.ndarray) -> None:
-    large = np.stack([cv2.resize(image, None, fx=2, fy=2) for image in normals])
+    large, larger = (np.stack([cv2.resize(image, None, fx=by, fy=by) for image in normals]) for by in (2, 4))
     for kind in KINDS:
         areas = []
-        for images in (normals, large):
-            size = images.shape[1]
-            part = np.repeat(np.repeat(PART, size // SIZE, 0), size // SIZE, 1) if kind == "bent" else None
+        for images in (large, larger):
+            whole = enlarged(PART, images.shape[1] // SIZE)
+            part = whole if kind in ("bent", "worn") else None
             found = [
                 damage(KINDS[kind], images[0], part, images[1], np.random.default_rng([5, seed]))
                 for seed in range(12)

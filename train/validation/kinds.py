@@ -1,4 +1,4 @@
-"""Damage for validation: six kinds, none of them the training's own (a texture under a Perlin mask).
+"""Damage for validation: eight kinds, none of them the training's own (a texture under a Perlin mask).
 
 Each maker takes a normal image, uint8 S x S x 3 BGR, and where the part is, and returns the damaged image and
 the region it worked on, which is empty where the image has no place for it. Sizes are in units of a 256th of
@@ -68,9 +68,7 @@ def missing(image: Image, part: Mask, other: Image, rng: np.random.Generator) ->
     hole = region.copy()
     if rng.random() < 0.5 and not part.all():
         # Without the part around it, what is filled in is background: a broken edge, a lost tip.
-        reach = np.zeros(part.shape, np.uint8)
-        cv2.circle(reach, (round(centre[0]), round(centre[1])), round(60 * unit), 1, cv2.FILLED)
-        hole |= (reach > 0) & (cv2.dilate(part.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+        hole |= _around(part.shape, centre, 60 * unit) & _wider(part, 2)
     filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     return _blend(image, filled, _soft(region, 0.7 * unit)), region
 
@@ -103,18 +101,15 @@ def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
 def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
     """A piece at the part's rim turned aside about its joint, its place filled: a bent tip, a lifted edge.
 
-    The one kind that changes what lies beside the part. It needs an image that shows a whole part.
+    The one kind that reaches far beside the part. It needs an image that shows a whole part.
     """
     unit = image.shape[0] / 256
-    inner = cv2.erode(part.astype(np.uint8), _disc(6 * unit), borderType=cv2.BORDER_REPLICATE) > 0
-    rim = part & ~inner
+    rim = _rim(part, 6 * unit)
     if not rim.any():
-        return image, np.zeros_like(part)
-    x, y = _spot(rim, rng)
-    around = np.zeros(part.shape, np.uint8)
-    cv2.circle(around, (round(x), round(y)), round(_size(rng, 8, 24) * unit), 1, cv2.FILLED)
-    piece = part & (around > 0)
-    edge = np.argwhere(part & ~piece & (cv2.dilate(around, _disc(1.5)) > 0))
+        return image, rim
+    around = _around(part.shape, _spot(rim, rng), _size(rng, 8, 24) * unit)
+    piece = part & around
+    edge = np.argwhere(part & ~piece & _wider(around, 1.5))
     if not len(edge):
         return image, np.zeros_like(part)
     joint_y, joint_x = (float(value) for value in edge.mean(0))
@@ -128,6 +123,38 @@ def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     return _blend(rest, moved, np.asarray(cover, np.float32)), piece | (cover > 0.5)
 
 
+def worn(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A short, shallow piece of the part's rim gone: a worn thread, a chipped edge.
+
+    It needs an image that shows a whole part.
+    """
+    unit = image.shape[0] / 256
+    rim = _rim(part, rng.uniform(1.5, 5.0) * unit)
+    if not rim.any():
+        return image, rim
+    centre, radius = _spot(rim, rng), _size(rng, 4, 14) * unit
+    gone = _wider(rim & _around(part.shape, centre, radius), unit)
+    # Filled without the part around it, so that background takes the place.
+    hole = gone | (_around(part.shape, centre, radius + 4 * unit) & _wider(part, 2))
+    filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return _blend(image, filled, _soft(gone, 0.7 * unit)), gone
+
+
+def shifted(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """A small place shifted by a few pixels, the faintest kind: a flattened ridge, a print out of place."""
+    size = image.shape[0]
+    unit = size / 256
+    x0, y0 = _spot(part, rng)
+    radius = _size(rng, 5, 12) * unit
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    inside = np.clip((1 - np.hypot(x - x0, y - y0) / radius) / 0.3, 0, 1)
+    angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(1.5, 4.0) * unit
+    map_x = (x + reach * np.cos(angle) * inside).astype(np.float32)
+    map_y = (y + reach * np.sin(angle) * inside).astype(np.float32)
+    out = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(out, np.uint8), inside > 0
+
+
 KINDS: dict[str, Maker] = {
     "misplaced": misplaced,
     "scratch": scratch,
@@ -135,6 +162,8 @@ KINDS: dict[str, Maker] = {
     "missing": missing,
     "warp": warp,
     "bent": bent,
+    "worn": worn,
+    "shifted": shifted,
 }
 
 
@@ -165,6 +194,23 @@ def _blob(
     drawn = np.zeros(shape, np.uint8)
     cv2.fillPoly(drawn, [np.rint(np.stack([x, y], 1) * 16).astype(np.int32)], 1, shift=4)
     return drawn > 0
+
+
+def _around(shape: tuple[int, ...], centre: tuple[float, float], radius: float) -> Mask:
+    """A disc around a place."""
+    drawn = np.zeros(shape, np.uint8)
+    cv2.circle(drawn, (round(centre[0]), round(centre[1])), round(radius), 1, cv2.FILLED)
+    return drawn > 0
+
+
+def _rim(part: Mask, depth: float) -> Mask:
+    """The part's outermost pixels; none where it fills the image, whose border is no rim."""
+    inner = cv2.erode(part.astype(np.uint8), _disc(depth), borderType=cv2.BORDER_REPLICATE) > 0
+    return part & ~inner
+
+
+def _wider(region: Mask, by: float) -> Mask:
+    return cv2.dilate(region.astype(np.uint8), _disc(by)) > 0
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
