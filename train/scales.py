@@ -48,8 +48,9 @@ NEAR = 0.05
 #: Stream of random numbers of the damage; the study's validation has 0.
 _SEED = 1
 _BATCH = 8
-#: Damaged images of each kind; of a larger side they are fewer, so that their maps stay within 200 MiB.
-_COUNT, _SIDE, _LEAST = 32, 512, 8
+#: Damaged images of each kind: half as many leave the choice to their luck. Of a larger side they are fewer,
+#: so that their maps stay within 250 MiB.
+_COUNT, _SIDE, _LEAST = 64, 320, 8
 #: Images learnt from that stand in where none were held out.
 _AS_HOLDOUT = 32
 
