@@ -12,7 +12,7 @@ from typing import Any
 from accuracy.declaration import Experiment
 
 _BOTH = ("bottle", "screw")
-#: Steps of a try-out, and of a row of the tables where many rows are compared with one another.
+#: Steps of a try-out on the way to the recipe, and of a row of the tables that compare many.
 _SHORT, _ROW = 300, 150
 #: Steps of a full run: some hundred passes over the images of bottle and screw, sixty over PIPED's.
 _FULL = {"bottle": 1200, "screw": 3000, "PA_BDP01_TL": 240, "PA_BFT01_TL": 240, "PA_BRG01_RL": 240}
@@ -70,41 +70,48 @@ def _msn(**model: Any) -> dict[str, Any]:
     return {"head": "msn", **model}
 
 
-#: What one change to the recipe does; the first row is the recipe without one.
+#: How the study came to the recipe; the first row is the recipe before it.
 SCREEN = [
     _screen("recipe"),
     _screen("lr 1e-3", run={"lr": 1e-3}),
     _screen("lr 4e-3", run={"lr": 4e-3}),
-    _screen("lr 5e-4", run={"lr": 5e-4}),
-    _screen("constant lr", run={"schedule": "constant"}),
     _screen("4 pairs, 600 steps", steps=600, run={"batch_size": 4}),
     _screen("aim 0.1", run={"aim_weight": 0.1}),
     _screen("aim 0.1, damage", run={"aim_weight": 0.1}, synthesis=_DAMAGE),
     _screen("normality only", model={"branches": "normality"}),
-    _screen("random start", model={"residual": False}),
-    _screen("free norm", model={"frozen_norm": False}),
-    _screen("no pmn", model={"pmn": "none"}),
-    _screen("inner pmn", model={"pmn": "inner"}),
-    _screen("dense pmn", model={"pmn_conv": "dense"}),
-    _screen("mask 0.5", run={"mask_threshold": 0.5}),
-    _screen("mask 0.1", run={"mask_threshold": 0.1}),
-    _screen("unbalanced aim", run={"balanced_aim": False}),
-    _screen("beta to 0.5", synthesis={"beta": [0.0, 0.5]}),
-    _screen("beta to 0.95", synthesis={"beta": [0.0, 0.95]}),
-    _screen("dtd textures", synthesis={"textures": "dtd/images"}),
-    _screen("foreign textures only", synthesis={"own_textures": 0.0}),
-    _screen("own textures only", synthesis={"own_textures": 1.0}),
     _screen("warps 0.3", synthesis={"warps": 0.3}),
-    _screen("shades 0.2", synthesis={"shades": 0.2}),
-    _screen("smears 0.3", synthesis={"smears": 0.3}),
-    _screen("damage", synthesis=_DAMAGE),
-    _screen("colour kept", synthesis={"match_grey": False}),
-    _screen("no foreground", synthesis={"fas": False}),
-    _screen("grabcut", synthesis={"foreground": "grabcut"}),
-    _screen("msn at the end", model={"head": "msn"}),
-    _screen("msn each epoch", model={"head": "msn"}, run={"head_phase": "epoch"}),
     _screen("320 px", model={"image_size": 320}),
-    _screen("384 px", model={"image_size": 384}),
+]
+
+
+def _knob(name: str, **changes: Any) -> Experiment:
+    """A change to the recipe as decided, against the rows of the seeds."""
+    return Experiment(f"knob-{_slug(name)}", "screw", _ROW, label=name, **changes)
+
+
+#: What one change to the recipe does; the rows of the seeds are the recipe without one, and its spread.
+KNOBS = [
+    _knob("constant lr", run={"schedule": "constant"}),
+    _knob("lr 1e-3", run={"lr": 1e-3}),
+    _knob("lr 4e-3", run={"lr": 4e-3}),
+    _knob("random start", model={"residual": False}),
+    _knob("free norm", model={"frozen_norm": False}),
+    _knob("no pmn", model={"pmn": "none"}),
+    _knob("dense pmn", model={"pmn_conv": "dense"}),
+    _knob("aim 1", run={"aim_weight": 1.0}),
+    _knob("unbalanced aim", run={"balanced_aim": False}),
+    _knob("mask 0.5", run={"mask_threshold": 0.5}),
+    _knob("mask 0.1", run={"mask_threshold": 0.1}),
+    _knob("beta to 0.5", synthesis={"beta": [0.0, 0.5]}),
+    _knob("beta to 0.95", synthesis={"beta": [0.0, 0.95]}),
+    _knob("dtd textures", synthesis={"textures": "dtd/images"}),
+    _knob("foreign textures only", synthesis={"own_textures": 0.0}),
+    _knob("own textures only", synthesis={"own_textures": 1.0}),
+    _knob("no damage", synthesis={"warps": 0.0, "shades": 0.0, "smears": 0.0}),
+    _knob("no foreground", synthesis={"fas": False}),
+    _knob("grabcut", synthesis={"foreground": "grabcut"}),
+    _knob("320 px", model={"image_size": 320}),
+    _knob("384 px", model={"image_size": 384}),
 ]
 
 
@@ -113,13 +120,12 @@ _FIXED = {"stage_weights": [1.0, 1.0, 2.0, 0.5], "abnormality_weight": 0.3}
 
 
 def _judged(name: str, model: dict[str, Any]) -> Experiment:
-    """Another head over the networks of the decided recipe; nothing is trained."""
-    return Experiment(f"head-{_slug(name)}", "screw", _SHORT, label=name, after="head-recipe", model=model)
+    """Another head over the networks of the recipe's first seed; nothing is trained."""
+    return Experiment(f"head-{_slug(name)}", "screw", _ROW, label=name, after="seeds-screw-0", model=model)
 
 
-#: The recipe as the study decided it, and its networks judged by other heads.
+#: The recipe's networks judged by other heads.
 HEADS = [
-    Experiment("head-recipe", "screw", _SHORT, label="recipe"),
     _judged("fixed weights", model=_FIXED),
     _judged("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
     _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
@@ -215,6 +221,7 @@ CONTAMINATION = [
 
 SETS: dict[str, list[Experiment]] = {
     "screen": SCREEN,
+    "knobs": KNOBS,
     "heads": HEADS,
     "ablation": ABLATION,
     "full": FULL,
