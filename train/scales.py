@@ -42,8 +42,9 @@ PROFILES = (
 #: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
 #: The first of either is taken whose error, what P-AUROC and PRO lack of 1, is above the least by this share
-#: at most: the coarsest profile, the smallest weight. Made damage is plainer than most real defects, which
-#: the coarse stages find, and nearer to the anomalies that the abnormality branch was taught.
+#: at most: the coarsest profile, the smallest weight. Made damage is plainer than most real defects at a
+#: part's outline, which the coarse stages find, and nearer to the anomalies that the abnormality branch was
+#: taught. Where the part fills the image there is no outline, and the best profile is taken.
 NEAR = 0.05
 #: Stream of random numbers of the damage; the study's validation has 0.
 _SEED = 1
@@ -182,28 +183,31 @@ def choose_weights(
     if damaged:
         stacked = list(_stacks(head, distances, test.images, "weights of the map", progress))
 
-        def best(candidates: Sequence[tuple[tuple[float, ...], float]]) -> Tried:
+        def best(candidates: Sequence[tuple[tuple[float, ...], float]], near: float) -> Tried:
             for weights in candidates:
                 if weights not in tried:
                     tried[weights] = _try(head, *weights, stacked, test)
-            return first_near_the_best([tried[weights] for weights in candidates])
+            return first_near_the_best([tried[weights] for weights in candidates], near)
 
         if head.chooses_stages:
-            stages = best([(profile, abnormality) for profile in PROFILES]).stages
+            outlined = any(part is not None and not part.all() for part in parts)
+            profiles = [(profile, abnormality) for profile in PROFILES]
+            stages = best(profiles, NEAR if outlined else 0.0).stages
         if head.chooses_branch:
-            abnormality = best([(stages, weight) for weight in BRANCH_WEIGHTS]).abnormality
+            abnormality = best([(stages, weight) for weight in BRANCH_WEIGHTS], NEAR).abnormality
     head.weigh(stages, abnormality)
     return MapChoice(stages, abnormality, list(tried.values()), damaged)
 
 
-def first_near_the_best(tried: Sequence[Tried]) -> Tried:
-    """The first whose error is near enough to the least (see ``NEAR``).
+def first_near_the_best(tried: Sequence[Tried], near: float) -> Tried:
+    """The first whose error is near enough to the least.
 
     Args:
         tried: on the same damage, the preferred first.
+        near: share of the least error that it may be above it.
     """
     least = min(item.error for item in tried)
-    return next(item for item in tried if item.error <= (1.0 + NEAR) * least)
+    return next(item for item in tried if item.error <= (1.0 + near) * least)
 
 
 def _stacks(

@@ -50,10 +50,12 @@ def maps_of(fine: Tensor, coarse: Tensor) -> list[Tensor]:
     return [F.adaptive_avg_pool2d(item, 16)[:, 0] for item in (fine, fine, coarse, coarse)] * 2
 
 
-def chosen(normals: NDArray[np.uint8], distances: Maps, **model: Any) -> tuple[MapChoice, ScaledHead]:
+def chosen(
+    normals: NDArray[np.uint8], distances: Maps, part: NDArray[np.bool_] | None = None, **model: Any
+) -> tuple[MapChoice, ScaledHead]:
     head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, **model))
     fit_levels(head, distances, normals)
-    return choose_weights(head, distances, normals, [None] * len(normals)), head
+    return choose_weights(head, distances, normals, [part] * len(normals)), head
 
 
 def share_of(choice: MapChoice) -> Tensor:
@@ -118,15 +120,46 @@ def tried(weight: float, error: float) -> Tried:
 
 def test_the_first_is_taken_whose_error_is_near_the_least() -> None:
     best, near, far = tried(2.0, 0.0100), tried(1.0, 0.0104), tried(0.6, 0.0106)
-    assert first_near_the_best([far, near, best]) is near
-    assert first_near_the_best([far, best, near]) is best
-    assert first_near_the_best([near, far]) is near
+    assert first_near_the_best([far, near, best], 0.05) is near
+    assert first_near_the_best([far, best, near], 0.05) is best
+    assert first_near_the_best([near, far], 0.05) is near
+    assert first_near_the_best([far, near, best], 0.0) is best
 
 
 def test_a_larger_error_may_fall_short_by_more() -> None:
     """The same shortfall counts where little is left to gain, and not where much is."""
-    assert first_near_the_best([tried(0.6, 0.013), tried(1.0, 0.010)]).abnormality == 1.0
-    assert first_near_the_best([tried(0.6, 0.103), tried(1.0, 0.100)]).abnormality == 0.6
+    assert first_near_the_best([tried(0.6, 0.013), tried(1.0, 0.010)], 0.05).abnormality == 1.0
+    assert first_near_the_best([tried(0.6, 0.103), tried(1.0, 0.100)], 0.05).abnormality == 0.6
+
+
+def outlined_part() -> NDArray[np.bool_]:
+    part = np.zeros((SIZE, SIZE), np.bool_)
+    part[8:-8, 8:-8] = True
+    return part
+
+
+@pytest.mark.parametrize(
+    ("part", "taken"),
+    [(None, 2), (np.ones((SIZE, SIZE), np.bool_), 2), (outlined_part(), 1)],
+    ids=["everywhere", "all of the image", "outlined"],
+)
+def test_only_an_outline_is_a_reason_for_coarser_stages_than_the_best(
+    normals: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, part: NDArray[np.bool_] | None, taken: int
+) -> None:
+    errors = dict(zip(PROFILES, (0.0106, 0.0104, 0.0100, 0.0101, 0.0108), strict=True))
+
+    def judged(head: ScaledHead, stages: tuple[float, ...], abnormality: float, *_: Any) -> Tried:
+        return Tried(stages, abnormality, 1.0, 1.0 - errors[stages])
+
+    monkeypatch.setattr("dmdd_edge.train.scales._try", judged)
+
+    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
+        found = unlike(images, normals)
+        return maps_of(found, found)
+
+    choice, head = chosen(normals, distances, part)
+    assert choice.stages == PROFILES[taken]
+    torch.testing.assert_close(head.map_share, share_of(choice))
 
 
 def test_what_is_set_is_not_chosen(normals: NDArray[np.uint8]) -> None:
@@ -162,7 +195,7 @@ def test_equal_weights_leave_the_coarsest_and_the_smallest(normals: NDArray[np.u
         found = F.adaptive_avg_pool2d(unlike(images, normals), 2)[:, 0]
         return [found] * 8
 
-    choice, _ = chosen(normals, distances)
+    choice, _ = chosen(normals, distances, outlined_part())
     assert choice.stages == PROFILES[0]
     assert choice.abnormality == BRANCH_WEIGHTS[0]
     assert max(item.pro for item in choice.tried) - min(item.pro for item in choice.tried) < 0.00025
