@@ -184,6 +184,31 @@ FIXED = [
     for full in FULL
 ]
 
+
+def _limit(branch: float, *stages: float) -> Experiment:
+    """The network of screw's full run under other weights of its map."""
+    shown = ", ".join(f"{weight:g}" for weight in stages)
+    return Experiment(
+        f"limit-{_slug(shown)}-branch-{_slug(str(branch))}",
+        "screw",
+        _FULL["screw"],
+        after="full-screw",
+        label=f"{shown}; {branch:g}",
+        model={"stage_weights": list(stages), "abnormality_weight": branch},
+    )
+
+
+#: How far weights of the map alone could carry screw, were they chosen with the test images known.
+LIMIT = [
+    _limit(0.0, 1.0, 1.0, 2.0, 0.5),
+    _limit(0.1, 1.0, 1.0, 2.0, 0.5),
+    _limit(1.0, 1.0, 1.0, 2.0, 0.5),
+    _limit(0.1, 1.0, 1.0, 1.0, 1.0),
+    _limit(0.1, 1.0, 1.0, 2.0, 1.0),
+    _limit(0.1, 1.0, 1.0, 3.0, 1.0),
+    _limit(0.1, 0.5, 0.5, 2.0, 1.0),
+]
+
 #: Spread over seeds, shorter than a full run.
 SEEDS = [
     Experiment(f"seeds-{category}-{seed}", category, _ROW, seed=seed, label=category)
@@ -226,6 +251,7 @@ SETS: dict[str, list[Experiment]] = {
     "ablation": ABLATION,
     "full": FULL,
     "fixed": FIXED,
+    "limit": LIMIT,
     "seeds": SEEDS,
     "margin": MARGIN,
     "few": FEW,
