@@ -50,7 +50,7 @@ NEAR = 0.05
 _SEED = 1
 _BATCH = 8
 #: Damaged images of each kind: half as many leave the choice to their luck. Of a larger side they are fewer,
-#: so that their maps stay within 250 MiB.
+#: so that their maps stay within 250 MiB up to 512 px and 400 MiB above.
 _COUNT, _SIDE, _LEAST = 64, 320, 8
 #: Images learnt from that stand in where none were held out.
 _AS_HOLDOUT = 32
