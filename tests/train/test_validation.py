@@ -126,7 +126,7 @@ def test_no_rim_is_worn_where_the_part_fills_the_image() -> None:
     assert damage(KINDS["worn"], free_part(), None, free_part(), np.random.default_rng(0)) is None
 
 
-def test_a_shifted_place_is_small_and_holds_what_lay_beside_it(normals: np.ndarray) -> None:
+def test_a_shifted_place_is_small_and_holds_what_lay_beside_it() -> None:
     ramp = np.broadcast_to(np.arange(SIZE, dtype=np.uint8)[None, :, None], (SIZE, SIZE, 3)) * 2
     image, unit = np.ascontiguousarray(ramp), SIZE / 256
     part = np.zeros((SIZE, SIZE), np.bool_)

@@ -48,12 +48,26 @@ def warp(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, M
     field *= weight[..., None]
     longest = float(np.hypot(field[..., 0], field[..., 1]).max())
     field *= float(rng.uniform(*_REACH)) * unit / max(longest, 1e-6)
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
-    bent = cv2.remap(
-        image, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-    made = np.asarray(bent, np.uint8)
+    made = displaced(image, field[..., 0], field[..., 1])
     return made, _seen(image, made)
+
+
+def displaced(image: Image, shift_x: NDArray[np.floating], shift_y: NDArray[np.floating]) -> Image:
+    """An image whose pixels come from places that lie aside.
+
+    Args:
+        image: uint8 S x S x 3.
+        shift_x: S x S, how far to the right of each pixel it comes from, in pixels.
+        shift_y: likewise, below.
+
+    Returns:
+        uint8 S x S x 3; beyond its border the image is mirrored.
+    """
+    size = image.shape[0]
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    map_x, map_y = (x + shift_x).astype(np.float32), (y + shift_y).astype(np.float32)
+    moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, np.uint8)
 
 
 def shade(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:

@@ -78,6 +78,8 @@ def damage(
     least = _LEAST_AREA * (image.shape[0] / 256) ** 2
     for _ in range(_TRIES):
         made, region = make(image, where, other, rng)
+        if not region.any():
+            continue  # nothing was done: no need to look for it
         mask, difference = _changed(image, made, region)
         if mask.sum() >= least and float(difference[mask].mean()) >= _LEAST_DIFFERENCE:
             near = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.images import is_grey
+from dmdd_edge.train.synthesis.damage import displaced
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -69,18 +70,14 @@ def missing(image: Image, part: Mask, other: Image, rng: np.random.Generator) ->
     if rng.random() < 0.5 and not part.all():
         # Without the part around it, what is filled in is background: a broken edge, a lost tip.
         hole |= _around(part.shape, centre, 60 * unit) & _wider(part, 2)
-    filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    return _blend(image, filled, _soft(region, 0.7 * unit)), region
+    return _without(image, region, hole), region
 
 
 def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
     """A place pushed aside, swollen or twisted: a dent, a bent thread."""
-    size = image.shape[0]
-    unit = size / 256
-    x0, y0 = _spot(part, rng)
+    unit = image.shape[0] / 256
+    dx, dy = _from(_spot(part, rng), image.shape[0])
     radius = _size(rng, 8, 30) * unit
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
-    dx, dy = x - x0, y - y0
     fade = np.clip(1 - (dx * dx + dy * dy) / radius**2, 0, None) ** 2
     form = int(rng.integers(3))
     if form == 0:
@@ -93,9 +90,7 @@ def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
         angle_at = rng.choice([-1, 1]) * rng.uniform(0.6, 1.6) * fade
         shift_x = (np.cos(angle_at) - 1) * dx - np.sin(angle_at) * dy
         shift_y = np.sin(angle_at) * dx + (np.cos(angle_at) - 1) * dy
-    map_x, map_y = (x + shift_x).astype(np.float32), (y + shift_y).astype(np.float32)
-    out = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(out, np.uint8), fade > 0
+    return displaced(image, shift_x, shift_y), fade > 0
 
 
 def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
@@ -118,8 +113,7 @@ def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     size = image.shape[1::-1]
     moved = cv2.warpAffine(image, turn, size, borderMode=cv2.BORDER_REFLECT)
     cover = cv2.warpAffine(_soft(piece, 0.7 * unit), turn, size)
-    hole = cv2.dilate(piece.astype(np.uint8), _disc(2 * unit))
-    rest = _blend(image, cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA), _soft(piece, 0.7 * unit))
+    rest = _without(image, piece, _wider(piece, 2 * unit))
     return _blend(rest, moved, np.asarray(cover, np.float32)), piece | (cover > 0.5)
 
 
@@ -136,23 +130,17 @@ def worn(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     gone = _wider(rim & _around(part.shape, centre, radius), unit)
     # Filled without the part around it, so that background takes the place.
     hole = gone | (_around(part.shape, centre, radius + 4 * unit) & _wider(part, 2))
-    filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    return _blend(image, filled, _soft(gone, 0.7 * unit)), gone
+    return _without(image, gone, hole), gone
 
 
 def shifted(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
     """A small place shifted by a few pixels, the faintest kind: a flattened ridge, a print out of place."""
-    size = image.shape[0]
-    unit = size / 256
-    x0, y0 = _spot(part, rng)
+    unit = image.shape[0] / 256
+    dx, dy = _from(_spot(part, rng), image.shape[0])
     radius = _size(rng, 5, 12) * unit
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
-    inside = np.clip((1 - np.hypot(x - x0, y - y0) / radius) / 0.3, 0, 1)
+    inside = np.clip((1 - np.hypot(dx, dy) / radius) / 0.3, 0, 1)
     angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(1.5, 4.0) * unit
-    map_x = (x + reach * np.cos(angle) * inside).astype(np.float32)
-    map_y = (y + reach * np.sin(angle) * inside).astype(np.float32)
-    out = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(out, np.uint8), inside > 0
+    return displaced(image, reach * np.cos(angle) * inside, reach * np.sin(angle) * inside), inside > 0
 
 
 KINDS: dict[str, Maker] = {
@@ -177,6 +165,12 @@ def _spot(part: Mask, rng: np.random.Generator) -> tuple[float, float]:
     places = np.flatnonzero(part)
     y, x = divmod(int(places[int(rng.integers(len(places)))]), part.shape[1])
     return float(x), float(y)
+
+
+def _from(place: tuple[float, float], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far each pixel of a square image lies from a place, along x and along y."""
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    return x - place[0], y - place[1]
 
 
 def _blob(
@@ -220,6 +214,12 @@ def _disc(radius: float) -> NDArray[np.uint8]:
 
 def _soft(region: Mask, sigma: float) -> Alpha:
     return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), max(float(sigma), 0.3)), np.float32)
+
+
+def _without(image: Image, region: Mask, hole: Mask) -> Image:
+    """The image without a region, in whose place lies what is around a hole that holds it."""
+    filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return _blend(image, filled, _soft(region, 0.7 * (image.shape[0] / 256)))
 
 
 def _blend(image: Image, over: NDArray[np.generic], alpha: Alpha) -> Image:
