@@ -78,6 +78,28 @@ def test_a_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatc
     assert common.command() == "python benchmarks/training_time.py --data mvtec --steps 3"
 
 
+@pytest.mark.parametrize("textures", [[], ["--textures", "dtd/images"]])
+def test_both_forms_train_with_the_textures_that_are_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, textures: list[str]
+) -> None:
+    given: list[list[str]] = []
+
+    def run_code(code: Path, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        given.append(command)
+        run = Path(command[command.index("--runs-dir") + 1]) / "run"
+        run.mkdir()
+        (run / "metrics.json").write_text('{"steps": 3}')
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(training_time, "run_code", run_code)
+    monkeypatch.chdir(tmp_path)
+    options = training_time.options_from(["--data", "mvtec", *textures])
+    assert training_time.train(Path("elsewhere"), 3, options) == {"steps": 3}
+    # The code runs in a folder of its own, so that a relative one would lead nowhere.
+    expected = ["--textures", str(tmp_path / "dtd" / "images")] if textures else []
+    assert given[0][given[0].index("--runs-dir") + 2 :] == expected
+
+
 @pytest.mark.slow
 def test_code_laid_out_elsewhere_trains(tmp_path: Path, plates: Path) -> None:
     asked = ["git", "cat-file", "-e", "HEAD^{commit}"]
