@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from dmdd_edge.runtime.backends.onnxruntime_session import session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 #: Sides of the matrices that are tried, and bytes of the arrays that are copied: in the cache, and beyond it.
 SIDES = (512, 1024, 2048)

@@ -23,11 +23,12 @@ from typing import Any
 import common
 import graph_cost
 import numpy as np
-import onnxruntime
 
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, physical_cores, session_options
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 #: The commit whose figures were the first to be published.
 FIRST = "362b35b"

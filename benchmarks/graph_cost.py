@@ -26,7 +26,6 @@ from typing import Any
 import common
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -34,9 +33,16 @@ from torch import Tensor, nn
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, run_session, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import (
+    import_onnxruntime,
+    physical_cores,
+    run_session,
+    session_options,
+)
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.model import DMDD
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _BLOCKS = 5

@@ -21,16 +21,22 @@ from typing import Any
 
 import common
 import numpy as np
-import onnxruntime
 from graph_cost import build
 from numpy.typing import NDArray
 
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, run_session, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import (
+    import_onnxruntime,
+    physical_cores,
+    run_session,
+    session_options,
+)
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 from dmdd_edge.runtime.bench.turns import take_turns
 from dmdd_edge.runtime.bench.watch import allowed_cores
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _CPU = "CPUExecutionProvider"

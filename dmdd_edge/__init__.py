@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmdd_edge._version import __version__
 from dmdd_edge.errors import DmddError
+from dmdd_edge.privacy import keep_private
+
+keep_private()  # before any library is imported that would call home
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.detector import Detector

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import dmdd_edge  # noqa: F401 - the first import, which keeps the telemetry of libraries off
+
 
 def _data_folder() -> Path:
     named = os.environ.get("DMDD_DATA")

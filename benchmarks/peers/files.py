@@ -9,12 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.backends.onnxruntime_session import session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 from dmdd_edge.storage import sha256_of
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 #: The outputs of an image: its map, S x S, and its score.
 Found = tuple[NDArray[np.float32], float]

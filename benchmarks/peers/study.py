@@ -17,13 +17,12 @@ from typing import Any
 
 import common
 import numpy as np
-import onnxruntime
 
 from dmdd_edge.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import TestSet, load_test_set
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, physical_cores
 from dmdd_edge.runtime.bench.percentiles import Spread
 from peers import as_good, table
 from peers.declared import PEERS, published
@@ -32,6 +31,8 @@ from peers.judging import accuracy
 from peers.making import Maker, peer_file, prepare_images
 from peers.memory import measure_memory
 from peers.timing import Pair, time_pair
+
+onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
 _LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
 _WORK = common.ROOT / "out" / "peers"
