@@ -10,7 +10,9 @@ rate of that image's own normal pixels, integrates it the same way, and averages
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -125,26 +127,55 @@ def evaluate(
     for name in dict.fromkeys(names[labels]):
         chosen = names == name
         ranked = Ranking.of(scores[chosen & labels], [np.sort(scores[~labels])])
-        found = [*good, pixels[name]]
+        pixel_auroc, pro = _pixel_figures(*_rank([*good, pixels[name]]))
         per_defect[name] = DefectMetrics(
             images=int(chosen.sum()),
             image_auroc=ranked.auroc() if ranked else None,
-            pixel_auroc=_pixel_auroc(_rank(found)),
-            pro=_pro(_rank(found, by_region=True)),
+            pixel_auroc=pixel_auroc,
+            pro=pro,
         )
     everything = list(pixels.values())
-    ranked = _rank(everything)
-    single = [value for group in everything for value in group.pro_per_image]
+    ranked, weights = _rank(everything)
+    pixel_auroc, pro = _pixel_figures(ranked, weights)
+    single = [
+        value
+        for index in np.flatnonzero(known)
+        if masks[index].any() and (value := _pro_alone(maps[index], masks[index])) is not None
+    ]
     return Metrics(
         image_auroc=images.auroc() if images else None,
-        pixel_auroc=_pixel_auroc(ranked),
-        pro=_pro(_rank(everything, by_region=True)),
+        pixel_auroc=pixel_auroc,
+        pro=pro,
         pro_per_image=float(np.mean(single)) if single else None,
         image_ap=images.average_precision() if images else None,
         pixel_ap=ranked.average_precision() if ranked else None,
         image_f1_max=images.best_f1() if images else None,
         per_defect=per_defect,
     )
+
+
+def defect_pixel_figures(
+    maps: NDArray[np.float32], masks: NDArray[np.bool_], defects: Sequence[str], good: str
+) -> dict[str, tuple[float | None, float | None]]:
+    """P-AUROC and PRO of each defect type, equal to those of ``evaluate``, without its other measures.
+
+    Args:
+        maps, masks, defects: as for ``evaluate``, with the truth of every image known.
+        good: the name in ``defects`` of the images without a defect.
+
+    Returns:
+        by defect type, in the order of the images; None where undefined.
+    """
+    names = np.asarray(defects, dtype=object)
+    kinds = list(dict.fromkeys(defects))
+    # NumPy sorts outside the interpreter lock.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(kinds))) as pool:
+        found = pool.map(lambda name: _Pixels.of(maps, masks, np.flatnonzero(names == name)), kinds)
+        pixels = dict(zip(kinds, found, strict=True))
+        rest = [name for name in kinds if name != good]
+        normal = [pixels[good]] if good in pixels else []
+        figures = pool.map(lambda name: _pixel_figures(*_rank([*normal, pixels[name]])), rest)
+        return dict(zip(rest, figures, strict=True))
 
 
 @dataclass(frozen=True)
@@ -155,55 +186,52 @@ class _Pixels:
         normals: values of normal pixels, sorted ascending.
         anomalous: values of anomalous pixels.
         weights: of each anomalous pixel, one over the size of its region.
-        pro_per_image: the PRO of each image that has both kinds of pixels.
     """
 
     normals: NDArray[np.float32]
     anomalous: NDArray[np.float32]
     weights: NDArray[np.float64]
-    pro_per_image: list[float]
 
     @classmethod
     def of(cls, maps: NDArray[np.float32], masks: NDArray[np.bool_], chosen: NDArray[np.intp]) -> _Pixels:
         normals: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
         anomalous: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
         weights: list[NDArray[np.float64]] = [np.empty(0)]
-        single = []
         for index in chosen:
             values, mask = np.asarray(maps[index], np.float32), np.asarray(masks[index], np.bool_)
-            if not mask.any():
-                normals.append(values.ravel())
-                continue
-            normals.append(np.sort(values[~mask]))
+            normals.append(values[~mask])
             anomalous.append(values[mask])
             weights.append(_region_weights(mask))
-            alone = _pro(Ranking.of(anomalous[-1], [normals[-1]], weights[-1]))
-            if alone is not None:
-                single.append(alone)
-        return cls(
-            np.sort(np.concatenate(normals)), np.concatenate(anomalous), np.concatenate(weights), single
-        )
+        return cls(np.sort(np.concatenate(normals)), np.concatenate(anomalous), np.concatenate(weights))
+
+
+def _pro_alone(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> float | None:
+    """PRO of one image by itself; None when it has one kind of pixels only."""
+    values, mask = np.asarray(values, np.float32), np.asarray(mask, np.bool_)
+    ranked = Ranking.of(values[mask], [np.sort(values[~mask])], _region_weights(mask))
+    return ranked.area_up_to(PRO_LIMIT) if ranked else None
 
 
 def _region_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One over the size of its region, for each True pixel of a bool H x W mask, in row order."""
+    if not mask.any():
+        return np.empty(0)
     _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     of_pixel = regions[mask]
     weights: NDArray[np.float64] = 1.0 / np.bincount(of_pixel)[of_pixel]
     return weights
 
 
-def _rank(groups: Sequence[_Pixels], by_region: bool = False) -> Ranking | None:
-    return Ranking.of(
-        np.concatenate([group.anomalous for group in groups]),
-        [group.normals for group in groups],
-        np.concatenate([group.weights for group in groups]) if by_region else None,
+def _rank(groups: Sequence[_Pixels]) -> tuple[Ranking | None, NDArray[np.float64]]:
+    """All pixels of some groups ranked with equal weights, and the weights by region."""
+    ranked = Ranking.of(
+        np.concatenate([group.anomalous for group in groups]), [group.normals for group in groups]
     )
+    return ranked, np.concatenate([group.weights for group in groups])
 
 
-def _pixel_auroc(ranked: Ranking | None) -> float | None:
-    return ranked.auroc() if ranked else None
-
-
-def _pro(ranked: Ranking | None) -> float | None:
-    return ranked.area_up_to(PRO_LIMIT) if ranked else None
+def _pixel_figures(ranked: Ranking | None, weights: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """P-AUROC and PRO."""
+    if ranked is None:
+        return None, None
+    return ranked.auroc(), ranked.weighted(weights).area_up_to(PRO_LIMIT)

@@ -9,7 +9,7 @@ sampled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class Ranking:
         equal: how many normal values equal each, (P,) int64.
         normals: the number of normal values.
         weights: what each anomalous value counts, (P,) float64, summing to 1.
+        order: where each value stood among the anomalous values given, (P,).
     """
 
     values: Values
@@ -34,6 +35,7 @@ class Ranking:
     equal: NDArray[np.int64]
     normals: int
     weights: NDArray[np.float64]
+    order: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -60,8 +62,18 @@ class Ranking:
             right = np.searchsorted(piece, values, side="right")
             above += len(piece) - right
             equal += right - np.searchsorted(piece, values, side="left")
-        share = np.full(len(values), 1.0) if weights is None else weights[order]
-        return cls(values, above, equal, normals, share / share.sum())
+        share = np.full(len(values), 1.0 / len(values))
+        ranked = cls(values, above, equal, normals, share, order)
+        return ranked if weights is None else ranked.weighted(weights)
+
+    def weighted(self, weights: NDArray[np.float64]) -> Ranking:
+        """The same values with other weights, without looking them up again.
+
+        Args:
+            weights: (P,) positive, of any sum, in the order of the anomalous values given to ``of``.
+        """
+        share = weights[self.order]
+        return replace(self, weights=share / share.sum())
 
     def auroc(self) -> float:
         """The area under the ROC curve: how often an anomalous value exceeds a normal one, ties half."""

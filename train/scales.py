@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmdd_edge.datasets import GOOD
 from dmdd_edge.judging import TestSet
-from dmdd_edge.metrics import evaluate
+from dmdd_edge.metrics import defect_pixel_figures
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
@@ -224,8 +225,6 @@ def _try(
 ) -> Tried:
     head.weigh(stages, abnormality)
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
-    # The score is taken from the maps' peaks, whatever they weigh here: any one will do.
-    found = evaluate(maps.max((1, 2)), test.labels, maps, test.masks, test.defects, test.has_mask)
-    kinds = found.as_dict()["per_defect"].values()
-    means = (float(np.mean([kind[name] for kind in kinds])) for name in ("pixel_auroc", "pro"))
+    kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD).values()
+    means = (float(np.mean(values)) for values in zip(*kinds, strict=True))
     return Tried(tuple(stages), abnormality, *(round(value, 6) for value in means))

@@ -8,7 +8,7 @@ from skimage.measure import label
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.metrics import PRO_LIMIT, evaluate
+from dmdd_edge.metrics import PRO_LIMIT, defect_pixel_figures, evaluate
 
 
 def slow_pro(maps, masks, limit=PRO_LIMIT):
@@ -160,3 +160,12 @@ def test_arguments_that_do_not_fit():
     scores, labels, maps, masks, defects = make(0)
     with pytest.raises(ValueError, match="do not fit"):
         evaluate(scores[:-1], labels, maps, masks, defects)
+
+
+@pytest.mark.parametrize("levels", [None, 4])
+def test_the_pixels_figures_alone_are_those_of_the_whole(levels):
+    """To the bit: what is chosen by them must not depend on how they were worked out."""
+    scores, labels, maps, masks, defects = make(3, levels)
+    whole = evaluate(scores, labels, maps, masks, defects).per_defect
+    alone = defect_pixel_figures(maps, masks, defects, "good")
+    assert alone == {name: (found.pixel_auroc, found.pro) for name, found in whole.items()}
