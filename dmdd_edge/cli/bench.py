@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -244,14 +243,11 @@ def _write(
 ) -> None:
     """Give the document out in every form that was asked for."""
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.cli.streams import write_output
     from dmdd_edge.runtime.bench.history import append_history
     from dmdd_edge.runtime.bench.markdown import markdown_row
     from dmdd_edge.runtime.bench.plot import write_plot
 
-    if json:
-        print_json(document)
-    if markdown:
-        sys.stdout.write(markdown_row(document))
     if history is not None:
         console.print(f"{append_history(history, document)} rows appended to {history}", markup=False)
     if plot is not None and not series:
@@ -261,6 +257,11 @@ def _write(
         title = f"{bundle['category']} {bundle['version']}, {backend['name']} ({backend['precision']})"
         write_plot(plot, title, series)
         console.print(f"wrote {plot}", markup=False)
+    # Last, so that an output that cannot be written does not cost the files too.
+    if json:
+        print_json(document)
+    if markdown:
+        write_output(markdown_row(document))
 
 
 def _compare(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from dmdd_edge.cli.console import console
 from dmdd_edge.runtime.bench.markdown import summary_cells
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.bench.pictures import Pictures
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
-_UNRELIABLE = "[bold red]not reliable[/]"
+_UNRELIABLE = ("not reliable", "bold red")
 #: Of the columns of ``markdown_row``, those that have not been said above.
 _SUMMARY = (
     *("p50 ms", "p90 ms", "p99 ms", "images/s", "stream fps", "I-AUROC", "P-AUROC", "PRO", "MB", "reliable"),
@@ -66,7 +66,7 @@ def print_comparison(document: dict[str, Any], names: tuple[str, str]) -> None:
         spread = side["latency_ms"]["call"]
         table.add_row(
             letter,
-            escape(f"{name} ({side['bundle']['version']})"),
+            f"{name} ({side['bundle']['version']})",
             f"{side['backend']['name']}, {side['backend']['precision']}",
             str(spread["count"]),
             *(_ms(spread[key]) for key in ("p50", "p90", "p99")),
@@ -90,8 +90,8 @@ def _print_latency(document: dict[str, Any]) -> None:
     for name in (*_PERCENTILES, "mean", "max"):
         table.add_column(name, justify="right")
     for scenario, row in document["scenarios"].items():
-        label = f"{scenario} (batch {row['batch']}, {row['queries']} queries)"
-        below = "" if row["reliable"] else _UNRELIABLE
+        label: str | Text = f"{scenario} (batch {row['batch']}, {row['queries']} queries)"
+        below: str | Text = "" if row["reliable"] else Text(*_UNRELIABLE)
         for boundary, spread in row["latency_ms"].items():
             style = "bold" if boundary == row["headline"] else ""
             if spread is None:
@@ -128,7 +128,7 @@ def _print_offline(row: dict[str, Any] | None) -> None:
         else f"{item['batch']}: {item['throughput']:.1f}"
         for item in row["sweep"]
     ]
-    console.print(f"\noffline, images/s by batch: {escape(', '.join(shown))}{_mark(row)}")
+    _print_row(f"\noffline, images/s by batch: {', '.join(shown)}", row)
 
 
 def _print_stream(row: dict[str, Any] | None) -> None:
@@ -140,11 +140,11 @@ def _print_stream(row: dict[str, Any] | None) -> None:
     )
     frames = f"{row['judged']} frames judged, {row['dropped']} dropped in {row['seconds']:.1f} s"
     if row["asked_rate"] is not None:
-        console.print(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}{_mark(row)}")
+        _print_row(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}", row)
     elif row["held_rate"] is None:
-        console.print(f"stream: no rate was held without drops; {frames}{_mark(row)}")
+        _print_row(f"stream: no rate was held without drops; {frames}", row)
     else:
-        console.print(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}{_mark(row)}")
+        _print_row(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}", row)
 
 
 def _print_accuracy(row: dict[str, Any]) -> None:
@@ -166,20 +166,20 @@ def _print_summary(document: dict[str, Any]) -> None:
     )
     for name in _SUMMARY:
         table.add_column(name.removesuffix(" ms"), justify="right")
-    reliable = "yes" if document["reliable"] else "[bold red]no[/]"
-    table.add_row(*(escape(cells[name]) for name in _SUMMARY[:-1]), reliable)
+    reliable = Text("yes") if document["reliable"] else Text("no", "bold red")
+    table.add_row(*(cells[name] for name in _SUMMARY[:-1]), reliable)
     console.print(table)
 
 
-def _mark(row: dict[str, Any]) -> str:
-    """What stands at the end of a row that something spoilt."""
-    return "" if row["reliable"] else f"; {_UNRELIABLE}"
+def _print_row(text: str, row: dict[str, Any]) -> None:
+    """Print a line, with a mark at its end when something spoilt what it says."""
+    console.print(text if row["reliable"] else Text.assemble(text, "; ", _UNRELIABLE))
 
 
 def _print_reliable(document: dict[str, Any]) -> None:
     if not document["reliable"]:
         reasons = "; ".join(document["unreliable_because"])
-        console.print(f"{_UNRELIABLE}: {escape(reasons)}")
+        console.print(Text.assemble(_UNRELIABLE, ": ", reasons))
 
 
 def _ms(value: float | None) -> str:

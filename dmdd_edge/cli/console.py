@@ -4,17 +4,43 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from dmdd_edge.cli.streams import write_output
 
 #: Characters in a line where standard error is not a terminal.
 LOG_COLUMNS = 140
+
+# Control characters, but for tab and line break: in a name they could change what a terminal shows.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+class _Console(Console):
+    """Prints text as it is: no markup, no emoji codes, no control characters of its own."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+def visible(text: str) -> str:
+    """The text with its control characters as escapes."""
+    return text.translate(_CONTROLS)
+
+
 #: Everything for a person goes to standard error, so that standard output stays machine-readable.
 #: A log has no width of its own: there tables get room enough to be whole.
-console = Console(
-    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else LOG_COLUMNS
+console = _Console(
+    stderr=True,
+    markup=False,
+    emoji=False,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr is not None and sys.stderr.isatty() else LOG_COLUMNS,
 )
 
 
@@ -33,12 +59,28 @@ def progress() -> Progress:
     )
 
 
+def complain(message: str, fix: str = "") -> None:
+    """Write an error and its fix to standard error; never raises, also when nobody can be told.
+
+    Args:
+        message: what is wrong.
+        fix: what to do about it; may be empty.
+    """
+    lines = f"error: {visible(message)}\n" + (f"fix:   {visible(fix)}\n" if fix else "")
+    with suppress(Exception):
+        sys.stderr.write(lines)
+        sys.stderr.flush()
+
+
 def next_step(command: str) -> None:
     """Print the command that a user would run next, as the last line."""
-    console.print(f"next: {command}", markup=False)
+    console.print(f"next: {command}")
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    """Write one JSON document to standard output, in ASCII.
+
+    Raises:
+        DmddError: standard output is closed, or cannot be written.
+    """
+    write_output(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -24,7 +24,7 @@ _HEADINGS = {
     "packages": "packages",
     "bundles": "bundles",
 }
-_MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
+_STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -74,8 +74,8 @@ def _show(report: Report) -> None:
 
 
 def _table(report: Report) -> Table:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
@@ -87,8 +87,9 @@ def _table(report: Report) -> Table:
             if group:
                 table.add_row()
             group = finding.group
-            table.add_row(f"[bold]{_HEADINGS[group]}[/]")
-        table.add_row(f"  {_MARKS[finding.state]}", escape(finding.title), escape(finding.detail))
+            table.add_row(_HEADINGS[group], style="bold")
+        state = Text(f"  {finding.state}", _STYLES[finding.state])
+        table.add_row(state, finding.title, finding.detail)
     return table
 
 

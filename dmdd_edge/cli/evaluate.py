@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.options import JsonOption
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Measure a trained run on its category's test images."""
     from dmdd_edge.cli.stages import need

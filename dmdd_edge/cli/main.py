@@ -13,7 +13,9 @@ import typer
 
 from dmdd_edge._version import __version__
 from dmdd_edge.cli import bench, calibrate, doctor, evaluate, export, models, run, sample, train
+from dmdd_edge.cli.console import complain
 from dmdd_edge.cli.exit_codes import INTERRUPTED
+from dmdd_edge.cli.streams import standard_streams
 from dmdd_edge.errors import DmddError
 
 app = typer.Typer(
@@ -46,12 +48,11 @@ def _root(
 
 def main() -> None:
     """Run the program and exit with the code that fits what happened."""
-    try:
-        app()
-    except DmddError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.fix:
-            print(f"fix:   {error.fix}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    with standard_streams():
+        try:
+            app()
+        except DmddError as error:
+            complain(error.message, error.fix)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)

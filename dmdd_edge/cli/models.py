@@ -149,7 +149,6 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -160,12 +159,12 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     for row in rows:
         calibration = row.get("calibration")
         table.add_row(
-            escape(row["category"]),
-            escape(row["version"]),
+            row["category"],
+            row["version"],
             "yes" if row["in_use"] else "",
             row.get("backbone", ""),
             str(row.get("image_size", "")),
-            escape(row["error"]) or f"{row['threshold']:.4f}",
+            row["error"] or f"{row['threshold']:.4f}",
             f"{calibration['created']} (exported {row['threshold_exported']:.4f})" if calibration else "",
         )
     return table

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dmdd_edge.cli.streams import require_output
+
 CategoryOption = Annotated[
     str | None,
     typer.Option("--category", help="Category; not needed when there is only one."),
@@ -35,4 +37,16 @@ IoMemoryOption = Annotated[
 SourceOption = Annotated[
     str, typer.Option("--source", help="Image, video file, folder (with its subfolders), or glob in quotes.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+
+
+def _needs_output(asked: bool) -> bool:
+    """Before any work is done for results that nobody could get."""
+    if asked:
+        require_output()
+    return asked
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", callback=_needs_output, help="Machine-readable output on standard output."),
+]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from dmdd_edge.train.schedule import Progress as TrainProgress
@@ -178,7 +179,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write a TensorBoard log into the run.")
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Train a detector on images of good parts."""
     from dmdd_edge.cli.stages import need

@@ -1,0 +1,194 @@
+"""The standard streams while the program runs: what a person reads never stops or ends the work."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.outlet import Outlet, write_all
+
+#: Pieces of text for people that wait in memory while nobody takes them.
+_ROOM = 1000
+
+#: How long the end of the program waits for a standard error that takes nothing, in seconds.
+_LAST_WORDS = 2.0
+
+_GONE = "Standard output was closed by its reader."
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Replace the streams of this process inside the block.
+
+    Standard error then never blocks and never raises, whoever writes there: our console, ``logging``,
+    ``warnings``, a library. What it does not take waits; what exceeds the room is dropped, and the count is
+    written when it works again. Standard output raises a ``DmddError`` when it cannot be written. A stream
+    that is closed takes everything and keeps nothing. Streams that somebody replaced already stay.
+    """
+    before = sys.stdout, sys.stderr
+    _fill_gaps()
+    outlet = None
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _Closed() if sys.stdout is None else _text(_Output(1), sys.stdout)
+    if sys.stderr is None:
+        sys.stderr = _Closed()
+    elif sys.stderr is sys.__stderr__:
+        _never_block(2)
+        outlet = Outlet(2, _ROOM, "new", _left_out)
+        sys.stderr = _text(_People(outlet), sys.stderr)
+    try:
+        yield
+    finally:
+        if outlet is not None:
+            outlet.close(_LAST_WORDS)
+        sys.stdout, sys.stderr = before
+
+
+def write_output(text: str) -> None:
+    """Write to standard output, as UTF-8 in every locale, after everything said so far.
+
+    Raises:
+        DmddError: it is closed, or cannot be written.
+    """
+    require_output()
+    with suppress(Exception):
+        sys.stderr.flush()
+    descriptor = output_descriptor()
+    try:
+        if descriptor is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            write_all(descriptor, text.encode("utf-8", "backslashreplace"))
+    except BrokenPipeError:
+        raise DmddError(_GONE) from None
+    except OSError as error:
+        raise _cannot_write(error) from error
+
+
+def output_descriptor() -> int | None:
+    """The descriptor behind standard output; None for a stream in memory."""
+    try:
+        sys.stdout.flush()
+        return sys.stdout.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def require_output() -> None:
+    """Raise a ``DmddError`` when standard output is closed."""
+    if sys.stdout is None or isinstance(sys.stdout, _Closed):
+        raise DmddError(
+            "Standard output is closed, and the results are written there.", "Redirect it into a file: > FILE"
+        )
+
+
+class _Closed(io.TextIOBase):
+    """Stands for a stream that is closed: libraries may write to it."""
+
+    encoding = "utf-8"  # type: ignore[assignment]
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class _People(io.RawIOBase):
+    """Standard error's bytes, through an outlet."""
+
+    name = "<stderr>"
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet, self._terminal = outlet, os.isatty(2)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def fileno(self) -> int:
+        return 2
+
+    def write(self, data: Any) -> int:
+        self._outlet.put(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        if not self.closed:
+            self._outlet.flush()
+
+
+class _Output(io.RawIOBase):
+    """Standard output's bytes; an error is one that a user can mend."""
+
+    name = "<stdout>"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: Any) -> int:
+        try:
+            write_all(self._descriptor, bytes(data))
+        except BrokenPipeError:
+            raise  # typer ends the program for that, without a word, as other programs do
+        except OSError as error:
+            raise _cannot_write(error) from error
+        return len(data)
+
+
+def _text(raw: io.RawIOBase, before: TextIO) -> TextIO:
+    # A character that the locale does not know must not end anything. Without buffers: one that could not be
+    # written would be tried again, and fail again, when the interpreter ends.
+    return io.TextIOWrapper(raw, before.encoding, "backslashreplace", write_through=True)  # type: ignore[arg-type]
+
+
+def _cannot_write(error: OSError) -> DmddError:
+    return DmddError(
+        f"Standard output cannot be written: {error.strerror or error}.",
+        "Free some space, or redirect it to another place; then repeat the command.",
+    )
+
+
+def _left_out(lines: int) -> bytes:
+    return f"({lines} line{'s' * (lines != 1)} could not be written here.)\n".encode()
+
+
+def _fill_gaps() -> None:
+    """Open the null device on closed standard descriptors; a result file opened there would get messages."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _never_block(descriptor: int) -> None:
+    """Make native libraries lose messages, too, instead of waiting for a reader that stands still.
+
+    The descriptor gets an open file description of its own: the flag would otherwise change the stream for
+    the shell and all others that share it.
+    """
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+        return
+    with suppress(OSError):  # not allowed after a change of the user, for example
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        os.dup2(own, descriptor)
+        os.close(own)
