@@ -89,7 +89,7 @@ class Category:
 
         A reason that begins with the file's own path, as the errors of reading do, is kept without it.
         """
-        self.skipped.append((path, reason.removeprefix(f"{path}: ")))
+        self.skipped.append((path, reason.removeprefix(f"{path}: ").removesuffix(".")))
 
     def require_test(self) -> None:
         """Raise DmddError when there is nothing to evaluate on; such a category can still be trained."""
