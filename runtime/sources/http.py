@@ -9,18 +9,19 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from typing import cast
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.decoding import decode_bytes
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import to_uint8
 from dmdd_edge.runtime.sources.device import Device, LostError, damaged
 from dmdd_edge.runtime.sources.multipart import PartReader
 from dmdd_edge.runtime.sources.stream import FfmpegStream, reach
-from dmdd_edge.runtime.sources.urls import host_label, redacted
+from dmdd_edge.runtime.sources.urls import host_label
 
 #: Pictures a second that are asked for where only single ones are to be had, unless --fps says less.
 SNAPSHOTS_A_SECOND = 10.0
@@ -152,7 +153,7 @@ class Snapshots(_Pictures):
 def _ask(url: str, timeout: float) -> HTTPResponse:
     """Send a request, and read the head of the answer."""
     name = redacted(url)
-    parts = urlsplit(url)
+    parts = split_address(url)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     # A camera stands in the plant's own network, where no proxy helps.
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]

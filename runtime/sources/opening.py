@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from dmdd_edge.addresses import redacted
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES, list_images, natural_key
 from dmdd_edge.runtime.sources import csi, replay
@@ -17,7 +18,7 @@ from dmdd_edge.runtime.sources.options import SourceOptions, option_name
 from dmdd_edge.runtime.sources.path_list import PathList, standard_input
 from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.stream import FfmpegStream
-from dmdd_edge.runtime.sources.urls import redacted, scheme_of
+from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
 from dmdd_edge.runtime.sources.watch import WatchFolder
 
