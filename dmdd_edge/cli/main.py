@@ -51,6 +51,7 @@ def _root(
 
 def main() -> None:
     """Run the program and exit with the code that fits what happened."""
+    hook = threading.excepthook
     with standard_streams():
         threading.excepthook = _thread_failed
         try:
@@ -60,6 +61,8 @@ def main() -> None:
         except Exception as error:  # whatever it is: one message, no traceback, no secret
             _complain(error)
             sys.exit(1)
+        finally:
+            threading.excepthook = hook
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

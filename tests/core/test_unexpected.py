@@ -108,21 +108,21 @@ def test_the_traceback_goes_to_a_file_only_if_asked(
 
 
 def test_a_thread_that_ends_in_an_error_says_so_without_a_traceback(
-    fails: Any, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fails(ValueError("sets the hook"), "run", "--source", CAMERA)
-
     def work() -> None:
         raise ValueError("stumbled on pa]s[s")
 
-    hook = threading.excepthook
-    try:
+    def app() -> None:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-    finally:
-        threading.excepthook = threading.__excepthook__
-    assert hook is not threading.__excepthook__
+
+    monkeypatch.setattr(program, "app", app)
+    monkeypatch.setattr(sys, "argv", ["dmdd-edge", "run", "--source", CAMERA])
+    before = threading.excepthook
+    program.main()
+    assert threading.excepthook is before
     assert "error: unexpected error: ValueError: stumbled on ***" in capsys.readouterr().err
 
 
