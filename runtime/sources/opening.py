@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
 from dmdd_edge.addresses import redacted
@@ -28,7 +29,7 @@ _ALLOWED = (
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
 # Which options go with which kind of source; --every and where results go, with all.
-_ALL = {"every", "save", "save_maps"}
+_ALL = {"every", "save", "save_maps", "save_frames"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
 _FITTING = {
     "files": set[str](),
@@ -59,9 +60,9 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
         raise DmddError(
             f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
         ) from None
-    for name in ("save", "save_maps"):
+    for name in ("save", "save_maps", "save_frames"):
         folder: Path | None = getattr(options, name)
-        if folder is not None and folder.resolve() == opened.root.resolve():
+        if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
             raise DmddError(
                 f"{option_name(name)} {folder} is where the source lies.",
                 "Name another folder, for example out/.",
