@@ -144,8 +144,8 @@ class PictureFolder(ABC):
                 self.renamed += 1
                 if self.renamed == 1:
                     self._options.note(
-                        f"{self.folder / name} cannot be written: {reason(error)}. It is written as {plainer}; "
-                        "so are others with such names."
+                        f"{self.folder / name} cannot be written: {reason(error)}. "
+                        f"It is written as {plainer}, and others like it in the same way."
                     )
 
     def broken(self, frame: BrokenFrame) -> None:  # noqa: B027 - every sink has it
