@@ -136,9 +136,8 @@ def open_sinks(
         # Messages first: what a results file says is done has been taken for delivery.
         for delivery in _deliveries(asked, control, say):
             add(delivery)
-        _open_files(
-            asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
-        )
+        options = _file_options(asked, source.live, endless, stack, stopping, say)
+        _open_files(asked, source, opened, add, options)
         if asked.show:
             from dmdd_edge.runtime.sinks.show import Show
 
@@ -152,7 +151,7 @@ def open_sinks(
         if asked.json:
             from dmdd_edge.runtime.sinks.json_lines import JsonLines
 
-            add(JsonLines(sys.stdout))
+            add(JsonLines(sys.stdout, options))
         undo.pop_all()  # from here on the run closes them
     return opened
 
