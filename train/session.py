@@ -99,6 +99,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with _recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.describe())
+        recorder.say(category.table())
+        for line in category.remarks():
+            recorder.say(line)
         trainer = Trainer(config, category, folder, recorder, resume=resume)
         run = trainer.run()
         run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
