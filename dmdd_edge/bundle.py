@@ -20,7 +20,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.failures import storage_error
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
 from dmdd_edge.storage import fsync_path, sha256_of, write_atomically
 from dmdd_edge.versions import (
@@ -190,7 +189,9 @@ class BundleWriter:
             self._lock = os.open(self.path, os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise storage_error(error, self.folder, "written", "Name another --models-dir.") from error
+            raise DmddError(
+                f"{self.folder} cannot be written: {error}.", "Name another --models-dir."
+            ) from error
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -246,10 +247,9 @@ class BundleWriter:
         try:
             return self._publish(manifest)
         except OSError as error:
-            found = storage_error(error, self.folder, "written")
             raise DmddError(
-                f"the bundle cannot be written to {self.folder}: {found.strerror}.",
-                f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
+                f"the bundle cannot be written to {self.folder}: {error}.",
+                "Free some space or name another --models-dir; the version in use is unchanged.",
             ) from error
 
     def _publish(self, manifest: Manifest) -> Bundle:

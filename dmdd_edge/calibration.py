@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.failures import StorageError, storage_errors
 from dmdd_edge.storage import fsync_path, write_atomically
 from dmdd_edge.threshold import Threshold, checked_threshold
 
@@ -113,7 +111,10 @@ def write_calibration(
         skipped=skipped,
     )
     path = calibration_path(bundle)
-    write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
+    try:
+        write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise DmddError(f"{path} cannot be written: {error}.", "Make the models folder writable.") from error
     return calibration
 
 
@@ -125,12 +126,11 @@ def remove_calibration(bundle: Bundle) -> bool:
     """
     path = calibration_path(bundle)
     try:
-        with storage_errors(path, "removed"):
-            path.unlink()
-    except StorageError as error:
-        if error.errno == errno.ENOENT:
-            return False
-        raise
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DmddError(f"{path} cannot be removed: {error}.", "Make the models folder writable.") from error
     fsync_path(path.parent)
     return True
 

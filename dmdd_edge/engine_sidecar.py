@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.failures import storage_error
 from dmdd_edge.storage import write_atomically
 
 Flavour = Literal["tensorrt", "rtx"]
@@ -136,8 +135,9 @@ def write_engine(engine: Path, data: bytes, sidecar: EngineSidecar) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise storage_error(
-            error, engine, "written", "Free some space, or name another folder: --engine-cache DIR."
+        raise DmddError(
+            f"the engine cannot be written to {engine.parent}: {error}.",
+            "Free some space, or name another folder with --engine-cache.",
         ) from error
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.failures import unreadable
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.quality import FrameLimits
 from dmdd_edge.threshold import Threshold
@@ -108,7 +107,7 @@ def read_manifest(path: Path) -> Manifest:
             "Name a folder that `dmdd-edge export` wrote, or export again.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(error, path, "Copy the bundle again.") from error
+        raise DmddError(f"{path} cannot be read: {error}.", "Copy the bundle again.") from error
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:

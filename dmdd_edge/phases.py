@@ -110,16 +110,30 @@ class Phases:
             if begins:
                 if self._current is not None:
                     self._current.ended = now
+                if phase.cost > 0:
+                    self._skip_those_before(phase, now)
                 phase.began, phase.ended, phase.first = now, None, done
                 self._current = phase
             phase.done, phase.total, phase.at = done, total, now
             return begins
 
+    def _skip_those_before(self, phase: _Phase, now: float) -> None:
+        """An expected phase that begins leaves none of those expected before it to come."""
+        for other in self._phases.values():
+            if other is phase:
+                return
+            if other.began is None:
+                other.ended = now
+
     def seconds_left_after(self, name: str) -> float:
         """Expected seconds of the phases not yet begun, without the phase of that name; 0 where unknown."""
         with self._lock:
             now = self._clock()
-            waiting = [p for p in self._phases.values() if p.began is None and p.name != name]
+            waiting = [
+                phase
+                for phase in self._phases.values()
+                if phase.began is None and phase.ended is None and phase.name != name
+            ]
             return sum(self._left(phase, now) or 0.0 for phase in waiting)
 
     def standing(self) -> Standing:

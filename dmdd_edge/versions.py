@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.failures import storage_errors, unreadable
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
 
 CURRENT_NAME = "CURRENT"
@@ -46,7 +45,7 @@ def read_current(category_folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(error, category_folder / CURRENT_NAME) from error
+        raise DmddError(f"{category_folder / CURRENT_NAME} cannot be read: {error}.") from error
     if not is_plain_name(name):
         raise DmddError(
             f"{category_folder / CURRENT_NAME} holds {name[:80]!r}, which is not a version's name.",
@@ -57,14 +56,13 @@ def read_current(category_folder: Path) -> str | None:
 
 def version_names(category_folder: Path) -> list[str]:
     """The versions in a category's folder, oldest first; unfinished ones are left out."""
-    with storage_errors(category_folder, "read"):
-        if not category_folder.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in category_folder.iterdir()
-            if not entry.name.startswith(".") and (entry / MANIFEST_NAME).is_file()
-        )
+    if not category_folder.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in category_folder.iterdir()
+        if not entry.name.startswith(".") and (entry / MANIFEST_NAME).is_file()
+    )
 
 
 def is_plain_name(name: str) -> bool:

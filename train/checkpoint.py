@@ -18,6 +18,8 @@ Every file is written to a temporary name and renamed, so a crash at any moment 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ CONFIG, FACTS, TEACHER, MODEL, STATE = (
     "model.safetensors",
     "state.safetensors",
 )
+#: Seconds after which a checkpoint that could not be written is tried once more.
+RETRY_SECONDS = 5.0
 
 
 @dataclass
@@ -114,6 +118,35 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     """Write tensors, and facts as JSON in the file's header, whole or not at all."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_atomically(path, save(plain, metadata={"facts": json.dumps(facts or {})}))
+
+
+def write_state(
+    folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any], say: Callable[[str], None]
+) -> None:
+    """Write a run's checkpoint; a disk that refuses is given a second try.
+
+    Args:
+        folder: of the run.
+        tensors, facts: as for ``write_tensors``.
+        say: told of the first failure.
+
+    Raises:
+        DmddError: it cannot be written.
+    """
+    path = folder / STATE
+    try:
+        write_tensors(path, tensors, facts)
+        return
+    except OSError as error:
+        say(f"The checkpoint {path} cannot be written: {error.strerror or error}. Retrying.")
+    time.sleep(RETRY_SECONDS)
+    try:
+        write_tensors(path, tensors, facts)
+    except OSError as error:
+        raise DmddError(
+            f"The checkpoint {path} cannot be written: {error.strerror or error}.",
+            fix="Free space on that disk or make it writable, then continue with --resume.",
+        ) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -24,14 +24,22 @@ from dmdd_edge.metrics import defect_pixel_figures
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
+from dmdd_edge.train.validation.kinds import KINDS
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: uint8 n x S x S x 3 BGR to the distance maps of a model, as ``Head.forward`` takes them.
 Distances = Callable[[Image], list[Tensor]]
 #: Told what is being done, how many images of it are done, and of how many.
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int | None], None]
 
+#: Names of the phases, for who is told of progress.
+LEVELS, DAMAGE, WEIGHTS, COMPARING = (
+    "levels of the maps",
+    "making damage",
+    "maps of the damage",
+    "comparing weights of the maps",
+)
 #: Weights of the stages, finest first, that are tried for the map: from coarse to fine.
 PROFILES = (
     ScaledHead.STAGE_WEIGHTS,
@@ -106,8 +114,21 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def _silent(what: str, done: int, total: int | None) -> None:
     """Tell nobody."""
+
+
+def damaged_images(size: int) -> int:
+    """Images with made damage that the weights are chosen by, at most.
+
+    Args:
+        size: their side in pixels.
+    """
+    return len(KINDS) * _count(size)
+
+
+def _count(size: int) -> int:
+    return max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
 
 
 def fit_head(
@@ -149,11 +170,7 @@ def fit_levels(head: ScaledHead, distances: Distances, images: Image, progress: 
         images: uint8 n x S x S x 3 BGR, normal.
         progress: told of the images done.
     """
-    head.fit(
-        torch.cat(
-            [head.peaks(part) for part in _stacks(head, distances, images, "levels of the maps", progress)]
-        )
-    )
+    head.fit(torch.cat([head.peaks(part) for part in _stacks(head, distances, images, LEVELS, progress)]))
 
 
 @torch.no_grad()
@@ -175,18 +192,19 @@ def choose_weights(
         parts: where the part is in each, bool S x S; None for everywhere.
         progress: told of the images done.
     """
-    size = normals.shape[1]
-    count = max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
-    test = validation_set(normals, parts, seed=_SEED, count=count)
+    progress(DAMAGE, 0, None)
+    test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
     tried: dict[tuple[tuple[float, ...], float], Tried] = {}
     if damaged:
-        stacked = list(_stacks(head, distances, test.images, "weights of the map", progress))
+        most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
+        stacked = list(_stacks(head, distances, test.images, WEIGHTS, progress))
 
         def best(candidates: Sequence[tuple[tuple[float, ...], float]], near: float) -> Tried:
             for weights in candidates:
                 if weights not in tried:
+                    progress(COMPARING, len(tried), most)
                     tried[weights] = _try(head, *weights, stacked, test)
             return first_near_the_best([tried[weights] for weights in candidates], near)
 
@@ -215,6 +233,7 @@ def _stacks(
     head: ScaledHead, distances: Distances, images: Image, what: str, progress: Progress
 ) -> Iterator[Tensor]:
     """The head's stacked maps of the images, batch by batch."""
+    progress(what, 0, len(images))
     for start in range(0, len(images), _BATCH):
         yield head.stack(distances(images[start : start + _BATCH]))
         progress(what, min(start + _BATCH, len(images)), len(images))

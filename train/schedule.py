@@ -10,6 +10,8 @@ from dmdd_edge.train.config import TrainConfig
 
 #: Steps before the clock's estimate of the run's length is used.
 _MEASURE = 5
+#: Share of a --max-minutes budget that the student gets at least, whatever follows it takes.
+_LEAST_SHARE = 0.4
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Progress:
         step: steps done.
         fraction: progress made, 0..1.
         seconds_per_step: running mean of the time a step takes.
+        started: value of ``time.monotonic()`` when the run began, preparation included.
+        budget: seconds that the whole run may take, or None.
     """
 
     total: int | None
@@ -32,6 +36,8 @@ class Progress:
     step: int = 0
     fraction: float = 0.0
     seconds_per_step: float = 0.0
+    started: float = 0.0
+    budget: float | None = None
 
     @classmethod
     def plan(cls, config: TrainConfig, images: int, started: float, reserve: float) -> Progress:
@@ -46,10 +52,25 @@ class Progress:
         total = config.steps
         if config.epochs is not None:
             total = max(1, math.ceil(config.epochs * images / config.batch_size))
-        deadline = None
-        if config.max_minutes is not None:
-            deadline = started + max(60.0 * config.max_minutes - reserve, 1.0)
-        return cls(total, deadline)
+        budget = None if config.max_minutes is None else 60.0 * config.max_minutes
+        made = cls(total, None, started=started, budget=budget)
+        made.keep(reserve)
+        return made
+
+    def keep(self, reserve: float) -> None:
+        """Move the deadline so that this many seconds of the budget are left for what follows."""
+        if self.budget is not None:
+            self.deadline = self.started + max(self.budget - reserve, _LEAST_SHARE * self.budget)
+
+    @property
+    def expected_steps(self) -> int | None:
+        """Steps at which the student's training will end, as far as is known."""
+        by_clock = None
+        if self.deadline is not None and self.seconds_per_step > 0:
+            by_clock = self.step + max(round((self.deadline - time.monotonic()) / self.seconds_per_step), 0)
+        if self.total is None or by_clock is None:
+            return by_clock if self.total is None else self.total
+        return min(self.total, by_clock)
 
     def advance(self, seconds: float) -> None:
         """Count a step that took this long."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,15 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.outliers import describe, outliers_of_training
-from dmdd_edge.train.schedule import Progress
-from dmdd_edge.train.trainer import Listener, Trainer
+from dmdd_edge.train.recording import LOG, recording
+from dmdd_edge.train.trainer import Trainer
 
-METRICS, LOG = "metrics.json", "train.log"
+METRICS = "metrics.json"
 
 
 @dataclass
@@ -88,29 +88,46 @@ def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrit
 
 
 def train(
-    config: TrainConfig, folder: Path, listener: Listener, *, resume: bool, tensorboard: bool
+    config: TrainConfig,
+    folder: Path,
+    listener: Listener,
+    *,
+    resume: bool,
+    tensorboard: bool,
+    began: float | None = None,
 ) -> Outcome:
     """Train a category and evaluate it on its test images, if it has any.
 
+    Args:
+        config: of the run.
+        folder: of the run.
+        listener: told of everything.
+        resume: continue from the last checkpoint.
+        tensorboard: write a TensorBoard log.
+        began: ``time.monotonic()`` from which a time limit counts; by default now.
+
     Raises:
         DmddError: for whatever a user can mend.
+        KeyboardInterrupt: training was stopped.
     """
+    began = time.monotonic() if began is None else began
     category = load_category(config.data, config.category)
     folder.mkdir(parents=True, exist_ok=True)
-    with _recording(folder, listener, tensorboard) as recorder:
+    with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.describe())
-        recorder.say(category.table())
-        for line in category.remarks():
-            recorder.say(line)
-        trainer = Trainer(config, category, folder, recorder, resume=resume)
+        recorder.say(f"log: {folder / LOG}")
+        trainer = Trainer(config, category, folder, recorder, resume=resume, began=began)
         run = trainer.run()
+        recorder.preparing(costs.OUTLIERS, 0, None)
         run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
         files.write_json(folder / files.FACTS, run.info)
         for line in describe(run.info["outliers"]):
             recorder.logger.info(line)
         judge = torch_judge(run.model)
-        threshold = threshold_of(run, judge) if run.info["holdout"] else None
-        if threshold is not None:
+        threshold = None
+        if run.info["holdout"]:
+            recorder.preparing(costs.THRESHOLD, 0, None)
+            threshold = threshold_of(run, judge)
             recorder.say(threshold.describe())
         if not category.test:
             return Outcome(run, category, None, threshold, [])
@@ -119,7 +136,7 @@ def train(
             category,
             judge,
             threshold,
-            lambda done, total: recorder.preparing("test images", done, total),
+            lambda done, total: recorder.preparing(costs.TEST, done, total),
         )
         recorder.say(summary_line(found.metrics))
         return Outcome(run, category, found.metrics, threshold, found.files[1:])
@@ -153,6 +170,7 @@ def measure(
 ) -> Measured:
     """Judge the test images; write metrics.json, the histogram and the sheet of the hardest cases."""
     config = run.config
+    progress(0, len(category.test))
     test = load_test_set(category, config.preprocess, config.model.image_size)
     found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
@@ -193,68 +211,3 @@ def summary_line(metrics: dict[str, Any]) -> str:
 
 def _percent(ratio: float | None) -> str:
     return "n/a" if ratio is None else f"{100 * ratio:.2f}"
-
-
-@contextmanager
-def _recording(folder: Path, listener: Listener, tensorboard: bool) -> Iterator[Recorder]:
-    logger = logging.getLogger(f"dmdd_edge.train.{folder.name}")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    handler = logging.FileHandler(folder / LOG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
-    writer = _tensorboard_writer(folder) if tensorboard else None
-    try:
-        yield Recorder(listener, logger, writer)
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-        if writer is not None:
-            writer.close()
-
-
-def _tensorboard_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise DmddError("TensorBoard is not installed", fix="pip install 'dmdd-edge[tensorboard]'") from None
-    return SummaryWriter(str(folder / "tensorboard"))
-
-
-class Recorder(Listener):
-    """Passes on what the trainer tells, and writes it to the log and to TensorBoard."""
-
-    _LOG_SECONDS = 10.0
-
-    def __init__(self, listener: Listener, logger: logging.Logger, writer: Any) -> None:
-        self.listener, self.logger, self.writer = listener, logger, writer
-        self._logged = 0.0
-
-    def say(self, text: str) -> None:
-        """A line for the log."""
-        self.logger.info(text)
-        self.listener.say(text)
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """Progress of a part of the preparation."""
-        self.listener.preparing(what, done, total)
-
-    def step(
-        self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
-    ) -> None:
-        """A training step was done."""
-        self.listener.step(phase, progress, losses, images_per_second)
-        if self.writer is not None:
-            for name, value in losses.items():
-                self.writer.add_scalar(f"{phase}/{name}", value, progress.step)
-        if time.monotonic() - self._logged > self._LOG_SECONDS:
-            self._logged = time.monotonic()
-            shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            self.logger.info(
-                "%s step %d: %s, %.1f images/s, %.0f s left",
-                phase,
-                progress.step,
-                shown,
-                images_per_second,
-                progress.seconds_left(),
-            )

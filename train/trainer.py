@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from dmdd_edge.datasets import Category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.listener import Listener, Stopped
 from dmdd_edge.train.memory import denormals_flushed, keep_freed_memory
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.scales import MapChoice, describe_choice, fit_head
@@ -45,23 +47,9 @@ from dmdd_edge.train.synthesis.textures import (
 _SAVE_SECONDS = 60.0
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
-#: Share of a --max-minutes budget kept for the head and the test images; its smallest and largest seconds.
+#: Share of a --max-minutes budget kept for the head and the test images while nothing is measured; its
+#: smallest and largest seconds.
 _RESERVE = (0.08, 15.0, 120.0)
-
-
-class Listener:
-    """What the trainer tells while it works; the command line draws progress from it."""
-
-    def say(self, text: str) -> None:
-        """A line for the log."""
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """Progress of a part of the preparation."""
-
-    def step(
-        self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
-    ) -> None:
-        """A training step was done."""
 
 
 @dataclass
@@ -74,6 +62,7 @@ class Trainer:
         folder: where the run is written; must exist and hold the configuration when resumed.
         listener: told of progress.
         resume: go on from the folder's last checkpoint.
+        began: ``time.monotonic()`` from which a time limit counts; by default when ``run`` is called.
     """
 
     config: TrainConfig
@@ -81,6 +70,7 @@ class Trainer:
     folder: Path
     listener: Listener = field(default_factory=Listener)
     resume: bool = False
+    began: float | None = None
 
     def run(self) -> files.Run:
         """Train to the end and write the run.
@@ -89,7 +79,8 @@ class Trainer:
             the finished run, as ``load_run`` gives it.
 
         Raises:
-            DmddError: for whatever a user can mend: images, weights, device.
+            DmddError: for whatever a user can mend: images, weights, device, a full disk.
+            Stopped: the listener asked for it; the checkpoint is written.
         """
         self.started = time.monotonic()
         self.choice: MapChoice | None = None
@@ -129,6 +120,7 @@ class Trainer:
 
     def _load_images(self) -> TrainingImages:
         config = self.config
+        self.listener.preparing(costs.READING, 0, None)
         with self.watch.part("read"):
             images = load_images(
                 self.category, config.preprocess, config.model.image_size, config.holdout, config.seed
@@ -137,6 +129,10 @@ class Trainer:
         say(f"{len(images.train)} images to learn from, {len(images.holdout)} held out for the threshold")
         for path, reason in self.category.skipped:
             say(f"skipped {path}: {reason}")
+        steps = Progress.plan(config, len(images.train), 0.0, 0.0).total
+        counts = len(images.train), len(images.holdout), len(self.category.test)
+        self.listener.expect(costs.preparation(config, counts[0]))
+        self.listener.expect(costs.training(config, *counts, steps))
         return images
 
     def _prepare_synthesis(self) -> None:
@@ -151,12 +147,13 @@ class Trainer:
         if share > 0:
             self.textures = MixedTextures(self.textures, OwnTextures(images.train), share)
         kind = config.synthesis.foreground if config.synthesis.fas else "none"
+        self.listener.preparing(costs.FOREGROUND, 0, len(images.train))
         with self.watch.part("foreground"):
             self.foreground = foreground.cached_masks(
                 self.folder / "foreground.npz",
                 list(images.train),
                 kind,
-                lambda done: self.listener.preparing("foreground", done, len(images.train)),
+                lambda done: self.listener.preparing(costs.FOREGROUND, done, len(images.train)),
             )
         found = self.foreground
         failed = f", {found.failed} fell back to the full image" if found.failed else ""
@@ -165,6 +162,7 @@ class Trainer:
     def _cache_features(self) -> None:
         images = self.images.train
         self.model.eval()
+        self.listener.preparing(costs.TEACHER, 0, len(images))
         with self.watch.part("teacher cache"):
             self.features = TeacherFeatures(
                 self.teacher,
@@ -172,7 +170,7 @@ class Trainer:
                 images,
                 self.device,
                 budget_mb=self.config.cache_mb,
-                progress=lambda done: self.listener.preparing("teacher features", done, len(images)),
+                progress=lambda done: self.listener.preparing(costs.TEACHER, done, len(images)),
             )
         kept = (
             "kept in memory"
@@ -189,7 +187,8 @@ class Trainer:
         self.precision = Precision(config.amp, self.device)
         budget = 60.0 * (config.max_minutes or 0.0)
         reserve = min(max(_RESERVE[0] * budget, _RESERVE[1]), _RESERVE[2])
-        self.progress = Progress.plan(config, len(self.images.train), self.started, reserve)
+        began = self.started if self.began is None else self.began
+        self.progress = Progress.plan(config, len(self.images.train), began, reserve)
         state = self.folder / files.STATE
         self.spent = 0.0
         if not (self.resume and state.is_file()):
@@ -206,9 +205,9 @@ class Trainer:
         self.progress.step, self.progress.fraction = facts["step"], facts["fraction"]
         self.progress.seconds_per_step = facts["seconds_per_step"]
         self.spent = facts["spent"]
-        if self.progress.deadline is not None:
-            self.progress.deadline -= self.spent
-        self.listener.say(f"going on after step {self.progress.step}")
+        self.progress.started -= self.spent
+        self.progress.keep(reserve)
+        self.listener.say(f"resuming after step {self.progress.step}")
 
     def _save_state(self) -> None:
         tensors = {f"model.{name}": value for name, value in files.trainable_state(self.model).items()}
@@ -222,7 +221,7 @@ class Trainer:
             "spent": self.spent + time.monotonic() - self.started,
             "scaler": self.precision.scaler.state_dict(),
         }
-        files.write_tensors(self.folder / files.STATE, tensors, facts)
+        files.write_state(self.folder, tensors, facts, self.listener.say)
 
     def _feeder(self, stream: int) -> PairFeeder:
         return PairFeeder(
@@ -241,6 +240,7 @@ class Trainer:
         epoch_steps = max(1, -(-len(self.images.train) // config.batch_size))
         after_each_epoch = config.head_phase == "epoch" and self.head_optimiser is not None
         feeder = self._feeder(_STUDENT_STREAM)
+        self.listener.preparing(costs.STUDENT, progress.step, progress.expected_steps)
         with denormals_flushed(), closing(feeder.batches(progress.step)) as batches:
             self.model.train()
             saved = time.monotonic()
@@ -258,6 +258,11 @@ class Trainer:
                 seconds = time.perf_counter() - began
                 progress.advance(seconds)
                 self._report("student", losses, 2 * config.batch_size / seconds)
+                if (reserve := self.listener.reserve()) is not None:
+                    progress.keep(reserve)
+                if self.listener.stop_asked():
+                    self._save_state()
+                    raise Stopped
                 if time.monotonic() - saved > _SAVE_SECONDS or progress.step == 1:
                     self._save_state()
                     saved = time.monotonic()
@@ -303,15 +308,16 @@ class Trainer:
         self.model.eval()
         with self.watch.part("head"):
             feeder = self._feeder(_HEAD_STREAM)
-            count = min(config.head_steps, max(4, -(-2 * len(self.images.train) // config.batch_size)))
+            count = costs.head_batches(config, len(self.images.train))
             stored: list[tuple[list[torch.Tensor], torch.Tensor]] = []
             for step in range(count):
                 images, masks = self._pairs(feeder, step)
                 stored.append((distance_maps(self.model, self.teacher, images, self.precision), masks))
-                self.listener.preparing("distance maps for the head", step + 1, count)
+                self.listener.preparing(costs.HEAD_MAPS, step + 1, count)
             for step in range(config.head_steps):
                 maps, masks = stored[step % count]
                 losses = head_step(self.model, maps, masks, optimiser)
+                self.listener.preparing(costs.HEAD, step + 1, config.head_steps)
                 self._report("head", losses, 0.0)
 
     def _fit_scales(self, head: ScaledHead) -> None:

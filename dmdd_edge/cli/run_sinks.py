@@ -36,11 +36,7 @@ class Outputs:
     csv: Path | None
     save: Path | None
     save_maps: Path | None
-    save_frames: Path | None
     save_only_anomalous: bool
-    save_format: str
-    save_size: int | None
-    save_caption: bool
     video: Path | None
     video_fps: float | None
     resume: bool
@@ -61,16 +57,8 @@ class Outputs:
 
     def check(self) -> None:
         """Raise a ``DmddError`` where two options do not fit."""
-        if self.save_only_anomalous and not (self.save or self.save_maps or self.save_frames):
-            raise DmddError(
-                "--save-only-anomalous needs --save, --save-maps or --save-frames.", "Add --save FOLDER."
-            )
-        both = self.save is not None and self.save_frames is not None and self.save_format == "png"
-        if both and os.path.realpath(str(self.save)) == os.path.realpath(str(self.save_frames)):
-            raise DmddError(
-                f"--save and --save-frames both name {self.save}, and their files would have the same names.",
-                "Name another folder for --save-frames.",
-            )
+        if self.save_only_anomalous and self.save is None and self.save_maps is None:
+            raise DmddError("--save-only-anomalous needs --save or --save-maps.", "Add --save FOLDER.")
         if self.resume and self.jsonl is None and self.csv is None:
             raise DmddError(
                 "--resume needs a file that says which frames are done.", "Add --jsonl FILE or --csv FILE."
@@ -136,8 +124,9 @@ def open_sinks(
         # Messages first: what a results file says is done has been taken for delivery.
         for delivery in _deliveries(asked, control, say):
             add(delivery)
-        options = _file_options(asked, source.live, endless, stack, stopping, say)
-        _open_files(asked, source, opened, add, options)
+        _open_files(
+            asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
+        )
         if asked.show:
             from dmdd_edge.runtime.sinks.show import Show
 
@@ -151,7 +140,7 @@ def open_sinks(
         if asked.json:
             from dmdd_edge.runtime.sinks.json_lines import JsonLines
 
-            add(JsonLines(sys.stdout, options))
+            add(JsonLines(sys.stdout))
         undo.pop_all()  # from here on the run closes them
     return opened
 
@@ -162,36 +151,16 @@ def _open_files(
     from dmdd_edge.runtime.sinks.csv_file import CsvFile
     from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
     from dmdd_edge.runtime.sinks.maps import Maps
-    from dmdd_edge.runtime.sinks.overlays import FORMATS, Overlays
-    from dmdd_edge.runtime.sinks.raw_frames import RawFrames
+    from dmdd_edge.runtime.sinks.overlays import Overlays
     from dmdd_edge.runtime.sinks.resume import ResumeState
     from dmdd_edge.runtime.sinks.video import Video
 
-    # Pictures before lines: a frame whose line is written has its pictures, unless they were left out.
+    # Pictures before lines: a frame whose line is written has its pictures.
     only = asked.save_only_anomalous
     if asked.save is not None:
-        if asked.save_format not in FORMATS:
-            raise DmddError(
-                f"--save-format: unknown format {asked.save_format!r}.",
-                f"Choose one of {', '.join(FORMATS)}.",
-            )
-        opened.folders["overlays"] = add(
-            Overlays(
-                asked.save,
-                source.root,
-                only,
-                options,
-                asked.save_format,  # type: ignore[arg-type]
-                asked.save_size,
-                asked.save_caption,
-            )
-        )
+        opened.folders["overlays"] = add(Overlays(asked.save, source.root, only, options))
     if asked.save_maps is not None:
         opened.folders["maps"] = add(Maps(asked.save_maps, source.root, only, options))
-    if asked.save_frames is not None:
-        opened.folders["frames"] = add(RawFrames(asked.save_frames, source.root, only, options))
-    for folder in opened.folders.values():
-        folder.check_free(getattr(source, "names", ()))
     if asked.video is not None:
         fps = asked.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
         add(Video(asked.video, fps, source.live, options))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from dmdd_edge.train.schedule import Progress as TrainProgress
     from dmdd_edge.train.session import Outcome
 
 _Method = "Method (the paper's ablation rows)"
@@ -182,12 +183,15 @@ def train(
     json_output: JsonOption = False,
 ) -> None:
     """Train a detector on images of good parts."""
+    began = time.monotonic()
     from dmdd_edge.cli.stages import need
 
     with need("train"):
         from dmdd_edge.train.config import make_config
         from dmdd_edge.train.session import open_run
         from dmdd_edge.train.session import train as run_training
+    from dmdd_edge.cli.progress import Work
+    from dmdd_edge.cli.train_progress import Interrupts, TrainProgress, after_stop
     from dmdd_edge.datasets import load_category
     from dmdd_edge.preprocess import Preprocess
     from dmdd_edge.workspace import find_run, run_folder
@@ -235,8 +239,22 @@ def train(
     else:
         folder = run_folder(category or "run", run, runs_dir)
     config = open_run(folder, config, resume=resume, overwrite=overwrite)
-    with _Bars() as bars:
-        outcome = run_training(config, folder, bars.listener(), resume=resume, tensorboard=tensorboard)
+    try:
+        with Interrupts() as interrupts, Work() as work:
+            outcome = run_training(
+                config,
+                folder,
+                TrainProgress(work, interrupts),
+                resume=resume,
+                tensorboard=tensorboard,
+                began=began,
+            )
+    except KeyboardInterrupt:
+        said, command = after_stop(folder, config.category)
+        console.print(said)
+        if command is not None:
+            next_step(command)
+        raise typer.Exit(interrupts.exit_code) from None
     _report(outcome, folder, json_output)
 
 
@@ -267,63 +285,10 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
         )
     if json_output and outcome.metrics is not None:
         print_json(outcome.metrics)
-    for picture in outcome.pictures:
-        console.print(f"wrote {picture}", markup=False)
     for line in describe(outcome.run.info.get("outliers")):
         console.print(line, markup=False, style="yellow")
-    named = outcome.run.config.category
-    run = "" if folder.name == named else f" --run {folder.name}"
-    where = "" if folder.parent == Path("runs") else f" --runs-dir {folder.parent}"
-    next_step(f"dmdd-edge export --category {named}{run}{where}")
+    for picture in outcome.pictures:
+        console.print(f"wrote {picture}", markup=False)
+    from dmdd_edge.cli.train_progress import run_options
 
-
-class _Bars:
-    """Progress bars fed by the trainer."""
-
-    def __init__(self) -> None:
-        self.bars = progress()
-        self.tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bars:
-        self.bars.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.bars.stop()
-
-    def update(self, name: str, done: float, total: float | None, note: str = "") -> None:
-        """Draw a bar's state."""
-        if name not in self.tasks:
-            self.tasks[name] = self.bars.add_task(name, total=total, note=note)
-        self.bars.update(self.tasks[name], completed=done, total=total, note=note)
-
-    def listener(self) -> Any:
-        """What the trainer tells this to."""
-        from dmdd_edge.train.trainer import Listener
-
-        update = self.update
-
-        class Drawn(Listener):
-            def say(self, text: str) -> None:
-                console.print(text, markup=False)
-
-            def preparing(self, what: str, done: int, total: int) -> None:
-                update(what, done, total)
-
-            def step(
-                self, phase: str, progress: TrainProgress, losses: dict[str, float], images_per_second: float
-            ) -> None:
-                shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-                if phase == "head":
-                    update("head", 0, None, shown)
-                    return
-                total = progress.total or round(progress.step / max(progress.fraction, 1e-9))
-                note = f"{shown}  {images_per_second:.0f} images/s  {_clock(progress.seconds_left())} left"
-                update("student", progress.step, total, note)
-
-        return Drawn()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    return f"{minutes}:{rest:02d}"
+    next_step(f"dmdd-edge export {shlex.join(run_options(folder, outcome.run.config.category))}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.storage import Fsync, expand_home
+from dmdd_edge.storage import Fsync
 
 Notify = Literal["anomalous", "all"]
 #: The values of ``--notify``.
@@ -56,7 +56,7 @@ def default_spool() -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "spool"
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return expand_home(Path(state), "--spool") / "dmdd-edge" / "spool"
+    return Path(state).expanduser() / "dmdd-edge" / "spool"
 
 
 def secret(variable: str | None, option: str) -> str:

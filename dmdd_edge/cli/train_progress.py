@@ -1,0 +1,133 @@
+"""What `dmdd-edge train` says while it works, and how Ctrl-C and SIGTERM end it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from dmdd_edge.cli.exit_codes import INTERRUPTED
+from dmdd_edge.cli.progress import Work
+from dmdd_edge.phases import Cost
+from dmdd_edge.train.listener import Listener
+
+if TYPE_CHECKING:
+    from dmdd_edge.train.schedule import Progress
+
+_STUDENT = "student"
+
+
+class Interrupts:
+    """The first Ctrl-C or SIGTERM lets a training step end; the second interrupts it.
+
+    To be used in a ``with`` statement; outside the main thread it does nothing.
+
+    Attributes:
+        number: the signal that came, or None.
+        patient: whether the work under way ends by itself soon once ``number`` is set.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.patient = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._came)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _came(self, number: int, frame: FrameType | None) -> None:
+        first, self.number = self.number is None, number
+        if not (first and self.patient):
+            raise KeyboardInterrupt
+        with suppress(OSError):  # a signal may come in the middle of another line: no console here
+            os.write(2, b"\nsaving a checkpoint after this step; press Ctrl-C again to stop at once\n")
+
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with."""
+        return 0 if self.number == signal.SIGTERM else INTERRUPTED
+
+
+class TrainProgress(Listener):
+    """Hands on what the trainer tells to whoever reports it.
+
+    Args:
+        work: reports it.
+        interrupts: asked whether to stop.
+    """
+
+    def __init__(self, work: Work, interrupts: Interrupts) -> None:
+        self._work, self._interrupts = work, interrupts
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._work.say(text)
+
+    def expect(self, costs: Iterable[Cost]) -> None:
+        """The phases to come."""
+        self._work.expect(costs)
+
+    def preparing(self, what: str, done: int, total: int | None) -> None:
+        """Progress of a phase other than the student's."""
+        self._interrupts.patient = what == _STUDENT
+        if self._interrupts.number is not None:
+            raise KeyboardInterrupt  # it came after the student's last step, whose checkpoint is written
+        self._work.update(what, done, total)
+
+    def step(
+        self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
+    ) -> None:
+        """A training step was done."""
+        shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        if phase != _STUDENT:
+            self._work.note = shown
+            return
+        note = f"{shown}, {images_per_second:.0f} images/s"
+        self._work.update(_STUDENT, progress.step, progress.expected_steps, note)
+
+    def stop_asked(self) -> bool:
+        """Whether a signal came."""
+        return self._interrupts.number is not None
+
+
+def run_options(folder: Path, category: str) -> list[str]:
+    """The options that name a run, for a command to be pasted."""
+    named = ["--category", category]
+    if folder.name != category:
+        named += ["--run", folder.name]
+    if folder.parent != Path("runs"):
+        named += ["--runs-dir", str(folder.parent)]
+    return named
+
+
+def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
+    """What to say once a training was stopped: how it stands, and the next command, quoted.
+
+    Args:
+        folder: of the run.
+        category: its category.
+    """
+    from dmdd_edge.train.checkpoint import MODEL, STATE
+
+    options = shlex.join(run_options(folder, category))
+    if (folder / MODEL).is_file():
+        return (
+            "The training is finished; only the figures on the test images are missing.",
+            f"dmdd-edge evaluate {options}",
+        )
+    if (folder / STATE).is_file():
+        return f"Stopped; the checkpoint is in {folder}.", f"dmdd-edge train --resume {options}"
+    return "Stopped before the first checkpoint; there is nothing to resume.", None

@@ -1,0 +1,88 @@
+"""What the phases of a training are expected to take, so that one estimate can include all of them.
+
+Seconds were measured with efficientnet_lite0 on one core. Other backbones and machines change the networks'
+phases all alike, which ``phases.Phases`` finds out while it measures.
+"""
+
+from __future__ import annotations
+
+from dmdd_edge.phases import Cost
+from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.scales import (
+    BRANCH_WEIGHTS,
+    COMPARING,
+    DAMAGE,
+    LEVELS,
+    PROFILES,
+    WEIGHTS,
+    damaged_images,
+)
+
+#: Names of the phases, as people read them.
+READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
+HEAD_MAPS, HEAD = "distance maps for the head", "head"
+OUTLIERS, THRESHOLD, TEST = "images out of place", "threshold", "test images"
+
+#: Seconds of an image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
+#: one pair in a step of the student, an image in a step of the head.
+_GRABCUT, _OTSU, _TEACHER, _MAPS, _PAIR, _HEAD_IMAGE = 0.05, 0.006, 0.027, 0.042, 0.26, 0.04
+#: Likewise: making damage, one of the weights tried, the search for what is out of place, a judged image.
+_DAMAGE, _TRIAL, _OUTLIER, _JUDGED = 0.006, 0.0016, 0.042, 0.05
+
+
+def preparation(config: TrainConfig, images: int) -> list[Cost]:
+    """Costs of the phases before the student's.
+
+    Args:
+        config: of the run.
+        images: that are learnt from.
+    """
+    scale = images * _area(config)
+    each = _OTSU if config.synthesis.foreground == "otsu" else _GRABCUT
+    return [Cost(FOREGROUND, each * scale, "host"), Cost(TEACHER, _TEACHER * scale)]
+
+
+def training(config: TrainConfig, images: int, held_out: int, tests: int, steps: int | None) -> list[Cost]:
+    """Costs of the student's phase and of all that follows.
+
+    Args:
+        config: of the run.
+        images: that are learnt from.
+        held_out: that are not.
+        tests: images to test on.
+        steps: of the student; None where the clock decides, which leaves its cost open.
+    """
+    area = _area(config)
+    costs = [] if steps is None else [Cost(STUDENT, steps * config.batch_size * _PAIR * area)]
+    if config.model.head == "scaled":
+        normals = held_out or min(images, 32)
+        shown = normals + damaged_images(config.model.image_size)
+        tried = len(PROFILES) + len(BRANCH_WEIGHTS) - 1
+        costs += [
+            Cost(LEVELS, _MAPS * images * area),
+            Cost(DAMAGE, _DAMAGE * shown * area, "host"),
+            Cost(WEIGHTS, _MAPS * shown * area),
+            Cost(COMPARING, _TRIAL * tried * shown * area, "host"),
+        ]
+    elif config.model.head == "msn" and config.head_phase == "end" and config.head_steps:
+        pairs = 2 * config.batch_size
+        costs += [
+            Cost(HEAD_MAPS, _MAPS * pairs * head_batches(config, images) * area),
+            Cost(HEAD, _HEAD_IMAGE * pairs * config.head_steps * area),
+        ]
+    costs.append(Cost(OUTLIERS, _OUTLIER * (images + held_out) * area))
+    if held_out:
+        costs.append(Cost(THRESHOLD, _JUDGED * held_out * area))
+    if tests:
+        costs.append(Cost(TEST, _JUDGED * tests * area))
+    return costs
+
+
+def head_batches(config: TrainConfig, images: int) -> int:
+    """Batches whose distance maps the head learns from, when it learns at the end."""
+    return min(config.head_steps, max(4, -(-2 * images // config.batch_size)))
+
+
+def _area(config: TrainConfig) -> float:
+    """The input's area in units of 256 x 256 pixels."""
+    return (config.model.image_size / 256) ** 2
