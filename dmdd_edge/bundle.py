@@ -9,23 +9,26 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pydantic import ValidationError
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dmdd_edge.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
+from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, inside, kind_of
 from dmdd_edge.storage import fsync_path, sha256_of, write_atomically
+from dmdd_edge.strict_json import explain
+from dmdd_edge.text import is_plain_name
 from dmdd_edge.versions import (
     CURRENT_NAME,
     find_version,
-    is_plain_name,
     list_versions,
     next_version_name,
     version_names,
@@ -44,8 +47,6 @@ _ABANDONED_AFTER = 60.0
 
 #: What file managers leave behind in folders they show; not part of a bundle and never used.
 _LITTER = {"Thumbs.db", "desktop.ini"}
-
-_COPY_AGAIN = "Copy the bundle again from where it was exported, or export it again."
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Bundle:
             DmddError: there is no bundle, its schema is newer, or the manifest is malformed.
         """
         folder = find_version(Path(path))
-        return cls(path=folder, manifest=read_manifest(_inside(folder, MANIFEST_NAME)))
+        return cls(path=folder, manifest=read_manifest(inside(folder, MANIFEST_NAME)))
 
     def has(self, name: str) -> bool:
         """Whether the bundle lists a file of this name (a path inside it, with ``/``)."""
@@ -118,7 +119,7 @@ class Bundle:
                 f"{self.path} has no file `{name}` in its manifest.",
                 f"It holds: {', '.join(sorted(self.manifest.files)) or 'nothing'}. Export again to add it.",
             )
-        return _inside(self.path, name)
+        return inside(self.path, name)
 
     def problems(self, hashes: bool = True) -> Iterator[DmddError]:
         """Everything that is wrong with the files, one error each; nothing when the bundle is whole.
@@ -128,31 +129,59 @@ class Bundle:
         """
         files = self.manifest.files
         if not files:
-            yield DmddError(f"{self.path}: the manifest lists no file.", _COPY_AGAIN)
+            yield DmddError(f"{self.path}: the manifest lists no file.", COPY_AGAIN)
         for name, expected in sorted(files.items()):
             try:
-                path = _inside(self.path, name)
+                path = inside(self.path, name)
             except DmddError as error:
                 yield error
                 continue
-            if not path.is_file():
-                yield DmddError(f"{self.path}: the file `{name}` is missing.", _COPY_AGAIN)
-                continue
-            size, right_size = path.stat().st_size, self.manifest.sizes.get(name)
-            if right_size is not None and size < right_size:
-                yield DmddError(
-                    f"{self.path}: `{name}` was cut short: {size:,} of {right_size:,} bytes.", _COPY_AGAIN
-                )
-            elif hashes and sha256_of(path) != expected.lower():
-                yield DmddError(
-                    f"{self.path}: `{name}` was altered: its SHA-256 is not the one in the manifest.",
-                    _COPY_AGAIN,
-                )
-        for name in sorted(set(_listed_files(self.path)) - set(files)):
+            problem = _problem_with(self.path, path, name, expected, self.manifest.sizes.get(name), hashes)
+            if problem is not None:
+                yield problem
+        try:
+            extra = sorted(set(_listed_files(self.path)) - set(files))
+        except DmddError as error:
+            yield error
+            return
+        for name in extra:
             yield DmddError(
                 f"{self.path}: the file `{name}` is not listed in the manifest.",
-                f"Remove it. Nothing is added to a bundle by hand; {_COPY_AGAIN[0].lower()}{_COPY_AGAIN[1:]}",
+                f"Remove it. Nothing is added to a bundle by hand; {COPY_AGAIN[0].lower()}{COPY_AGAIN[1:]}",
             )
+
+
+def _problem_with(
+    folder: Path, path: Path, name: str, expected: str, right_size: int | None, hashes: bool
+) -> DmddError | None:
+    """What is wrong with one listed file; None when it is as the manifest says."""
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            what = kind_of(state.st_mode)
+            return DmddError(f"{folder}: `{name}` is {what}, not a regular file.", COPY_AGAIN)
+        size = state.st_size
+        if right_size is not None and size < right_size:
+            return DmddError(
+                f"{folder}: `{name}` was cut short: {size:,} of {right_size:,} bytes.", COPY_AGAIN
+            )
+        if right_size is not None and size > right_size:
+            return DmddError(
+                f"{folder}: `{name}` was altered: it has {size:,} bytes, the manifest says {right_size:,}.",
+                COPY_AGAIN,
+            )
+        if hashes and sha256_of(path) != expected.lower():
+            return DmddError(
+                f"{folder}: `{name}` was altered: its SHA-256 is not the one in the manifest.", COPY_AGAIN
+            )
+    except FileNotFoundError:
+        return DmddError(f"{folder}: the file `{name}` is missing.", COPY_AGAIN)
+    except OSError as error:
+        return DmddError(
+            f"{folder}: `{name}` cannot be read: {error.strerror or error}.",
+            "Make it readable for the user who runs this.",
+        )
+    return None
 
 
 class BundleWriter:
@@ -240,10 +269,13 @@ class BundleWriter:
                 sizes={name: (self.path / name).stat().st_size for name in names},
                 **fields,
             )
+            # What cannot be read back must not be published: a metric that is not a number, a name with
+            # a control character.
+            parse_manifest(manifest.to_json().encode())
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DmddError(f"the manifest's field `{where}`: {first['msg']}.") from error
+            raise DmddError(f"the manifest's {explain(error)}.") from error
+        except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
+            raise DmddError(f"the manifest: {error}.") from error
         try:
             return self._publish(manifest)
         except OSError as error:
@@ -284,7 +316,7 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
     if len(matching) != 1:
         what = "several versions start with" if matching else "there is no version"
         raise DmddError(f"{category}: {what} {version!r}.", f"Name one of {', '.join(names)}.")
-    bundle = Bundle.load(folder / matching[0])
+    bundle = Bundle.load(inside(folder, matching[0]))
     write_atomically(folder / CURRENT_NAME, matching[0] + "\n")
     return bundle
 
@@ -303,28 +335,33 @@ def check(path: Path | str) -> list[DmddError]:
 
 
 def _listed_files(folder: Path) -> list[str]:
-    """The paths of a bundle's files (with ``/``) but the manifest and what file managers leave behind."""
+    """The paths of a bundle's files (with ``/``) but the manifest and what file managers leave behind.
+
+    A link is named, not followed.
+
+    Raises:
+        DmddError: there are more than a bundle may have.
+    """
     names: list[str] = []
-    for root, _, files in os.walk(folder):
-        for file in files:
-            name = (Path(root) / file).relative_to(folder).as_posix()
-            if name != MANIFEST_NAME and not file.startswith(".") and file not in _LITTER:
-                names.append(name)
+    folders, seen = [folder], 0
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > 2 * MOST_FILES:
+                    raise DmddError(
+                        f"{folder} holds more than {2 * MOST_FILES} files and folders; a bundle has a few.",
+                        COPY_AGAIN,
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif (
+                    entry.name != MANIFEST_NAME
+                    and not entry.name.startswith(".")
+                    and entry.name not in _LITTER
+                ):
+                    names.append(Path(entry.path).relative_to(folder).as_posix())
     return sorted(names)
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """``folder / name`` when that stays in the folder, symbolic links followed."""
-    parts = PurePosixPath(name)
-    if not name or parts.is_absolute() or ".." in parts.parts or "\\" in name or "\0" in name:
-        raise DmddError(f"{folder}: the manifest's path `{name}` leaves the bundle's folder.", _COPY_AGAIN)
-    path = folder / parts
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DmddError(
-            f"{folder}: `{name}` is a link that leaves the bundle's folder.",
-            "Replace the link by the file itself; a bundle must be whole to be copied.",
-        )
-    return path
 
 
 def _remove_abandoned(folder: Path) -> None:

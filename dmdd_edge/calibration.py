@@ -7,11 +7,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
+from dmdd_edge.manifest import LARGEST
+from dmdd_edge.outside_files import inside, read_bounded
 from dmdd_edge.storage import fsync_path, write_atomically
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
+from dmdd_edge.text import visible
 from dmdd_edge.threshold import Threshold, checked_threshold
 
 
@@ -30,14 +35,14 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    category: str
-    version: str
+    category: Name
+    version: Name
     threshold: Threshold
-    created: str
-    source: str
-    backend: str = ""
-    unreliable: int = 0
-    skipped: int = 0
+    created: Text
+    source: LongText
+    backend: Text = ""
+    unreliable: Count = 0
+    skipped: Count = 0
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,12 @@ class EffectiveThreshold:
 
 
 def calibration_path(bundle: Bundle) -> Path:
-    """Where the calibration of this version lies, whether or not there is one."""
-    return bundle.path.resolve().parent / f"calibration-{bundle.version}.json"
+    """Where the calibration of this version lies, whether or not there is one.
+
+    Raises:
+        DmddError: it is a link that leaves the folder.
+    """
+    return inside(bundle.path.resolve().parent, f"calibration-{bundle.version}.json")
 
 
 def read_calibration(bundle: Bundle) -> Calibration | None:
@@ -72,12 +81,13 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
         f"dmdd-edge calibrate --model {bundle.path} --reset"
     )
     try:
-        calibration = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+        calibration = validate(Calibration, parse_object(read_bounded(path, LARGEST)))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except (OSError, NotStrict) as error:
         # Falling back silently would judge parts by a threshold that nobody chose.
-        raise DmddError(f"the calibration {path} cannot be read.", remedy) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DmddError(f"the calibration {path} cannot be read: {reason}.", remedy) from error
     if (calibration.category, calibration.version) != (bundle.category, bundle.version):
         raise DmddError(
             f"the calibration {path} belongs to {calibration.category} {calibration.version}, "
@@ -105,7 +115,7 @@ def write_calibration(
         version=bundle.version,
         threshold=threshold,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        source=source,
+        source=visible(source)[:LONGEST_TEXT],
         backend=backend,
         unreliable=unreliable,
         skipped=skipped,

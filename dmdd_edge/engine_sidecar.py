@@ -6,12 +6,15 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.fields import Bytes, Count, Name, Sha256, Side, Text
+from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.storage import write_atomically
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 Flavour = Literal["tensorrt", "rtx"]
 
@@ -20,15 +23,21 @@ PRODUCT = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}
 
 SCHEMA_VERSION = 1
 
+#: The largest sidecar that is read, in bytes.
+_LARGEST = 1 << 20
+
+#: A compute capability, such as ``sm87``.
+Sm = Annotated[str, StringConstraints(pattern=r"^sm[1-9][0-9]{1,2}[a-z]?$")]
+
 
 class BatchProfile(BaseModel):
     """The batch sizes that an engine takes, and the one it is tuned for."""
 
     model_config = ConfigDict(frozen=True)
 
-    minimum: int = Field(default=1, ge=1)
-    optimum: int = Field(default=1, ge=1)
-    maximum: int = Field(default=1, ge=1)
+    minimum: int = Field(default=1, ge=1, le=9999)
+    optimum: int = Field(default=1, ge=1, le=9999)
+    maximum: int = Field(default=1, ge=1, le=9999)
 
     @model_validator(mode="after")
     def _ordered(self) -> BatchProfile:
@@ -79,29 +88,29 @@ class EngineSidecar(BaseModel):
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     flavour: Flavour
-    engine_sha256: str
-    engine_bytes: int = Field(gt=0)
-    onnx_sha256: str
-    library_version: str
+    engine_sha256: Sha256
+    engine_bytes: int = Field(gt=0, le=1 << 40)
+    onnx_sha256: Sha256
+    library_version: Name
     precision: Literal["fp32", "fp16"]
-    image_size: int = Field(gt=0)
+    image_size: Side
     batch: BatchProfile
-    gpu: str | None = None
-    sms: tuple[str, ...] = Field(min_length=1)
+    gpu: Text | None = None
+    sms: tuple[Sm, ...] = Field(min_length=1, max_length=32)
     hardware_compatible: bool = False
-    driver: str | None = None
-    cuda: str | None = None
-    convolutions: int = Field(ge=0)
-    half_convolutions: int = Field(ge=0)
-    island_convolutions: int = Field(default=0, ge=0)
-    workspace_bytes: int | None = None
-    opt_level: int
-    build_seconds: float
-    parity: dict[str, float] = Field(default_factory=dict)
-    created: str
-    created_with: str
+    driver: Text | None = None
+    cuda: Text | None = None
+    convolutions: Count
+    half_convolutions: Count
+    island_convolutions: Count = 0
+    workspace_bytes: Bytes | None = None
+    opt_level: int = Field(ge=0, le=9)
+    build_seconds: float = Field(ge=0, allow_inf_nan=False)
+    parity: dict[Text, float] = Field(default_factory=dict, max_length=100)
+    created: Text
+    created_with: Text
 
     @property
     def half_share(self) -> float:
@@ -149,17 +158,18 @@ def read_sidecar(engine: Path) -> EngineSidecar:
     """
     path = sidecar_path(engine)
     try:
-        sidecar = EngineSidecar.model_validate_json(path.read_bytes())
+        raw = parse_object(read_bounded(path, _LARGEST))
+        schema = raw.get("schema_version", SCHEMA_VERSION)
+        if type(schema) is int and schema > SCHEMA_VERSION:  # its fields may be others
+            raise DmddError(
+                f"{path} has schema version {schema}; this dmdd-edge reads {SCHEMA_VERSION}.",
+                "Update dmdd-edge on this machine.",
+            )
+        return validate(EngineSidecar, raw)
     except FileNotFoundError:
         raise DmddError(
             f"{engine} has no sidecar {path.name}, so nothing tells what it was built for."
         ) from None
-    except (OSError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise DmddError(f"{path} cannot be read as an engine's sidecar ({first}).") from error
-    if sidecar.schema_version > SCHEMA_VERSION:
-        raise DmddError(
-            f"{path} has schema version {sidecar.schema_version}; this dmdd-edge reads {SCHEMA_VERSION}.",
-            "Update dmdd-edge on this machine.",
-        )
-    return sidecar
+    except (OSError, NotStrict) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DmddError(f"{path} cannot be read as an engine's sidecar ({reason}).") from error

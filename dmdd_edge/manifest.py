@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Text
+from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, read_bounded
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.quality import FrameLimits
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
 from dmdd_edge.threshold import Threshold
 
 #: Raised whenever a reader of the older form could misread a bundle; mere additions do not raise it.
@@ -19,15 +22,25 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
 
+#: The largest manifest that is read, in bytes.
+LARGEST = 8 << 20
+
+Axis = Annotated[int, Field(ge=1, le=8192)] | Name
+
+
+class NewerSchema(NotStrict):
+    """A later release wrote the file."""
+
+
 class InputSpec(BaseModel):
     """The graph's input: uint8 N x S x S x 3, BGR as OpenCV delivers it."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = "image"
-    shape: tuple[int | str, ...]
-    dtype: str = "uint8"
-    color_order: str = "BGR"
+    name: Literal["image"] = "image"
+    shape: tuple[Axis, Axis, Axis, Axis]
+    dtype: Literal["uint8"] = "uint8"
+    color_order: Literal["BGR"] = "BGR"
 
 
 class OutputSpec(BaseModel):
@@ -35,9 +48,9 @@ class OutputSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str = "float32"
+    name: Name
+    shape: tuple[Axis, ...] = Field(max_length=8)
+    dtype: Literal["float32"] = "float32"
 
 
 class Licences(BaseModel):
@@ -45,13 +58,16 @@ class Licences(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: str
-    weights: str
-    data: str
+    code: Text
+    weights: Text
+    data: Text
 
 
 class Manifest(BaseModel):
     """The contents of ``manifest.json``; never changed after export.
+
+    A bundle comes from somewhere else, so each field has its type, pattern and range. The free fields
+    (``parity``, ``metrics``, ``created_with``) are bounded as a whole: see ``strict_json``.
 
     Attributes:
         files: path inside the bundle (with ``/``) -> SHA-256 in hex, for every file but the manifest.
@@ -62,22 +78,39 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: int = SCHEMA_VERSION
-    category: str
-    version: str
-    backbone: str
-    image_size: int = Field(gt=0)
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
+    category: Name
+    version: Name
+    backbone: Text
+    image_size: Side
     input: InputSpec
-    outputs: tuple[OutputSpec, ...]
+    outputs: tuple[OutputSpec, ...] = Field(min_length=2, max_length=8)
     threshold: Threshold
     preprocess: Preprocess = Field(default_factory=Preprocess)
     frame_limits: FrameLimits | None = None
     parity: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
-    files: dict[str, str]
-    sizes: dict[str, int] = Field(default_factory=dict)
+    files: dict[FileName, Sha256] = Field(max_length=MOST_FILES)
+    sizes: dict[FileName, Bytes] = Field(default_factory=dict, max_length=MOST_FILES)
     licences: Licences
     created_with: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("input")
+    @classmethod
+    def _input_fits(cls, value: InputSpec, info: ValidationInfo) -> InputSpec:
+        size = info.data.get("image_size")  # missing when it is wrong itself
+        if size is not None and value.shape[1:] != (size, size, 3):
+            raise ValueError(f"its shape is not N x {size} x {size} x 3")
+        return value
+
+    @field_validator("outputs")
+    @classmethod
+    def _outputs_fit(cls, value: tuple[OutputSpec, ...], info: ValidationInfo) -> tuple[OutputSpec, ...]:
+        size = info.data.get("image_size")
+        shapes = {output.name: output.shape[1:] for output in value if output.shape}
+        if size is not None and (shapes.get("anomaly_map"), shapes.get("score")) != ((size, size), ()):
+            raise ValueError(f"they are not `anomaly_map` (N x {size} x {size}) and `score` (N)")
+        return value
 
     def to_json(self) -> str:
         """The manifest as it is written: indented JSON with a final newline."""
@@ -96,38 +129,45 @@ def graph_specs(image_size: int) -> tuple[InputSpec, tuple[OutputSpec, OutputSpe
 def read_manifest(path: Path) -> Manifest:
     """Read and check a ``manifest.json``.
 
+    Args:
+        path: followed where it is a link; see ``outside_files.inside``.
+
     Raises:
-        DmddError: it is not there, not JSON, from a newer schema, or fields are missing or wrong.
+        DmddError: it is not there, not a regular file, too large, not JSON, from a newer schema, or a field
+            is missing or wrong; names the field.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = read_bounded(path, LARGEST)
     except FileNotFoundError:
         raise DmddError(
             f"{path.parent} is not a bundle: it has no {MANIFEST_NAME}.",
             "Name a folder that `dmdd-edge export` wrote, or export again.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DmddError(f"{path} cannot be read: {error}.", "Copy the bundle again.") from error
+    except OSError as error:
+        raise DmddError(f"{path} cannot be read: {error.strerror or error}.", COPY_AGAIN) from error
     try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_manifest(data)
+    except NewerSchema as error:
         raise DmddError(
-            f"{path} is not valid JSON (line {error.lineno}: {error.msg}).",
-            "Copy the bundle again from where it was exported; a manifest is never edited by hand.",
-        ) from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("schema_version"), int):
-        raise DmddError(f"{path} names no schema_version.", "Copy the bundle again, or export it again.")
-    if raw["schema_version"] > SCHEMA_VERSION:
-        # Before anything else: a newer form may have other fields, and that is not the file's fault.
-        raise DmddError(
-            f"{path}: schema version {raw['schema_version']}; this dmdd-edge reads up to {SCHEMA_VERSION}.",
+            f"{path}: {error}; this dmdd-edge reads up to {SCHEMA_VERSION}.",
             "Update dmdd-edge on this machine, or export with the version installed here.",
-        )
-    try:
-        return Manifest.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DmddError(
-            f"{path}: field `{where}`: {first['msg']}.", "Copy the bundle again, or export it again."
-        ) from error
+        ) from None
+    except NotStrict as error:
+        raise DmddError(f"{path}: {error}.", f"{COPY_AGAIN} A manifest is never edited by hand.") from None
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest in the text of a ``manifest.json``.
+
+    Raises:
+        NewerSchema: a later release wrote it.
+        NotStrict: it is malformed, or a field is missing or wrong; names the field.
+    """
+    raw = parse_object(data)
+    schema = raw.get("schema_version")
+    if type(schema) is not int:  # a boolean is an int to isinstance
+        raise NotStrict("field `schema_version`: there is no schema_version, or it is not an integer")
+    if schema > SCHEMA_VERSION:
+        # Before anything else: a newer form may have other fields, and that is not the file's fault.
+        raise NewerSchema(f"schema version {schema}")
+    return validate(Manifest, raw)

@@ -15,7 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dmdd_edge import images
 from dmdd_edge.errors import DmddError
@@ -25,6 +25,12 @@ Roi = tuple[int, int, int, int]
 #: The value written over ignored pixels, in all three channels: near the mean of natural images, so that the
 #: networks see neither a bright nor a dark patch.
 IGNORED_VALUE = 127
+
+#: No image has more pixels a side.
+LARGEST_IMAGE = 1_000_000
+
+#: The largest stored ignore mask, in pixels a side, and in characters of base64.
+_LARGEST_MASK, _LONGEST_MASK = 8192, 4 << 20
 
 _CLOCKWISE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -43,7 +49,32 @@ class Preprocess(BaseModel):
 
     roi: Roi | None = None
     rotate: Literal[0, 90, 180, 270] = 0
-    ignore: str | None = Field(default=None, repr=False)
+    ignore: str | None = Field(default=None, repr=False, max_length=_LONGEST_MASK)
+
+    @field_validator("rotate", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: object) -> object:
+        if isinstance(value, bool):  # False equals 0, so that it would pass for it
+            raise ValueError("a number of degrees is expected, not a boolean")
+        return value
+
+    @field_validator("roi")
+    @classmethod
+    def _a_region(cls, value: Roi | None) -> Roi | None:
+        if value is not None and not (
+            all(0 <= part <= LARGEST_IMAGE for part in value) and min(value[2:]) >= images.MIN_SIDE
+        ):
+            raise ValueError(
+                f"x and y must be 0 or more, width and height {images.MIN_SIDE} to {LARGEST_IMAGE} pixels"
+            )
+        return value
+
+    @field_validator("ignore")
+    @classmethod
+    def _a_mask(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_mask(value)
+        return value
 
     @classmethod
     def from_options(
@@ -208,6 +239,20 @@ def parse_roi(text: str) -> Roi:
             fix="give x,y,w,h in pixels of the source image",
         )
     return x, y, w, h
+
+
+def _check_mask(text: str) -> None:
+    """Refuse what is no PNG in base64 of a network's size, before it is decoded."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("not base64") from None
+    # The signature, then the first chunk: its length, its type IHDR, width and height.
+    if len(data) < 24 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        raise ValueError("not a PNG in base64")
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if not (1 <= width <= _LARGEST_MASK and 1 <= height <= _LARGEST_MASK):
+        raise ValueError(f"a mask of {width} x {height} pixels; at most {_LARGEST_MASK} a side are accepted")
 
 
 def _encode(mask: NDArray[np.bool_]) -> str:

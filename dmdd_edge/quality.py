@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.fields import Share
 
 #: Grey levels from which a pixel counts as saturated, and up to which it counts as black.
 SATURATED_FROM, BLACK_TO = 250, 5
@@ -58,10 +59,10 @@ class FrameLimits(BaseModel):
 
     mean_min: float = Field(ge=0, le=255)
     mean_max: float = Field(ge=0, le=255)
-    saturated_max: float = Field(ge=0, le=1)
-    black_max: float = Field(ge=0, le=1)
-    sharpness_min: float = Field(ge=0)
-    images: int = Field(ge=1)
+    saturated_max: Share
+    black_max: Share
+    sharpness_min: float = Field(ge=0, le=1e9)
+    images: int = Field(ge=1, le=10**9)
 
 
 def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None = None) -> FrameStatistics:

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
+from dmdd_edge.outside_files import open_regular
+
 #: When what was written is forced onto the disk.
 Fsync = Literal["never", "second", "always"]
 #: The values of ``--fsync``.
@@ -15,9 +17,13 @@ FSYNC_POLICIES: tuple[Fsync, ...] = get_args(Fsync)
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """SHA-256 of a regular file, in hex.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.fields import Share
 
 #: The false-alarm rate that is asked for when nobody says otherwise: one good part in a hundred.
 DEFAULT_ALPHA = 0.01
@@ -37,13 +38,13 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    image: float = Field(ge=0, le=1)
-    pixel: float = Field(ge=0, le=1)
+    image: Share
+    pixel: Share
     alpha: float = Field(gt=0, lt=1)
-    normals: int = Field(ge=1)
+    normals: int = Field(ge=1, le=10**9)
     attainable: float = Field(gt=0, lt=1)
-    needed: int = Field(ge=1)
-    scores: tuple[float, ...] = ()
+    needed: int = Field(ge=1, le=10**15)
+    scores: tuple[Share, ...] = ()
 
     @property
     def holds(self) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dmdd_edge.outside_files import inside, read_bounded
+from dmdd_edge.text import is_plain_name
 
 CURRENT_NAME = "CURRENT"
+
+#: Bytes: a name and a line break.
+_LONGEST_CURRENT = 1024
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -38,18 +44,24 @@ def read_current(category_folder: Path) -> str | None:
     """The version that ``CURRENT`` names, or None when there is no such file.
 
     Raises:
-        DmddError: it holds something that cannot be a version's name.
+        DmddError: it is not a regular file, a link out of the folder, too large, or holds something that
+            cannot be a version's name.
     """
+    choose = f"Choose one: dmdd-edge models use {shlex.quote(category_folder.name)} VERSION"
     try:
-        name = (category_folder / CURRENT_NAME).read_text(encoding="utf-8").strip()
+        name = read_bounded(inside(category_folder, CURRENT_NAME), _LONGEST_CURRENT).decode("utf-8").strip()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DmddError(f"{category_folder / CURRENT_NAME} cannot be read: {error}.") from error
+    except OSError as error:
+        raise DmddError(
+            f"{category_folder / CURRENT_NAME} cannot be read: {error.strerror or error}.", choose
+        ) from error
+    except UnicodeDecodeError:
+        raise DmddError(f"{category_folder / CURRENT_NAME} is not UTF-8 text.", choose) from None
     if not is_plain_name(name):
         raise DmddError(
             f"{category_folder / CURRENT_NAME} holds {name[:80]!r}, which is not a version's name.",
-            f"Choose one: dmdd-edge models use {category_folder.name} VERSION",
+            choose,
         )
     return name
 
@@ -61,13 +73,8 @@ def version_names(category_folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in category_folder.iterdir()
-        if not entry.name.startswith(".") and (entry / MANIFEST_NAME).is_file()
+        if is_plain_name(entry.name) and (entry / MANIFEST_NAME).is_file()
     )
-
-
-def is_plain_name(name: str) -> bool:
-    """Whether ``name`` can name a folder of its own: one part, not hidden, no line break."""
-    return bool(name) and not name.startswith(".") and not any(c in name for c in "/\\\0\n\r")
 
 
 def find_version(path: Path) -> Path:
@@ -98,7 +105,7 @@ def find_version(path: Path) -> Path:
             f"{path / CURRENT_NAME} names the version {name}, which is not there.",
             choose if versions else "Copy the bundle again, or export it again.",
         )
-    return path / name
+    return inside(path, name)
 
 
 def list_versions(models_dir: Path | str, category: str) -> list[VersionInfo]:
@@ -112,7 +119,7 @@ def list_versions(models_dir: Path | str, category: str) -> list[VersionInfo]:
     for name in version_names(folder):
         path, manifest, error = folder / name, None, ""
         try:
-            manifest = read_manifest(path / MANIFEST_NAME)
+            manifest = read_manifest(inside(inside(folder, name), MANIFEST_NAME))
         except DmddError as reason:
             error = reason.message
         found.append(VersionInfo(name, path, name == current, manifest, error))

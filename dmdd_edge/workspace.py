@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.versions import CURRENT_NAME, is_plain_name, version_names
+from dmdd_edge.text import is_plain_name
+from dmdd_edge.versions import CURRENT_NAME, version_names
 
 RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
 
@@ -20,7 +21,7 @@ def list_bundles(models_dir: Path | str = MODELS_DIR) -> list[str]:
         entry.name
         for entry in folder.iterdir()
         if entry.is_dir()
-        and not entry.name.startswith(".")
+        and is_plain_name(entry.name)
         and (version_names(entry) or (entry / CURRENT_NAME).is_file())
     )
 
@@ -33,7 +34,7 @@ def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
     return sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and any(entry.iterdir())
+        if entry.is_dir() and is_plain_name(entry.name) and any(entry.iterdir())
     )
 
 

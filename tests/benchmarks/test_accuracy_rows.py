@@ -13,8 +13,8 @@ from accuracy.rows import append_row, latest, read_rows
 from accuracy.table import parts_table, set_table
 
 from dmdd_edge.paper import paper_row
+from dmdd_edge.text import is_plain_name
 from dmdd_edge.train.config import ModelConfig, make_config
-from dmdd_edge.versions import is_plain_name
 
 
 def test_rows_come_back_in_order(tmp_path: Path) -> None:

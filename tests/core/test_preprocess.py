@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import cv2
@@ -145,5 +146,9 @@ def test_errors_name_both_sizes(tmp_path, image):
 def test_a_broken_manifest_is_refused():
     with pytest.raises(ValidationError):
         Preprocess(rotate=30)
+    with pytest.raises(ValidationError, match="not a PNG"):
+        Preprocess(ignore="bm90IGEgcG5n")
+    # A header of 64 x 64 pixels with nothing behind it: only decoding tells.
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0dIHDR" + b"\0\0\0\x40" * 2 + b"\x01\0\0\0\0"
     with pytest.raises(DmddError, match="ignore mask"):
-        Preprocess(ignore="bm90IGEgcG5n").ignore_map(64)
+        Preprocess(ignore=base64.b64encode(header).decode()).ignore_map(64)

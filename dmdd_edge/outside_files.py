@@ -1,0 +1,88 @@
+"""Files that come from elsewhere: regular ones, of a bounded size, inside the folder that they belong to.
+
+A bundle is copied from another machine. A link in it may lead anywhere, a pipe keeps whoever opens it
+waiting, and a device never ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.text import unfit_character, visible
+
+COPY_AGAIN = "Copy the bundle again from where it was exported, or export it again."
+
+#: The most files that a bundle may have.
+MOST_FILES = 256
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``folder / name``, when that stays in the folder with symbolic links followed.
+
+    Args:
+        folder: may itself be reached through a link.
+        name: a relative path with ``/``.
+
+    Raises:
+        DmddError: it leaves the folder.
+    """
+    parts = PurePosixPath(name)
+    unfit = unfit_character(name) is not None or "\\" in name
+    if not name or parts.is_absolute() or ".." in parts.parts or unfit:
+        raise DmddError(f"{folder}: the path `{visible(name)}` leaves the folder.", COPY_AGAIN)
+    path = folder / parts
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise DmddError(
+            f"{folder}: `{name}` is a link that leaves the folder.",
+            "Replace the link by the file itself; a bundle must be whole to be copied.",
+        )
+    return path
+
+
+def kind_of(mode: int) -> str:
+    """What a file is, from its mode, in words: ``a FIFO``."""
+    return _KINDS.get(stat.S_IFMT(mode), "not a file")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; never waits, whatever else the path names.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        OSError: it cannot be opened, or it is a pipe, socket, device or folder.
+    """
+    # Not blocking: a pipe without a writer is opened at once, and refused like the rest.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The contents of a regular file of at most ``limit`` bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read, is not a regular file, or is larger.
+    """
+    with open_regular(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
+    return data
