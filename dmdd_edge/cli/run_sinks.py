@@ -16,6 +16,7 @@ from dmdd_edge.storage import FSYNC_POLICIES
 if TYPE_CHECKING:
     from dmdd_edge.runtime.control import RunControl
     from dmdd_edge.runtime.delivery.delivery import Delivery
+    from dmdd_edge.runtime.delivery.run_identity import RunIdentity
     from dmdd_edge.runtime.sinks import Sink
     from dmdd_edge.runtime.sinks.file_options import FileOptions
     from dmdd_edge.runtime.sinks.pictures import PictureFolder
@@ -122,11 +123,20 @@ def open_sinks(
             return sink
 
         # Messages first: what a results file says is done has been taken for delivery.
-        for delivery in _deliveries(asked, control, say):
+        identity = None if source.live or endless else _run_identity(asked)
+        for delivery in _deliveries(asked, control, "" if identity is None else identity.name, say):
             add(delivery)
         _open_files(
             asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
         )
+        if identity is not None:
+            try:
+                identity.keep()
+            except OSError as error:
+                say(
+                    f"{identity.path} cannot be written: {error.strerror or error}. A resumed run will send "
+                    "repeated messages under other ids."
+                )
         if asked.show:
             from dmdd_edge.runtime.sinks.show import Show
 
@@ -200,7 +210,19 @@ def _file_options(
     )
 
 
-def _deliveries(asked: Outputs, control: RunControl, say: Callable[[str], None]) -> list[Delivery]:
+def _run_identity(asked: Outputs) -> RunIdentity | None:
+    """What begins the ids of messages, so that a resumed run sends a frame again under the same id."""
+    results = asked.jsonl or asked.csv
+    if results is None or (asked.mqtt is None and asked.webhook is None):
+        return None
+    if results.exists() and not results.is_file():
+        return None  # a pipe or a device is never resumed
+    from dmdd_edge.runtime.delivery.run_identity import run_identity
+
+    return run_identity(results, asked.resume)
+
+
+def _deliveries(asked: Outputs, control: RunControl, run: str, say: Callable[[str], None]) -> list[Delivery]:
     if asked.mqtt is None and asked.webhook is None:
         return []
     from dmdd_edge.runtime.delivery import DeliveryOptions, open_delivery
@@ -215,6 +237,7 @@ def _deliveries(asked: Outputs, control: RunControl, say: Callable[[str], None])
         fsync=asked.fsync,  # type: ignore[arg-type]
         webhook_secret_env=asked.webhook_secret_env,
         webhook_token_env=asked.webhook_token_env,
+        run=run,
     )
     return open_delivery(asked.mqtt, asked.webhook, options, say)
 

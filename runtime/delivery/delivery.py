@@ -12,6 +12,7 @@ from dmdd_edge.runtime.delivery.backoff import Backoff
 from dmdd_edge.runtime.delivery.link import Link
 from dmdd_edge.runtime.delivery.notices import Notices, Say, messages
 from dmdd_edge.runtime.delivery.options import DeliveryOptions
+from dmdd_edge.runtime.delivery.run_identity import frame_key
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -59,7 +60,7 @@ class Delivery:
     Args:
         link: the way to the receiver.
         spool: where messages wait; closed at the end.
-        run: unique for ever; begins each id.
+        run: unique for ever; begins each id, unless ``options.run`` does.
         options: of the delivery.
         say: takes what a person should know, a line at a time, from any thread.
     """
@@ -78,16 +79,16 @@ class Delivery:
             self._notices.say(f"{messages(left)} of an earlier run in {spool.folder}, delivered first.")
         refused_file = RefusedFile(spool.folder, options.spool_limit // _REFUSED_PART)
         backoff = Backoff(options.first_retry, options.longest_retry)
-        self._sender = Sender(link, spool, refused_file, self._notices, backoff)
+        self._sender = Sender(link, spool, refused_file, self._notices, backoff, options.refusal_patience)
 
     def result(self, frame: Frame, result: Result) -> None:
         """Take a result; good ones are left out under ``notify="anomalous"``."""
         wanted = self._options.notify == "all" or result.status != "good"
-        self._take(result.to_json() if wanted else None)
+        self._take(result.to_json() if wanted else None, frame.source, frame.name)
 
     def broken(self, frame: BrokenFrame) -> None:
         """Take note of a frame that could not be judged: always, since it was not found good."""
-        self._take(error_line(frame))
+        self._take(error_line(frame), frame.source, str(frame.index))
 
     def summary(self, summary: Summary) -> None:
         """Take the closing summary."""
@@ -128,13 +129,15 @@ class Delivery:
             counts.append(f"{state.dropped} dropped")
         self._notices.say(f"{', '.join(counts)}.")
 
-    def _take(self, line: dict[str, Any] | None) -> None:
+    def _take(self, line: dict[str, Any] | None, source: str = "", name: str = "") -> None:
         # Counted also when it is left out, so that all destinations give a result the same id.
         number = self._count
         self._count += 1
         if line is None:
             return
-        line["id"] = id = f"{self._run}-{number}"
+        resumable = self._options.run and source
+        id = f"{self._options.run}-{frame_key(source, name)}" if resumable else f"{self._run}-{number}"
+        line["id"] = id
         for key, value in (("category", self._options.category), ("version", self._version())):
             if value:
                 line[key] = value

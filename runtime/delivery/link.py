@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from dmdd_edge.runtime.delivery.spool import Message
 
-#: Called for each message in order: with an empty reason when the receiver has it, otherwise with why it
-#: refused it for good.
-Done = Callable[[Message, str], None]
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a receiver did not take a message.
+
+    Attributes:
+        reason: without secrets.
+        final: the message itself is at fault, so that it will never be taken. False: the receiver, or a proxy
+            before it, may take it later, for example after a restart.
+        retry_after: seconds that the receiver asked to be left alone; None when it did not.
+    """
+
+    reason: str
+    final: bool = True
+    retry_after: float | None = None
+
+
+#: Called for each message in order: with None when the receiver has it, otherwise with why it refused it.
+#: Raises ``UnreachableError`` when the message is to be sent again.
+Done = Callable[[Message, Refusal | None], None]
 
 
 class UnreachableError(Exception):
@@ -18,12 +36,14 @@ class UnreachableError(Exception):
     Args:
         reason: why, without secrets.
         retry_after: seconds that the receiver asked to be left alone; None when it did not.
+        kind: of the notice to a person; one of another kind is not held back by a recent ``outage``.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None, kind: str = "outage") -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+        self.kind = kind
 
 
 class Link(Protocol):
@@ -60,7 +80,7 @@ class Link(Protocol):
         """Hand messages over, in order, and report on each; what was not reported on may have arrived or not.
 
         Raises:
-            UnreachableError: at some message the receiver was gone, or asked to wait.
+            UnreachableError: at some message the receiver was gone, or asked to wait; or ``done`` raised it.
         """
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery.address import MqttAddress
-from dmdd_edge.runtime.delivery.link import Done, UnreachableError
+from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
 
 if TYPE_CHECKING:
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 _PACKET_OVERHEAD = 16
 #: PUBACK codes from here on are failures.
 _FAILURE = 0x80
-#: The one failure that passes.
+#: The one failure that says that it passes.
 _QUOTA_EXCEEDED = 0x97
-_FAILURES = {0x87: "not authorised", 0x90: "topic name invalid", 0x99: "payload format invalid"}
+#: Failures that are about the message itself. The others may end, for example with a corrected access rule.
+_FINAL = (0x90, 0x95, 0x99)
+_FAILURES = {
+    0x87: "not authorised",
+    0x90: "topic name invalid",
+    0x95: "packet too large",
+    0x99: "payload format invalid",
+}
 _LEAVE_TIMEOUT = 1.0
+#: So many connections in a row that the broker ended within so many seconds are no accident.
+_SHORT_CONNECTIONS, _SHORT_CONNECTION = 3, 20.0
+_OWN_ID = "give each client a client_id of its own"
 _WINDOWS = 8
 
 
@@ -55,6 +65,7 @@ class MqttLink:
         self._session: MqttSession | None = None
         self._version5, self._version_known = True, False
         self._lost: Callable[[], None] = lambda: None
+        self._short_ones = 0
         self._aborted = False
 
     @property
@@ -77,13 +88,19 @@ class MqttLink:
         """Connect, unless connected."""
         if self.connected:
             return
+        from dmdd_edge.runtime.delivery.mqtt_session import BrokenOffError, ForeignProtocolError
+
+        session = self._session
         self._drop_session()
+        if session is not None and session.ended_by_broker:
+            self._note_end(session.taken_over, session.seconds)
         try:
             self._connect()
-        except UnreachableError as error:
-            from dmdd_edge.runtime.delivery.mqtt_session import ForeignProtocolError
-
-            if not isinstance(error, ForeignProtocolError) or self._version_known:
+        except BrokenOffError as error:
+            self._note_end(error.taken_over, 0.0)
+            raise
+        except ForeignProtocolError:
+            if self._version_known:
                 raise
             # An old broker, or one that is just going down: try the other version, now and from now on.
             self._version5 = not self._version5
@@ -133,6 +150,25 @@ class MqttLink:
             self._address, self._client_id, self._version5, f"{self._address.topic}/status", self._lost
         )
 
+    def _note_end(self, taken_over: bool, seconds: float) -> None:
+        """Wait before the next connection when the last one ended in a way that will repeat itself.
+
+        Raises:
+            UnreachableError: another client has the same identifier, or seems to.
+        """
+        self._short_ones = self._short_ones + 1 if seconds < _SHORT_CONNECTION else 0
+        if taken_over:
+            reason = (
+                f"another client with the client_id {self._client_id} took over the connection; {_OWN_ID}"
+            )
+            raise UnreachableError(reason, kind="identifier")
+        if self._short_ones >= _SHORT_CONNECTIONS and self._address.client_id:
+            reason = (
+                "the broker ends each connection soon after it was made; if another client has the client_id "
+                f"{self._client_id}, {_OWN_ID}"
+            )
+            raise UnreachableError(reason, kind="identifier")
+
     def _drop_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
@@ -141,7 +177,7 @@ class MqttLink:
     def _settle(self, session: MqttSession, message: Message, mid: int | None, done: Done) -> None:
         """Wait for the acknowledgement of a message, and report it."""
         if mid is None:
-            done(message, f"larger than the {session.most_bytes} bytes that the broker takes")
+            done(message, Refusal(f"larger than the {session.most_bytes} bytes that the broker takes"))
         else:
             done(message, _refusal(session.await_acknowledgement(mid, self._timeout)))
 
@@ -149,10 +185,11 @@ class MqttLink:
         return len(message.body) + len(self._address.topic.encode()) + _PACKET_OVERHEAD
 
 
-def _refusal(code: int) -> str:
-    """Why the broker refused a message, from the code of its PUBACK; empty when it did not."""
+def _refusal(code: int) -> Refusal | None:
+    """Why the broker refused a message, from the code of its PUBACK; None when it did not."""
     if code < _FAILURE:
-        return ""
+        return None
     if code == _QUOTA_EXCEEDED:
         raise UnreachableError("the broker's quota is exceeded")
-    return f"the broker answered {code:#04x} {_FAILURES.get(code, '')}".strip()
+    reason = f"the broker answered {code:#04x} {_FAILURES.get(code, '')}".strip()
+    return Refusal(reason, code in _FINAL)

@@ -23,12 +23,26 @@ _CONNECT_TIMEOUT, _WELCOME_TIMEOUT = 5.0, 10.0
 #: Messages under way at once, unless the broker wants fewer.
 IN_FLIGHT = 64
 _UNSUPPORTED_PROTOCOL = 0x84
+_SESSION_TAKEN_OVER = 0x8E
 #: CONNACK codes that are about who we are.
 _WHO = (0x85, 0x86, 0x87, 0x8C)
 
 
 class ForeignProtocolError(UnreachableError):
     """The broker does not seem to speak this version of MQTT."""
+
+
+class BrokenOffError(UnreachableError):
+    """The broker ended the connection right after its welcome.
+
+    Args:
+        reason: see ``UnreachableError``.
+        taken_over: see ``MqttSession``.
+    """
+
+    def __init__(self, reason: str, taken_over: bool) -> None:
+        super().__init__(reason)
+        self.taken_over = taken_over
 
 
 class MqttSession:
@@ -44,8 +58,11 @@ class MqttSession:
     Attributes:
         in_flight: how many messages may wait for their acknowledgement at once.
         most_bytes: the largest packet that the broker takes; None when it did not say.
+        ended_by_broker: the broker, or something on the way, ended the connection after its welcome.
+        taken_over: it did so because another client has the same identifier. MQTT 3.1.1 cannot say that.
 
     Raises:
+        BrokenOffError: the broker ended the connection right after its welcome.
         ForeignProtocolError: the broker refused this version, or hung up before it said anything.
         UnreachableError: the broker is not there, or does not let us in.
     """
@@ -62,6 +79,8 @@ class MqttSession:
         self._changed = threading.Condition()
         self._welcome: int | None = None  # the CONNACK's code
         self._ended = ""  # why the connection ended
+        self._opened = self._closed = time.monotonic()
+        self.ended_by_broker = self.taken_over = False
         self._leaving = False
         self._acknowledged: dict[int, int] = {}  # message identifier -> the PUBACK's code
         self.most_bytes: int | None
@@ -98,14 +117,24 @@ class MqttSession:
             self._await_welcome()
             # Whatever the answer: one who may not publish his status can still publish results.
             self.await_acknowledgement(self.publish(status_topic, b"online", retain=True), _WELCOME_TIMEOUT)
-        except UnreachableError:
+        except UnreachableError as error:
+            # paho may have noticed the end before this session did: wait for its word.
+            with self._changed:
+                ended = self._changed.wait_for(lambda: bool(self._ended), 0.2 if self._welcome == 0 else 0)
             self.drop()
+            if ended and self.ended_by_broker:
+                raise BrokenOffError(error.reason, self.taken_over) from error
             raise
 
     @property
     def alive(self) -> bool:
         """Whether the connection is open, as far as is known."""
         return not self._ended
+
+    @property
+    def seconds(self) -> float:
+        """How long the connection was open."""
+        return self._closed - self._opened
 
     def publish(self, topic: str, body: bytes, retain: bool = False) -> int:
         """Send a message at QoS 1; returns its identifier for ``await_acknowledgement``.
@@ -197,6 +226,9 @@ class MqttSession:
     ) -> None:
         said = f" ({code})".lower() if flags.is_disconnect_packet_from_server else ""
         with self._changed:
+            self._closed = time.monotonic()
+            self.ended_by_broker = self._welcome == 0 and not self._ended
+            self.taken_over = bool(said) and code.value == _SESSION_TAKEN_OVER
             self._ended = self._ended or f"the broker ended the connection{said}"
             self._changed.notify_all()
         if not self._leaving:

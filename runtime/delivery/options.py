@@ -32,6 +32,9 @@ class DeliveryOptions:
         close_wait: seconds that the end of a run waits for what is left.
         first_retry, longest_retry: seconds between attempts.
         answer_timeout: seconds that a receiver has to answer.
+        refusal_patience: seconds for which a refusal that may end is retried; see ``Sender``.
+        run: begins the ids of a run over files that can be resumed (``run_identity``): a frame that is judged
+            again has the id that it had before. Empty: ids are unique to this process.
     """
 
     category: str = ""
@@ -46,6 +49,8 @@ class DeliveryOptions:
     first_retry: float = 0.5
     longest_retry: float = 15.0
     answer_timeout: float = 10.0
+    refusal_patience: float = 300.0
+    run: str = ""
 
 
 def default_spool() -> Path:

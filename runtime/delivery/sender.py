@@ -8,7 +8,7 @@ import time
 
 from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
-from dmdd_edge.runtime.delivery.link import Link, UnreachableError
+from dmdd_edge.runtime.delivery.link import Link, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.notices import Notices, messages
 from dmdd_edge.runtime.delivery.spool import Message, Spool
 
@@ -23,12 +23,17 @@ _LOG = logging.getLogger(__name__)
 class Sender:
     """Delivers in order, at least once: a message leaves the spool when the receiver has it or refused it.
 
+    A refusal that may end, such as HTTP 404 of a proxy, is taken for final once the receiver has taken
+    nothing for ``patience`` seconds since the first one. From then on each refused message is moved aside at
+    once, until the receiver takes one again.
+
     Args:
         link: the way to the receiver; closed at the end.
         spool: where the messages are; not closed.
         refused_file: where refused messages go.
         notices: told about an outage and its end, and about refusals.
         backoff: between attempts.
+        patience: see above, in seconds.
 
     Attributes:
         delivered: messages that the receiver has.
@@ -37,10 +42,17 @@ class Sender:
     """
 
     def __init__(
-        self, link: Link, spool: Spool, refused_file: RefusedFile, notices: Notices, backoff: Backoff
+        self,
+        link: Link,
+        spool: Spool,
+        refused_file: RefusedFile,
+        notices: Notices,
+        backoff: Backoff,
+        patience: float = 300.0,
     ) -> None:
         self._link, self._spool, self._refused_file = link, spool, refused_file
-        self._notices, self._backoff = notices, backoff
+        self._notices, self._backoff, self._patience = notices, backoff, patience
+        self._refused_since: float | None = None
         self.delivered = 0
         self.refused = 0
         self.outage = ""
@@ -100,12 +112,21 @@ class Sender:
         elif not self._draining.is_set():
             self._wake.wait()
 
-    def _done(self, message: Message, refusal: str) -> None:
+    def _done(self, message: Message, refusal: Refusal | None) -> None:
+        if refusal is not None and not refusal.final:
+            now = time.monotonic()
+            self._refused_since = self._refused_since or now
+            if now - self._refused_since < self._patience:
+                raise UnreachableError(
+                    f"{refusal.reason}; refused messages are moved aside after {self._patience:g} s of that",
+                    refusal.retry_after,
+                )
         self._found()
         self._backoff.reset()
-        if refusal:
-            self._refuse(message, refusal)
+        if refusal is not None:
+            self._refuse(message, refusal.reason)
         else:
+            self._refused_since = None
             self.delivered += 1
         self._spool.acknowledge(message)
         if self._abandoned.is_set():
@@ -128,10 +149,9 @@ class Sender:
             if self._outage_since - self._opened_at > _GOOD_CONNECTION:
                 self._backoff.reset()
         self.outage = error.reason
-        if not self._told_of_outage:
-            self._told_of_outage = self._notices.sometimes(
-                "outage", f"{error.reason}; messages wait in {self._spool.folder}."
-            )
+        if not self._told_of_outage or error.kind != "outage":
+            text = f"{error.reason}; messages wait in {self._spool.folder}."
+            self._told_of_outage |= self._notices.sometimes(error.kind, text)
 
     def _found(self) -> None:
         if self._told_of_outage:

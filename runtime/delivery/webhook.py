@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from dmdd_edge import __version__
 from dmdd_edge.runtime.delivery.address import WebhookAddress
-from dmdd_edge.runtime.delivery.link import Done, UnreachableError
+from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
 
 #: Seconds to connect.
@@ -25,7 +25,10 @@ _LONGEST_RETRY_AFTER = 3600.0
 #: Of an answer's body no more than this is read; a longer one costs the connection. Bytes.
 _MOST_ANSWER = 64 << 10
 #: 4xx that say "later", not "never".
-_TRY_LATER = (408, 429)
+_TRY_LATER = (408, 425, 429)
+#: 4xx that are about the message itself. The others may come from a proxy whose receiver is being restarted,
+#: or end when somebody corrects an access rule.
+_FINAL = (400, 411, 413, 414, 415, 422, 431)
 #: How a kept connection fails whose other end has closed it meanwhile.
 _STALE = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, http.client.BadStatusLine)
 
@@ -33,9 +36,11 @@ _STALE = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, http.cl
 class WebhookLink:
     """Delivers to a receiver of POST requests.
 
-    2xx: the receiver has the message. 4xx but 408 and 429: it refused it for good. All else, a redirection
-    too: later again, and not before ``Retry-After``. Each request carries ``Idempotency-Key``, the message's
-    id, so that the receiver can tell one that is sent again. Proxies are not used.
+    2xx: the receiver has the message. 400, 411, 413, 414, 415, 422 and 431: it refused it for good. Other
+    4xx: a refusal that may end (``Refusal.final``). All else, a redirection, 408, 425 and 429 too: later
+    again. No attempt is made before ``Retry-After``. Each request carries ``Idempotency-Key``, the message's
+    id, so that the receiver can tell one that is sent again. ``http_proxy`` and its kin are not followed: a
+    message goes to the address that was given.
 
     Args:
         address: of the receiver.
@@ -96,8 +101,8 @@ class WebhookLink:
         """Close the connection."""
         self._drop_connection()
 
-    def _post(self, message: Message) -> str:
-        """Send a message; returns why it was refused, or nothing."""
+    def _post(self, message: Message) -> Refusal | None:
+        """Send a message; returns why it was refused, or None."""
         headers = {**self._headers, "Idempotency-Key": message.id}
         if self._signing_key:
             digest = hmac.new(self._signing_key, message.body, hashlib.sha256).hexdigest()
@@ -117,7 +122,7 @@ class WebhookLink:
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(_reason(error)) from error
 
-    def _exchange(self, body: bytes, headers: dict[str, str]) -> str:
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> Refusal | None:
         connection = self._connect()
         with contextlib.suppress(BrokenPipeError):  # one who refuses before he has read it all still answers
             connection.request("POST", self._address.target, body, headers)
@@ -130,12 +135,12 @@ class WebhookLink:
             self._drop_connection()
         return self._verdict(status, retry_after)
 
-    def _verdict(self, status: int, retry_after: float | None) -> str:
+    def _verdict(self, status: int, retry_after: float | None) -> Refusal | None:
         phrase = f"HTTP {status} {http.client.responses.get(status, '')}".strip()
         if 200 <= status < 300:
-            return ""
+            return None
         if 400 <= status < 500 and status not in _TRY_LATER:
-            return phrase
+            return Refusal(phrase, status in _FINAL, retry_after)
         if 300 <= status < 400:
             phrase += ": it sends elsewhere; give the address that it sends to"
         raise UnreachableError(phrase, retry_after)

@@ -20,7 +20,7 @@ from old_broker import OldBroker
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
-from dmdd_edge.runtime.delivery.link import UnreachableError
+from dmdd_edge.runtime.delivery.link import Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
@@ -239,7 +239,8 @@ def test_what_the_broker_refuses_is_moved_aside(tmp_path: Path, deliver: Deliver
     rules.chmod(0o600)
     broker = _guarded(folder, f"acl_file {rules}")
     try:
-        delivery = deliver(_url(broker.port, "line:hunter2@"))
+        # The rule might be corrected, so it is tried again for a while.
+        delivery = deliver(_url(broker.port, "line:hunter2@"), refusal_patience=0.3)
         _send(delivery, range(3))
         delivery.close()
         state = delivery.state()
@@ -291,12 +292,60 @@ def test_no_more_is_under_way_than_the_session_allows() -> None:
     link, session = MqttLink(parse_mqtt("mqtt://h/t")), Session()
     link._session = session  # type: ignore[assignment]
     messages = [Message(number, f"id-{number}", b"{}", None) for number in range(1, 11)]
-    reported: list[tuple[int, str]] = []
+    reported: list[tuple[int, Refusal | None]] = []
     link.deliver(messages, lambda message, refusal: reported.append((message.number, refusal)))
     assert session.most == 3
-    assert reported == [
-        (number, "the broker answered 0x87 not authorised" if number == 5 else "") for number in range(1, 11)
-    ]
+    refused = Refusal("the broker answered 0x87 not authorised", final=False)
+    assert reported == [(number, refused if number == 5 else None) for number in range(1, 11)]
+
+
+class _Ended:
+    """A session that the broker ended."""
+
+    alive, ended_by_broker, in_flight = False, True, 1
+
+    def __init__(self, taken_over: bool, seconds: float) -> None:
+        self.taken_over, self.seconds = taken_over, seconds
+
+    def drop(self) -> None:
+        pass
+
+
+def test_two_clients_with_one_id_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+
+    def ends(link: MqttLink, taken_over: bool, seconds: float) -> str:
+        link._session = _Ended(taken_over, seconds)  # type: ignore[assignment]
+        try:
+            link.open()
+        except UnreachableError as error:
+            return error.reason
+        return ""
+
+    monkeypatch.setattr(MqttLink, "_connect", lambda self: None)
+    five = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
+    reason = ends(five, True, 300.0)
+    assert reason.startswith("another client with the client_id line1 took over the connection")
+    # MQTT 3.1.1 has no such word: the broker closes the connection, again and again.
+    old = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
+    assert [ends(old, False, 0.4) for _ in range(2)] == ["", ""]
+    assert "if another client has the client_id line1, give each" in ends(old, False, 0.4)
+    assert [ends(old, False, 300.0), ends(old, False, 0.4), ends(old, False, 0.4)] == ["", "", ""]
+    # An id that was drawn at random is nobody else's.
+    drawn = MqttLink(parse_mqtt("mqtt://h/t"))
+    assert [ends(drawn, False, 0.4) for _ in range(4)] == [""] * 4
+
+
+def test_two_clients_with_one_id_at_a_real_broker(broker: Broker, deliver: Deliver, said: Said) -> None:
+    url = _url(broker.port) + "?client_id=line1"
+    first = deliver(url, category="one")
+    wait_until(lambda: first.state().connected)
+    second = deliver(url, category="two")
+    # Which of the two words it is depends on the broker.
+    wait_until(lambda: bool(said.about("client_id line1 took over") + said.about("has the client_id line1")))
+    second.close()
+    _send(first, range(2))
+    wait_until(lambda: first.state().delivered == 2)
 
 
 def test_the_broker_says_how_many_may_be_under_way(tmp_path: Path, deliver: Deliver) -> None:

@@ -12,22 +12,23 @@ from delivery_results import Said, wait_until
 from spool_messages import ids, put_all
 
 from dmdd_edge.runtime.delivery import notices as notices_module
+from dmdd_edge.runtime.delivery import sender as sender_module
 from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
-from dmdd_edge.runtime.delivery.link import Done, UnreachableError
+from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.notices import Notices
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Message, Spool
 
 
 class ScriptedLink:
-    """Does in turn what it is told: raises an exception, or delivers for None; then delivers."""
+    """Does in turn what it is told: raises an exception, refuses, or delivers for None; then delivers."""
 
     name = "receiver"
     window = 3
     connected = True
 
-    def __init__(self, *script: Exception | None) -> None:
+    def __init__(self, *script: Exception | Refusal | None) -> None:
         self.script = list(script)
         self.delivered: list[str] = []
         self.closed = threading.Event()
@@ -42,10 +43,11 @@ class ScriptedLink:
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
         for message in messages:
             step = self.script.pop(0) if self.script else None
-            if step is not None:
+            if isinstance(step, Exception):
                 raise step
-            self.delivered.append(message.id)
-            done(message, "")
+            done(message, step)
+            if step is None:
+                self.delivered.append(message.id)
 
     def abort(self) -> None:
         pass
@@ -60,12 +62,12 @@ def spool(make_spool: Callable[..., Spool]) -> Spool:
 
 
 @pytest.fixture
-def send(spool: Spool, said: Said) -> Iterator[Callable[[ScriptedLink], Sender]]:
+def send(spool: Spool, said: Said) -> Iterator[Callable[..., Sender]]:
     senders: list[Sender] = []
 
-    def make(link: ScriptedLink) -> Sender:
-        notices = Notices("receiver", said)
-        senders.append(Sender(link, spool, RefusedFile(spool.folder, 1000), notices, Backoff(0.001, 0.002)))
+    def make(link: ScriptedLink, patience: float = 300.0) -> Sender:
+        notices, backoff = Notices("receiver", said), Backoff(0.001, 0.002)
+        senders.append(Sender(link, spool, RefusedFile(spool.folder, 1000), notices, backoff, patience))
         return senders[-1]
 
     yield make
@@ -74,7 +76,7 @@ def send(spool: Spool, said: Said) -> Iterator[Callable[[ScriptedLink], Sender]]
 
 
 def test_a_failure_in_the_middle_repeats_only_what_was_not_reported(
-    spool: Spool, send: Callable[[ScriptedLink], Sender]
+    spool: Spool, send: Callable[..., Sender]
 ) -> None:
     put_all(spool, range(5))
     link = ScriptedLink(None, UnreachableError("away"), UnreachableError("away"), None)
@@ -86,7 +88,7 @@ def test_a_failure_in_the_middle_repeats_only_what_was_not_reported(
 
 
 def test_an_unexpected_failure_does_not_end_the_delivery(
-    spool: Spool, send: Callable[[ScriptedLink], Sender], said: Said, caplog: pytest.LogCaptureFixture
+    spool: Spool, send: Callable[..., Sender], said: Said, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_all(spool, range(4))
     link = ScriptedLink(None, KeyError("what"))
@@ -96,7 +98,7 @@ def test_an_unexpected_failure_does_not_end_the_delivery(
     assert "KeyError: 'what'" in caplog.text
 
 
-def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[[ScriptedLink], Sender]) -> None:
+def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[..., Sender]) -> None:
     link = ScriptedLink()
     sender = send(link)
     for number in range(20):
@@ -107,9 +109,7 @@ def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[[Script
     assert link.opened <= 61
 
 
-def test_an_outage_is_said_once_with_its_end(
-    spool: Spool, send: Callable[[ScriptedLink], Sender], said: Said
-) -> None:
+def test_an_outage_is_said_once_with_its_end(spool: Spool, send: Callable[..., Sender], said: Said) -> None:
     put_all(spool, range(1))
     send(ScriptedLink(*[UnreachableError("away")] * 10)).finish(60)
     assert said.lines == [
@@ -118,7 +118,52 @@ def test_an_outage_is_said_once_with_its_end(
     ]
 
 
-def test_the_end_gives_up_in_time(spool: Spool, send: Callable[[ScriptedLink], Sender]) -> None:
+def test_a_refusal_that_may_end_is_retried(spool: Spool, send: Callable[..., Sender], said: Said) -> None:
+    put_all(spool, range(4))
+    link = ScriptedLink(None, *[Refusal("HTTP 404 Not Found", final=False)] * 20)
+    sender = send(link)
+    sender.finish(60)
+    assert link.delivered == ids(range(4))
+    assert (sender.delivered, sender.refused) == (4, 0)
+    assert "HTTP 404 Not Found; refused messages are moved aside after 300 s" in said.lines[0]
+
+
+def test_a_refusal_that_does_not_end_is_taken_for_final(
+    spool: Spool, send: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(sender_module.time, "monotonic", lambda: now[0])
+
+    class Slow(ScriptedLink):
+        """A second passes with each attempt."""
+
+        def open(self) -> None:
+            super().open()
+            now[0] += 1
+
+    put_all(spool, range(5))
+    doubtful = Refusal("HTTP 403 Forbidden", final=False)
+    # The first attempt starts the clock; three seconds later two are moved aside at once, in one attempt.
+    link = Slow(*[doubtful] * 4, doubtful, None, doubtful, None)
+    sender = send(link, patience=3.0)
+    wait_until(lambda: spool.waiting == 0)
+    # 0 after three seconds; 1 with it; 2 was taken, which starts anew: 3 is retried and taken.
+    assert link.delivered == ids([2, 3, 4])
+    assert (sender.delivered, sender.refused) == (3, 2)
+    kept = (spool.folder / "refused.jsonl").read_text().splitlines()
+    assert [line[:34] for line in kept] == ['{"refused": "HTTP 403 Forbidden", '] * 2
+
+
+def test_a_message_that_is_at_fault_is_moved_aside_at_once(spool: Spool, send: Callable[..., Sender]) -> None:
+    put_all(spool, range(3))
+    link = ScriptedLink(None, Refusal("HTTP 422 Unprocessable Entity"))
+    sender = send(link)
+    sender.finish(60)
+    assert link.delivered == ids([0, 2])
+    assert sender.refused == 1
+
+
+def test_the_end_gives_up_in_time(spool: Spool, send: Callable[..., Sender]) -> None:
     put_all(spool, range(2))
     link = ScriptedLink(*[UnreachableError("away")] * 100_000)
     sender = send(link)

@@ -154,6 +154,26 @@ def test_what_is_refused_is_moved_aside(
     assert "3 refused" in said.lines[-1]
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 409, 410, 423, 425, 451, 499])
+def test_what_may_come_from_a_proxy_is_sent_again(receiver: Receiver, deliver: Deliver, status: int) -> None:
+    receiver.answer = lambda request: Answer(status if len(receiver.requests) < 4 else 204)
+    delivery = deliver(webhook=receiver.url)
+    _send(delivery, range(3))
+    delivery.close()
+    assert receiver.indices == [0, 1, 2]
+    state = delivery.state()
+    assert (state.delivered, state.refused, state.waiting) == (3, 0, 0)
+
+
+def test_a_proxy_is_not_used(receiver: Receiver, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    delivery = deliver(webhook=receiver.url)
+    _send(delivery, range(2))
+    delivery.close()
+    assert receiver.indices == [0, 1]
+
+
 def test_a_receiver_that_is_away_misses_nothing(receiver: Receiver, deliver: Deliver, said: Said) -> None:
     delivery = deliver(webhook=receiver.url)
     index = 0

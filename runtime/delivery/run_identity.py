@@ -1,0 +1,65 @@
+"""The name of a run over files that stays the same when the run is killed and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmdd_edge.storage import write_atomically
+
+_FORM = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Begins the ids of a run's messages.
+
+    Attributes:
+        name: unique for ever; the same in each start of a resumed run.
+        path: the hidden file beside the results file that keeps the name.
+    """
+
+    name: str
+    path: Path
+
+    def keep(self) -> None:
+        """Write the name, once the results file is this run's.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.path.parent.is_dir():
+            write_atomically(self.path, self.name + "\n")
+
+
+def run_identity(results: Path, resumed: bool) -> RunIdentity:
+    """The identity of the run that writes a results file.
+
+    Args:
+        results: ``--jsonl`` or ``--csv``.
+        resumed: the run continues an earlier one: take its name if it is known.
+    """
+    real = Path(os.path.realpath(results))
+    path = real.with_name(f".{real.name[:200]}.dmdd-edge-run")
+    if resumed:
+        with contextlib.suppress(OSError, ValueError):
+            name = path.read_text("ascii")[:64].strip()
+            if _FORM.fullmatch(name):
+                return RunIdentity(name, path)
+    return RunIdentity(uuid.uuid4().hex, path)
+
+
+def frame_key(source: str, name: str) -> str:
+    """Tells a frame of a run over files from all others, also when files were added between two starts.
+
+    Args:
+        source: as in ``Frame.source``.
+        name: as in ``Frame.name``; of a frame that could not be read its index.
+    """
+    text = f"{source}\0{name}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
