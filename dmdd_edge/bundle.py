@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_error
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
 from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, inside, kind_of
 from dmdd_edge.storage import fsync_path, sha256_of, write_atomically
@@ -218,9 +219,7 @@ class BundleWriter:
             self._lock = os.open(self.path, os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DmddError(
-                f"{self.folder} cannot be written: {error}.", "Name another --models-dir."
-            ) from error
+            raise storage_error(error, self.folder, "written", "Name another --models-dir.") from error
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -279,9 +278,10 @@ class BundleWriter:
         try:
             return self._publish(manifest)
         except OSError as error:
+            found = storage_error(error, self.folder, "written")
             raise DmddError(
-                f"the bundle cannot be written to {self.folder}: {error}.",
-                "Free some space or name another --models-dir; the version in use is unchanged.",
+                f"the bundle cannot be written to {self.folder}: {found.strerror}.",
+                f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
             ) from error
 
     def _publish(self, manifest: Manifest) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import StorageError, storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
 from dmdd_edge.manifest import LARGEST
 from dmdd_edge.outside_files import inside, read_bounded
@@ -121,10 +123,7 @@ def write_calibration(
         skipped=skipped,
     )
     path = calibration_path(bundle)
-    try:
-        write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise DmddError(f"{path} cannot be written: {error}.", "Make the models folder writable.") from error
+    write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
     return calibration
 
 
@@ -136,11 +135,12 @@ def remove_calibration(bundle: Bundle) -> bool:
     """
     path = calibration_path(bundle)
     try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise DmddError(f"{path} cannot be removed: {error}.", "Make the models folder writable.") from error
+        with storage_errors(path, "removed"):
+            path.unlink()
+    except StorageError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
     fsync_path(path.parent)
     return True
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engine_sidecar import BatchProfile
-from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors
+from dmdd_edge.storage import expand_home
 
 
 def engine_cache(option: Path | str | None = None) -> Path:
@@ -22,18 +23,18 @@ def engine_cache(option: Path | str | None = None) -> Path:
         DmddError: it cannot be made.
     """
     folder = engine_cache_path(option)
-    try:
+    with storage_errors(folder, "made", "Name another folder: --engine-cache DIR."):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DmddError(
-            f"the engine cache {folder} cannot be made: {error}.", "Name another folder with --engine-cache."
-        ) from error
     return folder
 
 
 def engine_cache_path(option: Path | str | None = None) -> Path:
-    """Where the folder of this machine's engines lies, or would lie; see ``engine_cache``, which makes it."""
-    return Path(option).expanduser() if option is not None else _default()
+    """Where the folder of this machine's engines lies, or would lie; see ``engine_cache``, which makes it.
+
+    Raises:
+        DmddError: the user has no home folder, and no other folder is named.
+    """
+    return expand_home(Path(option) if option is not None else _default(), "--engine-cache")
 
 
 def cached_engine(
@@ -71,7 +72,7 @@ def timing_cache(cache: Path, gpu: GpuFacts, library_version: str) -> Path:
 
 def _default() -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dmdd-edge" / "engines"
+    return Path(base or "~/.cache") / "dmdd-edge" / "engines"
 
 
 def _slug(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_error
 from dmdd_edge.fields import Bytes, Count, Name, Sha256, Side, Text
 from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.storage import write_atomically
@@ -144,9 +145,8 @@ def write_engine(engine: Path, data: bytes, sidecar: EngineSidecar) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise DmddError(
-            f"the engine cannot be written to {engine.parent}: {error}.",
-            "Free some space, or name another folder with --engine-cache.",
+        raise storage_error(
+            error, engine, "written", "Free some space, or name another folder: --engine-cache DIR."
         ) from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import struct
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,69 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.decoding import Decoded, read_file, readable_suffixes
 from dmdd_edge.errors import DmddError
 
-#: What `list_images` takes for an image; compared in lower case.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+#: What every stage takes for an image file, by its name in lower case: the formats that this OpenCV reads.
+IMAGE_SUFFIXES = readable_suffixes()
 
 #: The smallest side, in pixels, that is still taken for an image of a part.
 MIN_SIDE = 16
 
-if "OPENCV_LOG_LEVEL" not in os.environ:
-    # A broken file is reported by our own error, with its name; OpenCV's warnings would only repeat it.
-    # The function moved from cv2 to cv2.utils.logging between OpenCV 4 and 5; 1 = fatal errors only.
-    _set_level = getattr(getattr(cv2.utils, "logging", cv2), "setLogLevel", None)
-    if _set_level is not None:
-        _set_level(1)
+#: How many bits of a 16-bit file a camera may use.
+BITS = (10, 12, 14, 16)
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
     """Read an image file as uint8 H x W x 3 in BGR order, 0..255.
 
     - Grey becomes three equal channels. An alpha channel is dropped: a camera on the line has none.
-    - 16 bits are scaled by their full range, 65535 -> 255 (v * 255 / 65535, rounded), never by what the image
-      holds, so that equal light gives equal values in every image. A camera that writes 12 bits into the low
-      end of a 16-bit file (0..4095) therefore gives a nearly black image of 0..16: have it write the high
-      bits ("MSB aligned"), or convert first.
-    - The EXIF orientation of a photograph is applied. Of a file with several pages the first is read.
+    - 16 bits are scaled by their full range, 65535 -> 255, rounded, never by what the image holds, so that
+      equal light gives equal values in every image. Where a camera writes fewer bits into the low end of a
+      16-bit file, ``bits`` says how many: with 12, 4095 -> 255, and what is above is white.
+    - The EXIF orientation of a photograph is applied. Of a file with several pages or animation frames the
+      first is read.
+
+    Args:
+        path: the file.
+        bits: bits that a 16-bit file uses, one of ``BITS``.
 
     Raises:
-        DmddError: naming the file, when it is missing, empty, cut off, not a readable image, of a pixel type
-            other than 8 or 16 bits, or smaller than 16 pixels a side.
+        DmddError: naming the file, when it is missing, empty, cut off, damaged, not a readable image, of a
+            pixel type other than 8 or 16 bits, larger than ``decoding.limit_megapixels()`` or smaller than 16
+            pixels a side.
     """
-    path = Path(path)
-    image = _decode(path)
-    height, width = image.shape[:2]
+    return to_uint8(checked(read_file(Path(path)), str(path)).image, bits)
+
+
+def checked(decoded: Decoded, name: str) -> Decoded:
+    """The picture itself, unless it is too small to show a part.
+
+    Raises:
+        DmddError: it has fewer than ``MIN_SIDE`` pixels a side.
+    """
+    height, width = decoded.image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise DmddError(
-            f"{path}: {width} x {height} pixels is too small for an image (at least {MIN_SIDE} a side)",
-            fix="remove the file or replace it by the full image",
+            f"{name}: {width} x {height} pixels is too small for an image (at least {MIN_SIDE} a side).",
+            "Remove the file, or replace it by the full image.",
         )
+    return decoded
+
+
+def to_uint8(image: NDArray[Any], bits: int = 16) -> NDArray[np.uint8]:
+    """Scale a picture of uint8 or uint16, any shape, to uint8; uint8 stays as it is, whatever ``bits`` is."""
     if image.dtype == np.uint16:
-        # 65535 = 255 * 257, so this is v * 255 / 65535 rounded to the nearest, without leaving integers.
-        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.take(_scale(bits), image)
     return image.astype(np.uint8, copy=False)
+
+
+@lru_cache(maxsize=4)
+def _scale(bits: int) -> NDArray[np.uint8]:
+    """What each of the 65536 values becomes."""
+    top = (1 << bits) - 1
+    values = np.minimum(np.arange(1 << 16, dtype=np.int64), top)
+    return ((2 * 255 * values + top) // (2 * top)).astype(np.uint8)  # rounded to the nearest
 
 
 def read_mask(path: str | Path) -> NDArray[np.bool_]:
@@ -68,7 +89,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
     Raises:
         DmddError: naming the file, when it cannot be read.
     """
-    values = _decode(Path(path)).max(axis=2).astype(np.uint32)
+    values = read_file(Path(path)).image.max(axis=2).astype(np.uint32)
     marked: NDArray[np.bool_] = (values > 0) & (2 * values >= values.max())
     return marked
 
@@ -145,45 +166,3 @@ def _stretch(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     if shrunk != (width, height):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return image
-
-
-def _decode(path: Path) -> NDArray[Any]:
-    """Decode a file into uint8 or uint16 H x W x 3, BGR."""
-    try:
-        # Not cv2.imread: it fails on some paths (Windows, non-ASCII) and says nothing about why.
-        data = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise DmddError(f"{path}: no such file", fix="check the path") from None
-    except OSError as error:
-        raise DmddError(f"{path}: cannot be read ({error.strerror or error})", fix="check the file") from None
-    remedy = "replace the file by a whole one, or remove it"
-    if data.size == 0:
-        raise DmddError(f"{path}: the file is empty (0 bytes)", fix=remedy)
-    if _is_cut_off(data):
-        raise DmddError(f"{path}: the file ends too early (a broken copy?)", fix=remedy)
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise DmddError(f"{path}: cannot be decoded ({error.err})", fix=remedy) from None
-    if image is None:
-        raise DmddError(f"{path}: not an image that can be read (png, jpg, bmp, tif)", fix=remedy)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise DmddError(
-            f"{path}: holds {image.dtype} pixels; 8 or 16 bits can be read", fix="convert it to 8 or 16 bits"
-        )
-    return image
-
-
-def _is_cut_off(data: NDArray[np.uint8]) -> bool:
-    """Whether a file ends before its end mark; decoders return such an image half grey, as if whole."""
-    raw = data.tobytes()
-    if raw.startswith(b"\x89PNG"):
-        return b"IEND" not in raw
-    if raw.startswith(b"\xff\xd8"):
-        # The end mark must follow the last start of a scan: a thumbnail in the header has its own end mark.
-        return raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda")
-    if raw.startswith(b"BM") and len(raw) >= 34:
-        offset, width, height, bits, compression = struct.unpack("<10xI4xii2xHI", raw[:34])
-        row = (abs(width) * bits + 31) // 32 * 4
-        return compression in (0, 3) and len(raw) < offset + row * abs(height)
-    return False

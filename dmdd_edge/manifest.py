@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import unreadable
 from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Text
 from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, read_bounded
 from dmdd_edge.preprocess import Preprocess
@@ -144,7 +145,7 @@ def read_manifest(path: Path) -> Manifest:
             "Name a folder that `dmdd-edge export` wrote, or export again.",
         ) from None
     except OSError as error:
-        raise DmddError(f"{path} cannot be read: {error.strerror or error}.", COPY_AGAIN) from error
+        raise unreadable(error, path, COPY_AGAIN) from error
     try:
         return parse_manifest(data)
     except NewerSchema as error:

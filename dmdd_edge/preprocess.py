@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dmdd_edge import images
+from dmdd_edge.decoding import decode_bytes
 from dmdd_edge.errors import DmddError
 
 Roi = tuple[int, int, int, int]
@@ -266,13 +267,9 @@ def _encode(mask: NDArray[np.bool_]) -> str:
 @functools.lru_cache(maxsize=8)
 def _decode(text: str, size: int) -> NDArray[np.bool_]:
     try:
-        values = cv2.imdecode(
-            np.frombuffer(base64.b64decode(text, validate=True), np.uint8), cv2.IMREAD_GRAYSCALE
-        )
-    except (ValueError, cv2.error):
-        values = None
-    if values is None:
-        raise DmddError("the stored ignore mask cannot be decoded", fix="export the bundle again")
-    mask = images.resize_mask(values > 127, size)
+        values = decode_bytes(base64.b64decode(text, validate=True), "the stored ignore mask").image
+    except (ValueError, DmddError):
+        raise DmddError("The stored ignore mask cannot be decoded.", fix="Export the bundle again.") from None
+    mask = images.resize_mask(values[..., 0] > 127, size)
     mask.flags.writeable = False
     return mask

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from dmdd_edge._version import __version__
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors
 from dmdd_edge.plate import HOLES, Plate
 from dmdd_edge.plate_defects import DEFECTS
+from dmdd_edge.storage import make_folder, require_writable
 
 #: Lies in a category that was drawn here; only such a folder is ever overwritten.
 MARKER = "sample.json"
@@ -102,7 +104,8 @@ def write_sample(
     plan: list[tuple[str, str | None, int]] = [("train", None, k) for k in range(train)]
     plan += [("test", None, k) for k in range(test_good)]
     plan += [("test", defect, k) for defect in DEFECTS for k in range(test_bad)]
-    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder)
+    make_folder(folder)
     # Drawn beside its place and moved there when whole, so that a break leaves no half category behind.
     draft = Path(tempfile.mkdtemp(prefix=f".{category}-", dir=folder))
     try:
@@ -124,11 +127,12 @@ def write_sample(
             "test_bad": test_bad,
             "defects": list(DEFECTS),
         }
-        (draft / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        draft.chmod(0o777 & ~_umask())
-        if target.exists():
-            shutil.rmtree(target)
-        draft.replace(target)
+        with storage_errors(target):
+            (draft / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            draft.chmod(0o777 & ~_umask())
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
@@ -159,11 +163,12 @@ def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: d
 
 
 def _write(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
-        raise OSError(f"{path}: the image could not be encoded")
-    path.write_bytes(data.tobytes())
+        raise RuntimeError(f"{path}: OpenCV could not encode the image")
+    with storage_errors(path):
+        path.write_bytes(data.tobytes())
 
 
 def _umask() -> int:

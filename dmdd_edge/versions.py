@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors, unreadable
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
 from dmdd_edge.outside_files import inside, read_bounded
 from dmdd_edge.text import is_plain_name
@@ -53,9 +54,7 @@ def read_current(category_folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DmddError(
-            f"{category_folder / CURRENT_NAME} cannot be read: {error.strerror or error}.", choose
-        ) from error
+        raise unreadable(error, category_folder / CURRENT_NAME, choose) from error
     except UnicodeDecodeError:
         raise DmddError(f"{category_folder / CURRENT_NAME} is not UTF-8 text.", choose) from None
     if not is_plain_name(name):
@@ -68,13 +67,14 @@ def read_current(category_folder: Path) -> str | None:
 
 def version_names(category_folder: Path) -> list[str]:
     """The versions in a category's folder, oldest first; unfinished ones are left out."""
-    if not category_folder.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in category_folder.iterdir()
-        if is_plain_name(entry.name) and (entry / MANIFEST_NAME).is_file()
-    )
+    with storage_errors(category_folder, "read"):
+        if not category_folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in category_folder.iterdir()
+            if is_plain_name(entry.name) and (entry / MANIFEST_NAME).is_file()
+        )
 
 
 def find_version(path: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors
 from dmdd_edge.text import is_plain_name
 from dmdd_edge.versions import CURRENT_NAME, version_names
 
@@ -15,27 +16,27 @@ RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
 def list_bundles(models_dir: Path | str = MODELS_DIR) -> list[str]:
     """The categories that have a bundle, sorted."""
     folder = Path(models_dir)
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir()
-        and is_plain_name(entry.name)
-        and (version_names(entry) or (entry / CURRENT_NAME).is_file())
-    )
+    with storage_errors(folder, "read"):
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if is_plain_name(entry.name) and entry.is_dir() and _holds_bundle(entry)
+        )
 
 
 def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
     """The training runs, sorted by name; hidden and empty folders are left out."""
     folder = Path(runs_dir)
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and is_plain_name(entry.name) and any(entry.iterdir())
-    )
+    with storage_errors(folder, "read"):
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if is_plain_name(entry.name) and entry.is_dir() and _is_filled(entry)
+        )
 
 
 def find_bundle(
@@ -126,3 +127,18 @@ def _choose(
             f"Name one, for example {option} {known[0]}",
         )
     return known[0]
+
+
+def _holds_bundle(folder: Path) -> bool:
+    """Whether a category's folder holds a version or names one; one that may not be entered is listed too."""
+    try:
+        return bool(version_names(folder)) or (folder / CURRENT_NAME).is_file()
+    except OSError:
+        return True
+
+
+def _is_filled(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return True  # it may not be entered: whoever names it is told why

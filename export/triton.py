@@ -20,6 +20,7 @@ from typing import Literal
 from dmdd_edge.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.engines import BatchProfile, EngineSidecar, read_sidecar
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_error
 
 Platform = Literal["onnxruntime_onnx", "tensorrt_plan"]
 
@@ -147,9 +148,7 @@ def write_model_repository(source: Path, model: TritonModel, out_dir: Path) -> P
         part.replace(target)
         (folder / "config.pbtxt").write_text(config_text(model), encoding="utf-8")
     except OSError as error:
-        raise DmddError(
-            f"the Triton repository {out_dir} cannot be written: {error}.", "Name another folder with --out."
-        ) from error
+        raise storage_error(error, out_dir, "written", "Name another folder: --triton-dir DIR.") from error
     return folder
 
 

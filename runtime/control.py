@@ -35,6 +35,7 @@ class RunControl:
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._next: Detector | None = None
+        self._closed = False
         self._threshold: float | None = None
         self._message = ""
         self.tally = Tally(detector.backend.name, live=source.live)
@@ -115,7 +116,10 @@ class RunControl:
             )
             return
         with self._lock:
-            passed_by, self._next = self._next, detector
+            if self._closed:
+                passed_by: Detector | None = detector  # the run ended while it was loaded
+            else:
+                passed_by, self._next = self._next, detector
         if passed_by is not None:
             passed_by.close()
 
@@ -140,8 +144,9 @@ class RunControl:
         return new
 
     def close(self) -> None:
-        """Give back a detector that nobody took."""
+        """Close a detector that nobody took, also one that is still being loaded when it is there."""
         with self._lock:
+            self._closed = True
             waiting, self._next = self._next, None
         if waiting is not None:
             waiting.close()

@@ -58,6 +58,11 @@ class Feed:
         self._taken = 0
         self.seconds = {"capture": 0.0, "prepare": 0.0}
 
+    @property
+    def ready(self) -> bool:
+        """Whether ``next`` returns at once; not known here, since only a frame tells."""
+        return False
+
     def next(self) -> Item | None:
         """The next frame, waiting for it; None at the end.
 
@@ -100,6 +105,11 @@ class ReadAhead:
     def seconds(self) -> dict[str, float]:
         """How long capture and preparation took."""
         return self._feed.seconds
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``next`` returns at once."""
+        return not self._ready.empty()
 
     def next(self) -> Item | None:
         """See ``Feed.next``."""

@@ -59,8 +59,8 @@ def run_frames(
         writer = Writer(sinks, control.tally)
         stack.push(lambda kind, error, trace: _close(writer, kind))
         ended = threading.Event()
-        stack.callback(ended.set)
         stack.callback(control.close)
+        stack.callback(ended.set)
         watch = threading.Thread(
             target=_watch, args=(source, control, stop, ended), name="dmdd-watch", daemon=True
         )
@@ -110,8 +110,16 @@ def _judge_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, wait
         waited.write += time.perf_counter() - start
 
     while True:
+        # A result must not wait for the next frame, which may be long in coming.
+        while under_way and not feed.ready:
+            hand_on()
         start = time.perf_counter()
-        item = feed.next()
+        try:
+            item = feed.next()
+        except Exception:
+            while under_way:  # the source failed; what it gave before has its results
+                hand_on()
+            raise
         waited.feed += time.perf_counter() - start
         if item is None:
             break

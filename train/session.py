@@ -115,6 +115,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.describe())
+        recorder.say(category.table())
+        for line in category.remarks():
+            recorder.say(line)
         recorder.say(f"log: {folder / LOG}")
         trainer = Trainer(config, category, folder, recorder, resume=resume, began=began)
         run = trainer.run()

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a user's error, 2 usage, 3 anomalies found under ``--fail-
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -16,10 +17,12 @@ from dmdd_edge.cli import bench, calibrate, doctor, evaluate, export, models, ru
 from dmdd_edge.cli.console import complain
 from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.cli.streams import standard_streams
-from dmdd_edge.errors import DmddError
+from dmdd_edge.cli.strict import StrictGroup
+from dmdd_edge.cli.unexpected import readable
 
 app = typer.Typer(
     name="dmdd-edge",
+    cls=StrictGroup,
     help="Train on good images, export one fused graph, run it on a line.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,11 +51,26 @@ def _root(
 
 def main() -> None:
     """Run the program and exit with the code that fits what happened."""
+    hook = threading.excepthook
     with standard_streams():
+        threading.excepthook = _thread_failed
         try:
             app()
-        except DmddError as error:
-            complain(error.message, error.fix)
-            sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except Exception as error:  # whatever it is: one message, no traceback, no secret
+            _complain(error)
+            sys.exit(1)
+        finally:
+            threading.excepthook = hook
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Say what ended a thread, as for the program itself."""
+    if isinstance(failure.exc_value, Exception):
+        _complain(failure.exc_value)
+
+
+def _complain(error: Exception) -> None:
+    found = readable(error, sys.argv[1:])
+    complain(found.message, found.fix)

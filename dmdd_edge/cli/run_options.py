@@ -106,15 +106,55 @@ SaveMapsOption = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
+SaveFramesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-frames",
+        help="Write each frame into this folder as it was judged, as a PNG without overlay.",
+        rich_help_panel=_FILES,
+    ),
+]
 OnlyAnomalousOption = Annotated[
     bool,
     typer.Option(
-        "--save-only-anomalous", help="Write no overlay and no map of good frames.", rich_help_panel=_FILES
+        "--save-only-anomalous",
+        help="Write no overlay, map or frame of good frames.",
+        rich_help_panel=_FILES,
+    ),
+]
+SaveFormatOption = Annotated[
+    str,
+    typer.Option(
+        "--save-format",
+        help="Format of the overlays: png, jpg or webp. The last two are much smaller.",
+        rich_help_panel=_FILES,
+    ),
+]
+SaveSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--save-size",
+        min=64,
+        help="Longer side of the overlays in pixels at most; default: the frame's.",
+        show_default=False,
+        rich_help_panel=_FILES,
+    ),
+]
+SaveCaptionOption = Annotated[
+    bool,
+    typer.Option(
+        "--save-caption/--no-save-caption",
+        help="Write the verdict below each overlay.",
+        rich_help_panel=_FILES,
     ),
 ]
 VideoOption = Annotated[
     Path | None,
-    typer.Option("--video", help="Write the overlays as .mkv, .avi or .mp4.", rich_help_panel=_FILES),
+    typer.Option(
+        "--video",
+        help="Write the overlays as a film. Browsers play .webm; also .mkv, .avi and .mp4.",
+        rich_help_panel=_FILES,
+    ),
 ]
 VideoFpsOption = Annotated[
     float | None,
@@ -135,7 +175,11 @@ ResumeOption = Annotated[
 ]
 OverwriteOption = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace earlier result files of these names.", rich_help_panel=_FILES),
+    typer.Option(
+        "--overwrite",
+        help="Replace earlier result files and pictures of these names.",
+        rich_help_panel=_FILES,
+    ),
 ]
 RotateOption = Annotated[
     str | None,

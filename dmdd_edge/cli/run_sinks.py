@@ -37,7 +37,11 @@ class Outputs:
     csv: Path | None
     save: Path | None
     save_maps: Path | None
+    save_frames: Path | None
     save_only_anomalous: bool
+    save_format: str
+    save_size: int | None
+    save_caption: bool
     video: Path | None
     video_fps: float | None
     resume: bool
@@ -58,8 +62,16 @@ class Outputs:
 
     def check(self) -> None:
         """Raise a ``DmddError`` where two options do not fit."""
-        if self.save_only_anomalous and self.save is None and self.save_maps is None:
-            raise DmddError("--save-only-anomalous needs --save or --save-maps.", "Add --save FOLDER.")
+        if self.save_only_anomalous and not (self.save or self.save_maps or self.save_frames):
+            raise DmddError(
+                "--save-only-anomalous needs --save, --save-maps or --save-frames.", "Add --save FOLDER."
+            )
+        both = self.save is not None and self.save_frames is not None and self.save_format == "png"
+        if both and os.path.realpath(str(self.save)) == os.path.realpath(str(self.save_frames)):
+            raise DmddError(
+                f"--save and --save-frames both name {self.save}, and their files would have the same names.",
+                "Name another folder for --save-frames.",
+            )
         if self.resume and self.jsonl is None and self.csv is None:
             raise DmddError(
                 "--resume needs a file that says which frames are done.", "Add --jsonl FILE or --csv FILE."
@@ -126,9 +138,8 @@ def open_sinks(
         identity = None if source.live or endless else _run_identity(asked)
         for delivery in _deliveries(asked, control, "" if identity is None else identity.name, say):
             add(delivery)
-        _open_files(
-            asked, source, opened, add, _file_options(asked, source.live, endless, stack, stopping, say)
-        )
+        options = _file_options(asked, source.live, endless, stack, stopping, say)
+        _open_files(asked, source, opened, add, options)
         if identity is not None:
             try:
                 identity.keep()
@@ -150,7 +161,7 @@ def open_sinks(
         if asked.json:
             from dmdd_edge.runtime.sinks.json_lines import JsonLines
 
-            add(JsonLines(sys.stdout))
+            add(JsonLines(sys.stdout, options))
         undo.pop_all()  # from here on the run closes them
     return opened
 
@@ -161,16 +172,36 @@ def _open_files(
     from dmdd_edge.runtime.sinks.csv_file import CsvFile
     from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
     from dmdd_edge.runtime.sinks.maps import Maps
-    from dmdd_edge.runtime.sinks.overlays import Overlays
+    from dmdd_edge.runtime.sinks.overlays import FORMATS, Overlays
+    from dmdd_edge.runtime.sinks.raw_frames import RawFrames
     from dmdd_edge.runtime.sinks.resume import ResumeState
     from dmdd_edge.runtime.sinks.video import Video
 
-    # Pictures before lines: a frame whose line is written has its pictures.
+    # Pictures before lines: a frame whose line is written has its pictures, unless they were left out.
     only = asked.save_only_anomalous
     if asked.save is not None:
-        opened.folders["overlays"] = add(Overlays(asked.save, source.root, only, options))
+        if asked.save_format not in FORMATS:
+            raise DmddError(
+                f"--save-format: unknown format {asked.save_format!r}.",
+                f"Choose one of {', '.join(FORMATS)}.",
+            )
+        opened.folders["overlays"] = add(
+            Overlays(
+                asked.save,
+                source.root,
+                only,
+                options,
+                asked.save_format,  # type: ignore[arg-type]
+                asked.save_size,
+                asked.save_caption,
+            )
+        )
     if asked.save_maps is not None:
         opened.folders["maps"] = add(Maps(asked.save_maps, source.root, only, options))
+    if asked.save_frames is not None:
+        opened.folders["frames"] = add(RawFrames(asked.save_frames, source.root, only, options))
+    for folder in opened.folders.values():
+        folder.check_free(getattr(source, "names", ()))
     if asked.video is not None:
         fps = asked.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
         add(Video(asked.video, fps, source.live, options))

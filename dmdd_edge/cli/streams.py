@@ -19,7 +19,7 @@ _ROOM = 1000
 #: How long the end of the program waits for a standard error that takes nothing, in seconds.
 _LAST_WORDS = 2.0
 
-_GONE = "Standard output was closed by its reader."
+_GONE = "The reader of standard output has gone away."
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors
 from dmdd_edge.metrics import PAPER_FIELDS
 from dmdd_edge.runtime.bench.percentiles import SHARES
 
@@ -34,15 +35,13 @@ def append_history(path: Path, document: dict[str, Any]) -> int:
     """
     rows = list(_rows(document))
     new = check_history(path)
-    try:
+    with storage_errors(f"--history {path}", "written", "Name another file."):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")
             if new:
                 writer.writeheader()
             writer.writerows(rows)
-    except OSError as error:
-        raise DmddError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
     return len(rows)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.timing import Series
-from dmdd_edge.storage import write_atomically
+from dmdd_edge.storage import make_folder, write_atomically
 
 #: Boundaries that are drawn, with their colours.
 _DRAWN = {"call": "#1f6fb2", "from_frame": "#2a9d5b", "from_encoded": "#c47f17", "from_arrival": "#8b4fb0"}
@@ -36,11 +36,8 @@ def write_plot(path: Path, title: str, series: dict[str, Series]) -> None:
         if any(item.of(boundary) is not None for boundary in _DRAWN)
     }
     check_plot(path, tuple(drawn))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, draw(title, drawn))
-    except OSError as error:
-        raise DmddError(f"--plot {path} cannot be written: {error}.", "Name another file.") from error
+    make_folder(path.parent, "Name another file: --plot FILE.svg.")
+    write_atomically(path, draw(title, drawn))
 
 
 def check_plot(path: Path, scenarios: Sequence[str]) -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from dmdd_edge.addresses import looks_secret, redacted
 from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import expand_home
 
 #: Read where the address of a broker names no user.
 USER_VARIABLE, PASSWORD_VARIABLE = "DMDD_MQTT_USER", "DMDD_MQTT_PASSWORD"
@@ -79,7 +81,7 @@ class WebhookAddress:
     def name(self) -> str:
         """The address without its secrets: many receivers take a key in the query or in the path."""
         path, query, _ = self.target.partition("?")
-        shown = "/".join("***" if _looks_secret(part) else part for part in path.split("/"))
+        shown = "/".join("***" if looks_secret(part) else part for part in path.split("/"))
         base = f"http{'s' * self.tls}://{_host_port(self.host, self.port)}"
         return f"{base}{shown}{'?***' if query else ''}"
 
@@ -114,7 +116,8 @@ def parse_mqtt(url: str) -> MqttAddress:
     keepalive = settings.get("keepalive", "30")
     if not keepalive.isascii() or not keepalive.isdecimal() or not 5 <= int(keepalive) <= 65535:
         raise DmddError(f"--mqtt {redacted(url)}: keepalive is 5 to 65535 seconds, not {keepalive!r}.")
-    files = {name: Path(settings[name]).expanduser() for name in ("ca", "cert", "key") if name in settings}
+    named = [name for name in ("ca", "cert", "key") if name in settings]
+    files = {name: expand_home(Path(settings[name]), f"{name}=") for name in named}
     if missing := [path for path in files.values() if not path.is_file()]:
         raise DmddError(f"--mqtt {redacted(url)}: there is no file {missing[0]}.")
     tls = parts.scheme == "mqtts"
@@ -162,17 +165,6 @@ def parse_webhook(url: str) -> WebhookAddress:
     )
 
 
-def redacted(url: str) -> str:
-    """Any text that was meant as an address, without what may be a secret in it."""
-    scheme, separator, rest = url.partition("://")
-    rest = rest if separator else url
-    if "@" in rest:
-        rest = f"***@{rest.rpartition('@')[2]}"
-    rest = re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL)
-    rest = "/".join("***" if _looks_secret(part) else part for part in rest.split("/"))
-    return f"{scheme}://{rest}" if separator else rest
-
-
 def folder_name(address: MqttAddress | WebhookAddress) -> str:
     """A name for the folder of a destination: readable, without secrets, one for each destination."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", address.name).strip("-.")[:60]
@@ -198,8 +190,3 @@ def _split(url: str, option: str, schemes: tuple[str, ...], form: str) -> tuple[
 
 def _host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _looks_secret(part: str) -> bool:
-    """Whether a part of a path is rather a key than a name: long, with letters and digits mixed."""
-    return len(part) >= 16 and bool(re.search(r"\d", part)) and bool(re.search(r"[A-Za-z]", part))

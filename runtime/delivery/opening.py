@@ -18,7 +18,7 @@ from dmdd_edge.runtime.delivery.link import Link
 from dmdd_edge.runtime.delivery.notices import Say, say_to_log
 from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
 from dmdd_edge.runtime.delivery.spool import Spool
-from dmdd_edge.storage import FSYNC_POLICIES
+from dmdd_edge.storage import FSYNC_POLICIES, expand_home
 
 
 def open_delivery(
@@ -79,5 +79,5 @@ def _check(options: DeliveryOptions) -> None:
 
 
 def _folder(options: DeliveryOptions, address: MqttAddress | WebhookAddress) -> Path:
-    folder = default_spool() if options.spool is None else options.spool.expanduser()
+    folder = default_spool() if options.spool is None else expand_home(options.spool, "--spool")
     return folder / (options.category or "any") / folder_name(address)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.storage import Fsync
+from dmdd_edge.storage import Fsync, expand_home
 
 Notify = Literal["anomalous", "all"]
 #: The values of ``--notify``.
@@ -61,7 +61,7 @@ def default_spool() -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "spool"
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "dmdd-edge" / "spool"
+    return expand_home(Path(state), "--spool") / "dmdd-edge" / "spool"
 
 
 def secret(variable: str | None, option: str) -> str:

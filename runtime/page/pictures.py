@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from dmdd_edge.images import MIN_SIDE
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.page.record import Newest, Record
-from dmdd_edge.runtime.result import Region, Result
-from dmdd_edge.runtime.sinks.overlays import draw_overlay
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay, scaled
 
 Image = NDArray[np.uint8]
 T = TypeVar("T")
@@ -39,41 +39,17 @@ def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = T
         frame: of any size.
         result: what was found in it.
         longest: the longer side, in pixels, is at most this; unless the shorter would fall under 16.
-        overlay: lay the map over it and frame the regions.
+        overlay: draw the result over it, and enlarge a frame that is too small for that (``draw_overlay``).
 
     Returns:
         uint8 H x W x 3 BGR.
     """
-    image, fitted = reduced(frame.image, result, longest)
-    if not overlay:
-        return as_bgr(image)
-    # The verdict below the picture is cut off: the page writes it as text.
-    return draw_overlay(image, fitted)[: image.shape[0]]
-
-
-def reduced(image: Image, result: Result, longest: int) -> tuple[Image, Result]:
-    """Shrink a frame together with what its result says in source pixels; drawing over it costs less then."""
-    height, width = image.shape[:2]
-    scale = max(longest / max(height, width), MIN_SIDE / min(height, width))
-    if scale >= 1:
-        return image, result
-    small = (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE))
-    across, down = small[0] / width, small[1] / height
-
-    def box(x: int, y: int, w: int, h: int) -> tuple[int, int, int, int]:
-        left, top = min(int(x * across), small[0] - 1), min(int(y * down), small[1] - 1)
-        right, bottom = round((x + w) * across), round((y + h) * down)
-        return left, top, max(min(right, small[0]) - left, 1), max(min(bottom, small[1]) - top, 1)
-
-    preprocess = result.preprocess
-    if preprocess.roi is not None:
-        preprocess = preprocess.model_copy(update={"roi": box(*preprocess.roi)})
-    regions = tuple(
-        Region(*box(region.x, region.y, region.width, region.height), region.area, region.peak)
-        for region in result.regions
-    )
-    picture = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return picture, replace(result, regions=regions, preprocess=preprocess)
+    if overlay:
+        # The page writes the verdict as text.
+        return draw_overlay(frame.image, result, longest, caption=False)
+    image = frame.image
+    scale = max(longest / max(image.shape[:2]), MIN_SIDE / min(image.shape[:2]))
+    return as_bgr(scaled(image, result, min(scale, 1))[0])
 
 
 def jpeg(picture: Image, quality: int = _QUALITY) -> bytes:

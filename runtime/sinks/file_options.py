@@ -113,19 +113,38 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def insist(write: Callable[[], None], path: Path, options: FileOptions) -> None:
+def is_of_the_volume(error: OSError) -> bool:
+    """Whether an error is about the disk or the share as a whole, not about one file: it may pass."""
+    return error.errno in _PASSING
+
+
+def insist(
+    write: Callable[[], None],
+    path: Path,
+    options: FileOptions,
+    owed: Callable[[OSError], bool] = lambda error: True,
+) -> None:
     """Call ``write`` until it succeeds, for a run over files; it must go on where it stopped.
+
+    Args:
+        write: writes; called again after an error that may pass.
+        path: of the file, for messages.
+        options: how long to wait, and whom to tell.
+        owed: whether the file must be written in spite of an error; false raises the error itself.
 
     Raises:
         DmddError: it failed for a reason that does not pass, or for longer than ``patience``.
+        OSError: it failed for a reason for which ``owed`` is false.
     """
     deadline: float | None = None
     while True:
         try:
             write()
         except OSError as error:
+            if not owed(error):
+                raise
             now = time.monotonic()
-            passing = error.errno in _PASSING
+            passing = is_of_the_volume(error)
             if deadline is None:
                 deadline = now + options.patience
                 if passing:
@@ -146,5 +165,5 @@ def cannot_write(path: Path, error: OSError) -> DmddError:
     """The error that ends a run over files."""
     return DmddError(
         f"{path} cannot be written: {reason(error)}.",
-        "Mend that (free some space), then give the same command with --resume: it goes on where it stopped.",
+        "Fix the cause (for example free some space), then rerun the same command with --resume to continue.",
     )

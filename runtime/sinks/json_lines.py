@@ -3,53 +3,39 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TextIO
 
-from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.line_file import LineFile
+from dmdd_edge.runtime.sinks.line_stream import LineStream
 from dmdd_edge.runtime.summary import Summary
 
 
-class JsonLines:
-    """Writes to an open text stream, which stays open; each line is flushed.
+class JsonLines(LineStream):
+    """Writes to an open text stream, which stays open; see ``LineStream``.
 
     Args:
         stream: for example standard output.
+        options: of the run.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, options: FileOptions = FileOptions()) -> None:
+        super().__init__(stream, options)
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write a line of type ``result``."""
-        self._write(result.to_json())
+        self.write(_encode(result.to_json()))
 
     def broken(self, frame: BrokenFrame) -> None:
         """Write a line of type ``error``."""
-        self._write(error_line(frame))
+        self.write(_encode(error_line(frame)))
 
     def summary(self, summary: Summary) -> None:
         """Write the line of type ``summary``."""
-        self._write(summary.to_json())
-
-    def close(self) -> None:
-        """Nothing is left to do: every line was flushed."""
-
-    def _write(self, line: dict[str, Any]) -> None:
-        # One call with the line break in it, so that a line is never torn between two writes.
-        try:
-            self._stream.write(_encode(line).decode())
-            self._stream.flush()
-        except BrokenPipeError:
-            _discard_the_rest(self._stream)
-            raise DmddError("whoever read the JSON lines has gone away.", "The run ends here.") from None
-        except OSError as error:
-            raise DmddError(f"the JSON lines cannot be written: {error}.", "Free some space.") from error
+        self.write(_encode(summary.to_json()))
 
 
 class JsonLinesFile(LineFile):
@@ -141,14 +127,3 @@ def _type_of(line: bytes) -> str | None:
         return str(json.loads(line)["type"])
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _discard_the_rest(stream: TextIO) -> None:
-    """Point a closed pipe at nothing, or Python complains once more when it flushes it at exit."""
-    try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):
-        return  # a stream in memory
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)

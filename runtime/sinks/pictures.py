@@ -1,4 +1,4 @@
-"""Folders of pictures about frames: overlays, maps. One file a frame, never half a file."""
+"""Folders of pictures about frames: overlays, maps, raw frames. One file per frame, never half a file."""
 
 from __future__ import annotations
 
@@ -6,23 +6,38 @@ import contextlib
 import os
 import zlib
 from abc import ABC, abstractmethod
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
+import cv2
+
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import IMAGE_SUFFIXES
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, reason
+from dmdd_edge.runtime.result import Result, utc_time
+from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, is_of_the_volume, reason
+from dmdd_edge.runtime.sinks.picture_names import other_name, picture_name, safe_name
 from dmdd_edge.runtime.sinks.syncing import sync_folder
 from dmdd_edge.runtime.summary import Summary
+
+#: This many pictures that are left out are named, each with its reason; the rest are counted.
+_NAMED = 5
+#: Made and removed when a folder is opened, to see that it can be written.
+_PROBE = ".dmdd-edge-probe"
 
 
 class PictureFolder(ABC):
     """Writes files that mirror the source's folders, so that no two frames share a name.
 
     A file is written under a name that begins with a dot, then renamed, so that it is seen whole or not at
-    all. It replaces an older one of the same name. Of a full disk see ``FileOptions``.
+    all. Earlier files are treated like earlier result files (``FileOptions.existing``): a run over files does
+    not start when one of its pictures exists, a live run writes beside them, and ``replace`` and ``resume``
+    replace them. Two frames of one run never replace each other's picture, also where the file system takes
+    their names for the same (``A.png`` and ``a.png``): the second gets a digest in its name.
+
+    A full disk concerns the run; see ``FileOptions``. Any other error concerns one picture: a name that the
+    file system rejects is shortened (``safe_name``), and a picture that still cannot be written is left out,
+    named, and counted.
 
     Args:
         folder: where they go; made when missing.
@@ -33,14 +48,16 @@ class PictureFolder(ABC):
     Attributes:
         suffix: of the files; see ``picture_name``.
         option: which option names the folder, for messages.
-        written: how many were written.
-        lost: how many a live run could not write.
+        written: number of files written.
+        lost: number of files that a live run could not write because the disk was full or away.
+        renamed: number of files with a shortened name.
+        left_out: number of files that could not be written for a reason of their own.
 
     Raises:
-        DmddError: the folder cannot be made.
+        DmddError: the folder cannot be made or written.
     """
 
-    suffix: ClassVar[str]
+    suffix: str
     option: ClassVar[str]
 
     def __init__(
@@ -52,16 +69,22 @@ class PictureFolder(ABC):
     ) -> None:
         self.folder = folder
         self._only_anomalous, self._options = only_anomalous, options
-        self.written = self.lost = 0
+        self.written = self.lost = self.renamed = self.left_out = 0
         self._away = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._opened = _probe(folder)
         except OSError as error:
-            raise DmddError(
-                f"{folder} cannot be made: {error}.", f"Name another folder for {self.option}."
-            ) from error
-        root = source_root.resolve()
-        self._forbidden = None if folder.resolve().is_relative_to(root) else root
+            # A disk that is full now may have space when the first picture comes.
+            if not (is_of_the_volume(error) and (options.live or folder.is_dir())):
+                raise DmddError(
+                    f"{folder} cannot be written: {reason(error)}.", f"Name another folder for {self.option}."
+                ) from error
+            self._opened = None
+        # realpath, since Path.resolve raises RuntimeError for a link that points to itself.
+        root = Path(os.path.realpath(source_root))
+        inside = Path(os.path.realpath(folder)).is_relative_to(root)
+        self._forbidden = None if inside else root
         self._keep, self._ledger = options.keep, None
         if options.keep is not None:
             self._ledger = options.keep.ledger(folder)
@@ -71,29 +94,59 @@ class PictureFolder(ABC):
         """The content of the file about a frame.
 
         Raises:
-            DmddError: this OpenCV cannot write such files.
+            DmddError: this OpenCV cannot write such a file.
         """
+
+    def check_free(self, names: Iterable[str]) -> None:
+        """Look for earlier pictures before the run begins.
+
+        Args:
+            names: of the frames to come, as far as they are known.
+
+        Raises:
+            DmddError: one exists and ``existing`` is ``refuse``.
+        """
+        if self._options.existing != "refuse":
+            return
+        for name in names:
+            target = self.folder / picture_name(name, self.suffix)
+            if os.path.lexists(target):
+                raise self._exists(target)
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write the file of a frame.
 
         Raises:
-            DmddError: it would lie among the source's images; or of a run over files, it cannot be written.
+            DmddError: it would replace an image of the source or a picture of an earlier run; or, in a run
+                over files, the disk does not take it.
         """
         if self._only_anomalous and result.status == "good":
             return
-        target = self.folder / picture_name(frame.name or f"frame-{frame.index:06d}", self.suffix)
-        if self._forbidden is not None and target.resolve().is_relative_to(self._forbidden):
-            raise DmddError(
-                f"{target} would be written among the source's images.",
-                f"Name another folder for {self.option}.",
-            )
-        data = self.encode(frame, result)
-        if self._options.live:
-            self._try(target, data)
-        else:
-            insist(lambda: self._write(target, data), target, self._options)
-            self.written += 1
+        name = picture_name(frame.name or f"frame-{frame.index:06d}", self.suffix)
+        try:
+            data = self.encode(frame, result)
+        except (DmddError, cv2.error) as error:
+            self._leave_out(name, error.message if isinstance(error, DmddError) else error.err)
+            return
+        try:
+            self._save(name, data, frame)
+        except OSError as error:
+            if is_of_the_volume(error):
+                self._note_loss(name, error)
+                return
+            # A file system that does not take the name may take a plainer one.
+            plainer = safe_name(name, self.suffix)
+            try:
+                self._save(plainer, data, frame)
+            except OSError:
+                self._leave_out(name, reason(error))
+            else:
+                self.renamed += 1
+                if self.renamed == 1:
+                    self._options.note(
+                        f"{self.folder / name} cannot be written: {reason(error)}. "
+                        f"It is written as {plainer}, and others like it in the same way."
+                    )
 
     def broken(self, frame: BrokenFrame) -> None:  # noqa: B027 - every sink has it
         """Nothing: there is no picture."""
@@ -105,23 +158,88 @@ class PictureFolder(ABC):
         """Say how many files are missing, if any; every other one is written."""
         if self.lost:
             self._options.note(f"{self.folder}: {self.lost} files could not be written and are lost.")
+        if self.renamed:
+            self._options.note(f"{self.folder}: {self.renamed} files have shortened names.")
+        if self.left_out:
+            self._options.note(
+                f"{self.folder}: {self.left_out} pictures could not be written and are left out; "
+                "their results are complete."
+            )
 
-    def _try(self, target: Path, data: bytes) -> None:
-        """Of a live run: write it, or do without it."""
-        try:
-            self._write(target, data)
-        except OSError as error:
-            self.lost += 1
-            if not self._away:
-                self._options.note(
-                    f"{target} cannot be written: {reason(error)}. The run goes on without such files."
+    def _save(self, name: str, data: bytes, frame: Frame) -> None:
+        """Write a picture under a name that is free.
+
+        Raises:
+            OSError: of a live run any; of a run over files one that concerns this picture alone.
+        """
+
+        def write() -> None:
+            target = self._place(name, frame)
+            if self._forbidden is not None and Path(os.path.realpath(target)).is_relative_to(self._forbidden):
+                raise DmddError(
+                    f"{target} would be written among the source's images.",
+                    f"Name another folder for {self.option}.",
                 )
-            self._away = True
-            return
+            self._write(target, data)
+
+        if self._options.live:
+            write()
+        else:
+            insist(write, self.folder / name, self._options, is_of_the_volume)
         self.written += 1
         if self._away:
             self._options.note(f"{self.folder} can be written again; {self.lost} files are lost.")
-        self._away = False
+            self._away = False
+
+    def _place(self, name: str, frame: Frame) -> Path:
+        """Where a picture goes: under its name, unless that belongs to another picture.
+
+        Raises:
+            OSError: the file system rejects the name, or there is no free one.
+        """
+        target = self.folder / name
+        found = _status(target)
+        if found is None:
+            return target
+        existing = self._options.existing
+        # A file of this run is younger than the moment at which the folder was opened.
+        ours = self.written > 0 and self._opened is not None and found.st_ctime_ns >= self._opened
+        if not ours and existing in ("replace", "resume"):
+            return target
+        if not ours and existing == "refuse" and not self._options.live and not self.written:
+            raise self._exists(target)
+        mark = "" if ours or existing != "append" else utc_time(frame.time).replace(":", "-")
+        other = self.folder / other_name(name, self.suffix, mark)
+        if _status(other) is not None and existing not in ("replace", "resume"):
+            raise FileExistsError(f"a file of this name exists, and so does {other}")
+        return other
+
+    def _exists(self, target: Path) -> DmddError:
+        return DmddError(
+            f"{target} exists already; {self.option} does not overwrite pictures.",
+            f"Name another folder for {self.option}, add --overwrite to replace them, or add --resume (with "
+            "--jsonl or --csv) to continue an earlier run.",
+        )
+
+    def _note_loss(self, name: str, error: OSError) -> None:
+        """Of a live run: the disk is full or away, and the run goes on without pictures."""
+        self.lost += 1
+        if not self._away:
+            self._options.note(
+                f"{self.folder / name} cannot be written: {reason(error)}. "
+                "The run goes on without such files."
+            )
+        self._away = True
+
+    def _leave_out(self, name: str, why: str) -> None:
+        """One picture that cannot be written: name it, count it, and go on."""
+        self.left_out += 1
+        if self.left_out <= _NAMED:
+            more = " Further ones are counted." if self.left_out == _NAMED else ""
+            why = why.rstrip(".")
+            self._options.note(
+                f"{self.folder / name} cannot be written: {why}. This picture is left out.{more}"
+            )
 
     def _write(self, target: Path, data: bytes) -> None:
         if self._keep is not None:
@@ -157,17 +275,26 @@ class PictureFolder(ABC):
             sync_folder(target.parent, "always")
 
 
-def picture_name(name: str, suffix: str) -> str:
-    """The relative path of the picture of a frame: ``a/000.png`` -> ``a/000`` + suffix; others get it added.
+def _probe(folder: Path) -> int:
+    """See that a folder can be written; gives the time of that by the file system's clock, in nanoseconds.
 
-    ``a/000.jpg`` gives ``a/000.jpg`` + suffix. No two names of frames give the same: what ends in .png and
-    would look like such an addition (``000.jpg.png``) gets one more.
-
-    Args:
-        name: a frame's name, a relative path with ``/``.
-        suffix: of the picture, for example ``.png``.
+    Raises:
+        OSError: it cannot.
     """
-    path = PurePosixPath(name)
-    looks_added = path.stem.lower().endswith(IMAGE_SUFFIXES)
-    plain = path.suffix == ".png" and not looks_added
-    return path.with_suffix(suffix).as_posix() if plain else f"{name}{suffix}"
+    path = folder / _PROBE
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        os.utime(descriptor)
+        return os.fstat(descriptor).st_ctime_ns
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What is known of a file, links not followed; None when there is none."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None

@@ -28,6 +28,11 @@ class ImageFiles(FileProgress):
         self.root = root
         self.total: int | None = len(self._paths)
 
+    @property
+    def names(self) -> Iterator[str]:
+        """The names of the frames to come, so that a run can see beforehand what it would write."""
+        return (path.relative_to(self.root).as_posix() for path in self._paths)
+
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         for index, path in enumerate(self._paths):
             if self._stopped.is_set():

@@ -9,17 +9,19 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from typing import cast
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.addresses import redacted, split_address
+from dmdd_edge.decoding import decode_bytes
 from dmdd_edge.errors import DmddError
+from dmdd_edge.images import to_uint8
 from dmdd_edge.runtime.sources.device import Device, LostError, damaged
 from dmdd_edge.runtime.sources.multipart import PartReader
 from dmdd_edge.runtime.sources.stream import FfmpegStream, reach
-from dmdd_edge.runtime.sources.urls import host_label, redacted
+from dmdd_edge.runtime.sources.urls import host_label
 
 #: Pictures a second that are asked for where only single ones are to be had, unless --fps says less.
 SNAPSHOTS_A_SECOND = 10.0
@@ -66,10 +68,12 @@ class _Pictures:
 
     def retrieve(self) -> NDArray[np.uint8]:
         """Decode what was read."""
-        image = cv2.imdecode(np.frombuffer(self._data, np.uint8), cv2.IMREAD_COLOR) if self._data else None
-        if image is None:
+        if not self._data:
             raise damaged(self.name)
-        return np.asarray(image, dtype=np.uint8)
+        try:
+            return to_uint8(decode_bytes(self._data, f"{self.name}: a damaged frame").image)
+        except DmddError as error:
+            raise DmddError(error.message, "Check the network, and how busy the camera is.") from None
 
 
 class MjpegStream(_Pictures):
@@ -149,7 +153,7 @@ class Snapshots(_Pictures):
 def _ask(url: str, timeout: float) -> HTTPResponse:
     """Send a request, and read the head of the answer."""
     name = redacted(url)
-    parts = urlsplit(url)
+    parts = split_address(url)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     # A camera stands in the plant's own network, where no proxy helps.
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]

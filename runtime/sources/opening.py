@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
+from dmdd_edge.addresses import redacted
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES, list_images, natural_key
 from dmdd_edge.runtime.sources import csi, replay
@@ -17,7 +19,7 @@ from dmdd_edge.runtime.sources.options import SourceOptions, option_name
 from dmdd_edge.runtime.sources.path_list import PathList, standard_input
 from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.stream import FfmpegStream
-from dmdd_edge.runtime.sources.urls import redacted, scheme_of
+from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
 from dmdd_edge.runtime.sources.watch import WatchFolder
 
@@ -27,7 +29,7 @@ _ALLOWED = (
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
 # Which options go with which kind of source; --every and where results go, with all.
-_ALL = {"every", "save", "save_maps"}
+_ALL = {"every", "save", "save_maps", "save_frames"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
 _FITTING = {
     "files": set[str](),
@@ -58,9 +60,9 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
         raise DmddError(
             f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
         ) from None
-    for name in ("save", "save_maps"):
+    for name in ("save", "save_maps", "save_frames"):
         folder: Path | None = getattr(options, name)
-        if folder is not None and folder.resolve() == opened.root.resolve():
+        if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
             raise DmddError(
                 f"{option_name(name)} {folder} is where the source lies.",
                 "Name another folder, for example out/.",

@@ -17,6 +17,7 @@ class SourceOptions:
         fps: of a live source, hand out at most so many frames a second.
         save: where overlays go. Images under it are left out, since an earlier run wrote them.
         save_maps: where raw maps go; left out in the same way.
+        save_frames: where raw frames go; left out in the same way.
         watch: the source is a folder that other software drops images into.
         watch_existing: take the images that are in a watched folder at the start, too.
         watch_settle: seconds that a dropped image must have kept its size and time before it is read.
@@ -37,6 +38,7 @@ class SourceOptions:
     fps: float | None = None
     save: Path | None = None
     save_maps: Path | None = None
+    save_frames: Path | None = None
     watch: bool = False
     watch_existing: bool = False
     watch_settle: float = 0.3
@@ -62,7 +64,8 @@ class SourceOptions:
     @property
     def written(self) -> tuple[Path, ...]:
         """The folders that the run itself writes images into."""
-        return tuple(folder for folder in (self.save, self.save_maps) if folder is not None)
+        folders = (self.save, self.save_maps, self.save_frames)
+        return tuple(folder for folder in folders if folder is not None)
 
     def given(self) -> list[str]:
         """The names of the fields that differ from their defaults."""

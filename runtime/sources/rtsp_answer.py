@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
+from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sources.urls import redacted
 
 #: What to do about a stream that cannot be had for no reason that is known.
 PLAYS = "Check that it plays elsewhere, for example with ffplay."
@@ -25,7 +25,7 @@ def refusal(url: str, timeout: float) -> DmddError:
     status = describe(url, min(timeout, 2.0)) if url.lower().startswith("rtsp://") else None
     if status == 401:
         # Asked without a password; whoever gave one was turned away with it.
-        if urlsplit(url).username is None:
+        if split_address(url).username is None:
             return DmddError(
                 f"{name}: the server asks for a user name.", "Give rtsp://USER:PASSWORD@HOST/PATH."
             )
@@ -39,7 +39,7 @@ def refusal(url: str, timeout: float) -> DmddError:
 
 def describe(url: str, timeout: float) -> int | None:
     """Ask an RTSP server for a stream's description, without a password: the status, None when none came."""
-    parts = urlsplit(url)
+    parts = split_address(url)
     host = parts.hostname or ""
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     request = f"DESCRIBE {bare} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from urllib.parse import urlsplit
 
 import cv2
 
+from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
-from dmdd_edge.runtime.sources.urls import host_label, redacted
+from dmdd_edge.runtime.sources.urls import host_label
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 #: Seconds for the first handshake. A camera that is on answers in milliseconds, and one that was off is tried
@@ -82,13 +82,8 @@ def reach(url: str, timeout: float) -> None:
         DmddError: its host is not known, refuses, or does not answer within ``timeout`` seconds.
     """
     name = redacted(url)
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
-    except ValueError as error:
-        raise DmddError(
-            f"{name} is no address: {error}.", "It is written as rtsp://HOST:PORT/PATH."
-        ) from None
+    parts = split_address(url)
+    host, port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
     if not host:
         raise DmddError(f"{name} is no address: it names no host.", "It is written as rtsp://HOST:PORT/PATH.")
     try:

@@ -41,6 +41,11 @@ class VideoFile(FileProgress):
         frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.total: int | None = -(-frames // every) if frames > 0 else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of the first frame, so that a run can see beforehand what it would write."""
+        return (self._frame_name(0),)
+
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         number, index, grabbed = 0, 0, True  # the first frame was grabbed to see whether there is one
         try:
@@ -63,5 +68,14 @@ class VideoFile(FileProgress):
             error = DmddError(f"{self._path}: frame {number} cannot be decoded.")
             return BrokenFrame(str(self._path), index, error)
         elapsed = 1000 * (time.perf_counter() - start)
-        name = f"{self._path.name}/frame-{number:06d}"
-        return Frame(np.asarray(image, dtype=np.uint8), str(self._path), name, index, time.time(), elapsed)
+        return Frame(
+            np.asarray(image, dtype=np.uint8),
+            str(self._path),
+            self._frame_name(number),
+            index,
+            time.time(),
+            elapsed,
+        )
+
+    def _frame_name(self, number: int) -> str:
+        return f"{self._path.name}/frame-{number:06d}"

@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_old_version_in_use(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(DmddError, match="No space left") as caught:
+    with pytest.raises(DmddError, match="no space is left on the disk") as caught:
         write_bundle(files={"model.fp32.onnx": b"new"})
     assert "version in use is unchanged" in caught.value.fix
     monkeypatch.undo()

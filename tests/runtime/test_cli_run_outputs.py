@@ -56,6 +56,28 @@ def test_every_output_at_once(make_bundle: Make, images: Path, tmp_path: Path, d
     again = dmdd_edge("run", "--source", "images", "--jsonl", "r.jsonl")
     assert again.returncode == 1
     assert "--resume" in again.stderr
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
+    # The first frame that would be written again is known before anything is judged.
+    refused = dmdd_edge(
+        "run", "--source", "images", "--save", "out", "--save-frames", "f", "--jsonl", "s.jsonl"
+    )
+    assert refused.returncode == 1
+    assert "0.png exists already" in refused.stderr
+    assert not (tmp_path / "s.jsonl").exists()
+    same = dmdd_edge("run", "--source", "images", "--save", "f", "--save-frames", "f")
+    assert same.returncode == 1
+    assert "--save-frames" in same.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
+    options = "--save out --save-frames f --overwrite --save-format jpg --save-size 64 --no-save-caption"
+    done = dmdd_edge("run", "--source", "images", *options.split())
+    assert done.returncode == 0, done.stderr
+    assert "4 frames in f" in done.stderr
+    for image in (tmp_path / "images").rglob("*.png"):
+        name = image.relative_to(tmp_path / "images")
+        overlay = cv2.imread(str((tmp_path / "out" / name).with_suffix(".jpg")))
+        assert overlay is not None
+        assert overlay.shape == (32, 64, 3)
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "f" / name)), cv2.imread(str(image)))  # type: ignore[arg-type]
 
 
 def test_a_killed_run_is_resumed_with_every_frame_once(

@@ -187,3 +187,21 @@ def test_another_version_in_use_is_noticed_once(make_bundle: Make, monkeypatch: 
     assert not watch.changed()
     # A version's folder never changes.
     assert not VersionWatch(second.path, second.version).changed()
+
+
+def test_a_bundle_that_is_loaded_after_the_end_is_closed(make_bundle: Make, make_picture: Picture) -> None:
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        closed: list[str] = []
+        late = Detector.load(make_bundle().path, backend="cpu")
+        closing = late.close
+        late.close = lambda: (closed.append("late"), closing())[1]  # type: ignore[method-assign]
+
+        def load() -> Detector:
+            control.close()  # the run ends while the bundle is loaded
+            return late
+
+        control = RunControl(detector, Steady(make_picture(), live=True), load)
+        control.request_reload()
+        control.reload_when_asked()
+        assert closed == ["late"]
+        assert not control.new_detector_waits

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.calibrate import score_normals
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
@@ -192,6 +193,51 @@ def test_an_error_of_the_source_ends_the_run(make_bundle: Make, make_picture: Pi
     ):
         run_frames(detector, Lost(make_picture()), [notes])
     assert notes.events == ["0 good", "close"]
+
+
+class Slowly(Endless):
+    """Three frames; each comes when the one before has its result. Or all at once, and then an error."""
+
+    live = False
+
+    def __init__(self, image: NDArray[np.uint8], notes: Notes, fails: bool = False) -> None:
+        super().__init__(image)
+        self.notes, self.fails, self.late = notes, fails, False
+
+    def __iter__(self) -> Iterator[Frame | BrokenFrame]:
+        for number in range(3):
+            yield Frame(self.image, "pipe", f"{number}", number)
+            deadline = time.monotonic() + 10
+            while not self.fails and len(self.notes.events) <= number:
+                self.late = self.late or time.monotonic() > deadline
+                if self.late:
+                    return
+                time.sleep(0.002)
+        if self.fails:
+            raise DmddError("the pipe broke")
+
+
+def test_a_result_does_not_wait_for_the_next_frame(make_bundle: Make, make_picture: Picture) -> None:
+    notes = Notes()
+    source = Slowly(make_picture(), notes)
+    options = BackendOptions(slots=2)
+    with Detector.load(make_bundle().path, backend="cpu", options=options) as detector:
+        detector.backend.slots = 3  # type: ignore[misc]  # also where there is a single core
+        run_frames(detector, source, [notes])
+    assert not source.late
+    assert notes.events == ["0 good", "1 good", "2 good", "summary", "close"]
+
+
+def test_what_was_taken_before_the_source_failed_has_its_results(
+    make_bundle: Make, make_picture: Picture
+) -> None:
+    notes = Notes()
+    options = BackendOptions(slots=2)
+    with Detector.load(make_bundle().path, backend="cpu", options=options) as detector:
+        detector.backend.slots = 8  # type: ignore[misc]
+        with pytest.raises(DmddError, match="the pipe broke"):
+            run_frames(detector, Slowly(make_picture(), notes, fails=True), [notes])
+    assert notes.events == ["0 good", "1 good", "2 good", "close"]
 
 
 def test_sinks_are_closed_when_one_cannot_write(make_bundle: Make, images: Path) -> None:

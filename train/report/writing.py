@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import torch
 
-from dmdd_edge.storage import write_atomically
+from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import torch_judge
 from dmdd_edge.train.report.content import Content, time_single
@@ -31,7 +31,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         the file.
 
     Raises:
-        OSError: the file cannot be written.
+        DmddError: the file cannot be written.
     """
     file = path / f"{run.folder.name}.html" if path.is_dir() or not path.suffix else path
     judge = torch_judge(run.model, device)
@@ -46,7 +46,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         device=str(device),
         made=_now(),
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     write_atomically(file, page(content))
     return file
 
@@ -59,7 +59,7 @@ def write_overview(folder: Path, overview: Overview, pages: Mapping[str, Path]) 
         overview: what was measured.
         pages: by the run's name: its page, in the same folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = {run: quote(file.name) for run, file in pages.items()}
     write_atomically(folder / "index.html", document("Runs", overview_body(overview, names, _now())))
     return folder / "index.html"

@@ -11,17 +11,17 @@ from a_run import result_of
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.page.gallery import KEPT_ANOMALIES, Gallery
-from dmdd_edge.runtime.page.pictures import CurrentPicture, Painter, caption, draw, jpeg, reduced
+from dmdd_edge.runtime.page.pictures import CurrentPicture, Painter, caption, draw, jpeg
 from dmdd_edge.runtime.page.record import Newest, Record
 from dmdd_edge.runtime.result import Region
+from dmdd_edge.runtime.sinks.overlay_drawing import scaled
 
 
 def test_a_small_frame_is_drawn_as_it_is() -> None:
     frame, result = result_of(0, 0.75)
-    image, same = reduced(frame.image, result, 96)
-    assert image is frame.image
-    assert same is result
-    assert draw(frame, result).shape == (64, 96, 3), "without the verdict below it"
+    np.testing.assert_array_equal(draw(frame, result, overlay=False), frame.image)
+    assert draw(frame, result, 96).shape == (64, 96, 3), "without the verdict below it"
+    assert draw(frame, result).shape == (256, 384, 3), "four times as large, so that boxes can be seen"
 
 
 def test_a_large_frame_shrinks_with_its_regions() -> None:
@@ -32,7 +32,7 @@ def test_a_large_frame_shrinks_with_its_regions() -> None:
         regions=(Region(1000, 300, 200, 100, 20000, 0.75), Region(1999, 599, 1, 1, 1, 0.6)),
         preprocess=Preprocess(roi=(500, 100, 1500, 500)),
     )
-    small, fitted = reduced(image, result, 500)
+    small, fitted = scaled(image, result, 0.25)
     assert small.shape == (150, 500, 3)
     assert fitted.regions == (Region(250, 75, 50, 25, 20000, 0.75), Region(499, 149, 1, 1, 1, 0.6))
     assert fitted.preprocess.roi == (125, 25, 375, 125)
@@ -54,7 +54,7 @@ def test_what_is_shrunk_can_be_drawn_whatever_its_shape(shape: tuple[int, ...], 
 def test_the_overlay_can_be_left_out() -> None:
     frame, result = result_of(0, 0.75)
     np.testing.assert_array_equal(draw(frame, result, overlay=False), frame.image)
-    changed = (draw(frame, result) != frame.image).any(axis=2)
+    changed = (draw(frame, result, 96) != frame.image).any(axis=2)
     # Map pixels 8..15 of 32 lie on source pixels 24..47 across and 16..31 down.
     assert changed[16:32, 24:48].all()
     assert not changed[48:].any()
@@ -106,7 +106,7 @@ def test_the_current_picture_is_drawn_four_times_a_second_at_most() -> None:
         assert await picture.get(overlay=True) is second, "nothing new: not drawn again"
         decoded = cv2.imdecode(np.frombuffer(second.data, np.uint8), cv2.IMREAD_COLOR)
         assert decoded is not None
-        assert decoded.shape == (64, 96, 3)
+        assert decoded.shape == (256, 384, 3)
 
     try:
         asyncio.run(look())

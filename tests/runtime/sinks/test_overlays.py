@@ -16,8 +16,9 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.maps import Maps
-from dmdd_edge.runtime.sinks.overlays import Overlays, draw_overlay, shared_overlay
-from dmdd_edge.runtime.sinks.pictures import picture_name
+from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
+from dmdd_edge.runtime.sinks.overlays import Overlays, shared_overlay
+from dmdd_edge.runtime.sinks.picture_names import picture_name
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -106,7 +107,7 @@ def test_a_picture_appears_whole(
 
 
 def test_the_colours_are_fixed_to_the_results_threshold(tmp_path: Path, make_result: MakeResult) -> None:
-    sink = Overlays(tmp_path / "out", tmp_path / "images")
+    sink = Overlays(tmp_path / "out", tmp_path / "images", longest=96)
     frame, result = make_result(pixel_threshold=0.4)
     sink.result(frame, result)
     written = cv2.imread(str(tmp_path / "out" / "a" / "0.png"))
@@ -114,19 +115,20 @@ def test_the_colours_are_fixed_to_the_results_threshold(tmp_path: Path, make_res
     height = frame.image.shape[0]
     assert written.shape[0] > height, "the verdict is written below the picture"
     expected = heat_overlay(frame.image, result.anomaly_map, 0.4)
-    cv2.rectangle(expected, (24, 16), (47, 31), (255, 255, 255), 1)
+    for colour, thickness in ((0, 0, 0), 3), ((255, 255, 255), 1):
+        cv2.rectangle(expected, (24, 16), (47, 31), colour, thickness)
     np.testing.assert_array_equal(written[:height], expected)
 
 
 def test_where_nothing_is_found_the_picture_stays_as_it_is(make_result: MakeResult) -> None:
     frame, result = make_result("good", 0.0, regions=())
-    drawn = draw_overlay(frame.image, result)
+    drawn = draw_overlay(frame.image, result, enlarge=False)
     np.testing.assert_array_equal(drawn[:64], frame.image)
 
 
 def test_a_map_of_a_region_of_interest_lies_where_it_was_taken_from(make_result: MakeResult) -> None:
-    frame, result = make_result(regions=(), preprocess=Preprocess(roi=(32, 0, 64, 64)))
-    drawn = draw_overlay(frame.image, result)
+    frame, result = make_result("unreliable", regions=(), preprocess=Preprocess(roi=(32, 0, 64, 64)))
+    drawn = draw_overlay(frame.image, result, enlarge=False)
     changed = np.argwhere((drawn[:64] != frame.image).any(axis=2))
     (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
     # Map pixels 8..15 of 32 are source pixels 16..31 of the 64; interpolation blurs the edge by two.
@@ -135,9 +137,9 @@ def test_a_map_of_a_region_of_interest_lies_where_it_was_taken_from(make_result:
 
 
 def test_a_map_of_a_rotated_frame_is_turned_back(make_result: MakeResult) -> None:
-    frame, result = make_result(regions=(), preprocess=Preprocess(rotate=90))
+    frame, result = make_result("unreliable", regions=(), preprocess=Preprocess(rotate=90))
     # The patch is at the upper left of the turned frame, which is the lower left of the frame itself.
-    drawn = draw_overlay(frame.image, result)
+    drawn = draw_overlay(frame.image, result, enlarge=False)
     rows, columns = np.nonzero((drawn[:64] != frame.image).any(axis=2))
     assert (rows.min(), rows.max()) == (pytest.approx(32, abs=2), pytest.approx(47, abs=2))
     assert (columns.min(), columns.max()) == (pytest.approx(24, abs=3), pytest.approx(47, abs=3))
@@ -163,6 +165,7 @@ def test_an_overlay_is_drawn_once_for_all_who_show_it(make_result: MakeResult) -
     np.testing.assert_array_equal(first, draw_overlay(frame.image, result))
     other = shared_overlay(frame, replace(result, regions=()))
     assert (other != first).any()
+    assert shared_overlay(frame, result, longest=64).shape[1] == 64
 
 
 @pytest.mark.parametrize("fsync", ["never", "always"])

@@ -16,7 +16,7 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.overlays import draw_overlay
+from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 from dmdd_edge.runtime.sinks.show import Show
 from dmdd_edge.runtime.summary import Tally
 

@@ -113,7 +113,7 @@ def test_servers_that_are_not_there(server: CameraServer) -> None:
     assert "secret" not in str(caught.value)
     with pytest.raises(DmddError, match=r"there is no host camera\.invalid"):
         open_source("http://camera.invalid/row")
-    with pytest.raises(DmddError, match="is no address"):
+    with pytest.raises(DmddError, match="is not a valid address"):
         open_source("http://127.0.0.1:port/row")
     with pytest.raises(DmddError, match="it names no host"):
         open_source("http:///row")

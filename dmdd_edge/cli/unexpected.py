@@ -1,0 +1,134 @@
+"""What a user sees of an error that nobody expected: one message without secrets, and how to report it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shlex
+import tempfile
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dmdd_edge._version import __version__
+from dmdd_edge.addresses import redacted, secret_parts
+from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_error
+
+#: Set to have the traceback of an unexpected error written to a file.
+TRACEBACK_VARIABLE = "DMDD_TRACEBACK"
+#: Characters that a word may share with a secret before it is hidden.
+_SHARED = 4
+#: Characters of an exception's text that are shown: some quote a whole document.
+_LONGEST = 500
+_PASSWORD_VARIABLES = ("DMDD_MQTT_PASSWORD",)
+
+
+def readable(error: Exception, arguments: Sequence[str]) -> DmddError:
+    """Any exception as a message and a fix, without passwords and tokens; writes the traceback if asked.
+
+    Args:
+        error: what was raised.
+        arguments: the command line, without the program's name.
+    """
+    if isinstance(error, DmddError):
+        return DmddError(_known(error.message, arguments), _known(error.fix, arguments))
+    if isinstance(error, OSError) and error.errno is not None:
+        found = storage_error(error)
+        return DmddError(_hide(found.message, arguments), _hide(found.fix, arguments) or _report(arguments))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return DmddError(
+            "memory has run out.",
+            "Close other programs, or use less: smaller images, a smaller batch, fewer workers.",
+        )
+    text = _hide(str(error), arguments)[:_LONGEST].strip()
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    named = getattr(error, "filename", None)
+    where = f" ({_hide(str(named), arguments)})" if isinstance(named, (str, Path)) else ""
+    return DmddError(f"unexpected error: {what}{where}", _report(arguments, _traceback(error, arguments)))
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """The command line as it can be pasted, without secrets."""
+    return shlex.join(["dmdd-edge", *(redacted(argument) for argument in arguments)])
+
+
+def without_secrets(text: str, arguments: Sequence[str]) -> str:
+    """A message that may quote the command line, without the secrets that stand there."""
+    return _known(redacted(text), arguments)
+
+
+def _report(arguments: Sequence[str], traceback_file: Path | None = None) -> str:
+    kept = (
+        f"the traceback in {traceback_file}"
+        if traceback_file
+        else f"the traceback ({TRACEBACK_VARIABLE}=1 writes it to a file)"
+    )
+    return (
+        f"This is a bug in dmdd-edge {__version__}. Report it with {kept} "
+        f"and the command: {shown_command(arguments)}"
+    )
+
+
+def _traceback(error: Exception, arguments: Sequence[str]) -> Path | None:
+    """Write the traceback without secrets to a file of its own, if the user asks for it."""
+    if not os.environ.get(TRACEBACK_VARIABLE) and "--verbose" not in arguments:
+        return None
+    lines: list[str] = []
+    for part in traceback.format_exception(error):
+        # Where it happened comes from the source code alone; what was said there may quote a value.
+        lines += [
+            line if line.startswith("  File ") else _hide(line, arguments) for line in part.splitlines()
+        ]
+    content = "\n".join([f"dmdd-edge {__version__}: {shown_command(arguments)}", *lines, ""])
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(prefix="dmdd-edge-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(content)
+        return Path(name)
+    return None
+
+
+def _secrets(arguments: Sequence[str]) -> set[str]:
+    """Every secret that the command line or the environment gave."""
+    found: set[str] = set()
+    for argument in arguments:
+        found |= secret_parts(argument)
+    named = [
+        following
+        for option, following in itertools.pairwise(arguments)
+        if option.startswith("--") and option.endswith("-env")
+    ]
+    named += [value for option, _, value in (a.partition("=") for a in arguments) if option.endswith("-env")]
+    found |= {os.environ.get(name, "") for name in (*named, *_PASSWORD_VARIABLES)}
+    return found - {""}
+
+
+def _known(text: str, arguments: Sequence[str]) -> str:
+    """Hide secrets of the command line where they stand as a whole; short ones would hide common words."""
+    for secret in sorted(_secrets(arguments), key=len, reverse=True):
+        if len(secret) > _SHARED:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _hide(text: str, arguments: Sequence[str]) -> str:
+    """Hide what may be a secret or a part of one: libraries quote the half of an address they stumbled on."""
+    text, secrets = redacted(text), _secrets(arguments)
+    runs = set(_runs(secrets))
+    short = {secret for secret in secrets if len(secret) < _SHARED}
+
+    def word(found: re.Match[str]) -> str:
+        whole = found[0]
+        hidden = any(run in runs for run in _runs([whole])) or whole.strip("'\"(),;") in short
+        return "***" if hidden else whole
+
+    return re.sub(r"\S+", word, text)
+
+
+def _runs(texts: Iterable[str]) -> Iterable[str]:
+    for text in texts:
+        for start in range(len(text) - _SHARED + 1):
+            yield text[start : start + _SHARED]

@@ -1,0 +1,156 @@
+"""Decide from a folder's path what its images are: for training, for the test, masks, or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dmdd_edge.datasets.category import GOOD
+from dmdd_edge.datasets.roles import SPLITS, Role, is_wrapper, plain, role_of
+from dmdd_edge.datasets.walk import Directory, Tree
+
+
+class Kind(Enum):
+    """What the images of a folder are, before its neighbours are looked at."""
+
+    TRAIN_GOOD = "train/good"
+    TRAIN_FLAT = "train/"
+    TEST = "test/<label>"
+    VALIDATION = "validation/<label>"
+    GOOD = "good/"
+    BAD = "bad/"
+    PLAIN = "the folder itself"
+    MASKS = "masks"
+    LEFT_OUT = "left out"
+
+
+@dataclass
+class Labelled:
+    """A directory with what its images are.
+
+    Attributes:
+        directory: the images.
+        kind: what they are.
+        label: GOOD, or the defect type; for test images.
+        keys: its path without splits, wrappers and mask folders, as `plain` makes names: what an image's
+            folder and its masks' folder have in common.
+        top: the part of the path that the kind was decided by.
+        why: the reason, where it is left out.
+    """
+
+    directory: Directory
+    kind: Kind
+    label: str = ""
+    keys: tuple[str, ...] = ()
+    top: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass
+class Assigned:
+    """A category's directories by use."""
+
+    train: list[Labelled] = field(default_factory=list)
+    test: list[Labelled] = field(default_factory=list)
+    masks: list[Labelled] = field(default_factory=list)
+    left_out: list[Labelled] = field(default_factory=list)
+
+    def leave(self, entries: Sequence[Labelled], why: str) -> None:
+        """Leave directories out for a reason."""
+        for entry in entries:
+            entry.kind, entry.why = Kind.LEFT_OUT, why
+            self.left_out.append(entry)
+
+
+def label(directory: Directory) -> Labelled:
+    """What a directory's images are, from the names of the folders on the way to it."""
+    parts = directory.parts
+    roles = [role_of(part) for part in parts]
+    keys = tuple(
+        plain(part)
+        for part, role in zip(parts, roles, strict=True)
+        if role not in (*SPLITS, Role.TRUTH) and not is_wrapper(part)
+    )
+    found = Labelled(directory, Kind.LEFT_OUT, keys=keys, top=parts)
+    if Role.JUNK in roles:
+        found.why = "made by another program, not by the camera"
+        return found
+    if Role.TRUTH in roles:
+        found.kind, found.top = Kind.MASKS, parts[: roles.index(Role.TRUTH) + 1]
+        return found
+    telling = [index for index, role in enumerate(roles) if role is not Role.GROUP]
+    if not telling:
+        found.kind, found.top = Kind.PLAIN, ()
+        return found
+    first = telling[0]
+    split = roles[first] if roles[first] in SPLITS else None
+    rest = telling[1:] if split else telling
+    if split is Role.TRAIN:
+        return _training(found, roles, rest, first)
+    if not rest:
+        found.why = "no folder says whether these are good; use test/good and test/<defect>"
+        return found
+    lead = rest[0]
+    found.top = parts[: lead + 1]
+    if roles[lead] is Role.GOOD:
+        if any(roles[index] is Role.BAD for index in rest):
+            found.why = "the path says both good and defective"
+            return found
+        found.label, found.kind = GOOD, Kind.GOOD
+    elif split is None and roles[lead] is not Role.BAD:
+        found.why = "the name says neither good nor defective"
+        return found
+    else:
+        # test/bad/scratch: the name below a mere "bad" is the defect's.
+        named = [index for index in rest[:2] if roles[index] is Role.OTHER]
+        found.label, found.kind = parts[named[0] if named else lead], Kind.BAD
+        found.top = parts[: (named[0] if named else lead) + 1]
+    if split is not None:
+        found.kind = Kind.TEST if split is Role.TEST else Kind.VALIDATION
+    return found
+
+
+def _training(found: Labelled, roles: Sequence[Role], rest: Sequence[int], first: int) -> Labelled:
+    parts = found.directory.parts
+    found.top = parts[: (rest[0] if rest else first) + 1]
+    if any(roles[index] is Role.BAD for index in rest):
+        found.why = "defective parts are never trained on; move them to test/<defect>"
+    elif not rest:
+        found.kind = Kind.TRAIN_FLAT
+    elif roles[rest[0]] is Role.GOOD:
+        found.kind = Kind.TRAIN_GOOD
+    else:
+        found.why = "not named good; put images of good parts into train/good"
+    return found
+
+
+def assign(tree: Tree, has_train_folder: bool) -> Assigned:
+    """Decide for all directories of a category together.
+
+    Args:
+        tree: the walked folder.
+        has_train_folder: whether it has a train folder, which then alone holds the training images.
+    """
+    by_kind: dict[Kind, list[Labelled]] = {kind: [] for kind in Kind}
+    for directory in tree.directories:
+        entry = label(directory)
+        by_kind[entry.kind].append(entry)
+    result = Assigned(masks=by_kind[Kind.MASKS], left_out=by_kind[Kind.LEFT_OUT])
+    loose_good, loose_bad, loose = by_kind[Kind.GOOD], by_kind[Kind.BAD], by_kind[Kind.PLAIN]
+    if has_train_folder:
+        result.train = by_kind[Kind.TRAIN_GOOD] or by_kind[Kind.TRAIN_FLAT]
+        if by_kind[Kind.TRAIN_GOOD]:
+            result.leave(by_kind[Kind.TRAIN_FLAT], "beside train/good, which holds the training images")
+        result.leave([*loose, *loose_good, *loose_bad], "beside train/, which holds the training images")
+    else:
+        result.train = loose_good or loose
+        if loose_good:
+            result.leave(loose, "beside a folder named good, which holds the training images")
+        result.test = loose_bad
+    if by_kind[Kind.TEST]:
+        result.test = [*result.test, *by_kind[Kind.TEST]]
+        result.leave(by_kind[Kind.VALIDATION], "validation images are not needed")
+    else:
+        result.test = [*result.test, *by_kind[Kind.VALIDATION]]
+    return result
