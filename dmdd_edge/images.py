@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -123,26 +125,61 @@ def resize_mask(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     return result
 
 
-def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+def list_images(
+    folder: str | Path, recursive: bool = False, passed_over: Counter[str] | None = None
+) -> list[Path]:
     """List the image files in a folder, in natural order (2.png before 10.png), hidden files left out.
 
     Args:
         folder: where to look.
         recursive: look in subfolders too (links to folders are not followed).
+        passed_over: counts what is left out, by ``kind_of_file``, or as ``hidden``, ``linked folder``,
+            ``unreadable folder`` or, unless recursive, ``subfolder``.
 
     Raises:
-        DmddError: when the folder does not exist.
+        DmddError: when the folder does not exist, or may not be entered.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DmddError(f"{folder}: no such folder", fix="check the path")
+        raise DmddError(f"{folder}: no such folder.", fix="Check the path.")
+    counted: Counter[str] = Counter() if passed_over is None else passed_over
+
+    def unreadable(error: OSError) -> None:
+        if error.filename == os.fspath(folder):
+            raise error
+        counted["unreadable folder"] += 1
+
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        wanted = []
+        for name in folders:
+            if name.startswith("."):
+                counted["hidden"] += 1
+            elif os.path.islink(os.path.join(parent, name)):  # noqa: PTH114, PTH118  (a string is faster)
+                counted["linked folder"] += 1
+            elif recursive:
+                wanted.append(name)
+            else:
+                counted["subfolder"] += 1
+        folders[:] = wanted
         for name in names:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+            if name.startswith("."):
+                counted["hidden"] += 1
+            elif name.lower().endswith(IMAGE_SUFFIXES):
                 found.append(Path(parent) / name)
+            else:
+                counted[kind_of_file(name)] += 1
     return sorted(found, key=natural_key)
+
+
+def kind_of_file(name: str) -> str:
+    """What a file that is no image is counted as: its suffix in lower case, such as ``.heic``."""
+    return os.path.splitext(name)[1].lower() or "no suffix"  # noqa: PTH122
+
+
+def describe_passed_over(counts: Mapping[str, int]) -> str:
+    """Counts of what was passed over, in words: ``3 .heic, 2 linked folder``; empty when nothing was."""
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def natural_key(path: Path) -> list[list[tuple[int, int, str]]]:

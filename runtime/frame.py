@@ -25,6 +25,8 @@ class Frame:
         time: when it was grabbed, in seconds since 1970 (UTC).
         capture_ms: how long reading and decoding took.
         dropped: frames that a live source dropped just before this one.
+        peak: the largest value of a 16-bit file before it was scaled to 8 bits; None of other frames.
+        more: whether the file holds pages or animation frames after this one, which are not judged.
     """
 
     image: NDArray[np.uint8] = field(repr=False)
@@ -34,6 +36,8 @@ class Frame:
     time: float = 0.0
     capture_ms: float = 0.0
     dropped: int = 0
+    peak: int | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True)

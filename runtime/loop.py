@@ -75,11 +75,13 @@ def run_frames(
         began = time.perf_counter()
         writer.drain()
         waited.write += time.perf_counter() - began
-        control.tally.drop(max(source.state().dropped - control.tally.dropped, 0))
+        state = source.state()
+        control.tally.drop(max(state.dropped - control.tally.dropped, 0))
         seconds = max(time.perf_counter() - start, 1e-9)
         parts = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
         busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in parts.items()}
-        summary = control.tally.summary(busy, waited.slowest(feed.seconds, seconds))
+        slowest = waited.slowest(feed.seconds, seconds)
+        summary = control.tally.summary(busy, slowest, state.passed_over)
         writer.finish(summary)
         return summary
 

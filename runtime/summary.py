@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,6 +50,7 @@ class Summary:
         age_ms: of a live source: percentiles of a frame's age when its result was there.
         busy: share of the run that each part was at work, 0..1: capture, prepare, infer, write. They overlap.
         slowest: the part that the others waited for.
+        passed_over: what the source found and did not judge, by kind; see ``SourceState``.
     """
 
     frames: int
@@ -64,6 +66,7 @@ class Summary:
     age_ms: Latency | None = None
     busy: dict[str, float] = field(default_factory=dict)
     slowest: str = ""
+    passed_over: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
@@ -121,11 +124,16 @@ class Tally:
         with self._lock:
             self._dropped += frames
 
-    def summary(self, busy: dict[str, float] | None = None, slowest: str = "") -> Summary:
+    def summary(
+        self,
+        busy: dict[str, float] | None = None,
+        slowest: str = "",
+        passed_over: Mapping[str, int] | None = None,
+    ) -> Summary:
         """The counts up to now.
 
         Args:
-            busy, slowest: see ``Summary``.
+            busy, slowest, passed_over: see ``Summary``.
         """
         with self._lock:
             seconds = time.perf_counter() - self._start
@@ -143,6 +151,7 @@ class Tally:
                 age_ms=None if self._ages is None else self._ages.percentiles(),
                 busy=busy or {},
                 slowest=slowest,
+                passed_over=dict(passed_over or {}),
             )
 
 

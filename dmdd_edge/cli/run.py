@@ -26,6 +26,7 @@ from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks
+    from dmdd_edge.runtime.sources import Source
     from dmdd_edge.runtime.summary import Summary
 
 
@@ -219,10 +220,16 @@ def run(
 
         summary = run_frames(detector, frames, sinks.all, limit, ended, control)
     print_end(sinks)
-    _exit(summary, sinks, stop.received, fail_on_anomaly)
+    _exit(summary, sinks, frames, stop.received, fail_on_anomaly)
 
 
-def _exit(summary: Summary, sinks: OpenSinks, received: signal.Signals | None, fail_on_anomaly: bool) -> None:
+def _exit(
+    summary: Summary,
+    sinks: OpenSinks,
+    source: Source,
+    received: signal.Signals | None,
+    fail_on_anomaly: bool,
+) -> None:
     """End with the code that fits what happened."""
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
@@ -234,8 +241,15 @@ def _exit(summary: Summary, sinks: OpenSinks, received: signal.Signals | None, f
             f"none of the {summary.skipped} frames could be judged.",
             "The reasons are given above, one a frame.",
         )
+    if summary.frames == 0 and not before and (source.live or fail_on_anomaly):
+        state = source.state()
+        reason = f": {state.message}" if state.message else ""
+        raise DmddError(
+            f"No frame came from {state.name} in {summary.seconds:.0f} s{reason}.",
+            "Nothing was judged, so nothing passes. Check the source.",
+        )
     found = summary.anomalous + before.get("anomalous", 0)
-    # A frame that cannot be judged is never good, so it must not pass a gate either.
-    unjudged = summary.unreliable + before.get("unreliable", 0)
+    # A frame that cannot be judged or read is never good, so it must not pass a gate either.
+    unjudged = summary.unreliable + summary.skipped + before.get("unreliable", 0) + before.get("error", 0)
     if fail_on_anomaly and found + unjudged > 0:
         raise typer.Exit(ANOMALIES_FOUND)

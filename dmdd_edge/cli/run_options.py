@@ -21,7 +21,7 @@ DurationOption = Annotated[
     float | None, typer.Option("--duration", help="End after so many seconds.", rich_help_panel=_FRAMES)
 ]
 WatchOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--watch",
         help="Instead of --source: a folder that other software drops images into; each is taken once.",
@@ -265,7 +265,7 @@ FailOption = Annotated[
     bool,
     typer.Option(
         "--fail-on-anomaly",
-        help="Exit with code 3 when a frame is anomalous or cannot be judged.",
+        help="Exit with code 3 when a frame is anomalous or cannot be read or judged.",
         rich_help_panel=_LIVE,
     ),
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from dmdd_edge.cli.console import console
+from dmdd_edge.images import describe_passed_over
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks
@@ -60,6 +61,8 @@ class Report:
         table.add_row("frames", f"{summary.frames}: {judged}")
         if summary.skipped or summary.dropped:
             table.add_row("not judged", f"{summary.skipped} skipped, {summary.dropped} dropped")
+        if summary.passed_over:
+            table.add_row("passed over", describe_passed_over(summary.passed_over))
         latency = summary.latency_ms
         values = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
         shown = [f"{name} {'n/a' if value is None else f'{value:.1f} ms'}" for name, value in values.items()]

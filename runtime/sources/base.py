@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class SourceState:
         frame_age: seconds since the last frame arrived; None before the first.
         message: what is wrong now; empty when all is well.
         detail: what the device was found to be set to; empty when there is nothing to say.
+        passed_over: of files: how many were found and are not judged, by kind: a suffix such as ``.heic``,
+            ``hidden``, ``linked folder``, ``unreadable folder``, ``written by a run``, ``there before the
+            start`` (of a watched folder), and images of which only the first page is judged, as ``further
+            pages``.
     """
 
     name: str
@@ -43,6 +48,7 @@ class SourceState:
     frame_age: float | None = None
     message: str = ""
     detail: str = ""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -55,12 +61,15 @@ class Source(Protocol):
             of files: each frame comes, however long it takes.
         skip: asked with a frame's source and index before it is decoded; true passes it over. Files alone
             ask. To be set before the iteration.
+        bits: how many bits a 16-bit file uses, see ``images.read_image``. Image files alone heed it. To be
+            set before the iteration.
     """
 
     total: int | None
     root: Path
     live: bool
     skip: Callable[[str, int], bool]
+    bits: int
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         """Read frame by frame; what cannot be read is a ``BrokenFrame``. The end releases the device."""
@@ -86,12 +95,17 @@ class FileProgress:
     Args:
         name: what a person calls the source.
         fps: frames a second, when the file says so.
+        passed_over: what was found and is not judged; see ``SourceState``.
     """
 
     live = False
 
-    def __init__(self, name: str, fps: float | None = None) -> None:
+    def __init__(
+        self, name: str, fps: float | None = None, passed_over: Mapping[str, int] | None = None
+    ) -> None:
         self._name, self._fps = name, fps
+        self._passed_over: Counter[str] = Counter(passed_over)
+        self.bits = 16
         self.skip: Callable[[str, int], bool] = take_all
         self._stopped = threading.Event()
         self._frames = 0
@@ -114,11 +128,14 @@ class FileProgress:
             fps=self._fps,
             frames=self._frames,
             frame_age=None if last is None else time.monotonic() - last,
+            passed_over=dict(self._passed_over),
         )
 
     def _note(self, frame: Frame | BrokenFrame) -> None:
         """Count a frame that is about to be handed out."""
         if isinstance(frame, Frame):
             self._size = (frame.image.shape[1], frame.image.shape[0])
+            if frame.more:
+                self._passed_over["further pages"] += 1
         self._last = time.monotonic()
         self._frames += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from dmdd_edge.decoding import read_file
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import read_image
+from dmdd_edge.images import checked, to_uint8
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
 
@@ -20,10 +23,18 @@ class ImageFiles(FileProgress):
         root: the folder that their names are relative to.
         every: only each ``every``-th file is read, the first one included.
         name: what a person calls them; the root when it is left out.
+        passed_over: what was found beside them; see ``SourceState``.
     """
 
-    def __init__(self, paths: list[Path], root: Path, every: int = 1, name: str = "") -> None:
-        super().__init__(name or str(root))
+    def __init__(
+        self,
+        paths: list[Path],
+        root: Path,
+        every: int = 1,
+        name: str = "",
+        passed_over: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(name or str(root), passed_over=passed_over)
         self._paths = paths[::every]
         self.root = root
         self.total: int | None = len(self._paths)
@@ -39,23 +50,28 @@ class ImageFiles(FileProgress):
                 return
             if self.skip(str(path), index):
                 continue
-            frame = read_frame(path, path.relative_to(self.root).as_posix(), index)
+            frame = read_frame(path, path.relative_to(self.root).as_posix(), index, self.bits)
             self._note(frame)
             yield frame
 
 
-def read_frame(path: Path, name: str, index: int) -> Frame | BrokenFrame:
-    """Read an image file as a frame, or as a broken one when it cannot be read."""
+def read_frame(path: Path, name: str, index: int, bits: int = 16) -> Frame | BrokenFrame:
+    """Read an image file as a frame, or as a broken one when it cannot be read; ``bits`` as of a source."""
     start = time.perf_counter()
     try:
-        image = read_image(path)
+        found = checked(read_file(path), str(path))
     except DmddError as error:
         return BrokenFrame(str(path), index, error)
+    peak = int(found.image.max()) if found.image.dtype == np.uint16 else None
+    image = to_uint8(found.image, bits)
     elapsed = 1000 * (time.perf_counter() - start)
-    return Frame(image, str(path), name, index, time.time(), elapsed)
+    return Frame(image, str(path), name, index, time.time(), elapsed, peak=peak, more=found.header.more)
 
 
 def is_under(path: Path, folders: Iterable[Path]) -> bool:
     """Whether a file lies in one of these folders or below it, links followed."""
-    whole = path.resolve()
+    try:
+        whole = path.resolve()
+    except ValueError:  # a NUL character; reading the file says so
+        return False
     return any(whole.is_relative_to(folder.resolve()) for folder in folders)

@@ -62,6 +62,7 @@ class LiveSource:
         # There is no folder that its names are relative to. No result is ever meant for this place.
         self.root = Path(os.devnull)
         self.skip: Callable[[str, int], bool] = take_all
+        self.bits = 16  # a camera's pictures have 8
         self._device, self._pick = device, pick
         self._stop = threading.Event()
         # Reentrant, so that a signal's handler may stop a source that its own thread is asking for its state.

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from pathlib import Path
 
 from dmdd_edge.addresses import redacted
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import IMAGE_SUFFIXES, list_images, natural_key
+from dmdd_edge.images import (
+    IMAGE_SUFFIXES,
+    describe_passed_over,
+    kind_of_file,
+    list_images,
+    natural_key,
+)
 from dmdd_edge.runtime.sources import csi, replay
 from dmdd_edge.runtime.sources.base import Source
 from dmdd_edge.runtime.sources.camera import Camera
@@ -71,6 +78,11 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
 
 
 def _open(source: str, options: SourceOptions) -> Source:
+    if not source.strip():
+        raise DmddError(
+            f"{'--watch' if options.watch else '--source'} is empty.",
+            "Name a source; an empty shell variable gives none. The present folder is called '.'.",
+        )
     if options.watch:
         _check("a watched folder", options, source)
         return _watched(Path(source), options)
@@ -133,11 +145,12 @@ def _watched(folder: Path, options: SourceOptions) -> Source:
 
 def _files(source: str, options: SourceOptions) -> Source:
     path, every, written = Path(source), options.every, options.written
+    passed_over: Counter[str] = Counter()
     if source == "-":
         return PathList(standard_input(), every, written)
     if path.is_dir():
-        found = _found(list_images(path, recursive=True), source, path, written)
-        return ImageFiles(found, path, every, source)
+        found = _found(list_images(path, True, passed_over), source, path, written, passed_over)
+        return ImageFiles(found, path, every, source, passed_over)
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in VIDEO_SUFFIXES:
@@ -146,25 +159,48 @@ def _files(source: str, options: SourceOptions) -> Source:
             return ImageFiles([path], path.parent, name=source)
         raise DmddError(f"{source} is neither an image nor a video.", _ALLOWED)
     if glob.has_magic(source):
+        root, pattern = _split_glob(source)
+        files = []
         # pathlib's glob would not take an absolute pattern, nor one that leaves the folder with ..
-        paths = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
-        files = [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-        root = _glob_root(source)
-        return ImageFiles(_found(sorted(files, key=natural_key), source, root, written), root, every, source)
+        for name in glob.glob(pattern, recursive=True):  # noqa: PTH207
+            if os.path.isdir(name):  # noqa: PTH112
+                # With ** every folder on the way is found, too, and what is in it by itself.
+                passed_over["folder"] += "**" not in pattern
+            elif name.lower().endswith(IMAGE_SUFFIXES):
+                files.append(Path(name))
+            else:
+                passed_over[kind_of_file(name)] += 1
+        found = _found(sorted(files, key=natural_key), source, root, written, +passed_over)
+        return ImageFiles(found, root, every, source, +passed_over)
     raise DmddError(f"there is nothing at {source}.", _ALLOWED)
 
 
-def _found(paths: list[Path], source: str, root: Path, written: tuple[Path, ...]) -> list[Path]:
+def _found(
+    paths: list[Path], source: str, root: Path, written: tuple[Path, ...], passed_over: Counter[str]
+) -> list[Path]:
+    """The images that no run wrote; what is left out is counted."""
     inside = [folder for folder in written if folder.resolve() != root.resolve() and is_under(folder, [root])]
     if inside:
-        paths = [path for path in paths if not is_under(path, inside)]
+        kept = [path for path in paths if not is_under(path, inside)]
+        if len(kept) < len(paths):
+            passed_over["written by a run"] += len(paths) - len(kept)
+        paths = kept
     if not paths:
-        raise DmddError(f"there is no image in {source}.", _ALLOWED)
+        beside = f" (passed over: {describe_passed_over(passed_over)})" if passed_over else ""
+        raise DmddError(f"there is no image in {source}{beside}.", _ALLOWED)
     return paths
 
 
-def _glob_root(pattern: str) -> Path:
-    """The folder above the first part of a glob that has a wildcard."""
-    parts = Path(pattern).parts
-    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:first])
+def _split_glob(source: str) -> tuple[Path, str]:
+    """The folder that a glob starts from, and the pattern.
+
+    A folder that exists is meant by its name, whatever characters that has: of ``lot[1]/*.png`` the folder
+    ``lot[1]`` where there is one.
+    """
+    parts = Path(source).parts
+    known = 0
+    while known < len(parts) - 1 and Path(*parts[: known + 1]).is_dir():
+        known += 1
+    root = Path(*parts[:known])
+    rest = os.path.join(*parts[known:])  # noqa: PTH118
+    return root, os.path.join(glob.escape(str(root)), rest) if known else rest  # noqa: PTH118

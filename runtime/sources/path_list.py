@@ -48,12 +48,12 @@ class PathList(FileProgress):
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         names = UniqueNames()
-        paths = (path for path in self._paths() if not self._written or not is_under(path, self._written))
+        paths = (path for path in self._paths() if self._is_wanted(path))
         for index, path in enumerate(itertools.islice(paths, 0, None, self._every)):
             name = names.take(self._name_of(path), index)
             if self.skip(str(path), index):
                 continue
-            frame = read_frame(path, name, index)
+            frame = read_frame(path, name, index, self.bits)
             self._note(frame)
             yield frame
 
@@ -67,6 +67,12 @@ class PathList(FileProgress):
         for descriptor in (self.__dict__.get("_woken"), self.__dict__.get("_wake")):
             if descriptor is not None:
                 os.close(descriptor)
+
+    def _is_wanted(self, path: Path) -> bool:
+        if self._written and is_under(path, self._written):
+            self._passed_over["written by a run"] += 1
+            return False
+        return True
 
     def _name_of(self, path: Path) -> str:
         """A relative path: from the present folder for what lies in it, from / for what lies elsewhere."""

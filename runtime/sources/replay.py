@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
 
 PREFIX = "replay:"
+_QUERY = re.compile(r"(?:\w+=[^&]*(?:&|$))*")
 _FORM = (
     "It is written as replay:FILE?fps=30&loop=1; fps (else the file's own) and loop (else 0) may be left out."
 )
@@ -42,10 +44,10 @@ class Replay:
             DmddError: it is written otherwise, or a value is out of its range.
         """
         text = source[len(PREFIX) :].removeprefix("//")
-        # A file's name may hold a question mark.
-        name, _, query = (text, "", "") if Path(text).is_file() else text.rpartition("?")
-        if not name:
-            name, query = query, ""
+        # A file's name may hold a question mark; what follows the last one may be the rest of it.
+        name, _, query = text.rpartition("?")
+        if Path(text).is_file() or not name or not _QUERY.fullmatch(query):
+            name, query = text, ""
         given = dict(parse_qsl(query, keep_blank_values=True))
         fps, loop = given.pop("fps", None), given.pop("loop", "0")
         if given:

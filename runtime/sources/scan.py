@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dmdd_edge.images import IMAGE_SUFFIXES
+from dmdd_edge.images import IMAGE_SUFFIXES, kind_of_file
 
 #: Clocks of file systems may be this coarse (FAT), in seconds: for so long after a folder changed it is
 #: listed again although its time stays the same.
@@ -56,6 +57,7 @@ class _Folder:
     since: float = 0.0
     files: dict[str, Stamp] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 class FolderScan:
@@ -105,6 +107,14 @@ class FolderScan:
         self._unread.update(str(path) for path, _ in changed)
         return changed
 
+    @property
+    def passed_over(self) -> Counter[str]:
+        """What lies in the folder now and is no image, by kind, as ``images.list_images`` counts it."""
+        counts: Counter[str] = Counter()
+        for folder in list(self._folders.values()):
+            counts.update(folder.passed_over)
+        return counts
+
     def was_moved(self, path: Path, stamp: Stamp) -> bool:
         """Whether it is a file that was read elsewhere; known as soon as its old folder was looked at."""
         before = self._gone.get((path.name, stamp))
@@ -149,8 +159,10 @@ class FolderScan:
         folder = self._folders.setdefault(path, _Folder())
         quiet = folder.time == changed and now - folder.since > _COARSE
         if full or not quiet:
-            with suppress(OSError):  # it is listed again at the next look
+            try:
                 yield from self._list(path, folder, full)
+            except OSError:  # it is listed again at the next look
+                folder.passed_over = Counter({"unreadable folder": 1})
         if folder.time != changed:
             # From the end of the listing on: what came while it went on may have left the time as it was.
             folder.time, folder.since = changed, time.monotonic()
@@ -160,6 +172,7 @@ class FolderScan:
     def _list(self, path: str, folder: _Folder, full: bool) -> Iterator[tuple[str, Stamp]]:
         known, present = folder.files, set()
         looked_at, folders = [], []
+        passed_over: Counter[str] = Counter()
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
@@ -167,11 +180,17 @@ class FolderScan:
                 if not full and name in known:
                     continue
                 if name.startswith("."):
-                    continue
-                if name.lower().endswith(IMAGE_SUFFIXES):
+                    passed_over["hidden"] += 1
+                elif name.lower().endswith(IMAGE_SUFFIXES):
                     looked_at.append(entry)
-                elif entry.is_dir(follow_symlinks=False) and self._is_wanted(entry.path):
-                    folders.append(name)
+                elif entry.is_dir(follow_symlinks=False):
+                    if self._is_wanted(entry.path):
+                        folders.append(name)
+                elif entry.is_dir():
+                    passed_over["linked folder"] += 1
+                else:
+                    passed_over[kind_of_file(name)] += 1
+        folder.passed_over = passed_over
         for name in set(folder.folders).difference(folders):
             self._remove(f"{path}{os.sep}{name}")
         folder.folders = folders

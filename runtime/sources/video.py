@@ -38,8 +38,8 @@ class VideoFile(FileProgress):
             )
         super().__init__(str(path), fps=self._capture.get(cv2.CAP_PROP_FPS) or None)
         # The container's count is an estimate for some formats: good for a progress bar, not for a promise.
-        frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.total: int | None = -(-frames // every) if frames > 0 else None
+        self._announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.total: int | None = -(-self._announced // every) if self._announced > 0 else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,6 +48,7 @@ class VideoFile(FileProgress):
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         number, index, grabbed = 0, 0, True  # the first frame was grabbed to see whether there is one
+        position = 0.0
         try:
             while grabbed and not self._stopped.is_set():
                 if number % self._every == 0:
@@ -56,10 +57,35 @@ class VideoFile(FileProgress):
                         self._note(frame)
                         yield frame
                     index += 1
+                position = self._capture.get(cv2.CAP_PROP_POS_MSEC)
                 grabbed = self._capture.grab()
                 number += 1
+            if not grabbed and self._ends_early(number, position):
+                error = DmddError(
+                    f"{self._path} ends early: {number} of {self._announced} frames were read.",
+                    "Replace the file by a whole one; a recording that broke off has no end.",
+                )
+                broken = BrokenFrame(str(self._path), index, error)
+                if not self.skip(str(self._path), index):
+                    self._note(broken)
+                    yield broken
         finally:
             self._capture.release()
+
+    def _ends_early(self, number: int, position: float) -> bool:
+        """Whether frames are missing at the end.
+
+        Args:
+            number: how many frames there were.
+            position: time of the last one, in milliseconds.
+        """
+        if number >= self._announced - max(1, self._announced // 100):
+            return False
+        if self._path.suffix.lower() == ".avi" or not self._fps:
+            return True  # the count is exact
+        # Elsewhere it may be worked out from the duration, which is wrong where the rate varies: there the
+        # last frame still comes near the end.
+        return position < 1000 * (self._announced - max(2, self._announced // 50)) / self._fps
 
     def _retrieve(self, number: int, index: int) -> Frame | BrokenFrame:
         start = time.perf_counter()

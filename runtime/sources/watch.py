@@ -81,6 +81,7 @@ class WatchFolder(FileProgress):
         if not existing:
             for path, _ in self._scan.changes():
                 self._scan.took(path)  # what is there now is old; what changes from now on is new
+                self._passed_over["there before the start"] += 1
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         names, number, index = UniqueNames(), 0, 0
@@ -114,7 +115,11 @@ class WatchFolder(FileProgress):
         """How it stands; connected while the folder can be listed."""
         problem = self._scan.problem
         return dataclasses.replace(
-            super().state(), connected=not problem, message=problem, dropped=self._vanished
+            super().state(),
+            connected=not problem,
+            message=problem,
+            dropped=self._vanished,
+            passed_over=dict(self._passed_over + self._scan.passed_over),
         )
 
     def _due(self) -> list[Path]:
@@ -154,7 +159,7 @@ class WatchFolder(FileProgress):
     def _read(self, path: Path, index: int) -> Frame | BrokenFrame | None:
         """Read a file that has settled; None when it is not complete after all, or gone."""
         waiting = self._waiting[path]
-        frame = read_frame(path, "", index)
+        frame = read_frame(path, "", index, self.bits)
         stamp, now = stamp_of(path), time.monotonic()
         if stamp is None:
             self._let_go(path, lost=True)

@@ -72,6 +72,12 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
     done = dmdd_edge("run", "--source", "images/good", "--fail-on-anomaly")
     assert done.returncode == 3, "a frame that cannot be judged is not good either"
     assert "unreliable" in done.stderr
+    (images / "good" / "0.png").write_bytes(b"broken")
+    (images / "good" / "0.heic").write_bytes(b"another kind")
+    done = dmdd_edge("run", "--source", "images/good", "--fail-on-anomaly", "--json")
+    assert done.returncode == 3, "nor is one that cannot be read"
+    assert json.loads(done.stdout.splitlines()[-1])["passed_over"] == {".heic": 1}
+    assert "1 .heic" in done.stderr
 
 
 @pytest.mark.parametrize(

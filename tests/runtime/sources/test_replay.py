@@ -28,6 +28,8 @@ def test_a_replay_says_file_rate_and_loop() -> None:
 def test_a_file_whose_name_holds_a_question_mark(tmp_path: Path) -> None:
     (tmp_path / "what?.mp4").write_bytes(b"")
     assert Replay.parse(f"replay:{tmp_path}/what?.mp4").path == tmp_path / "what?.mp4"
+    # A missing file is named as such, not taken for an option.
+    assert Replay.parse(f"replay:{tmp_path}/else?.mp4").path == tmp_path / "else?.mp4"
     assert Replay.parse(f"replay:{tmp_path}/what?.mp4?fps=5") == Replay(tmp_path / "what?.mp4", 5)
 
 

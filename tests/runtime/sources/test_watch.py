@@ -186,8 +186,8 @@ def test_a_file_that_is_written_to_while_it_is_read_is_read_again(
 ) -> None:
     from dmdd_edge.runtime.sources.files import read_frame
 
-    def read_and_be_overtaken(path: Path, name: str, index: int) -> Frame | BrokenFrame:
-        frame = read_frame(path, name, index)
+    def read_and_be_overtaken(path: Path, name: str, index: int, bits: int) -> Frame | BrokenFrame:
+        frame = read_frame(path, name, index, bits)
         if path.stat().st_mtime < 3000:
             path.write_bytes(picture(2))
             os.utime(path, (3000, 3000))
