@@ -1,4 +1,4 @@
-"""Reading images and masks, the one resize function, and listing image files.
+"""Reading images, the one resize function, and listing image files. Masks are read by ``masks``.
 
 Training, evaluation and the runtime all come through here, so a pixel means the same in each of them.
 """
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.decoding import Decoded, read_file, readable_suffixes
 from dmdd_edge.errors import DmddError
+from dmdd_edge.masks import read_mask as read_mask
 
 #: What every stage takes for an image file, by its name in lower case: the formats that this OpenCV reads.
 IMAGE_SUFFIXES = readable_suffixes()
@@ -82,20 +83,6 @@ def _scale(bits: int) -> NDArray[np.uint8]:
     return ((2 * 255 * values + top) // (2 * top)).astype(np.uint8)  # rounded to the nearest
 
 
-def read_mask(path: str | Path) -> NDArray[np.bool_]:
-    """Read a ground-truth or ignore mask as bool H x W, True where marked.
-
-    Marked is what reaches half of the largest value in the file: this takes 0/1, 0/255 and smoothed edges
-    alike. A file of zeros marks nothing. Of a coloured mask the brightest channel counts.
-
-    Raises:
-        DmddError: naming the file, when it cannot be read.
-    """
-    values = read_file(Path(path)).image.max(axis=2).astype(np.uint32)
-    marked: NDArray[np.bool_] = (values > 0) & (2 * values >= values.max())
-    return marked
-
-
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Stretch an image to size x size: uint8 H x W x 3 -> uint8 S x S x 3, the colour order unchanged.
 
@@ -116,9 +103,18 @@ def resize_mask(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     A pixel is True where at least half of its area is marked. A mask that marks something never comes out
     empty: when no pixel reaches half, every pixel touched counts.
     """
-    if mask.shape == (size, size):
+    return fit_mask(mask, (size, size))
+
+
+def fit_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Stretch a mask to its image's size: bool H x W -> bool of ``shape``'s height and width.
+
+    A pixel is True where at least half of its area is marked, and where any is when that would be nowhere.
+    """
+    height, width = shape[:2]
+    if mask.shape == (height, width):
         return mask
-    covered = _stretch(mask.astype(np.float32), size, size)
+    covered = _stretch(mask.astype(np.float32), width, height)
     result: NDArray[np.bool_] = covered >= 0.5
     if not result.any() and mask.any():
         result = covered > 0

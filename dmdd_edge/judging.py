@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.datasets import Category, TestImage
+from dmdd_edge.datasets.plausible import TruthReader
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import read_image, read_mask
+from dmdd_edge.images import read_image
 from dmdd_edge.metrics import Metrics, evaluate
 from dmdd_edge.preprocess import Preprocess
 
@@ -50,35 +51,41 @@ class TestSet:
 
 
 def load_test_set(category: Category, preprocess: Preprocess, size: int) -> TestSet:
-    """Read a category's test images; unreadable ones are noted in ``category.skipped``.
+    """Read a category's test images and their masks.
+
+    What cannot be used is noted in ``category.skipped``: files that cannot be read, masks that mark nothing,
+    have another shape than their image, or are inverted. An image whose mask is not used counts for the
+    image-level metrics only.
 
     Raises:
-        DmddError: the category has no test images.
+        DmddError: the category has no test images, or none can be read.
     """
     category.require_test()
     items, images, masks = [], [], []
+    truth = TruthReader(category)
     for item in category.test:
         try:
-            image = preprocess.prepare(read_image(item.path), size)
+            source = read_image(item.path)
+            image = preprocess.prepare(source, size)
         except DmddError as error:
             category.skip(item.path, error.message)
             continue
-        mask = np.zeros((size, size), np.bool_)
-        if item.mask is not None:
-            try:
-                mask = preprocess.prepare_mask(read_mask(item.mask), size)
-            except DmddError as error:
-                category.skip(item.mask, error.message)
-                item = TestImage(item.path, item.defect, None)
+        found = truth.read(item, source.shape)
         items.append(item)
         images.append(image)
-        masks.append(mask)
+        masks.append(None if found is None else preprocess.prepare_mask(found, size))
+    unused = truth.reject()
+    nothing = np.zeros((size, size), np.bool_)
+    for index, item in enumerate(items):
+        if item.mask in unused:
+            items[index], masks[index] = TestImage(item.path, item.defect, None), nothing
     if not items:
         raise DmddError(
             f"none of the test images of {category.name} can be read",
             fix=f"check the files in {category.root}/test",
         )
-    return TestSet(items, np.stack(images), np.stack(masks), np.array([item.has_mask for item in items]))
+    truths = np.stack([nothing if mask is None else mask for mask in masks])
+    return TestSet(items, np.stack(images), truths, np.array([item.has_mask for item in items]))
 
 
 def judge_all(

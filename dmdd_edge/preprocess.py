@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dmdd_edge import images
 from dmdd_edge.decoding import decode_bytes
 from dmdd_edge.errors import DmddError
+from dmdd_edge.masks import read_mask
 
 Roi = tuple[int, int, int, int]
 
@@ -108,7 +109,7 @@ class Preprocess(BaseModel):
             plain.check(source_shape)
         if ignore_mask is None:
             return plain
-        mask = images.read_mask(ignore_mask)
+        mask = read_mask(ignore_mask)
         if mask.shape == (height, width):
             mask = plain.apply_mask(mask)
         elif plain.roi is not None and mask.shape == (plain.roi[3], plain.roi[2]):

@@ -99,6 +99,18 @@ class Category:
         if entry not in self.skipped:
             self.skipped.append(entry)
 
+    def note(self, path: Path, reason: str) -> None:
+        """Note a file that is used with a reservation, once."""
+        if (path, reason) not in self.notes:
+            self.notes.append((path, reason))
+
+    def drop_mask(self, mask: Path, reason: str) -> None:
+        """Take a mask from its image, which then counts for the image-level metrics only."""
+        self.skip(mask, reason)
+        for index, item in enumerate(self.test):
+            if item.mask == mask:
+                self.test[index] = TestImage(item.path, item.defect, None)
+
     def require_test(self) -> None:
         """Raise DmddError when there is nothing to evaluate on; such a category can still be trained."""
         if not self.test:

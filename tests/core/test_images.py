@@ -8,7 +8,7 @@ import pytest
 from skimage.transform import downscale_local_mean
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import list_images, read_image, read_mask, resize, resize_mask
+from dmdd_edge.images import list_images, read_image, resize, resize_mask
 
 
 @pytest.fixture
@@ -96,31 +96,6 @@ def test_unreadable_files_are_named_with_the_reason(tmp_path, colour):
 
 def test_smallest_image(tmp_path, colour):
     assert read_image(save(tmp_path / "small.png", colour[:16, :16])).shape == (16, 16, 3)
-
-
-@pytest.mark.parametrize(
-    ("values", "marked"),
-    [
-        ([0, 255, 255], [0, 1, 1]),
-        ([0, 1, 1], [0, 1, 1]),
-        ([0, 127, 255], [0, 0, 1]),
-        ([0, 128, 255], [0, 1, 1]),
-        ([0, 0, 0], [0, 0, 0]),
-    ],
-)
-def test_masks_of_any_range(tmp_path, values, marked):
-    path = save(tmp_path / "m.png", np.array([values], np.uint8))
-    np.testing.assert_array_equal(read_mask(path), np.array([marked], bool))
-    path = save(tmp_path / "m16.png", np.array([values], np.uint16) * np.uint16(257))
-    np.testing.assert_array_equal(read_mask(path), np.array([marked], bool))
-
-
-def test_coloured_mask(tmp_path):
-    mask = np.zeros((4, 4, 3), np.uint8)
-    mask[1, 2] = (0, 0, 255)
-    expected = np.zeros((4, 4), bool)
-    expected[1, 2] = True
-    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", mask)), expected)
 
 
 def test_shrinking_averages_over_areas():
