@@ -10,14 +10,20 @@ from dmdd_edge.engines import sidecar_path
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.parity import LIMITS, ParityRow, require
-from dmdd_edge.export.pipeline import compare_all
+from dmdd_edge.export.pipeline import Progress, compare_all, silent
 from dmdd_edge.runtime.backends.engine_judge import engine_judge
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.checkpoint import Run
 
 
 def measure_engine(
-    run: Run, bundle: Bundle, built: BuiltEngine, *, data: Path | None = None, cache: Path | None = None
+    run: Run,
+    bundle: Bundle,
+    built: BuiltEngine,
+    *,
+    data: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
 ) -> ParityRow:
     """Hold an engine of this machine's cache against torch, and write the figures into its sidecar.
 
@@ -29,6 +35,7 @@ def measure_engine(
         built: the engine.
         data: data set, when it is not where training found it.
         cache: as ``--engine-cache``.
+        progress: as for ``pipeline.export_run``.
 
     Raises:
         DmddError: the engine cannot run here, or is not the detector that was trained.
@@ -37,7 +44,7 @@ def measure_engine(
     name = f"{side.flavour} {side.precision}"
     with engine_judge(built.path, side.onnx_sha256, cache=engine_cache(cache)) as judge:
         artefacts = {name: (judge, LIMITS[side.precision])}
-        (row,) = compare_all(run, data, artefacts, bundle.manifest.threshold.image)
+        (row,) = compare_all(run, data, artefacts, bundle.manifest.threshold.image, progress)
     try:
         require([row])
     except DmddError:

@@ -23,6 +23,7 @@ from dmdd_edge.images import read_image
 from dmdd_edge.judging import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
 from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
+from dmdd_edge.phases import Cost
 from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
 from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold
 from dmdd_edge.train import checkpoint as files
@@ -33,6 +34,10 @@ from dmdd_edge.train.session import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
 GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
+#: Seconds that a graph takes to be written and checked, and an image to be judged.
+_WRITING: dict[Precision, float] = {"fp32": 12.0, "fp16": 12.0}
+_JUDGED = 0.05
+_THRESHOLD, _LIMITS = "threshold from the held-out images", "limits of frames"
 #: Images of good parts from which the limits of a frame that can be judged are taken, at most.
 _FRAME_IMAGES = 200
 
@@ -56,6 +61,14 @@ class Exported:
     graphs: list[GraphReport]
 
 
+#: Told of a phase, how much of it is done, and of how much.
+Progress = Callable[[str, int, int | None], None]
+
+
+def silent(what: str, done: int, total: int | None) -> None:
+    """Tell nobody."""
+
+
 #: Adds files to the bundle being written: gets its folder and gives facts for the manifest's created_with.
 Extra = Callable[[Path], dict[str, Any]]
 
@@ -66,7 +79,8 @@ def export_run(
     *,
     data: Path | None = None,
     alpha: float = DEFAULT_ALPHA,
-    say: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
+    expect: Callable[[list[Cost]], None] = lambda costs: None,
     extras: list[Extra] | None = None,
 ) -> Exported:
     """Write, check and publish the bundle of a run.
@@ -76,7 +90,8 @@ def export_run(
         models_dir: where bundles lie.
         data: data set, when it is not where training found it.
         alpha: false-alarm rate of the threshold, 0..1.
-        say: told what is going on.
+        progress: told of each phase, how much of it is done, and of how much; None where that is unknown.
+        expect: told of the phases to come and what they are expected to take.
         extras: engines to add to the bundle, by what builds them.
 
     Raises:
@@ -86,25 +101,26 @@ def export_run(
     run = load_run(folder)
     config = run.config
     size = config.model.image_size
+    expect(_costs(run, data))
     with BundleWriter(models_dir, config.category) as writer:
         graphs = []
         for precision, name in GRAPHS.items():
-            say(f"writing {name}")
+            progress(f"writing {name}", 0, None)
             graph = DeploymentGraph(run.model, half=precision == "fp16")
             write_onnx(graph, writer.path / name, size)
             graphs.append(check_graph(writer.path / name, precision).require())
         judges: dict[str, Judge] = {
             precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()
         }
-        say("setting the threshold from the held-out images")
+        progress(_THRESHOLD, 0, None)
         threshold = threshold_of(run, judges["fp32"], alpha)
-        say("comparing with torch")
         artefacts = {f"onnxruntime {name}": (judge, LIMITS[name]) for name, judge in judges.items()}
-        rows = compare_all(run, data, artefacts, threshold.image)
+        rows = compare_all(run, data, artefacts, threshold.image, progress)
         require(rows)
         facts: dict[str, Any] = {}
         for extra in extras or []:
             facts |= extra(writer.path)
+        progress(_LIMITS, 0, None)
         inputs, outputs = graph_specs(size)
         bundle = writer.commit(
             backbone=config.model.backbone,
@@ -135,7 +151,11 @@ def export_run(
 
 
 def compare_all(
-    run: Run, data: Path | None, artefacts: dict[str, tuple[Judge, ParityLimits]], threshold: float
+    run: Run,
+    data: Path | None,
+    artefacts: dict[str, tuple[Judge, ParityLimits]],
+    threshold: float,
+    progress: Progress = silent,
 ) -> list[ParityRow]:
     """A parity row per artefact, on the category's test images, or on the held-out ones without any.
 
@@ -144,6 +164,7 @@ def compare_all(
         data: data set, when it is not where training found it.
         artefacts: what to hold against torch, by name, with what is allowed.
         threshold: of the score, for the decisions.
+        progress: told of each artefact, the images done and their count.
     """
     judges = {"torch": torch_judge(run.model.to(memory_format=torch.channels_last))}
     judges |= {name: judge for name, (judge, _) in artefacts.items()}
@@ -154,14 +175,42 @@ def compare_all(
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
         pairs = int(test.labels.sum()) * int((~test.labels).sum())
-        results = {name: evaluate_judge(judge, test) for name, judge in judges.items()}
+        results = {
+            name: evaluate_judge(judge, test, _comparing(name, len(test.items), progress))
+            for name, judge in judges.items()
+        }
     else:
         images = holdout_images(run)
-        results = {name: Evaluation(_NO_METRICS, *judge_all(judge, images)) for name, judge in judges.items()}
+        results = {
+            name: Evaluation(_NO_METRICS, *judge_all(judge, images, _comparing(name, len(images), progress)))
+            for name, judge in judges.items()
+        }
     reference = results.pop("torch")
     return [
         compare(name, reference, found, threshold, artefacts[name][1], labelled=labelled, pairs=pairs)
         for name, found in results.items()
+    ]
+
+
+def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], None]:
+    """Begins the phase in which an artefact judges the images, and returns what is told of those done."""
+    progress(f"comparing: {name}", 0, count)
+    return lambda done: progress(f"comparing: {name}", done, count)
+
+
+def _costs(run: Run, data: Path | None) -> list[Cost]:
+    """The phases of an export with what they are expected to take, measured on one core."""
+    area = (run.config.model.image_size / 256) ** 2
+    category, held_out = _category(run, data), len(run.info["holdout"])
+    tests = len(category.test) if category is not None and category.test else held_out
+    return [
+        *(Cost(f"writing {name}", _WRITING[precision]) for precision, name in GRAPHS.items()),
+        Cost(_THRESHOLD, _JUDGED * held_out * area),
+        *(
+            Cost(f"comparing: {name}", _JUDGED * tests * area)
+            for name in ("torch", *(f"onnxruntime {precision}" for precision in GRAPHS))
+        ),
+        Cost(_LIMITS, 1.0, "host"),
     ]
 
 

@@ -21,13 +21,15 @@ from dmdd_edge.train.scales import (
 #: Names of the phases, as people read them.
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
-OUTLIERS, THRESHOLD, TEST = "images out of place", "threshold", "test images"
+OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "test images"
+FIGURES = "figures and pictures"
 
 #: Seconds of an image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
 #: one pair in a step of the student, an image in a step of the head.
 _GRABCUT, _OTSU, _TEACHER, _MAPS, _PAIR, _HEAD_IMAGE = 0.05, 0.006, 0.027, 0.042, 0.26, 0.04
-#: Likewise: making damage, one of the weights tried, the search for what is out of place, a judged image.
-_DAMAGE, _TRIAL, _OUTLIER, _JUDGED = 0.006, 0.0016, 0.042, 0.05
+#: Likewise: making damage, one of the weights tried, the search for what is out of place, a judged
+#: image, its share of the figures.
+_DAMAGE, _TRIAL, _OUTLIER, _JUDGED, _FIGURES = 0.006, 0.0016, 0.042, 0.05, 0.02
 
 
 def preparation(config: TrainConfig, images: int) -> list[Cost]:
@@ -74,7 +76,7 @@ def training(config: TrainConfig, images: int, held_out: int, tests: int, steps:
     if held_out:
         costs.append(Cost(THRESHOLD, _JUDGED * held_out * area))
     if tests:
-        costs.append(Cost(TEST, _JUDGED * tests * area))
+        costs += [Cost(TEST, _JUDGED * tests * area), Cost(FIGURES, _FIGURES * tests * area, "host")]
     return costs
 
 

@@ -201,7 +201,7 @@ def _measure(
     """Run the scenarios; the document, and the latencies to draw."""
     from dmdd_edge.bundle import Bundle
     from dmdd_edge.cli.bench_report import print_images, print_report
-    from dmdd_edge.cli.console import console, progress
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.datasets import load_category
     from dmdd_edge.runtime.bench.document import make_document, shown_trial
     from dmdd_edge.runtime.bench.pictures import choose_pictures
@@ -213,8 +213,8 @@ def _measure(
     if settings.accuracy and settings.data is not None:
         load_category(settings.data, manifest.category).require_test()
     print_images(pictures)
-    with progress() as bar:
-        task = bar.add_task("test images", total=None, note="", visible=False)
+    with Work() as work:
+        work.update("measuring")
         outcome = run_bench(
             path,
             backend,
@@ -222,8 +222,8 @@ def _measure(
             settings,
             pictures,
             tools,
-            say=lambda text: console.print(text, markup=False),
-            progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+            say=work.say,
+            progress=lambda done, total: work.update("test images", done, total),
         )
     document = make_document(outcome, settings, pictures, around, tools.stop())
     print_report(document)

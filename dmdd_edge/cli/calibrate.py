@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,7 +135,8 @@ def _calibrate(
     chosen: str,
 ) -> None:
     from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
-    from dmdd_edge.cli.console import console, next_step, print_json, progress
+    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.calibrate import score_normals
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.sources import open_source
@@ -152,10 +154,12 @@ def _calibrate(
         Detector.load(
             bundle.path, backend, exported.image, exported.pixel, verify=False, options=options
         ) as detector,
-        progress() as bar,
+        Work() as work,
     ):
-        task = bar.add_task("scoring good parts", total=limit or frames.total, note="")
-        found = score_normals(detector, frames, limit, on_frame=lambda: bar.advance(task))
+        scored, total = itertools.count(1), limit or frames.total
+        found = score_normals(
+            detector, frames, limit, on_frame=lambda: work.update("scoring good parts", next(scored), total)
+        )
         used = detector.backend.name
     left_out = found.unreliable + found.skipped
     if not found.scores:

@@ -1,4 +1,4 @@
-"""What the commands share in talking to a person: one console, progress bars, the next command to run."""
+"""What the commands share in talking to a person: one console, errors, the next command to run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from dmdd_edge.cli.streams import write_output
@@ -42,21 +41,6 @@ console = _Console(
     soft_wrap=True,
     width=None if sys.stderr is not None and sys.stderr.isatty() else LOG_COLUMNS,
 )
-
-
-def progress() -> Progress:
-    """A progress bar on standard error; draws nothing when that is not a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
 
 
 def complain(message: str, fix: str = "") -> None:

@@ -54,21 +54,22 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
 
 
 def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why: str) -> None:
-    from dmdd_edge.cli.console import console, progress
+    from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.engines import BatchProfile
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.targets import build_for_bundle
 
     console.print(f"{why} Building one for {machine.cuda.gpu.name}; this takes minutes, once.", markup=False)
     count = options.batch or 1
-    with progress() as bar:
-        task = bar.add_task("building", total=100, note="")
+    with Work() as work:
+        work.update("building the engine")
         built = build_for_bundle(
             bundle,
             machine.flavour,
             options=BuildOptions(batch=BatchProfile(minimum=count, optimum=count, maximum=count)),
             gpus=machine.cuda.gpu.sm,
             cache=machine.cache,
-            progress=lambda share, phase: bar.update(task, completed=round(100 * share), note=phase),
+            progress=lambda share, phase: work.update("building the engine", share, 1.0, phase),
         )
     console.print(f"built {built.path}", markup=False)

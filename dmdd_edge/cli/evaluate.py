@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.options import JsonOption
 
 
@@ -46,6 +46,7 @@ def evaluate(
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.session import evaluate_run
         from dmdd_edge.train.trainer import choose_device
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.tables import metrics_table
     from dmdd_edge.errors import DmddError
     from dmdd_edge.workspace import find_run
@@ -63,17 +64,17 @@ def evaluate(
     folder = find_run(category, run, runs_dir)
     loaded = load_run(folder)
     where = choose_device(device)
-    with progress() as bars:
-        task = bars.add_task("test images", total=None, note="")
-        found = evaluate_run(
-            loaded, data, where, lambda done, total: bars.update(task, completed=done, total=total)
-        )
+    with Work() as work:
+        work.update("threshold")
+        found = evaluate_run(loaded, data, where, lambda done, total: work.update("test images", done, total))
     console.print(metrics_table(found.metrics))
     for path, reason in found.skipped:
         console.print(f"skipped {path}: {reason}", markup=False)
     written = list(found.files)
     if report is not None:
-        written.append(write_report(report, loaded, found, where))
+        with Work() as work:
+            work.update("report")
+            written.append(write_report(report, loaded, found, where))
     for file in written:
         console.print(f"wrote {file}", markup=False)
     if json_output:

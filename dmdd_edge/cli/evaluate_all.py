@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.console import console, next_step, print_json
+from dmdd_edge.cli.progress import Work
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def evaluate_all(
     for name in names:
         try:
             run = load_run(runs_dir / name)
-            with _bar(name) as update:
-                found = evaluate_run(run, data, where, update)
+            with Work() as work:
+                work.update(name)
+                found = evaluate_run(run, data, where, partial(work.update, f"{name}, test images"))
             if report is not None:
                 report.mkdir(parents=True, exist_ok=True)
                 pages[name] = write_report(report, run, found, where)
@@ -76,14 +77,6 @@ def evaluate_all(
     category = overview.rows[first]["category"]
     run_option = "" if first == category else f" --run {first}"
     next_step(f"dmdd-edge export --category {category}{run_option}{option}")
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, as the function that moves it."""
-    with progress() as bars:
-        task = bars.add_task(name, total=None, note="")
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _runs(runs_dir: Path, data: Path | None) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json, progress
+from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.options import JsonOption, ModelsDirOption
+from dmdd_edge.cli.progress import Work
+from dmdd_edge.phases import Cost
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -123,19 +127,23 @@ def export(
     targets = choose_targets(target)
     for name, reason in targets.left_out.items():
         console.print(f"not written: {name}: {reason}", markup=False)
-    if model is not None:
-        from dmdd_edge.workspace import load_bundle
+    with Work() as work:
+        if model is not None:
+            from dmdd_edge.workspace import load_bundle
 
-        exported, bundle = None, load_bundle(category, model, models_dir)
-        engines = [name for name in targets.chosen if name in ("tensorrt", "rtx")]
-    else:
-        exported = _export(category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu)
-        bundle = exported.bundle
-        engines = [name for name in targets.chosen if name == "tensorrt"]
-    for name in engines:
-        engine = _build(bundle, name, options, gpu, engine_cache)
-        if exported is not None:
-            _measure(exported, engine, data, engine_cache)
+            exported, bundle = None, load_bundle(category, model, models_dir)
+            engines = [name for name in targets.chosen if name in ("tensorrt", "rtx")]
+            work.expect(_build_costs(engines))
+        else:
+            exported = _export(
+                category, run, runs_dir, models_dir, data, false_alarm_rate, targets, options, gpu, work
+            )
+            bundle = exported.bundle
+            engines = [name for name in targets.chosen if name == "tensorrt"]
+        for name in engines:
+            engine = _build(bundle, name, options, gpu, engine_cache, work)
+            if exported is not None:
+                _measure(exported, engine, data, engine_cache, work)
     if "triton" in targets.chosen:
         from dmdd_edge.export.targets import write_triton
 
@@ -157,6 +165,7 @@ def _export(
     targets: Targets,
     options: BuildOptions,
     gpu: str,
+    work: Work,
 ) -> Exported:
     """Write the bundle of a run, with an RTX engine inside when that is a target."""
     from dmdd_edge.cli.stages import need
@@ -166,48 +175,67 @@ def _export(
     from dmdd_edge.export.targets import rtx_for_new_bundle
     from dmdd_edge.workspace import find_run
 
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     folder = find_run(category, run, runs_dir)
-    with progress() as bars:
-        task = bars.add_task("rtx", total=1.0, note="", visible=False)
+    building = partial(_building, work, "rtx")
+    extras = [rtx_for_new_bundle(options, gpu, building, _report)] if "rtx" in targets.chosen else []
 
-        def building(share: float, phase: str) -> None:
-            bars.update(task, completed=share, note=phase, visible=True)
+    def expect(costs: list[Cost]) -> None:
+        work.expect([*costs, *_build_costs(targets.chosen)])
 
-        extras = [rtx_for_new_bundle(options, gpu, building, _report)] if "rtx" in targets.chosen else []
-        found = export_run(folder, models_dir, data=data, alpha=alpha, say=say, extras=extras)
+    found = export_run(
+        folder,
+        models_dir,
+        data=data,
+        alpha=alpha,
+        progress=work.update,
+        expect=expect,
+        extras=extras,
+    )
     console.print(_parity_table(found.parity))
-    say(found.threshold.describe())
-    say(f"wrote {found.bundle.path}")
+    console.print(found.threshold.describe())
+    console.print(f"wrote {found.bundle.path}")
     return found
 
 
-def _measure(exported: Exported, engine: BuiltEngine, data: Path | None, cache: Path | None) -> None:
+def _measure(
+    exported: Exported, engine: BuiltEngine, data: Path | None, cache: Path | None, work: Work
+) -> None:
     """Hold an engine that was built here against torch, on this GPU."""
     from dmdd_edge.export.engine_parity import measure_engine
 
-    row = measure_engine(exported.run, exported.bundle, engine, data=data, cache=cache)
+    row = measure_engine(exported.run, exported.bundle, engine, data=data, cache=cache, progress=work.update)
     console.print(_parity_table([row]))
 
 
-def _build(bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None) -> BuiltEngine:
-    """Build one engine for a bundle into the engine cache, with a progress bar."""
+def _build(
+    bundle: Bundle, name: str, options: BuildOptions, gpu: str, cache: Path | None, work: Work
+) -> BuiltEngine:
+    """Build one engine for a bundle into the engine cache."""
     from dmdd_edge.export.targets import build_for_bundle
 
-    with progress() as bars:
-        task = bars.add_task(name, total=1.0, note="")
-        engine = build_for_bundle(
-            bundle,
-            name,
-            options=options,
-            gpus=gpu,
-            cache=cache,
-            progress=lambda share, phase: bars.update(task, completed=share, note=phase),
-        )
+    work.update(_phase(name))
+    engine = build_for_bundle(
+        bundle, name, options=options, gpus=gpu, cache=cache, progress=partial(_building, work, name)
+    )
     _report(engine)
     return engine
+
+
+def _phase(engine: str) -> str:
+    return f"building the engine for {engine}"
+
+
+def _building(work: Work, engine: str, share: float, step: str) -> None:
+    work.update(_phase(engine), share, 1.0, step)
+
+
+def _build_costs(engines: Sequence[str]) -> list[Cost]:
+    """What engines are expected to take: minutes, which their own progress soon corrects."""
+    return [
+        Cost(_phase(name), seconds, "host")
+        for name, seconds in (("rtx", 240.0), ("tensorrt", 120.0))
+        if name in engines
+    ]
 
 
 def _report(engine: BuiltEngine) -> None:

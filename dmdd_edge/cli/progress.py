@@ -86,7 +86,7 @@ class Work:
         Args:
             phase: its name, for people.
             done: units done.
-            total: units of the phase; None where that is unknown.
+            total: units of the phase; 1 for a share, None where it is unknown.
             note: what else there is to say of it, such as losses.
         """
         if self.phases.update(phase, done, total) and total is None:
@@ -133,7 +133,9 @@ def describe(standing: Standing, note: str = "") -> tuple[str, str, str]:
     if standing.left is not None:
         clocks += f", about {clock_text(_rounded(standing.left))} left"
     doing = standing.phase or "starting"
-    if standing.phase and standing.total:
+    if standing.phase and standing.total == 1.0:
+        doing += f" {100 * standing.done:.0f} %"
+    elif standing.phase and standing.total:
         doing += f" {standing.done:.0f} of {standing.total:.0f}"
     return share, clocks, f"{doing}; {note}" if note else doing
 

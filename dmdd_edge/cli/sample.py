@@ -26,12 +26,12 @@ def _sample(
     """Draw procedural metal plates, good and defective, with masks, in MVTec AD's layout."""
     import shlex
 
-    from dmdd_edge.cli.console import console, next_step, progress
+    from dmdd_edge.cli.console import console, next_step
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.datasets import load_category
     from dmdd_edge.sample import write_sample
 
-    with progress() as bar:
-        task = bar.add_task("drawing", total=None, note="")
+    with Work() as work:
         target = write_sample(
             folder,
             category,
@@ -41,7 +41,7 @@ def _sample(
             size=size,
             seed=seed,
             overwrite=overwrite,
-            on_image=lambda done, total: bar.update(task, completed=done, total=total),
+            on_image=lambda done, total: work.update("drawing", done, total),
         )
     console.print(load_category(target).describe(), markup=False)
     console.print(f"drawn into {target}", markup=False)
