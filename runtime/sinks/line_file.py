@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -52,7 +53,8 @@ class LineFile:
     """
 
     def __init__(self, path: Path, form: LineFormat, options: FileOptions) -> None:
-        self.path = path.resolve()
+        # Path.resolve raises RuntimeError for a link that points to itself; opening it says what is wrong.
+        self.path = Path(os.path.realpath(path))
         self._form, self._options = form, options
         self.done = Done(form.read_back)
         self.last = b""
@@ -63,6 +65,7 @@ class LineFile:
         self._next_try = 0.0
         self._number = 1
         self._descriptor: int | None = None
+        self._began = False
         self._keep: Keep | None = None
         self._ledger: Ledger | None = None
         try:
@@ -212,15 +215,34 @@ class LineFile:
         return self._open() if self._descriptor is None else self._descriptor
 
     def _open(self) -> int:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+        """Open the file and lock it.
+
+        Raises:
+            DmddError: it is not a regular file; or, before the first line, another run has it.
+            OSError: it cannot be opened; or another run took it while it was rotated.
+        """
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            try:
+                found = os.fstat(descriptor)
+                regular = stat.S_ISREG(found.st_mode)
+                if not regular and not stat.S_ISCHR(found.st_mode):
+                    raise DmddError(f"{self.path} is not a regular file.", "Name another file.")
+                if regular and not lock(descriptor):
+                    if self._began:
+                        raise BlockingIOError(errno.EAGAIN, "another run is writing to it")
+                    raise DmddError(f"{self.path} is being written by another run.", "Name another file.")
+                # Another run may have put the file aside between the two; then this lock is on its part.
+                current = os.path.samestat(found, self.path.stat())
+            except FileNotFoundError:
+                current = False
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if current:
+                break
             os.close(descriptor)
-            raise DmddError(f"{self.path} is no file that lines can be kept in.", "Name another file.")
-        if stat.S_ISREG(mode) and not lock(descriptor):
-            os.close(descriptor)
-            raise DmddError(f"{self.path} is being written by another run.", "Name another file.")
-        self._descriptor = descriptor
+        self._descriptor, self._began = descriptor, True
         self._size = os.fstat(descriptor).st_size
         sync_folder(self.path.parent, self._options.fsync)
         return descriptor

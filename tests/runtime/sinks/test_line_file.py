@@ -14,6 +14,7 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks import line_file
 from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
@@ -133,6 +134,59 @@ def test_a_second_run_cannot_write_to_the_same_file(tmp_path: Path, make_result:
     JsonLinesFile(tmp_path / "results.jsonl", FileOptions(existing="append")).close()
 
 
+def test_a_file_that_is_rotated_while_a_second_run_opens_it_stays_whole(
+    tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one has opened what is a part by the time it gets the lock: it must not replace that."""
+    path, part = tmp_path / "results.jsonl", tmp_path / "results.000001.jsonl"
+    first = JsonLinesFile(path)
+    first.result(*make_result(index=0))
+    first.close()
+    before, real = path.read_bytes(), line_file.lock
+
+    def lock(descriptor: int) -> bool:
+        if not part.exists():
+            path.rename(part)
+            path.write_bytes(before)
+        return real(descriptor)
+
+    monkeypatch.setattr(line_file, "lock", lock)
+    second = JsonLinesFile(path, FileOptions(existing="append"))
+    second.result(*make_result(index=1))
+    second.close()
+    assert part.read_bytes() == before
+    assert path.read_bytes().startswith(before)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def test_a_run_that_takes_the_name_during_rotation_makes_the_other_wait(
+    tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_file, "RETRY", 0.0)
+    path, notes, others = tmp_path / "results.jsonl", list[str](), list[JsonLinesFile]()
+    options = FileOptions(live=True, existing="append", rotate=1, note=notes.append)
+    sink, real = JsonLinesFile(path, options), os.rename
+
+    def rename(old: Path, new: Path) -> None:
+        real(old, new)
+        if not others:
+            others.append(JsonLinesFile(path, FileOptions(live=True, existing="append")))
+
+    monkeypatch.setattr(os, "rename", rename)
+    for index in range(3):
+        sink.result(*make_result(index=index))
+    assert notes == [
+        f"{path} cannot be written: another run is writing to it. The run goes on; "
+        "up to 10000 results wait in memory."
+    ]
+    others[0].close()
+    sink.result(*make_result(index=3))
+    sink.close()
+    files = [*sorted(tmp_path.glob("results.*.jsonl")), path]
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3]
+
+
 def test_lines_may_go_to_a_device(make_result: MakeResult) -> None:
     for _ in range(2):
         sink = JsonLinesFile(Path(os.devnull), FileOptions(rotate=10, fsync="always"))
@@ -141,9 +195,15 @@ def test_lines_may_go_to_a_device(make_result: MakeResult) -> None:
     sink.close()
 
 
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    with pytest.raises(DmddError, match="cannot be written"):
+        JsonLinesFile(tmp_path / "loop.jsonl")
+
+
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DmddError, match="no file"):
+    with pytest.raises(DmddError, match="not a regular file"):
         JsonLinesFile(tmp_path / "pipe")
 
 

@@ -114,7 +114,7 @@ def test_csv_rows(tmp_path: Path, make_result: MakeResult, broken: BrokenFrame) 
 
 def test_a_row_is_one_line_of_the_file(tmp_path: Path) -> None:
     sink = CsvFile(tmp_path / "results.csv")
-    sink.broken(BrokenFrame('a,"b"\nc.png', 0, DmddError("first\r\nsecond")))
+    sink.broken(BrokenFrame('a,"b"\nc.png', 0, DmddError("first\nsecond")))
     sink.close()
     text = (tmp_path / "results.csv").read_text()
     assert text.count("\n") == 2
