@@ -102,12 +102,12 @@ def straightforward(options: Namespace) -> dict[str, Any]:
 
     from dmdd_edge.datasets import load_category
     from dmdd_edge.train.data import load_images
+    from dmdd_edge.train.devices import choose_device
     from dmdd_edge.train.distance import aim_loss, ngm_loss, stage_masks
     from dmdd_edge.train.model import DMDD
     from dmdd_edge.train.synthesis import foreground
     from dmdd_edge.train.synthesis.feeder import PairFeeder
     from dmdd_edge.train.synthesis.textures import ProceduralTextures
-    from dmdd_edge.train.trainer import choose_device
 
     clock = Clock()
     config = make_config(options)

@@ -30,7 +30,7 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_judge
-from dmdd_edge.train.session import METRICS
+from dmdd_edge.train.run_folder import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
 GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}

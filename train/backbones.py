@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import weights as weight_files
+from dmdd_edge.train.config import BACKBONES
 from dmdd_edge.train.suitability import objection, turn_colours_round
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 #: Channels-last strides of the four levels that a backbone must offer.
 _LEVELS = 4
-
-NAMED = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
     """Build a backbone.
 
     Args:
-        name: one of ``NAMED`` or ``timm:<name>``.
+        name: one of ``BACKBONES`` or ``timm:<name>``.
         weights: file of weights (.pth, .safetensors); None fetches the backbone's own.
         pretrained: False leaves random weights, for tests, timing and loading a checkpoint over them.
 
@@ -96,7 +95,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
     else:
         raise DmddError(
             f"unknown backbone {name!r}",
-            fix=f"choose one of {', '.join(NAMED)}, or timm:<name> for any convolutional one of timm",
+            fix=f"choose one of {', '.join(BACKBONES)}, or timm:<name> for any convolutional one of timm",
         )
     if pretrained:
         weight_files.load(model, name, weights)

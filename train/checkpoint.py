@@ -29,18 +29,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.run_folder import CONFIG as CONFIG
+from dmdd_edge.train.run_folder import FACTS as FACTS
+from dmdd_edge.train.run_folder import MODEL as MODEL
+from dmdd_edge.train.run_folder import STATE as STATE
+from dmdd_edge.train.run_folder import TEACHER as TEACHER
+from dmdd_edge.train.run_folder import read_config as read_config
+from dmdd_edge.train.run_folder import read_json as read_json
+from dmdd_edge.train.run_folder import write_json as write_json
 
-CONFIG, FACTS, TEACHER, MODEL, STATE = (
-    "config.json",
-    "run.json",
-    "teacher.safetensors",
-    "model.safetensors",
-    "state.safetensors",
-)
 #: Seconds after which a checkpoint that could not be written is tried once more.
 RETRY_SECONDS = 5.0
 
@@ -71,8 +73,8 @@ def load_run(folder: Path) -> Run:
     config = read_config(folder)
     if not (folder / MODEL).is_file():
         raise DmddError(
-            f"training in {folder} was not finished",
-            fix=f"dmdd-edge train --category {config.category} --run {folder.name} --resume",
+            f"training in {folder} is not finished.",
+            "Finish it: " + command("train", **run_options(folder, config.category), resume=True),
         )
     model = DMDD(config.model, pretrained=False)
     teacher = read_tensors(folder / TEACHER)[0]
@@ -80,38 +82,6 @@ def load_run(folder: Path) -> Run:
     model.teacher.load_state_dict(teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
     return Run(folder, config, read_json(folder / FACTS), model.eval())
-
-
-def read_config(folder: Path) -> TrainConfig:
-    """The configuration of a run.
-
-    Raises:
-        DmddError: there is none, or it is of another version.
-    """
-    if not (folder / CONFIG).is_file():
-        raise DmddError(f"no training run in {folder}", fix="dmdd-edge train --data DIR --category NAME")
-    try:
-        return TrainConfig.model_validate_json((folder / CONFIG).read_text())
-    except ValueError as error:
-        raise DmddError(
-            f"{folder / CONFIG} does not fit this version: {error}", fix="train again with --overwrite"
-        ) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run, {} where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise DmddError(f"{path} is damaged: {error}", fix="train again with --overwrite") from None
-    return content
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:

@@ -24,6 +24,10 @@ StageWeights = Literal["auto"] | tuple[PositiveFloat, PositiveFloat, PositiveFlo
 BranchWeight = Literal["auto"] | Annotated[float, Field(ge=0, le=5)]
 
 
+#: The backbones that need no ``timm:`` before their name.
+BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
+
+
 class ModelConfig(BaseModel):
     """What shapes the network and so the exported graph.
 
@@ -149,10 +153,10 @@ class TrainConfig(BaseModel):
     model: ModelConfig = ModelConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
     preprocess: Preprocess = Preprocess()
-    batch_size: int = Field(8, ge=1)
-    steps: int | None = Field(None, ge=1)
-    epochs: float | None = Field(None, gt=0)
-    max_minutes: float | None = Field(None, gt=0)
+    batch_size: int = Field(8, ge=1, le=4096)
+    steps: int | None = Field(None, ge=1, le=10**9)
+    epochs: float | None = Field(None, gt=0, le=1e6)
+    max_minutes: float | None = Field(None, gt=0, le=1e6)
     lr: float = Field(2e-3, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -161,13 +165,13 @@ class TrainConfig(BaseModel):
     mask_threshold: float = Field(0.3, ge=0, lt=1)
     head_lr: float = Field(2e-3, gt=0)
     head_phase: Literal["epoch", "end"] = "end"
-    head_steps: int = Field(400, ge=0)
+    head_steps: int = Field(400, ge=0, le=10**9)
     holdout: float = Field(0.1, ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=2**63 - 1)
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"
-    workers: int = Field(2, ge=1)
-    cache_mb: int | None = Field(None, ge=0)
+    workers: int = Field(2, ge=1, le=256)
+    cache_mb: int | None = Field(None, ge=0, le=10**8)
 
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
@@ -233,12 +237,13 @@ def make_config(
         )
     except ValueError as error:
         raise DmddError(
-            f"training configuration: {_explain(error)}",
+            f"training configuration: {explain(error)}",
             fix="see dmdd-edge train --help for what each option takes",
         ) from None
 
 
-def _explain(error: ValueError) -> str:
+def explain(error: ValueError) -> str:
+    """The fields that a validation refuses, with their values and why, in one line."""
     details = getattr(error, "errors", None)
     if details is None:
         return str(error)

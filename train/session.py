@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 import torch
 
 from dmdd_edge.datasets import Category, load_category
-from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
+from dmdd_edge.storage import make_folder
 from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
@@ -22,9 +21,8 @@ from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.outliers import describe, outliers_of_training
 from dmdd_edge.train.recording import LOG, recording
+from dmdd_edge.train.run_folder import COMPLETE, METRICS
 from dmdd_edge.train.trainer import Trainer
-
-METRICS = "metrics.json"
 
 
 @dataclass
@@ -44,47 +42,6 @@ class Outcome:
     metrics: dict[str, Any] | None
     threshold: Threshold | None
     pictures: list[Path]
-
-
-def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool) -> TrainConfig:
-    """Decide what happens to a run's folder, and with which configuration training goes on.
-
-    Args:
-        folder: the run's folder.
-        config: the configuration asked for; None resumes with the stored one.
-        resume: go on with an unfinished run; its stored configuration is used.
-        overwrite: delete what is there.
-
-    Raises:
-        DmddError: the folder holds a run and neither was asked for, or there is nothing to resume.
-    """
-    there = (folder / files.CONFIG).is_file()
-    if resume:
-        stored = files.read_config(folder)
-        if (folder / files.MODEL).is_file():
-            raise DmddError(
-                f"the run in {folder} is finished; there is nothing to resume",
-                fix="train anew with --overwrite, or export it: "
-                f"dmdd-edge export --category {stored.category}",
-            )
-        return stored
-    if config is None:
-        raise DmddError(
-            "no data set is named", fix="give --data DIR, or --resume to go on with an unfinished run"
-        )
-    # A run that failed before its first step, for want of weights say, holds nothing that would be missed.
-    begun = any((folder / name).is_file() for name in (files.MODEL, files.STATE))
-    if there and (overwrite or not begun):
-        shutil.rmtree(folder)
-    elif there:
-        state = "finished" if (folder / files.MODEL).is_file() else "unfinished"
-        raise DmddError(
-            f"there is a run in {folder} already ({state})",
-            fix="--resume goes on with an unfinished one, --overwrite replaces it, --run NAME keeps both",
-        )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise DmddError(f"{folder} is not empty and holds no run", fix="choose another name with --run NAME")
-    return config
 
 
 def train(
@@ -112,7 +69,7 @@ def train(
     """
     began = time.monotonic() if began is None else began
     category = load_category(config.data, config.category)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.describe())
         recorder.say(category.table())
@@ -133,6 +90,7 @@ def train(
             threshold = threshold_of(run, judge)
             recorder.say(threshold.describe())
         if not category.test:
+            _complete(run)
             return Outcome(run, category, None, threshold, [])
         found = measure(
             run,
@@ -141,8 +99,15 @@ def train(
             threshold,
             lambda done, total: recorder.preparing(costs.TEST, done, total),
         )
+        _complete(run)
         recorder.say(summary_line(found.metrics))
         return Outcome(run, category, found.metrics, threshold, found.files[1:])
+
+
+def _complete(run: files.Run) -> None:
+    """Note that nothing is owed any more; a run that ends before is completed by ``--resume``."""
+    run.info[COMPLETE] = True
+    files.write_json(run.folder / files.FACTS, run.info)
 
 
 @dataclass

@@ -18,12 +18,14 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.data import TrainingImages, load_images
+from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener, Stopped
 from dmdd_edge.train.memory import denormals_flushed, keep_freed_memory
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.run_folder import COMPLETE
 from dmdd_edge.train.scales import MapChoice, describe_choice, fit_head
 from dmdd_edge.train.schedule import Progress, learning_rate
 from dmdd_edge.train.steps import (
@@ -95,11 +97,21 @@ class Trainer:
         self.model = self._build()
         self.images = self._load_images()
         self._prepare_synthesis()
+        if self.resume and (self.folder / files.MODEL).is_file():
+            return self._trained_before()
         self._cache_features()
         self._start_state()
         self._train_student()
         self._train_head()
         return self._finish()
+
+    def _trained_before(self) -> files.Run:
+        """A run that ended after its model was written: only what follows the training is left to do."""
+        files.load_trainable(self.model, files.read_tensors(self.folder / files.MODEL)[0])
+        (self.folder / files.STATE).unlink(missing_ok=True)
+        return files.Run(
+            self.folder, self.config, files.read_json(self.folder / files.FACTS), self.model.eval()
+        )
 
     def _build(self) -> DMDD:
         teacher = self.folder / files.TEACHER
@@ -358,6 +370,7 @@ class Trainer:
             + files.count_parameters(self.model.head),
             "map_weights": None if self.choice is None else self.choice.facts(),
             "created_with": versions(),
+            COMPLETE: False,
         }
         files.write_json(self.folder / files.FACTS, facts)
         files.write_tensors(self.folder / files.MODEL, files.trainable_state(self.model))
@@ -379,21 +392,3 @@ def versions() -> dict[str, str]:
         "torchvision": torchvision.__version__,
         "timm": timm.__version__,
     }
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on.
-
-    Raises:
-        DmddError: a GPU is asked for and there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DmddError(
-            "no CUDA GPU can be used by torch", fix="choose --device cpu, or install a CUDA build of torch"
-        )
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise DmddError(f"unknown device {name!r}", fix="choose auto, cpu or cuda") from None

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     category: Annotated[str | None, typer.Option("--category", help="Category, which names the run.")] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run, when it is not the category's.")
@@ -43,9 +44,10 @@ def evaluate(
 
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
+        from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.report.writing import write_report
+        from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
-        from dmdd_edge.train.trainer import choose_device
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.tables import metrics_table
     from dmdd_edge.errors import DmddError
@@ -62,6 +64,7 @@ def evaluate(
         evaluate_all(runs_dir, data, report, device, json_output)
         return
     folder = find_run(category, run, runs_dir)
+    context.with_resource(run_lock(folder, shared=True))
     loaded = load_run(folder)
     where = choose_device(device)
     with Work() as work:

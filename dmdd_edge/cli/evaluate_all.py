@@ -32,10 +32,11 @@ def evaluate_all(
         DmddError: there is nothing to measure; or, at the end, some runs could not be measured.
     """
     from dmdd_edge.train.checkpoint import load_run
+    from dmdd_edge.train.devices import choose_device
     from dmdd_edge.train.report.overview import Overview
     from dmdd_edge.train.report.writing import write_overview, write_report
+    from dmdd_edge.train.run_folder import run_lock
     from dmdd_edge.train.session import evaluate_run
-    from dmdd_edge.train.trainer import choose_device
 
     where = choose_device(device)
     if report is not None and (report.is_file() or report.suffix in (".html", ".htm")):
@@ -48,7 +49,7 @@ def evaluate_all(
     for name in names:
         try:
             run = load_run(runs_dir / name)
-            with Work() as work:
+            with run_lock(run.folder, shared=True), Work() as work:
                 work.update(name)
                 found = evaluate_run(run, data, where, partial(work.update, f"{name}, test images"))
             if report is not None:

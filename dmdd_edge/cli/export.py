@@ -173,6 +173,7 @@ def _export(
     with need("export"):
         from dmdd_edge.export.pipeline import export_run
     from dmdd_edge.export.targets import rtx_for_new_bundle
+    from dmdd_edge.train.run_folder import run_lock
     from dmdd_edge.workspace import find_run
 
     folder = find_run(category, run, runs_dir)
@@ -182,15 +183,16 @@ def _export(
     def expect(costs: list[Cost]) -> None:
         work.expect([*costs, *_build_costs(targets.chosen)])
 
-    found = export_run(
-        folder,
-        models_dir,
-        data=data,
-        alpha=alpha,
-        progress=work.update,
-        expect=expect,
-        extras=extras,
-    )
+    with run_lock(folder, shared=True):
+        found = export_run(
+            folder,
+            models_dir,
+            data=data,
+            alpha=alpha,
+            progress=work.update,
+            expect=expect,
+            extras=extras,
+        )
     console.print(_parity_table(found.parity))
     console.print(found.threshold.describe())
     console.print(f"wrote {found.bundle.path}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -185,60 +185,23 @@ def train(
     """Train a detector on images of good parts."""
     began = time.monotonic()
     from dmdd_edge.cli.stages import need
+    from dmdd_edge.cli.train_plan import given_options, plan_training
 
+    # All that a user can mistype is checked before torch is loaded, which takes seconds.
+    plan = plan_training(context.params, given_options(context))
     with need("train"):
-        from dmdd_edge.train.config import make_config
-        from dmdd_edge.train.session import open_run
+        from dmdd_edge.train.devices import choose_device
+        from dmdd_edge.train.run_folder import open_run, run_lock
         from dmdd_edge.train.session import train as run_training
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.train_progress import Interrupts, TrainProgress, after_stop
-    from dmdd_edge.datasets import load_category
-    from dmdd_edge.preprocess import Preprocess
-    from dmdd_edge.workspace import find_run, run_folder
 
-    config = None
-    if resume:
-        folder = find_run(category, run, runs_dir)
-    elif data is not None:
-        found = load_category(data, category)
-        folder = run_folder(found.name, run, runs_dir)
-        config = make_config(
-            recipe,
-            data=data.resolve(),
-            category=found.name,
-            weights=weights,
-            model={
-                "backbone": backbone,
-                "image_size": image_size,
-                "branches": branches,
-                "pmn": pmn,
-                "head": head,
-                "pyramid_upsampling": pyramid_upsampling,
-                "multi_perception": multi_perception,
-            },
-            synthesis={"textures": textures, "foreground": foreground, "fas": fas},
-            steps=steps,
-            epochs=epochs,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            lr=lr,
-            head_steps=head_steps,
-            holdout=holdout,
-            seed=seed,
-            amp=amp,
-            device=device,
-            workers=workers,
-            cache_mb=cache_mb,
-        )
-        if roi or rotate or ignore_mask:
-            shape = _first_shape(found)
-            made = Preprocess.from_options(
-                roi, rotate, ignore_mask, source_shape=shape, size=config.model.image_size
-            )
-            config = config.model_copy(update={"preprocess": made})
-    else:
-        folder = run_folder(category or "run", run, runs_dir)
-    config = open_run(folder, config, resume=resume, overwrite=overwrite)
+    choose_device(plan.config.device)
+    folder = plan.folder
+    context.with_resource(run_lock(folder))
+    config = open_run(folder, plan.config, resume=resume, overwrite=overwrite)
+    for note in plan.notes:
+        console.print(note)
     try:
         with Interrupts() as interrupts, Work() as work:
             outcome = run_training(
@@ -256,16 +219,6 @@ def train(
             next_step(command)
         raise typer.Exit(interrupts.exit_code) from None
     _report(outcome, folder, json_output)
-
-
-def _first_shape(category: Any) -> tuple[int, ...]:
-    """Shape of the first readable training image."""
-    from dmdd_edge.datasets import read_images
-
-    for _, image in read_images(category.train, lambda path, reason: None):
-        shape: tuple[int, ...] = image.shape
-        return shape
-    return (0, 0)
 
 
 def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
@@ -289,6 +242,6 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
         console.print(line, markup=False, style="yellow")
     for picture in outcome.pictures:
         console.print(f"wrote {picture}", markup=False)
-    from dmdd_edge.cli.train_progress import run_options
+    from dmdd_edge.commands import command, run_options
 
-    next_step(f"dmdd-edge export {shlex.join(run_options(folder, outcome.run.config.category))}")
+    next_step(command("export", **run_options(folder, outcome.run.config.category)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Iterable
@@ -103,16 +102,6 @@ class TrainProgress(Listener):
         return self._interrupts.number is not None
 
 
-def run_options(folder: Path, category: str) -> list[str]:
-    """The options that name a run, for a command to be pasted."""
-    named = ["--category", category]
-    if folder.name != category:
-        named += ["--run", folder.name]
-    if folder.parent != Path("runs"):
-        named += ["--runs-dir", str(folder.parent)]
-    return named
-
-
 def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
     """What to say once a training was stopped: how it stands, and the next command, quoted.
 
@@ -120,14 +109,13 @@ def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
         folder: of the run.
         category: its category.
     """
-    from dmdd_edge.train.checkpoint import MODEL, STATE
+    from dmdd_edge.commands import command, run_options
+    from dmdd_edge.train.run_folder import state_of
 
-    options = shlex.join(run_options(folder, category))
-    if (folder / MODEL).is_file():
-        return (
-            "The training is finished; only the figures on the test images are missing.",
-            f"dmdd-edge evaluate {options}",
-        )
-    if (folder / STATE).is_file():
-        return f"Stopped; the checkpoint is in {folder}.", f"dmdd-edge train --resume {options}"
+    resume = command("train", resume=True, **run_options(folder, category))
+    state = state_of(folder)
+    if state in ("trained", "finished"):
+        return "The training is finished; only the figures on the test images are missing.", resume
+    if state == "unfinished":
+        return f"Stopped; the checkpoint is in {folder}.", resume
     return "Stopped before the first checkpoint; there is nothing to resume.", None

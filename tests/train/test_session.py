@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from dmdd_edge.judging import judge_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_judge
-from dmdd_edge.train.session import open_run, train
+from dmdd_edge.train.run_folder import open_run, state_of
+from dmdd_edge.train.session import train
 from dmdd_edge.train.trainer import Listener
 
 
@@ -76,7 +78,9 @@ def test_a_folder_of_something_else_is_left_alone(tiny_config: Callable[..., Any
 def test_resuming_takes_the_stored_configuration(
     tiny_config: Callable[..., Any], tiny_outcome: Any, unfinished: Path, tmp_path: Path
 ) -> None:
-    assert open_run(unfinished, tiny_config(), resume=True, overwrite=False).steps == 99
+    assert open_run(unfinished, None, resume=True, overwrite=False).steps == 99
+    changed = tiny_config(steps=99, workers=3)
+    assert open_run(unfinished, changed, resume=True, overwrite=False) is changed
     with pytest.raises(DmddError, match="finished; there is nothing to resume"):
         open_run(tiny_outcome.run.folder, None, resume=True, overwrite=False)
     with pytest.raises(DmddError, match="no training run"):
@@ -166,3 +170,42 @@ def test_tensorboard_gets_the_losses(tiny_config: Callable[..., Any], tmp_path: 
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert set(events.Tags()["scalars"]) == {"student/ngm", "student/aim", "head/seg"}
     assert [event.step for event in events.Scalars("student/ngm")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_a_run_killed_after_its_model_was_written_is_completed(
+    tested: bool, copied: Any, tmp_path: Path, tiny_config: Callable[..., Any]
+) -> None:
+    """What ``--resume`` owes then: the images out of place, the figures and the pictures, no training."""
+    folder = copied.folder
+    model = (folder / "model.safetensors").read_bytes()
+    before = json.loads((folder / "metrics.json").read_text())
+    for name in ("metrics.json", "score_histogram.png", "hardest_cases.png"):
+        (folder / name).unlink()
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts.pop("complete") is True
+    del facts["outliers"]
+    (folder / "run.json").write_text(json.dumps(facts | {"complete": False}))
+    (folder / "state.safetensors").write_bytes(b"left behind")
+    if not tested:
+        shutil.rmtree(tmp_path / "data" / "plate" / "test")
+    assert state_of(folder) == "trained"
+    config = open_run(folder, None, resume=True, overwrite=False)
+    outcome = train(config, folder, Listener(), resume=True, tensorboard=False)
+    assert (folder / "model.safetensors").read_bytes() == model
+    assert not (folder / "state.safetensors").exists()
+    assert "outliers" in json.loads((folder / "run.json").read_text())
+    assert state_of(folder) == "finished"
+    if tested:
+        assert outcome.metrics == before
+        assert json.loads((folder / "metrics.json").read_text()) == before
+        assert (folder / "hardest_cases.png").is_file()
+    with pytest.raises(DmddError, match="nothing to resume"):
+        open_run(folder, None, resume=True, overwrite=False)
+
+
+def test_a_finished_run_of_an_earlier_version_is_finished(copied: Any) -> None:
+    facts = json.loads((copied.folder / "run.json").read_text())
+    del facts["complete"]
+    (copied.folder / "run.json").write_text(json.dumps(facts))
+    assert state_of(copied.folder) == "finished"

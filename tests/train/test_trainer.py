@@ -19,9 +19,10 @@ from dmdd_edge.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.steps import describe_split
-from dmdd_edge.train.trainer import Listener, Trainer, choose_device
+from dmdd_edge.train.trainer import Listener, Trainer
 
 
 class Watching(Listener):

@@ -1,0 +1,49 @@
+"""The commands that messages name: built in one place, so that each can be pasted as it is printed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+#: Folders that need no option, since they are the options' defaults.
+_DEFAULTS = {"runs_dir": "runs", "models_dir": "models"}
+
+
+def command(*words: str | Path, **options: object) -> str:
+    """A ``dmdd-edge`` command, quoted for a shell.
+
+    Args:
+        words: the command, its sub-command and its arguments.
+        options: by name with ``_`` for ``-``, in this order. None, False and the default folders of runs and
+            bundles are left out; True is a flag; a list repeats the option.
+
+    >>> command("export", category="my part", run=None, runs_dir="runs")
+    "dmdd-edge export --category 'my part'"
+    """
+    parts = ["dmdd-edge", *map(str, words)]
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        for single in value if isinstance(value, (list, tuple)) else (value,):
+            if single is None or single is False or str(single) == _DEFAULTS.get(name):
+                continue
+            parts += [option] if single is True else [option, str(single)]
+    return shlex.join(parts)
+
+
+def run_options(folder: Path, category: str) -> dict[str, object]:
+    """The options that name a training run, for ``command``.
+
+    Args:
+        folder: of the run.
+        category: that it was trained for.
+    """
+    return {
+        "category": category,
+        "run": None if folder.name == category else folder.name,
+        "runs_dir": folder.parent,
+    }
+
+
+def bundle_options(category: str, model: Path | None, models_dir: Path) -> dict[str, object]:
+    """The options that name a bundle as the user named it, for ``command``."""
+    return {"model": model} if model is not None else {"category": category, "models_dir": models_dir}
