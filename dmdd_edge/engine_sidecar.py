@@ -137,7 +137,7 @@ def write_engine(engine: Path, data: bytes, sidecar: EngineSidecar) -> None:
     """
     part = engine.with_name(f".{engine.name}.{os.getpid()}.part")
     try:
-        engine.parent.mkdir(parents=True, exist_ok=True)
+        engine.parent.mkdir(mode=0o755, parents=True, exist_ok=True)  # whatever the umask: see is_private
         sidecar_path(engine).unlink(missing_ok=True)
         part.write_bytes(data)
         part.replace(engine)

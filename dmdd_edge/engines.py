@@ -125,6 +125,12 @@ def rebuild_command(sidecar: EngineSidecar | None, gpu: GpuFacts, model: Path | 
     return f"Build it anew: {shlex.join(command)}"
 
 
+def is_private(path: Path) -> bool:
+    """Whether nobody but the user and root can change a file or a folder: not the group, not others."""
+    state = path.stat()
+    return not state.st_mode & 0o022 and state.st_uid in (0, os.getuid())
+
+
 def _trust(engine: Path, listed_sha256: str | None, cache: Path | None) -> list[str]:
     """Why the file must not be trusted; its hash is compared elsewhere."""
     if listed_sha256 is not None:
@@ -134,8 +140,7 @@ def _trust(engine: Path, listed_sha256: str | None, cache: Path | None) -> list[
             f"{engine} is neither in the bundle's manifest nor in the engine cache {cache or ''}".rstrip()
         ]
     for folder in {engine.resolve().parent, cache.resolve()}:
-        state = folder.stat()
-        if state.st_mode & 0o002 or state.st_uid not in (0, os.getuid()):
+        if not is_private(folder):
             return [f"the engine cache {folder} can be written by others: chmod go-w it, or name another one"]
     return []
 

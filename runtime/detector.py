@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.calibration import EffectiveThreshold, effective_threshold
+from dmdd_edge.errors import DmddError
 from dmdd_edge.quality import judge
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.options import BackendOptions
@@ -105,6 +106,7 @@ class Detector:
         self.backend = backend
         self.threshold = threshold
         self.passed_over = passed_over
+        self._closed = False
         self._overlapping = backend if isinstance(backend, OverlappingBackend) else None
         self._ignored = bundle.manifest.preprocess.ignore_map(bundle.manifest.image_size)
 
@@ -149,8 +151,14 @@ class Detector:
         self.close()
 
     def close(self) -> None:
-        """Give back what the back end holds."""
-        self.backend.close()
+        """Release what the backend holds; the detector cannot be used any more. Twice does no harm."""
+        if not self._closed:
+            self._closed = True
+            self.backend.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise DmddError("this Detector is closed.", "Load it again: Detector.load(PATH).")
 
     @overload
     def __call__(self, frames: NDArray[np.uint8]) -> Result: ...
@@ -169,7 +177,7 @@ class Detector:
             One result for one frame, a list for several.
 
         Raises:
-            DmddError: a frame of another type or shape, or the back end failed.
+            DmddError: a frame of another type or shape, the backend failed, or the detector is closed.
         """
         now = time.time()
         if isinstance(frames, np.ndarray) and frames.ndim != 4:
@@ -198,6 +206,7 @@ class Detector:
         Raises:
             DmddError: the back end failed.
         """
+        self._require_open()
         results: list[Result] = []
         for first in range(0, len(prepared), LARGEST_BATCH):
             batch = prepared[first : first + LARGEST_BATCH]
@@ -220,6 +229,7 @@ class Detector:
         Raises:
             DmddError: the back end failed, or ``slots`` batches are started and not finished.
         """
+        self._require_open()
         since = time.perf_counter()
         backend = self._overlapping
         if backend is None:

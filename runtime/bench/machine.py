@@ -113,8 +113,8 @@ def _power(root: Path) -> dict[str, Any]:
         "mode": _nvpmodel(),
         "governor": read_text(cpufreq / "scaling_governor"),
         "preference": read_text(cpufreq / "energy_performance_preference"),
-        "cpu_mhz_max": _mega(read_text(cpufreq / "scaling_max_freq"), 1e3),
-        "cpu_mhz_limit": _mega(read_text(cpufreq / "cpuinfo_max_freq"), 1e3),
+        "cpu_mhz_max": _mega(read_text(cpufreq / "cpuinfo_max_freq"), 1e3),  # what the hardware can
+        "cpu_mhz_limit": _mega(read_text(cpufreq / "scaling_max_freq"), 1e3),  # what the policy allows now
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import EngineSidecar
+from dmdd_edge.engines import EngineSidecar, is_private
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.storage import write_atomically
 
@@ -90,5 +89,4 @@ def kernels_file(cache: Path, sidecar: EngineSidecar, gpu: GpuFacts) -> Path:
 
 def ours_alone(file: Path) -> bool:
     """Whether nobody else can write a file or exchange it; kernels are code."""
-    states = [file.stat(), file.parent.stat(), file.parent.parent.stat()]
-    return all(not state.st_mode & 0o022 and state.st_uid in (0, os.getuid()) for state in states)
+    return all(is_private(path) for path in (file, file.parent, file.parent.parent))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,20 @@ def test_altered_cut_and_missing_files_are_told(engine: Path, needs: EngineNeeds
 
 def test_a_cache_that_others_can_write_is_not_trusted(engine: Path, needs: EngineNeeds, cache: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
-    cache.chmod(0o777)
-    assert "can be written by others" in check_engine(engine, needs)[0]
+    for mode in (0o707, 0o770, 0o777):
+        cache.chmod(mode)
+        assert "can be written by others" in check_engine(engine, needs)[0]
+    cache.chmod(0o755)
+    assert check_engine(engine, needs) == []
+
+
+def test_an_engine_written_under_an_open_umask_is_trusted(needs: EngineNeeds, cache: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        write_engine(cache / "graph" / "some.engine", DATA, sidecar())
+    finally:
+        os.umask(before)
+    assert check_engine(cache / "graph" / "some.engine", needs) == []
 
 
 def test_a_link_out_of_the_cache_is_not_trusted(needs: EngineNeeds, cache: Path, tmp_path: Path) -> None:

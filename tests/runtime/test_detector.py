@@ -14,6 +14,7 @@ from dmdd_edge.bundle import Bundle
 from dmdd_edge.calibration import write_calibration
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.quality import FrameLimits
+from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Region
 from dmdd_edge.threshold import threshold_from_normals
 
@@ -204,3 +205,14 @@ def test_json_has_the_fixed_names(make_bundle: Make, make_picture: Picture) -> N
     assert line["type"] == "result"
     assert line["timings_ms"].keys() == {"capture", "prepare", "infer", "finish"}
     assert line["regions"][0].keys() == {"x", "y", "width", "height", "area", "peak"}
+
+
+def test_a_closed_detector_says_so(make_bundle: Make, make_picture: Picture) -> None:
+    detector = Detector.load(make_bundle().path, "cpu")
+    detector.close()
+    detector.close()
+    with pytest.raises(DmddError, match="this Detector is closed") as caught:
+        detector(make_picture())
+    assert "Detector.load" in caught.value.fix
+    with pytest.raises(DmddError, match="this Detector is closed"):
+        detector.start([detector.prepare(Frame(make_picture()))])

@@ -37,8 +37,8 @@ def test_a_jetson_as_it_describes_itself(fake_root: Root, monkeypatch: pytest.Mo
     assert found["power"] == {
         "mode": "15W",
         "governor": "schedutil",
-        "cpu_mhz_max": 1510,
-        "cpu_mhz_limit": 1728,
+        "cpu_mhz_max": 1728,
+        "cpu_mhz_limit": 1510,
     }
     assert (found["gpu"]["mhz"], found["gpu"]["governor"]) == (625, "nvhost_podgov")
 
