@@ -61,7 +61,7 @@ def measure(options: Namespace) -> dict[str, Any]:
         command = [
             *(*common.PROGRAM, "run", "--json"),
             *("--model", str(options.model), "--source", f"replay:{video}?fps={fps:.1f}&loop=1"),
-            *("--jsonl", f"{folder}/results.jsonl", "--rotate", "5MB", "--keep", "20MB"),
+            *("--jsonl", f"{folder}/results.jsonl", "--rotate-size", "5MB", "--keep", "20MB"),
             *("--duration", str(60 * options.minutes), "--backend", "cpu"),
         ]
         memory: list[tuple[float, float]] = []

@@ -66,7 +66,10 @@ def storage_error(
     """
     if isinstance(error, StorageError):
         return error
-    reason, usual = _REASONS.get(error.errno or 0, (error.strerror or str(error) or type(error).__name__, ""))
+    own = error.strerror or str(error) or type(error).__name__
+    reason, usual = _REASONS.get(error.errno or 0, (own, ""))
+    if error.errno and error.strerror and error.strerror != os.strerror(error.errno):
+        reason, usual = own, ""  # whoever raised it knew more than the system
     named = path if path is not None else (error.filename2 or error.filename)
     if isinstance(named, bytes):
         named = os.fsdecode(named)

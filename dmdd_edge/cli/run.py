@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,6 +92,7 @@ def run(
     video_fps: o.VideoFpsOption = None,
     resume: o.ResumeOption = False,
     overwrite: o.OverwriteOption = False,
+    rotate_size: o.RotateSizeOption = None,
     rotate: o.RotateOption = None,
     keep: o.KeepOption = None,
     fsync: o.FsyncOption = "second",
@@ -103,16 +106,18 @@ def run(
     serve: o.ServeOption = None,
     serve_token_env: o.ServeTokenOption = None,
     show: o.ShowOption = False,
+    quiet: o.QuietOption = False,
+    verbose: o.VerboseOption = False,
     fail_on_anomaly: o.FailOption = False,
     json: JsonOption = False,
 ) -> None:
     """Judge images, a video, a folder, a camera or a stream with an exported bundle.
 
-    --json writes one JSON line a frame to standard output, the summary last.
+    --json writes one JSON line per frame to standard output, the summary last.
     """
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.run_report import Report, print_end, print_start
-    from dmdd_edge.cli.run_sinks import Outputs, open_sinks
+    from dmdd_edge.cli.run_sinks import Outputs, open_sinks, rotation_size
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.control import RunControl
     from dmdd_edge.runtime.detector import Detector
@@ -127,6 +132,12 @@ def run(
         raise typer.BadParameter("one of the two is needed.", param_hint="'--source' or '--watch'")
     if duration is not None and duration <= 0:
         raise DmddError(f"--duration is {duration:g}; it must be more than 0.", "It counts seconds.")
+    if quiet and verbose:
+        raise typer.BadParameter("only one of the two can be given.", param_hint="'--quiet' or '--verbose'")
+
+    def say(line: str) -> None:
+        console.print(line)
+
     outputs = Outputs(
         json=json,
         jsonl=jsonl,
@@ -142,7 +153,7 @@ def run(
         video_fps=video_fps,
         resume=resume,
         overwrite=overwrite,
-        rotate=rotate,
+        rotate=rotation_size(rotate_size, rotate, say),
         keep=keep,
         fsync=fsync,
         mqtt=mqtt,
@@ -176,9 +187,6 @@ def run(
         stream_timeout=stream_timeout,
     )
 
-    def say(line: str) -> None:
-        console.print(line, markup=False)
-
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest(hangup=True))
         path = find_bundle(category, model, models_dir)
@@ -202,12 +210,17 @@ def run(
         detector = load()
         control = RunControl(detector, frames, load, say)
         stack.callback(lambda: control.detector.close())
-        print_start(detector)
-        if detail := frames.state().detail:
-            say(f"camera: {detail}")
+        if not quiet:
+            print_start(detector, verbose)
+            if detail := frames.state().detail:
+                say(f"camera: {detail}")
         versions = VersionWatch(path, control.version)
         sinks = open_sinks(outputs, control, frames, endless, stack, lambda: bool(stop), say)
-        sinks.all.insert(0, Report(each=not json))
+        # A resumed run counts against --limit only what it judges itself.
+        total = frames.total
+        if total is not None and limit is not None and not resume:
+            total = min(total, limit)
+        sinks.all.insert(0, Report(not quiet and (verbose or not json), verbose, total))
         if sinks.resume is not None:
             frames.skip = sinks.resume.skip
         ends = None if duration is None else time.monotonic() + duration
@@ -220,7 +233,7 @@ def run(
 
         summary = run_frames(detector, frames, sinks.all, limit, ended, control)
     print_end(sinks)
-    _exit(summary, sinks, frames, stop.received, fail_on_anomaly)
+    _exit(summary, sinks, frames, stop.received, fail_on_anomaly, say)
 
 
 def _exit(
@@ -229,17 +242,18 @@ def _exit(
     source: Source,
     received: signal.Signals | None,
     fail_on_anomaly: bool,
+    say: Callable[[str], None],
 ) -> None:
     """End with the code that fits what happened."""
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
-    if received is signal.SIGTERM:
+    if received is signal.SIGTERM and not fail_on_anomaly:
         return  # how a service is stopped: that is no failure
-    before = {} if sinks.resume is None else sinks.resume.skipped
+    before = Counter[str]() if sinks.resume is None else sinks.resume.skipped
     if summary.frames == 0 and summary.skipped and not before:
         raise DmddError(
             f"none of the {summary.skipped} frames could be judged.",
-            "The reasons are given above, one a frame.",
+            "The reasons are given above, one per frame.",
         )
     if summary.frames == 0 and not before and (source.live or fail_on_anomaly):
         state = source.state()
@@ -248,8 +262,13 @@ def _exit(
             f"No frame came from {state.name} in {summary.seconds:.0f} s{reason}.",
             "Nothing was judged, so nothing passes. Check the source.",
         )
-    found = summary.anomalous + before.get("anomalous", 0)
     # A frame that cannot be judged or read is never good, so it must not pass a gate either.
-    unjudged = summary.unreliable + summary.skipped + before.get("unreliable", 0) + before.get("error", 0)
-    if fail_on_anomaly and found + unjudged > 0:
+    failed = {
+        "anomalous": summary.anomalous + before["anomalous"],
+        "unreliable": summary.unreliable + before["unreliable"],
+        "skipped": summary.skipped + before["error"],
+    }
+    if fail_on_anomaly and any(failed.values()):
+        found = ", ".join(f"{count} {status}" for status, count in failed.items() if count)
+        say(f"--fail-on-anomaly: {found}; exit code {ANOMALIES_FOUND}")
         raise typer.Exit(ANOMALIES_FOUND)

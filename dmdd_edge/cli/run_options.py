@@ -181,10 +181,14 @@ OverwriteOption = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
-RotateOption = Annotated[
+RotateSizeOption = Annotated[
     str | None,
-    typer.Option("--rotate", help="Begin a new file at this size, such as 100MB.", rich_help_panel=_FILES),
+    typer.Option(
+        "--rotate-size", help="Begin a new file at this size, such as 100MB.", rich_help_panel=_FILES
+    ),
 ]
+# The name that --rotate-size had; of `train` it is the rotation of the picture.
+RotateOption = Annotated[str | None, typer.Option("--rotate", hidden=True)]
 KeepOption = Annotated[
     str | None,
     typer.Option(
@@ -261,11 +265,29 @@ ServeTokenOption = Annotated[
 ShowOption = Annotated[
     bool, typer.Option("--show", help="Show the overlays in a window.", rich_help_panel=_LIVE)
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print only skipped frames, warnings, errors and the summary.",
+        rich_help_panel=_LIVE,
+    ),
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print the times and regions of each frame, and how other backends could run.",
+        rich_help_panel=_LIVE,
+    ),
+]
 FailOption = Annotated[
     bool,
     typer.Option(
         "--fail-on-anomaly",
-        help="Exit with code 3 when a frame is anomalous or cannot be read or judged.",
+        help="Exit with code 3 when a frame is anomalous or cannot be read or judged, 1 without frames.",
         rich_help_panel=_LIVE,
     ),
 ]

@@ -1,12 +1,14 @@
-"""What ``dmdd-edge run`` tells a person: a line an image, and the closing table."""
+"""What ``dmdd-edge run`` tells a person: a line per frame, and the closing table."""
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
-from dmdd_edge.cli.console import console
+from dmdd_edge.cli.console import console, visible
 from dmdd_edge.images import describe_passed_over
 
 if TYPE_CHECKING:
@@ -22,37 +24,57 @@ _PARTS = {
     "infer": "the graph",
     "write": "writing results",
 }
-_STYLES = {"good": "green", "anomalous": "bold red", "unreliable": "yellow"}
+_STYLES = {"good": "green", "anomalous": "bold red", "unreliable": "yellow", "skipped": "yellow"}
 
 
 class Report:
     """A sink that talks to a person on standard error.
 
     Args:
-        each: print a line an image, not only the errors and the closing table.
+        each: print a line per frame, not only the errors and the closing table.
+        verbose: add to each line the threshold, the times and the regions.
+        total: how many frames there will be; None when that is not known.
     """
 
-    def __init__(self, each: bool) -> None:
-        self._each = each
+    def __init__(self, each: bool, verbose: bool = False, total: int | None = None) -> None:
+        self._each, self._verbose, self._total = each, verbose, total
 
     def result(self, frame: Frame, result: Result) -> None:
         """Print the verdict on a frame."""
         if not self._each:
             return
-        where = frame.source if frame.source.endswith(frame.name) else f"{frame.source} {frame.name}"
+        # Of a camera and a video the name says which frame; of an image it is the end of the path.
+        same = PurePath(frame.source).name == PurePath(frame.name).name
+        parts = [
+            f"{result.score:.4f}",
+            frame.source if same else f"{frame.source} {PurePath(frame.name).name}",
+        ]
         count = len(result.regions)
-        parts = [f"{result.score:.4f}", where]
         if result.reason:
             parts.append(f"({result.reason})")
         elif count:
             parts.append(f"({count} region{'s' * (count != 1)})")
-        console.print(f"{result.status:<10}", style=_STYLES[result.status], end=" ")
-        console.print("  ".join(parts), markup=False)
+        if self._verbose:
+            times = ", ".join(f"{name} {value:.1f}" for name, value in result.to_json()["timings_ms"].items())
+            parts.append(f"threshold {result.threshold:.4f}; ms: {times}")
+        self._print(frame.index, result.status, "  ".join(parts))
+        if self._verbose:
+            for region in result.regions:
+                box = f"{region.width} x {region.height} px at {region.x}, {region.y}"
+                console.print(f"    region {box}, {region.area} px, peak {region.peak:.4f}")
 
     def broken(self, frame: BrokenFrame) -> None:
         """Print why a frame was skipped."""
-        console.print(f"{'skipped':<10}", style="yellow", end=" ")
-        console.print(frame.error.message, markup=False)
+        message = frame.error.message
+        if PurePath(frame.source).name not in message:
+            message = f"{frame.source}: {message}"
+        self._print(frame.index, "skipped", message)
+
+    def _print(self, index: int, status: str, text: str) -> None:
+        number = ""
+        if self._total is not None and 1 < self._total > index:
+            number = f"{index + 1:>{len(str(self._total))}}/{self._total}  "
+        console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", visible(text).replace("\n", "\\n")))
 
     def summary(self, summary: Summary) -> None:
         """Print the closing table."""
@@ -79,24 +101,34 @@ class Report:
         """Nothing is held."""
 
 
-def print_start(detector: Detector) -> None:
-    """Print what is about to run: the bundle, the threshold, the back end and those passed over."""
+def print_start(detector: Detector, verbose: bool = False) -> None:
+    """Print what is about to run: the bundle, the threshold, the backend and those passed over.
+
+    Args:
+        detector: judges.
+        verbose: add where the bundle is, and how each backend that was passed over could run.
+    """
     bundle, threshold = detector.bundle, detector.threshold
     origin = {
         "option": "given for this run",
         "calibration": "calibrated here",
         "manifest": "set at export",
     }[threshold.origin]
-    text = f"{bundle.category} {bundle.version}, threshold {threshold.image:.4f} ({origin})"
-    console.print(text, markup=False)
-    for passed in detector.passed_over:
-        console.print(f"back end {passed.name} passed over: {passed.reason}", markup=False)
-    console.print(f"back end {detector.backend.name}: {detector.backend.description}", markup=False)
+    console.print(f"{bundle.category} {bundle.version}, threshold {threshold.image:.4f} ({origin})")
+    if verbose:
+        console.print(f"bundle: {bundle.path}")
+    console.print(f"backend {detector.backend.name}: {detector.backend.description}")
+    if verbose:
+        for passed in detector.passed_over:
+            console.print(f"backend {passed.name} passed over: {passed.reason} {passed.fix}".rstrip())
+    elif detector.passed_over:
+        reasons = [f"{passed.name} ({passed.reason.rstrip('.')})" for passed in detector.passed_over]
+        console.print(f"backends passed over: {', '.join(reasons)}")
 
 
 def print_end(sinks: OpenSinks) -> None:
     """Print what was written; deliveries speak for themselves when they are closed."""
-    for what, folder in sinks.folders.items():
-        console.print(f"{folder.written} {what} in {folder.folder}", markup=False)
+    for what, path, count in sinks.written():
+        console.print(f"{count} {what} in {path}")
     if sinks.resume is not None:
-        console.print(f"{sinks.resume.skipped.total()} frames were done before", markup=False)
+        console.print(f"{sinks.resume.skipped.total()} frames were done before")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.delivery.run_identity import RunIdentity
     from dmdd_edge.runtime.sinks import Sink
     from dmdd_edge.runtime.sinks.file_options import FileOptions
+    from dmdd_edge.runtime.sinks.line_file import LineFile
     from dmdd_edge.runtime.sinks.pictures import PictureFolder
     from dmdd_edge.runtime.sinks.resume import ResumeState
     from dmdd_edge.runtime.sinks.show import Show
+    from dmdd_edge.runtime.sinks.video import Video
     from dmdd_edge.runtime.sources import Source
 
 #: Frames a second of a video of frames that come at no rate of their own.
@@ -46,7 +49,7 @@ class Outputs:
     video_fps: float | None
     resume: bool
     overwrite: bool
-    rotate: str | None
+    rotate: int | None
     keep: str | None
     fsync: str
     mqtt: str | None
@@ -92,15 +95,52 @@ class OpenSinks:
 
     Attributes:
         all: every sink, in the order in which each is given a result.
-        folders: those that write a file a frame.
+        folders: those that write a file per frame.
+        files: those that write one file: what it holds, its path, and the sink.
         window: the window, when there is one.
         resume: which frames need not be judged again.
     """
 
     all: list[Sink] = field(default_factory=list)
     folders: dict[str, PictureFolder] = field(default_factory=dict)
+    files: list[tuple[str, Path, LineFile | Video]] = field(default_factory=list)
     window: Show | None = None
     resume: ResumeState | None = None
+
+    def written(self) -> Iterator[tuple[str, Path, int]]:
+        """What this run wrote: of what, where, and how many."""
+        for what, folder in self.folders.items():
+            yield what, folder.folder, folder.written
+        for what, path, sink in self.files:
+            yield what, path, sink.written
+
+
+def rotation_size(rotate_size: str | None, rotate: str | None, say: Callable[[str], None]) -> int | None:
+    """The size in bytes at which files are rotated, from --rotate-size or its earlier name --rotate.
+
+    Args:
+        rotate_size, rotate: the values of the two options.
+        say: told that the earlier name was used.
+
+    Raises:
+        DmddError: both are given, one is not a size, or --rotate is an angle.
+    """
+    from dmdd_edge.runtime.sinks.sizes import parse_size
+
+    if rotate is None:
+        return None if rotate_size is None else parse_size(rotate_size, "--rotate-size")
+    if rotate_size is not None:
+        raise DmddError("--rotate and --rotate-size are the same option.", "Give --rotate-size only.")
+    angle = re.fullmatch(r"\s*[+-]?(\d+)\s*(°|deg)?\s*", rotate)
+    if angle and (angle[2] or rotate.strip()[0] in "+-" or int(angle[1]) <= 360):
+        raise DmddError(
+            f"--rotate {rotate}: run takes the rotation of the picture from the bundle.",
+            f"Set it in training: dmdd-edge train --rotate {angle[1]}. "
+            "For the size of result files give --rotate-size, such as --rotate-size 100MB.",
+        )
+    size = parse_size(rotate, "--rotate")
+    say(f"--rotate {rotate} is now --rotate-size {rotate}; the old name will go.")
+    return size
 
 
 def open_sinks(
@@ -204,14 +244,16 @@ def _open_files(
         folder.check_free(getattr(source, "names", ()))
     if asked.video is not None:
         fps = asked.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
-        add(Video(asked.video, fps, source.live, options))
-    files = []
+        opened.files.append(("frames", asked.video, add(Video(asked.video, fps, source.live, options))))
+    lines: list[LineFile] = []
     if asked.csv is not None:
-        files.append(add(CsvFile(asked.csv, options)))
+        lines.append(add(CsvFile(asked.csv, options)))
+        opened.files.append(("rows", asked.csv, lines[-1]))
     if asked.jsonl is not None:
-        files.append(add(JsonLinesFile(asked.jsonl, options)))
+        lines.append(add(JsonLinesFile(asked.jsonl, options)))
+        opened.files.append(("lines", asked.jsonl, lines[-1]))
     if asked.resume:
-        opened.resume = ResumeState([file.done for file in files])
+        opened.resume = ResumeState([file.done for file in lines])
 
 
 def _file_options(
@@ -234,7 +276,7 @@ def _file_options(
         # A watched folder goes on for ever, and yet each of its images is owed once.
         existing=existing_policy(live or (endless and not asked.resume), asked.resume, asked.overwrite),
         fsync=asked.fsync,  # type: ignore[arg-type]
-        rotate=None if asked.rotate is None else parse_size(asked.rotate, "--rotate"),
+        rotate=asked.rotate,
         keep=keep,
         stopping=stopping,
         note=say,

@@ -46,6 +46,7 @@ class LineFile:
         path: see above.
         done: the frames that the file and its rotated parts have already; empty unless it is resumed.
         last: the line that the file ended with when it was opened, empty for none.
+        written: lines that this run has written.
         lost: lines that a live run could not write.
 
     Raises:
@@ -58,7 +59,7 @@ class LineFile:
         self._form, self._options = form, options
         self.done = Done(form.read_back)
         self.last = b""
-        self.lost = 0
+        self.written = self.lost = 0
         self._waiting: deque[bytes] = deque()
         self._torn = 0  # how much of the first of them is written
         self._away = False
@@ -186,6 +187,7 @@ class LineFile:
                 continue  # the next call says what is wrong
             self._torn = 0
             self._waiting.popleft()
+            self.written += 1
             self._syncer.wrote(descriptor)
 
     def _make_room(self, length: int) -> None:

@@ -47,8 +47,10 @@ def test_a_folder_end_to_end(make_bundle: Make, images: Path, dmdd_edge: Program
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert written == {"bad/0.png", "good/0.png", "good/1.png"}
     assert (tmp_path / "results.csv").read_text().count("\n") == 5
-    assert "back end cpu" in done.stderr
-    assert "back end cuda passed over" in done.stderr
+    assert "backend cpu" in done.stderr
+    assert done.stderr.count("passed over") == 1, "one line for all of them"
+    assert "cuda (" in done.stderr
+    assert "4 rows in results.csv" in done.stderr
     assert "1.png" in done.stderr
 
 
@@ -185,3 +187,23 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(
     assert "gone away" in errors
     assert "Exception" not in errors
     assert "Traceback" not in errors
+
+
+def test_it_needs_no_standard_error_and_writes_json_in_any_locale(
+    make_bundle: Make, images: Path, program: list[str], tmp_path: Path
+) -> None:
+    make_bundle()
+    (images / "good").rename(images / "gut \u00fc :key: \u2713")
+    done = subprocess.run(
+        [*program, "run", "--source", "images", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.close(2),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    *lines, summary = _lines(done.stdout.decode())
+    assert [line["source"] for line in lines][2:] == [f"images/gut ü :key: ✓/{n}.png" for n in (0, 1)]
+    assert summary["frames"] == 4

@@ -45,7 +45,7 @@ def test_a_run_killed_at_random_moments_has_each_frame_once(
         "r.jsonl",
         "--csv",
         "r.csv",
-        "--rotate",
+        "--rotate-size",
         "20KB",
     ]
     killed, resume = 0, False

@@ -1,0 +1,162 @@
+"""What ``run`` tells a person, and the exit code that it ends with."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from dmdd_edge import DmddError
+from dmdd_edge.cli.run import _exit
+from dmdd_edge.cli.run_report import Report
+from dmdd_edge.cli.run_sinks import OpenSinks, rotation_size
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.result import Result, Timings
+from dmdd_edge.runtime.sinks.resume import ResumeState
+from dmdd_edge.runtime.sources.base import FileProgress, SourceState
+from dmdd_edge.runtime.summary import Summary, Tally
+
+Capture = pytest.CaptureFixture[str]
+
+
+def _result(status: str = "good") -> Result:
+    return Result(
+        source="",
+        index=0,
+        status=status,  # type: ignore[arg-type]
+        time=0.0,
+        score=0.25,
+        normalized_score=0.25,
+        threshold=0.5,
+        is_anomalous=False,
+        anomaly_map=np.zeros((1, 1), np.float32),
+        timings=Timings(1, 2, 3, 4),
+    )
+
+
+def _frame(source: str, name: str, index: int = 0) -> Frame:
+    return Frame(np.zeros((1, 1, 3), np.uint8), source, name, index)
+
+
+def _summary(statuses: Sequence[str] = (), skipped: int = 0) -> Summary:
+    tally = Tally("cpu")
+    for status in statuses:
+        tally.add(_result(status))
+    for _ in range(skipped):
+        tally.skip()
+    return tally.summary()
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "shown"),
+    [
+        ("images/a/0.png", "a/0.png", "images/a/0.png"),
+        ("images/[red]:key:.png", "[red]:key:.png", "images/[red]:key:.png"),
+        ("images/\x1b[2J.png", "\x1b[2J.png", "images/\\x1b[2J.png"),
+        ("/dev/video0", "video0/2026-11-28/14-34-23-541-000007", "/dev/video0 14-34-23-541-000007"),
+        ("part.mp4", "part.mp4/frame-000002", "part.mp4 frame-000002"),
+    ],
+)
+def test_a_frame_is_named_once_and_as_it_is(source: str, name: str, shown: str, capsys: Capture) -> None:
+    Report(each=True).result(_frame(source, name), _result())
+    assert capsys.readouterr().err == f"good       0.2500  {shown}\n"
+
+
+def test_each_line_says_how_far_it_is(capsys: Capture) -> None:
+    report = Report(each=True, total=12)
+    report.result(_frame("a.png", "a.png", 0), _result())
+    report.broken(BrokenFrame("b.png", 11, DmddError("the region does not fit")))
+    report.result(_frame("c.png", "c.png", 12), _result())  # a video's file may promise too few
+    assert capsys.readouterr().err.splitlines() == [
+        " 1/12  good       0.2500  a.png",
+        "12/12  skipped    b.png: the region does not fit",
+        "good       0.2500  c.png",
+    ]
+    Report(each=True, total=1).result(_frame("a.png", "a.png"), _result())
+    assert capsys.readouterr().err == "good       0.2500  a.png\n"
+
+
+def test_quiet_and_verbose(capsys: Capture) -> None:
+    quiet = Report(each=False)
+    quiet.result(_frame("a.png", "a.png"), _result())
+    assert capsys.readouterr().err == ""
+    quiet.broken(BrokenFrame("b.png", 1, DmddError("b.png is empty")))
+    assert capsys.readouterr().err == "skipped    b.png is empty\n"
+    Report(each=True, verbose=True).result(_frame("a.png", "a.png"), _result())
+    assert "threshold 0.5000; ms: capture 1.0, prepare 2.0, infer 3.0, finish 4.0" in capsys.readouterr().err
+
+
+class _Source(FileProgress):
+    total = None
+    root = Path()
+
+    def __init__(self) -> None:
+        super().__init__("the camera")
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
+
+    def state(self) -> SourceState:
+        return replace(super().state(), message="it is away")
+
+
+def _code(
+    summary: Summary, received: signal.Signals | None = None, before: Counter[str] | None = None
+) -> int:
+    sinks = OpenSinks()
+    if before is not None:
+        sinks.resume = ResumeState([])
+        sinks.resume.skipped = before
+    try:
+        _exit(summary, sinks, _Source(), received, True, lambda line: None)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0
+
+
+def test_the_gate_passes_only_when_every_frame_was_judged_good() -> None:
+    assert _code(_summary(["good", "good"])) == 0
+    assert _code(_summary(["good", "anomalous"])) == 3
+    assert _code(_summary(["good", "unreliable"])) == 3
+    assert _code(_summary(["good"], skipped=1)) == 3
+    assert _code(_summary(), before=Counter(good=2)) == 0
+    assert _code(_summary(), before=Counter(good=2, error=1)) == 3
+    assert _code(_summary(["good"]), signal.SIGINT) == 130
+    assert _code(_summary(["good"]), signal.SIGTERM) == 0
+    assert _code(_summary(["anomalous"]), signal.SIGTERM) == 3
+
+
+@pytest.mark.parametrize("received", [None, signal.SIGTERM])
+def test_the_gate_does_not_pass_when_nothing_was_judged(received: signal.Signals | None) -> None:
+    with pytest.raises(DmddError, match="No frame came from the camera in 0 s: it is away"):
+        _code(_summary(), received)
+    with pytest.raises(DmddError, match="none of the 2 frames"):
+        _code(_summary(skipped=2), received)
+    _exit(_summary(), OpenSinks(), _Source(), received, False, lambda line: None)  # files without the gate
+
+
+def test_the_size_option_and_its_earlier_name() -> None:
+    said: list[str] = []
+    assert rotation_size(None, None, said.append) is None
+    assert rotation_size("100MB", None, said.append) == 100_000_000
+    assert said == []
+    assert rotation_size(None, "100MB", said.append) == 100_000_000
+    assert len(said) == 1
+    assert "--rotate-size 100MB" in said[0]
+    with pytest.raises(DmddError, match="same option"):
+        rotation_size("1MB", "1MB", said.append)
+
+
+@pytest.mark.parametrize("angle", ["90", "180", "0", "-90", "270 ", "90deg", "45°"])
+def test_an_angle_is_refused(angle: str) -> None:
+    with pytest.raises(DmddError, match=re.escape(f"--rotate {angle}: run takes the rotation")) as caught:
+        rotation_size(None, angle, lambda line: None)
+    assert "train --rotate" in caught.value.fix
+    assert "--rotate-size 100MB" in caught.value.fix
