@@ -74,7 +74,8 @@ class Report:
         number = ""
         if self._total is not None and 1 < self._total > index:
             number = f"{index + 1:>{len(str(self._total))}}/{self._total}  "
-        console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", visible(text).replace("\n", "\\n")))
+        text = visible(text).replace("\n", "\\n")  # a file's name may hold one, and a frame has one line
+        console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", text))
 
     def summary(self, summary: Summary) -> None:
         """Print the closing table."""
