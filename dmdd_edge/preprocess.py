@@ -86,6 +86,7 @@ class Preprocess(BaseModel):
         ignore_mask: str | Path | None = None,
         *,
         source_shape: tuple[int, ...] = (0, 0),
+        source_name: str | None = None,
         size: int = 256,
     ) -> Preprocess:
         """Build from what a user gives on the command line.
@@ -96,6 +97,7 @@ class Preprocess(BaseModel):
             ignore_mask: an image file, white = ignored, of the source's size or of the region's (unrotated).
             source_shape: height, width(, channels) of a source image; checks the region, and needed with
                 ignore_mask. (0, 0) means unknown.
+            source_name: that image's, for messages.
             size: S, the side of the network's input.
 
         Raises:
@@ -106,7 +108,7 @@ class Preprocess(BaseModel):
         plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate)
         height, width = source_shape[:2]
         if height and width:
-            plain.check(source_shape)
+            plain.check(source_shape, source_name)
         if ignore_mask is None:
             return plain
         mask = read_mask(ignore_mask)
@@ -129,29 +131,35 @@ class Preprocess(BaseModel):
             )
         return cls(roi=plain.roi, rotate=plain.rotate, ignore=_encode(mask)) if mask.any() else plain
 
-    def check(self, source_shape: tuple[int, ...]) -> None:
-        """Raise DmddError, naming both sizes, when the region does not lie inside an image of this shape."""
+    def check(self, source_shape: tuple[int, ...], name: str | None = None) -> None:
+        """Raise DmddError, naming both sizes, when the region does not lie inside an image of this shape.
+
+        Args:
+            source_shape: height, width(, channels).
+            name: the image's, which the message then begins with.
+        """
         if self.roi is None:
             return
         height, width = source_shape[:2]
         x, y, w, h = self.roi
         if x < 0 or y < 0 or x + w > width or y + h > height:
             raise DmddError(
-                f"the region of interest {x},{y},{w},{h} (to {x + w}, {y + h}) does not lie inside the image "
-                f"of {width} x {height} pixels",
+                ("" if name is None else f"{name}: ")
+                + f"the region of interest {x},{y},{w},{h} (to {x + w}, {y + h}) does not lie inside the "
+                f"image of {width} x {height} pixels",
                 fix=f"give x,y,w,h with x + w <= {width} and y + h <= {height}",
             )
 
-    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def apply(self, image: NDArray[np.uint8], name: str | None = None) -> NDArray[np.uint8]:
         """Cut out the region and rotate: uint8 H x W x 3 -> uint8 H' x W' x 3, colour order unchanged.
 
         A view where no rotation is asked for.
 
         Raises:
-            DmddError: when the region does not lie inside the image.
+            DmddError: when the region does not lie inside the image; begins with ``name``, if that is given.
         """
         if self.roi is not None:
-            self.check(image.shape)
+            self.check(image.shape, name)
             x, y, w, h = self.roi
             image = image[y : y + h, x : x + w]
         return image if self.rotate == 0 else cv2.rotate(image, _CLOCKWISE[self.rotate])  # type: ignore[return-value]
@@ -160,13 +168,16 @@ class Preprocess(BaseModel):
         """Do the same to a bool H x W mask of the source image."""
         return self.apply(mask.view(np.uint8)).view(np.bool_)
 
-    def prepare(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    def prepare(self, image: NDArray[np.uint8], size: int, name: str | None = None) -> NDArray[np.uint8]:
         """Make the network's input of a source image: uint8 H x W x 3 BGR -> contiguous uint8 S x S x 3 BGR.
 
         Everything the host does: cut out, rotate, resize, fill ignored pixels with 127. May return the image
         itself when there is nothing to do.
+
+        Raises:
+            DmddError: when the region does not lie inside the image; begins with ``name``, if that is given.
         """
-        result = images.resize(self.apply(image), size)
+        result = images.resize(self.apply(image, name), size)
         ignored = self.ignore_map(size)
         if ignored is not None:
             if np.shares_memory(result, image):

@@ -233,5 +233,6 @@ def frame_limits(run: Run) -> FrameLimits:
     ignored = config.preprocess.ignore_map(size)
     there = [path for path in chosen if path.is_file()]
     return limits_from(
-        frame_statistics(config.preprocess.prepare(read_image(path), size), ignored) for path in there
+        frame_statistics(config.preprocess.prepare(read_image(path), size, str(path)), ignored)
+        for path in there
     )

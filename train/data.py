@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.datasets import Category, read_images, summarise
+from dmdd_edge.datasets.repeats import repeats
 from dmdd_edge.errors import DmddError
 from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.train.doubts import doubts
 
 Image = NDArray[np.uint8]
 
@@ -25,12 +28,14 @@ class TrainingImages:
         holdout: uint8 m x S x S x 3 BGR, kept from training to set the threshold.
         train_paths: their files, in the same order.
         holdout_paths: likewise.
+        doubts: what a user should know about them, a line each.
     """
 
     train: Image
     holdout: Image
     train_paths: list[Path]
     holdout_paths: list[Path]
+    doubts: list[str] = field(default_factory=list)
 
 
 def load_images(
@@ -38,22 +43,37 @@ def load_images(
 ) -> TrainingImages:
     """Read a category's normal images and split off the held-out ones.
 
-    A file that cannot be read is noted in ``category.skipped``. The split is drawn from the seed.
+    A file that cannot be read, or that the region of interest does not fit, is noted in ``category.skipped``.
+    The split is drawn from the seed.
 
     Raises:
-        DmddError: fewer than two images are left, or the region of interest does not fit them.
+        DmddError: fewer than two images are left, or the region of interest does not fit most of them.
     """
     images: list[Image] = []
     paths: list[Path] = []
+    shapes: Counter[tuple[int, int]] = Counter()
+    misfits: list[DmddError] = []
     for path, image in read_images(category.train, category.skip):
-        images.append(preprocess.prepare(image, size))
+        try:
+            images.append(preprocess.prepare(image, size, str(path)))
+        except DmddError as error:
+            misfits.append(error)
+            category.skip(path, error.message)
+            continue
         paths.append(path)
+        height, width = preprocess.apply(image).shape[:2]
+        shapes[width, height] += 1
+    if len(misfits) > len(images):
+        raise DmddError(
+            f"{misfits[0].message} ({len(misfits)} of {len(misfits) + len(images)} images do not fit)",
+            misfits[0].fix,
+        )
     if len(images) < 2:
         reason = f" (skipped {summarise(category.skipped)})" if category.skipped else ""
         raise DmddError(
             f"category {category.name} has {len(images)} readable training image(s), "
             f"at least 2 are needed{reason}",
-            fix=f"put photographs of good parts into {category.train[0].parent}",
+            fix=f"put images of good parts into {category.train[0].parent}",
         )
     count = min(max(round(holdout * len(images)), 1), len(images) - 1) if holdout > 0 else 0
     order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
@@ -63,6 +83,7 @@ def load_images(
         holdout=np.stack([images[i] for i in held]) if held else np.zeros((0, size, size, 3), np.uint8),
         train_paths=[paths[i] for i in kept],
         holdout_paths=[paths[i] for i in held],
+        doubts=[*doubts(shapes, size), *repeats(category)],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,13 @@ def train(
     category = load_category(config.data, config.category)
     make_folder(folder)
     with recording(folder, listener, tensorboard) as recorder:
-        recorder.say(category.describe())
+        recorder.say(category.headline())
         recorder.say(category.table())
+        # Before the training: nobody should wait for it to learn that the masks are of no use.
+        test = None
+        if category.test:
+            recorder.preparing(costs.READING, 0, None)
+            test = load_test_set(category, config.preprocess, config.model.image_size)
         for line in category.remarks():
             recorder.say(line)
         recorder.say(f"log: {folder / LOG}")
@@ -89,7 +94,7 @@ def train(
             recorder.preparing(costs.THRESHOLD, 0, None)
             threshold = threshold_of(run, judge)
             recorder.say(threshold.describe())
-        if not category.test:
+        if test is None:
             _complete(run)
             return Outcome(run, category, None, threshold, [])
         found = measure(
@@ -98,6 +103,7 @@ def train(
             judge,
             threshold,
             lambda done, total: recorder.preparing(costs.TEST, done, total),
+            test,
         )
         _complete(run)
         recorder.say(summary_line(found.metrics))
@@ -119,6 +125,7 @@ class Measured:
         files: metrics.json and the pictures, as written.
         skipped: test files that could not be used, and why.
         test, found, threshold: what the figures were worked out from.
+        remarks: what was left out or used with a reservation, a line each.
     """
 
     metrics: dict[str, Any]
@@ -127,6 +134,7 @@ class Measured:
     test: TestSet
     found: Evaluation
     threshold: Threshold | None
+    remarks: list[str] = field(default_factory=list)
 
 
 def measure(
@@ -135,18 +143,30 @@ def measure(
     judge: Judge,
     threshold: Threshold | None,
     progress: Callable[[int, int], None],
+    test: TestSet | None = None,
 ) -> Measured:
-    """Judge the test images; write metrics.json, the histogram and the sheet of the hardest cases."""
+    """Judge the test images; write metrics.json, the histogram and the sheet of the hardest cases.
+
+    Args:
+        run: what is measured.
+        category: its images.
+        judge: of the run.
+        threshold: None without held-out images.
+        progress: called with the images done and their count.
+        test: the category's test images, where they were read before.
+    """
     config = run.config
     progress(0, len(category.test))
-    test = load_test_set(category, config.preprocess, config.model.image_size)
+    if test is None:
+        test = load_test_set(category, config.preprocess, config.model.image_size)
     found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
     metrics = figures(run, found.metrics, level)
+    metrics["data_set"] = category.counts()
     files.write_json(run.folder / METRICS, metrics)
     pictures = write_pictures(run.folder, test, found, threshold)
     written = [run.folder / METRICS, *pictures]
-    return Measured(metrics, written, category.skipped, test, found, threshold)
+    return Measured(metrics, written, category.skipped, test, found, threshold, category.remarks())
 
 
 def evaluate_run(

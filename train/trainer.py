@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmdd_edge.datasets import Category
+from dmdd_edge.datasets import Category, grouped
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
@@ -133,14 +133,17 @@ class Trainer:
     def _load_images(self) -> TrainingImages:
         config = self.config
         self.listener.preparing(costs.READING, 0, None)
+        known = len(self.category.skipped)
         with self.watch.part("read"):
             images = load_images(
                 self.category, config.preprocess, config.model.image_size, config.holdout, config.seed
             )
         say = self.listener.say
         say(f"{len(images.train)} images to learn from, {len(images.holdout)} held out for the threshold")
-        for path, reason in self.category.skipped:
-            say(f"skipped {path}: {reason}")
+        for line in grouped(self.category.skipped[known:]):
+            say(f"not used: {line}")
+        for line in images.doubts:
+            say(f"note: {line}")
         steps = Progress.plan(config, len(images.train), 0.0, 0.0).total
         counts = len(images.train), len(images.holdout), len(self.category.test)
         self.listener.expect(costs.preparation(config, counts[0]))
@@ -357,6 +360,7 @@ class Trainer:
         seconds = self.spent + time.monotonic() - self.started
         facts: dict[str, Any] = {
             "layout": self.category.layout,
+            "data_set": {**self.category.summary(), "doubts": self.images.doubts},
             "train": [str(path) for path in self.images.train_paths],
             "holdout": [str(path) for path in self.images.holdout_paths],
             "skipped": [[str(path), reason] for path, reason in self.category.skipped],

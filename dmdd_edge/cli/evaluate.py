@@ -71,8 +71,8 @@ def evaluate(
         work.update("threshold")
         found = evaluate_run(loaded, data, where, lambda done, total: work.update("test images", done, total))
     console.print(metrics_table(found.metrics))
-    for path, reason in found.skipped:
-        console.print(f"skipped {path}: {reason}", markup=False)
+    for line in found.remarks:
+        console.print(line, markup=False)
     written = list(found.files)
     if report is not None:
         with Work() as work:

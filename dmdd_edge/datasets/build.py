@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmdd_edge.datasets.assign import Assigned, Labelled, assign
-from dmdd_edge.datasets.category import GOOD, Category, FolderUse, TestImage
+from dmdd_edge.datasets.category import GOOD, LEFT_OUT, Category, FolderUse, TestImage
 from dmdd_edge.datasets.remarks import count, grouped
 from dmdd_edge.datasets.roles import Role, plain, role_of
 from dmdd_edge.datasets.truth import Placed, bare_stem, pair
@@ -71,7 +71,7 @@ def build(folder: Path, name: str) -> Category:
     _add_training(category, assigned, beside, rows)
     _add_tests(category, assigned, beside, rows)
     for entry in assigned.left_out:
-        rows.add(entry.top, "left out", len(entry.directory.images), entry.why)
+        rows.add(entry.top, LEFT_OUT, len(entry.directory.images), entry.why)
     _add_other_kinds(tree, rows)
     category.folders.extend(rows.uses())
     if not category.train:
@@ -109,7 +109,7 @@ def _add_training(category: Category, assigned: Assigned, beside: dict[Path, Lab
         category.train.extend(images)
         rows.add(entry.top, "training", images)
         masks = len(entry.directory.images) - len(images)
-        rows.add(entry.top, "left out", masks, "masks beside training images")
+        rows.add(entry.top, LEFT_OUT, masks, "masks beside training images")
     category.train.sort(key=natural_key)
 
 
@@ -140,7 +140,7 @@ def _add_tests(category: Category, assigned: Assigned, beside: dict[Path, Labell
     for entry in assigned.masks:
         number = len(entry.directory.images)
         if _of_good_images(entry):
-            rows.add(entry.top, "left out", number, "masks of good images are not needed")
+            rows.add(entry.top, LEFT_OUT, number, "masks of good images are not needed")
         else:
             rows.add(entry.top, "masks", number)
     for entry in beside_tests.values():
@@ -196,7 +196,7 @@ def _add_other_kinds(tree: Tree, rows: _Rows) -> None:
                 continue
             rows.add(
                 directory.parts,
-                "left out",
+                LEFT_OUT,
                 number,
                 f"{suffix or 'files without a suffix'} is not read; convert to png",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from dmdd_edge.datasets.remarks import count, grouped, summarise
 from dmdd_edge.errors import DmddError
 
 GOOD = "good"
+LEFT_OUT = "left out"
 #: Rows of the table of folders before the rest is only counted.
 _ROWS = 24
 _NAME_COLUMNS = 44
@@ -121,6 +123,13 @@ class Category:
 
     def describe(self) -> str:
         """One line for a person: name, layout, counts, and how many files were skipped or lack a mask."""
+        text = self.headline()
+        if self.notes:
+            text += f"; {summarise(self.notes)}"
+        return f"{text}; {summarise(self.skipped)}" if self.skipped else text
+
+    def headline(self) -> str:
+        """One line for a person: name, layout and counts."""
         good = sum(image.is_good for image in self.test)
         text = f"{self.name}: {self.layout} layout, {len(self.train)} good images to train on"
         if self.test:
@@ -128,9 +137,7 @@ class Category:
             text += f", {good} good and {bad} defective in {count(len(self.defects), 'type')} to test on"
         else:
             text += ", no test images"
-        if self.notes:
-            text += f"; {summarise(self.notes)}"
-        return f"{text}; {summarise(self.skipped)}" if self.skipped else text
+        return text
 
     def table(self) -> str:
         """What was taken for what, for a person: a line per folder, plain text."""
@@ -175,8 +182,8 @@ class Category:
             gaps.append(f"pixel figures come from {masks} of {count(len(bad), 'defective image')}")
         return gaps
 
-    def summary(self) -> dict[str, Any]:
-        """What was used and what was not, for metrics.json and run.json; paths are text."""
+    def counts(self) -> dict[str, Any]:
+        """How much was used and what was not, by reason, for metrics.json; names no file."""
         bad = [image for image in self.test if not image.is_good]
         return {
             "layout": self.layout,
@@ -184,9 +191,21 @@ class Category:
             "test_good": len(self.test) - len(bad),
             "test_defective": len(bad),
             "masks": sum(image.mask is not None for image in bad),
+            "left_out": sum(row.images for row in self.folders if row.use == LEFT_OUT),
+            "passed_over": dict(Counter(reason for _, reason in self.skipped)),
+            "notes": dict(Counter(reason for _, reason in self.notes)),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What was used and what was not, file by file, for run.json; paths are text."""
+        return {
+            **self.counts(),
             "folders": [asdict(row) for row in self.folders],
-            "passed_over": [{"file": str(path), "reason": reason} for path, reason in self.skipped],
-            "notes": [{"file": str(path), "reason": reason} for path, reason in self.notes],
+            "files": [
+                {"file": str(path), "reason": reason, "used": used}
+                for used, files in ((False, self.skipped), (True, self.notes))
+                for path, reason in files
+            ],
         }
 
 

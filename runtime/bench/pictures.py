@@ -52,7 +52,13 @@ class Pictures:
             DmddError: the region of interest does not fit one of them.
         """
         size = manifest.image_size
-        return np.stack([manifest.preprocess.prepare(frame, size) for frame in self.frames])
+        names = [str(path) for path in self.files] or [None] * len(self.frames)
+        return np.stack(
+            [
+                manifest.preprocess.prepare(frame, size, name)
+                for frame, name in zip(self.frames, names, strict=True)
+            ]
+        )
 
 
 def choose_pictures(

@@ -153,12 +153,16 @@ def test_broken_files_are_skipped_counted_and_named(tiny_config: Callable[..., A
     config = tiny_config(data=root, steps=2, head_steps=1)
     outcome = train(config, tmp_path / "run", Listener(), resume=False, tensorboard=False)
     assert len(outcome.run.info["train"]) + len(outcome.run.info["holdout"]) == 5
-    assert [Path(path).name for path, _ in outcome.run.info["skipped"]] == ["003.png"]
+    # The test images are read first, so that what is wrong with them is known before the training.
+    assert [Path(path).name for path, _ in outcome.run.info["skipped"]] == ["000.png", "003.png"]
     assert outcome.metrics is not None
     assert "dent" not in outcome.metrics["per_defect"]
     assert "scratch" in outcome.metrics["per_defect"]
     assert "003.png" in (tmp_path / "run" / "train.log").read_text()
-    assert [path.name for path, _ in outcome.category.skipped] == ["003.png", "000.png"]
+    assert [path.name for path, _ in outcome.category.skipped] == ["000.png", "003.png"]
+    assert outcome.metrics["data_set"]["test_defective"] == 5
+    assert list(outcome.metrics["data_set"]["passed_over"].values()) == [2]
+    assert outcome.run.info["data_set"]["folders"][0]["use"] == "training"
 
 
 def test_tensorboard_gets_the_losses(tiny_config: Callable[..., Any], tmp_path: Path) -> None:

@@ -274,4 +274,7 @@ def test_the_summary_is_for_programs(plant: Plant) -> None:
         "mvtec", 1, 1, 1, 0
     ]  # fmt: skip
     assert summary["folders"][-1]["use"] == "left out"
-    assert [entry["file"] for entry in summary["notes"]] == [str(root / "test/dent/3.png")]
+    [entry] = summary["files"]
+    assert (entry["file"], entry["used"]) == (str(root / "test/dent/3.png"), True)
+    assert list(summary["notes"].values()) == [1]
+    assert summary["left_out"] == 1

@@ -1,0 +1,59 @@
+"""What a user should know about the training images before minutes go by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from dmdd_edge.datasets.remarks import count
+
+#: Fewer good images than this are said to be few.
+FEW = 20
+#: From this many pixels of an image to one of the network's, small defects are said to be lost.
+_SHRUNK = 5.0
+#: Sides that are proposed instead.
+_SIDES = (512, 768, 1024)
+#: Aspects differ when one is this many times the other.
+_ASPECT = 1.1
+
+
+def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
+    """Say what number and sizes of the images mean, a line each.
+
+    Args:
+        shapes: how many images there are by width and height in pixels, as cut out by the region of interest.
+        size: side of the network's input in pixels.
+    """
+    number = sum(shapes.values())
+    lines = []
+    if number < FEW:
+        lines.append(
+            f"{count(number, 'good image')} {'is' if number == 1 else 'are'} few: a good part that looks "
+            f"different from them is called anomalous; {FEW} or more, taken on different days, are better"
+        )
+    if len(shapes) > 1:
+        lines.append(_mixed(shapes, size))
+    (width, height), _ = Counter(shapes).most_common(1)[0]
+    pixels = max(width, height) / size
+    if pixels >= _SHRUNK:
+        side = next((side for side in _SIDES if side > size), None)
+        larger = f"--image-size {side}, or " if side else ""
+        lines.append(
+            f"images of {width} x {height} pixels are shrunk to {size} x {size}: a defect smaller than about "
+            f"{round(2 * pixels)} pixels of the original picture is likely lost; use {larger}"
+            "--roi X,Y,W,H to cut out the part"
+        )
+    return lines
+
+
+def _mixed(shapes: Mapping[tuple[int, int], int], size: int) -> str:
+    listed = [f"{number} of {width} x {height}" for (width, height), number in Counter(shapes).most_common(3)]
+    more = f" and {count(len(shapes) - 3, 'more size')}" if len(shapes) > 3 else ""
+    aspects = [width / height for width, height in shapes]
+    text = (
+        f"the images have {len(shapes)} sizes ({', '.join(listed)}{more}); "
+        f"each is stretched to {size} x {size}"
+    )
+    if max(aspects) > _ASPECT * min(aspects):
+        return f"{text}, so that parts look different in them; use images of one camera setting"
+    return text
