@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from dmdd_edge.errors import DmddError
 if TYPE_CHECKING:
     import typer
 
+    from dmdd_edge.datasets import Category
     from dmdd_edge.train.config import TrainConfig
 
 #: Options by where they are in the configuration.
@@ -24,6 +26,8 @@ _RUN = (
 _PREPROCESS = ("roi", "rotate", "ignore_mask")
 #: What may change when a run is resumed: where files are and how this machine works, not what is learnt.
 _MAY_CHANGE = ("data", "textures", "weights", "device", "workers", "cache_mb")
+#: So many training images are looked at for the size that the region of interest must fit.
+_LOOKED_AT = 9
 #: Options whose name on the command line is not made of their name here.
 _SPELLED = {"pyramid_upsampling": "--pu", "multi_perception": "--mm"}
 
@@ -125,22 +129,29 @@ def _new(values: Mapping[str, Any]) -> tuple[TrainConfig, Path]:
     return config, folder
 
 
-def _preprocess(values: Mapping[str, Any], category: Any, size: int) -> Any:
+def _preprocess(values: Mapping[str, Any], category: Category, size: int) -> Any:
     from dmdd_edge.preprocess import Preprocess
 
+    shape, name = _usual_shape(category)
     return Preprocess.from_options(
-        *(values[name] for name in _PREPROCESS), source_shape=_first_shape(category), size=size
+        *(values[name] for name in _PREPROCESS), source_shape=shape, source_name=name, size=size
     )
 
 
-def _first_shape(category: Any) -> tuple[int, ...]:
-    """Shape of the first readable training image."""
+def _usual_shape(category: Category) -> tuple[tuple[int, ...], str | None]:
+    """The shape that most of a few training images have, and the first image of it; one may be odd."""
     from dmdd_edge.datasets import read_images
 
-    for _, image in read_images(category.train, lambda path, reason: None):
-        shape: tuple[int, ...] = image.shape
-        return shape
-    return (0, 0)
+    few = category.train[:: -(-len(category.train) // _LOOKED_AT)]
+    first: dict[tuple[int, ...], str] = {}
+    shapes: Counter[tuple[int, ...]] = Counter()
+    for path, image in read_images(few, lambda path, reason: None):
+        shapes[image.shape] += 1
+        first.setdefault(image.shape, str(path))
+    if not shapes:
+        return (0, 0), None
+    shape = shapes.most_common(1)[0][0]
+    return shape, first[shape]
 
 
 def _resumed(

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -125,3 +127,16 @@ def test_a_second_training_of_a_run_is_refused(unfinished: Path, plates: Path) -
             error = call(command, "--category", "plate", "--runs-dir", unfinished.parent)
             assert "is in use by process" in error.message
     assert sorted(unfinished.iterdir()) == before
+
+
+def test_one_odd_image_does_not_decide_whether_the_region_fits(tmp_path: Path) -> None:
+    for number in range(4):
+        image = np.zeros((20, 20, 3) if number == 0 else (60, 80, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    options = ["train", "--data", str(tmp_path), "--runs-dir", str(tmp_path / "runs"), "--device", "cuda:9"]
+    fits = CliRunner().invoke(app, [*options, "--roi", "10,10,60,40"])
+    assert isinstance(fits.exception, DmddError)
+    assert "region" not in fits.exception.message  # the device is wrong, the region is not
+    wide = CliRunner().invoke(app, [*options, "--roi", "10,10,90,40"])
+    assert isinstance(wide.exception, DmddError)
+    assert wide.exception.message.startswith(f"{tmp_path / '1.png'}: the region of interest")
