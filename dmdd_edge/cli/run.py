@@ -193,6 +193,7 @@ def run(
         # The source before the graph: a wrong path should not wait for that to load.
         frames = open_source(str(watch) if source is None else source, asked)
         stack.callback(frames.stop)
+        frames.say = say
         # Frames that come at their own pace are judged one at a time, which has the shortest delay.
         endless = frames.live or watch is not None
         slots = 1 if endless or frames.total == 1 else 2

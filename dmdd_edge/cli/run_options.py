@@ -82,7 +82,7 @@ StreamTimeoutOption = Annotated[
     float,
     typer.Option(
         "--stream-timeout",
-        help="Seconds without a frame after which a stream is opened anew.",
+        help="Reconnect a stream after this many seconds without an image.",
         rich_help_panel=_CAMERA,
     ),
 ]

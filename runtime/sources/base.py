@@ -63,6 +63,7 @@ class Source(Protocol):
             ask. To be set before the iteration.
         bits: how many bits a 16-bit file uses, see ``images.read_image``. Image files alone heed it. To be
             set before the iteration.
+        say: told, one line each, when the source is lost and when it is back. To be set before the iteration.
     """
 
     total: int | None
@@ -70,6 +71,7 @@ class Source(Protocol):
     live: bool
     skip: Callable[[str, int], bool]
     bits: int
+    say: Callable[[str], None]
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         """Read frame by frame; what cannot be read is a ``BrokenFrame``. The end releases the device."""
@@ -89,6 +91,10 @@ def take_all(source: str, index: int) -> bool:
     return False
 
 
+def say_nothing(line: str) -> None:
+    """Nobody is told."""
+
+
 class FileProgress:
     """The part that sources of files share: the stop flag, and the state.
 
@@ -106,6 +112,7 @@ class FileProgress:
         self._name, self._fps = name, fps
         self._passed_over: Counter[str] = Counter(passed_over)
         self.bits = 16
+        self.say: Callable[[str], None] = say_nothing
         self.skip: Callable[[str, int], bool] = take_all
         self._stopped = threading.Event()
         self._frames = 0

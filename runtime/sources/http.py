@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from http.client import HTTPException, HTTPResponse
-from typing import cast
-from urllib.parse import unquote, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.addresses import redacted, split_address
+from dmdd_edge.addresses import redacted
 from dmdd_edge.decoding import decode_bytes
 from dmdd_edge.errors import DmddError
+from dmdd_edge.image_header import read_header
 from dmdd_edge.images import to_uint8
 from dmdd_edge.runtime.sources.device import Device, LostError, damaged
-from dmdd_edge.runtime.sources.multipart import PartReader
+from dmdd_edge.runtime.sources.http_request import ask, read_body, why
+from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
+from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.stream import FfmpegStream, reach
 from dmdd_edge.runtime.sources.urls import host_label
 
@@ -27,6 +25,10 @@ from dmdd_edge.runtime.sources.urls import host_label
 SNAPSHOTS_A_SECOND = 10.0
 _MAX_BYTES = 64 << 20
 _CONNECT = 2.0
+#: Bytes that tell what a body is, and the formats that are told apart from any text by them.
+_TELLING = 64
+_PLAIN_TO_SEE = ("JPEG", "PNG", "WebP", "GIF")
+_PAGES = ("text/", "application/json", "application/xml", "application/xhtml")
 
 
 def http_device(url: str, timeout: float, fps: float | None = None) -> Device:
@@ -40,22 +42,47 @@ def http_device(url: str, timeout: float, fps: float | None = None) -> Device:
     Raises:
         DmddError: the server cannot be reached, refuses, or sends something else than pictures.
     """
-    reach(url, min(_CONNECT, timeout))
-    with _ask(url, timeout) as answer:
+    _reach(url, timeout)
+    with ask(url, timeout) as answer:
         kind, length = answer.headers.get_content_type(), answer.headers["Content-Length"]
-        if answer.headers.get_content_maintype() == "multipart":
+        if "Content-Type" not in answer.headers:
+            kind = "no content type"
+        if kind.startswith("multipart/"):
             return MjpegStream(url, timeout)
-        if answer.headers.get_content_maintype() == "image":
-            return Snapshots(url, timeout, fps or SNAPSHOTS_A_SECOND)
-    if kind.startswith("video/") and length is not None:
-        # Read as a stream, it would begin again at its end, for ever.
-        raise DmddError(f"{redacted(url)} is a video file, not a stream.", "Fetch it, and name the file.")
-    if kind.startswith("text/"):
+        if kind.startswith("video/") and length is not None:
+            # Read as a stream, it would begin again at its end, for ever.
+            raise DmddError(
+                f"{redacted(url)} is a video file, not a stream.", "Download it, and name the file."
+            )
+        first = b"" if kind.startswith("video/") else _first_bytes(answer, redacted(url), timeout)
+    # What comes counts more than what the head calls it: many cameras name no kind, or a wrong one.
+    if first.lstrip().startswith(b"--"):
+        return MjpegStream(url, timeout, named=False)
+    header = read_header(memoryview(first))
+    if kind.startswith("image/") or (header is not None and header.kind in _PLAIN_TO_SEE):
+        return Snapshots(url, timeout, fps or SNAPSHOTS_A_SECOND)
+    if kind.startswith(_PAGES) or first.lstrip()[:1] in (b"<", b"{"):
         raise DmddError(
             f"{redacted(url)} is a page ({kind}), not a stream.",
             "Take the address of the stream itself; the camera's manual names it.",
         )
     return FfmpegStream(url, timeout)
+
+
+def _reach(url: str, timeout: float) -> None:
+    """See ``reach``; with a proxy, that is what must be reached."""
+    reach(proxy_address() or url, min(_CONNECT, timeout))
+
+
+def _first_bytes(answer: HTTPResponse, name: str, timeout: float) -> bytes:
+    """The beginning of a body: enough of it to tell pictures from pages."""
+    data = b""
+    try:
+        while len(data) < _TELLING and (piece := answer.read1(_TELLING)):
+            data += piece
+    except (OSError, HTTPException) as error:
+        raise DmddError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
+    return data
 
 
 class _Pictures:
@@ -77,30 +104,53 @@ class _Pictures:
 
 
 class MjpegStream(_Pictures):
-    """A row of JPEG pictures in one answer without an end (multipart/x-mixed-replace)."""
+    """A row of JPEG pictures in one answer without an end (multipart/x-mixed-replace).
 
-    def __init__(self, url: str, timeout: float) -> None:
+    Args:
+        url: its address.
+        timeout: seconds that the answer, and then each picture, may take.
+        named: whether the head of the answer says what it is.
+    """
+
+    def __init__(self, url: str, timeout: float, named: bool = True) -> None:
         super().__init__(url, timeout)
+        self._named = named
         self._answer: HTTPResponse | None = None
         self._parts: PartReader | None = None
 
     def open(self, stop: threading.Event) -> None:
         """Ask for it."""
-        reach(self._url, min(_CONNECT, self._timeout))
-        answer = _ask(self._url, self._timeout)
-        boundary = answer.headers.get_boundary()
-        if answer.headers.get_content_maintype() != "multipart" or boundary is None:
+        _reach(self._url, self._timeout)
+        answer = ask(self._url, self._timeout)
+        kind = answer.headers.get_content_type()
+        packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        if (self._named and not kind.startswith("multipart/")) or packed not in ("identity", ""):
             answer.close()
-            raise DmddError(f"{self.name} sends {answer.headers.get_content_type()} now, no row of pictures.")
-        self._answer, self._parts = answer, PartReader(answer, boundary, _MAX_BYTES)
+            what = kind if packed in ("identity", "") else f"a stream in {packed} compression"
+            raise DmddError(
+                f"{self.name} does not send an MJPEG stream (got {what}).",
+                "Check the camera's stream settings and the address.",
+            )
+        boundary = answer.headers.get_boundary() if self._named else None
+        self._answer = answer
+        self._parts = PartReader(answer, boundary, _MAX_BYTES, self._timeout)
 
     def grab(self, stop: threading.Event) -> None:
         """Read the next picture's bytes."""
         assert self._parts is not None
         try:
             self._data = self._parts.read()
-        except (OSError, HTTPException, ValueError) as error:
-            raise LostError(f"{self.name}: {_why(error, self._timeout)}") from None
+        except NoImageError as error:
+            raise LostError(
+                f"{self.name}: receives data but no image: {error}",
+                "Check in a browser that it shows pictures; the address may be of another kind of stream.",
+            ) from None
+        except ValueError as error:
+            raise LostError(
+                f"{self.name}: receives data but no image: {error}", "Check the camera's stream settings."
+            ) from None
+        except (OSError, HTTPException) as error:
+            raise LostError(f"{self.name}: {why(error, self._timeout)}") from None
 
     def close(self) -> None:
         """Hang up."""
@@ -122,7 +172,7 @@ class Snapshots(_Pictures):
 
     def open(self, stop: threading.Event) -> None:
         """Ask for a first one, to see whether it is to be had."""
-        reach(self._url, min(_CONNECT, self._timeout))
+        _reach(self._url, self._timeout)
         self._fetch()
 
     def grab(self, stop: threading.Event) -> None:
@@ -144,56 +194,7 @@ class Snapshots(_Pictures):
 
     def _fetch(self) -> None:
         try:
-            with _ask(self._url, self._timeout) as answer:
-                self._data = answer.read(_MAX_BYTES)
+            with ask(self._url, self._timeout) as answer:
+                self._data = read_body(answer, _MAX_BYTES, self._timeout)
         except (OSError, HTTPException) as error:
-            raise DmddError(f"{self.name}: {_why(error, self._timeout)}.") from None
-
-
-def _ask(url: str, timeout: float) -> HTTPResponse:
-    """Send a request, and read the head of the answer."""
-    name = redacted(url)
-    parts = split_address(url)
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    # A camera stands in the plant's own network, where no proxy helps.
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-    if parts.username is not None:
-        logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        logins.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))
-        handlers += [
-            urllib.request.HTTPBasicAuthHandler(logins),
-            urllib.request.HTTPDigestAuthHandler(logins),
-        ]
-    opener = urllib.request.build_opener(*handlers)
-    try:
-        return cast(HTTPResponse, opener.open(bare, timeout=timeout))
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _refused(name, error.code, parts.username is not None) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLError):
-            raise DmddError(
-                f"{name}: no secure connection: {error.reason}.",
-                "Have the camera's certificate trusted (SSL_CERT_FILE), or use http://.",
-            ) from None
-        raise DmddError(f"{name}: {_why(error.reason, timeout)}.", "Check the address.") from None
-    except (OSError, HTTPException, ValueError) as error:
-        raise DmddError(f"{name}: {_why(error, timeout)}.", "Check the address.") from None
-
-
-def _refused(name: str, status: int, with_login: bool) -> DmddError:
-    if status == 401 and not with_login:
-        return DmddError(f"{name}: the server asks for a user name.", "Give http://USER:PASSWORD@HOST/PATH.")
-    if status in (401, 403):
-        return DmddError(
-            f"{name}: the server does not let this user in ({status}).", "Check name and password."
-        )
-    if status == 404:
-        return DmddError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
-    return DmddError(f"{name}: the server refuses ({status}).", "Check that a browser shows it.")
-
-
-def _why(error: object, timeout: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"nothing came for {timeout:g} s"
-    return f"the connection broke off ({redacted(str(error)) or type(error).__name__})"
+            raise DmddError(f"{self.name}: {why(error, self._timeout)}.") from None

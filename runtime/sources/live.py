@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources.base import SourceState, take_all
+from dmdd_edge.runtime.sources.base import SourceState, say_nothing, take_all
 from dmdd_edge.runtime.sources.device import Device, EndOfDeviceError, LostError
 from dmdd_edge.runtime.sources.names import live_name
 from dmdd_edge.runtime.sources.pick import Pick
@@ -27,6 +27,8 @@ BACK_OFF = (0.25, 1.0)
 #: Seconds that the end of the iteration waits for the device to be given back.
 _RELEASE = 1.0
 _ARRIVALS = 60
+#: Seconds between two lines about a lost device, at least.
+SAY_EVERY = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class LiveSource:
         drain: take frames from now on, so that the first one handed out is fresh even when the iteration
             starts late; what comes before that is not counted. False starts the device's clock with the
             iteration.
+        patience: seconds for which frames may come that cannot be decoded; then the device counts as lost.
 
     Raises:
         DmddError: the device cannot be had.
@@ -57,13 +60,16 @@ class LiveSource:
 
     live = True
 
-    def __init__(self, device: Device, pick: Pick, drain: bool = True) -> None:
+    def __init__(self, device: Device, pick: Pick, drain: bool = True, patience: float = 10.0) -> None:
         self.total: int | None = None
         # There is no folder that its names are relative to. No result is ever meant for this place.
         self.root = Path(os.devnull)
         self.skip: Callable[[str, int], bool] = take_all
         self.bits = 16  # a camera's pictures have 8
-        self._device, self._pick = device, pick
+        self.say: Callable[[str], None] = say_nothing
+        self._device, self._pick, self._patience = device, pick, patience
+        self._lost_at: float | None = None
+        self._said_at = float("-inf")
         self._stop = threading.Event()
         # Reentrant, so that a signal's handler may stop a source that its own thread is asking for its state.
         self._changed = threading.Condition(threading.RLock())
@@ -173,18 +179,27 @@ class LiveSource:
     def _grab_until_lost(self) -> str:
         """Take frames; comes back with the reason when there are no more, or empty when stopped."""
         first = True
+        undecoded_since: float | None = None
         while not self._stop.is_set():
             try:
                 self._device.grab(self._stop)
+                if self._stop.is_set():
+                    break
+                wall, now = time.time(), time.monotonic()
+                if self._pick.wants(now):
+                    error = self._keep(wall)
+                    undecoded_since = None if error is None else undecoded_since or now
+                    if undecoded_since is not None and now - undecoded_since > self._patience:
+                        what = (error or "").removeprefix(f"{self._device.name}: ").rstrip(".")
+                        raise LostError(f"{self._device.name}: receives data but no image: {what}")
+                if undecoded_since is not None:
+                    continue  # what cannot be decoded does not show that it is well
             except LostError as lost:
                 if not self._arrivals:
                     # It opens and never delivers: a matter of settings or cables, which waiting does not
                     # mend.
                     raise DmddError(f"{lost.reason}.", lost.fix) from None
                 return lost.reason
-            if self._stop.is_set():
-                break
-            wall, now = time.time(), time.monotonic()
             with self._changed:
                 if first and self._arrivals:
                     self._reconnects += 1
@@ -192,12 +207,15 @@ class LiveSource:
                 self._arrivals.append(now)
                 self._connected, self._message = True, ""
             first, self._delay = False, BACK_OFF[0]
-            if self._pick.wants(now):
-                self._keep(wall)
+            self._tell_back()
         return ""
 
-    def _keep(self, wall: float) -> None:
-        """Decode what was grabbed, and put it in the place of the frame that nobody took."""
+    def _keep(self, wall: float) -> str | None:
+        """Decode what was grabbed, and put it in the place of the frame that nobody took.
+
+        Returns:
+            why it cannot be decoded; None when it can.
+        """
         start = time.perf_counter()
         image: NDArray[np.uint8] | DmddError
         try:
@@ -213,6 +231,7 @@ class LiveSource:
                 self._dropped_before += 1
             self._newest = arrival
             self._changed.notify_all()
+        return image.message if isinstance(image, DmddError) else None
 
     def _open_again(self, reason: str) -> bool:
         """Close and open until it is open; False when stopped meanwhile.
@@ -221,6 +240,7 @@ class LiveSource:
         longer, too.
         """
         self._say(reason)
+        self._tell_lost(reason)
         self._device.close()
         while not self._stop.wait(self._delay):
             self._delay = min(2 * self._delay, BACK_OFF[1])
@@ -237,3 +257,16 @@ class LiveSource:
     def _say(self, message: str) -> None:
         with self._changed:
             self._connected, self._message = False, message
+
+    # What a person is told. A connection that comes and goes all the time must not fill a log.
+
+    def _tell_lost(self, reason: str) -> None:
+        now = time.monotonic()
+        if self._lost_at is None and now - self._said_at >= SAY_EVERY:
+            self._said_at = self._lost_at = now
+            self.say(f"{reason}; connecting again")
+
+    def _tell_back(self) -> None:
+        if self._lost_at is not None:
+            self.say(f"{self._device.name}: frames come again after {time.monotonic() - self._lost_at:.0f} s")
+            self._lost_at = None

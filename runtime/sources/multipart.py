@@ -2,70 +2,131 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
+
+
+class NoImageError(Exception):
+    """Data came for as long as a picture may take, and no picture; the text says what came."""
 
 
 class _Lines(Protocol):
     def readline(self, limit: int = -1, /) -> bytes: ...
 
-    def read(self, amount: int = -1, /) -> bytes: ...
+    def read1(self, amount: int = -1, /) -> bytes: ...
 
 
 class PartReader:
-    """Reads one part after the other.
+    """Reads one picture after the other; parts of another kind, such as text or sound, are passed over.
 
     Args:
         answer: the body, from its beginning.
-        boundary: what stands between two parts, as the head says it.
+        boundary: what stands between two parts, as the head says it, with or without its dashes; None when
+            the head does not say it: then the first line that begins with two dashes is taken.
         limit: bytes that a part may have; what has more is no picture of a camera.
+        patience: seconds after which data without a picture are an error.
     """
 
-    def __init__(self, answer: _Lines, boundary: str, limit: int) -> None:
-        self._answer, self._limit = answer, limit
-        mark = boundary.encode("latin-1")
-        # Some cameras write the dashes that belong to the mark into the head as well.
-        self._marks = (b"--" + mark, mark) if mark.startswith(b"--") else (b"--" + mark,)
+    def __init__(
+        self, answer: _Lines, boundary: str | None, limit: int, patience: float = float("inf")
+    ) -> None:
+        self._answer, self._limit, self._patience = answer, limit, patience
+        self._declared = boundary or ""
+        self._marks: tuple[bytes, ...] = ()
+        if boundary:
+            self._set_mark(_encoded(boundary))
         self._at_part = False
+        self._trust_lengths = True
+        self._after_length = False  # what was read last is a part by its length
+        self._deadline = float("inf")
+        self._bytes = 0
+        self._seen = ""  # what came instead of a picture
 
     def read(self) -> bytes:
-        """The bytes of the next part.
+        """The bytes of the next picture.
 
         Raises:
             OSError: the connection broke or ended.
+            NoImageError: see there.
             ValueError: what comes is no row of parts.
         """
+        self._deadline, self._bytes = time.monotonic() + self._patience, 0
+        while True:
+            self._find_part()
+            kind, length = self._head()
+            by_mark = length is None or not self._trust_lengths
+            data = self._until_mark() if by_mark else self._exactly(length or 0)
+            if kind and not kind.startswith(("image/", "application/octet-stream")):
+                self._seen = f"parts of {kind}"
+            elif data:
+                return data
+
+    def _set_mark(self, mark: bytes) -> None:
+        # Some cameras write the dashes that belong to the mark into the head as well, or leave them out of
+        # the body.
+        self._marks = (b"--" + mark, mark)
+
+    def _find_part(self) -> None:
         skipped = 0
         while not self._at_part:
             line = self._line()
+            if self._after_length and line.strip() and not self._is_mark(line):
+                # The part is longer than its head said. From now on the mark says where a part ends.
+                self._trust_lengths = False
+            self._after_length = False
+            if not self._marks and line.startswith(b"--") and len(line.strip()) > 2:
+                self._set_mark(line.strip()[2:])
             self._at_part = self._is_mark(line)
+            if not self._at_part and line.startswith(b"--"):
+                other = line.strip().decode("latin-1")[:80]
+                self._seen = f"its parts begin with {other!r}, but its head names {self._declared!r}"
             skipped += len(line)
             if skipped > self._limit:
                 raise ValueError("pictures without a mark between them")
         self._at_part = False
-        length = self._head()
-        return self._until_mark() if length is None else self._exactly(length)
 
-    def _head(self) -> int | None:
-        """Read a part's head: how many bytes follow, None when it does not say."""
-        length = None
+    def _head(self) -> tuple[str, int | None]:
+        """Read a part's head: its kind, empty when it does not say; how many bytes follow, None likewise."""
+        kind, length = "", None
         while (line := self._line().strip()) != b"":
             name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length":
-                length = int(value)
-        if length is not None and not 0 <= length <= self._limit:
+            if name.strip().lower() == b"content-type":
+                kind = value.partition(b";")[0].strip().lower().decode("latin-1")[:80]
+            elif name.strip().lower() == b"content-length" and value.strip().isdigit():
+                length = int(value[:20])
+        if length is not None and length > self._limit:
             raise ValueError(f"a picture of {length} bytes")
-        return length
+        return kind, length
 
     def _exactly(self, length: int) -> bytes:
-        data = self._answer.read(length)
-        if len(data) < length:
-            raise ConnectionError("the server ended the stream")
-        return data
+        """A part by its length. What follows is looked at with the next part, so as not to wait for it."""
+        data = bytearray()
+        while len(data) < length:
+            piece = self._answer.read1(length - len(data))
+            if not piece:
+                raise ConnectionError("the server ended the stream")
+            data += piece
+            self._count(len(piece))
+        self._after_length = True
+        for mark in self._dashed():
+            inside = data.find(b"\n" + mark)
+            if inside >= 0:  # the length was too large; the part that it reached into is lost
+                self._trust_lengths = False
+                return bytes(data[:inside]).removesuffix(b"\r")
+        return bytes(data)
+
+    def _dashed(self) -> list[bytes]:
+        """The marks that cannot be mistaken for a picture's bytes."""
+        return [mark for mark in self._marks if mark.startswith(b"--")]
 
     def _until_mark(self) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while not self._is_mark(line := self._line()):
+            glued = next((mark for mark in self._dashed() if line.rstrip().endswith(mark)), None)
+            if glued is not None:  # no line break before the mark
+                pieces.append(line[: line.rindex(glued)])
+                break
             pieces.append(line)
             size += len(line)
             if size > self._limit:
@@ -76,10 +137,26 @@ class PartReader:
         return data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
 
     def _is_mark(self, line: bytes) -> bool:
-        return line.startswith(self._marks)
+        bare = line.rstrip()
+        return bare in self._marks or (bare.endswith(b"--") and bare[:-2] in self._dashed())
 
     def _line(self) -> bytes:
         line = self._answer.readline(1 << 16)
         if not line:
             raise ConnectionError("the server ended the stream")
+        self._count(len(line))
         return line
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if time.monotonic() > self._deadline:
+            seen = f": {self._seen}" if self._seen else ""
+            raise NoImageError(f"{self._bytes} bytes in {self._patience:g} s{seen}")
+
+
+def _encoded(boundary: str) -> bytes:
+    """A boundary as it stands in the body: what a head says arrives as latin-1, unless it was decoded."""
+    try:
+        return boundary.encode("latin-1")
+    except UnicodeEncodeError:
+        return boundary.encode("utf-8", "surrogateescape")

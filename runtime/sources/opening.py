@@ -117,7 +117,8 @@ def _check(kind: str, options: SourceOptions, source: str) -> None:
 
 
 def _live(device: Device, options: SourceOptions, drain: bool = True, limit: bool = True) -> LiveSource:
-    return LiveSource(device, Pick(options.every, options.fps if limit else None), drain)
+    pick = Pick(options.every, options.fps if limit else None)
+    return LiveSource(device, pick, drain, options.stream_timeout)
 
 
 def _camera(source: str, options: SourceOptions) -> Source:

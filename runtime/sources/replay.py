@@ -14,6 +14,7 @@ import cv2
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
+from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 
 PREFIX = "replay:"
 _QUERY = re.compile(r"(?:\w+=[^&]*(?:&|$))*")
@@ -82,6 +83,7 @@ class ReplayDevice(CaptureDevice):
         path = self._replay.path
         if not path.is_file():
             raise DmddError(f"{self.name}: there is no such file.", _FORM)
+        set_up_ffmpeg()
         capture = cv2.VideoCapture(str(path))
         if not capture.isOpened():
             raise DmddError(f"{path} cannot be read as a video.", "Check that it plays.")

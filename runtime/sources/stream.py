@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
+import time
 
 import cv2
 
@@ -12,6 +12,7 @@ from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import LostError
+from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
 from dmdd_edge.runtime.sources.urls import host_label
 
@@ -24,7 +25,7 @@ _CONNECT = 2.0
 class FfmpegStream(CaptureDevice):
     """A stream by its address.
 
-    What OPENCV_FFMPEG_CAPTURE_OPTIONS says goes before our own choice, RTSP over TCP.
+    What OPENCV_FFMPEG_CAPTURE_OPTIONS says goes before our own choice, RTSP over TCP; see ``set_up_ffmpeg``.
 
     Args:
         url: the address, which may hold user name and password.
@@ -38,7 +39,7 @@ class FfmpegStream(CaptureDevice):
     def open(self, stop: threading.Event) -> None:
         """Connect."""
         reach(self._url, min(_CONNECT, self._timeout))
-        _tell_ffmpeg()
+        set_up_ffmpeg()
         milliseconds = round(1000 * self._timeout)
         limits = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds),
@@ -54,25 +55,20 @@ class FfmpegStream(CaptureDevice):
 
     def grab(self, stop: threading.Event) -> None:
         """Wait for a frame."""
+        start = time.monotonic()
         if self._capture is None or not self._capture.grab():
-            raise LostError(f"{self.name}: the stream ended, or nothing came for {self._timeout:g} s", PLAYS)
+            waited = time.monotonic() - start
+            # FFmpeg does not say whether anything came meanwhile.
+            reason = (
+                "the stream ended"
+                if waited < 0.9 * self._timeout
+                else f"receives no data, or data but no image, for {self._timeout:g} s"
+            )
+            raise LostError(f"{self.name}: {reason}", PLAYS)
 
     def detail(self) -> str:
         """Nothing: a stream is as its server sends it."""
         return ""
-
-
-def _tell_ffmpeg() -> None:
-    """Set what OpenCV passes on to FFmpeg through the environment alone, unless the user has set it.
-
-    It is the same for every stream and set before the first one, never put back: changing the environment
-    again and again, beside threads that read it, is not safe for months.
-    """
-    # To guess the rate of a stream, FFmpeg would hold its first 20 frames back: 1 s at 30 frames a second,
-    # and up to 5 s from a slow camera, each time that it connects.
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fpsprobesize;0")
-    # Its own lines name the address with the password in it.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def reach(url: str, timeout: float) -> None:

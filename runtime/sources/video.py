@@ -12,6 +12,7 @@ import numpy as np
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
+from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
 
@@ -30,6 +31,7 @@ class VideoFile(FileProgress):
     def __init__(self, path: Path, every: int = 1) -> None:
         self._path, self._every = path, every
         self.root = path.parent
+        set_up_ffmpeg()
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened() or not self._capture.grab():
             raise DmddError(

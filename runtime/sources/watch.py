@@ -87,7 +87,10 @@ class WatchFolder(FileProgress):
         names, number, index = UniqueNames(), 0, 0
         while not self._stopped.is_set():
             start = time.monotonic()
+            before = self._scan.problem
             due = self._due()
+            if self._scan.problem != before:
+                self.say(self._scan.problem or f"{self.root} can be listed again")
             took = time.monotonic() - start
             for path in due:
                 if self._stopped.is_set():

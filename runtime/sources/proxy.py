@@ -1,0 +1,26 @@
+"""The one rule about proxies: cameras stand in the plant's own network, so none is used unless asked for."""
+
+from __future__ import annotations
+
+import os
+
+from dmdd_edge.addresses import split_address
+from dmdd_edge.errors import DmddError
+
+#: The environment variable that asks for one. ``http_proxy`` and its kin are not followed.
+PROXY_VARIABLE = "DMDD_PROXY"
+
+
+def proxy_address() -> str | None:
+    """The proxy for http and https streams, such as ``http://proxy:3128``; None without one.
+
+    Raises:
+        DmddError: the variable does not hold an http:// address.
+    """
+    address = os.environ.get(PROXY_VARIABLE, "").strip()
+    if not address:
+        return None
+    parts = split_address(address)
+    if parts.scheme != "http" or not parts.hostname or "|" in address or ";" in address:
+        raise DmddError(f"{PROXY_VARIABLE} is not an http:// address.", "Write it as http://HOST:PORT.")
+    return address
