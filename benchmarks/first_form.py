@@ -24,9 +24,10 @@ import common
 import graph_cost
 import numpy as np
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, physical_cores, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 
 onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
@@ -114,7 +115,9 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
+    )
     parser.add_argument("--warm-up", type=int, default=10, help="turns that are not counted")
     parser.add_argument("--runs", type=int, default=60, help="counted turns")
     return parser.parse_args(None if arguments is None else list(arguments))

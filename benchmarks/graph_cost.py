@@ -30,12 +30,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
-    physical_cores,
     run_session,
     session_options,
 )
@@ -251,7 +251,9 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
+    )
     parser.add_argument("--warm-up", type=int, default=20, help="turns that are not counted")
     parser.add_argument("--runs", type=int, default=100, help="counted turns")
     parser.add_argument("--profiled", type=int, default=50, help="runs under the profiler")

@@ -26,11 +26,11 @@ from graph_cost import build
 from numpy.typing import NDArray
 from onnx_work import GraphWork, work_of
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
-    physical_cores,
     run_session,
     session_options,
 )
@@ -194,7 +194,9 @@ def options_from() -> Namespace:
     parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
+    )
     parser.add_argument("--seconds", type=float, default=12.0, help="of each backbone, in rounds")
     parser.add_argument("--most-times", type=float, default=3.0, help="goes on so many times as long at most")
     parser.add_argument("--runs", type=int, default=15, help="runs of each ceiling")

@@ -24,17 +24,16 @@ import numpy as np
 from graph_cost import build
 from numpy.typing import NDArray
 
+from dmdd_edge.cores import allowed_cores, usable_cores
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
-    physical_cores,
     run_session,
     session_options,
 )
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 from dmdd_edge.runtime.bench.turns import take_turns
-from dmdd_edge.runtime.bench.watch import allowed_cores
 
 onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
@@ -261,7 +260,9 @@ def options_from() -> Namespace:
     parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0", "resnet18"])
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
+    )
     parser.add_argument("--seconds", type=float, default=6.0, help="of each option, in rounds")
     return parser.parse_args()
 

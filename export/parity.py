@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import Evaluation, Judge
 from dmdd_edge.metrics import PAPER_FIELDS, Metrics
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
-    physical_cores,
     run_session,
     session_options,
 )
@@ -169,7 +169,7 @@ def file_judge(path: Path) -> Judge:
     """A written graph in ONNX Runtime on the CPU, as a judge of prepared images."""
     onnxruntime = import_onnxruntime("cpu")
     session = onnxruntime.InferenceSession(
-        str(path), session_options(onnxruntime, physical_cores()), providers=["CPUExecutionProvider"]
+        str(path), session_options(onnxruntime, usable_cores()), providers=["CPUExecutionProvider"]
     )
 
     def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

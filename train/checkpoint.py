@@ -42,6 +42,7 @@ from dmdd_edge.train.run_folder import TEACHER as TEACHER
 from dmdd_edge.train.run_folder import read_config as read_config
 from dmdd_edge.train.run_folder import read_json as read_json
 from dmdd_edge.train.run_folder import write_json as write_json
+from dmdd_edge.train.threads import keep_to_quota
 
 #: Seconds after which a checkpoint that could not be written is tried once more.
 RETRY_SECONDS = 5.0
@@ -70,6 +71,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         DmddError: the folder holds no run, an unfinished one, or files that do not fit each other.
     """
+    keep_to_quota()
     config = read_config(folder)
     if not (folder / MODEL).is_file():
         raise DmddError(

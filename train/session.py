@@ -22,6 +22,7 @@ from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.outliers import describe, outliers_of_training
 from dmdd_edge.train.recording import LOG, recording
 from dmdd_edge.train.run_folder import COMPLETE, METRICS
+from dmdd_edge.train.threads import keep_to_quota
 from dmdd_edge.train.trainer import Trainer
 
 
@@ -68,6 +69,7 @@ def train(
         KeyboardInterrupt: training was stopped.
     """
     began = time.monotonic() if began is None else began
+    keep_to_quota()
     category = load_category(config.data, config.category)
     make_folder(folder)
     with recording(folder, listener, tensorboard) as recorder:

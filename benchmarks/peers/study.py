@@ -19,10 +19,11 @@ import common
 import numpy as np
 
 from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import TestSet, load_test_set
-from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, physical_cores
+from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime
 from dmdd_edge.runtime.bench.percentiles import Spread
 from peers import as_good, table
 from peers.declared import PEERS, published
@@ -193,7 +194,9 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--peer", nargs="+", choices=list(PEERS), default=list(PEERS), help="default: all")
     parser.add_argument("--epochs", type=int, default=30, help="of STFPM; the others take one pass")
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="default: physical cores")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
+    )
     parser.add_argument("--seconds", type=float, default=24.0, help="of each comparison, in rounds")
     parser.add_argument("--work", type=Path, default=_WORK, help="what is kept (default: out/peers)")
     parser.add_argument("--python", type=Path, default=_PYTHON, help="of anomalib's environment")

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
     open_session,
-    physical_cores,
     run_session,
     session_options,
 )
@@ -30,7 +30,8 @@ class OnnxRuntimeCpu:
 
     Args:
         bundle: a verified bundle.
-        threads: how many threads; None takes the physical cores that the process may use.
+        threads: how many threads; None takes the physical cores that the process may use, within a
+            container's quota.
         slots: more than 1 for several frames at once.
 
     Raises:
@@ -45,7 +46,7 @@ class OnnxRuntimeCpu:
 
     def __init__(self, bundle: Bundle, threads: int | None = None, slots: int = 1) -> None:
         onnxruntime = import_onnxruntime("cpu")
-        self.threads = physical_cores() if threads is None else threads
+        self.threads = usable_cores() if threads is None else threads
         several = slots > 1 and self.threads > 1
         self.slots = self.threads if several else 1
         options = session_options(onnxruntime, 1 if several else self.threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,20 +80,6 @@ def failure(error: Exception, count: int) -> DmddError:
         f"ONNX Runtime failed on a batch of {count}: {_first_line(error)}",
         "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
     )
-
-
-def physical_cores() -> int:
-    """How many physical cores this process may use; logical ones where the machine does not say."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    cores: set[str] = set()
-    for cpu in allowed:
-        # Two hyperthreads of a core name the same siblings.
-        try:
-            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
-        except OSError:
-            return max(len(allowed), 1)
-        cores.add(siblings.strip())
-    return max(len(cores), 1)
 
 
 def _check_names(session: Any, bundle: Bundle, path: Path) -> None:

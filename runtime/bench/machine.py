@@ -14,10 +14,10 @@ from typing import Any
 
 import dmdd_edge
 from dmdd_edge._version import __version__
+from dmdd_edge.cores import allowed_cores, cpu_quota, physical_cores
 from dmdd_edge.device import probe_gpu
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores
 from dmdd_edge.runtime.bench.nvml import NvidiaWatch
-from dmdd_edge.runtime.bench.watch import allowed_cores, read_text
+from dmdd_edge.runtime.bench.watch import read_text
 
 #: Distributions whose versions can move a figure.
 _PACKAGES = (
@@ -101,6 +101,7 @@ def _machine(root: Path) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_allowed": len(allowed_cores()),
         "physical_cores_allowed": physical_cores(),
+        "cores_quota": cpu_quota(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
     }
     model = read_text(root / "proc/device-tree/model")  # boards, such as a Jetson, say what they are

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dmdd_edge.cores import allowed_cores
+
 #: More of the cores' time than this, spent by others, and a figure is theirs as much as ours.
 _OTHERS, _STOLEN = 0.10, 0.01
 #: A clock that falls below this share of its highest was held back.
@@ -227,11 +229,6 @@ class Watch:
             kind = read_text(folder / "type")
             if kind and _SLOWS.search(kind) and (_number(folder / "cur_state") or 0) > 0:
                 yield kind
-
-
-def allowed_cores() -> set[int]:
-    """The numbers of the cores that this process may use."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def read_text(path: Path) -> str | None:

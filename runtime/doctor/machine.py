@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from dmdd_edge.cores import allowed_cores, cpu_quota, usable_cores
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import Platform
 
@@ -25,8 +26,8 @@ def examine_machine(here: Platform) -> list[Finding]:
 
 
 def _processor() -> Finding:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    there, share = os.cpu_count() or allowed, _quota()
+    allowed = len(allowed_cores())
+    there, share = os.cpu_count() or allowed, cpu_quota()
     model = _first(_read(_PROC / "cpuinfo"), r"^(?:model name|Model|Hardware)\s*:\s*(.+)$")
     limit = f", limited to the time of {share:g}" if share is not None and share < allowed else ""
     return Finding(
@@ -40,6 +41,7 @@ def _processor() -> Finding:
             "cores": there,
             "cores_allowed": allowed,
             "cores_quota": share,
+            "cores_used": usable_cores(),
         },
     )
 
@@ -98,14 +100,6 @@ def _power_mode() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return _first(done.stdout, r"^NV Power Mode:\s*(.+)$") or None
-
-
-def _quota() -> float | None:
-    """Cores' worth of time that a container may use; None without a limit."""
-    limit, _, period = _read(_CGROUP / "cpu.max").partition(" ")
-    if limit.strip().isdecimal() and period.strip().isdecimal() and int(period):
-        return int(limit) / int(period)
-    return None
 
 
 def _kib(text: str, name: str) -> int | None:

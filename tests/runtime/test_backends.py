@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +13,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from dmdd_edge.runtime.backends.onnxruntime_session import physical_cores, run_session, session_options
+from dmdd_edge.runtime.backends.onnxruntime_session import run_session, session_options
 from dmdd_edge.runtime.backends.selection import select
 
 Make = Callable[..., Bundle]
@@ -42,19 +40,6 @@ def test_sessions_are_sequential_and_spin_within_a_run_only() -> None:
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     alone = session_options(onnxruntime, 1)
     assert alone.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-
-
-def test_physical_cores_agree_with_the_list_of_processors() -> None:
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    cores = set()
-    for block in text.strip().split("\n\n"):
-        pairs = (line.partition(":") for line in block.splitlines())
-        entry = {key.strip(): value.strip() for key, _, value in pairs}
-        if "core id" in entry and int(entry["processor"]) in os.sched_getaffinity(0):
-            cores.add((entry["physical id"], entry["core id"]))
-    if not cores:
-        pytest.skip("this machine does not list its cores in /proc/cpuinfo")
-    assert physical_cores() == len(cores)
 
 
 def test_a_graph_that_was_broken_before_it_was_hashed(make_bundle: Make) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis.anomaly import synthesise
 from dmdd_edge.train.synthesis.foreground import grown
@@ -70,7 +71,7 @@ class PairFeeder:
         self.foreground = [None if mask is None else grown(mask, config.margin) for mask in foreground]
         self.textures, self.config = textures, config
         self.batch_size, self.seed, self.stream = batch_size, seed, stream
-        self.workers = workers
+        self.workers = min(workers, usable_cores())
         self.wait_seconds = 0.0  # how long the user of batches had to wait for one
         self._orders: dict[int, NDArray[np.int64]] = {}
 

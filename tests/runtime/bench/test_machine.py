@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dmdd_edge._version import __version__
+from dmdd_edge.cores import allowed_cores
 from dmdd_edge.runtime.bench import machine
 from dmdd_edge.runtime.bench.machine import circumstances, cpu_name, versions
-from dmdd_edge.runtime.bench.watch import allowed_cores
 
 Root = Callable[[dict[str, str]], Path]
 

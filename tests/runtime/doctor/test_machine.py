@@ -28,8 +28,8 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
 
 
-def test_cores_and_memory_are_those_that_may_be_used(made_up: Path) -> None:
-    (made_up / "cgroup" / "cpu.max").write_text("150000 100000\n")
+def test_cores_and_memory_are_those_that_may_be_used(made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_quota", lambda: 1.5)
     (made_up / "cgroup" / "memory.max").write_text("1073741824\n")
     found = by_name(machine.examine_machine(Platform()))
     processor, memory = found["machine.processor"], found["machine.memory"]
@@ -39,8 +39,8 @@ def test_cores_and_memory_are_those_that_may_be_used(made_up: Path) -> None:
     assert memory.facts == {"bytes": 8 << 30, "available_bytes": 2 << 30, "limit_bytes": 1 << 30}
 
 
-def test_without_limits_none_is_told(made_up: Path) -> None:
-    (made_up / "cgroup" / "cpu.max").write_text("max 100000\n")
+def test_without_limits_none_is_told(made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_quota", lambda: None)
     (made_up / "cgroup" / "memory.max").write_text("max\n")
     found = by_name(machine.examine_machine(Platform()))
     assert found["machine.processor"].detail.endswith("4 of 8 cores allowed")
