@@ -77,6 +77,15 @@ class Inferred:
     scores: NDArray[np.float32] = field(repr=False)
     infer_ms: float
 
+    def __post_init__(self) -> None:
+        count = len(self.prepared)
+        if len(self.maps) != count or self.scores.shape != (count,):
+            raise DmddError(
+                f"The model returned {len(self.maps)} maps and scores of shape {self.scores.shape} for "
+                f"{count} frames.",
+                "Export the bundle again.",
+            )
+
 
 class Detector:
     """Judges frames with a bundle; made by ``Detector.load``.
@@ -136,11 +145,7 @@ class Detector:
         bundle = Bundle.load(path, verify=verify)
         limits = effective_threshold(bundle, threshold, pixel_threshold)
         selection = select(bundle, backend, options)
-        detector = cls(bundle, selection.backend, limits, selection.passed_over)
-        # The first call allocates and tunes; a frame on the line should not have to wait for that.
-        size = bundle.manifest.image_size
-        detector.backend.infer(np.zeros((1, size, size, 3), np.uint8))
-        return detector
+        return cls(bundle, selection.backend, limits, selection.passed_over)
 
     def __enter__(self) -> Detector:
         return self
@@ -204,7 +209,7 @@ class Detector:
         """Run the graph on prepared frames and decide on each.
 
         Raises:
-            DmddError: the back end failed.
+            DmddError: the backend failed, or the detector is closed.
         """
         self._require_open()
         results: list[Result] = []
@@ -227,7 +232,8 @@ class Detector:
             prepared: one frame, or as many as the back end takes at once.
 
         Raises:
-            DmddError: the back end failed, or ``slots`` batches are started and not finished.
+            DmddError: the backend failed, ``slots`` batches are started and not finished, or the detector is
+                closed.
         """
         self._require_open()
         since = time.perf_counter()
@@ -278,7 +284,7 @@ class Detector:
         reason = item.reason
         if not (math.isfinite(score) and math.isfinite(float(anomaly_map.max()))):
             # A comparison with not-a-number is false, and false would read as good.
-            reason, score = "the graph gave a value that is not a number", math.nan
+            reason, score = "the model returned NaN or infinity", math.nan
             anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
         if self._ignored is not None:
             anomaly_map[self._ignored] = 0

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import MIN_SIDE
 
+#: As many pixels as OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
+LARGEST_FRAME = 1 << 30
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -63,7 +66,8 @@ def as_bgr(image: Any) -> NDArray[np.uint8]:
             equal channels; of BGRA, H x W x 4, the alpha is dropped.
 
     Raises:
-        DmddError: it is no array, of another type or shape, or smaller than 16 pixels a side.
+        DmddError: it is no array, of another type or shape, smaller than 16 pixels a side, or larger than
+            2^30 pixels.
     """
     if not isinstance(image, np.ndarray):
         raise DmddError(
@@ -77,15 +81,22 @@ def as_bgr(image: Any) -> NDArray[np.uint8]:
         )
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4):
-        shape = " x ".join(map(str, image.shape))
+        shape = " x ".join(map(str, image.shape)) or "a single number"
         raise DmddError(
             f"a frame has the shape H x W x 3 (BGR) or H x W (grey), not {shape}.",
-            "Move the channels last: frame.transpose(1, 2, 0)." if image.ndim == 3 else "",
+            "Move the channels last: frame.transpose(1, 2, 0)."
+            if image.ndim == 3 and image.shape[0] in (1, 3, 4)
+            else "Read a file with dmdd_edge.images.read_image(path).",
         )
     if min(image.shape[:2]) < MIN_SIDE:
         raise DmddError(
             f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too small.",
             f"It needs at least {MIN_SIDE} pixels a side.",
+        )
+    if image.shape[0] * image.shape[1] > LARGEST_FRAME:
+        raise DmddError(
+            f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too large.",
+            f"At most {LARGEST_FRAME:,} pixels are accepted: cut it into parts.",
         )
     if image.ndim == 2:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)

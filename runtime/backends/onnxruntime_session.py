@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.text import visible
+
+#: How much of ONNX Runtime's message is repeated, in characters: it may quote the graph at length.
+_SHOWN = 500
 
 
 def import_onnxruntime(extra: str) -> Any:
@@ -84,9 +88,11 @@ def failure(error: Exception, count: int) -> DmddError:
 
 def _check_names(session: Any, bundle: Bundle, path: Path) -> None:
     size = bundle.manifest.image_size
-    inputs = {item.name: list(item.shape)[1:] for item in session.get_inputs()}
+    inputs = {item.name: list(item.shape) for item in session.get_inputs()}
     outputs = {item.name for item in session.get_outputs()}
-    if inputs != {"image": [size, size, 3]} or not {"anomaly_map", "score"} <= outputs:
+    # A batch dimension that is a number would take batches of that size alone.
+    fits = list(inputs) == ["image"] and inputs["image"][1:] == [size, size, 3]
+    if not fits or isinstance(inputs["image"][0], int) or not {"anomaly_map", "score"} <= outputs:
         raise DmddError(
             f"{path} is not the manifest's graph: inputs {inputs}, outputs {sorted(outputs)}.",
             f"It must take `image` (N x {size} x {size} x 3), give `anomaly_map` and `score`: export again.",
@@ -96,4 +102,4 @@ def _check_names(session: Any, bundle: Bundle, path: Path) -> None:
 def _first_line(error: Exception) -> str:
     """The part of ONNX Runtime's message that says something, without its source file and line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", lines[0]).strip()
+    return visible(re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", lines[0]).strip())[:_SHOWN]

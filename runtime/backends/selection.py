@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends import Backend
@@ -12,6 +14,7 @@ from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
+from dmdd_edge.text import visible
 
 #: Every back end, in the order in which ``auto`` tries them.
 BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
@@ -52,8 +55,44 @@ class Selection:
     passed_over: tuple[PassedOver, ...] = ()
 
 
+def _ready(name: str, bundle: Bundle, options: BackendOptions) -> Backend:
+    """Start a backend and judge one black image with it; one that fails at that is closed.
+
+    Much that is missing (cuDNN, memory) shows only when a graph is run. And the first call allocates and
+    tunes: a frame on the line does not wait for that.
+
+    Raises:
+        DmddError: it cannot be opened, its first inference fails, or the model's results have another shape
+            than the manifest says.
+    """
+    try:
+        backend = BACKENDS[name](bundle, options)
+        try:
+            _warm_up(backend, bundle.manifest.image_size)
+        except BaseException:
+            backend.close()
+            raise
+    except DmddError:
+        raise
+    except Exception as error:  # a library that does not fit this machine raises what it likes
+        said = visible(f"{type(error).__name__}: {error}".strip())
+        raise DmddError(f"The backend {name} failed: {said}", "See what works: dmdd-edge doctor") from error
+    return backend
+
+
+def _warm_up(backend: Backend, size: int) -> None:
+    maps, scores = backend.infer(np.zeros((1, size, size, 3), np.uint8))
+    found = [(part.dtype, part.shape) for part in (maps, scores)]
+    if found != [(np.float32, (1, size, size)), (np.float32, (1,))]:
+        told = " and ".join(f"{dtype} {shape}" for dtype, shape in found)
+        raise DmddError(
+            f"The model returned {told}; float32 (1, {size}, {size}) and float32 (1,) are expected.",
+            "Export the bundle again.",
+        )
+
+
 def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = None) -> Selection:
-    """Start a back end on a bundle.
+    """Start a backend on a bundle and warm it up.
 
     Args:
         bundle: a verified bundle.
@@ -69,11 +108,11 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
             raise DmddError(
                 f"there is no back end {name!r}.", f"Choose one of {', '.join([AUTO, *BACKENDS])}."
             )
-        return Selection(BACKENDS[name](bundle, options))
+        return Selection(_ready(name, bundle, options))
     passed_over: list[PassedOver] = []
-    for candidate, start in BACKENDS.items():
+    for candidate in BACKENDS:
         try:
-            return Selection(start(bundle, options), tuple(passed_over))
+            return Selection(_ready(candidate, bundle, options), tuple(passed_over))
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
     raise DmddError(

@@ -14,7 +14,7 @@ from dmdd_edge.bundle import Bundle
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_session import run_session, session_options
-from dmdd_edge.runtime.backends.selection import select
+from dmdd_edge.runtime.backends.selection import BACKENDS, select
 
 Make = Callable[..., Bundle]
 
@@ -126,10 +126,54 @@ def test_cuda_that_starts_is_taken_and_in_true_fp32(
     asked: dict[str, Any] = {}
     started = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setitem(sys.modules, "onnxruntime", _onnxruntime_with_cuda(started, asked))
+    nothing = np.zeros((1, 64, 64), np.float32), np.zeros(1, np.float32)
+    monkeypatch.setattr(BoundSession, "run", lambda self, images: nothing)
     selection = select(make_bundle(), "auto")
     assert selection.backend.name == "cuda"
     assert [passed.name for passed in selection.passed_over] == ["tensorrt", "rtx"]
     assert asked["providers"] == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
+
+
+class _Fails:
+    """A backend that opens and whose first inference fails, as for want of cuDNN."""
+
+    name, description = "cuda", ""
+
+    def __init__(self, result: Any) -> None:
+        self.result, self.closed = result, 0
+
+    def infer(self, images: Any) -> Any:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (DmddError("cuDNN is missing.", "Install it."), "cuDNN is missing."),
+        (RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"), "RuntimeError: CUBLAS_STATUS_NOT_INITIALIZED"),
+        ((np.zeros((1, 32, 32), np.float32), np.zeros(1, np.float32)), "float32 (1, 64, 64) and"),
+        ((np.zeros((1, 64, 64), np.float64), np.zeros(1, np.float32)), "returned float64 (1, 64, 64)"),
+        ((np.zeros((1, 64, 64), np.float32), np.zeros((1, 1), np.float32)), "and float32 (1, 1);"),
+    ],
+)
+def test_auto_passes_over_a_backend_whose_first_inference_fails(
+    make_bundle: Make, monkeypatch: pytest.MonkeyPatch, result: Any, reason: str
+) -> None:
+    broken = _Fails(result)
+    monkeypatch.setitem(BACKENDS, "cuda", lambda bundle, options: broken)
+    selection = select(make_bundle(), "auto")
+    assert selection.backend.name == "cpu"
+    assert reason in {passed.name: passed.reason for passed in selection.passed_over}["cuda"]
+    assert broken.closed == 1
+    with pytest.raises(DmddError):
+        select(make_bundle(), "cuda")
+    assert broken.closed == 2
+    selection.backend.close()
 
 
 def test_without_onnxruntime_nothing_runs_and_the_fix_is_named(

@@ -14,6 +14,7 @@ from dmdd_edge.bundle import Bundle
 from dmdd_edge.calibration import write_calibration
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.quality import FrameLimits
+from dmdd_edge.runtime.backends.selection import BACKENDS
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Region
 from dmdd_edge.threshold import threshold_from_normals
@@ -116,6 +117,16 @@ def test_other_forms_of_a_frame(make_bundle: Make, make_picture: Picture, conver
         (np.zeros((64, 64, 2), np.uint8), "not 64 x 64 x 2"),
         (np.zeros(64, np.uint8), "not 64"),
         (np.zeros((8, 64, 3), np.uint8), "64 x 8 pixels is too small"),
+        (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels is too small"),
+        (np.zeros((64, 64, 0), np.uint8), "not 64 x 64 x 0"),
+        (np.uint8(7) + np.zeros((), np.uint8), "numpy array, not uint8"),
+        (np.zeros((), np.uint8), "not a single number"),
+        (np.zeros((1, 1, 64, 64, 3), np.uint8), "not 1 x 1 x 64 x 64 x 3"),
+        (np.zeros((2, 64, 64), np.uint8), "not 2 x 64 x 64"),
+        (np.zeros((64, 64, 3), bool), "not bool"),
+        (np.full((64, 64, 3), None), "not object"),
+        (np.broadcast_to(np.uint8(0), (70_000, 70_000, 3)), "70000 x 70000 pixels is too large"),
+        ([[1, 2], [3, 4]], "a numpy array, not list"),
         ("part.png", "a numpy array, not str"),
         (None, "a numpy array, not NoneType"),
         ([None], "a numpy array, not NoneType"),
@@ -124,6 +135,39 @@ def test_other_forms_of_a_frame(make_bundle: Make, make_picture: Picture, conver
 def test_what_is_no_frame_is_named(make_bundle: Make, frame: Any, part: str) -> None:
     with Detector.load(make_bundle().path, backend="cpu") as detector, pytest.raises(DmddError, match=part):
         detector(frame)
+
+
+def test_a_read_only_frame_is_judged_and_left_as_it_is(make_bundle: Make, make_picture: Picture) -> None:
+    frame = make_picture(patch=204)
+    frame.flags.writeable = False
+    before = frame.copy()
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        assert detector(frame).score == pytest.approx(0.8)
+    np.testing.assert_array_equal(frame, before)
+
+
+class _ShortOfMaps:
+    """A backend that loses an image of each batch."""
+
+    name, description = "short", ""
+
+    def infer(self, images: Any) -> Any:
+        count = max(len(images) - 1, 1)
+        return np.zeros((count, 64, 64), np.float32), np.zeros(count, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+def test_results_that_do_not_match_the_frames_are_an_error(
+    make_bundle: Make, make_picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "cpu", lambda bundle, options: _ShortOfMaps())
+    with (
+        Detector.load(make_bundle().path, backend="cpu") as detector,
+        pytest.raises(DmddError, match=r"2 maps and scores of shape \(2,\) for 3 frames"),
+    ):
+        detector([make_picture()] * 3)
 
 
 def test_ignored_pixels_are_filled_before_the_graph_and_zero_after_it(
@@ -172,7 +216,7 @@ def test_not_a_number_is_never_good(make_bundle: Make, make_picture: Picture) ->
     with Detector.load(make_bundle(ratio=True).path, backend="cpu") as detector:
         result = detector(make_picture(0))
     assert result.status == "unreliable"
-    assert "not a number" in result.reason
+    assert "NaN or infinity" in result.reason
     assert math.isnan(result.score)
     assert np.isfinite(result.anomaly_map).all()
     line = result.to_json()
