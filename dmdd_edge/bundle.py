@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dmdd_edge.commands import command
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
@@ -31,6 +32,7 @@ from dmdd_edge.versions import (
     CURRENT_NAME,
     find_version,
     list_versions,
+    match_version,
     next_version_name,
     version_names,
 )
@@ -307,17 +309,14 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
         DmddError: there is no such category or version, or it does not verify; CURRENT then stays.
     """
     folder = Path(models_dir) / category
-    names = version_names(folder)
-    if not names:
-        raise DmddError(f"there is no bundle of {category} in {models_dir}.", "See: dmdd-edge models")
-    matching = (
-        [version] if version in names else [name for name in names if version and name.startswith(version)]
-    )
-    if len(matching) != 1:
-        what = "several versions start with" if matching else "there is no version"
-        raise DmddError(f"{category}: {what} {version!r}.", f"Name one of {', '.join(names)}.")
-    bundle = Bundle.load(inside(folder, matching[0]))
-    write_atomically(folder / CURRENT_NAME, matching[0] + "\n")
+    if not version_names(folder):
+        raise DmddError(
+            f"there is no bundle of {category} in {models_dir}.",
+            f"See what there is: {command('models', models_dir=models_dir)}",
+        )
+    chosen = match_version(folder, version)
+    bundle = Bundle.load(inside(folder, chosen))
+    write_atomically(folder / CURRENT_NAME, chosen + "\n")
     return bundle
 
 

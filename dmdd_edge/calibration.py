@@ -10,7 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dmdd_edge.addresses import redacted
 from dmdd_edge.bundle import Bundle
+from dmdd_edge.commands import command
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import StorageError, storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
@@ -20,6 +22,7 @@ from dmdd_edge.storage import fsync_path, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 from dmdd_edge.text import visible
 from dmdd_edge.threshold import Threshold, checked_threshold
+from dmdd_edge.versions import calibration_name
 
 
 class Calibration(BaseModel):
@@ -68,7 +71,7 @@ def calibration_path(bundle: Bundle) -> Path:
     Raises:
         DmddError: it is a link that leaves the folder.
     """
-    return inside(bundle.path.resolve().parent, f"calibration-{bundle.version}.json")
+    return inside(bundle.path.resolve().parent, calibration_name(bundle.version))
 
 
 def read_calibration(bundle: Bundle) -> Calibration | None:
@@ -78,9 +81,8 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
         DmddError: there is one, but it cannot be read or belongs to another bundle.
     """
     path = calibration_path(bundle)
-    remedy = (
-        "Calibrate again, or go back to the exported threshold: "
-        f"dmdd-edge calibrate --model {bundle.path} --reset"
+    remedy = "Calibrate again, or go back to the exported threshold: " + command(
+        "calibrate", model=bundle.path, reset=True
     )
     try:
         calibration = validate(Calibration, parse_object(read_bounded(path, LARGEST)))
@@ -117,7 +119,7 @@ def write_calibration(
         version=bundle.version,
         threshold=threshold,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        source=visible(source)[:LONGEST_TEXT],
+        source=visible(redacted(source))[:LONGEST_TEXT],
         backend=backend,
         unreliable=unreliable,
         skipped=skipped,

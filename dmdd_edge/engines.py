@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmdd_edge.commands import command
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engine_sidecar import BatchProfile, EngineSidecar, read_sidecar, sidecar_path, write_engine
 from dmdd_edge.errors import DmddError
@@ -114,15 +114,12 @@ def _reasons(engine: Path, sidecar: EngineSidecar, digest: str, needs: EngineNee
 
 def rebuild_command(sidecar: EngineSidecar | None, gpu: GpuFacts, model: Path | None = None) -> str:
     """The command that builds an engine like this one for ``gpu``, as a sentence."""
-    command = ["dmdd-edge", "export"]
-    if model is not None:
-        command += ["--model", str(model)]
-    command += ["--target", sidecar.flavour if sidecar else "tensorrt"]
+    options: dict[str, object] = {"model": model, "target": sidecar.flavour if sidecar else "tensorrt"}
     if sidecar is not None:
-        command += ["--precision", sidecar.precision, "--batch", str(sidecar.batch)]
+        options |= {"precision": sidecar.precision, "batch": sidecar.batch}
         if sidecar.flavour == "rtx":
-            command += ["--gpu", gpu.sm]
-    return f"Build it anew: {shlex.join(command)}"
+            options["gpu"] = gpu.sm
+    return f"Build it again: {command('export', **options)}"
 
 
 def is_private(path: Path) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from dmdd_edge.commands import command
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_errors, unreadable
 from dmdd_edge.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -48,7 +49,7 @@ def read_current(category_folder: Path) -> str | None:
         DmddError: it is not a regular file, a link out of the folder, too large, or holds something that
             cannot be a version's name.
     """
-    choose = f"Choose one: dmdd-edge models use {shlex.quote(category_folder.name)} VERSION"
+    choose = f"Choose one: {_use(category_folder)}"
     try:
         name = read_bounded(inside(category_folder, CURRENT_NAME), _LONGEST_CURRENT).decode("utf-8").strip()
     except FileNotFoundError:
@@ -63,6 +64,11 @@ def read_current(category_folder: Path) -> str | None:
             choose,
         )
     return name
+
+
+def _use(category_folder: Path) -> str:
+    """The command that chooses the version in use."""
+    return command("models", "use", category_folder.name, "VERSION", models_dir=category_folder.parent)
 
 
 def version_names(category_folder: Path) -> list[str]:
@@ -88,11 +94,11 @@ def find_version(path: Path) -> Path:
     if not path.is_dir():
         raise DmddError(
             f"there is no bundle at {path}.",
-            "See what there is: dmdd-edge models. Write one: dmdd-edge export",
+            f"See what there is: {command('models', models_dir=path.parent)}",
         )
     name = read_current(path)
     versions = version_names(path)
-    choose = f"Choose one of {', '.join(versions)}: dmdd-edge models use {path.name} VERSION"
+    choose = f"Choose one of {', '.join(versions)}: {_use(path)}"
     if name is None:
         if versions:
             raise DmddError(f"{path} has no {CURRENT_NAME} file that names the version in use.", choose)
@@ -124,6 +130,55 @@ def list_versions(models_dir: Path | str, category: str) -> list[VersionInfo]:
             error = reason.message
         found.append(VersionInfo(name, path, name == current, manifest, error))
     return found
+
+
+def match_version(category_folder: Path, start: str) -> str:
+    """The only version whose name is ``start`` or begins with it.
+
+    Raises:
+        DmddError: there is none, or several.
+    """
+    names = version_names(category_folder)
+    if start in names:
+        return start
+    matching = [name for name in names if start and name.startswith(start)]
+    if len(matching) != 1:
+        what = "several versions start with" if matching else "there is no version"
+        raise DmddError(f"{category_folder.name}: {what} {start!r}.", f"Name one of {', '.join(names)}.")
+    return matching[0]
+
+
+def remove_version(category_folder: Path, start: str) -> str:
+    """Remove a version that is not in use, with its calibration.
+
+    Args:
+        category_folder: the category's folder.
+        start: the version's name, or the start of it.
+
+    Returns:
+        The version's name.
+
+    Raises:
+        DmddError: there is no such version, it is in use, or it cannot be removed.
+    """
+    name = match_version(category_folder, start)
+    if name == read_current(category_folder):
+        raise DmddError(
+            f"{category_folder.name}: {name} is in use.",
+            f"Choose another version first: {_use(category_folder)}",
+        )
+    # Hidden before it is emptied: a listing, or a run that starts meanwhile, never sees half a version.
+    hidden = category_folder / f".removed-{name}"
+    with storage_errors(category_folder / name, "removed"):
+        (category_folder / name).rename(hidden)
+        shutil.rmtree(hidden)
+        (category_folder / calibration_name(name)).unlink(missing_ok=True)
+    return name
+
+
+def calibration_name(version: str) -> str:
+    """The name of a version's calibration, in the category's folder."""
+    return f"calibration-{version}.json"
 
 
 def next_version_name(folder: Path, files: dict[str, str]) -> str:

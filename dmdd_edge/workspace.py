@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from dmdd_edge.bundle import Bundle
+from dmdd_edge.commands import command
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_errors
+from dmdd_edge.suggest import did_you_mean
 from dmdd_edge.text import is_plain_name
 from dmdd_edge.versions import CURRENT_NAME, version_names
 
@@ -63,11 +66,13 @@ def find_bundle(
             )
         if not Path(model).is_dir():
             known = list_bundles(models_dir)
-            hint = f"Did you mean --category {model}?" if str(model) in known else "See: dmdd-edge models"
-            raise DmddError(f"there is no bundle folder {model}.", hint)
+            hint = f"Did you mean --category {model}? " if str(model) in known else ""
+            see = f"See what there is: {command('models', models_dir=models_dir)}"
+            raise DmddError(f"there is no bundle folder {model}.", f"{hint}{see}")
         return Path(model)
     known = list_bundles(models_dir)
-    name = _choose("bundle", category, known, models_dir, "--category", "Write one: dmdd-edge export")
+    write = f"Write one: {command('export', models_dir=models_dir)}"
+    name = _choose("bundle", category, known, models_dir, "--category", write)
     return Path(models_dir) / name
 
 
@@ -93,9 +98,8 @@ def find_run(category: str | None = None, run: str | None = None, runs_dir: Path
         DmddError: there is none, or several and none was named.
     """
     known = list_runs(runs_dir)
-    name = _choose(
-        "run", run if run is not None else category, known, runs_dir, "--run", "Train one: dmdd-edge train"
-    )
+    train = f"Train one: {command('train', data='DIR', runs_dir=runs_dir)}"
+    name = _choose("run", run if run is not None else category, known, runs_dir, "--run", train)
     return Path(runs_dir) / name
 
 
@@ -118,13 +122,14 @@ def _choose(
         if wanted in known:
             return wanted
         there = f"there: {', '.join(known)}" if known else "there is none"
-        raise DmddError(f"there is no {what} {wanted!r} in {folder}/ ({there}).", how_to_make)
+        fix = did_you_mean(wanted, known) or how_to_make
+        raise DmddError(f"there is no {what} {wanted!r} in {folder}/ ({there}).", fix)
     if not known:
         raise DmddError(f"there is no {what} in {folder}/.", how_to_make)
     if len(known) > 1:
         raise DmddError(
             f"there are several {what}s in {folder}/: {', '.join(known)}.",
-            f"Name one, for example {option} {known[0]}",
+            f"Name one, for example {option} {shlex.quote(known[0])}",
         )
     return known[0]
 

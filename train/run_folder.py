@@ -127,7 +127,8 @@ def read_config(folder: Path) -> TrainConfig:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise DmddError(f"no training run in {folder}.", "Train one: dmdd-edge train --data DIR")
+        train = command("train", data="DIR", runs_dir=folder.parent)
+        raise DmddError(f"no training run in {folder}.", f"Train one: {train}")
     try:
         return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

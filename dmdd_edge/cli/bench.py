@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -184,7 +183,7 @@ def bench(
             path = find_bundle(category, model, models_dir)
             document, series = _measure(path, backend, options, settings, source, tools, around)
             _write(document, series, json, markdown, history, plot)
-            _suggest(category, model, document)
+            _suggest(model, models_dir, engine_cache, document)
     if stop.received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
@@ -298,12 +297,15 @@ def _compare(
         print_json(document)
 
 
-def _suggest(category: str | None, model: Path | None, document: dict[str, Any]) -> None:
+def _suggest(
+    model: Path | None, models_dir: Path, engine_cache: Path | None, document: dict[str, Any]
+) -> None:
     """Name the next command."""
     from dmdd_edge.cli.console import next_step
+    from dmdd_edge.commands import bundle_options, command
 
-    chosen = f"--model {shlex.quote(str(model))}" if model else f"--category {document['bundle']['category']}"
+    chosen = bundle_options(document["bundle"]["category"], model, models_dir)
     if document["accuracy"].get("reason", "").startswith("not asked"):
-        next_step(f"dmdd-edge bench {chosen} --accuracy --data DIR")
+        next_step(command("bench", **chosen, engine_cache=engine_cache, accuracy=True, data="DIR"))
     else:
-        next_step(f"dmdd-edge run {chosen} --source IMAGES")
+        next_step(command("run", **chosen, engine_cache=engine_cache, source="IMAGES"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmdd_edge.addresses import redacted
 from dmdd_edge.cli import run_options as o
 from dmdd_edge.cli.options import (
     BackendOption,
@@ -20,6 +20,7 @@ from dmdd_edge.cli.options import (
     ModelOption,
     ModelsDirOption,
 )
+from dmdd_edge.commands import bundle_options, command
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ def calibrate(
         _reset(bundle, json)
     else:
         assert source is not None
-        chosen = f"--category {bundle.category}" if model is None else f"--model {shlex.quote(str(model))}"
-        if model is None and models_dir != Path("models"):
-            chosen += f" --models-dir {shlex.quote(str(models_dir))}"
+        chosen = bundle_options(bundle.category, model, models_dir)
         from dmdd_edge.runtime.backends.options import BackendOptions
         from dmdd_edge.runtime.sources.options import SourceOptions, parse_control, parse_size
 
@@ -132,7 +131,7 @@ def _calibrate(
     backend: str,
     options: BackendOptions,
     json: bool,
-    chosen: str,
+    chosen: dict[str, object],
 ) -> None:
     from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
     from dmdd_edge.cli.console import console, next_step, print_json
@@ -185,7 +184,6 @@ def _calibrate(
             markup=False,
         )
     console.print(f"{bundle.category}: {threshold.describe()}", markup=False)
-    console.print(
-        f"it was {exported.image:.4f} at export; undo: dmdd-edge calibrate {chosen} --reset", markup=False
-    )
-    next_step(f"dmdd-edge run {chosen} --source {shlex.quote(source)}")
+    undo = command("calibrate", **chosen, reset=True)
+    console.print(f"it was {exported.image:.4f} at export; undo: {undo}")
+    next_step(command("run", **chosen, source=redacted(source), engine_cache=options.engine_cache))

@@ -49,12 +49,12 @@ def doctor(
     if json:
         print_json(report.to_json())
     else:
-        _show(report)
+        _show(report, _next(report, models_dir, engine_cache))
     if not report.healthy:
         raise typer.Exit(1)
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, step: str) -> None:
     from dmdd_edge.cli.console import console, next_step
 
     console.print(_table(report))
@@ -68,7 +68,6 @@ def _show(report: Report) -> None:
             console.print(f"    {fix}", markup=False)
     console.print()
     console.print(_verdict(report), markup=False)
-    step = _next(report)
     if step:
         next_step(step)
 
@@ -118,11 +117,14 @@ def _verdict(report: Report) -> str:
     return said
 
 
-def _next(report: Report) -> str:
+def _next(report: Report, models_dir: Path, engine_cache: Path | None) -> str:
+    from dmdd_edge.commands import command
+
     running = [finding.facts["category"] for finding in report.bundles if finding.state == "ok"]
     if not running:
-        return "" if report.bundles or not report.backends else "dmdd-edge export"
-    category = "" if len(report.bundles) == 1 else f"--category {running[0]} "
+        export = command("export", models_dir=models_dir, engine_cache=engine_cache)
+        return "" if report.bundles or not report.backends else export
+    category = None if len(report.bundles) == 1 else running[0]
     cameras = [f for f in report.findings if f.group == "cameras" and f.state == "ok"]
     source = cameras[0].facts["path"] if cameras else "FOLDER_OR_IMAGE"
-    return f"dmdd-edge run {category}--source {source}"
+    return command("run", category=category, models_dir=models_dir, engine_cache=engine_cache, source=source)

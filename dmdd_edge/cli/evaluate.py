@@ -50,6 +50,7 @@ def evaluate(
         from dmdd_edge.train.session import evaluate_run
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.tables import metrics_table
+    from dmdd_edge.commands import command, run_options
     from dmdd_edge.errors import DmddError
     from dmdd_edge.workspace import find_run
 
@@ -82,7 +83,4 @@ def evaluate(
         console.print(f"wrote {file}", markup=False)
     if json_output:
         print_json(found.metrics)
-    named = loaded.config.category
-    run_option = "" if folder.name == named else f" --run {folder.name}"
-    runs_option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
-    next_step(f"dmdd-edge export --category {named}{run_option}{runs_option}")
+    next_step(command("export", **run_options(folder, loaded.config.category), data=data))

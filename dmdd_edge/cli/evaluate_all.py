@@ -10,6 +10,7 @@ from rich.table import Table
 
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.progress import Work
+from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
@@ -73,11 +74,9 @@ def evaluate_all(
             f"{len(overview.failed)} of {len(names)} runs not measured: {', '.join(overview.failed)}",
             fix="the reasons stand above; the others were measured",
         )
-    option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
-    first = names[0]
-    category = overview.rows[first]["category"]
-    run_option = "" if first == category else f" --run {first}"
-    next_step(f"dmdd-edge export --category {category}{run_option}{option}")
+    first = runs_dir / names[0]
+    category = overview.rows[names[0]]["category"]
+    next_step(command("export", **run_options(first, category), data=data))
 
 
 def _runs(runs_dir: Path, data: Path | None) -> list[str]:
@@ -92,7 +91,10 @@ def _runs(runs_dir: Path, data: Path | None) -> list[str]:
 
     names = list_runs(runs_dir)
     if not names:
-        raise DmddError(f"there is no run in {runs_dir}/", fix="dmdd-edge train --data DIR --category NAME")
+        raise DmddError(
+            f"there is no run in {runs_dir}/",
+            fix=f"Train one: {command('train', data='DIR', runs_dir=runs_dir)}",
+        )
     if data is None:
         return names
     categories = list_categories(data)

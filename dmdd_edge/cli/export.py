@@ -113,6 +113,7 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write the fused graph and everything the line needs as a new version of the bundle."""
+    from dmdd_edge.commands import bundle_options, command
     from dmdd_edge.engines import BatchProfile
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.targets import choose_targets
@@ -150,9 +151,8 @@ def export(
         console.print(f"wrote {write_triton(bundle, triton_dir, options=options)}", markup=False)
     if json_output:
         print_json(bundle.manifest.model_dump(mode="json"))
-    named = f"--model {model}" if model is not None else f"--category {bundle.category}"
-    where = "" if model is not None or models_dir == Path("models") else f" --models-dir {models_dir}"
-    next_step(f"dmdd-edge run {named}{where} --source FOLDER_OR_IMAGE --save out/")
+    chosen = bundle_options(bundle.category, model, models_dir)
+    next_step(command("run", **chosen, engine_cache=engine_cache, source="FOLDER_OR_IMAGE", save="out/"))
 
 
 def _export(

@@ -1,4 +1,4 @@
-"""``dmdd-edge models``: list bundles and their versions, choose the version in use, verify one."""
+"""``dmdd-edge models``: list bundles and their versions, show one, choose the one in use, verify, remove."""
 
 from __future__ import annotations
 
@@ -10,24 +10,34 @@ import typer
 from dmdd_edge.cli.options import JsonOption, ModelsDirOption
 
 _MODELS = Path("models")
+_HELP = "List bundles and their versions; show one, choose the one in use, verify it, remove one."
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and its two sub-commands to the program."""
-    group = typer.Typer(help="List bundles; choose the version in use; verify one.")
-    group.callback(invoke_without_command=True)(list_models)
+    """Add the command and its sub-commands to the program."""
+    group = typer.Typer(help=_HELP)
+    group.callback(invoke_without_command=True)(models)
+    group.command("list")(list_models)
+    group.command("show")(show)
     group.command("use")(use)
     group.command("check")(check)
+    group.command("remove")(remove)
     app.add_typer(group, name="models")
 
 
-def list_models(
-    context: typer.Context, models_dir: ModelsDirOption = _MODELS, json: JsonOption = False
-) -> None:
-    """List bundles; choose the version in use; verify one."""
-    if context.invoked_subcommand is not None:
+def models(context: typer.Context, models_dir: ModelsDirOption = _MODELS, json: JsonOption = False) -> None:
+    """List bundles and their versions; show one, choose the one in use, verify it, remove one."""
+    if context.invoked_subcommand is None:
+        list_models(models_dir, json)
         return
+    # What stands before the sub-command is meant for it.
+    context.default_map = {context.invoked_subcommand: {"models_dir": str(models_dir), "json": json}}
+
+
+def list_models(models_dir: ModelsDirOption = _MODELS, json: JsonOption = False) -> None:
+    """List bundles and their versions."""
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.commands import command
     from dmdd_edge.versions import list_versions
     from dmdd_edge.workspace import list_bundles
 
@@ -39,9 +49,55 @@ def list_models(
     if json:
         print_json(rows)
     elif not rows:
-        console.print(f"there is no bundle in {models_dir}/; write one: dmdd-edge export", markup=False)
+        console.print(
+            f"there is no bundle in {models_dir}/; write one: {command('export', models_dir=models_dir)}",
+            markup=False,
+        )
     else:
         console.print(_table(rows))
+
+
+def show(
+    category: Annotated[
+        str | None, typer.Argument(help="Category; not needed when there is only one.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="Version, or the start of its name; the one in use when left out.")
+    ] = None,
+    models_dir: ModelsDirOption = _MODELS,
+    json: JsonOption = False,
+) -> None:
+    """Show what a bundle says about itself."""
+    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.versions import list_versions, match_version
+    from dmdd_edge.workspace import find_bundle
+
+    folder = find_bundle(category, None, models_dir)
+    chosen = Bundle.open_unverified(folder if version is None else folder / match_version(folder, version))
+    (entry,) = (item for item in list_versions(models_dir, folder.name) if item.name == chosen.path.name)
+    row = _describe(entry, folder.name)
+    if json:
+        print_json({**chosen.manifest.model_dump(mode="json"), **row})
+    else:
+        console.print(_facts(row, chosen.manifest))
+
+
+def remove(
+    category: Annotated[str, typer.Argument(help="Category.")],
+    version: Annotated[str, typer.Argument(help="Version, or the start of its name.")],
+    models_dir: ModelsDirOption = _MODELS,
+    json: JsonOption = False,
+) -> None:
+    """Remove a version that is not in use, with its calibration."""
+    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.versions import remove_version
+    from dmdd_edge.workspace import find_bundle
+
+    removed = remove_version(find_bundle(category, None, models_dir), version)
+    if json:
+        print_json({"category": category, "removed": removed})
+    console.print(f"{category}: {removed} is removed")
 
 
 def use(
@@ -53,7 +109,9 @@ def use(
     """Make a version the one in use, once it has been verified."""
     from dmdd_edge.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.workspace import find_bundle
 
+    find_bundle(category, None, models_dir)  # which knows what else may have been meant
     bundle = use_version(models_dir, category, version)
     if json:
         print_json({"category": category, "version": bundle.version})
@@ -146,6 +204,41 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
         mode="json", include={"created", "source", "unreliable", "skipped"}
     )
     return row
+
+
+def _facts(row: dict[str, Any], manifest: Any) -> Any:
+    """One version as a table of names and values."""
+    from rich.table import Table
+
+    threshold = manifest.threshold
+    metrics = ", ".join(
+        f"{name} {100 * manifest.metrics[key]:.2f}"
+        for name, key in (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
+        if isinstance(manifest.metrics.get(key), float)
+    )
+    shown = {
+        "category": row["category"],
+        "version": row["version"] + (" (in use)" if row["in_use"] else ""),
+        "path": row["path"],
+        "backbone": manifest.backbone,
+        "image size": f"{manifest.image_size} x {manifest.image_size}",
+        "threshold": row["error"] or f"{row['threshold']:.4f} (from the {row['threshold_origin']})",
+        "exported threshold": f"{threshold.image:.4f}, {100 * threshold.alpha:g} % false alarms wanted, "
+        f"from {threshold.normals} good images",
+        "test images, %": metrics,
+        "written by": ", ".join(f"{name} {value}" for name, value in manifest.created_with.items()),
+        "files": "\n".join(
+            f"{name} ({manifest.sizes[name] / 2**20:.1f} MiB)" if name in manifest.sizes else name
+            for name in sorted(manifest.files)
+        ),
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in shown.items():
+        if value:
+            table.add_row(name, value)
+    return table
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:

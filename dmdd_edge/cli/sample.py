@@ -24,10 +24,9 @@ def _sample(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a category drawn before.")] = False,
 ) -> None:
     """Draw procedural metal plates, good and defective, with masks, in MVTec AD's layout."""
-    import shlex
-
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.cli.progress import Work
+    from dmdd_edge.commands import command
     from dmdd_edge.datasets import load_category
     from dmdd_edge.sample import write_sample
 
@@ -45,4 +44,4 @@ def _sample(
         )
     console.print(load_category(target).describe(), markup=False)
     console.print(f"drawn into {target}", markup=False)
-    next_step(f"dmdd-edge train --data {shlex.quote(str(folder))} --category {category}")
+    next_step(command("train", data=folder, category=category))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import Any
 
+from dmdd_edge.commands import bundle_options, command
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import version_of
 from dmdd_edge.runtime.doctor.onnxruntime import BUILDS
@@ -90,7 +90,8 @@ def examine_bundles(around: Surroundings) -> list[Finding]:
         said = f"{around.models_dir}/ cannot be looked at: {answer.failure}"
         return [Finding(name, title, "broken", said, purpose, answer.fix or "see what is broken above")]
     if not answer.value:
-        fix = "dmdd-edge export, or copy models/ from where it was exported; --models-dir names another place"
+        export = command("export", models_dir=around.models_dir)
+        fix = f"{export}, or copy models/ from where it was exported; --models-dir names another place"
         return [Finding(name, title, "missing", f"none in {around.models_dir}/", purpose, fix)]
     return [_one(category, around) for category in answer.value]
 
@@ -123,7 +124,8 @@ def _one(category: str, around: Surroundings) -> Finding:
         if plain.ok:
             facts |= {"runs_on": "cpu", "frame_ms": plain.value["frame_ms"]}
             said += "; with --backend cpu it runs"
-            fix = f"dmdd-edge run --category {shlex.quote(category)} --backend cpu --source SOURCE"
+            chosen = bundle_options(category, None, around.models_dir)
+            fix = command("run", **chosen, backend="cpu", source="SOURCE")
     elif not any(version_of(build) for build in BUILDS):
         fix = around.here.extra("cpu")
     return Finding(name, title, "broken", said, purpose, fix, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dmdd_edge.commands import command
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
@@ -95,7 +96,14 @@ def _cache(versions: dict[str, str | None], around: Surroundings) -> Finding:
     folder, engines = answer.value["path"], answer.value["engines"]
     facts = {"path": folder, "engines": engines}
     if not engines:
-        build = "dmdd-edge run --source SOURCE --backend tensorrt --build-engine"
+        build = command(
+            "run",
+            source="SOURCE",
+            models_dir=around.models_dir,
+            backend="tensorrt",
+            build_engine=True,
+            engine_cache=around.engine_cache,
+        )
         return Finding(name, title, "missing", f"none in {folder}", purpose, build, facts)
     bad = [entry for entry in engines if entry["error"]]
     if bad:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
+from dmdd_edge.commands import command
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engine_cache import cached_engines
 from dmdd_edge.engine_sidecar import PRODUCT, Flavour
@@ -99,10 +99,8 @@ def find_engine(
 
 def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts) -> str:
     """The command that builds an engine of this bundle for this GPU, as a sentence."""
-    command = ["dmdd-edge", "export", "--model", str(bundle.path), "--target", flavour]
-    if flavour == "rtx":
-        command += ["--gpu", gpu.sm]
-    return f"Build one: {shlex.join(command)}, or run with --build-engine"
+    build = command("export", model=bundle.path, target=flavour, gpu=gpu.sm if flavour == "rtx" else None)
+    return f"Run with --build-engine, or build one: {build}"
 
 
 def _candidates(

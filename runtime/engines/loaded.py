@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from dmdd_edge.commands import command
 from dmdd_edge.engines import BatchProfile, EngineSidecar
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.engines.logger import LogBook, make_logger
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 IMAGE, MAP, SCORE = "image", "anomaly_map", "score"
 
-BUILD_ANEW = "Build the engine anew on this machine: dmdd-edge export --target"
+
+def build_again(sidecar: EngineSidecar) -> str:
+    """What to do about an engine that this machine does not take."""
+    return f"Build the engine again on this machine: {command('export', target=sidecar.flavour)}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class LoadedEngine:
         if engine is None:
             raise DmddError(
                 f"{sidecar.library} does not take the engine: {self.book.quote()}.",
-                f"{BUILD_ANEW} {sidecar.flavour}",
+                build_again(sidecar),
             )
         self.layout = read_layout(trt, engine, sidecar)
         self.scratch_bytes = int(engine.device_memory_size_v2)
@@ -136,7 +140,7 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
     if found != expected:
         raise DmddError(
             f"the engine's tensors are {found}; those of a bundle's are {expected}.",
-            f"{BUILD_ANEW} {sidecar.flavour}",
+            build_again(sidecar),
         )
     free, *_ = tuple(engine.get_tensor_shape(IMAGE))
     sizes = [free] * 3
@@ -148,6 +152,6 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
     if batch != sidecar.batch:
         raise DmddError(
             f"the engine takes batches of {batch}; its sidecar says {sidecar.batch}.",
-            f"{BUILD_ANEW} {sidecar.flavour}",
+            build_again(sidecar),
         )
     return Layout(size, batch)

@@ -107,7 +107,7 @@ def test_one_mismatch_gives_one_reason(
         load_engine(engine, replace(needs, **change), model=Path("models/my screw"))
     assert reason in raised.value.message
     command = "dmdd-edge export --model 'models/my screw' --target tensorrt --precision fp16 --batch 1:8"
-    assert raised.value.fix == f"Build it anew: {command}"
+    assert raised.value.fix == f"Build it again: {command}"
 
 
 def test_every_reason_is_told_at_once(engine: Path, needs: EngineNeeds) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -169,3 +171,69 @@ def test_calibrate_says_how_to_undo_it(make_bundle: Make, images: Path, dmdd_edg
     assert "undo: dmdd-edge calibrate --category screw --reset" in done.stderr
     assert done.stderr.strip().splitlines()[-1] == "next: dmdd-edge run --category screw --source images/good"
     assert "calibrated here" in dmdd_edge("run", "--source", "images/good").stderr
+
+
+def test_list_is_what_models_alone_gives(make_bundle: Make, run: Callable[..., Any]) -> None:
+    make_bundle()
+    assert run("models", "list") == run("models")
+
+
+def test_a_bundle_is_shown(make_bundle: Make, run: Callable[..., Any], app: typer.Typer) -> None:
+    old, new = make_bundle(), make_bundle()
+    assert run("models", "show")["version"] == new.version
+    shown = run("models", "show", "screw", old.version)
+    assert (shown["version"], shown["in_use"]) == (old.version, False)
+    assert shown["files"] == old.manifest.files
+    text = CliRunner().invoke(app, ["models", "show"]).stderr
+    assert f"{new.version} (in use)" in text
+    assert "model.fp32.onnx" in text
+    with pytest.raises(DmddError, match="there is no version") as caught:
+        run("models", "show", "screw", "1999")
+    assert old.version in caught.value.fix
+
+
+def test_a_version_is_removed_with_its_calibration(
+    make_bundle: Make, run: Callable[..., Any], make_picture: Picture
+) -> None:
+    old, new = make_bundle(), make_bundle()
+    calibration_path(old).write_text("{}")
+    assert run("models", "remove", "screw", old.version) == {"category": "screw", "removed": old.version}
+    assert sorted(path.name for path in new.path.parent.iterdir()) == sorted(["CURRENT", new.version])
+    with pytest.raises(DmddError, match="is in use") as caught:
+        run("models", "remove", "screw", new.version)
+    assert "dmdd-edge models use screw VERSION" in caught.value.fix
+    assert new.path.is_dir()
+
+
+def test_a_mistyped_category_is_guessed(make_bundle: Make, run: Callable[..., Any]) -> None:
+    bundle = make_bundle()
+    for command in (["use", "screv", bundle.version], ["remove", "screv", "x"], ["show", "screv"]):
+        with pytest.raises(DmddError, match="no bundle 'screv'") as caught:
+            run("models", *command)
+        assert caught.value.fix == "Did you mean 'screw'?"
+
+
+def test_an_option_before_the_sub_command_counts(
+    make_bundle: Make, app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle()
+    monkeypatch.chdir("/")
+    done = CliRunner().invoke(app, ["models", "--models-dir", str(bundle.path.parents[1]), "--json", "show"])
+    assert json.loads(done.stdout)["version"] == bundle.version
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_disk_that_fails_leaves_the_version_in_use(
+    broken: str, make_bundle: Make, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make_bundle(), make_bundle()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, broken, refuse)
+    with pytest.raises(DmddError, match="the disk reports an input/output error") as caught:
+        run("models", "use", "screw", old.version)
+    assert "CURRENT cannot be written" in caught.value.message
+    monkeypatch.undo()
+    assert (new.path.parent / "CURRENT").read_text().strip() == new.version
