@@ -65,7 +65,7 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
     truth = TruthReader(category)
     for item in category.test:
         try:
-            source = read_image(item.path)
+            source = read_image(item.path, preprocess.bits)
             image = preprocess.prepare(source, size)
         except DmddError as error:
             category.skip(item.path, error.message)

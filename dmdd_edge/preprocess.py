@@ -45,6 +45,7 @@ class Preprocess(BaseModel):
         rotate: 0, 90, 180 or 270 degrees clockwise, after the region is cut out.
         ignore: the ignore mask as the network sees the image (cut out, rotated, S x S): a bilevel PNG in
             base64, white = ignored. None ignores nothing.
+        bits: how many bits a 16-bit file uses, see ``images.read_image``; of no meaning to 8-bit images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class Preprocess(BaseModel):
     roi: Roi | None = None
     rotate: Literal[0, 90, 180, 270] = 0
     ignore: str | None = Field(default=None, repr=False, max_length=_LONGEST_MASK)
+    bits: Literal[10, 12, 14, 16] = 16
 
     @field_validator("rotate", mode="before")
     @classmethod
@@ -84,6 +86,7 @@ class Preprocess(BaseModel):
         roi: str | None = None,
         rotate: int = 0,
         ignore_mask: str | Path | None = None,
+        bits: int = 16,
         *,
         source_shape: tuple[int, ...] = (0, 0),
         source_name: str | None = None,
@@ -95,6 +98,7 @@ class Preprocess(BaseModel):
             roi: "x,y,w,h" in source pixels.
             rotate: degrees clockwise.
             ignore_mask: an image file, white = ignored, of the source's size or of the region's (unrotated).
+            bits: bits that a 16-bit file uses.
             source_shape: height, width(, channels) of a source image; checks the region, and needed with
                 ignore_mask. (0, 0) means unknown.
             source_name: that image's, for messages.
@@ -105,7 +109,9 @@ class Preprocess(BaseModel):
         """
         if rotate not in (0, 90, 180, 270):
             raise DmddError(f"rotation of {rotate} degrees", fix="choose 0, 90, 180 or 270 (clockwise)")
-        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate)
+        if bits not in images.BITS:
+            raise DmddError(f"--bits {bits} is not supported.", "Choose 10, 12, 14 or 16.")
+        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate, bits=bits)
         height, width = source_shape[:2]
         if height and width:
             plain.check(source_shape, source_name)
@@ -129,7 +135,7 @@ class Preprocess(BaseModel):
                 f"{ignore_mask}: the ignore mask covers the whole image",
                 fix="white = ignored, black = judged",
             )
-        return cls(roi=plain.roi, rotate=plain.rotate, ignore=_encode(mask)) if mask.any() else plain
+        return plain.model_copy(update={"ignore": _encode(mask)}) if mask.any() else plain
 
     def check(self, source_shape: tuple[int, ...], name: str | None = None) -> None:
         """Raise DmddError, naming both sizes, when the region does not lie inside an image of this shape.

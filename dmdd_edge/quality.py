@@ -113,6 +113,19 @@ def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
     )
 
 
+def hint_of_bits(reason: str, peak: int | None) -> str:
+    """What to add to the reason why a frame cannot be judged, where too few bits may be at the bottom of it.
+
+    Args:
+        reason: as of ``judge``.
+        peak: the largest value of a 16-bit file that was taken for one that uses all 16 bits; None of others.
+    """
+    if peak is None or peak > 4095 or not reason.startswith("too dark"):
+        return ""
+    bits = 10 if peak < 1024 else 12
+    return f" (its 16-bit values end at {peak}: if the camera delivers {bits} bits, train with --bits {bits})"
+
+
 def judge(
     image: NDArray[np.uint8], limits: FrameLimits, ignored: NDArray[np.bool_] | None = None
 ) -> str | None:

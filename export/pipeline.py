@@ -233,6 +233,8 @@ def frame_limits(run: Run) -> FrameLimits:
     ignored = config.preprocess.ignore_map(size)
     there = [path for path in chosen if path.is_file()]
     return limits_from(
-        frame_statistics(config.preprocess.prepare(read_image(path), size, str(path)), ignored)
+        frame_statistics(
+            config.preprocess.prepare(read_image(path, config.preprocess.bits), size, str(path)), ignored
+        )
         for path in there
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.calibration import EffectiveThreshold, effective_threshold
 from dmdd_edge.errors import DmddError
-from dmdd_edge.quality import judge
+from dmdd_edge.quality import hint_of_bits, judge
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
@@ -203,6 +203,8 @@ class Detector:
         tensor = manifest.preprocess.prepare(as_bgr(frame.image), manifest.image_size)
         limits = manifest.frame_limits
         reason = None if limits is None else judge(tensor, limits, self._ignored)
+        if reason is not None and manifest.preprocess.bits == 16:
+            reason += hint_of_bits(reason, frame.peak)
         return Prepared(frame, tensor, reason, _milliseconds(start))
 
     def judge(self, prepared: Sequence[Prepared]) -> list[Result]:

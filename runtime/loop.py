@@ -65,6 +65,7 @@ def run_frames(
             target=_watch, args=(source, control, stop, ended), name="dmdd-watch", daemon=True
         )
         watch.start()
+        source.bits = control.detector.bundle.manifest.preprocess.bits
         taken = Feed(source, lambda: control.detector, limit)
         feed = taken if source.live else ReadAhead(taken, room=detector.slots + 1)
         stack.callback(feed.close)

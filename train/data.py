@@ -14,7 +14,7 @@ from dmdd_edge.datasets import Category, read_images, summarise
 from dmdd_edge.datasets.repeats import repeats
 from dmdd_edge.errors import DmddError
 from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.train.doubts import doubts
+from dmdd_edge.train.doubts import dark, doubts
 
 Image = NDArray[np.uint8]
 
@@ -53,7 +53,7 @@ def load_images(
     paths: list[Path] = []
     shapes: Counter[tuple[int, int]] = Counter()
     misfits: list[DmddError] = []
-    for path, image in read_images(category.train, category.skip):
+    for path, image in read_images(category.train, category.skip, preprocess.bits):
         try:
             images.append(preprocess.prepare(image, size, str(path)))
         except DmddError as error:
@@ -83,7 +83,7 @@ def load_images(
         holdout=np.stack([images[i] for i in held]) if held else np.zeros((0, size, size, 3), np.uint8),
         train_paths=[paths[i] for i in kept],
         holdout_paths=[paths[i] for i in held],
-        doubts=[*doubts(shapes, size), *repeats(category)],
+        doubts=[*doubts(shapes, size), *dark(images, preprocess.bits), *repeats(category)],
     )
 
 

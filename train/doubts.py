@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dmdd_edge.datasets.remarks import count
 
@@ -13,6 +16,8 @@ FEW = 20
 _SHRUNK = 5.0
 #: Sides that are proposed instead.
 _SIDES = (512, 768, 1024)
+#: What 12 bits in a 16-bit file come to at most, of 255, when they are taken for 16.
+_DARK = 16
 #: Aspects differ when one is this many times the other.
 _ASPECT = 1.1
 
@@ -44,6 +49,22 @@ def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
             "--roi X,Y,W,H to cut out the part"
         )
     return lines
+
+
+def dark(images: Sequence[NDArray[np.uint8]], bits: int) -> list[str]:
+    """Say that the images hold hardly anything, as 12 bits in a 16-bit file do that are read as 16.
+
+    Args:
+        images: as the network gets them, uint8.
+        bits: how many bits of 16-bit files were taken.
+    """
+    brightest = max((int(image.max()) for image in images), default=255)
+    if bits < 16 or brightest > _DARK:
+        return []
+    return [
+        f"the images are nearly black (at most {brightest} of 255): if they are 16-bit files of a camera "
+        "that delivers 12 bits, use --bits 12"
+    ]
 
 
 def _mixed(shapes: Mapping[tuple[int, int], int], size: int) -> str:

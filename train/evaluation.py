@@ -61,7 +61,8 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
 def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
     """Images as a run prepares them, uint8 N x S x S x 3 BGR."""
     size = run.config.model.image_size
-    prepared = [run.config.preprocess.prepare(read_image(path), size, str(path)) for path in paths]
+    preprocess = run.config.preprocess
+    prepared = [preprocess.prepare(read_image(path, preprocess.bits), size, str(path)) for path in paths]
     return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
 
 

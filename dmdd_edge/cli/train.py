@@ -58,6 +58,14 @@ def train(
         Path | None,
         typer.Option("--ignore-mask", help="Image whose white pixels are not judged.", rich_help_panel=_Data),
     ] = None,
+    bits: Annotated[
+        int,
+        typer.Option(
+            "--bits",
+            help="Bits that the camera's 16-bit files use: 10, 12, 14 or 16.",
+            rich_help_panel=_Data,
+        ),
+    ] = 16,
     holdout: Annotated[
         float | None,
         typer.Option(

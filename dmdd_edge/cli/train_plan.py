@@ -23,7 +23,7 @@ _RUN = (
     "weights", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout", "seed", "amp",
     "device", "workers", "cache_mb",
 )  # fmt: skip
-_PREPROCESS = ("roi", "rotate", "ignore_mask")
+_PREPROCESS = ("roi", "rotate", "ignore_mask", "bits")
 #: What may change when a run is resumed: where files are and how this machine works, not what is learnt.
 _MAY_CHANGE = ("data", "textures", "weights", "device", "workers", "cache_mb")
 #: So many training images are looked at for the size that the region of interest must fit.
@@ -124,7 +124,7 @@ def _new(values: Mapping[str, Any]) -> tuple[TrainConfig, Path]:
     found = load_category(values["data"], values["category"])
     folder = run_folder(found.name, values["run"], values["runs_dir"])
     config = config.model_copy(update={"category": found.name})
-    if any(values[name] for name in _PREPROCESS):
+    if values["bits"] != 16 or any(values[name] for name in ("roi", "rotate", "ignore_mask")):
         config = config.model_copy(update={"preprocess": _preprocess(values, found, config.model.image_size)})
     return config, folder
 
@@ -168,7 +168,7 @@ def _resumed(
         category = load_category(asked.get("data", stored.data), stored.category)
         if _preprocess(values, category, stored.model.image_size) != stored.preprocess:
             asked |= {name: values[name] for name in wanted}
-            before |= dict.fromkeys(wanted, "another region, rotation or mask")
+            before |= dict.fromkeys(wanted, "another region, rotation, mask or number of bits")
     different = {name: value for name, value in asked.items() if value != before[name]}
     fixed = [name for name in different if name not in _MAY_CHANGE]
     if fixed:

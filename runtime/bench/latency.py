@@ -51,12 +51,13 @@ def host_call(subject: Subject, pictures: Pictures, batch: int = 1) -> Query:
 
 def _whole_way(subject: Subject, pictures: Pictures, batch: int, bench: Bench) -> Query:
     detector, now = subject.detector, bench.clock.now
+    bits = detector.bundle.manifest.preprocess.bits
 
     def query(number: int) -> Mapping[str, float]:
         chosen = _rotation(number, batch, len(pictures))
         began = now()
         if pictures.files:
-            images = [read_image(pictures.files[index]) for index in chosen]
+            images = [read_image(pictures.files[index], bits) for index in chosen]
         else:
             images = [pictures.frames[index] for index in chosen]
         decoded = now()

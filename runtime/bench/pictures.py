@@ -76,21 +76,21 @@ def choose_pictures(
         DmddError: the source or the data set cannot be read.
     """
     if source is not None:
-        return _from_source(source, most)
+        return _from_source(source, most, manifest.preprocess.bits)
     if data is not None:
-        return from_category(load_category(data, manifest.category), most)
+        return from_category(load_category(data, manifest.category), most, manifest.preprocess.bits)
     return generated(manifest)
 
 
-def from_category(category: Category, most: int = MOST) -> Pictures:
-    """A category's test images, from each kind of them.
+def from_category(category: Category, most: int = MOST, bits: int = 16) -> Pictures:
+    """A category's test images, from each kind of them; ``bits`` as of ``images.read_image``.
 
     Raises:
         DmddError: it has none, or none that can be read.
     """
     category.require_test()
     chosen = _evenly([item.path for item in category.test], most)
-    found = list(read_images(chosen, category.skip))
+    found = list(read_images(chosen, category.skip, bits))
     if not found:
         raise DmddError(
             f"none of the {len(chosen)} test images of {category.name} can be read.",
@@ -110,10 +110,11 @@ def generated(manifest: Manifest, count: int = 8) -> Pictures:
     return Pictures(tuple(frames), (), "generated", "generated noise, not images")
 
 
-def _from_source(source: str, most: int) -> Pictures:
+def _from_source(source: str, most: int, bits: int) -> Pictures:
     opened = open_source(source)
     if opened.total is not None and opened.total > most:
         opened = open_source(source, SourceOptions(every=-(-opened.total // most)))
+    opened.bits = bits
     frames: list[Frame] = []
     wrong: DmddError | None = None
     for frame in opened:

@@ -91,3 +91,13 @@ def test_shares_are_judged_where_the_mean_is_not_telling() -> None:
     assert judge(image, limits) == "too dark: 56% of the pixels are black, limit 50%"
     limits = limits.model_copy(update={"black_max": 1.0, "saturated_max": 0.25})
     assert judge(image, limits) == "too bright: 44% of the pixels are saturated, limit 25%"
+
+
+def test_a_dark_file_of_too_few_bits_names_the_option():
+    from dmdd_edge.quality import hint_of_bits
+
+    assert hint_of_bits("too dark: mean level 8", 4095).endswith("train with --bits 12)")
+    assert "--bits 10" in hint_of_bits("too dark: mean level 2", 1023)
+    assert hint_of_bits("too dark: mean level 8", 4096) == ""
+    assert hint_of_bits("too dark: mean level 8", None) == ""
+    assert hint_of_bits("blurred: sharpness 0.1", 4000) == ""

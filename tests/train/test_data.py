@@ -81,6 +81,17 @@ def test_the_region_of_interest_is_cut_out(tmp_path: Path) -> None:
     assert (found.train == 200).all()
 
 
+def test_the_bits_of_sixteen_bit_files_are_heeded(tmp_path: Path) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((80, 120), 2048, np.uint16))
+    twelve = load(tmp_path, preprocess=Preprocess(bits=12))
+    assert twelve.train.max() == round(2048 / 4095 * 255)
+    assert not any("--bits" in line for line in twelve.doubts)
+    sixteen = load(tmp_path)
+    assert sixteen.train.max() == round(2048 / 65535 * 255)
+    assert any("--bits 12" in line for line in sixteen.doubts)
+
+
 def test_free_memory_is_that_of_this_machine() -> None:
     total = next(
         int(line.split()[1]) // 1024
