@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json
-from dmdd_edge.cli.options import JsonOption
+from dmdd_edge.cli.options import JsonOption, QuietOption
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +37,7 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Measure a trained run on its category's test images."""
@@ -62,13 +63,13 @@ def evaluate(
                 "--all is given together with one run",
                 fix="leave --all out, or leave --category and --run out",
             )
-        evaluate_all(runs_dir, data, report, device, json_output)
+        evaluate_all(runs_dir, data, report, device, json_output, quiet)
         return
     folder = find_run(category, run, runs_dir)
     context.with_resource(run_lock(folder, shared=True))
     loaded = load_run(folder)
     where = choose_device(device)
-    with Work() as work:
+    with Work(quiet=quiet) as work:
         work.update("threshold")
         found = evaluate_run(loaded, data, where, lambda done, total: work.update("test images", done, total))
     console.print(metrics_table(found.metrics))
@@ -76,7 +77,7 @@ def evaluate(
         console.print(line, markup=False)
     written = list(found.files)
     if report is not None:
-        with Work() as work:
+        with Work(quiet=quiet) as work:
             work.update("report")
             written.append(write_report(report, loaded, found, where))
     for file in written:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def evaluate_all(
-    runs_dir: Path, data: Path | None, report: Path | None, device: str, json_output: bool
+    runs_dir: Path,
+    data: Path | None,
+    report: Path | None,
+    device: str,
+    json_output: bool,
+    quiet: bool = False,
 ) -> None:
     """Measure every run, print a table with the mean of its rows, write the pages asked for.
 
@@ -28,6 +33,7 @@ def evaluate_all(
         report: folder for a page a run and an index.html; None writes none.
         device: ``auto``, ``cpu`` or ``cuda``.
         json_output: print the rows, their mean and the failures as JSON.
+        quiet: report no progress.
 
     Raises:
         DmddError: there is nothing to measure; or, at the end, some runs could not be measured.
@@ -50,7 +56,7 @@ def evaluate_all(
     for name in names:
         try:
             run = load_run(runs_dir / name)
-            with run_lock(run.folder, shared=True), Work() as work:
+            with run_lock(run.folder, shared=True), Work(quiet=quiet) as work:
                 work.update(name)
                 found = evaluate_run(run, data, where, partial(work.update, f"{name}, test images"))
             if report is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json
-from dmdd_edge.cli.options import JsonOption, ModelsDirOption
+from dmdd_edge.cli.options import JsonOption, ModelsDirOption, QuietOption
 from dmdd_edge.cli.progress import Work
 from dmdd_edge.phases import Cost
 
@@ -110,6 +110,7 @@ def export(
         Path,
         typer.Option("--triton-dir", help="Folder of the Triton model repository.", rich_help_panel=_ENGINES),
     ] = Path("triton"),
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Write the fused graph and everything the line needs as a new version of the bundle."""
@@ -126,9 +127,9 @@ def export(
         hardware_compatible=hardware_compatible,
     )
     targets = choose_targets(target)
-    for name, reason in targets.left_out.items():
+    for name, reason in () if quiet else targets.left_out.items():
         console.print(f"not written: {name}: {reason}", markup=False)
-    with Work() as work:
+    with Work(quiet=quiet) as work:
         if model is not None:
             from dmdd_edge.workspace import load_bundle
 

@@ -34,6 +34,10 @@ IoMemoryOption = Annotated[
         help="Images reach the GPU by copy or in mapped memory; auto: mapped where it is shared.",
     ),
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only errors and the result, no progress."),
+]
 SourceOption = Annotated[
     str, typer.Option("--source", help="Image, video file, folder (with its subfolders), or glob in quotes.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json
-from dmdd_edge.cli.options import JsonOption
+from dmdd_edge.cli.options import JsonOption, QuietOption
 
 if TYPE_CHECKING:
     from dmdd_edge.train.session import Outcome
@@ -188,6 +188,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write a TensorBoard log into the run.")
     ] = False,
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Train a detector on images of good parts."""
@@ -208,10 +209,10 @@ def train(
     folder = plan.folder
     context.with_resource(run_lock(folder))
     config = open_run(folder, plan.config, resume=resume, overwrite=overwrite)
-    for note in plan.notes:
+    for note in () if quiet else plan.notes:
         console.print(note)
     try:
-        with Interrupts() as interrupts, Work() as work:
+        with Interrupts() as interrupts, Work(quiet=quiet) as work:
             outcome = run_training(
                 config,
                 folder,

@@ -144,9 +144,11 @@ def test_train_and_evaluate(
     assert "there is a run in" in err
     assert "--overwrite" in err
 
-    named = call(*options, "--run", "second")
+    named = call(*options, "--run", "second", "--quiet")
     assert named.exit_code == 0, named.output
     assert "--run second" in named.stderr
+    assert "log: " in result.stderr
+    assert "log: " not in named.stderr
 
     measured = call("evaluate", "--run", "plate", "--runs-dir", tmp_path / "runs", "--json")
     assert measured.exit_code == 0, measured.output
