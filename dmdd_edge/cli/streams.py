@@ -32,16 +32,20 @@ def standard_streams() -> Iterator[None]:
     that is closed takes everything and keeps nothing. Streams that somebody replaced already stay.
     """
     before = sys.stdout, sys.stderr
+    out: Any = sys.stdout  # None when it is closed, whatever its type says
+    err: Any = sys.stderr
     _fill_gaps()
     outlet = None
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = _Closed() if sys.stdout is None else _text(_Output(1), sys.stdout)
-    if sys.stderr is None:
+    if out is None:
+        sys.stdout = _Closed()
+    elif out is sys.__stdout__:
+        sys.stdout = _text(_Output(1), out.encoding)
+    if err is None:
         sys.stderr = _Closed()
-    elif sys.stderr is sys.__stderr__:
+    elif err is sys.__stderr__:
         _never_block(2)
         outlet = Outlet(2, _ROOM, "new", _left_out)
-        sys.stderr = _text(_People(outlet), sys.stderr)
+        sys.stderr = _text(_People(outlet), err.encoding)
     try:
         yield
     finally:
@@ -92,7 +96,7 @@ def require_output() -> None:
 class _Closed(io.TextIOBase):
     """Stands for a stream that is closed: libraries may write to it."""
 
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def writable(self) -> bool:
         return True
@@ -154,10 +158,10 @@ class _Output(io.RawIOBase):
         return len(data)
 
 
-def _text(raw: io.RawIOBase, before: TextIO) -> TextIO:
+def _text(raw: Any, encoding: str) -> TextIO:
     # A character that the locale does not know must not end anything. Without buffers: one that could not be
     # written would be tried again, and fail again, when the interpreter ends.
-    return io.TextIOWrapper(raw, before.encoding, "backslashreplace", write_through=True)  # type: ignore[arg-type]
+    return io.TextIOWrapper(raw, encoding, "backslashreplace", write_through=True)
 
 
 def _cannot_write(error: OSError) -> DmddError:

@@ -22,8 +22,10 @@ _PROGRAM = f"'{sys.executable}' -c 'from dmdd_edge.cli.main import main; main()'
 # What a long command does: many lines by all the ways there are, then a proof that it came to its end.
 _TALK = """
 import logging, os, sys, warnings
+from dmdd_edge.cli import streams
 from dmdd_edge.cli.console import complain, console
 from dmdd_edge.cli.streams import standard_streams, write_output
+streams._LAST_WORDS = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
 with standard_streams():
     for number in range(int(sys.argv[1])):
         console.print(f"line {number} \\u00fc :key: [red]")
@@ -68,7 +70,7 @@ def test_a_pipe_that_nobody_reads_does_not_stop_it(tmp_path: Path, shell: Shell)
     shell("true")  # writes the script
     reading, writing = os.pipe()
     done = subprocess.run(
-        [sys.executable, "talk.py", "2000"],
+        [sys.executable, "talk.py", "2000", "0.1"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=writing,
