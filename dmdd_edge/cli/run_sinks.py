@@ -231,7 +231,7 @@ def _open_files(
                 source.root,
                 only,
                 options,
-                asked.save_format,  # type: ignore[arg-type]
+                asked.save_format,
                 asked.save_size,
                 asked.save_caption,
             )

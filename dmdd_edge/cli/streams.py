@@ -32,17 +32,17 @@ def standard_streams() -> Iterator[None]:
     that is closed takes everything and keeps nothing. Streams that somebody replaced already stay.
     """
     before = sys.stdout, sys.stderr
-    out: Any = sys.stdout  # None when it is closed, whatever its type says
-    err: Any = sys.stderr
+    out, err = before
+    first: tuple[Any, Any] = (sys.__stdout__, sys.__stderr__)
     _fill_gaps()
     outlet = None
-    if out is None:
+    if out is None:  # it is closed
         sys.stdout = _Closed()
-    elif out is sys.__stdout__:
+    elif out is first[0]:
         sys.stdout = _text(_Output(1), out.encoding)
     if err is None:
         sys.stderr = _Closed()
-    elif err is sys.__stderr__:
+    elif err is first[1]:
         _never_block(2)
         outlet = Outlet(2, _ROOM, "new", _left_out)
         sys.stderr = _text(_People(outlet), err.encoding)
