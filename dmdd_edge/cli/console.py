@@ -11,24 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from dmdd_edge.cli.streams import write_output
+from dmdd_edge.text import visible
 
 #: Characters in a line where standard error is not a terminal.
 LOG_COLUMNS = 140
-
-# Control characters, but for tab and line break: in a name they could change what a terminal shows.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 class _Console(Console):
     """Prints text as it is: no markup, no emoji codes, no control characters of its own."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(visible(text), **options)
-
-
-def visible(text: str) -> str:
-    """The text with its control characters as escapes."""
-    return text.translate(_CONTROLS)
+        return super().render_str(visible(text, keep="\n\t"), **options)
 
 
 #: Everything for a person goes to standard error, so that standard output stays machine-readable.
@@ -50,9 +43,9 @@ def complain(message: str, fix: str = "") -> None:
         message: what is wrong.
         fix: what to do about it; may be empty.
     """
-    lines = f"error: {visible(message)}\n" + (f"fix:   {visible(fix)}\n" if fix else "")
+    lines = f"error: {message}\n" + (f"fix:   {fix}\n" if fix else "")
     with suppress(Exception):
-        sys.stderr.write(lines)
+        sys.stderr.write(visible(lines, keep="\n\t"))
         sys.stderr.flush()
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from dmdd_edge.cli.console import console, visible
+from dmdd_edge.cli.console import console
 from dmdd_edge.images import describe_passed_over
+from dmdd_edge.text import visible
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks
@@ -74,8 +75,8 @@ class Report:
         number = ""
         if self._total is not None and 1 < self._total > index:
             number = f"{index + 1:>{len(str(self._total))}}/{self._total}  "
-        text = visible(text).replace("\n", "\\n")  # a file's name may hold one, and a frame has one line
-        console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", text))
+        # A file's name may hold a line break, and a frame has one line.
+        console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", visible(text)))
 
     def summary(self, summary: Summary) -> None:
         """Print the closing table."""

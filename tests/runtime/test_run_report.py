@@ -59,7 +59,7 @@ def _summary(statuses: Sequence[str] = (), skipped: int = 0) -> Summary:
     [
         ("images/a/0.png", "a/0.png", "images/a/0.png"),
         ("images/[red]:key:.png", "[red]:key:.png", "images/[red]:key:.png"),
-        ("images/\x1b[2J.png", "\x1b[2J.png", "images/\\x1b[2J.png"),
+        ("images/\x1b[2J\n.png", "\x1b[2J\n.png", "images/\\x1b[2J\\n.png"),
         ("/dev/video0", "video0/2026-11-28/14-34-23-541-000007", "/dev/video0 14-34-23-541-000007"),
         ("part.mp4", "part.mp4/frame-000002", "part.mp4 frame-000002"),
     ],
