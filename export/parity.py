@@ -43,6 +43,8 @@ class ParityLimits:
 
 #: fp32 must be the same up to rounding; fp16 may not cost more than 0.05 points of any figure.
 LIMITS = {"fp32": ParityLimits(1e-4, 1e-4, 2e-4), "fp16": ParityLimits(0.05, 0.02, 5e-4)}
+#: A score this near the threshold has no decision of its own to flip: the threshold is one of the scores.
+_TIE = LIMITS["fp32"].score_max
 #: What a test set can tell: rounding may swap two pairs of a good and a defective image, which is less than
 #: the limit on a large set, and a fair part of a point on one of a few dozen images.
 _RESOLUTION_PAIRS = 2
@@ -58,7 +60,7 @@ class ParityRow:
         map_max: largest difference of a map's value.
         map_p99: 99th percentile of the differences.
         score_max: largest difference of a score.
-        flipped: decisions that differ at the threshold.
+        flipped: decisions that differ at the threshold, without scores that equal it up to rounding.
         image_auroc: the artefact's figure less torch's; None without test images. Likewise the next two.
         pixel_auroc: see image_auroc.
         pro: see image_auroc.
@@ -120,6 +122,8 @@ def compare(
         pairs: of a good and a defective image among them.
     """
     difference = np.abs(reference.maps - found.maps)
+    decided = np.abs(reference.scores - threshold) > _TIE
+    flipped = decided & ((reference.scores > threshold) != (found.scores > threshold))
     figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(PAPER_FIELDS)
     return ParityRow(
         artefact=artefact,
@@ -127,7 +131,7 @@ def compare(
         map_max=float(difference.max()),
         map_p99=float(np.quantile(difference, 0.99)),
         score_max=float(np.abs(reference.scores - found.scores).max()),
-        flipped=int(((reference.scores > threshold) != (found.scores > threshold)).sum()),
+        flipped=int(flipped.sum()),
         limits=limits,
         pairs=pairs,
         **figures,

@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.datasets import Category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
@@ -30,6 +30,7 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_judge
+from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.run_folder import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
@@ -98,10 +99,14 @@ def export_run(
         DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published
             then.
     """
-    run = load_run(folder)
+    run = moved(load_run(folder), data)
     config = run.config
     size = config.model.image_size
-    expect(_costs(run, data))
+    expect(_costs(run))
+    # What needs the images comes before the graphs: writing those takes minutes.
+    progress(_LIMITS, 0, None)
+    holdout_images(run)
+    limits = frame_limits(run)
     with BundleWriter(models_dir, config.category) as writer:
         graphs = []
         for precision, name in GRAPHS.items():
@@ -115,12 +120,11 @@ def export_run(
         progress(_THRESHOLD, 0, None)
         threshold = threshold_of(run, judges["fp32"], alpha)
         artefacts = {f"onnxruntime {name}": (judge, LIMITS[name]) for name, judge in judges.items()}
-        rows = compare_all(run, data, artefacts, threshold.image, progress)
+        rows = compare_all(run, None, artefacts, threshold.image, progress)
         require(rows)
         facts: dict[str, Any] = {}
         for extra in extras or []:
             facts |= extra(writer.path)
-        progress(_LIMITS, 0, None)
         inputs, outputs = graph_specs(size)
         bundle = writer.commit(
             backbone=config.model.backbone,
@@ -129,7 +133,7 @@ def export_run(
             outputs=outputs,
             threshold=threshold,
             preprocess=config.preprocess,
-            frame_limits=frame_limits(run),
+            frame_limits=limits,
             parity={row.artefact: row.as_dict() for row in rows},
             metrics=files.read_json(folder / METRICS),
             licences=Licences(
@@ -166,9 +170,10 @@ def compare_all(
         threshold: of the score, for the decisions.
         progress: told of each artefact, the images done and their count.
     """
+    run = moved(run, data)
     judges = {"torch": torch_judge(run.model.to(memory_format=torch.channels_last))}
     judges |= {name: judge for name, (judge, _) in artefacts.items()}
-    category = _category(run, data)
+    category = _category(run)
     labelled = category is not None and bool(category.test)
     pairs = 0
     if labelled:
@@ -198,29 +203,27 @@ def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], Non
     return lambda done: progress(f"comparing: {name}", done, count)
 
 
-def _costs(run: Run, data: Path | None) -> list[Cost]:
+def _costs(run: Run) -> list[Cost]:
     """The phases of an export with what they are expected to take, measured on one core."""
     area = (run.config.model.image_size / 256) ** 2
-    category, held_out = _category(run, data), len(run.info["holdout"])
+    category, held_out = _category(run), len(run.info["holdout"])
     tests = len(category.test) if category is not None and category.test else held_out
     return [
+        Cost(_LIMITS, 1.0, "host"),
         *(Cost(f"writing {name}", _WRITING[precision]) for precision, name in GRAPHS.items()),
         Cost(_THRESHOLD, _JUDGED * held_out * area),
         *(
             Cost(f"comparing: {name}", _JUDGED * tests * area)
             for name in ("torch", *(f"onnxruntime {precision}" for precision in GRAPHS))
         ),
-        Cost(_LIMITS, 1.0, "host"),
     ]
 
 
-def _category(run: Run, data: Path | None) -> Category | None:
+def _category(run: Run) -> Category | None:
     """The run's images; None when they are gone, which leaves the held-out ones to compare on."""
     try:
-        return load_category(data or run.config.data, run.config.category)
+        return category_of(run)
     except DmddError:
-        if data is not None:
-            raise
         return None
 
 

@@ -4,7 +4,8 @@
 file                   content
 =====================  ==========================================================================
 config.json            the configuration (``TrainConfig``)
-run.json               facts: files learnt from and held out, layout, versions, time, foreground
+run.json               facts: files learnt from and held out, layout, versions, time, foreground; files are
+                       relative to ``root``, the category's folder
 teacher.safetensors    the teacher's weights, so that the run needs no download again
 model.safetensors      student, PMN and head; there when the run is finished
 state.safetensors      student, head, optimiser and progress of an unfinished run
@@ -34,6 +35,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
 from dmdd_edge.train.run_folder import FACTS as FACTS
 from dmdd_edge.train.run_folder import MODEL as MODEL
@@ -55,7 +57,8 @@ class Run:
     Attributes:
         folder: where it lies.
         config: its configuration.
-        info: its facts (``run.json``): ``train``, ``holdout`` (files), ``layout``, ``train_seconds``, ...
+        info: its facts (``run.json``): ``train``, ``holdout`` (absolute paths of files), ``layout``,
+            ``train_seconds``, ...
         model: the detector in evaluation mode.
     """
 
@@ -83,7 +86,17 @@ def load_run(folder: Path) -> Run:
     _require_fit(model.teacher.state_dict(), teacher)
     model.teacher.load_state_dict(teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
-    return Run(folder, config, read_json(folder / FACTS), model.eval())
+    return Run(folder, config, read_facts(folder), model.eval())
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """A run's facts, every file absolute; {} where there are none."""
+    return located(read_json(folder / FACTS))
+
+
+def write_facts(folder: Path, info: dict[str, Any]) -> None:
+    """Write a run's facts, as ``read_facts`` gives them, with the files relative to their ``root``."""
+    write_json(folder / FACTS, portable(info))
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dmdd_edge.decisions import Decisions
 from dmdd_edge.errors import DmddError
 from dmdd_edge.figures import Case, case_sheet, hardest, score_histogram
 from dmdd_edge.images import read_image
@@ -46,14 +47,14 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     paths = [Path(path) for path in run.info["holdout"]]
     if not paths:
         raise DmddError(
-            "this run held out no normal images, so it has no threshold",
-            fix="train with --holdout above 0, or set a threshold from good parts: dmdd-edge calibrate",
+            "This run held out no normal images, so it has no threshold.",
+            fix="Train with --holdout above 0, or set a threshold from good parts: dmdd-edge calibrate.",
         )
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DmddError(
-            f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]})",
-            fix="put the training images back where they were",
+            f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]}).",
+            fix="Name the place of the training images with --data DIR, or put them back.",
         )
     return run_images(run, paths)
 
@@ -74,8 +75,17 @@ def threshold_of(run: files.Run, judge: Judge, alpha: float = 0.01) -> Threshold
     return threshold_from_normals(scores.tolist(), alpha, peaks=peaks)
 
 
-def figures(run: files.Run, metrics: Metrics, threshold: float | None) -> dict[str, Any]:
-    """The content of metrics.json; ratios in 0..1."""
+def figures(
+    run: files.Run, metrics: Metrics, threshold: float | None, decisions: Decisions | None = None
+) -> dict[str, Any]:
+    """The content of metrics.json; ratios in 0..1.
+
+    Args:
+        run: the run.
+        metrics: of its test images.
+        threshold: of the score; None without held-out images.
+        decisions: at the threshold.
+    """
     config = run.config
     return {
         "category": config.category,
@@ -86,6 +96,7 @@ def figures(run: files.Run, metrics: Metrics, threshold: float | None) -> dict[s
         "seed": config.seed,
         **metrics.as_dict(),
         "threshold": threshold,
+        "at_threshold": None if decisions is None else decisions.as_dict(),
         "train_seconds": run.info["train_seconds"],
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.decisions import decide, result_lines
 from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.storage import make_folder
 from dmdd_edge.threshold import Threshold
@@ -20,6 +21,7 @@ from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.outliers import describe, outliers_of_training
+from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.recording import LOG, recording
 from dmdd_edge.train.run_folder import COMPLETE, METRICS
 from dmdd_edge.train.threads import keep_to_quota
@@ -87,7 +89,7 @@ def train(
         run = trainer.run()
         recorder.preparing(costs.OUTLIERS, 0, None)
         run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
-        files.write_json(folder / files.FACTS, run.info)
+        files.write_facts(folder, run.info)
         for line in describe(run.info["outliers"]):
             recorder.logger.info(line)
         judge = torch_judge(run.model)
@@ -108,14 +110,15 @@ def train(
             test,
         )
         _complete(run)
-        recorder.say(summary_line(found.metrics))
+        for line in [*result_lines(found.metrics), summary_line(found.metrics)]:
+            recorder.logger.info(line)
         return Outcome(run, category, found.metrics, threshold, found.files[1:])
 
 
 def _complete(run: files.Run) -> None:
     """Note that nothing is owed any more; a run that ends before is completed by ``--resume``."""
     run.info[COMPLETE] = True
-    files.write_json(run.folder / files.FACTS, run.info)
+    files.write_facts(run.folder, run.info)
 
 
 @dataclass
@@ -163,7 +166,8 @@ def measure(
         test = load_test_set(category, config.preprocess, config.model.image_size)
     found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
-    metrics = figures(run, found.metrics, level)
+    decisions = None if level is None else decide(found.scores, test.labels, test.defects, level)
+    metrics = figures(run, found.metrics, level, decisions)
     metrics["data_set"] = category.counts()
     files.write_json(run.folder / METRICS, metrics)
     pictures = write_pictures(run.folder, test, found, threshold)
@@ -185,8 +189,8 @@ def evaluate_run(
     Raises:
         DmddError: the images are gone, or there are none to test on.
     """
-    config = run.config
-    category = load_category(data or config.data, config.category)
+    run = moved(run, data)
+    category = category_of(run)
     run.model.to(device).to(memory_format=torch.channels_last)
     judge = torch_judge(run.model, device)
     threshold = threshold_of(run, judge) if run.info["holdout"] else None

@@ -109,9 +109,7 @@ class Trainer:
         """A run that ended after its model was written: only what follows the training is left to do."""
         files.load_trainable(self.model, files.read_tensors(self.folder / files.MODEL)[0])
         (self.folder / files.STATE).unlink(missing_ok=True)
-        return files.Run(
-            self.folder, self.config, files.read_json(self.folder / files.FACTS), self.model.eval()
-        )
+        return files.Run(self.folder, self.config, files.read_facts(self.folder), self.model.eval())
 
     def _build(self) -> DMDD:
         teacher = self.folder / files.TEACHER
@@ -360,10 +358,11 @@ class Trainer:
         seconds = self.spent + time.monotonic() - self.started
         facts: dict[str, Any] = {
             "layout": self.category.layout,
+            "root": str(self.category.root.absolute()),
             "data_set": {**self.category.summary(), "doubts": self.images.doubts},
-            "train": [str(path) for path in self.images.train_paths],
-            "holdout": [str(path) for path in self.images.holdout_paths],
-            "skipped": [[str(path), reason] for path, reason in self.category.skipped],
+            "train": [str(path.absolute()) for path in self.images.train_paths],
+            "holdout": [str(path.absolute()) for path in self.images.holdout_paths],
+            "skipped": [[str(path.absolute()), reason] for path, reason in self.category.skipped],
             "foreground": {"method": self.foreground.method, "failed": self.foreground.failed},
             "steps": self.progress.step,
             "train_seconds": round(seconds, 1),
@@ -376,7 +375,7 @@ class Trainer:
             "created_with": versions(),
             COMPLETE: False,
         }
-        files.write_json(self.folder / files.FACTS, facts)
+        files.write_facts(self.folder, facts)
         files.write_tensors(self.folder / files.MODEL, files.trainable_state(self.model))
         (self.folder / files.STATE).unlink(missing_ok=True)
         self.listener.say(describe_split(facts["seconds"], seconds))

@@ -46,11 +46,12 @@ def evaluate(
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
+        from dmdd_edge.train.places import moved
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.cli.tables import metrics_table
+    from dmdd_edge.cli.tables import print_result
     from dmdd_edge.commands import command, run_options
     from dmdd_edge.errors import DmddError
     from dmdd_edge.workspace import find_run
@@ -67,12 +68,12 @@ def evaluate(
         return
     folder = find_run(category, run, runs_dir)
     context.with_resource(run_lock(folder, shared=True))
-    loaded = load_run(folder)
+    loaded = moved(load_run(folder), data)
     where = choose_device(device)
     with Work(quiet=quiet) as work:
         work.update("threshold")
-        found = evaluate_run(loaded, data, where, lambda done, total: work.update("test images", done, total))
-    console.print(metrics_table(found.metrics))
+        found = evaluate_run(loaded, None, where, lambda done, total: work.update("test images", done, total))
+    print_result(found.metrics)
     for line in found.remarks:
         console.print(line, markup=False)
     written = list(found.files)

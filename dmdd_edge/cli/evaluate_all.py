@@ -11,6 +11,7 @@ from rich.table import Table
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.progress import Work
 from dmdd_edge.commands import command, run_options
+from dmdd_edge.decisions import result_lines
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def evaluate_all(
     """
     from dmdd_edge.train.checkpoint import load_run
     from dmdd_edge.train.devices import choose_device
+    from dmdd_edge.train.places import moved
     from dmdd_edge.train.report.overview import Overview
     from dmdd_edge.train.report.writing import write_overview, write_report
     from dmdd_edge.train.run_folder import run_lock
@@ -55,14 +57,16 @@ def evaluate_all(
     pages: dict[str, Path] = {}
     for name in names:
         try:
-            run = load_run(runs_dir / name)
+            run = moved(load_run(runs_dir / name), data)
             with run_lock(run.folder, shared=True), Work(quiet=quiet) as work:
                 work.update(name)
-                found = evaluate_run(run, data, where, partial(work.update, f"{name}, test images"))
+                found = evaluate_run(run, None, where, partial(work.update, f"{name}, test images"))
             if report is not None:
                 report.mkdir(parents=True, exist_ok=True)
                 pages[name] = write_report(report, run, found, where)
             overview.rows[name] = found.metrics
+            for line in result_lines(found.metrics)[:1]:
+                console.print(line, markup=False)
         except Exception as error:  # whatever is wrong with one run, the others are measured
             reason = error.message if isinstance(error, DmddError) else f"{type(error).__name__}: {error}"
             overview.failed[name] = reason

@@ -6,8 +6,21 @@ from typing import Any
 
 from rich.table import Table
 
+from dmdd_edge.cli.console import console
+from dmdd_edge.decisions import result_lines
 from dmdd_edge.metrics import FIGURES
 from dmdd_edge.paper import paper_row
+
+
+def print_result(metrics: dict[str, Any]) -> None:
+    """Print a result: what is found and rejected at the threshold first, the table of figures behind it.
+
+    Args:
+        metrics: the content of metrics.json.
+    """
+    for number, line in enumerate(result_lines(metrics)):
+        console.print(line, markup=False, style="bold" if number == 0 else None)
+    console.print(metrics_table(metrics))
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:

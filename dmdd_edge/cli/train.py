@@ -234,9 +234,9 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
     from dmdd_edge.train.outliers import describe
 
     if outcome.metrics is not None:
-        from dmdd_edge.cli.tables import metrics_table
+        from dmdd_edge.cli.tables import print_result
 
-        console.print(metrics_table(outcome.metrics))
+        print_result(outcome.metrics)
     elif json_output:
         print_json(
             {

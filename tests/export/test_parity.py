@@ -45,6 +45,13 @@ def test_differences_by_hand() -> None:
     assert found.pro == pytest.approx(0.05)
 
 
+def test_the_score_that_is_the_threshold_has_nothing_to_flip() -> None:
+    """The threshold is the largest held-out score: rounding decides on which side of it that image is."""
+    reference = evaluation(np.zeros((3, 5, 5)), [0.1, 0.5, 0.49])
+    found = evaluation(np.zeros((3, 5, 5)), [0.1, 0.5000003, 0.51])
+    assert row(found, reference).flipped == 1  # 0.49 -> 0.51
+
+
 def test_without_labels_there_are_no_figures() -> None:
     found = row(evaluation(np.zeros((4, 5, 5)), [0.1, 0.2, 0.6, 0.7], pro=0.0), labelled=False)
     assert (found.image_auroc, found.pixel_auroc, found.pro) == (None, None, None)

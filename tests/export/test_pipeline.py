@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from dmdd_edge.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import pipeline
-from dmdd_edge.export.pipeline import compare_all, export_run
+from dmdd_edge.export.pipeline import export_run
 from dmdd_edge.train.checkpoint import Run
 
 
@@ -171,16 +171,29 @@ def test_without_the_data_set_the_held_out_images_are_compared(
     assert {row.image_auroc for row in rows} == {None}
 
 
-def test_images_that_are_gone_stop_the_export(
-    copied: Run, written: Callable[..., None], tmp_path: Path
+def test_images_that_are_gone_stop_the_export_before_a_graph_is_written(
+    copied: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pipeline, "write_onnx", lambda *args: pytest.fail("a graph was written"))
+    Path(copied.info["holdout"][0]).unlink()
+    with pytest.raises(DmddError, match="held-out images are gone") as error:
+        export_run(copied.folder, tmp_path / "models")
+    assert "--data" in error.value.fix
+    with pytest.raises(DmddError, match="no such folder"):
+        export_run(copied.folder, tmp_path / "models", data=tmp_path / "nowhere")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_data_set_that_moved_gives_the_same_bundle(
+    copied: Run, tiny_export: Any, written: Callable[..., None], tmp_path: Path
 ) -> None:
     written()
-    Path(copied.info["holdout"][0]).unlink()
-    with pytest.raises(DmddError, match="held-out images are gone"):
-        export_run(copied.folder, tmp_path / "models")
-    with pytest.raises(DmddError, match="no such folder"):
-        compare_all(copied, tmp_path / "nowhere", {}, 0.5)
-    assert not (tmp_path / "models" / "plate" / "CURRENT").exists()
+    shutil.move(copied.config.data, tmp_path / "elsewhere")
+    found = export_run(copied.folder, tmp_path / "models", data=tmp_path / "elsewhere")
+    before, after = tiny_export.bundle.manifest, found.bundle.manifest
+    assert after.threshold == before.threshold
+    assert after.frame_limits == before.frame_limits
+    assert {row.images for row in found.parity} == {8}  # the test images were found too
 
 
 def test_a_run_without_held_out_images_cannot_be_exported(

@@ -17,8 +17,10 @@ from dmdd_edge.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import evaluate_judge, judge_all, load_test_set
 from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.train.checkpoint import Run
+from dmdd_edge.sample import write_sample
+from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import figures, holdout_images, torch_judge
+from dmdd_edge.train.places import moved
 from dmdd_edge.train.session import evaluate_run
 
 CPU = torch.device("cpu")
@@ -84,13 +86,62 @@ def test_measuring_again_gives_the_same_figures(copied: Run, tiny_outcome: Any) 
     assert all(path.is_file() for path in found.files)
 
 
-def test_another_data_folder_can_be_named(copied: Run, plates: Path) -> None:
-    shutil.move(copied.config.data, copied.config.data.with_name("moved"))
+def without_root(run: Run) -> Run:
+    """The run as an older version wrote it: absolute paths, and no folder that they are relative to."""
+    facts = run.folder / "run.json"
+    stored = json.loads(facts.read_text())
+    root = Path(stored.pop("root"))
+    for name in ("train", "holdout"):
+        stored[name] = [str(root / path) for path in stored[name]]
+    facts.write_text(json.dumps(stored))
+    return load_run(run.folder)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("named", ["the data set", "the category", "the category, renamed"])
+def test_a_data_set_that_moved_gives_the_same_figures(
+    older: bool, named: str, copied: Run, tiny_outcome: Any, tmp_path: Path
+) -> None:
+    run = without_root(copied) if older else copied
+    place = shutil.move(run.config.data, tmp_path / "elsewhere" / "data")
+    if named != "the data set":
+        place = Path(place) / "plate"
+    if named == "the category, renamed":
+        place = place.rename(tmp_path / "parts")
     with pytest.raises(DmddError, match="no such folder"):
-        evaluate_run(copied, None, CPU, quiet)
-    # The threshold's images are known by their paths, which are gone with the folder.
-    with pytest.raises(DmddError, match="held-out images are gone"):
-        evaluate_run(copied, plates, CPU, quiet)
+        evaluate_run(run, None, CPU, quiet)
+    found = evaluate_run(run, Path(place), CPU, quiet).metrics
+    for name in ("image_auroc", "pixel_auroc", "pro", "threshold"):
+        assert found[name] == pytest.approx(tiny_outcome.metrics[name], abs=1e-5)
+
+
+def test_run_json_names_one_folder_of_the_machine(copied: Run) -> None:
+    stored = json.loads((copied.folder / "run.json").read_text())
+    assert stored["root"] == str(copied.config.data / "plate")
+    assert sorted(stored["train"] + stored["holdout"]) == [f"train/good/{n:03d}.png" for n in range(10)]
+    named = copied.info["outliers"]["furthest"][0]["file"]
+    assert Path(named).is_file()
+    assert json.dumps(stored).count(str(copied.config.data)) == 1
+
+
+def test_every_file_of_a_run_follows_its_data_set(copied: Run, tmp_path: Path) -> None:
+    """Also those that are not read again; a file from elsewhere stays where it is."""
+    place = Path(shutil.move(copied.config.data, tmp_path / "elsewhere"))
+    copied.info["skipped"] = [
+        [str(copied.config.data / "plate/train/good/x.png"), "empty"],
+        ["/y.png", "cut"],
+    ]
+    run = moved(copied, place)
+    assert run.info["skipped"] == [[str(place / "plate/train/good/x.png"), "empty"], ["/y.png", "cut"]]
+    listed = run.info["train"] + run.info["holdout"]
+    listed += [item["file"] for item in run.info["outliers"]["furthest"]]
+    assert len(listed) > 10
+    assert [path for path in listed if not Path(path).is_file()] == []
+    assert run.config.data == place
+    for name in ("bolt", "nut"):
+        write_sample(tmp_path / "other", name, train=2, test_good=1, test_bad=1, size=64)
+    with pytest.raises(DmddError, match="no category 'plate'"):
+        moved(copied, tmp_path / "other")
 
 
 def test_held_out_images_that_are_gone_are_named(copied: Run) -> None:

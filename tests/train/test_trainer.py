@@ -59,7 +59,7 @@ def test_the_folder_holds_what_the_next_stages_need(tiny_outcome: Any) -> None:
     assert len(train) == 7
     assert len(holdout) == 3  # 30 % of 10
     assert not train & holdout
-    assert all(Path(path).is_file() for path in train | holdout)
+    assert all((Path(facts["root"]) / path).is_file() for path in train | holdout)
     assert facts["created_with"]["torch"] == torch.__version__
     assert {"read", "foreground", "teacher cache", "teacher", "student", "head"} <= set(facts["seconds"])
     model = tiny_outcome.run.model

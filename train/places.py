@@ -1,0 +1,117 @@
+"""Where the images of a run are: relative to the category's folder in ``run.json``, absolute in memory.
+
+A data set moves: to another disk, another machine, another mount point. ``run.json`` therefore names its
+files relative to the category's folder, which it names once (``root``), and ``moved`` points all of them at a
+new place. Runs from before that hold absolute paths, which are mapped by what follows the old folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.errors import DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.train.checkpoint import Run
+
+#: The facts that are lists of files.
+_LISTS = ("train", "holdout")
+#: The facts whose lists have entries that name their image under ``file``.
+_WITH_FILES = {"outliers": ("images", "furthest"), "data_set": ("passed_over", "notes")}
+
+
+def portable(info: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a run as ``run.json`` keeps them: files under ``root`` relative to it, with ``/``."""
+    if "root" not in info:
+        return info
+    root = Path(info["root"])
+    return _mapped(
+        info, lambda path: path.relative_to(root).as_posix() if path.is_relative_to(root) else path
+    )
+
+
+def located(info: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a run as the program uses them: every file absolute. Undoes ``portable``."""
+    if "root" not in info:
+        return info
+    root = Path(info["root"])
+    return _mapped(info, lambda path: root / path)
+
+
+def moved(run: Run, data: Path | None) -> Run:
+    """The run with its data set at another place: configuration and every file of its facts point there.
+
+    Args:
+        run: as ``load_run`` gives it; it is not changed.
+        data: data set, category's folder or folder of good images, as for ``train --data``; None changes
+            nothing.
+
+    Raises:
+        DmddError: the folder does not exist or does not hold the run's category.
+    """
+    if data is None:
+        return run
+    old = Path(run.info["root"]) if "root" in run.info else _root_before(run)
+    new = _find(data, run.config.category).root.absolute()
+
+    def follow(path: Path) -> Path:
+        return new / path.relative_to(old) if path.is_relative_to(old) else path
+
+    info = {**_mapped(run.info, follow), "root": str(new)}
+    return replace(run, info=info, config=run.config.model_copy(update={"data": data.absolute()}))
+
+
+def category_of(run: Run) -> Category:
+    """The files of a run's category, where its configuration says that they are.
+
+    Raises:
+        DmddError: they are gone.
+    """
+    return _find(run.config.data, run.config.category)
+
+
+def _find(data: Path, name: str) -> Category:
+    try:
+        return load_category(data, name)
+    except DmddError:
+        # The category's own folder may have been renamed; a data set of other categories is an error.
+        try:
+            found = load_category(data)
+        except DmddError:
+            found = None
+        if found is None or found.root.absolute() != data.absolute():
+            raise
+        return found
+
+
+def _root_before(run: Run) -> Path:
+    """The category's folder of a run that does not name it: below the data set's, or that itself."""
+    below = run.config.data / run.config.category
+    paths = [Path(path) for name in _LISTS for path in run.info[name]]
+    return below if paths and all(path.is_relative_to(below) for path in paths) else run.config.data
+
+
+def _mapped(info: dict[str, Any], change: Callable[[Path], Path | str]) -> dict[str, Any]:
+    """A copy of a run's facts with every file's path changed."""
+
+    def text(path: str) -> str:
+        return str(change(Path(path)))
+
+    found = dict(info)
+    for name in _LISTS:
+        if name in found:
+            found[name] = [text(path) for path in found[name]]
+    if "skipped" in found:
+        found["skipped"] = [[text(path), reason] for path, reason in found["skipped"]]
+    for name, lists in _WITH_FILES.items():
+        if found.get(name):
+            entries = {part: found[name][part] for part in lists if part in found[name]}
+            found[name] = found[name] | {
+                part: [{**entry, "file": text(entry["file"])} for entry in listed]
+                for part, listed in entries.items()
+            }
+    return found
