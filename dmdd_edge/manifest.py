@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import unreadable
 from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Text
+from dmdd_edge.look import Look
 from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, read_bounded
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.quality import FrameLimits
@@ -75,6 +76,7 @@ class Manifest(BaseModel):
         sizes: path -> bytes, which tells a file that was cut short from one that was altered.
         metrics: what training measured on the category's test images, if it was given.
         parity: how the exported graphs compare with what was trained, as export measured it.
+        look: what the training images looked like; None in bundles of earlier releases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +91,7 @@ class Manifest(BaseModel):
     threshold: Threshold
     preprocess: Preprocess = Field(default_factory=Preprocess)
     frame_limits: FrameLimits | None = None
+    look: Look | None = None
     parity: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     files: dict[FileName, Sha256] = Field(max_length=MOST_FILES)

@@ -21,6 +21,7 @@ from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, file_judge, require
 from dmdd_edge.images import read_image
 from dmdd_edge.judging import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
+from dmdd_edge.look import Look, look_at, look_of
 from dmdd_edge.manifest import Licences, graph_specs
 from dmdd_edge.metrics import Metrics
 from dmdd_edge.phases import Cost
@@ -106,7 +107,7 @@ def export_run(
     # What needs the images comes before the graphs: writing those takes minutes.
     progress(_LIMITS, 0, None)
     holdout_images(run)
-    limits = frame_limits(run)
+    limits, look = measured_images(run)
     with BundleWriter(models_dir, config.category) as writer:
         graphs = []
         for precision, name in GRAPHS.items():
@@ -134,6 +135,7 @@ def export_run(
             threshold=threshold,
             preprocess=config.preprocess,
             frame_limits=limits,
+            look=look,
             parity={row.artefact: row.as_dict() for row in rows},
             metrics=files.read_json(folder / METRICS),
             licences=Licences(
@@ -227,17 +229,22 @@ def _category(run: Run) -> Category | None:
         return None
 
 
-def frame_limits(run: Run) -> FrameLimits:
-    """Limits beyond which a frame cannot be judged, from the training images."""
+def measured_images(run: Run) -> tuple[FrameLimits, Look]:
+    """What frames are compared with: limits beyond which one cannot be judged, and the training images' look.
+
+    Raises:
+        DmddError: no training image is left, or one cannot be read.
+    """
     config = run.config
     size = config.model.image_size
     paths = [Path(path) for path in [*run.info["train"], *run.info["holdout"]]]
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _FRAME_IMAGES).astype(int))]
     ignored = config.preprocess.ignore_map(size)
     there = [path for path in chosen if path.is_file()]
-    return limits_from(
-        frame_statistics(
-            config.preprocess.prepare(read_image(path, config.preprocess.bits), size, str(path)), ignored
-        )
-        for path in there
-    )
+    statistics, looks = [], []
+    for path in there:
+        image = read_image(path, config.preprocess.bits)
+        prepared = config.preprocess.prepare(image, size, str(path))
+        statistics.append(frame_statistics(prepared, ignored))
+        looks.append(look_at(image, config.preprocess))
+    return limits_from(statistics), look_of(looks, (path.suffix for path in there))

@@ -51,6 +51,7 @@ class Summary:
         busy: share of the run that each part was at work, 0..1: capture, prepare, infer, write. They overlap.
         slowest: the part that the others waited for.
         passed_over: what the source found and did not judge, by kind; see ``SourceState``.
+        hints: likely causes of what the run shows; see ``hints.Hint``.
     """
 
     frames: int
@@ -67,6 +68,7 @@ class Summary:
     busy: dict[str, float] = field(default_factory=dict)
     slowest: str = ""
     passed_over: dict[str, int] = field(default_factory=dict)
+    hints: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
@@ -90,6 +92,7 @@ class Tally:
         self._ages = _Newest() if live else None
         self._skipped = 0
         self._dropped = 0
+        self._hints: list[dict[str, Any]] = []
 
     def begin(self) -> None:
         """Start the clock anew."""
@@ -118,6 +121,11 @@ class Tally:
         """Count a frame that has no result."""
         with self._lock:
             self._skipped += 1
+
+    def hint(self, hint: dict[str, Any]) -> None:
+        """Keep a likely cause of what the run shows, for the summary."""
+        with self._lock:
+            self._hints.append(hint)
 
     def drop(self, frames: int) -> None:
         """Count frames that a live source dropped after the last one that has a result."""
@@ -151,6 +159,7 @@ class Tally:
                 age_ms=None if self._ages is None else self._ages.percentiles(),
                 busy=busy or {},
                 slowest=slowest,
+                hints=tuple(self._hints),
                 passed_over=dict(passed_over or {}),
             )
 

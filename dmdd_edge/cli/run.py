@@ -121,6 +121,7 @@ def run(
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.control import RunControl
     from dmdd_edge.runtime.detector import Detector
+    from dmdd_edge.runtime.hints import FirstFrames
     from dmdd_edge.runtime.loop import run_frames
     from dmdd_edge.runtime.signals import StopRequest
     from dmdd_edge.runtime.sources import open_source
@@ -222,6 +223,8 @@ def run(
         if total is not None and limit is not None and not resume:
             total = min(total, limit)
         sinks.all.insert(0, Report(not quiet and (verbose or not json), verbose, total))
+        known = [count for count in (total, limit) if count is not None]
+        sinks.all.insert(1, FirstFrames(control, min(known) if known else None, say))
         if sinks.resume is not None:
             frames.skip = sinks.resume.skip
         ends = None if duration is None else time.monotonic() + duration

@@ -1,0 +1,131 @@
+"""Why a line calls most of its first frames anomalous: said once, with the likely cause, numbers and fix."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.calibration import EffectiveThreshold
+from dmdd_edge.causes import Cause, find_causes
+from dmdd_edge.look import ImageLook, look_at
+from dmdd_edge.runtime.control import RunControl
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.summary import Summary
+
+#: Frames that are looked at, and the fewest that a hint is given on.
+FRAMES, FEWEST = 20, 5
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A likely cause of what a run shows; an element of the summary's ``hints``.
+
+    Attributes:
+        cause: compression, light, sharpness, size, aspect, grey or colour; ``threshold`` when the frames look
+            like the training images; ``unknown`` when the bundle does not say how those look.
+        message: what was seen, with the numbers.
+        fix: what to do, in the imperative.
+        frames: how many frames were looked at.
+        anomalous: how many of those are anomalous or unreliable.
+    """
+
+    cause: str
+    message: str
+    fix: str
+    frames: int
+    anomalous: int
+
+
+class FirstFrames:
+    """A sink that looks at the first frames of a run, and costs nothing after them.
+
+    Args:
+        control: the run; gets the hint for its summary.
+        expected: how many frames will come, when that is known; a hint waits for fewer then.
+        say: told of the hint, one line each.
+    """
+
+    def __init__(self, control: RunControl, expected: int | None, say: Callable[[str], None]) -> None:
+        self._control, self._say = control, say
+        self._left = FRAMES if expected is None else min(FRAMES, expected)
+        self._seen: list[ImageLook] = []
+        self._not_good = 0
+
+    def result(self, frame: Frame, result: Result) -> None:
+        """Look at a frame; after the last of the first ones, give the hint."""
+        if self._left <= 0:
+            return
+        self._seen.append(look_at(frame.image, self._control.detector.bundle.manifest.preprocess))
+        self._not_good += result.status != "good"
+        self._passed()
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Count a frame that has no picture."""
+        if self._left > 0:
+            self._passed()
+
+    def summary(self, summary: Summary) -> None:
+        """Nothing: the hint is in it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _passed(self) -> None:
+        self._left -= 1
+        if self._left:
+            return
+        count, seen = len(self._seen), self._seen
+        self._seen = []
+        if count < FEWEST or 2 * self._not_good <= count:
+            return
+        detector = self._control.detector
+        hint = hint_for(detector.bundle, detector.threshold, seen, self._not_good)
+        self._control.tally.hint(asdict(hint))
+        self._say(f"hint: {hint.message}")
+        self._say(f"fix:  {hint.fix}")
+
+
+def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook], not_good: int) -> Hint:
+    """The likely cause of many frames that are not good.
+
+    Args:
+        bundle: what judges.
+        threshold: in use.
+        seen: the looks of the frames.
+        not_good: how many of them are anomalous or unreliable.
+    """
+    manifest = bundle.manifest
+    head = f"{not_good} of the first {len(seen)} frames are anomalous or unreliable"
+    calibrate = f"dmdd-edge calibrate --model {shlex.quote(str(bundle.path))} --source GOOD_PARTS"
+    causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
+    if causes:
+        message = f"{head}, and the frames are {_joined(causes)}."
+        fix = f"{causes[0].fix} If the parts are good and the frames must stay so: {calibrate}"
+        return Hint(causes[0].name, message, fix, len(seen), not_good)
+    if threshold.origin == "option":
+        message = f"{head}. The threshold {threshold.image:.4f} was given for this run"
+        fix = f"Without it the threshold is {manifest.threshold.image:.4f}, or what was calibrated."
+        return Hint("threshold", f"{message}.", fix, len(seen), not_good)
+    known = manifest.threshold
+    few = (
+        f"If the parts are good, the threshold may come from too few good images: {known.normals}, "
+        f"and a false-alarm rate of {100 * known.alpha:.2g} % needs {known.needed}"
+    )
+    enough = f"If the parts are good, they differ from the {known.normals} good images of the threshold"
+    fix = f"Calibrate with good parts: {calibrate}"
+    if manifest.look is None:
+        message = f"{head}. {enough if known.holds else few}. This bundle does not say what they looked like"
+        return Hint("unknown", f"{message}.", fix, len(seen), not_good)
+    message = (
+        f"{head}, and the frames look like the training images in compression, light, colour, sharpness and "
+        f"size. {enough if known.holds else few}."
+    )
+    return Hint("threshold", message, fix, len(seen), not_good)
+
+
+def _joined(causes: list[Cause]) -> str:
+    first, *others = (cause.text for cause in causes)
+    return f"{first}; also {'; '.join(others)}" if others else first
