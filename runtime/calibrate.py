@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dmdd_edge.look import ImageLook, look_at
+from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
@@ -12,6 +14,9 @@ from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.threshold import map_peak
+
+#: Images whose look is kept.
+_LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class NormalScores:
     Attributes:
         scores: of the frames that can be judged, in order, each 0..1.
         peaks: of their maps, see ``threshold.map_peak``.
+        sources: what each of them is called.
+        looks: what the first of them look like.
         unreliable: frames left out because they cannot be judged.
         skipped: frames left out because they cannot be read.
         first_reason: why the first of those was left out; empty when none was.
@@ -31,14 +38,19 @@ class NormalScores:
     unreliable: int
     skipped: int
     first_reason: str = ""
+    sources: tuple[str, ...] = ()
+    looks: tuple[ImageLook, ...] = ()
 
 
 class _Scores:
     """A sink that keeps the scores."""
 
-    def __init__(self, on_frame: Callable[[], None]) -> None:
+    def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None]) -> None:
         self.scores: list[float] = []
         self.peaks: list[float] = []
+        self.sources: list[str] = []
+        self.looks: list[ImageLook] = []
+        self._preprocess = preprocess
         self.first_reason = ""
         self._on_frame = on_frame
 
@@ -48,6 +60,9 @@ class _Scores:
         else:
             self.scores.append(result.score)
             self.peaks.append(map_peak(result.anomaly_map))
+            self.sources.append(frame.source)
+            if len(self.looks) < _LOOKS:
+                self.looks.append(look_at(frame.image, self._preprocess))
         self._on_frame()
 
     def broken(self, frame: BrokenFrame) -> None:
@@ -78,8 +93,14 @@ def score_normals(
     Raises:
         DmddError: the back end failed.
     """
-    sink = _Scores(on_frame)
+    sink = _Scores(detector.bundle.manifest.preprocess, on_frame)
     summary = run_frames(detector, source, [sink], limit)
     return NormalScores(
-        tuple(sink.scores), tuple(sink.peaks), summary.unreliable, summary.skipped, sink.first_reason
+        tuple(sink.scores),
+        tuple(sink.peaks),
+        summary.unreliable,
+        summary.skipped,
+        sink.first_reason,
+        tuple(sink.sources),
+        tuple(sink.looks),
     )

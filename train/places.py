@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: The facts that are lists of files.
 _LISTS = ("train", "holdout")
 #: The facts whose lists have entries that name their image under ``file``.
-_WITH_FILES = {"outliers": ("images", "furthest"), "data_set": ("passed_over", "notes")}
+_WITH_FILES = {"outliers": ("images", "furthest"), "data_set": ("files",)}
 
 
 def portable(info: dict[str, Any]) -> dict[str, Any]:

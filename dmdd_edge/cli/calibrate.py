@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+<<<<<<< HEAD
+=======
+import shlex
+import sys
+>>>>>>> 385cb42 (calibrate asks before it sets a threshold from images that do not look like good parts)
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +56,9 @@ def calibrate(
         float, typer.Option("--false-alarm-rate", help="Share of good parts that may be called anomalous.")
     ] = 0.01,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the threshold set at export.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Set the threshold even if the images do not look like good parts.")
+    ] = False,
     backend: BackendOption = "auto",
     engine_cache: EngineCacheOption = None,
     cuda_driver: CudaDriverOption = "auto",
@@ -100,7 +108,7 @@ def calibrate(
         options = BackendOptions(
             engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=2
         )
-        _calibrate(bundle, source, asked, limit, false_alarm_rate, backend, options, json, chosen)
+        _calibrate(bundle, source, asked, limit, false_alarm_rate, backend, options, yes, json, chosen)
 
 
 def _reset(bundle: Bundle, json: bool) -> None:
@@ -130,6 +138,7 @@ def _calibrate(
     alpha: float,
     backend: str,
     options: BackendOptions,
+    yes: bool,
     json: bool,
     chosen: dict[str, object],
 ) -> None:
@@ -137,6 +146,7 @@ def _calibrate(
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.calibrate import score_normals
+    from dmdd_edge.runtime.calibration_doubts import doubts
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.sources import open_source
     from dmdd_edge.threshold import threshold_from_normals
@@ -169,11 +179,15 @@ def _calibrate(
     # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
     peaks = found.peaks if exported.pixel != exported.image else None
     threshold = threshold_from_normals(found.scores, alpha, peaks=peaks)
+    doubted = doubts(bundle, found)
+    if doubted:
+        _confirm(doubted, yes)
     calibration = write_calibration(bundle, threshold, source, used, found.unreliable, found.skipped)
     if json:
         effective = effective_threshold(bundle)
         document = calibration.model_dump(mode="json")
         document["exported"] = exported.image
+        document["doubts"] = doubted
         document["pixel"] = effective.pixel
         document["path"] = str(calibration_path(bundle))
         print_json(document)
@@ -184,6 +198,35 @@ def _calibrate(
             markup=False,
         )
     console.print(f"{bundle.category}: {threshold.describe()}", markup=False)
+<<<<<<< HEAD
     undo = command("calibrate", **chosen, reset=True)
     console.print(f"it was {exported.image:.4f} at export; undo: {undo}")
     next_step(command("run", **chosen, source=redacted(source), engine_cache=options.engine_cache))
+=======
+    console.print(
+        f"it was {exported.image:.4f} at export; undo: dmdd-edge calibrate {chosen} --reset", markup=False
+    )
+    next_step(f"dmdd-edge run {chosen} --source {shlex.quote(source)}")
+
+
+def _confirm(doubted: list[str], yes: bool) -> None:
+    """Ask whether the images are good parts all the same.
+
+    Raises:
+        DmddError: the answer is no, or nobody can be asked.
+    """
+    from dmdd_edge.cli.console import console
+
+    for line in doubted:
+        console.print(f"doubtful: {line}", markup=False, style="yellow")
+    if yes:
+        return
+    if sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
+        if typer.confirm("Do all of these images show good parts?", err=True):
+            return
+        raise DmddError("The threshold was not changed.", "Give images of good parts only.")
+    raise DmddError(
+        "The images do not look like good parts only, so the threshold was not changed.",
+        "Look at the images. If all of them show good parts, repeat the command with --yes.",
+    )
+>>>>>>> 385cb42 (calibrate asks before it sets a threshold from images that do not look like good parts)

@@ -131,7 +131,9 @@ def test_every_file_of_a_run_follows_its_data_set(copied: Run, tmp_path: Path) -
         [str(copied.config.data / "plate/train/good/x.png"), "empty"],
         ["/y.png", "cut"],
     ]
+    copied.info["data_set"]["files"] = [{"file": copied.info["train"][0], "reason": "cut", "used": False}]
     run = moved(copied, place)
+    assert run.info["data_set"]["files"][0]["file"] == run.info["train"][0]
     assert run.info["skipped"] == [[str(place / "plate/train/good/x.png"), "empty"], ["/y.png", "cut"]]
     listed = run.info["train"] + run.info["holdout"]
     listed += [item["file"] for item in run.info["outliers"]["furthest"]]
