@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-<<<<<<< HEAD
-=======
-import shlex
 import sys
->>>>>>> 385cb42 (calibrate asks before it sets a threshold from images that do not look like good parts)
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -198,15 +194,9 @@ def _calibrate(
             markup=False,
         )
     console.print(f"{bundle.category}: {threshold.describe()}", markup=False)
-<<<<<<< HEAD
     undo = command("calibrate", **chosen, reset=True)
     console.print(f"it was {exported.image:.4f} at export; undo: {undo}")
     next_step(command("run", **chosen, source=redacted(source), engine_cache=options.engine_cache))
-=======
-    console.print(
-        f"it was {exported.image:.4f} at export; undo: dmdd-edge calibrate {chosen} --reset", markup=False
-    )
-    next_step(f"dmdd-edge run {chosen} --source {shlex.quote(source)}")
 
 
 def _confirm(doubted: list[str], yes: bool) -> None:
@@ -229,4 +219,3 @@ def _confirm(doubted: list[str], yes: bool) -> None:
         "The images do not look like good parts only, so the threshold was not changed.",
         "Look at the images. If all of them show good parts, repeat the command with --yes.",
     )
->>>>>>> 385cb42 (calibrate asks before it sets a threshold from images that do not look like good parts)
