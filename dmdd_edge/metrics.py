@@ -10,7 +10,6 @@ rate of that image's own normal pixels, integrates it the same way, and averages
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmdd_edge.cores import usable_cores
 from dmdd_edge.errors import DmddError
 from dmdd_edge.ranking import Ranking
 
@@ -169,7 +169,7 @@ def defect_pixel_figures(
     names = np.asarray(defects, dtype=object)
     kinds = list(dict.fromkeys(defects))
     # NumPy sorts outside the interpreter lock.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(kinds))) as pool:
+    with ThreadPoolExecutor(min(usable_cores(), len(kinds))) as pool:
         found = pool.map(lambda name: _Pixels.of(maps, masks, np.flatnonzero(names == name)), kinds)
         pixels = dict(zip(kinds, found, strict=True))
         rest = [name for name in kinds if name != good]

@@ -41,10 +41,12 @@ def doctor(
 
     Exit code 1 when something that is there is broken, or when nothing could run a bundle.
     """
-    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.cli.console import print_json
+    from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.doctor.examination import examine
 
-    with console.status("looking"):
+    with Work() as work:
+        work.update("looking at this machine")
         report = examine(models_dir, engine_cache)
     if json:
         print_json(report.to_json())

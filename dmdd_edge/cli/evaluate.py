@@ -41,16 +41,16 @@ def evaluate(
     json_output: JsonOption = False,
 ) -> None:
     """Measure a trained run on its category's test images."""
+    from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
 
-    with need("train"):
+    with need("train"), loading(quiet):
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.places import moved
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
-    from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.tables import print_result
     from dmdd_edge.commands import command, run_options
     from dmdd_edge.errors import DmddError

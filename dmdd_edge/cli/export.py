@@ -171,6 +171,7 @@ def _export(
     """Write the bundle of a run, with an RTX engine inside when that is a target."""
     from dmdd_edge.cli.stages import need
 
+    work.update("loading torch")
     with need("export"):
         from dmdd_edge.export.pipeline import export_run
     from dmdd_edge.export.targets import rtx_for_new_bundle

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -124,6 +125,14 @@ class Work:
                 return
             if self.due():
                 self.say(self.line())
+
+
+@contextmanager
+def loading(quiet: bool = False) -> Iterator[None]:
+    """Report the loading of large libraries, which takes a minute on slow disks."""
+    with Work(quiet=quiet) as work:
+        work.update("loading torch")
+        yield
 
 
 def describe(standing: Standing, note: str = "") -> tuple[str, str, str]:

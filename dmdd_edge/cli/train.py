@@ -193,16 +193,16 @@ def train(
 ) -> None:
     """Train a detector on images of good parts."""
     began = time.monotonic()
+    from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
     from dmdd_edge.cli.train_plan import given_options, plan_training
 
     # All that a user can mistype is checked before torch is loaded, which takes seconds.
     plan = plan_training(context.params, given_options(context))
-    with need("train"):
+    with need("train"), loading(quiet):
         from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.run_folder import open_run, run_lock
         from dmdd_edge.train.session import train as run_training
-    from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.train_progress import Interrupts, TrainProgress, after_stop
 
     choose_device(plan.config.device)
