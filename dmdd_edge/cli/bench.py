@@ -210,7 +210,7 @@ def _measure(
     # The images first: a wrong path should not wait for a graph to load.
     pictures = choose_pictures(manifest, source, settings.data)
     if settings.accuracy and settings.data is not None:
-        load_category(settings.data, manifest.category).require_test()
+        load_category(settings.data, manifest.category, for_training=False).require_test()
     print_images(pictures)
     with Work() as work:
         work.update("measuring")

@@ -154,6 +154,8 @@ def _print_accuracy(row: dict[str, Any]) -> None:
     names = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "pro": "PRO"}
     shown = [f"{label} {_percent(row[name])}" for name, label in names.items()]
     console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images", markup=False)
+    for line in row["remarks"]:
+        console.print(line, markup=False)
 
 
 def _print_summary(document: dict[str, Any]) -> None:

@@ -85,7 +85,8 @@ def label(directory: Directory) -> Labelled:
         return found
     first = telling[0]
     split = roles[first] if roles[first] in SPLITS else None
-    rest = telling[1:] if split else telling
+    # A folder inside of one of the same name says nothing new: train/train.
+    rest = [index for index in telling[1:] if roles[index] is not split] if split else telling
     if split is Role.TRAIN:
         return _training(found, roles, rest, first)
     if not rest:

@@ -54,8 +54,13 @@ def _spread(folders: set[Path]) -> str:
     return f"from {len(folders)} folders" if len(folders) > 1 else ""
 
 
-def build(folder: Path, name: str) -> Category:
+def build(folder: Path, name: str, for_training: bool = True) -> Category:
     """Make the category of a folder.
+
+    Args:
+        folder: where it is.
+        name: what it is called.
+        for_training: whether it must have training images.
 
     Raises:
         DmddError: it has no training images; the message says what was found instead.
@@ -74,7 +79,7 @@ def build(folder: Path, name: str) -> Category:
         rows.add(entry.top, LEFT_OUT, len(entry.directory.images), entry.why)
     _add_other_kinds(tree, rows)
     category.folders.extend(rows.uses())
-    if not category.train:
+    if not category.train and (for_training or not category.test):
         raise _no_training_images(category, split)
     return category
 

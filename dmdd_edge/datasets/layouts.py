@@ -16,13 +16,14 @@ from dmdd_edge.errors import DmddError
 _DEPTH = 6
 
 
-def load_category(root: str | Path, category: str | None = None) -> Category:
+def load_category(root: str | Path, category: str | None = None, *, for_training: bool = True) -> Category:
     """Find the files of a category and tell the layout.
 
     Args:
         root: a data set's folder, a category's folder, or a plain folder of good images.
         category: a subfolder's name; None when root is itself the category or holds just one. A plain
             folder given as root takes this as its name, else its own.
+        for_training: whether it must have training images; without, test images will do.
 
     Raises:
         DmddError: when root does not exist or cannot be read, the category is unknown or left open (naming
@@ -30,9 +31,9 @@ def load_category(root: str | Path, category: str | None = None) -> Category:
     """
     root = Path(root)
     require_folder(root)
-    folder, name = _choose(root, category)
+    folder, name = _choose(root, category, for_training)
     refuse_for_training(folder)
-    return build(folder, name)
+    return build(folder, name, for_training)
 
 
 def list_categories(root: str | Path) -> list[str]:
@@ -67,12 +68,14 @@ def require_folder(root: Path) -> None:
         ) from None
 
 
-def _choose(root: Path, category: str | None) -> tuple[Path, str]:
+def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path, str]:
     """The category's folder and name."""
     if category is not None and (_is_labelled(root / category) or _holds_images(root / category)):
         return root / category, category
     own = root.resolve().name
-    if _has_train(root) or (_is_labelled(root) and category is None):
+    if not for_training and category in (None, own) and _has(root, Role.TEST):
+        return root, own
+    if _has(root, Role.TRAIN) or (_is_labelled(root) and category is None):
         if category in (None, own):
             return root, own
         raise DmddError(
@@ -88,7 +91,9 @@ def _choose(root: Path, category: str | None) -> tuple[Path, str]:
         return root / labelled[0], labelled[0]
     inside = subfolders(root)
     if category is None and len(inside) == 1 and any(map(_is_labelled, subfolders(inside[0]))):
-        return _choose(inside[0], None)  # an archive that was unpacked into a folder of its own name
+        return _choose(
+            inside[0], None, for_training
+        )  # an archive that was unpacked into a folder of its own name
     refuse_for_training(root)
     raise _no_category(root, category, found, labelled)
 
@@ -119,10 +124,10 @@ def _no_category(root: Path, category: str | None, found: list[str], labelled: l
     )
 
 
-def _has_train(folder: Path) -> bool:
-    """Whether a train folder lies in it, at once or below folders that only group."""
+def _has(folder: Path, role: Role) -> bool:
+    """Whether a folder of a role is in it, at once or below folders that only group."""
     return any(
-        role_of(child.name) is Role.TRAIN or (role_of(child.name) is Role.GROUP and _has_train(child))
+        role_of(child.name) is role or (role_of(child.name) is Role.GROUP and _has(child, role))
         for child in subfolders(folder)
     )
 

@@ -29,7 +29,7 @@ def refuse_for_training(folder: Path) -> None:
             what = "masks" if role is Role.TRUTH else "test images"
             raise DmddError(
                 f"{folder}: holds {what}, which must not be trained on",
-                fix=f"give the folder above: --data {place.parent}",
+                fix=f"give the data set's folder: --data {place.parent}",
             )
     own = role_of(real.name)
     if own is Role.BAD and not any(role_of(child.name) is Role.GOOD for child in subfolders(folder)):

@@ -45,6 +45,7 @@ _WORDS = {
     Role.TRUTH: _TRUTH,
 }
 _BY_NAME = {word: role for role, words in _WORDS.items() for word in words.split()}
+_TRUTH_WORDS = frozenset(("ground", *_TRUTH.split()))
 #: Words that add nothing to another one: "good images" is "good".
 _FILLER = re.compile(r"images?|imgs?|pictures?|photos?|bild(er)?|parts?|samples?|set|data")
 #: Folders that wrap images and say nothing about them.
@@ -75,6 +76,8 @@ def role_of(name: str) -> Role:
     core = "_".join(word for word in words if not _FILLER.fullmatch(word))
     if core in _BY_NAME:
         return _BY_NAME[core]
+    if words and all(word in _TRUTH_WORDS for word in words):
+        return Role.TRUTH
     # good_2 and NG01 are good and bad; test1 may be anything.
     numbered = _BY_NAME.get(re.sub(r"_?\d+$", "", core))
     return numbered if numbered in (Role.GOOD, Role.BAD) else Role.OTHER

@@ -22,12 +22,14 @@ class Accuracy:
         images: how many were judged.
         reason: why there are none; empty otherwise.
         skipped: files that could not be read, and why.
+        remarks: what was left out or used with a reservation, a line each.
     """
 
     metrics: Metrics | None
     images: int = 0
     reason: str = ""
     skipped: tuple[tuple[Path, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What a result says of them; ratios 0..1."""
@@ -35,7 +37,12 @@ class Accuracy:
             return {"reason": self.reason}
         kept = ("image_auroc", "pixel_auroc", "pro", "pro_per_image")
         figures = {name: getattr(self.metrics, name) for name in kept}
-        return {**figures, "images": self.images, "skipped": len(self.skipped)}
+        return {
+            **figures,
+            "images": self.images,
+            "skipped": len(self.skipped),
+            "remarks": list(self.remarks),
+        }
 
 
 class _StoppedError(Exception):
@@ -62,7 +69,7 @@ def measure_accuracy(
     if data is None:
         return Accuracy(None, reason="no data set was given: add --data DIR")
     manifest = subject.bundle.manifest
-    category = load_category(data, manifest.category)
+    category = load_category(data, manifest.category, for_training=False)
     if not category.test:
         return Accuracy(None, reason=f"{data} has no test images of {manifest.category}")
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
@@ -77,4 +84,5 @@ def measure_accuracy(
         found = evaluate_judge(subject.stopwatch.infer, test, judged)
     except _StoppedError:
         return Accuracy(None, reason="stopped")
-    return Accuracy(found.metrics, total, skipped=tuple(category.skipped))
+    remarks = tuple(category.remarks())
+    return Accuracy(found.metrics, total, skipped=tuple(category.skipped), remarks=remarks)

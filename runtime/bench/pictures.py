@@ -78,7 +78,8 @@ def choose_pictures(
     if source is not None:
         return _from_source(source, most, manifest.preprocess.bits)
     if data is not None:
-        return from_category(load_category(data, manifest.category), most, manifest.preprocess.bits)
+        category = load_category(data, manifest.category, for_training=False)
+        return from_category(category, most, manifest.preprocess.bits)
     return generated(manifest)
 
 

@@ -62,14 +62,24 @@ def test_splits_in_any_spelling(plant: Plant, train: str, test: str) -> None:
 def test_images_are_found_at_any_depth(plant: Plant) -> None:
     root = plant(
         [
-            "train/good/good/1.png", "train/good/2026-11-28/a/2.png",
+            "train/good/good/1.png", "train/train/good/2026-11-28/a/2.png",
             "test/good/late/3.png", "test/day1/good/4.png", "test/dent/dent/5.png", "test/day2/dent/6.png",
         ]
     )  # fmt: skip
     train, tests = used(load_category(root))
-    assert train == ["train/good/2026-11-28/a/2.png", "train/good/good/1.png"]
+    assert train == ["train/good/good/1.png", "train/train/good/2026-11-28/a/2.png"]
     assert sorted(tests["good"]) == ["test/day1/good/4.png", "test/good/late/3.png"]
     assert sorted(tests["dent"]) == ["test/day2/dent/6.png", "test/dent/dent/5.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["ground_truth", "GT", "masks", "Label", "annotations", "ground_truth_masks"]
+)
+def test_folders_of_masks(plant: Plant, name: str) -> None:
+    root = plant(["train/train/1.png", "test/test/dent/2.png", f"{name}/dent/2_mask.png"])
+    category = load_category(root)
+    assert used(category) == (["train/train/1.png"], {"dent": ["test/test/dent/2.png"]})
+    assert category.test[0].mask == root / name / "dent/2_mask.png"
 
 
 def test_folders_of_days_are_one_category(plant: Plant) -> None:
@@ -278,3 +288,14 @@ def test_the_summary_is_for_programs(plant: Plant) -> None:
     assert (entry["file"], entry["used"]) == (str(root / "test/dent/3.png"), True)
     assert list(summary["notes"].values()) == [1]
     assert summary["left_out"] == 1
+
+
+def test_test_images_alone_will_do_where_nothing_is_trained(plant: Plant) -> None:
+    root = plant(["test/good/1.png", "test/dent/2.png", "ground_truth/dent/2_mask.png"])
+    for place, name in ((root, "part"), (root, None), (root.parent, "part")):
+        category = load_category(place, name, for_training=False)
+        assert (category.name, category.train, len(category.test)) == ("part", [], 2)
+        with pytest.raises(DmddError):
+            load_category(place, name)
+    with pytest.raises(DmddError, match="test images"):
+        load_category(root / "test", for_training=False)
