@@ -84,6 +84,7 @@ def export_run(
     progress: Progress = silent,
     expect: Callable[[list[Cost]], None] = lambda costs: None,
     extras: list[Extra] | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Exported:
     """Write, check and publish the bundle of a run.
 
@@ -95,6 +96,7 @@ def export_run(
         progress: told of each phase, how much of it is done, and of how much; None where that is unknown.
         expect: told of the phases to come and what they are expected to take.
         extras: engines to add to the bundle, by what builds them.
+        say: told what of the data set is not used in the comparison.
 
     Raises:
         DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published
@@ -121,7 +123,7 @@ def export_run(
         progress(_THRESHOLD, 0, None)
         threshold = threshold_of(run, judges["fp32"], alpha)
         artefacts = {f"onnxruntime {name}": (judge, LIMITS[name]) for name, judge in judges.items()}
-        rows = compare_all(run, None, artefacts, threshold.image, progress)
+        rows = compare_all(run, None, artefacts, threshold.image, progress, say)
         require(rows)
         facts: dict[str, Any] = {}
         for extra in extras or []:
@@ -162,6 +164,7 @@ def compare_all(
     artefacts: dict[str, tuple[Judge, ParityLimits]],
     threshold: float,
     progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[ParityRow]:
     """A parity row per artefact, on the category's test images, or on the held-out ones without any.
 
@@ -171,6 +174,7 @@ def compare_all(
         artefacts: what to hold against torch, by name, with what is allowed.
         threshold: of the score, for the decisions.
         progress: told of each artefact, the images done and their count.
+        say: told what of the data set is not used.
     """
     run = moved(run, data)
     judges = {"torch": torch_judge(run.model.to(memory_format=torch.channels_last))}
@@ -181,6 +185,8 @@ def compare_all(
     if labelled:
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+        for line in category.remarks():
+            say(line)
         pairs = int(test.labels.sum()) * int((~test.labels).sum())
         results = {
             name: evaluate_judge(judge, test, _comparing(name, len(test.items), progress))

@@ -194,6 +194,7 @@ def _export(
             progress=work.update,
             expect=expect,
             extras=extras,
+            say=work.say,
         )
     console.print(_parity_table(found.parity))
     console.print(found.threshold.describe())
