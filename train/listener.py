@@ -21,6 +21,9 @@ class Listener:
     def say(self, text: str) -> None:
         """A line for the log."""
 
+    def note(self, text: str) -> None:
+        """A line for the log alone: what the command says in its own place, or what few ask for."""
+
     def expect(self, costs: Iterable[Cost]) -> None:
         """The phases to come, with what they are expected to take."""
 

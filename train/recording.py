@@ -103,6 +103,10 @@ class Recorder(Listener):
         self.logger.info(text)
         self.listener.say(text)
 
+    def note(self, text: str) -> None:
+        """A line for the log alone."""
+        self.logger.info(text)
+
     def expect(self, costs: Iterable[Cost]) -> None:
         """The phases to come."""
         found = list(costs)

@@ -91,13 +91,13 @@ def train(
         run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
         files.write_facts(folder, run.info)
         for line in describe(run.info["outliers"]):
-            recorder.logger.info(line)
+            recorder.note(line)
         judge = torch_judge(run.model)
         threshold = None
         if run.info["holdout"]:
             recorder.preparing(costs.THRESHOLD, 0, None)
             threshold = threshold_of(run, judge)
-            recorder.say(threshold.describe())
+            recorder.note(threshold.describe())
         if test is None:
             _complete(run)
             return Outcome(run, category, None, threshold, [])
@@ -111,7 +111,7 @@ def train(
         )
         _complete(run)
         for line in [*result_lines(found.metrics), summary_line(found.metrics)]:
-            recorder.logger.info(line)
+            recorder.note(line)
         return Outcome(run, category, found.metrics, threshold, found.files[1:])
 
 

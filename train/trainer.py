@@ -378,7 +378,7 @@ class Trainer:
         files.write_facts(self.folder, facts)
         files.write_tensors(self.folder / files.MODEL, files.trainable_state(self.model))
         (self.folder / files.STATE).unlink(missing_ok=True)
-        self.listener.say(describe_split(facts["seconds"], seconds))
+        self.listener.note(describe_split(facts["seconds"], seconds))
         return files.Run(self.folder, self.config, facts, self.model)
 
 

@@ -196,9 +196,9 @@ def _export(
             extras=extras,
             say=work.say,
         )
-    console.print(_parity_table(found.parity))
-    console.print(found.threshold.describe())
     console.print(f"wrote {found.bundle.path}")
+    console.print(found.threshold.describe())
+    console.print(_parity_table(found.parity))
     return found
 
 

@@ -237,7 +237,9 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
         from dmdd_edge.cli.tables import print_result
 
         print_result(outcome.metrics)
-    elif json_output:
+    if outcome.threshold is not None:
+        console.print(outcome.threshold.describe())
+    if outcome.metrics is None and json_output:
         print_json(
             {
                 "category": outcome.category.name,

@@ -35,6 +35,8 @@ class Watching(Listener):
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    note = say
+
     def step(
         self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
     ) -> None:
