@@ -276,3 +276,11 @@ def _exit(
         found = ", ".join(f"{count} {status}" for status, count in failed.items() if count)
         say(f"--fail-on-anomaly: {found}; exit code {ANOMALIES_FOUND}")
         raise typer.Exit(ANOMALIES_FOUND)
+    state = source.state()
+    if source.live and state.message and received is None:
+        # Frames were judged, and then none came any more: whoever reads only the exit code must know.
+        if fail_on_anomaly:
+            raise DmddError(
+                f"{state.name} was lost when the run ended: {state.message}.", "Check the source."
+            )
+        say(f"{state.name} was lost when the run ended: {state.message}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from skimage.transform import downscale_local_mean
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import list_images, read_image, resize, resize_mask
+from dmdd_edge.images import list_images, natural_key, read_image, resize, resize_mask
 
 
 @pytest.fixture
@@ -139,6 +141,12 @@ def test_a_thin_mask_never_vanishes():
     result = resize_mask(mask, 16)
     assert result[2, 2:12].all()
     assert result[:2].sum() + result[3:].sum() == 0
+
+
+def test_natural_order():
+    text = "a1.png A02.png a2.png a10.png a10b a.png ab.png b/1 b/9 b/10 b1/0"
+    paths = [Path(name) for name in text.split()]
+    assert sorted(set(paths), key=natural_key) == paths
 
 
 def test_listing_is_natural_and_leaves_out_what_is_no_image(tmp_path):
