@@ -70,7 +70,7 @@ def read_file(path: Path) -> Decoded:
         # Not cv2.imread: it fails on some paths (Windows, non-ASCII) and says nothing about why.
         data = np.zeros(status.st_size + jpeg.PADDING, np.uint8)
         with path.open("rb", buffering=0) as file:
-            size = _fill(file, memoryview(data)[: status.st_size])
+            size = _fill(file, memoryview(data)[: status.st_size])  # type: ignore[arg-type]
     except FileNotFoundError:
         raise DmddError(f"{path}: no such file.", "Check the path.") from None
     except OSError as error:
@@ -193,7 +193,7 @@ def _is_cut_off(header: Header, data: memoryview) -> bool:
     if header.kind == "PNG":
         at = 8
         while at + 12 <= len(data):
-            if data[at + 4 : at + 8] == b"IEND":
+            if bytes(data[at + 4 : at + 8]) == b"IEND":
                 return False
             at += 12 + int.from_bytes(data[at : at + 4], "big")
         return True
