@@ -101,8 +101,14 @@ def figures(
     }
 
 
-def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: Threshold | None) -> list[Path]:
-    """Write the score histogram and the sheet of the hardest cases; returns their files.
+def write_pictures(
+    folder: Path,
+    test: TestSet,
+    found: Evaluation,
+    threshold: Threshold | None,
+    names: tuple[str, str] = (HISTOGRAM, CASES),
+) -> list[Path]:
+    """Write the score histogram and the sheet of the hardest cases, under these names; returns their files.
 
     Without a threshold the largest score and the largest value of a map stand in for it.
     """
@@ -124,8 +130,8 @@ def write_pictures(folder: Path, test: TestSet, found: Evaluation, threshold: Th
         for i in worst
     ]
     sheets = {
-        HISTOGRAM: score_histogram(found.scores, test.labels, image),
-        CASES: case_sheet(cases, image, pixel_threshold=pixel),
+        names[0]: score_histogram(found.scores, test.labels, image),
+        names[1]: case_sheet(cases, image, pixel_threshold=pixel),
     }
     for name, sheet in sheets.items():
         done, data = cv2.imencode(".png", sheet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dmdd_edge.datasets import Category, load_category
-from dmdd_edge.decisions import decide, result_lines
+from dmdd_edge.decisions import Decisions, decide, result_lines
 from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.storage import make_folder
 from dmdd_edge.threshold import Threshold
@@ -20,6 +20,7 @@ from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
 from dmdd_edge.train.listener import Listener
+from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
 from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.recording import LOG, recording
@@ -38,6 +39,7 @@ class Outcome:
         metrics: content of metrics.json, None without test images.
         threshold: from the held-out normal images, None when none were held out.
         pictures: files written for a person.
+        damage: without test images: figures of damage made on the held-out images.
     """
 
     run: files.Run
@@ -45,6 +47,7 @@ class Outcome:
     metrics: dict[str, Any] | None
     threshold: Threshold | None
     pictures: list[Path]
+    damage: Measured | None = None
 
 
 def train(
@@ -99,8 +102,15 @@ def train(
             threshold = threshold_of(run, judge)
             recorder.note(threshold.describe())
         if test is None:
+            made = None
+            if threshold is not None:
+                made = _damage(
+                    run, judge, threshold, lambda done, total: recorder.preparing(costs.TEST, done, total)
+                )
+                for line in damage_lines(made.metrics):
+                    recorder.logger.info(line)
             _complete(run)
-            return Outcome(run, category, None, threshold, [])
+            return Outcome(run, category, None, threshold, [] if made is None else made.files, made)
         found = measure(
             run,
             category,
@@ -131,6 +141,8 @@ class Measured:
         skipped: test files that could not be used, and why.
         test, found, threshold: what the figures were worked out from.
         remarks: what was left out or used with a reservation, a line each.
+        damage: ``test`` holds held-out good images and damage made on them, for want of test images; then
+            ``metrics`` are those of ``made_damage.json``.
     """
 
     metrics: dict[str, Any]
@@ -140,6 +152,7 @@ class Measured:
     found: Evaluation
     threshold: Threshold | None
     remarks: list[str] = field(default_factory=list)
+    damage: bool = False
 
 
 def measure(
@@ -194,7 +207,54 @@ def evaluate_run(
     run.model.to(device).to(memory_format=torch.channels_last)
     judge = torch_judge(run.model, device)
     threshold = threshold_of(run, judge) if run.info["holdout"] else None
+    if not category.test and threshold is not None:
+        return _damage(run, judge, threshold, progress)
     return measure(run, category, judge, threshold, progress)
+
+
+def _damage(
+    run: files.Run, judge: Judge, threshold: Threshold, progress: Callable[[int, int], None]
+) -> Measured:
+    """A run without test images: made damage takes their place, under names of its own."""
+    metrics, test, found = measure_damage(run, judge, threshold, progress)
+    written = [run.folder / name for name in DAMAGE_FILES]
+    return Measured(metrics, written, [], test, found, threshold, damage=True)
+
+
+def evaluate_on(
+    run: files.Run,
+    category: Category,
+    groups: Mapping[Path, str] | None,
+    device: torch.device,
+    progress: Callable[[int, int], None],
+) -> tuple[Measured, Decisions | None]:
+    """Measure a finished run on other images than its own; nothing is written into the run.
+
+    Args:
+        run: as ``load_run`` gives it.
+        category: its test images are judged.
+        groups: the name of each image's group, for the decisions; None groups by defect type.
+        device: where to compute.
+        progress: called with the images done and their count.
+
+    Returns:
+        the figures, and the decisions at the threshold; None for those without held-out images.
+
+    Raises:
+        DmddError: the held-out images are gone, or there are no readable test images.
+    """
+    run.model.to(device).to(memory_format=torch.channels_last)
+    judge = torch_judge(run.model, device)
+    threshold = threshold_of(run, judge) if run.info["holdout"] else None
+    test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    decisions = None
+    if threshold is not None:
+        names = test.defects if groups is None else [groups[item.path] for item in test.items]
+        decisions = decide(found.scores, test.labels, names, threshold.image)
+    metrics = figures(run, found.metrics, None if threshold is None else threshold.image, decisions)
+    metrics["data_set"] = category.counts()
+    return Measured(metrics, [], category.skipped, test, found, threshold), decisions
 
 
 def summary_line(metrics: dict[str, Any]) -> str:

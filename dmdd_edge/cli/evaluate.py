@@ -1,4 +1,4 @@
-"""`dmdd-edge evaluate`: a trained run on its test images, or all of them."""
+"""`dmdd-edge evaluate`: a run on its test images, or a run or bundle on folders of good and bad parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json
-from dmdd_edge.cli.options import JsonOption, QuietOption
+from dmdd_edge.cli.options import BackendOption, JsonOption, ModelOption, ModelsDirOption, QuietOption
+from dmdd_edge.errors import DmddError
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     context: typer.Context,
-    category: Annotated[str | None, typer.Option("--category", help="Category, which names the run.")] = None,
+    category: Annotated[
+        str | None, typer.Option("--category", help="Category, which names the run or the bundle.")
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run, when it is not the category's.")
     ] = None,
@@ -29,6 +32,19 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set, when it is not where training found it.")
     ] = None,
+    good: Annotated[
+        Path | None, typer.Option("--good", help="Your own images of good parts, with subfolders.")
+    ] = None,
+    bad: Annotated[
+        Path | None,
+        typer.Option("--bad", help="Your own images of defective parts; a subfolder is a defect type."),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Masks of the images of --bad, paired by name.")
+    ] = None,
+    model: ModelOption = None,
+    models_dir: ModelsDirOption = Path("models"),
+    backend: BackendOption = "auto",
     report: Annotated[
         Path | None,
         typer.Option(
@@ -40,21 +56,40 @@ def evaluate(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure a trained run on its category's test images."""
+    """Measure a run on its category's test images, or a run or a bundle on your own images.
+
+    --good and --bad need no data set: --category takes the bundle if there is one, else the run.
+    """
+    from dmdd_edge.cli.evaluate_folders import Asked, evaluate_bundle
+    from dmdd_edge.cli.evaluate_folders import evaluate_run as evaluate_run_on_folders
     from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
+    from dmdd_edge.commands import bundle_options, command, run_options
+    from dmdd_edge.workspace import find_bundle, find_run
 
+    asked = Asked(good, bad, masks, data, report, quiet, json_output)
+    own = good is not None or bad is not None
+    if masks is not None and bad is None:
+        raise DmddError("--masks is given without --bad.", "Give --bad DIR, the images of the masks.")
+    if own and every:
+        raise DmddError("--all is given together with --good or --bad.", "Name one run or bundle.")
+    named_run = every or run is not None
+    if model is not None or (not named_run and _means_bundle(category, own, runs_dir, models_dir)):
+        path = find_bundle(category, model, models_dir)
+        evaluate_bundle(path, backend, asked, bundle_options(path.name, model, models_dir))
+        return
+    if own:
+        evaluate_run_on_folders(find_run(category, run, runs_dir), device, asked)
+        return
     with need("train"), loading(quiet):
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
+        from dmdd_edge.train.made_damage import as_json
         from dmdd_edge.train.places import moved
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
-    from dmdd_edge.cli.tables import print_result
-    from dmdd_edge.commands import command, run_options
-    from dmdd_edge.errors import DmddError
-    from dmdd_edge.workspace import find_run
+    from dmdd_edge.cli.tables import print_damage, print_result
 
     if every:
         from dmdd_edge.cli.evaluate_all import evaluate_all
@@ -73,7 +108,11 @@ def evaluate(
     with Work(quiet=quiet) as work:
         work.update("threshold")
         found = evaluate_run(loaded, None, where, lambda done, total: work.update("test images", done, total))
-    print_result(found.metrics)
+    if found.damage:
+        print_damage(found.metrics)
+        report = folder / "report.html" if report is None else report
+    else:
+        print_result(found.metrics)
     for line in found.remarks:
         console.print(line, markup=False)
     written = list(found.files)
@@ -84,5 +123,15 @@ def evaluate(
     for file in written:
         console.print(f"wrote {file}", markup=False)
     if json_output:
-        print_json(found.metrics)
+        print_json(as_json(found.metrics) if found.damage else found.metrics)
     next_step(command("export", **run_options(folder, loaded.config.category), data=data))
+
+
+def _means_bundle(category: str | None, own: bool, runs_dir: Path, models_dir: Path) -> bool:
+    """Whether a bundle is meant where no option says so: with the user's own images, or without a run."""
+    from dmdd_edge.workspace import list_bundles, list_runs
+
+    bundles, runs = list_bundles(models_dir), list_runs(runs_dir)
+    there = bool(bundles) if category is None else category in bundles
+    trained = bool(runs) if category is None else category in runs
+    return there and (own or not trained)

@@ -41,6 +41,7 @@ def evaluate_all(
     """
     from dmdd_edge.train.checkpoint import load_run
     from dmdd_edge.train.devices import choose_device
+    from dmdd_edge.train.made_damage import damage_lines
     from dmdd_edge.train.places import moved
     from dmdd_edge.train.report.overview import Overview
     from dmdd_edge.train.report.writing import write_overview, write_report
@@ -64,6 +65,9 @@ def evaluate_all(
             if report is not None:
                 report.mkdir(parents=True, exist_ok=True)
                 pages[name] = write_report(report, run, found, where)
+            if found.damage:
+                console.print(damage_lines(found.metrics)[0], markup=False)
+                continue
             overview.rows[name] = found.metrics
             for line in result_lines(found.metrics)[:1]:
                 console.print(line, markup=False)
@@ -84,9 +88,9 @@ def evaluate_all(
             f"{len(overview.failed)} of {len(names)} runs not measured: {', '.join(overview.failed)}",
             fix="the reasons stand above; the others were measured",
         )
-    first = runs_dir / names[0]
-    category = overview.rows[names[0]]["category"]
-    next_step(command("export", **run_options(first, category), data=data))
+    if overview.rows:
+        first, row = next(iter(overview.rows.items()))
+        next_step(command("export", **run_options(runs_dir / first, row["category"]), data=data))
 
 
 def _runs(runs_dir: Path, data: Path | None) -> list[str]:

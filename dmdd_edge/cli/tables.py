@@ -23,6 +23,18 @@ def print_result(metrics: dict[str, Any]) -> None:
     console.print(metrics_table(metrics))
 
 
+def print_damage(metrics: dict[str, Any]) -> None:
+    """Print what a run without test images does on made damage.
+
+    Args:
+        metrics: the content of made_damage.json.
+    """
+    from dmdd_edge.train.made_damage import damage_lines
+
+    for line in damage_lines(metrics):
+        console.print(line, markup=False)
+
+
 def metrics_table(metrics: dict[str, Any]) -> Table:
     """A category's figures in percent, by defect type, with the paper's row where there is one.
 

@@ -245,8 +245,16 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
                 "category": outcome.category.name,
                 "run": str(folder),
                 "train_seconds": outcome.run.info["train_seconds"],
+                "made_damage": None if outcome.damage is None else outcome.damage.metrics,
             }
         )
+    if outcome.damage is not None:
+        from dmdd_edge.cli.tables import print_damage
+        from dmdd_edge.train.report.writing import write_report
+
+        print_damage(outcome.damage.metrics)
+        where = next(outcome.run.model.parameters()).device
+        outcome.pictures.append(write_report(folder / "report.html", outcome.run, outcome.damage, where))
     if json_output and outcome.metrics is not None:
         print_json(outcome.metrics)
     for line in describe(outcome.run.info.get("outliers")):

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dmdd_edge.datasets import load_category
+from dmdd_edge.datasets.folders import from_folders
 from dmdd_edge.errors import DmddError
 from dmdd_edge.judging import evaluate_judge, judge_all, load_test_set
 from dmdd_edge.preprocess import Preprocess
@@ -21,7 +22,8 @@ from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import figures, holdout_images, torch_judge
 from dmdd_edge.train.places import moved
-from dmdd_edge.train.session import evaluate_run
+from dmdd_edge.train.report.writing import write_report
+from dmdd_edge.train.session import evaluate_on, evaluate_run
 
 CPU = torch.device("cpu")
 
@@ -183,10 +185,35 @@ def test_no_readable_test_image_is_an_error(copied: Run) -> None:
     assert "test" in (error.value.fix or "")
 
 
-def test_no_test_images_is_an_error(copied: Run) -> None:
+def test_without_test_images_there_is_a_page_of_made_damage(copied: Run, tmp_path: Path) -> None:
     shutil.rmtree(copied.config.data / "plate" / "test")
+    before = (copied.folder / "metrics.json").read_bytes()
+    found = evaluate_run(copied, None, CPU, quiet)
+    assert found.damage
+    assert found.test.labels.sum() >= 12
+    assert (copied.folder / "metrics.json").read_bytes() == before
+    page = write_report(tmp_path / "page.html", copied, found, CPU).read_text()
+    assert "There are no test images." in page
+    assert "By kind of made damage" in page
+    assert "made damages found" in page
+    assert "Training images furthest out of place" in page
+    assert "good test images" not in page.partition("<body>")[2].replace("all good test images", "")
+    copied.info["holdout"] = []
     with pytest.raises(DmddError, match="no test images"):
         evaluate_run(copied, None, CPU, quiet)
+
+
+def test_own_folders_leave_the_runs_figures_alone(copied: Run, tmp_path: Path) -> None:
+    root = copied.config.data / "plate"
+    category = from_folders(
+        "plate", root / "test" / "good", root / "test" / "dent", root / "ground_truth" / "dent"
+    )
+    before = (copied.folder / "metrics.json").read_bytes()
+    found, decisions = evaluate_on(copied, category, None, CPU, quiet)
+    assert decisions is not None
+    assert (decisions.good, decisions.defective) == (3, 1)
+    assert found.metrics["pixel_auroc"] is not None
+    assert (copied.folder / "metrics.json").read_bytes() == before
 
 
 def test_the_test_set_is_prepared_as_training_is(plates: Path) -> None:

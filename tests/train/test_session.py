@@ -17,6 +17,7 @@ from dmdd_edge.judging import judge_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_judge
+from dmdd_edge.train.made_damage import as_json, damage_lines
 from dmdd_edge.train.run_folder import open_run, state_of
 from dmdd_edge.train.session import train
 from dmdd_edge.train.trainer import Listener
@@ -127,10 +128,29 @@ def test_a_plain_folder_without_tests_trains(
     config = tiny_config(data=plates / "plate" / "train" / "good", category="parts", steps=2, head_steps=1)
     outcome = train(config, tmp_path / "parts", Listener(), resume=False, tensorboard=False)
     assert outcome.metrics is None
-    assert outcome.pictures == []
     assert outcome.threshold is not None
     assert outcome.category.layout == "folder"
-    assert not (tmp_path / "parts" / "metrics.json").exists()
+    assert not (tmp_path / "parts" / "metrics.json").exists()  # made damage is not mixed with test figures
+    assert [path.name for path in outcome.pictures] == [
+        "made_damage.json", "made_damage_scores.png", "made_damage.png"
+    ]  # fmt: skip
+    made = json.loads((tmp_path / "parts" / "made_damage.json").read_text())
+    assert made["of"] == "damage made on held-out good images"
+    assert outcome.damage is not None
+    counts = made["at_threshold"]
+    assert (counts["good"], counts["false_alarms"]) == (3, 0)  # the threshold is the largest of their scores
+    damaged = outcome.damage.test.labels
+    above = outcome.damage.found.scores > outcome.threshold.image
+    assert (counts["found"], counts["defective"]) == (int(above[damaged].sum()), int(damaged.sum()))
+    assert "scratch" in made["per_defect"]
+    line = damage_lines(made)[0]
+    assert line.startswith(
+        f"parts: no test images; {counts['found']} of {counts['defective']} damages made on 3"
+    )
+    document = as_json(made)
+    assert document["image_auroc"] is document["pro"] is document["at_threshold"] is None
+    assert document["per_defect"] == {}
+    assert document["made_damage"] == made
     assert load_run(tmp_path / "parts").info["layout"] == "folder"
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.judging import Evaluation, Judge, TestSet
 from dmdd_edge.threshold import Threshold
-from dmdd_edge.train.checkpoint import Run
+
+if TYPE_CHECKING:
+    from dmdd_edge.train.checkpoint import Run
 
 _TIMED = 9
+
+
+def now() -> str:
+    """Date and time, for a page."""
+    return datetime.now().strftime("%Y-%m-%d %H:%M")
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Content:
     """A measured run.
 
     Attributes:
-        run: the finished run.
+        run: the finished run; None for a bundle.
         metrics: content of metrics.json.
         test: its test images.
         found: maps and scores of them.
@@ -32,17 +40,19 @@ class Content:
         single_ms: milliseconds that the trained network takes for one image by itself, median.
         device: where that was measured.
         made: date and time of the report.
+        damage: the images are no test images but held-out good ones with damage made on them.
     """
 
-    run: Run
+    run: Run | None
     metrics: Mapping[str, Any]
     test: TestSet
     found: Evaluation
     threshold: Threshold | None
     skipped: list[tuple[Any, str]]
-    single_ms: float
-    device: str
-    made: str
+    single_ms: float = 0.0
+    device: str = ""
+    made: str = field(default_factory=now)
+    damage: bool = False
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -55,12 +65,13 @@ class Content:
     def groups(self) -> list[tuple[str, str, NDArray[np.float64]]]:
         """Scores by kind of image: held-out normal images, good test images, each defect type."""
         scores, found = np.asarray(self.found.scores, np.float64), []
-        if self.threshold is not None:
+        if self.threshold is not None and not self.damage:
             found.append(("held-out good images", "held", np.asarray(self.threshold.scores)))
         for name in dict.fromkeys(self.test.defects):
             chosen = np.array([defect == name for defect in self.test.defects])
             good = not self.test.labels[chosen].any()
-            found.append(("good test images" if good else name, "good" if good else "bad", scores[chosen]))
+            kind = "held-out good images" if self.damage else "good test images"
+            found.append((kind if good else name, "good" if good else "bad", scores[chosen]))
         return found
 
     @property

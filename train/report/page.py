@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import read_image, resize
 from dmdd_edge.metrics import FIGURES
 from dmdd_edge.paper import paper_row
+from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.report.cases import choose, figure, picture
 from dmdd_edge.train.report.charts import NARROW, pro_chart, roc_chart, score_chart
 from dmdd_edge.train.report.content import Content
 from dmdd_edge.train.report.curves import image_ranking, pixel_rankings
 from dmdd_edge.train.report.style import STYLE
 from dmdd_edge.train.report.words import clean, facts, flattened, percent, table
-from dmdd_edge.train.scales import describe_choice
 
+if TYPE_CHECKING:
+    from dmdd_edge.train.checkpoint import Run
+
+#: Stands above every figure that comes from made damage.
+DAMAGE = (
+    "There are no test images. Every figure and picture below comes from damage made on good images that "
+    "were held out from training: it shows what the detector reacts to, not how many real defects it finds."
+)
 _THUMBNAIL = 128
 
 
@@ -24,24 +33,46 @@ def page(content: Content) -> str:
     """The whole page."""
     metrics = content.metrics
     name = clean(metrics["category"])
+    run = content.run
+    what = f"Bundle {metrics['version']}" if run is None else f"Run {run.folder.name}"
     about = (
         f"{metrics['backbone']}, {metrics['image_size']} px, {metrics['steps']} steps, "
         f"recipe {metrics['recipe']}, seed {metrics['seed']}. "
-        f"Run {content.run.folder.name}, report of {content.made}."
+        f"{what}, report of {content.made}."
     )
     sections = [
+        f'<section><p class="note"><b>{clean(DAMAGE)}</b></p></section>' if content.damage else "",
         _figures(content),
         _charts(content),
         _defects(content),
         _cases(content),
-        _outliers(content.run.info.get("outliers")),
-        _timings(content),
-        _configuration(content),
+        *([] if run is None else [_outliers(run.info.get("outliers")), _timings(run, content)]),
+        _skipped(content) if run is None else _configuration(run, content),
     ]
     return document(
         f"{metrics['category']}: report",
         f'<header><h1>{name}</h1><p class="soft">{clean(about)}</p></header>{"".join(sections)}',
     )
+
+
+def write_page(path: Path, name: str, content: Content) -> Path:
+    """Write the page; its folder is made if need be.
+
+    Args:
+        path: the HTML file, or a folder for it.
+        name: of the file within a folder, without its suffix.
+        content: what the page shows.
+
+    Returns:
+        the file.
+
+    Raises:
+        DmddError: the file cannot be written.
+    """
+    file = path / f"{name}.html" if path.is_dir() or not path.suffix else path
+    make_folder(file.parent)
+    write_atomically(file, page(content))
+    return file
 
 
 def document(title: str, body: str) -> str:
@@ -59,7 +90,7 @@ def _section(heading: str, body: str) -> str:
 
 def _figures(content: Content) -> str:
     metrics = content.metrics
-    row = paper_row(metrics["category"])
+    row = None if content.damage else paper_row(metrics["category"])
     paper = {} if row is None else {key: getattr(row, key) for _, key in FIGURES[:3]}
     cards = []
     for shown, key in FIGURES[:3]:
@@ -69,11 +100,13 @@ def _figures(content: Content) -> str:
             words += f" ({100 * (metrics[key] - beside):+.2f})"
         cards.append(f'<div class="card">{shown}, %<b>{percent(metrics[key])}</b><span>{words}</span></div>')
     outcome = content.outcome
-    if outcome is not None:
+    if outcome is not None:  # what a user asks comes first
         alarms, good, caught, bad = outcome
-        cards.append(
+        cards.insert(
+            0,
             f'<div class="card">at the threshold<b>{caught} of {bad}</b>'
-            f"<span>defective found; {alarms} of {good} good ones above it</span></div>"
+            f"<span>{'made damages' if content.damage else 'defects'} found; "
+            f"{alarms} of {good} good parts rejected</span></div>",
         )
     said = ""
     if content.threshold is not None:
@@ -112,7 +145,8 @@ def _defects(content: Content) -> str:
         rows.append([name, values["images"], found, *(percent(values[key]) for _, key in columns)])
     head = ["defect type", "images", "found", *(f"{shown}, %" for shown, _ in columns)]
     note = '<p class="soft">Each type against all good test images.</p>'
-    return _section("By defect type", table(head, rows) + note) if rows else ""
+    heading = "By kind of made damage" if content.damage else "By defect type"
+    return _section(heading, table(head, rows) + note) if rows else ""
 
 
 def _cases(content: Content) -> str:
@@ -160,8 +194,8 @@ def _outliers(found: dict[str, Any] | None) -> str:
     return _section("Training images furthest out of place", body)
 
 
-def _timings(content: Content) -> str:
-    info = content.run.info
+def _timings(run: Run, content: Content) -> str:
+    info = run.info
     pairs = [("training in all", f"{info['train_seconds']:.0f} s")]
     pairs += [(name, f"{seconds:.1f} s") for name, seconds in info.get("seconds", {}).items()]
     pairs.append((f"one image, torch on {content.device}", f"{content.single_ms:.1f} ms"))
@@ -169,8 +203,10 @@ def _timings(content: Content) -> str:
     return _section("Timings", facts(pairs) + note)
 
 
-def _configuration(content: Content) -> str:
-    info = content.run.info
+def _configuration(run: Run, content: Content) -> str:
+    from dmdd_edge.train.scales import describe_choice  # needs torch, as a run does and a bundle does not
+
+    info = run.info
     choice = info.get("map_weights")
     about = [
         ("images learnt from", len(info["train"])),
@@ -184,10 +220,14 @@ def _configuration(content: Content) -> str:
         *((f"version of {name}", version) for name, version in info.get("created_with", {}).items()),
     ]
     body = facts(about)
-    body += _section("Configuration", facts(flattened(content.run.config.model_dump(mode="json"))))
-    skipped = [(str(path), reason) for path, reason in content.skipped]
-    skipped += [(path, reason) for path, reason in info.get("skipped", []) if (path, reason) not in skipped]
-    if skipped:
-        lines = "".join(f"<li>{clean(path)}: {clean(reason)}</li>" for path, reason in skipped)
-        body += _section("Files that were skipped", f'<ul class="plain">{lines}</ul>')
+    body += _section("Configuration", facts(flattened(run.config.model_dump(mode="json"))))
+    body += _skipped(content, info.get("skipped", []))
     return _section("Run and versions", body)
+
+
+def _skipped(content: Content, before: Sequence[tuple[str, str]] = ()) -> str:
+    """The files that could not be used: of the test images, and those of training given."""
+    skipped = [(str(path), reason) for path, reason in content.skipped]
+    skipped += [(path, reason) for path, reason in before if (path, reason) not in skipped]
+    lines = "".join(f"<li>{clean(path)}: {clean(reason)}</li>" for path, reason in skipped)
+    return _section("Files that were skipped", f'<ul class="plain">{lines}</ul>') if skipped else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,9 +11,9 @@ import torch
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import torch_judge
-from dmdd_edge.train.report.content import Content, time_single
+from dmdd_edge.train.report.content import Content, now, time_single
 from dmdd_edge.train.report.overview import Overview, overview_body
-from dmdd_edge.train.report.page import document, page
+from dmdd_edge.train.report.page import document, write_page
 from dmdd_edge.train.session import Measured
 
 
@@ -33,7 +32,6 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
     Raises:
         DmddError: the file cannot be written.
     """
-    file = path / f"{run.folder.name}.html" if path.is_dir() or not path.suffix else path
     judge = torch_judge(run.model, device)
     content = Content(
         run=run,
@@ -44,11 +42,9 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         skipped=measured.skipped,
         single_ms=time_single(judge, measured.test.images[0]),
         device=str(device),
-        made=_now(),
+        damage=measured.damage,
     )
-    make_folder(file.parent)
-    write_atomically(file, page(content))
-    return file
+    return write_page(path, run.folder.name, content)
 
 
 def write_overview(folder: Path, overview: Overview, pages: Mapping[str, Path]) -> Path:
@@ -61,9 +57,5 @@ def write_overview(folder: Path, overview: Overview, pages: Mapping[str, Path]) 
     """
     make_folder(folder)
     names = {run: quote(file.name) for run, file in pages.items()}
-    write_atomically(folder / "index.html", document("Runs", overview_body(overview, names, _now())))
+    write_atomically(folder / "index.html", document("Runs", overview_body(overview, names, now())))
     return folder / "index.html"
-
-
-def _now() -> str:
-    return datetime.now().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,89 @@
+"""A test set from two folders of a user: good parts in one, defective parts in the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dmdd_edge.datasets.category import GOOD, Category, TestImage
+from dmdd_edge.datasets.roles import Role, plain, role_of
+from dmdd_edge.datasets.truth import Placed, pair
+from dmdd_edge.errors import DmddError
+from dmdd_edge.images import list_images
+
+
+def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | None = None) -> Category:
+    """The test images of two folders with their subfolders.
+
+    Args:
+        name: the category's name.
+        good: images of good parts.
+        bad: images of defective parts; a subfolder is a defect type, images beside them are "defective".
+        masks: their masks, paired by name as in a data set (``truth.pair``).
+
+    Returns:
+        a category without training images, whose test images are these.
+
+    Raises:
+        DmddError: neither is given, one does not exist or holds no image, they overlap, or a subfolder's name
+            says the opposite of where it is.
+    """
+    folders = [folder.absolute() for folder in (good, bad) if folder is not None]
+    if not folders:
+        raise DmddError("There are no images to evaluate.", "Give --good DIR, --bad DIR or both.")
+    if masks is not None and bad is None:
+        raise DmddError(
+            "--masks is given without --bad.", "Give --bad DIR, the images that the masks belong to."
+        )
+    if len(folders) == 2 and (folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0])):
+        raise DmddError(f"--good {good} and --bad {bad} overlap.", "Give two folders side by side.")
+    category = Category(name, folders[0], "folders", [], [])
+    if good is not None:
+        category.test.extend(TestImage(path, GOOD, None) for path in _images(good, None, "--good", Role.BAD))
+    if bad is not None:
+        _add_defective(category, bad, masks)
+    return category
+
+
+def groups(category: Category, good: Path | None) -> dict[Path, str]:
+    """By image: its defect type; for a good one "good" and its subfolder."""
+    found = {}
+    for item in category.test:
+        inside = () if good is None or not item.is_good else item.path.relative_to(good).parts[:-1]
+        found[item.path] = "/".join((item.defect, *inside[:1]))
+    return found
+
+
+def _add_defective(category: Category, bad: Path, masks: Path | None) -> None:
+    images = _images(bad, masks, "--bad", Role.GOOD)
+    marks = [] if masks is None else _images(masks, None, "--masks", None)
+    placed = [Placed(path, _keys(path, bad)) for path in images]
+    pairing = pair(placed, [Placed(path, _keys(path, masks)) for path in marks if masks is not None])
+    for path in images:
+        inside = path.relative_to(bad).parts[:-1]
+        mask = pairing.masks.get(path)
+        if masks is not None and mask is None:
+            category.notes.append((path, "no mask: counts for image-level metrics only"))
+        category.test.append(TestImage(path, inside[0] if inside else "defective", mask))
+    category.notes.extend(pairing.left_over)
+
+
+def _images(folder: Path, without: Path | None, option: str, opposite: Role | None) -> list[Path]:
+    if not folder.is_dir():
+        raise DmddError(f"{option} {folder}: there is no such folder.", "Check the path.")
+    found = list_images(folder, recursive=True)
+    if without is not None:
+        found = [path for path in found if not path.absolute().is_relative_to(without.absolute())]
+    if not found:
+        raise DmddError(f"{option} {folder} holds no images.", "Put images there (png, jpg, bmp, tif).")
+    for path in found if opposite is not None else []:
+        wrong = [part for part in path.relative_to(folder).parts[:-1] if role_of(part) is opposite]
+        if wrong:
+            raise DmddError(
+                f"{option} {folder} holds a folder {wrong[0]!r}, whose name says the opposite.",
+                "Give --good the folder of good parts and --bad that of defective parts.",
+            )
+    return found
+
+
+def _keys(path: Path, root: Path) -> tuple[str, ...]:
+    return tuple(plain(part) for part in path.relative_to(root).parts[:-1])

@@ -1,0 +1,79 @@
+"""A bundle on test images, with the back end that runs it on this machine; neither torch nor onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmdd_edge.datasets import Category
+from dmdd_edge.decisions import Decisions, decide
+from dmdd_edge.judging import Evaluation, TestSet, evaluate_judge, load_test_set
+from dmdd_edge.quality import judge
+from dmdd_edge.runtime.detector import Detector
+
+
+@dataclass(frozen=True)
+class MeasuredBundle:
+    """A bundle's figures on test images.
+
+    Attributes:
+        metrics: the fields of metrics.json, with ``version``, ``backend`` and ``threshold_origin``.
+        decisions: at the threshold in use.
+        test: the images.
+        found: maps and scores of them.
+    """
+
+    metrics: dict[str, Any]
+    decisions: Decisions
+    test: TestSet
+    found: Evaluation
+
+
+def evaluate_bundle(
+    detector: Detector,
+    category: Category,
+    groups: Mapping[Path, str] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> MeasuredBundle:
+    """Measure a bundle at its threshold; a frame that cannot be judged counts as neither good nor anomalous.
+
+    Args:
+        detector: the bundle, started.
+        category: its test images are judged; what cannot be read is noted in it.
+        groups: the name of each image's group; None groups by defect type.
+        progress: called with the images done and their count.
+
+    Raises:
+        DmddError: there are no readable test images, or the back end failed.
+    """
+    manifest = detector.bundle.manifest
+    test = load_test_set(category, manifest.preprocess, manifest.image_size)
+    found = evaluate_judge(detector.backend.infer, test, lambda done: progress(done, len(test.items)))
+    limits, ignored = manifest.frame_limits, manifest.preprocess.ignore_map(manifest.image_size)
+    unreliable = np.array(
+        [limits is not None and judge(image, limits, ignored) is not None for image in test.images]
+    )
+    names = test.defects if groups is None else [groups[item.path] for item in test.items]
+    decisions = decide(found.scores, test.labels, names, detector.threshold.image, unreliable)
+    made = manifest.created_with
+    metrics = {
+        "category": manifest.category,
+        "version": manifest.version,
+        "backbone": manifest.backbone,
+        "recipe": made.get("recipe", ""),
+        "image_size": manifest.image_size,
+        "steps": made.get("steps"),
+        "seed": made.get("seed"),
+        **found.metrics.as_dict(),
+        "threshold": detector.threshold.image,
+        "threshold_origin": detector.threshold.origin,
+        "at_threshold": decisions.as_dict(),
+        "train_seconds": manifest.metrics.get("train_seconds"),
+        "backend": detector.backend.name,
+        "data_set": category.counts(),
+    }
+    return MeasuredBundle(metrics, decisions, test, found)

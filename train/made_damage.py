@@ -1,0 +1,95 @@
+"""A run without test images: what it does on held-out good images and on damage made on them.
+
+Its figures are kept apart from those of test images: in a file of their own, under ``made_damage`` in JSON
+and under a heading that says so. They show what the detector reacts to, not how many real defects it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dmdd_edge.decisions import decide
+from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge
+from dmdd_edge.metrics import Metrics
+from dmdd_edge.threshold import Threshold
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train.evaluation import figures, holdout_images, write_pictures
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.images import validation_set
+
+#: The figures, and the pictures beside them.
+FIGURES, CASES, HISTOGRAM = "made_damage.json", "made_damage.png", "made_damage_scores.png"
+OF = "damage made on held-out good images"
+DAMAGE_FILES = (FIGURES, HISTOGRAM, CASES)
+#: Another stream than the one by which the head's weights were chosen.
+_SEED = 20261
+#: Damaged images of each kind.
+_COUNT = 6
+
+
+def measure_damage(
+    run: files.Run, judge: Judge, threshold: Threshold, progress: Callable[[int, int], None]
+) -> tuple[dict[str, Any], TestSet, Evaluation]:
+    """Judge held-out good images and damage made on them, and write figures and pictures into the run.
+
+    Args:
+        run: with held-out images.
+        judge: of the run.
+        threshold: from the held-out images.
+        progress: called with the images done and their count.
+
+    Returns:
+        the content of ``made_damage.json``, the images, and what was said of them.
+
+    Raises:
+        DmddError: the held-out images are gone.
+    """
+    normals = holdout_images(run)
+    method = run.info["foreground"]["method"]
+    parts = foreground.masks(list(normals), method)[1]
+    test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
+    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    decisions = decide(found.scores, test.labels, test.defects, threshold.image)
+    metrics = {"of": OF, **figures(run, found.metrics, threshold.image, decisions)}
+    files.write_json(run.folder / FIGURES, metrics)
+    write_pictures(run.folder, test, found, threshold, (HISTOGRAM, CASES))
+    return metrics, test, found
+
+
+def damage_lines(metrics: dict[str, Any]) -> list[str]:
+    """The result for a person, which never reads like one of test images.
+
+    Args:
+        metrics: content of ``made_damage.json``.
+    """
+    counts = metrics["at_threshold"]
+    kinds = {name: group for name, group in counts["groups"].items() if group["defective"]}
+    each = ", ".join(f"{name} {group['above']} of {group['images']}" for name, group in kinds.items())
+    lines = [
+        f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} damages made on "
+        f"{counts['good']} held-out good images found, at threshold {counts['threshold']:.4f}"
+    ]
+    if each:
+        lines.append(f"made damage found: {each}")
+    return [
+        *lines,
+        "made damage shows what the detector reacts to, not how many real defects it finds; with images of "
+        "both: dmdd-edge evaluate --good DIR --bad DIR",
+    ]
+
+
+def as_json(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The document of ``evaluate --json``: figures of test images are null, those of made damage apart.
+
+    Args:
+        metrics: content of ``made_damage.json``.
+    """
+    none = dict.fromkeys(Metrics(*[None] * 7).as_dict())
+    return {
+        **{name: value for name, value in metrics.items() if name != "of"},
+        **none,
+        "per_defect": {},
+        "at_threshold": None,
+        "made_damage": metrics,
+    }
