@@ -60,7 +60,7 @@ def read_mask(path: str | Path) -> Mask:
         palette = _first_of_palette(data.tobytes()) if kind == "PNG" else None
     values = colours.max(axis=2).astype(np.int32)
     if alpha is not None:
-        values = _visible(values, alpha.astype(np.int32), int(np.iinfo(alpha.dtype).max))
+        values = _visible(values, alpha.astype(np.int32), 255 if alpha.dtype == np.uint8 else 65535)
     elif palette is not None and values.min() > 0:
         values = (colours != palette).any(axis=2).astype(np.int32)
     try:
@@ -154,7 +154,7 @@ def _with_parts(values: Values, found: Mask, shown: Mask, least: int) -> Mask:
     missed = missed[missed > 0]
     if missed.size:
         largest = np.zeros(number, np.int32)
-        np.maximum.at(largest, parts.ravel(), values.ravel())
+        np.maximum.at(largest, parts.ravel().astype(np.intp), values.ravel())
         found = found | (np.isin(parts, missed) & (2 * values >= largest[parts]))
     return found
 

@@ -69,6 +69,8 @@ def evaluate_all(
                 console.print(damage_lines(found.metrics)[0], markup=False)
                 continue
             overview.rows[name] = found.metrics
+            for line in found.remarks:
+                console.print(f"{name}: {line}", markup=False)
             for line in result_lines(found.metrics)[:1]:
                 console.print(line, markup=False)
         except Exception as error:  # whatever is wrong with one run, the others are measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def _add_tests(category: Category, assigned: Assigned, beside: dict[Path, Labell
         if _of_good_images(entry):
             rows.add(entry.top, LEFT_OUT, number, "masks of good images are not needed")
         else:
-            rows.add(entry.top, "masks", number)
+            rows.add(entry.top, "masks", number, _unusual(entry, pairing.masks))
     for entry in beside_tests.values():
         rows.add(entry.top, "masks", 1, "beside their images")
 
@@ -177,6 +177,16 @@ def _of_good_images(entry: Labelled) -> bool:
     """Whether masks lie in a folder of good or of training images, which need none."""
     roles = [role_of(part) for part in entry.directory.parts]
     return Role.GOOD in roles or Role.TRAIN in roles
+
+
+def _unusual(entry: Labelled, masks: Mapping[Path, Path]) -> str:
+    """An example of how masks were paired with images, where their names or folders are unusual."""
+    mine = set(entry.directory.images)
+    for image, mask in masks.items():
+        if mask in mine:
+            usual = mask.stem in (image.stem, f"{image.stem}_mask") and mask.parent.name == image.parent.name
+            return "" if usual else f"{mask.name} is that of {image.parent.name}/{image.name}"
+    return ""
 
 
 def _no_mask(assigned: Assigned, entry: Labelled) -> str:

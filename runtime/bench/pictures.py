@@ -52,7 +52,7 @@ class Pictures:
             DmddError: the region of interest does not fit one of them.
         """
         size = manifest.image_size
-        names = [str(path) for path in self.files] or [None] * len(self.frames)
+        names: list[str] | list[None] = [str(path) for path in self.files] or [None] * len(self.frames)
         return np.stack(
             [
                 manifest.preprocess.prepare(frame, size, name)

@@ -299,3 +299,9 @@ def test_test_images_alone_will_do_where_nothing_is_trained(plant: Plant) -> Non
             load_category(place, name)
     with pytest.raises(DmddError, match="test images"):
         load_category(root / "test", for_training=False)
+
+
+def test_unusual_masks_are_shown_by_an_example(plant: Plant) -> None:
+    root = plant(["train/good/1.png", "test/dent/2.png", "masks/2-GT.png"])
+    assert "2-GT.png is that of dent/2.png" in load_category(root).table()
+    assert "is that of" not in load_category(plant(["ground_truth/dent/2_mask.png"])).table()
