@@ -55,6 +55,7 @@ class Gallery:
         self._passed = 0
         self._offered = asyncio.Event()
         self._kept: deque[Anomaly] = deque()
+        self._last_gone = 0
 
     def offer(self, number: int, frame: Frame, result: Result) -> None:
         """Take an anomalous frame; one that still waits for its picture gives way to it."""
@@ -85,7 +86,11 @@ class Gallery:
     def _append(self, anomaly: Anomaly) -> None:
         self._kept.append(anomaly)
         while len(self._kept) > 1 and (len(self._kept) > KEPT_ANOMALIES or self.size > KEPT_BYTES):
-            self._kept.popleft()
+            self._last_gone = self._kept.popleft().caption["number"]
+
+    def let_go(self, number: int) -> bool:
+        """Whether a picture of this number may have been here, and made room for newer ones."""
+        return 0 < number <= self._last_gone
 
     @property
     def size(self) -> int:

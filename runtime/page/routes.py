@@ -118,10 +118,16 @@ class Routes:
 
     def _anomaly(self, path: str) -> Response:
         named = _ANOMALY.fullmatch(path)
-        data = None if named is None else self._gallery.picture(int(named[1]), small=named[2] is not None)
-        if data is None:
+        if named is None:
             return Response(404, b"there is nothing here\n")
-        return Response(200, data, "image/jpeg")
+        number = int(named[1])
+        data = self._gallery.picture(number, small=named[2] is not None)
+        if data is not None:
+            return Response(200, data, "image/jpeg")
+        if self._gallery.let_go(number):
+            # A page that was open for long still lists it: it gets a picture that says so, not an error.
+            return self._assets["/gone.svg"]
+        return Response(404, b"there is nothing here\n")
 
     async def _check_token(self, request: Request) -> Response:
         return await self._refused(request) or Response(204)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from dmdd_edge.runtime.sinks.overlays import shared_overlay
 from dmdd_edge.runtime.sinks.video_clock import VideoClock
 from dmdd_edge.runtime.summary import Summary
 
-# What pip's OpenCV can write, and players can play. It has no H.264.
-_CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
+# What pip's OpenCV can write; it has no H.264. Of these, browsers play VP8 alone.
+_CODECS = {".webm": "VP80", ".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
+_NAMES = {"VP80": "VP8", "mp4v": "MPEG-4", "MJPG": "MJPEG"}
 
 #: The longer side of the video at most, in pixels.
 MAX_SIDE = 1280
@@ -29,18 +31,22 @@ RESERVE = 64_000_000
 
 
 class Video:
-    """Writes the overlays as a video; ``.mp4``, ``.mkv`` or ``.avi`` by the file's suffix.
+    """Writes the overlays as a video; ``.webm``, ``.mkv``, ``.avi`` or ``.mp4`` by the file's suffix.
+
+    Browsers play ``.webm`` (VP8), which takes some 50 ms of a core per frame of 640 x 480, and none of the
+    others, which take a tenth of that; players such as VLC and mpv play all of them.
 
     The first frame gives the size, scaled down to 1280 pixels on the longer side; others are fitted into it.
     A run that ends by Ctrl-C or SIGTERM leaves a video that plays. After ``kill -9`` or a loss of power:
 
-    - ``.mkv`` (MPEG-4) plays up to the last six seconds or so, and ``.avi`` (MJPG, five times larger) nearly
-      to the end;
+    - ``.mkv`` (MPEG-4) plays up to the last six seconds or so, ``.webm`` up to the last ten, and ``.avi``
+      (MJPG, five times larger) nearly to the end;
     - ``.mp4`` (MPEG-4) does not play: its index is written at the end. OpenCV cannot write fragments.
 
     Rotation begins a new file near the size asked for, since frames are written in blocks. An earlier video
     at the same place is put aside as a part when the run is resumed or appends. A disk that is nearly full
-    gets no more frames until there is space again; they are counted and that is said.
+    gets no more frames until there is space again, and neither does a file that cannot be begun after a
+    rotation; such frames are counted and that is said.
 
     Args:
         path: the file; its folder is made.
@@ -51,7 +57,7 @@ class Video:
 
     Attributes:
         written: frames written, repeated ones included.
-        lost: frames left out because the disk was full.
+        lost: frames left out because the disk was full or the file could not be begun.
 
     Raises:
         DmddError: another suffix, a rate that cannot be, an earlier video that is not to be touched.
@@ -62,16 +68,16 @@ class Video:
     ) -> None:
         if path.suffix.lower() not in _CODECS:
             raise DmddError(
-                f"--video {path} is of no kind that can be written.", "Name a .mp4, .mkv or .avi."
+                f"--video {path} is not a supported video format.", "Name a .webm, .mkv, .avi or .mp4."
             )
         if not 0 < fps <= 1000:
-            raise DmddError(f"a video of {fps:g} frames a second cannot be.", "Give a rate up to 1000.")
+            raise DmddError(f"--video-fps is {fps:g}.", "Give a rate above 0 and up to 1000.")
         self._path, self._fps, self._options = path, fps, options
         self._clock = VideoClock(fps) if real_time else None
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._previous: NDArray[np.uint8] | None = None
-        self._full = False
+        self._full = self._aside_due = self._away = False
         self.written = self.lost = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +98,7 @@ class Video:
         """Add the frame's overlay.
 
         Raises:
-            DmddError: OpenCV cannot write such a video.
+            DmddError: OpenCV cannot write such a video, and nothing has been written yet.
         """
         repeats = 1 if self._clock is None else self._clock.repeats(result.time)
         if repeats == 0:
@@ -103,7 +109,17 @@ class Video:
         if self._keep is not None:
             self._keep.make_room(0, self._path.name)
         picture = self._fitted(shared_overlay(frame, result))
-        writer = self._opened()
+        try:
+            writer = self._opened()
+        except (DmddError, OSError) as error:
+            if self.written == 0:
+                raise self._cannot_write() from error
+            self.lost += 1
+            if not self._away:
+                self._options.note(f"{self._path} cannot be written; the run goes on without a video.")
+            self._away = True
+            return
+        self._away = False
         earlier = picture if self._previous is None else self._previous
         for _ in range(repeats - 1):
             writer.write(earlier)
@@ -113,7 +129,9 @@ class Video:
         limit = self._options.rotate_at
         if limit is not None and _size_of(self._path) >= limit - limit // 8:
             self._release()
-            self._put_aside()
+            self._aside_due = True
+            with contextlib.suppress(OSError):  # it is tried again before the next frame
+                self._put_aside()
 
     def broken(self, frame: BrokenFrame) -> None:
         """Nothing: there is no picture."""
@@ -125,21 +143,32 @@ class Video:
         """Finish the video."""
         self._release()
         if self.lost:
-            self._options.note(f"{self._path}: {self.lost} frames are missing, since the disk was full.")
+            self._options.note(
+                f"{self._path}: {self.lost} frames are missing, since it could not be written."
+            )
+        if self.written:
+            codec = _NAMES[_CODECS[self._path.suffix.lower()]]
+            plays = "browsers and players" if codec == "VP8" else "players; name a .webm for browsers"
+            self._options.note(f"{self._path}: {self.written} frames in {codec}, for {plays}.")
 
     def _opened(self) -> cv2.VideoWriter:
         if self._writer is None:
             # Only now: a resumed run that has nothing left to do leaves the earlier video where it is.
-            if self.written == 0 and self._options.existing in ("append", "resume") and _size_of(self._path):
+            earlier = self.written == 0 and self._options.existing in ("append", "resume")
+            if self._aside_due or (earlier and _size_of(self._path)):
                 self._put_aside()
             codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
             self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
             if not self._writer.isOpened():
-                raise DmddError(
-                    f"{self._path}: OpenCV cannot write such a video there.",
-                    "Check that the folder can be written, or name a .avi.",
-                )
+                self._writer = None
+                raise self._cannot_write()
         return self._writer
+
+    def _cannot_write(self) -> DmddError:
+        return DmddError(
+            f"{self._path}: OpenCV cannot write such a video there.",
+            "Check that the folder can be written, or name a .avi.",
+        )
 
     def _release(self) -> None:
         if self._writer is not None:
@@ -154,6 +183,7 @@ class Video:
             found = self._path.stat()
             self._ledger.enter(part.name, found.st_size, found.st_mtime_ns)
         self._path.rename(part)
+        self._aside_due = False
 
     def _fitted(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A picture in the size of the video, black where it does not fill it."""

@@ -5,7 +5,9 @@ import { Trace } from "/trace.js";
 
 const FRAMES = 600;
 const HOUR = 3600;
-const LEAST = 300;
+// A young run gets the whole width too, from so many frames and seconds on.
+const LEAST_FRAMES = 20;
+const LEAST_SECONDS = 30;
 const INTERVAL = 10;
 const byId = (id) => document.getElementById(id);
 const places = (top) => (top < 0.02 ? 4 : top < 0.2 ? 3 : 2);
@@ -55,20 +57,24 @@ export class Traces {
     const slow = this.shown.map((p) => ({ x: p.x, y: p.latency, status: "", limit: undefined }));
     const slowest = Math.max(1, ...slow.map((p) => p.y));
     this.latency.show(slow, slowest, `Latency, ${span}: up to ${milliseconds(slowest)}`, { gap });
-    byId("oldest").textContent = this.hour ? `${Math.round(this.reach / 60)} minutes ago` : `${FRAMES} frames ago`;
+    const ago = this.reach < 120 ? `${Math.round(this.reach)} seconds` : `${Math.round(this.reach / 60)} minutes`;
+    byId("oldest").textContent = this.hour ? `${ago} ago` : `${count(this.width)} frames ago`;
     this.pick(this.place);
   }
 
+  // Frames that the width stands for: all that are kept, or fewer while the run is young.
+  get width() { return Math.min(FRAMES, Math.max(this.frames.length, LEAST_FRAMES)); }
+
   ofFrames() {
-    const first = FRAMES - this.frames.length;
+    const first = this.width - this.frames.length;
     return this.frames.map((f, i) => ({
-      x: (first + i) / (FRAMES - 1), y: f.value, status: f.status, limit: f.limit, latency: f.latency,
+      x: (first + i) / (this.width - 1), y: f.value, status: f.status, limit: f.limit, latency: f.latency,
       text: `frame ${count(f.number)}: ${f.status}, score ${score(f.value)}, ${milliseconds(f.latency)}`,
     }));
   }
 
   // Seconds that the long trace reaches back: an hour, or less while the run is young.
-  get reach() { return Math.min(HOUR, Math.max(this.now - this.started, LEAST)); }
+  get reach() { return Math.min(HOUR, Math.max(this.now - this.started, LEAST_SECONDS)); }
 
   ofHour() {
     return this.intervals.map((i) => ({

@@ -108,7 +108,7 @@ def test_the_trace_moves(browser: Browser, page: Page, control: FakeControl) -> 
     assert browser.text("#readout") == "frame 6: anomalous, score 0.8000, 10.0 ms"
     browser.js("document.querySelector('[name=span][value=hour]').click()")
     browser.until(f"{label}.includes('last hour')")
-    assert "minutes ago" in browser.text("#oldest")
+    assert "seconds ago" in browser.text("#oldest")
     assert browser.complaints == []
 
 

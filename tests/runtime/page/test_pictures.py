@@ -137,6 +137,7 @@ def test_anomalies_are_kept_bounded_and_those_passed_over_counted(monkeypatch: p
         numbers = [one["number"] for one in gallery.listed()]
         assert numbers == list(range(KEPT_ANOMALIES + 9, 9, -1))
         assert gallery.picture(9, small=True) is None
+        assert [gallery.let_go(number) for number in (0, 1, 9, 10, 99)] == [False, True, True, False, False]
         large, small = gallery.picture(10, small=False), gallery.picture(10, small=True)
         assert large is not None
         assert small is not None

@@ -86,10 +86,11 @@ def test_the_current_frame(page: Page, control: FakeControl, ask: Ask) -> None:
     )
     assert drawn is not None
     assert plain is not None
-    assert drawn.shape == plain.shape == (64, 96, 3)
+    assert plain.shape == (64, 96, 3)
+    assert drawn.shape == (256, 384, 3), "enlarged, so that the boxes can be seen"
     np.testing.assert_allclose(plain, 90, atol=3)
     # Twice the threshold is red: in BGR the last channel leads.
-    assert drawn[24, 36, 2] > 150 > drawn[24, 36, 0]
+    assert drawn[96, 144, 2] > 150 > drawn[96, 144, 0]
     assert ask("/frame.jpg?have=1").status == 204, "nothing newer"
 
 
@@ -116,6 +117,11 @@ def test_the_last_anomalies(page: Page, control: FakeControl, ask: Ask) -> None:
         assert (answer.status, answer.body[:2]) == (200, b"\xff\xd8")
     for path in ("/anomalies/1.jpg", "/anomalies/2.png", "/anomalies/%32%0A.jpg", "/anomalies/-2.jpg"):
         assert ask(path).status == 404
+    # One that made room for newer ones is a picture that says so: the browser may list it for a moment.
+    page._gallery._last_gone = 1
+    answer = ask("/anomalies/1-small.jpg")
+    assert (answer.status, answer.headers["Content-Type"], answer.body[:4]) == (200, "image/svg+xml", b"<svg")
+    assert ask("/anomalies/3.jpg").status == 404
 
 
 def test_the_threshold_needs_the_token(

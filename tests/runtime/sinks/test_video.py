@@ -36,7 +36,7 @@ def _read(path: Path) -> tuple[float, list[Any]]:
         frames.append(image)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
 def test_each_frame_is_one_of_the_video(tmp_path: Path, make_result: MakeResult, suffix: str) -> None:
     path = tmp_path / "new" / f"run{suffix}"
     sink = Video(path, 12.5)
@@ -108,13 +108,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
-def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(("suffix", "lost"), [(".mkv", 8), (".avi", 8), (".webm", 12)])
+def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path, suffix: str, lost: int) -> None:
     path = tmp_path / f"run{suffix}"
     done = subprocess.run([sys.executable, "-c", _KILLED, str(path)], timeout=120, check=False)
     assert done.returncode == -9
-    # 16 seconds at 4 frames a second; of .mkv the last six or so may be missing.
-    assert len(_read(path)[1]) >= 64 - 8 * 4
+    # 16 seconds at 4 frames a second; of .mkv the last six or so may be missing, of .webm the last ten.
+    assert len(_read(path)[1]) >= 64 - lost * 4
 
 
 def test_an_earlier_video_is_not_overwritten_unasked(tmp_path: Path, make_result: MakeResult) -> None:
@@ -175,9 +175,36 @@ def test_a_nearly_full_disk_gets_no_more_frames(
     assert "2 frames are missing" in notes[2]
 
 
+def test_a_video_that_cannot_be_rotated_does_not_end_the_run(
+    tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    path = tmp_path / "run.avi"
+    monkeypatch.setattr(video_module, "_size_of", lambda path: 1000)
+    sink = Video(path, 25, options=FileOptions(rotate=1000, note=notes.append))
+    sink.result(*make_result())  # is put aside at once
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    for _ in range(3):
+        sink.result(*make_result())
+    monkeypatch.setattr(Path, "rename", real)
+    sink.result(*make_result())
+    sink.close()
+    # The second could not be put aside, and was not written over: two frames are missing.
+    assert [len(_read(part)[1]) for part in sorted(tmp_path.glob("run.*.avi"))] == [1, 1, 1]
+    assert (sink.written, sink.lost) == (3, 2)
+    assert notes[0] == f"{path} cannot be written; the run goes on without a video."
+    assert notes[-2] == f"{path}: 2 frames are missing, since it could not be written."
+    assert notes[-1] == f"{path}: 3 frames in MJPEG, for players; name a .webm for browsers."
+
+
 @pytest.mark.parametrize(
     ("name", "fps", "message"),
-    [("run.gif", 25.0, "no kind"), ("run", 25.0, "no kind"), ("run.mp4", 0.0, "cannot be")],
+    [("run.gif", 25.0, "not a supported"), ("run", 25.0, "not a supported"), ("run.mp4", 0.0, "fps is 0")],
 )
 def test_what_cannot_be_written(tmp_path: Path, name: str, fps: float, message: str) -> None:
     with pytest.raises(DmddError, match=message):
