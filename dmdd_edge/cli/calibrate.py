@@ -141,6 +141,7 @@ def _calibrate(
     from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.cli.progress import Work
+    from dmdd_edge.images import describe_passed_over
     from dmdd_edge.runtime.calibrate import score_normals
     from dmdd_edge.runtime.calibration_doubts import doubts
     from dmdd_edge.runtime.detector import Detector
@@ -150,6 +151,7 @@ def _calibrate(
     if not 0 < alpha < 1:
         raise DmddError(f"--false-alarm-rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01.")
     frames = open_source(source, asked)
+    frames.say = lambda line: console.print(line, markup=False)
     if frames.live and limit is None:
         limit = _LIVE_FRAMES
         console.print(f"taking {limit} frames; --limit takes more or fewer", markup=False)
@@ -187,6 +189,8 @@ def _calibrate(
         document["pixel"] = effective.pixel
         document["path"] = str(calibration_path(bundle))
         print_json(document)
+    if passed_over := frames.state().passed_over:
+        console.print(f"passed over: {describe_passed_over(passed_over)}", markup=False)
     if left_out:
         console.print(
             f"left out: {found.unreliable} unreliable, {found.skipped} unreadable; "
