@@ -83,17 +83,22 @@ def label(directory: Directory) -> Labelled:
     if not telling:
         found.kind, found.top = Kind.PLAIN, ()
         return found
-    first = telling[0]
-    split = roles[first] if roles[first] in SPLITS else None
+    # good/test is test/good; a split below a name that says nothing is that of something else.
+    known = next((at for at, index in enumerate(telling) if roles[index] is Role.OTHER), len(telling))
+    splits = [index for index in telling[:known] if roles[index] in SPLITS]
+    split = roles[splits[0]] if splits else None
     # A folder inside of one of the same name says nothing new: train/train.
-    rest = [index for index in telling[1:] if roles[index] is not split] if split else telling
+    rest = [index for index in telling if roles[index] is not split]
+    if any(roles[index] in SPLITS for index in rest):
+        found.why = "the path names training and test images, or those of something else"
+        return found
     if split is Role.TRAIN:
-        return _training(found, roles, rest, first)
+        return _training(found, roles, rest, splits[0])
     if not rest:
         found.why = "no folder says whether these are good; use test/good and test/<defect>"
         return found
     lead = rest[0]
-    found.top = parts[: lead + 1]
+    found.top = parts[: max((lead, *splits[:1])) + 1]
     if roles[lead] is Role.GOOD:
         if any(roles[index] is Role.BAD for index in rest):
             found.why = "the path says both good and defective"
@@ -105,8 +110,9 @@ def label(directory: Directory) -> Labelled:
     else:
         # test/bad/scratch: the name below a mere "bad" is the defect's.
         named = [index for index in rest[:2] if roles[index] is Role.OTHER]
-        found.label, found.kind = parts[named[0] if named else lead], Kind.BAD
-        found.top = parts[: (named[0] if named else lead) + 1]
+        at = named[0] if named else lead
+        found.label, found.kind = parts[at], Kind.BAD
+        found.top = parts[: max((at, *splits[:1])) + 1]
     if split is not None:
         found.kind = Kind.TEST if split is Role.TEST else Kind.VALIDATION
     return found
@@ -114,7 +120,7 @@ def label(directory: Directory) -> Labelled:
 
 def _training(found: Labelled, roles: Sequence[Role], rest: Sequence[int], first: int) -> Labelled:
     parts = found.directory.parts
-    found.top = parts[: (rest[0] if rest else first) + 1]
+    found.top = parts[: max((first, *rest[:1])) + 1]
     if any(roles[index] is Role.BAD for index in rest):
         found.why = "defective parts are never trained on; move them to test/<defect>"
     elif not rest:
@@ -131,7 +137,8 @@ def assign(tree: Tree, has_train_folder: bool) -> Assigned:
 
     Args:
         tree: the walked folder.
-        has_train_folder: whether it has a train folder, which then alone holds the training images.
+        has_train_folder: whether it has a train folder, even an empty one; that alone holds the training
+            images.
     """
     by_kind: dict[Kind, list[Labelled]] = {kind: [] for kind in Kind}
     for directory in tree.directories:
@@ -139,7 +146,7 @@ def assign(tree: Tree, has_train_folder: bool) -> Assigned:
         by_kind[entry.kind].append(entry)
     result = Assigned(masks=by_kind[Kind.MASKS], left_out=by_kind[Kind.LEFT_OUT])
     loose_good, loose_bad, loose = by_kind[Kind.GOOD], by_kind[Kind.BAD], by_kind[Kind.PLAIN]
-    if has_train_folder:
+    if has_train_folder or by_kind[Kind.TRAIN_GOOD] or by_kind[Kind.TRAIN_FLAT]:
         result.train = by_kind[Kind.TRAIN_GOOD] or by_kind[Kind.TRAIN_FLAT]
         if by_kind[Kind.TRAIN_GOOD]:
             result.leave(by_kind[Kind.TRAIN_FLAT], "beside train/good, which holds the training images")

@@ -66,8 +66,8 @@ def build(folder: Path, name: str, for_training: bool = True) -> Category:
         DmddError: it has no training images; the message says what was found instead.
     """
     tree = walk(folder)
-    split = any(Role.TRAIN in map(role_of, entry.parts) for entry in tree.directories) or _has_train(folder)
-    assigned = assign(tree, split)
+    assigned = assign(tree, _has_train(folder))
+    split = _has_train(folder) or any(Role.TRAIN in map(role_of, entry.top) for entry in assigned.train)
     category = Category(name, folder, _layout(folder, assigned, split), [], [])
     for path, reason in tree.problems:
         category.skip(path, reason)

@@ -305,3 +305,23 @@ def test_unusual_masks_are_shown_by_an_example(plant: Plant) -> None:
     root = plant(["train/good/1.png", "test/dent/2.png", "masks/2-GT.png"])
     assert "2-GT.png is that of dent/2.png" in load_category(root).table()
     assert "is that of" not in load_category(plant(["ground_truth/dent/2_mask.png"])).table()
+
+
+def test_the_split_may_be_below_the_label(plant: Plant) -> None:
+    root = plant(["good/train/1.png", "good/test/2.png", "bad/test/dent/3.png", "OK/train/day1/4.png"])
+    train, tests = used(load_category(root))
+    assert train == ["good/train/1.png", "OK/train/day1/4.png"]
+    assert tests == {"good": ["good/test/2.png"], "dent": ["bad/test/dent/3.png"]}
+
+
+@pytest.mark.parametrize("odd", ["train/good/test/9.png", "train/test/9.png", "test/good/train/9.png"])
+def test_a_path_of_two_splits_is_left_out(plant: Plant, odd: str) -> None:
+    category = load_category(plant(["train/good/1.png", "test/good/2.png", odd]))
+    assert used(category) == (["train/good/1.png"], {"good": ["test/good/2.png"]})
+    assert sum(left_out(category).values()) == 1
+
+
+def test_a_data_set_kept_beside_plain_images_is_left_out(plant: Plant) -> None:
+    category = load_category(plant(["1.png", "2.png", "old/bolt/train/good/3.png"]))
+    assert used(category) == (["1.png", "2.png"], {})
+    assert left_out(category) == {"old/bolt/train/good": 1}
