@@ -194,8 +194,11 @@ class FolderScan:
         for name in set(folder.folders).difference(folders):
             self._remove(f"{path}{os.sep}{name}")
         folder.folders = folders
-        for name in known.keys() - present:
-            self._vanish(path, name, known.pop(name))
+        if gone := known.keys() - present:
+            for name in gone:
+                self._vanish(path, name, known.pop(name))
+            # A dictionary keeps the room of its fullest time: 200 KiB for each day's folder that was emptied.
+            folder.files = known = dict(known)
         for entry in looked_at:
             with suppress(OSError):  # gone between the listing and now
                 if entry.is_file():

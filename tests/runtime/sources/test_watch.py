@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -372,3 +373,19 @@ def test_software_that_writes_and_files_away_at_its_own_pace(folder: Path, read:
     reader.stop()
     values = sorted(value for _, value in shown(reader))
     assert values == sorted([200, *(10 * writer + number for writer in range(3) for number in range(count))])
+
+
+def test_files_that_were_removed_take_no_memory(folder: Path) -> None:
+    watched = FolderScan(folder)
+    for number in range(2000):
+        (folder / f"{number}.png").touch()
+    for path, _ in watched.changes():
+        watched.took(path)
+    known = watched._folders[str(folder)].files
+    full = sys.getsizeof(known)
+    for number in range(1, 2000):
+        (folder / f"{number}.png").unlink()
+    watched.changes()
+    known = watched._folders[str(folder)].files
+    assert list(known) == ["0.png"]
+    assert sys.getsizeof(known) < full / 100
