@@ -69,7 +69,7 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
     assert browser.text("#source-size") == "96 × 64"
     assert browser.text("#source-reconnects") == "2"
     assert "the file is empty" in browser.text("#skipped")
-    browser.until("document.getElementById('picture').naturalWidth === 96")
+    browser.until("document.getElementById('picture').naturalWidth === 384")
     # Status is told by a word and by the shape of its sign, not by colour alone.
     assert browser.js("document.querySelector('#verdict use').getAttribute('href')") == "#sign-good"
     feed(control, page, result_of(3, 0.9))
@@ -181,7 +181,7 @@ def test_an_anomaly_opens_large(browser: Browser, page: Page, control: FakeContr
     assert browser.text("#gallery li:first-child").startswith("0.8750"), "the newest first"
     browser.js("document.querySelector('#gallery li:last-child button').click()")
     browser.until("document.getElementById('viewer').open")
-    browser.until("document.getElementById('viewer-picture').naturalWidth === 96")
+    browser.until("document.getElementById('viewer-picture').naturalWidth === 384")
     assert browser.text("#viewer-title") == "Frame 2, score 0.7500"
     assert "line/1.png" in browser.text("#viewer-caption")
     assert browser.js("document.getElementById('viewer-older').disabled") is True
@@ -238,7 +238,7 @@ def test_the_page_fits_and_can_be_read(
     browser.resize(width, 844, phone=width < 500)
     browser.colours(scheme)
     browser.open(page.url)
-    browser.until("document.getElementById('picture').naturalWidth === 96")
+    browser.until("document.getElementById('picture').naturalWidth === 384")
     browser.until("document.querySelectorAll('#gallery li').length > 0")
     assert browser.js("document.documentElement.scrollWidth") <= width, "no scrolling sideways"
     small = browser.js(
@@ -335,7 +335,7 @@ def test_the_picture_can_be_held_and_shown_plain(browser: Browser, page: Page, c
         return int(
             browser.js(
                 "(image => { const c = document.createElement('canvas').getContext('2d');"
-                "c.drawImage(image, 0, 0); return c.getImageData(36, 24, 1, 1).data[0]; })"
+                "c.drawImage(image, 0, 0, 96, 64); return c.getImageData(36, 24, 1, 1).data[0]; })"
                 "(document.getElementById('picture'))"
             )
         )
