@@ -15,6 +15,7 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
+from dmdd_edge.runtime.memory import give_back_freed
 
 _Found = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -76,3 +77,4 @@ class OnnxRuntimeCpu:
         if self._workers is not None:
             self._workers.shutdown()
         self._session = None
+        give_back_freed()

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from dmdd_edge.runtime.backends.selection import BACKENDS
 from dmdd_edge.runtime.doctor import onnxruntime
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.isolate import Answer
@@ -41,8 +46,8 @@ def test_the_hand_made_graph_is_a_valid_model_that_doubles() -> None:
     onnx.checker.check_model(model, full_check=True)
     assert model.SerializeToString() == DOUBLING_GRAPH
     (node,) = model.graph.node
-    assert (node.op_type, list(node.input), list(node.output)) == ("Add", ["x", "x"], ["y"])
-    assert onnx.helper.printable_type(model.graph.input[0].type) == "FLOAT, 1"
+    assert (node.op_type, list(node.input), list(node.output)) == ("Conv", ["x", "w"], ["y"])
+    assert onnx.helper.printable_type(model.graph.input[0].type) == "FLOAT, 1x1x1x1"
 
 
 def test_the_cpu_of_this_machine_runs_it() -> None:
@@ -59,7 +64,7 @@ def test_a_provider_that_falls_back_is_seen() -> None:
 @pytest.mark.parametrize(
     ("answer", "gpu", "state", "detail"),
     [
-        ({"active": [CUDA, CPU], "right": True}, True, "ok", "runs a graph"),
+        ({"active": [CUDA, CPU], "right": True}, True, "ok", "runs a convolution"),
         (WORKS, True, "broken", f"it could not start: the session fell back to {CPU}"),
         (WORKS, False, "missing", "built in; there is no NVIDIA GPU"),
         (Answer(failure="it crashed (SIGSEGV)", kind="crash"), True, "broken", "it crashed (SIGSEGV)"),
@@ -75,12 +80,65 @@ def test_cuda_counts_when_the_session_has_it(
     detail: str,
 ) -> None:
     installed("onnxruntime-gpu")
-    given = {"load": loaded(CUDA, CPU), f"try_provider {CPU}": WORKS, f"try_provider {CUDA}": answer}
+    given = {
+        "load": loaded(CUDA, CPU),
+        f"try_provider {CPU}": WORKS,
+        f"try_provider {CUDA}": answer,
+        "try_bundle": {"category": None, "right": True},
+    }
     found = by_name(examine_onnxruntime(surroundings(given, gpu=gpu)))
     assert (found["cuda"].state, found["cuda"].detail) == (state, detail)
     assert found["cpu"].state == "ok"
     usable = {item["name"]: item["usable"] for item in found["package"].facts["providers"]}
     assert usable == {CUDA: state == "ok", CPU: True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "detail"),
+    [
+        ({"category": "screw", "right": True}, "ok", "runs the bundle screw"),
+        (
+            {"category": "screw", "right": False},
+            "broken",
+            "its scores of the bundle screw are not those of the CPU",
+        ),
+        (
+            Answer(failure="ONNX Runtime failed: CUDNN_STATUS_NOT_INITIALIZED", kind="DmddError"),
+            "broken",
+            "it runs a convolution, but no bundle: ONNX Runtime failed: CUDNN_STATUS_NOT_INITIALIZED",
+        ),
+    ],
+)
+def test_cuda_must_run_the_graph_of_a_bundle_that_is_here(
+    surroundings: Callable[..., Surroundings],
+    installed: Callable[..., None],
+    answer: Any,
+    state: str,
+    detail: str,
+) -> None:
+    installed("onnxruntime-gpu")
+    works = {"active": [CUDA, CPU], "right": True}
+    given = {"load": loaded(CUDA, CPU), "try_provider": works, "try_bundle": answer}
+    cuda = by_name(examine_onnxruntime(surroundings(given, gpu=True)))["cuda"]
+    assert (cuda.state, cuda.detail) == (state, detail)
+
+
+def test_both_providers_judge_the_same_noise(
+    make_bundle: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert onnxruntime.try_bundle(str(tmp_path / "models")) == {"category": None, "right": True}
+    make_bundle()
+    # The CPU stands in for CUDA; then a backend that gives another score.
+    monkeypatch.setitem(BACKENDS, "cuda", lambda bundle, options: OnnxRuntimeCpu(bundle))
+    assert onnxruntime.try_bundle(str(tmp_path / "models")) == {"category": "screw", "right": True}
+
+    class Other(OnnxRuntimeCpu):
+        def infer(self, images: Any) -> Any:
+            maps, scores = super().infer(images)
+            return maps, scores - np.float32(0.5)
+
+    monkeypatch.setitem(BACKENDS, "cuda", lambda bundle, options: Other(bundle))
+    assert onnxruntime.try_bundle(str(tmp_path / "models")) == {"category": "screw", "right": False}
 
 
 def test_the_build_without_cuda_says_how_to_change_it(
