@@ -30,12 +30,15 @@ class NotStrict(ValueError):  # noqa: N818 - it names what the text is
     """The text is not JSON as it is expected here; the message says where and why."""
 
 
-def parse_object(data: bytes, *, finite: bool = True, most_values: int = MOST_VALUES) -> dict[str, Any]:
+def parse_object(
+    data: bytes, *, finite: bool = True, plain: bool = True, most_values: int = MOST_VALUES
+) -> dict[str, Any]:
     """Read one JSON object.
 
     Args:
         data: UTF-8.
         finite: refuse NaN and infinities.
+        plain: refuse control characters in texts.
         most_values: how many values it may hold.
 
     Raises:
@@ -53,7 +56,7 @@ def parse_object(data: bytes, *, finite: bool = True, most_values: int = MOST_VA
         raise NotStrict(f"not valid JSON (line {error.lineno}: {error.msg})") from None
     if not isinstance(value, dict):
         raise NotStrict("not a JSON object")
-    _look_through(value, (), finite)
+    _look_through(value, (), finite, plain)
     return value
 
 
@@ -107,10 +110,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _look_through(value: Any, where: tuple[str, ...], finite: bool) -> None:
+def _look_through(value: Any, where: tuple[str, ...], finite: bool, plain: bool) -> None:
     """Refuse text that may not reach a terminal, and numbers that are not finite; the depth is bounded."""
     if isinstance(value, str):
-        unfit = unfit_character(value)
+        unfit = unfit_character(value) if plain else None
         if unfit is not None:
             raise NotStrict(f"field `{_path(where)}` holds the character {visible(unfit)}")
     elif isinstance(value, float):
@@ -118,15 +121,14 @@ def _look_through(value: Any, where: tuple[str, ...], finite: bool) -> None:
             raise NotStrict(f"field `{_path(where)}` is {value}, not a finite number")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _look_through(item, (*where, str(index)), finite)
+            _look_through(item, (*where, str(index)), finite, plain)
     elif isinstance(value, dict):
         for key, item in value.items():
-            unfit = unfit_character(key)
+            unfit = unfit_character(key) if plain else None
             if unfit is not None:
-                raise NotStrict(
-                    f"field `{_path((*where, key))}` has the character {visible(unfit)} in its name"
-                )
-            _look_through(item, (*where, key), finite)
+                name = _path((*where, key))
+                raise NotStrict(f"field `{name}` has the character {visible(unfit)} in its name")
+            _look_through(item, (*where, key), finite, plain)
 
 
 def _path(where: Sequence[str]) -> str:

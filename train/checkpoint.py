@@ -32,7 +32,9 @@ from torch import Tensor, nn
 
 from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
+from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
+from dmdd_edge.strict_json import parse_object
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.places import located, portable
@@ -86,7 +88,7 @@ def load_run(folder: Path) -> Run:
     _require_fit(model.teacher.state_dict(), teacher)
     model.teacher.load_state_dict(teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
-    return Run(folder, config, read_facts(folder), model.eval())
+    return Run(folder, config, _finished_facts(folder), model.eval())
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -97,6 +99,21 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def write_facts(folder: Path, info: dict[str, Any]) -> None:
     """Write a run's facts, as ``read_facts`` gives them, with the files relative to their ``root``."""
     write_json(folder / FACTS, portable(info))
+
+
+def _finished_facts(folder: Path) -> dict[str, Any]:
+    """The facts of a finished run, with those that evaluation and export need."""
+    facts = read_json(folder / FACTS)
+    kinds: dict[str, Any] = {"train": list, "holdout": list, "steps": int, "created_with": dict}
+    kinds["train_seconds"] = (int, float)
+    for name, kind in kinds.items():
+        value = facts.get(name)
+        fits = isinstance(value, kind) and (kind is not list or all(isinstance(part, str) for part in value))
+        if not fits:
+            raise DmddError(
+                f"{folder / FACTS}: the field `{name}` is missing or wrong.", "Train again with --overwrite."
+            )
+    return located(facts)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
@@ -141,8 +158,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DmddError: the file is missing or damaged.
     """
     try:
+        with open_regular(path):
+            pass  # the library would wait for a pipe
         with safe_open(str(path), framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            facts = parse_object(
+                (file.metadata() or {}).get("facts", "{}").encode(), finite=False, plain=False
+            )
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise DmddError(f"{path} cannot be read: {error}", fix="train again with --overwrite") from None

@@ -15,8 +15,11 @@ from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import unreadable
 from dmdd_edge.locking import locked
+from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.storage import make_folder, remove_folder, require_writable, write_atomically
-from dmdd_edge.train.config import TrainConfig, explain
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
+from dmdd_edge.text import is_plain_name
+from dmdd_edge.train.config import TrainConfig
 
 CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS = (
     "config.json",
@@ -28,6 +31,9 @@ CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS = (
 )
 #: In ``run.json``: whether everything that training writes is there, the figures and pictures too.
 COMPLETE = "complete"
+
+#: The largest files that are read, in bytes; ``run.json`` names every image.
+_LARGEST_CONFIG, _LARGEST_FACTS, _MOST_FACTS = 1 << 20, 256 << 20, 5_000_000
 
 _AGAIN = "Train again with --overwrite."
 
@@ -130,11 +136,14 @@ def read_config(folder: Path) -> TrainConfig:
         train = command("train", data="DIR", runs_dir=folder.parent)
         raise DmddError(f"no training run in {folder}.", f"Train one: {train}")
     try:
-        return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        config = validate(TrainConfig, parse_object(read_bounded(path, _LARGEST_CONFIG)))
+    except OSError as error:
         raise unreadable(error, path) from error
-    except ValueError as error:
-        raise DmddError(f"{path} does not fit this version: {explain(error)}.", _AGAIN) from None
+    except NotStrict as error:
+        raise DmddError(f"{path} does not fit this version: {error}.", _AGAIN) from None
+    if not is_plain_name(config.category):
+        raise DmddError(f"{path} does not fit this version: {config.category!r} names no category.", _AGAIN)
+    return config
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -144,16 +153,15 @@ def read_json(path: Path) -> dict[str, Any]:
         DmddError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        data = read_bounded(path, _LARGEST_FACTS)
+        # A figure may be NaN, and a file's name may hold anything.
+        return parse_object(data, finite=False, plain=False, most_values=_MOST_FACTS)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise unreadable(error, path, _AGAIN) from error
-    except (ValueError, RecursionError) as error:
+    except NotStrict as error:
         raise DmddError(f"{path} is damaged: {error}.", _AGAIN) from None
-    if not isinstance(content, dict):
-        raise DmddError(f"{path} is damaged: it holds no JSON object.", _AGAIN)
-    return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

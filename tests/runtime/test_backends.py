@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -53,6 +55,45 @@ def test_a_graph_of_another_size_is_named(make_bundle: Make) -> None:
     other = size_32.manifest.model_copy(update={"image_size": 32})
     with pytest.raises(DmddError, match=r"not the manifest's graph.*64, 64, 3"):
         OnnxRuntimeCpu(Bundle(size_32.path, other))
+
+
+def _batch_of_one(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _second_input(model: onnx.ModelProto) -> None:
+    model.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, ["N"]))
+
+
+def _weights_from(place: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        full = next(item for item in model.graph.initializer if item.name == "full")
+        full.ClearField("float_data")
+        full.data_location = onnx.TensorProto.EXTERNAL
+        full.external_data.add(key="location", value=place)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_batch_of_one, "is not the manifest's graph"),
+        (_second_input, "is not the manifest's graph"),
+        (_weights_from("../../../secret.bin"), "cannot open"),
+        (_weights_from("/dev/zero"), "cannot open"),
+        (_weights_from("weights.bin"), "cannot open"),
+    ],
+)
+def test_a_graph_that_asks_for_more_than_its_image_is_refused(
+    make_bundle: Make, tmp_path: Path, change: Callable[[onnx.ModelProto], None], said: str
+) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    model = onnx.load(str(make_bundle().file("model.fp32.onnx")))
+    change(model)
+    with pytest.raises(DmddError, match=said) as caught:
+        select(make_bundle(graph=model.SerializeToString()), "cpu")
+    assert "xport" in caught.value.fix
 
 
 def test_a_bundle_without_the_fp32_graph(make_bundle: Make) -> None:
