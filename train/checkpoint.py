@@ -106,6 +106,8 @@ def _finished_facts(folder: Path) -> dict[str, Any]:
     facts = read_json(folder / FACTS)
     kinds: dict[str, Any] = {"train": list, "holdout": list, "steps": int, "created_with": dict}
     kinds["train_seconds"] = (int, float)
+    if "root" in facts:
+        kinds["root"] = str
     for name, kind in kinds.items():
         value = facts.get(name)
         fits = isinstance(value, kind) and (kind is not list or all(isinstance(part, str) for part in value))

@@ -82,8 +82,8 @@ def _ready(name: str, bundle: Bundle, options: BackendOptions) -> Backend:
 
 def _warm_up(backend: Backend, size: int) -> None:
     maps, scores = backend.infer(np.zeros((1, size, size, 3), np.uint8))
-    found = [(part.dtype, part.shape) for part in (maps, scores)]
-    if found != [(np.float32, (1, size, size)), (np.float32, (1,))]:
+    found = [(str(part.dtype), part.shape) for part in (maps, scores)]
+    if found != [("float32", (1, size, size)), ("float32", (1,))]:
         told = " and ".join(f"{dtype} {shape}" for dtype, shape in found)
         raise DmddError(
             f"The model returned {told}; float32 (1, {size}, {size}) and float32 (1,) are expected.",
