@@ -86,11 +86,21 @@ def chip(part: Surface, rng: np.random.Generator) -> Mask:
 
 
 def missing_hole(part: Surface, rng: np.random.Generator) -> Mask:
-    """One of the holes was not drilled; which one the part says."""
+    """The hole that the part skipped was welded shut: a rough bead in its place, heat tint around it."""
     if part.skipped_hole is None:
         raise ValueError("the part has all its holes: set skipped_hole before drilling")
     x, y, radius = HOLES[part.skipped_hole]
-    marked: Mask = np.hypot(part.x - x, part.y - y) < radius + 0.012
+    size = radius + 0.012
+    bead = _blob(part, x, y, size, rng, roughness=0.15, softness=0.30) * part.solid
+    rough = cv2.GaussianBlur(rng.standard_normal(part.x.shape, dtype=np.float32), (0, 0), 1.5) * 3
+    part.height += np.float32(0.35 * size) * bead * (1 + np.float32(0.35) * rough)
+    part.albedo *= (1 - np.float32(0.35) * bead)[..., None]
+    reach = np.hypot(part.x - x, part.y - y) / size
+    marked: Mask = (part.solid > 0.5) & ~_near_screws(part) & (reach < 2.4)
+    # Straw near the bead, blue further out; BGR.
+    for far, kept in ((1.3, (0.55, 0.78, 0.95)), (1.9, (0.98, 0.72, 0.66))):
+        tint = np.exp(-(((reach - far) / 0.3) ** 2)) * marked * rng.uniform(0.6, 0.9)
+        part.albedo *= (1 - tint[..., None] * (1 - np.array(kept))).astype(np.float32)
     return marked
 
 
