@@ -288,7 +288,7 @@ def _run_identity(asked: Outputs) -> RunIdentity | None:
     results = asked.jsonl or asked.csv
     if results is None or (asked.mqtt is None and asked.webhook is None):
         return None
-    if results.exists() and not results.is_file():
+    if os.path.exists(results) and not os.path.isfile(results):  # noqa: PTH110, PTH113 - false for odd names
         return None  # a pipe or a device is never resumed
     from dmdd_edge.runtime.delivery.run_identity import run_identity
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from dmdd_edge.storage import write_atomically
 
 _FORM = re.compile(r"[0-9a-f]{32}")
+_LONGEST = 200  # bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def run_identity(results: Path, resumed: bool) -> RunIdentity:
         resumed: the run continues an earlier one: take its name if it is known.
     """
     real = Path(os.path.realpath(results))
-    path = real.with_name(f".{real.name[:200]}.dmdd-edge-run")
+    # The hidden name must fit too, where that of the results file is as long as a name can be.
+    long = len(os.fsencode(real.name)) > _LONGEST
+    path = real.with_name(f".{frame_key(real.name, '') if long else real.name}.dmdd-edge-run")
     if resumed:
         with contextlib.suppress(OSError, ValueError):
             name = path.read_text("ascii")[:64].strip()

@@ -30,6 +30,9 @@ def test_a_resumed_run_keeps_its_name(tmp_path: Path) -> None:
         run_identity(results.with_name("s.jsonl"), resumed=True),
     ):
         assert other.name != first.name
+    long = run_identity(results.with_name("é" * 125 + ".json"), resumed=False)
+    long.keep()
+    assert run_identity(results.with_name("é" * 125 + ".json"), resumed=True) == long
     first.path.write_bytes(b"\xff damaged")
     assert run_identity(results, resumed=True).name != first.name
 
