@@ -147,6 +147,12 @@ class Bundle:
         except DmddError as error:
             yield error
             return
+        except OSError as error:
+            yield DmddError(
+                f"{self.path} cannot be looked through: {error.strerror or error} ({error.filename}).",
+                "Make it readable for the user who runs this.",
+            )
+            return
         for name in extra:
             yield DmddError(
                 f"{self.path}: the file `{name}` is not listed in the manifest.",
@@ -309,7 +315,7 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
         DmddError: there is no such category or version, or it does not verify; CURRENT then stays.
     """
     folder = Path(models_dir) / category
-    if not version_names(folder):
+    if not is_plain_name(category) or not version_names(folder):
         raise DmddError(
             f"there is no bundle of {category} in {models_dir}.",
             f"See what there is: {command('models', models_dir=models_dir)}",

@@ -15,6 +15,7 @@ from dmdd_edge.commands import command
 from dmdd_edge.device import GpuFacts
 from dmdd_edge.engine_sidecar import BatchProfile, EngineSidecar, read_sidecar, sidecar_path, write_engine
 from dmdd_edge.errors import DmddError
+from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import sha256_of
 
 __all__ = [
@@ -81,7 +82,8 @@ def load_engine(engine: Path, needs: EngineNeeds, model: Path | None = None) -> 
     sidecar: EngineSidecar | None = None
     try:
         sidecar = read_sidecar(engine)
-        data = engine.read_bytes()
+        with open_regular(engine) as stream:
+            data = stream.read()
         reasons = _reasons(engine, sidecar, hashlib.sha256(data).hexdigest(), needs)
     except DmddError as error:
         reasons = [error.message]
