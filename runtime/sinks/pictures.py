@@ -73,7 +73,7 @@ class PictureFolder(ABC):
         self._away = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._opened = _probe(folder)
+            self._opened: int | None = _probe(folder)
         except OSError as error:
             # A disk that is full now may have space when the first picture comes.
             if not (is_of_the_volume(error) and (options.live or folder.is_dir())):
