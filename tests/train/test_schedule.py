@@ -116,3 +116,15 @@ def test_preparation_that_took_all_the_time_still_leaves_a_run(
     plan = Progress.plan(tiny_config(max_minutes=1.0), 10, began, 5.0)
     assert plan.done
     assert plan.seconds_left() < 0
+
+
+def test_what_follows_is_kept_free_but_for_the_students_share(
+    tiny_config: Callable[..., Any], clock: Clock
+) -> None:
+    """Of 10 minutes, 90 s are for the rest; however long that takes, the student gets 4 of them."""
+    plan = Progress.plan(tiny_config(steps=1000, max_minutes=10.0), 10, clock.now, 15.0)
+    plan.keep(90.0)
+    plan.advance(2.0)
+    assert plan.expected_steps == 1 + (600 - 90) // 2
+    plan.keep(5000.0)
+    assert plan.expected_steps == 1 + 240 // 2
