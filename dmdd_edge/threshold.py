@@ -62,6 +62,18 @@ class Threshold(BaseModel):
         )
 
 
+def check_alpha(alpha: float) -> None:
+    """See that a false-alarm rate lies between 0 and 1, both excluded.
+
+    Raises:
+        DmddError: it does not.
+    """
+    if not 0 < alpha < 1:
+        raise DmddError(
+            f"the false-alarm rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01."
+        )
+
+
 def threshold_from_normals(
     scores: Sequence[float],
     alpha: float = DEFAULT_ALPHA,
@@ -83,10 +95,7 @@ def threshold_from_normals(
     Raises:
         DmddError: no score, a score or a rate outside its range.
     """
-    if not 0 < alpha < 1:
-        raise DmddError(
-            f"the false-alarm rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01."
-        )
+    check_alpha(alpha)
     ordered = tuple(sorted(float(score) for score in scores))
     if not ordered:
         raise DmddError(

@@ -146,10 +146,11 @@ def _calibrate(
     from dmdd_edge.runtime.calibration_doubts import doubts
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.sources import open_source
-    from dmdd_edge.threshold import threshold_from_normals
+    from dmdd_edge.storage import require_writable
+    from dmdd_edge.threshold import check_alpha, threshold_from_normals
 
-    if not 0 < alpha < 1:
-        raise DmddError(f"--false-alarm-rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01.")
+    check_alpha(alpha)
+    require_writable(calibration_path(bundle).parent, "--models-dir")
     frames = open_source(source, asked)
     frames.say = lambda line: console.print(line, markup=False)
     if frames.live and limit is None:

@@ -65,6 +65,7 @@ def evaluate(
     from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
     from dmdd_edge.commands import bundle_options, command, run_options
+    from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.workspace import find_bundle, find_run
 
     asked = Asked(good, bad, masks, data, report, quiet, json_output)
@@ -81,6 +82,13 @@ def evaluate(
     if own:
         evaluate_run_on_folders(find_run(category, run, runs_dir), device, asked)
         return
+    if every and (category is not None or run is not None):
+        raise DmddError(
+            "--all is given together with one run.",
+            "Leave --all out, or leave --category and --run out.",
+        )
+    check_device_name(device)
+    folder = runs_dir if every else find_run(category, run, runs_dir)
     with need("train"), loading(quiet):
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
@@ -94,14 +102,8 @@ def evaluate(
     if every:
         from dmdd_edge.cli.evaluate_all import evaluate_all
 
-        if category is not None or run is not None:
-            raise DmddError(
-                "--all is given together with one run",
-                fix="leave --all out, or leave --category and --run out",
-            )
         evaluate_all(runs_dir, data, report, device, json_output, quiet)
         return
-    folder = find_run(category, run, runs_dir)
     context.with_resource(run_lock(folder, shared=True))
     loaded = moved(load_run(folder), data)
     where = choose_device(device)

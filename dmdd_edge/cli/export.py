@@ -118,6 +118,8 @@ def export(
     from dmdd_edge.engines import BatchProfile
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.targets import choose_targets
+    from dmdd_edge.storage import require_writable
+    from dmdd_edge.threshold import check_alpha
 
     options = BuildOptions(
         precision=precision,
@@ -126,7 +128,10 @@ def export(
         opt_level=opt_level,
         hardware_compatible=hardware_compatible,
     )
+    check_alpha(false_alarm_rate)
     targets = choose_targets(target)
+    if "triton" in targets.chosen:
+        require_writable(triton_dir, "--triton-dir")
     for name, reason in () if quiet else targets.left_out.items():
         console.print(f"not written: {name}: {reason}", markup=False)
     with Work(quiet=quiet) as work:
@@ -170,15 +175,18 @@ def _export(
 ) -> Exported:
     """Write the bundle of a run, with an RTX engine inside when that is a target."""
     from dmdd_edge.cli.stages import need
+    from dmdd_edge.storage import require_writable
+    from dmdd_edge.train.run_folder import read_config, run_lock
+    from dmdd_edge.workspace import find_run
 
+    # What a user can mistype first, then what takes seconds to load.
+    folder = find_run(category, run, runs_dir)
+    require_writable(models_dir / read_config(folder).category, "--models-dir")
     work.update("loading torch")
     with need("export"):
         from dmdd_edge.export.pipeline import export_run
     from dmdd_edge.export.targets import rtx_for_new_bundle
-    from dmdd_edge.train.run_folder import run_lock
-    from dmdd_edge.workspace import find_run
 
-    folder = find_run(category, run, runs_dir)
     building = partial(_building, work, "rtx")
     extras = [rtx_for_new_bundle(options, gpu, building, _report)] if "rtx" in targets.chosen else []
 

@@ -57,6 +57,7 @@ def plan_training(values: Mapping[str, Any], given: frozenset[str]) -> Plan:
     Raises:
         DmddError: whatever is wrong.
     """
+    from dmdd_edge.text import is_plain_name
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.train.run_folder import check_run
     from dmdd_edge.workspace import find_run, run_folder
@@ -68,6 +69,11 @@ def plan_training(values: Mapping[str, Any], given: frozenset[str]) -> Plan:
             "Give --resume to go on with the run, or --overwrite to train it again from the start.",
         )
     check_device_name(values["device"])
+    if values["category"] is not None and not is_plain_name(values["category"]):
+        # Joined to the data set's folder, a path would lead out of it.
+        raise DmddError(
+            f"--category {values['category']!r} cannot name a category.", "Give the name of its folder."
+        )
     _check_files(values)
     notes: tuple[str, ...] = ()
     config: TrainConfig | None = None
