@@ -161,7 +161,9 @@ def look_at(image: Image, preprocess: Preprocess) -> ImageLook:
 
 def quality_of(looks: list[ImageLook]) -> int | None:
     """The JPEG quality of some images, 1..100, the median of a few; None when most show none."""
-    chosen = np.unique(np.linspace(0, len(looks) - 1, _QUALITIES).astype(int)) if looks else []
+    if not looks:
+        return None
+    chosen = np.unique(np.linspace(0, len(looks) - 1, _QUALITIES).astype(int))
     found = [jpeg_quality(looks[i].part) for i in chosen]
     known = [quality for quality in found if quality is not None]
     return round(float(np.median(known))) if 2 * len(known) > len(found) else None

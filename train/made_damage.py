@@ -11,7 +11,7 @@ from typing import Any
 
 from dmdd_edge.decisions import decide
 from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge
-from dmdd_edge.metrics import Metrics
+from dmdd_edge.metrics import FIGURES
 from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_pictures
@@ -19,9 +19,11 @@ from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
 
 #: The figures, and the pictures beside them.
-FIGURES, CASES, HISTOGRAM = "made_damage.json", "made_damage.png", "made_damage_scores.png"
-OF = "damage made on held-out good images"
-DAMAGE_FILES = (FIGURES, HISTOGRAM, CASES)
+_DOCUMENT, _CASES, _HISTOGRAM = "made_damage.json", "made_damage.png", "made_damage_scores.png"
+#: All that is written into the run.
+DAMAGE_FILES = (_DOCUMENT, _HISTOGRAM, _CASES)
+#: What the document says that its figures are of.
+_OF = "damage made on held-out good images"
 #: Another stream than the one by which the head's weights were chosen.
 _SEED = 20261
 #: Damaged images of each kind.
@@ -51,9 +53,9 @@ def measure_damage(
     test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
     found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
     decisions = decide(found.scores, test.labels, test.defects, threshold.image)
-    metrics = {"of": OF, **figures(run, found.metrics, threshold.image, decisions)}
-    files.write_json(run.folder / FIGURES, metrics)
-    write_pictures(run.folder, test, found, threshold, (HISTOGRAM, CASES))
+    metrics = {"of": _OF, **figures(run, found.metrics, threshold.image, decisions)}
+    files.write_json(run.folder / _DOCUMENT, metrics)
+    write_pictures(run.folder, test, found, threshold, (_HISTOGRAM, _CASES))
     return metrics, test, found
 
 
@@ -85,10 +87,9 @@ def as_json(metrics: dict[str, Any]) -> dict[str, Any]:
     Args:
         metrics: content of ``made_damage.json``.
     """
-    none = dict.fromkeys(Metrics(*[None] * 7).as_dict())
     return {
         **{name: value for name, value in metrics.items() if name != "of"},
-        **none,
+        **dict.fromkeys(key for _, key in FIGURES),
         "per_defect": {},
         "at_threshold": None,
         "made_damage": metrics,
