@@ -218,7 +218,7 @@ def _costs(run: Run) -> list[Cost]:
     tests = len(category.test) if category is not None and category.test else held_out
     return [
         Cost(_LIMITS, 1.0, "host"),
-        *(Cost(f"writing {name}", _WRITING[precision]) for precision, name in GRAPHS.items()),
+        *(Cost(f"writing {name}", _WRITING[precision], "host") for precision, name in GRAPHS.items()),
         Cost(_THRESHOLD, _JUDGED * held_out * area),
         *(
             Cost(f"comparing: {name}", _JUDGED * tests * area)
