@@ -34,8 +34,9 @@ class StrictGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
-                error.message = without_secrets(error.message, sys.argv[1:])
+            usage: Any = error
+            if hasattr(usage, "format_message") and isinstance(getattr(usage, "message", None), str):
+                usage.message = without_secrets(usage.message, sys.argv[1:])
             raise
 
 
