@@ -17,7 +17,7 @@ _NAMED = re.compile(
 # better one host too few in a message than one password.
 _USER = re.compile(r"://(?:(?!://).)*@", re.DOTALL)
 # A user and a password without a scheme, as in a mistyped address.
-_BARE_USER = re.compile(r"[^\s:/@\"'()*]+:(?!//)[^\s\"'()]*@")
+_BARE_USER = re.compile(r"[^\s:/@\"'()*]*:(?!//)[^ \n\r\"'()]*@")
 #: A file's name, such as line3_recording_01.mp4.
 _FILE = re.compile(r"[\w-]+\.[A-Za-z0-9]{2,4}")
 _ADDRESS = re.compile(r"://[^\s\"'<>]+")
@@ -43,7 +43,8 @@ def split_address(url: str) -> SplitResult:
     """
     try:
         parts = urlsplit(url)
-        _ = parts.hostname, parts.port  # both are read on demand, and may fail only then
+        # Both are read on demand and may fail only then, and a name that cannot be looked up still later.
+        _ = (parts.hostname or "").encode("idna"), parts.port
     except ValueError:
         raise DmddError(
             f"{redacted(url)} is not a valid address.",

@@ -31,6 +31,10 @@ class Clock:
         time.sleep(seconds)
 
 
+#: Seconds that a scenario may be asked to take.
+LONGEST = 7 * 24 * 3600
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long to measure.
@@ -47,9 +51,10 @@ class Plan:
     warm_up_count: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds < math.inf:
+        if not 0 < self.seconds <= LONGEST:
             raise DmddError(
-                f"--duration is {self.seconds:g}; it must be above 0.", "Seconds, for example --duration 10."
+                f"--duration is {self.seconds:g}; it must be above 0 and at most {LONGEST} seconds (a week).",
+                "Give seconds, for example --duration 10.",
             )
         if not 0 <= self.warm_up_seconds < math.inf or self.warm_up_count < 0:
             raise DmddError(

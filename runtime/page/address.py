@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 
+from dmdd_edge.addresses import redacted
 from dmdd_edge.errors import DmddError
 
 LOOPBACK = "127.0.0.1"
@@ -58,17 +60,22 @@ def parse_address(text: str) -> Address:
     Raises:
         DmddError: it is not a port, nor an address and a port.
     """
+    # Somebody may have pasted a camera's address here, password and all.
+    shown = redacted(text)
     host, colon, port = text.strip().rpartition(":")
     if not colon:
         host = LOOPBACK
     elif host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise DmddError(f"--serve {text}: an IPv6 address stands in brackets.", f"Write [{host}]:{port}.")
+        raise DmddError(
+            f"--serve {shown}: IPv6 addresses must be in brackets.",
+            "Write [ADDRESS]:PORT, for example [::1]:8080.",
+        )
     if not host:
-        raise DmddError(f"--serve {text}: the address is missing.", _FORMS)
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise DmddError(f"--serve {text}: {port!r} is no port; a port is a number up to 65535.", _FORMS)
+        raise DmddError(f"--serve {shown}: the address is missing.", _FORMS)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise DmddError(f"--serve {shown}: the port must be a number from 0 to 65535.", _FORMS)
     return Address(host, int(port))
 
 

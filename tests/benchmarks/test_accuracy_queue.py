@@ -137,7 +137,7 @@ def test_a_killed_queue_goes_on_with_the_step_it_had_reached(
     said: list[str] = []
     again = queue(wanted, say=said.append)
     assert again.run([wanted]) == []
-    assert any("going on after step" in line for line in said)
+    assert any("resuming" in line for line in said)
     assert read_rows(made.results)[0]["steps"] == 6
 
 

@@ -299,55 +299,6 @@ def test_no_more_is_under_way_than_the_session_allows() -> None:
     assert reported == [(number, refused if number == 5 else None) for number in range(1, 11)]
 
 
-class _Ended:
-    """A session that the broker ended."""
-
-    alive, ended_by_broker, in_flight = False, True, 1
-
-    def __init__(self, taken_over: bool, seconds: float) -> None:
-        self.taken_over, self.seconds = taken_over, seconds
-
-    def drop(self) -> None:
-        pass
-
-
-def test_two_clients_with_one_id_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dmdd_edge.runtime.delivery.mqtt import MqttLink
-
-    def ends(link: MqttLink, taken_over: bool, seconds: float) -> str:
-        link._session = _Ended(taken_over, seconds)  # type: ignore[assignment]
-        try:
-            link.open()
-        except UnreachableError as error:
-            return error.reason
-        return ""
-
-    monkeypatch.setattr(MqttLink, "_connect", lambda self: None)
-    five = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
-    reason = ends(five, True, 300.0)
-    assert reason.startswith("another client with the client_id line1 took over the connection")
-    # MQTT 3.1.1 has no such word: the broker closes the connection, again and again.
-    old = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
-    assert [ends(old, False, 0.4) for _ in range(2)] == ["", ""]
-    assert "if another client has the client_id line1, give each" in ends(old, False, 0.4)
-    assert [ends(old, False, 300.0), ends(old, False, 0.4), ends(old, False, 0.4)] == ["", "", ""]
-    # An id that was drawn at random is nobody else's.
-    drawn = MqttLink(parse_mqtt("mqtt://h/t"))
-    assert [ends(drawn, False, 0.4) for _ in range(4)] == [""] * 4
-
-
-def test_two_clients_with_one_id_at_a_real_broker(broker: Broker, deliver: Deliver, said: Said) -> None:
-    url = _url(broker.port) + "?client_id=line1"
-    first = deliver(url, category="one")
-    wait_until(lambda: first.state().connected)
-    second = deliver(url, category="two")
-    # Which of the two words it is depends on the broker.
-    wait_until(lambda: bool(said.about("client_id line1 took over") + said.about("has the client_id line1")))
-    second.close()
-    _send(first, range(2))
-    wait_until(lambda: first.state().delivered == 2)
-
-
 def test_the_broker_says_how_many_may_be_under_way(tmp_path: Path, deliver: Deliver) -> None:
     folder = tmp_path / "slow"
     folder.mkdir()
