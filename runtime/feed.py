@@ -50,12 +50,23 @@ class Feed:
         source: where from.
         detector: the detector in use, which may change.
         limit: end after so many frames.
+        stopped: whether the source was asked to stop.
+
+    Attributes:
+        ended_by: what ended the frames, see ``Summary``; meant for after the end.
     """
 
-    def __init__(self, source: Source, detector: Callable[[], Detector], limit: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        detector: Callable[[], Detector],
+        limit: int | None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._frames: Iterator[Frame | BrokenFrame] = iter(source)
         self._detector, self._limit = detector, limit
-        self._taken = 0
+        self._stopped, self._taken = stopped, 0
+        self.ended_by = "source"
         self.seconds = {"capture": 0.0, "prepare": 0.0}
 
     @property
@@ -70,12 +81,14 @@ class Feed:
             DmddError: the source failed.
         """
         if self._limit is not None and self._taken >= self._limit:
+            self.ended_by = "limit"
             return None
         start = time.perf_counter()
         frame = next(self._frames, None)
         taken = time.perf_counter()
         self.seconds["capture"] += taken - start
         if frame is None:
+            self.ended_by = "stop" if self._stopped() else "source"
             return None
         self._taken += 1
         item = prepare(self._detector(), frame)

@@ -58,15 +58,15 @@ def run_frames(
     with ExitStack() as stack:
         writer = Writer(sinks, control.tally)
         stack.push(lambda kind, error, trace: _close(writer, kind))
-        ended = threading.Event()
+        ended, stopped = threading.Event(), threading.Event()
         stack.callback(control.close)
         stack.callback(ended.set)
         watch = threading.Thread(
-            target=_watch, args=(source, control, stop, ended), name="dmdd-watch", daemon=True
+            target=_watch, args=(source, control, stop, ended, stopped), name="dmdd-watch", daemon=True
         )
         watch.start()
         source.bits = control.detector.bundle.manifest.preprocess.bits
-        taken = Feed(source, lambda: control.detector, limit)
+        taken = Feed(source, lambda: control.detector, limit, stopped.is_set)
         feed = taken if source.live else ReadAhead(taken, room=detector.slots + 1)
         stack.callback(feed.close)
         stack.callback(source.stop)  # first of all, so that the feed need not wait for another frame
@@ -82,7 +82,7 @@ def run_frames(
         parts = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
         busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in parts.items()}
         slowest = waited.slowest(feed.seconds, seconds)
-        summary = control.tally.summary(busy, slowest, state.passed_over)
+        summary = control.tally.summary(busy, slowest, state.passed_over, taken.ended_by)
         writer.finish(summary)
         return summary
 
@@ -147,10 +147,17 @@ def _start(detector: Detector, item: Item) -> Started | BrokenFrame:
     return detector.start([item.prepared])
 
 
-def _watch(source: Source, control: RunControl, stop: Callable[[], bool], ended: threading.Event) -> None:
+def _watch(
+    source: Source,
+    control: RunControl,
+    stop: Callable[[], bool],
+    ended: threading.Event,
+    stopped: threading.Event,
+) -> None:
     """Ask for the wish to stop, and load a bundle that was asked for, until the run has ended."""
     while not ended.wait(_LOOK_EVERY):
         if stop():
+            stopped.set()
             source.stop()
             return
         control.reload_when_asked()

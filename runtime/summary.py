@@ -52,6 +52,8 @@ class Summary:
         slowest: the part that the others waited for.
         passed_over: what the source found and did not judge, by kind; see ``SourceState``.
         hints: likely causes of what the run shows; see ``hints.Hint``.
+        ended_by: ``source`` when that came to its end, ``limit`` when as many frames as asked for were taken,
+            ``stop`` when a signal, the clock or a window ended the run before.
     """
 
     frames: int
@@ -69,6 +71,7 @@ class Summary:
     slowest: str = ""
     passed_over: dict[str, int] = field(default_factory=dict)
     hints: tuple[dict[str, Any], ...] = ()
+    ended_by: str = "source"
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
@@ -137,11 +140,12 @@ class Tally:
         busy: dict[str, float] | None = None,
         slowest: str = "",
         passed_over: Mapping[str, int] | None = None,
+        ended_by: str = "source",
     ) -> Summary:
         """The counts up to now.
 
         Args:
-            busy, slowest, passed_over: see ``Summary``.
+            busy, slowest, passed_over, ended_by: see ``Summary``.
         """
         with self._lock:
             seconds = time.perf_counter() - self._start
@@ -161,6 +165,7 @@ class Tally:
                 slowest=slowest,
                 hints=tuple(self._hints),
                 passed_over=dict(passed_over or {}),
+                ended_by=ended_by,
             )
 
 

@@ -237,18 +237,21 @@ def run(
 
         summary = run_frames(detector, frames, sinks.all, limit, ended, control)
     print_end(sinks)
-    _exit(summary, sinks, frames, stop.received, fail_on_anomaly, say)
+    _exit(summary, sinks, frames, endless, stop.received, fail_on_anomaly, say)
 
 
 def _exit(
     summary: Summary,
     sinks: OpenSinks,
     source: Source,
+    endless: bool,
     received: signal.Signals | None,
     fail_on_anomaly: bool,
     say: Callable[[str], None],
 ) -> None:
     """End with the code that fits what happened."""
+    from dmdd_edge.cli.gate import check_all_judged, failures
+
     if received is signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
     if received is signal.SIGTERM and not fail_on_anomaly:
@@ -266,21 +269,13 @@ def _exit(
             f"No frame came from {state.name} in {summary.seconds:.0f} s{reason}.",
             "Nothing was judged, so nothing passes. Check the source.",
         )
-    # A frame that cannot be judged or read is never good, so it must not pass a gate either.
-    failed = {
-        "anomalous": summary.anomalous + before["anomalous"],
-        "unreliable": summary.unreliable + before["unreliable"],
-        "skipped": summary.skipped + before["error"],
-    }
-    if fail_on_anomaly and any(failed.values()):
-        found = ", ".join(f"{count} {status}" for status, count in failed.items() if count)
-        say(f"--fail-on-anomaly: {found}; exit code {ANOMALIES_FOUND}")
-        raise typer.Exit(ANOMALIES_FOUND)
     state = source.state()
-    if source.live and state.message and received is None:
+    if fail_on_anomaly:
+        if failed := failures(summary, before, lossless=not source.live):
+            found = ", ".join(f"{count} {status}" for status, count in failed.items())
+            say(f"--fail-on-anomaly: {found}; exit code {ANOMALIES_FOUND}")
+            raise typer.Exit(ANOMALIES_FOUND)
+        check_all_judged(summary, state, endless)
+    elif source.live and state.message and received is None:
         # Frames were judged, and then none came any more: whoever reads only the exit code must know.
-        if fail_on_anomaly:
-            raise DmddError(
-                f"{state.name} was lost when the run ended: {state.message}.", "Check the source."
-            )
         say(f"{state.name} was lost when the run ended: {state.message}")

@@ -34,6 +34,7 @@ class SourceState:
             ``hidden``, ``linked folder``, ``unreadable folder``, ``written by a run``, ``there before the
             start`` (of a watched folder), and images of which only the first page is judged, as ``further
             pages``.
+        waiting: of a watched folder: files that were seen and are not read yet.
     """
 
     name: str
@@ -49,6 +50,7 @@ class SourceState:
     message: str = ""
     detail: str = ""
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
 
 
 class Source(Protocol):

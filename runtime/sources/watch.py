@@ -123,6 +123,7 @@ class WatchFolder(FileProgress):
             message=problem,
             dropped=self._vanished,
             passed_over=dict(self._passed_over + self._scan.passed_over),
+            waiting=len(self._waiting) + len(self._lost),
         )
 
     def _due(self) -> list[Path]:
