@@ -77,7 +77,7 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
     unused = truth.reject()
     nothing = np.zeros((size, size), np.bool_)
     for index, item in enumerate(items):
-        if item.mask in unused:
+        if not unused.isdisjoint((item.mask, *item.more_masks)):
             items[index], masks[index] = TestImage(item.path, item.defect, None), nothing
     if not items:
         raise DmddError(

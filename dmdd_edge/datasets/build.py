@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmdd_edge.datasets.assign import Assigned, Labelled, assign
+from dmdd_edge.datasets.assign import Assigned, Kind, Labelled, assign
 from dmdd_edge.datasets.category import GOOD, LEFT_OUT, Category, FolderUse, TestImage
+from dmdd_edge.datasets.evidence import marked, refine
 from dmdd_edge.datasets.remarks import count, grouped
-from dmdd_edge.datasets.roles import Role, plain, role_of
-from dmdd_edge.datasets.truth import Placed, bare_stem, pair
+from dmdd_edge.datasets.roles import Role, role_of
+from dmdd_edge.datasets.truth import Placed, pair
 from dmdd_edge.datasets.walk import Tree, subfolders, walk
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import IMAGE_SUFFIXES, natural_key
@@ -21,6 +22,7 @@ _MPDD = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_
 #: With defective images and no good test images, one in so many good images becomes a test image, where
 #: there are at least as many as the second number.
 _SPLIT_OFF, _ENOUGH = 5, 20
+_MARKED = "marked by masks"
 #: Files that people keep beside masks and that are none.
 _NO_ANNOTATION = frozenset((".txt", ".md", ".db", ".ini", ".csv", ".log", ".html", ".pdf"))
 
@@ -65,16 +67,16 @@ def build(folder: Path, name: str, for_training: bool = True) -> Category:
     Raises:
         DmddError: it has no training images; the message says what was found instead.
     """
-    tree = walk(folder)
+    tree = refine(walk(folder))
     assigned = assign(tree, _has_train(folder))
     split = _has_train(folder) or any(Role.TRAIN in map(role_of, entry.top) for entry in assigned.train)
     category = Category(name, folder, _layout(folder, assigned, split), [], [])
     for path, reason in tree.problems:
         category.skip(path, reason)
     rows = _Rows()
-    beside = _masks_beside_images(assigned)
-    _add_training(category, assigned, beside, rows)
-    _add_tests(category, assigned, beside, rows)
+    without = _marked_good(category, assigned)
+    _add_training(category, assigned, without, rows)
+    _add_tests(category, assigned, without, rows)
     for entry in assigned.left_out:
         rows.add(entry.top, LEFT_OUT, len(entry.directory.images), entry.why)
     _add_other_kinds(tree, rows)
@@ -96,50 +98,54 @@ def _layout(folder: Path, assigned: Assigned, split: bool) -> str:
     return "mpdd" if folder.resolve().name in _MPDD else "mvtec"
 
 
-def _masks_beside_images(assigned: Assigned) -> dict[Path, Labelled]:
-    """Files such as 000_mask beside 000 in a folder of images."""
-    found = {}
-    for entry in (*assigned.train, *assigned.test):
-        stems = {plain(path.stem) for path in entry.directory.images}
-        for path in entry.directory.images:
-            bare = bare_stem(path)
-            if bare != plain(path.stem) and bare in stems:
-                found[path] = entry
-    return found
+def _marked_good(category: Category, assigned: Assigned) -> set[Path]:
+    """Images in folders of good parts in which a mask marks something; each is named.
+
+    Masks beside their images were looked at before (``evidence``).
+    """
+    good = [*assigned.train, *(entry for entry in assigned.test if entry.label == GOOD)]
+    named = [entry for entry in assigned.masks if _of_good_images(entry)]
+    found = marked(_placed(good), _placed(named))
+    # A folder of masks that says nothing of good parts holds those of defective ones, where there are any.
+    if not any(entry.label != GOOD for entry in assigned.test):
+        unlabelled = [entry for entry in assigned.train if entry.kind in (Kind.TRAIN_FLAT, Kind.PLAIN)]
+        found |= marked(_placed(unlabelled), _placed(entry for entry in assigned.masks if entry not in named))
+    for path in found:
+        category.skip(path, "a mask marks a defect in it, so it is not used as a good part")
+    return set(found)
 
 
-def _add_training(category: Category, assigned: Assigned, beside: dict[Path, Labelled], rows: _Rows) -> None:
+def _placed(entries: Iterable[Labelled]) -> list[Placed]:
+    return [Placed(path, entry.keys) for entry in entries for path in entry.directory.images]
+
+
+def _add_training(category: Category, assigned: Assigned, without: set[Path], rows: _Rows) -> None:
     for entry in assigned.train:
-        images = [path for path in entry.directory.images if path not in beside]
-        category.train.extend(images)
-        rows.add(entry.top, "training", images)
-        masks = len(entry.directory.images) - len(images)
-        rows.add(entry.top, LEFT_OUT, masks, "masks beside training images")
+        chosen = [path for path in entry.directory.images if path not in without]
+        category.train.extend(chosen)
+        rows.add(entry.top, "training", chosen)
+        rows.add(entry.top, LEFT_OUT, len(entry.directory.images) - len(chosen), _MARKED)
+        rows.add(entry.top, LEFT_OUT, len(entry.directory.masks), "masks beside training images")
     category.train.sort(key=natural_key)
 
 
-def _add_tests(category: Category, assigned: Assigned, beside: dict[Path, Labelled], rows: _Rows) -> None:
+def _add_tests(category: Category, assigned: Assigned, without: set[Path], rows: _Rows) -> None:
     entries = sorted(assigned.test, key=lambda entry: (entry.label != GOOD, natural_key(Path(entry.label))))
     _split_off_good(category, assigned, rows)
-    images = {id(entry): [path for path in entry.directory.images if path not in beside] for entry in entries}
-    defective = [
-        Placed(path, entry.keys) for entry in entries if entry.label != GOOD for path in images[id(entry)]
-    ]
-    beside_tests = {path: entry for path, entry in beside.items() if entry in entries}
-    masks = [
-        Placed(path, entry.keys)
-        for entry in assigned.masks
-        if not _of_good_images(entry)
-        for path in entry.directory.images
-    ]
-    pairing = pair(defective, masks + [Placed(path, entry.keys) for path, entry in beside_tests.items()])
+    defects = [entry for entry in entries if entry.label != GOOD]
+    masks = _placed(entry for entry in assigned.masks if not _of_good_images(entry))
+    masks += [Placed(path, entry.keys) for entry in defects for path in entry.directory.masks]
+    pairing = pair(_placed(defects), masks)
     for entry in entries:
         use = "test, good" if entry.label == GOOD else f"test, defect {entry.label}"
-        rows.add(entry.top, use, images[id(entry)])
-        for path in images[id(entry)]:
-            mask = pairing.masks.get(path)
-            category.test.append(TestImage(path, entry.label, mask))
-            if mask is None and entry.label != GOOD:
+        why = "a name beside good/ is that of a defect" if entry.kind is Kind.UNKNOWN else ""
+        chosen = [path for path in entry.directory.images if path not in without]
+        rows.add(entry.top, use, chosen, why)
+        rows.add(entry.top, LEFT_OUT, len(entry.directory.images) - len(chosen), _MARKED)
+        for path in chosen:
+            own = pairing.masks.get(path, ())
+            category.test.append(TestImage(path, entry.label, own[0] if own else None, own[1:]))
+            if not own and entry.label != GOOD:
                 category.notes.append((path, _no_mask(assigned, entry)))
     category.notes.extend(pairing.left_over)
     for entry in assigned.masks:
@@ -148,8 +154,8 @@ def _add_tests(category: Category, assigned: Assigned, beside: dict[Path, Labell
             rows.add(entry.top, LEFT_OUT, number, "masks of good images are not needed")
         else:
             rows.add(entry.top, "masks", number, _unusual(entry, pairing.masks))
-    for entry in beside_tests.values():
-        rows.add(entry.top, "masks", 1, "beside their images")
+    for entry in entries:
+        rows.add(entry.top, "masks", len(entry.directory.masks), "beside their images")
 
 
 def _split_off_good(category: Category, assigned: Assigned, rows: _Rows) -> None:
@@ -175,14 +181,16 @@ def _split_off_good(category: Category, assigned: Assigned, rows: _Rows) -> None
 
 def _of_good_images(entry: Labelled) -> bool:
     """Whether masks lie in a folder of good or of training images, which need none."""
-    roles = [role_of(part) for part in entry.directory.parts]
+    roles = entry.directory.roles
     return Role.GOOD in roles or Role.TRAIN in roles
 
 
-def _unusual(entry: Labelled, masks: Mapping[Path, Path]) -> str:
+def _unusual(entry: Labelled, masks: Mapping[Path, tuple[Path, ...]]) -> str:
     """An example of how masks were paired with images, where their names or folders are unusual."""
     mine = set(entry.directory.images)
-    for image, mask in masks.items():
+    for image, (mask, *more) in masks.items():
+        if mask in mine and more:
+            return f"several are taken together; {mask.name} is one of {image.parent.name}/{image.name}"
         if mask in mine:
             usual = mask.stem in (image.stem, f"{image.stem}_mask") and mask.parent.name == image.parent.name
             return "" if usual else f"{mask.name} is that of {image.parent.name}/{image.name}"
@@ -192,7 +200,8 @@ def _unusual(entry: Labelled, masks: Mapping[Path, Path]) -> str:
 def _no_mask(assigned: Assigned, entry: Labelled) -> str:
     """Why an image has no mask: the names that were looked for."""
     top = next((masks.top for masks in assigned.masks), ("ground_truth",))
-    folder = "/".join((*top, *entry.top[-1:]))
+    own = entry.top if entry.directory.said is None else entry.directory.parts
+    folder = "/".join((*top, *own[-1:]))
     return (
         f"no mask: counts for image-level metrics only; {folder}/NAME_mask.png and {folder}/NAME.png "
         "were looked for"
@@ -202,7 +211,7 @@ def _no_mask(assigned: Assigned, entry: Labelled) -> str:
 def _add_other_kinds(tree: Tree, rows: _Rows) -> None:
     """Files that look like images or masks and are of kinds that are not read."""
     for directory in tree.directories:
-        roles = [role_of(part) for part in directory.parts]
+        roles = directory.roles
         if Role.JUNK in roles:
             continue
         found = directory.others if Role.TRUTH in roles else directory.other_images

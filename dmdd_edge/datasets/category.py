@@ -26,6 +26,7 @@ class TestImage:
         path: the image file.
         defect: "good", or the defect type (the name of the image's folder).
         mask: the mask's file; None for a good image, and for a defective one whose mask is missing.
+        more_masks: further masks of the image, as of a part with several defects; all together are its truth.
     """
 
     __test__ = False  # pytest would take the class for a test
@@ -33,6 +34,7 @@ class TestImage:
     path: Path
     defect: str
     mask: Path | None
+    more_masks: tuple[Path, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -110,7 +112,7 @@ class Category:
         """Take a mask from its image, which then counts for the image-level metrics only."""
         self.skip(mask, reason)
         for index, item in enumerate(self.test):
-            if item.mask == mask:
+            if mask in (item.mask, *item.more_masks):
                 self.test[index] = TestImage(item.path, item.defect, None)
 
     def require_test(self) -> None:

@@ -60,10 +60,12 @@ def _add_defective(category: Category, bad: Path, masks: Path | None) -> None:
     pairing = pair(placed, [Placed(path, _keys(path, masks)) for path in marks if masks is not None])
     for path in images:
         inside = path.relative_to(bad).parts[:-1]
-        mask = pairing.masks.get(path)
-        if masks is not None and mask is None:
+        own = pairing.masks.get(path, ())
+        if masks is not None and not own:
             category.notes.append((path, "no mask: counts for image-level metrics only"))
-        category.test.append(TestImage(path, inside[0] if inside else "defective", mask))
+        category.test.append(
+            TestImage(path, inside[0] if inside else "defective", *own[:1] or (None,), own[1:])
+        )
     category.notes.extend(pairing.left_over)
 
 

@@ -8,7 +8,7 @@ from dmdd_edge.datasets.build import build
 from dmdd_edge.datasets.category import Category
 from dmdd_edge.datasets.refuse import refuse_for_training
 from dmdd_edge.datasets.remarks import count
-from dmdd_edge.datasets.roles import Role, role_of
+from dmdd_edge.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.datasets.walk import image_names, other_images, subfolders
 from dmdd_edge.errors import DmddError
 
@@ -136,11 +136,22 @@ def _is_labelled(folder: Path, depth: int = _DEPTH) -> bool:
     """Whether its subfolders say by their names which images are good."""
     for child in subfolders(folder):
         role = role_of(child.name)
-        if role is Role.TRAIN or (role is Role.GOOD and _holds_images(child)):
+        if role is Role.TRAIN:
+            return True
+        if role is Role.GOOD and _holds_images(child) and not _is_data_set(child):
             return True
         if role is Role.GROUP and depth and _is_labelled(child, depth - 1):
             return True
     return False
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether a folder is a data set of its own, whatever its name: its splits tell good from defective."""
+    inside = {role_of(child.name): child for child in subfolders(folder)}
+    if Role.TRAIN not in inside:
+        return False
+    named = [role_of(child.name) for role in SPLITS if role in inside for child in subfolders(inside[role])]
+    return any(role is not Role.GROUP for role in named)
 
 
 def _has_plain_images(folder: Path, depth: int = _DEPTH) -> bool:

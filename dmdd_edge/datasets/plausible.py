@@ -41,9 +41,20 @@ class TruthReader:
         Returns:
             None where it has none, or none that can be used.
         """
-        path = item.mask
-        if path is None:
+        if item.mask is None:
             return None
+        found = [self._read_one(path, shape) for path in (item.mask, *item.more_masks)]
+        # Without one of them, what it marks would count as good.
+        whole = [mask for mask in found if mask is not None]
+        if len(whole) < len(found):
+            return None
+        together: NDArray[np.bool_] = np.logical_or.reduce(whole)
+        if not together.any():
+            self._rejected[item.mask] = "the mask marks nothing, although its image is in a folder of defects"
+            return None
+        return together
+
+    def _read_one(self, path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
         try:
             mask = read_mask(path)
         except DmddError as error:
@@ -52,9 +63,6 @@ class TruthReader:
         height, width = shape[:2]
         if abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > _ASPECT:
             self._rejected[path] = "the mask has another shape than its image"
-            return None
-        if not mask.any():
-            self._rejected[path] = "the mask marks nothing, although its image is in a folder of defects"
             return None
         if mask.shape != (height, width):
             self._category.note(path, "the mask has another size than its image and is scaled to it")

@@ -12,7 +12,9 @@ from dmdd_edge.datasets.roles import plain
 from dmdd_edge.images import IMAGE_SUFFIXES
 
 _WORD = r"(?:mask|masks|gt|ground_?truth|label|labels|seg|segmentation|annotation|anno|truth)"
-_AFFIX = re.compile(rf"^{_WORD}[-_. ]+|[-_. ]+{_WORD}$")
+_AFFIX = re.compile(rf"^{_WORD}[-_. ]+|[-_. ]+{_WORD}(?:[-_. ]?\d{{1,2}})?$")
+#: The number of one of several masks of an image: ``000_mask_2``.
+_NUMBER = re.compile(rf"(?<=[-_. ])({_WORD})[-_. ]?\d{{1,2}}$")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Placed:
 class Pairing:
     """Masks by image, and those that are left over with the reason."""
 
-    masks: dict[Path, Path]
+    masks: dict[Path, tuple[Path, ...]]
     left_over: list[tuple[Path, str]]
 
 
@@ -40,27 +42,30 @@ def bare_stem(path: Path) -> str:
 
 
 def pair(images: Sequence[Placed], masks: Sequence[Placed]) -> Pairing:
-    """Find each defective image's mask where that is unambiguous.
+    """Find each image's masks where that is unambiguous.
 
     A mask has its image's name, with or without a word such as ``_mask``, ``-GT`` or ``mask_``. It is
     looked for in the folder of the image's own path among the masks, then in that of the defect, then among
-    all masks without a folder (there also as ``<defect>_<name>``), then in a folder of the image's name that
-    holds nothing else. A mask that fits several images is given to none of them.
+    all masks without a folder (there also as ``<defect>_<name>``), then in a folder of the image's name,
+    which holds all masks of this image. Masks that differ in a number behind that word alone (``_mask_1``)
+    belong together. A mask that fits several images is given to none of them.
     """
     index: dict[tuple[tuple[str, ...], str], list[Path]] = defaultdict(list)
-    inside = Counter(mask.keys for mask in masks)
+    inside: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for mask in masks:
+        inside[mask.keys].append(mask.path)
         for stem in {plain(mask.path.stem), bare_stem(mask.path)}:
             index[mask.keys, stem].append(mask.path)
-    chosen = {image.path: found for image in images if (found := _find(image, index, inside)) is not None}
-    claims = Counter(chosen.values())
+    folders = {image.keys[:depth] for image in images for depth in range(1, len(image.keys) + 1)}
+    chosen = {image.path: found for image in images if (found := _find(image, index, inside, folders))}
+    claims = Counter(mask for found in chosen.values() for mask in found)
     left_over = [
         (mask, "the mask fits several images, so none of them has it") for mask in claims if claims[mask] > 1
     ]
-    pairing = Pairing({image: mask for image, mask in chosen.items() if claims[mask] == 1}, left_over)
-    used = set(claims)
+    alone = {image: found for image, found in chosen.items() if all(claims[mask] == 1 for mask in found)}
+    pairing = Pairing(alone, left_over)
     pairing.left_over += [
-        (mask.path, "the mask fits no defective test image") for mask in masks if mask.path not in used
+        (mask.path, "the mask fits no defective test image") for mask in masks if mask.path not in claims
     ]
     return pairing
 
@@ -68,15 +73,28 @@ def pair(images: Sequence[Placed], masks: Sequence[Placed]) -> Pairing:
 def _find(
     image: Placed,
     index: Mapping[tuple[tuple[str, ...], str], list[Path]],
-    inside: Mapping[tuple[str, ...], int],
-) -> Path | None:
+    inside: Mapping[tuple[str, ...], list[Path]],
+    folders: set[tuple[str, ...]],
+) -> tuple[Path, ...]:
     stem, keys = plain(image.path.stem), image.keys
-    places = [(keys, stem), (keys[:1], stem), ((), stem), ((), "_".join((*keys[:1], stem)))]
-    places += [(own, stem) for own in ((*keys, stem), (stem,)) if inside.get(own) == 1]
-    for place in places:
+    for place in ((keys, stem), (keys[:1], stem), ((), stem), ((), "_".join((*keys[:1], stem)))):
         if place in index:
-            return min(index[place], key=lambda path: _preference(path, stem))
-    return None
+            return _together(index[place], place[1])
+    for own in ((*keys, stem), (stem,)):
+        if own in inside and own not in folders:
+            return tuple(inside[own])
+    return ()
+
+
+def _together(masks: Sequence[Path], stem: str) -> tuple[Path, ...]:
+    """The mask that is preferred, with those that differ from it in their number alone."""
+    first = min(masks, key=lambda path: _preference(path, stem))
+    form = _form(first)
+    return (first, *(mask for mask in masks if mask != first and form != stem and _form(mask) == form))
+
+
+def _form(mask: Path) -> str:
+    return _NUMBER.sub(r"\1", plain(mask.stem))
 
 
 def _preference(mask: Path, stem: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmdd_edge.datasets.roles import Role, role_of
+from dmdd_edge.datasets.roles import Role, names_of, role_of
 from dmdd_edge.images import IMAGE_SUFFIXES, natural_key
 
 #: How often a folder that several links lead to is entered; links across each other would multiply.
@@ -30,11 +30,32 @@ class Directory:
         parts: its path below the walk's root, name by name; empty for the root itself.
         images: its usable image files, in natural order.
         others: how many files of other kinds it holds, by suffix.
+        masks: of its image files those that are masks of others beside them, and whose.
+        said: what the files say of themselves (``evidence``): a folder's name, and how that is shown.
     """
 
     parts: tuple[str, ...]
     images: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    masks: dict[Path, Path] = field(default_factory=dict)
+    said: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The names on the way to it, each with the part of the path that it ends, as that is shown."""
+        found = [
+            (name, self.parts[: index + 1])
+            for index, part in enumerate(self.parts)
+            for name in names_of(part)
+        ]
+        if self.said is not None:
+            found.append((self.said[0], (*self.parts, self.said[1])))
+        return found
+
+    @property
+    def roles(self) -> list[Role]:
+        """The roles of these names."""
+        return [role_of(name) for name, _ in self.names]
 
     @property
     def other_images(self) -> dict[str, int]:

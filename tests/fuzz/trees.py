@@ -57,7 +57,7 @@ def make_tree(seed: int, folder: Path) -> Tree:
     shutil.rmtree(folder, ignore_errors=True)
     name = draw.choice(("part", "part", "Schraube groß 100% #1", "good", "test", "bottle", "[1]", "día 1"))
     tree = Tree(folder / name)
-    layout = draw.choice((_structured, _structured, _structured, _flat, _beside, _by_day))
+    layout = draw.choice((_structured, _structured, _structured, _flat, _beside, _by_day, _joined))
     layout(draw, tree)
     for mistake in draw.sample(_MISTAKES, draw.choice((0, 1, 1, 2, 3))):
         tree.made_of.append(mistake.__name__)
@@ -125,10 +125,21 @@ def _flat(draw: random.Random, tree: Tree) -> None:
 
 def _beside(draw: random.Random, tree: Tree) -> None:
     """A folder of good images beside one of defective ones, with or without masks."""
-    bad, suffix = draw.choice(_BAD[1:]), _suffix(draw)
+    bad, suffix = draw.choice(_BAD), _suffix(draw)
     _add_good(draw, tree, tree.root / draw.choice(_GOOD), 6, suffix)
     images = _add_bad(draw, tree, tree.root / bad, 3, suffix)
     if draw.random() < 0.4:
+        _masks(draw, tree, images, tree.root / draw.choice(_TRUTH), bad, "")
+
+
+def _joined(draw: random.Random, tree: Tree) -> None:
+    """Split and label in one name: train_good, test_bad."""
+    form, suffix = draw.choice(("{}_{}", "{}-{}", "{1}_{0}")), _suffix(draw)
+    good, bad = draw.choice(_GOOD), draw.choice(("bad", "NG", "Defect"))
+    _add_good(draw, tree, tree.root / form.format("train", good), 6, suffix)
+    _add_good(draw, tree, tree.root / form.format("test", good), 3, suffix)
+    images = _add_bad(draw, tree, tree.root / form.format("test", bad), 3, suffix)
+    if draw.random() < 0.5:
         _masks(draw, tree, images, tree.root / draw.choice(_TRUTH), bad, "")
 
 
@@ -346,7 +357,25 @@ def no_test_good(draw: random.Random, tree: Tree) -> None:
         tree.good.discard(path)
 
 
+def bad_among_good(draw: random.Random, tree: Tree) -> None:
+    """Defective parts among the good ones, by their names or by a mask beside them."""
+    folder = draw.choice(sorted(tree.good)).parent
+    box = (10, 10, 20, 16)
+    name, mask = draw.choice(
+        (("NG_{}", ""), ("{}_bad", ""), ("{}-n.i.O.", ""), ("{}", "{}_mask"), ("{}", "{}_GT"))
+    )
+    for i in range(700, 702):
+        path = folder / f"{name.format(i)}.png"
+        _write(path, _part(draw, box))
+        tree.bad[path] = box
+        if mask:
+            marked = np.zeros((SIDE, SIDE), np.uint8)
+            marked[box[1] : box[3], box[0] : box[2]] = 255
+            _write(folder / f"{mask.format(i)}.png", marked)
+
+
 _MISTAKES = [
+    bad_among_good,
     junk,
     dangling,
     loop,

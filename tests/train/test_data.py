@@ -54,20 +54,20 @@ def test_how_many_are_held_out(images: int, holdout: float, held: int, tmp_path:
 
 def test_broken_files_are_skipped_and_noted(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "good", [10, 20, 30])
-    (folder / "broken.png").write_bytes(b"\x89PNG but no more")
+    (folder / "cut.png").write_bytes(b"\x89PNG but no more")
     cv2.imwrite(str(folder / "tiny.png"), np.zeros((4, 4, 3), np.uint8))
     category = load_category(folder)
     found = load_images(category, Preprocess(), 64, 0.0, 0)
     assert [path.name for path in found.train_paths] == ["0.png", "1.png", "2.png"]
-    assert {path.name for path, _ in category.skipped} == {"broken.png", "tiny.png"}
+    assert {path.name for path, _ in category.skipped} == {"cut.png", "tiny.png"}
 
 
 def test_too_few_images_say_what_was_skipped(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "good", [10])
-    (folder / "broken.png").write_bytes(b"\x89PNG but no more")
+    (folder / "cut.png").write_bytes(b"\x89PNG but no more")
     with pytest.raises(DmddError, match="at least 2") as error:
         load(folder)
-    assert "broken.png" in error.value.message
+    assert "cut.png" in error.value.message
     assert str(folder) in (error.value.fix or "")
 
 

@@ -14,7 +14,8 @@ def at(name: str, *keys: str) -> Placed:
 
 
 def paired(images: list[Placed], masks: list[Placed]) -> dict[str, str]:
-    return {image.as_posix(): mask.as_posix() for image, mask in pair(images, masks).masks.items()}
+    found = pair(images, masks).masks.items()
+    return {image.as_posix(): " ".join(mask.as_posix() for mask in own) for image, own in found}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_the_nearest_folder_goes_first() -> None:
     masks = [at("000.png"), at("000.png", "dent"), at("000.png", "dent", "day1")]
     for count in (3, 2, 1):
         found = pair([image], masks[:count])
-        assert found.masks == {image.path: masks[count - 1].path}
+        assert found.masks == {image.path: (masks[count - 1].path,)}
         assert len(found.left_over) == count - 1
 
 
@@ -72,5 +73,23 @@ def test_the_defect_may_be_part_of_the_name() -> None:
 def test_a_folder_for_each_image() -> None:
     images = [at("000.png", "dent"), at("001.png", "dent")]
     masks = [at("000.png", "dent", "000"), at("000.png", "dent", "001"), at("001.png", "dent", "001")]
-    # Two masks of one image are not joined: neither is taken.
-    assert paired(images, masks) == {"dent/000.png": "dent/000/000.png"}
+    # Several masks of one image are its truth together, as in MVTec LOCO.
+    assert paired(images, masks) == {
+        "dent/000.png": "dent/000/000.png",
+        "dent/001.png": "dent/001/000.png dent/001/001.png",
+    }
+
+
+def test_masks_that_differ_in_a_number_belong_together() -> None:
+    images = [at("000.png", "dent"), at("001.png", "dent")]
+    names = ("000_mask.png", "000_mask_1.png", "000_mask2.png", "001.png", "001_mask.png")
+    assert paired(images, [at(name, "dent") for name in names]) == {
+        "dent/000.png": "dent/000_mask.png dent/000_mask_1.png dent/000_mask2.png",
+        "dent/001.png": "dent/001.png",
+    }
+
+
+def test_a_folder_of_a_defect_is_not_that_of_an_image_with_its_name() -> None:
+    images = [at("scratch.png", "dent"), at("000.png", "scratch")]
+    masks = [at("000.png", "scratch"), at("001.png", "scratch")]
+    assert paired(images, masks) == {"scratch/000.png": "scratch/000.png"}
