@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from dmdd_edge.runtime.detector import Detector, Inferred
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.sinks import Sink
+from dmdd_edge.runtime.sinks.line_file import LineFile
 from dmdd_edge.runtime.summary import Summary, Tally
+
+#: After how many seconds without a frame the sinks may try again to write what waits.
+_IDLE = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,19 @@ class Writer:
             error, self._error = self._error, None
             raise error
 
+    def _next(self, failed: bool) -> Answered | BrokenFrame | Summary | None:
+        """What comes next; while nothing comes, sinks that keep what a disk did not take may try again."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._waiting.get(timeout=_IDLE)
+            if not failed:
+                for sink in self._sinks:
+                    if isinstance(sink, LineFile):
+                        sink.retry()
+
     def _work(self) -> None:
         failed = False
-        while (item := self._waiting.get()) is not None:
+        while (item := self._next(failed)) is not None:
             start = time.perf_counter()
             try:
                 if not failed:  # the others' results would leave a gap where the failed one is missing

@@ -272,7 +272,7 @@ def _file_options(
     if asked.keep is not None:
         keep = stack.enter_context(Keep(parse_size(asked.keep, "--keep"), say))
     return FileOptions(
-        live=live,
+        live=live or endless,
         # A watched folder goes on for ever, and yet each of its images is owed once.
         existing=existing_policy(live or (endless and not asked.resume), asked.resume, asked.overwrite),
         fsync=asked.fsync,  # type: ignore[arg-type]

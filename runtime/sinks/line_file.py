@@ -37,6 +37,9 @@ class LineFile:
     kill sees a part of one. (On a full disk the kernel may take a part. What is missing then follows as soon
     as there is space; a run that ends before that cuts the part off.)
 
+    A file that is removed, moved away or cut while it is written is noticed, and a new one is begun at the
+    same place, as after log rotation; a run over files ends unless it was moved, since results are gone.
+
     Args:
         path: the file; its folder is made. Of a symbolic link, the file it points to.
         form: of the lines.
@@ -62,6 +65,7 @@ class LineFile:
         self.written = self.lost = 0
         self._waiting: deque[bytes] = deque()
         self._torn = 0  # how much of the first of them is written
+        self._whole = b""  # that one
         self._away = False
         self._next_try = 0.0
         self._number = 1
@@ -105,6 +109,8 @@ class LineFile:
         """
         try:
             self._write_waiting()
+            if self._descriptor is not None and self.written and not self._options.live:
+                self._check_place(self._descriptor, begin=False)
             if self._regular and self._size == 0 and self._form.header:
                 os.write(self._opened(), self._form.header)
         except OSError:
@@ -141,6 +147,11 @@ class LineFile:
         self._ledger = self._keep.ledger(self.path.parent, f".{self.path.name}.dmdd-edge-files")
         self._keep.count_in_use(lambda: self._size)
 
+    def retry(self) -> None:
+        """Write what waits, when nothing else is to be written."""
+        if self._waiting and self._options.live:
+            self._try_waiting()
+
     def _try_waiting(self) -> None:
         """Of a live run: write what waits, or leave it waiting within the bound."""
         now = time.monotonic()
@@ -172,9 +183,10 @@ class LineFile:
             OSError: the disk takes no more.
         """
         while self._waiting:
+            self._check_place(self._opened())  # first, since it tells the size
             line = self._waiting[0]
-            self._opened()  # first, since it tells the size
             if not self._torn:
+                self._whole = line
                 self._make_room(len(line))
                 if self._size == 0:
                     line = self._form.header + line  # in one call, so that a file has both or neither
@@ -189,6 +201,43 @@ class LineFile:
             self._waiting.popleft()
             self.written += 1
             self._syncer.wrote(descriptor)
+
+    def _check_place(self, descriptor: int, begin: bool = True) -> None:
+        """See that what is written can be found under the file's name, or begin a new file there.
+
+        Raises:
+            DmddError: of a run over files: earlier results are gone.
+            OSError: the disk is away, or no new file can be begun.
+        """
+        if not self._regular:
+            return
+        found = os.fstat(descriptor)
+        try:
+            there = os.path.samestat(found, self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if there and found.st_size >= self._size:
+            return
+        gone = there or found.st_nlink == 0
+        if gone and not self._options.live:
+            what = "cut" if there else "removed or replaced"
+            raise DmddError(
+                f"{self.path} was {what} while the run wrote to it.",
+                "Rerun the same command with --resume: it judges again what the file lacks.",
+            )
+        if self._torn:  # the rest of a line alone would be of no use
+            self._waiting[0], self._torn = self._whole, 0
+        if there:  # as programs cut a log that they have copied
+            self._size = found.st_size
+            return
+        if not begin:
+            return
+        self._options.note(
+            f"{self.path} was {'removed' if gone else 'moved away'}. A new file is begun there."
+        )
+        self._syncer.settle()
+        self._close_descriptor()
+        self._open()
 
     def _make_room(self, length: int) -> None:
         """Begin a new file when this one would grow too large, and keep to the bound on disk use."""
@@ -224,6 +273,8 @@ class LineFile:
             OSError: it cannot be opened; or another run took it while it was rotated.
         """
         while True:
+            if self._began:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             try:
                 found = os.fstat(descriptor)

@@ -75,6 +75,7 @@ class Video:
         self._path, self._fps, self._options = path, fps, options
         self._clock = VideoClock(fps) if real_time else None
         self._writer: cv2.VideoWriter | None = None
+        self._file: tuple[int, int] | None = None
         self._size = (0, 0)
         self._previous: NDArray[np.uint8] | None = None
         self._full = self._aside_due = self._away = False
@@ -103,6 +104,7 @@ class Video:
         repeats = 1 if self._clock is None else self._clock.repeats(result.time)
         if repeats == 0:
             return
+        self._check_place()
         if self._disk_is_full():
             self.lost += 1
             return
@@ -162,7 +164,25 @@ class Video:
             if not self._writer.isOpened():
                 self._writer = None
                 raise self._cannot_write()
+            self._file = self._inode()
         return self._writer
+
+    def _check_place(self) -> None:
+        """Begin a new video where the present one was removed or moved away."""
+        if self._writer is None or self._inode() == self._file:
+            return
+        self._options.note(f"{self._path} was removed, moved or replaced. A new video is begun there.")
+        self._release()
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    def _inode(self) -> tuple[int, int] | None:
+        """What tells the file from others; None when there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _cannot_write(self) -> DmddError:
         return DmddError(
