@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dmdd_edge import jpeg
 from dmdd_edge.errors import DmddError
 from dmdd_edge.image_header import Header, read_header
+from dmdd_edge.quiet import imdecode
 
 #: Megapixels above which nothing is decoded, unless this environment variable says otherwise.
 MAX_MEGAPIXELS = 100.0
@@ -113,7 +114,7 @@ def decode_image(data: NDArray[np.uint8], size: int, name: str) -> Decoded:
         else:
             if _is_cut_off(header, view):
                 raise DmddError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
-            image = cv2.imdecode(data[:size], flags)
+            image = imdecode(data[:size], flags)
     except (cv2.error, MemoryError) as error:
         raise DmddError(f"{name}: cannot be decoded ({_reason(error)}).", _REPLACE) from None
     if image is None:

@@ -3,7 +3,8 @@
 Between two restart marks the compressed data must hold exactly as many blocks as the picture has there. A
 decoder that finds no end mark behind the data, but nothing at all, gives up where blocks are missing instead
 of painting them grey; and one that succeeds although the last bytes were taken away had too many of them.
-So two trial decodings tell both kinds of damage: lost bytes, and bytes that were replaced.
+So two trial decodings tell both kinds of damage: lost bytes, and bytes that were replaced. Of a file with
+several scans the blocks cannot be counted this way; there libjpeg's own remarks are read.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.quiet import imdecode, imdecode_with_remarks
+
 #: Zeros in the place of the end mark: as many as the decoder looks ahead.
 PADDING = 16
 #: Bytes of data behind the last block that some cameras' encoders leave there.
 _SLACK = 16
 _MARK = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]", re.DOTALL)
+#: How libjpeg names data that do not fit the picture. A few bytes before the end mark (d9) are filling.
+_DAMAGE = re.compile(
+    r"Corrupt JPEG data: (?!\d\d? extraneous bytes before marker 0xd9)"
+    r"|Premature end|Inconsistent progression"
+)
 #: The decoder's largest side.
 _LARGEST = 65500
 
@@ -100,12 +108,14 @@ def decode(data: NDArray[np.uint8], parts: Jpeg, flags: int) -> tuple[NDArray[np
         flags: as of ``cv2.imdecode``.
 
     Returns:
-        The picture as OpenCV gives it, or None; and whether the data are whole. Of a progressive file, or one
-        with several scans, only the marks are checked.
+        The picture as OpenCV gives it, or None; and whether the data are whole. A progressive file, or one
+        with several scans, is damaged where libjpeg says so.
     """
     assert parts.file_end is not None
     if not parts.single or not _reports_missing_data():
-        return _decoded(data[: parts.file_end], flags), True
+        picture, remarks = imdecode_with_remarks(data[: parts.file_end], flags)
+        damaged = _DAMAGE.search(remarks) is not None
+        return (None if picture is None else np.asarray(picture, dtype=np.uint8)), not damaged
     if parts.restart:
         if not _segments_are_whole(data, parts):
             return None, False
@@ -116,7 +126,7 @@ def decode(data: NDArray[np.uint8], parts: Jpeg, flags: int) -> tuple[NDArray[np
 
 
 def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
-    image = cv2.imdecode(data, flags)
+    image = imdecode(data, flags)
     return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
@@ -130,7 +140,7 @@ def _has_too_much(data: NDArray[np.uint8], start: int) -> bool:
 
 def _succeeds(data: NDArray[np.uint8]) -> bool:
     # An eighth of the size: all of the data is read, and hardly any pixel is worked out.
-    return cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION) is not None
+    return imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION) is not None
 
 
 def _segments_are_whole(data: NDArray[np.uint8], parts: Jpeg) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.decoding import read_file
 from dmdd_edge.errors import DmddError
+from dmdd_edge.quiet import imdecode
 
 #: Up to this largest value a file holds class numbers: all above 0 count.
 _CLASS_NUMBERS = 32
@@ -54,7 +55,7 @@ def read_mask(path: str | Path) -> Mask:
     palette = None
     if kind != "JPEG":  # which has neither
         data = np.fromfile(path, np.uint8)
-        whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        whole = imdecode(data, cv2.IMREAD_UNCHANGED)
         if whole is not None and whole.ndim == 3 and whole.shape[2] == 4:
             colours, alpha = whole[..., :3], whole[..., 3]
         palette = _first_of_palette(data.tobytes()) if kind == "PNG" else None

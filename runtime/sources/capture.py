@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.quiet import silent
 from dmdd_edge.runtime.sources.device import damaged
 
 
@@ -31,7 +32,8 @@ class CaptureDevice:
             DmddError: it is damaged; the next may be fine.
         """
         assert self._capture is not None
-        done, image = self._capture.retrieve()
+        with silent():  # of a camera that fills its JPEGs up, libjpeg would say so at every frame
+            done, image = self._capture.retrieve()
         # OpenCV may call a frame done that is empty.
         if not done or image is None or image.size == 0:
             raise damaged(self.name)

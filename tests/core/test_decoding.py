@@ -6,6 +6,8 @@ import io
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -94,6 +96,42 @@ def test_a_progressive_jpeg_needs_its_end_mark():
     assert decode_bytes(data, "x").image.shape == PICTURE.shape
     with pytest.raises(DmddError, match="ends too early"):
         decode_bytes(data[:-200], "x")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_a_progressive_jpeg_that_is_damaged_inside_is_refused(share):
+    data = saved("JPEG", progressive=True, quality=95)
+    at = int(len(data) * share)
+    # A packet lost, blocks that never reached the disk, an end mark put behind a cut file.
+    for damaged in (
+        data[:at] + data[at + 1460 :],
+        data[:at] + bytes(len(data) - at - 2) + data[-2:],
+        data[:at] + data[-2:],
+    ):
+        with pytest.raises(DmddError, match="the JPEG is damaged inside"):
+            decode_bytes(damaged, "x")
+    filled = data[:-2] + bytes(40) + data[-2:]
+    assert decode_bytes(filled, "x").image.shape == PICTURE.shape
+
+
+def test_nothing_of_a_damaged_picture_reaches_the_terminal(capfd):
+    png = saved("PNG")
+    files = [png[:500] + b"x" + png[501:], jpeg()[:-2] + b"\x12\x34\x56\x78" * 8 + jpeg()[-2:]]
+    files.append(png[:33] + b"\0\0\0\1tEXtxBADC" + png[33:])
+    for data in files * 2:
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert "libpng" in capfd.readouterr().err  # what OpenCV alone prints
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(_tried, files * 20))
+    assert capfd.readouterr().err == ""
+    cv2.imdecode(np.frombuffer(files[0], np.uint8), cv2.IMREAD_COLOR)
+    assert "libpng" in capfd.readouterr().err  # others' lines are not held back afterwards
+
+
+def _tried(data):
+    with suppress(DmddError):
+        decode_bytes(data, "x")
+        decode_bytes(saved("JPEG", progressive=True)[:-900] + b"\xff\xd9", "x")
 
 
 def test_a_small_file_of_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
