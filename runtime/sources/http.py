@@ -76,10 +76,12 @@ def _reach(url: str, timeout: float) -> None:
 
 def _first_bytes(answer: HTTPResponse, name: str, timeout: float) -> bytes:
     """The beginning of a body: enough of it to tell pictures from pages."""
-    data = b""
+    data, deadline = b"", time.monotonic() + timeout
     try:
         while len(data) < _TELLING and (piece := answer.read1(_TELLING)):
             data += piece
+            if time.monotonic() > deadline:
+                raise TimeoutError
     except (OSError, HTTPException) as error:
         raise DmddError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
     return data
@@ -169,21 +171,26 @@ class Snapshots(_Pictures):
     def __init__(self, url: str, timeout: float, fps: float) -> None:
         super().__init__(url, timeout)
         self._period, self._next = 1 / fps, 0.0
+        self._at_hand = False  # whether the picture that opening asked for is still to be used
 
     def open(self, stop: threading.Event) -> None:
         """Ask for a first one, to see whether it is to be had."""
         _reach(self._url, self._timeout)
         self._fetch()
+        self._at_hand = True
 
     def grab(self, stop: threading.Event) -> None:
         """Ask for the next one, when it is time."""
         if stop.wait(max(0.0, self._next - time.monotonic())):
             return
         self._next = time.monotonic() + self._period
+        if self._at_hand:
+            self._at_hand = False
+            return
         try:
             self._fetch()
         except DmddError as error:
-            raise LostError(error.message) from None
+            raise LostError(error.message.rstrip("."), error.fix) from None
 
     def close(self) -> None:
         """Nothing is held between two pictures."""

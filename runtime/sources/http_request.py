@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlunsplit
 from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.sources.proxy import proxy_address
+from dmdd_edge.runtime.sources.timed_http import timed_handlers
 
 
 def ask(url: str, timeout: float) -> HTTPResponse:
@@ -21,7 +22,7 @@ def ask(url: str, timeout: float) -> HTTPResponse:
 
     Args:
         url: http:// or https://, which may hold user name and password (basic or digest).
-        timeout: seconds that connecting, and then each piece of the answer, may take.
+        timeout: seconds that connecting, the head of the answer, and then each piece of it may take.
 
     Raises:
         DmddError: the server cannot be reached or refuses.
@@ -31,7 +32,7 @@ def ask(url: str, timeout: float) -> HTTPResponse:
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     proxy = proxy_address()
     proxies = {} if proxy is None else {"http": proxy, "https": proxy}
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler(proxies)]
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler(proxies), *timed_handlers()]
     if parts.username is not None:
         logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         logins.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))

@@ -10,9 +10,11 @@ class NoImageError(Exception):
     """Data came for as long as a picture may take, and no picture; the text says what came."""
 
 
-class _Lines(Protocol):
-    def readline(self, limit: int = -1, /) -> bytes: ...
+#: Bytes of a line that are looked at together: pictures have no lines.
+_LONGEST = 1 << 16
 
+
+class _Body(Protocol):
     def read1(self, amount: int = -1, /) -> bytes: ...
 
 
@@ -28,9 +30,10 @@ class PartReader:
     """
 
     def __init__(
-        self, answer: _Lines, boundary: str | None, limit: int, patience: float = float("inf")
+        self, answer: _Body, boundary: str | None, limit: int, patience: float = float("inf")
     ) -> None:
         self._answer, self._limit, self._patience = answer, limit, patience
+        self._buffer = bytearray()  # what came and was not looked at yet
         self._declared = boundary or ""
         self._marks: tuple[bytes, ...] = ()
         if boundary:
@@ -100,13 +103,13 @@ class PartReader:
 
     def _exactly(self, length: int) -> bytes:
         """A part by its length. What follows is looked at with the next part, so as not to wait for it."""
-        data = bytearray()
+        data = self._buffer[:length]
+        del self._buffer[:length]
         while len(data) < length:
-            piece = self._answer.read1(length - len(data))
+            piece = self._some(length - len(data))
             if not piece:
                 raise ConnectionError("the server ended the stream")
             data += piece
-            self._count(len(piece))
         self._after_length = True
         for mark in self._dashed():
             inside = data.find(b"\n" + mark)
@@ -141,11 +144,27 @@ class PartReader:
         return bare in self._marks or (bare.endswith(b"--") and bare[:-2] in self._dashed())
 
     def _line(self) -> bytes:
-        line = self._answer.readline(1 << 16)
-        if not line:
+        # Not by the answer's own readline, which waits for the end of a line for as long as bytes drip in.
+        looked_at = 0
+        while (end := self._buffer.find(b"\n", looked_at)) < 0 and len(self._buffer) < _LONGEST:
+            looked_at = len(self._buffer)
+            piece = self._some(_LONGEST)
+            if not piece:
+                break
+            self._buffer += piece
+        if not self._buffer:
             raise ConnectionError("the server ended the stream")
-        self._count(len(line))
+        length = min(end + 1 or _LONGEST, _LONGEST)
+        line = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._count(0)
         return line
+
+    def _some(self, most: int) -> bytes:
+        """What has come, as soon as something has; empty at the end."""
+        piece = self._answer.read1(most)
+        self._count(len(piece))
+        return piece
 
     def _count(self, size: int) -> None:
         self._bytes += size

@@ -6,9 +6,11 @@ import gzip
 import io
 import itertools
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -23,6 +25,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, live, multipart, open_source
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
+from dmdd_edge.runtime.sources.http_request import ask
 from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
 from dmdd_edge.runtime.sources.pick import Pick
@@ -207,6 +210,56 @@ def test_parts_of_another_kind_are_passed_over(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(multipart, "time", stepping_clock(1))
     with pytest.raises(NoImageError, match="parts of text/plain"):
         PartReader(io.BytesIO(text * 100), "frame", 1 << 20, patience=50).read()
+
+
+def test_bytes_that_drip_in_without_a_line_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dripping:
+        """A part that begins, and then a byte a second for ever."""
+
+        begun = False
+
+        def read1(self, amount: int = -1, /) -> bytes:
+            begin, self.begun = not self.begun, True
+            return b"--frame\r\n\r\n" if begin else b"x"
+
+    monkeypatch.setattr(multipart, "time", stepping_clock(1))
+    with pytest.raises(NoImageError, match="in 50 s"):
+        PartReader(Dripping(), "frame", 1 << 20, patience=50).read()
+
+
+def test_a_head_that_drips_in_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        done = threading.Event()
+
+        def drip() -> None:
+            with listening.accept()[0] as client, suppress(OSError):
+                client.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not done.wait(0.02):
+                    client.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(DmddError, match=r"nothing came for 0\.3 s"):
+            ask(f"http://127.0.0.1:{listening.getsockname()[1]}/", 0.3)
+        done.set()
+        thread.join()
+
+
+def test_a_single_picture_that_fails_once_is_asked_for_again(server: OddServer, read: Read) -> None:
+    """What opening asks for is the first frame; what fails then is a stream that was lost."""
+    asked: list[int] = []
+
+    class Flaky(dict[str, tuple[dict[str, str], bytes]]):
+        def __getitem__(self, path: str) -> tuple[dict[str, str], bytes]:
+            asked.append(len(asked))
+            damaged = {"Content-Encoding": "gzip"} if asked[-1] == 2 else {}
+            return {"Content-Type": "image/jpeg", **damaged}, jpeg(5)
+
+    url = server.serve(b"")
+    server.answers = Flaky()
+    source = open_source(url)
+    read(source).wait_for(2)
+    assert source.state().reconnects == 1
 
 
 def test_no_proxy_is_used_unless_asked_for(
