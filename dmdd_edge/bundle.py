@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -322,6 +323,11 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
         )
     chosen = match_version(folder, version)
     bundle = Bundle.load(inside(folder, chosen))
+    if (folder / CURRENT_NAME).is_dir():
+        raise DmddError(
+            f"{folder / CURRENT_NAME} is a folder; it must be a file that names the version in use.",
+            f"Remove it: rm -r {shlex.quote(str(folder / CURRENT_NAME))}",
+        )
     write_atomically(folder / CURRENT_NAME, chosen + "\n")
     return bundle
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,6 +20,9 @@ CURRENT_NAME = "CURRENT"
 
 #: Bytes: a name and a line break.
 _LONGEST_CURRENT = 1024
+
+#: Folders in which versions are removed; a leading dot is what listings ignore.
+REMOVED_PREFIX = ".removed-"
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -162,16 +166,23 @@ def remove_version(category_folder: Path, start: str) -> str:
         DmddError: there is no such version, it is in use, or it cannot be removed.
     """
     name = match_version(category_folder, start)
-    if name == read_current(category_folder):
+    version, current = category_folder / name, read_current(category_folder)
+    # Another name may lead to the same folder: a version that is a link beside it.
+    if current == name or (current and (category_folder / current).resolve() == version.resolve()):
+        other = "" if current == name else f", as {current}"
         raise DmddError(
-            f"{category_folder.name}: {name} is in use.",
+            f"{category_folder.name}: {name} is in use{other}.",
             f"Choose another version first: {_use(category_folder)}",
         )
-    # Hidden before it is emptied: a listing, or a run that starts meanwhile, never sees half a version.
-    hidden = category_folder / f".removed-{name}"
-    with storage_errors(category_folder / name, "removed"):
-        (category_folder / name).rename(hidden)
-        shutil.rmtree(hidden)
+    with storage_errors(version, "removed"):
+        if version.is_symlink():  # only the link: what it leads to is not of this folder
+            version.unlink()
+        else:
+            # Hidden before it is emptied: a listing, or a run that starts meanwhile, never sees half of it.
+            # In a folder of its own, whatever an earlier removal left behind.
+            hidden = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=category_folder))
+            version.rename(hidden / name)
+            shutil.rmtree(hidden)
         (category_folder / calibration_name(name)).unlink(missing_ok=True)
     return name
 

@@ -16,7 +16,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.bundle import Bundle, use_version
 from dmdd_edge.calibration import calibration_path, read_calibration, write_calibration
 from dmdd_edge.threshold import threshold_from_normals
-from dmdd_edge.versions import list_versions
+from dmdd_edge.versions import list_versions, remove_version
 from dmdd_edge.workspace import list_bundles
 
 Write = Callable[..., Bundle]
@@ -298,3 +298,43 @@ def test_an_error_never_carries_control_characters() -> None:
     error = DmddError("a file named \x1b[2J\u202e.png\nis there", "rename \x00")
     assert error.message == "a file named \\x1b[2J\\u202e.png\nis there"
     assert error.fix == "rename \\x00"
+
+
+def test_a_version_that_is_a_link_is_removed_without_what_it_leads_to(
+    write_bundle: Write, tmp_path: Path
+) -> None:
+    old, new = write_bundle(), write_bundle()
+    elsewhere = tmp_path / "elsewhere"
+    old.path.rename(elsewhere)
+    old.path.symlink_to(elsewhere)
+    assert remove_version(new.path.parent, old.version) == old.version
+    assert sorted(entry.name for entry in new.path.parent.iterdir()) == sorted(["CURRENT", new.version])
+    assert Bundle.load(elsewhere).version == old.version
+
+
+def test_a_version_that_is_in_use_under_another_name_is_not_removed(write_bundle: Write) -> None:
+    bundle = write_bundle()
+    folder = bundle.path.parent
+    (folder / "line-3").symlink_to(bundle.version)
+    (folder / "CURRENT").write_text("line-3\n")
+    with pytest.raises(DmddError, match="is in use, as line-3"):
+        remove_version(folder, bundle.version)
+    assert Bundle.load(folder).version == bundle.version
+
+
+def test_an_earlier_removal_that_was_cut_off_does_not_block_the_next(write_bundle: Write) -> None:
+    old, new = write_bundle(), write_bundle()
+    (old.path.parent / f".removed-{old.version}" / "left").mkdir(parents=True)
+    remove_version(old.path.parent, old.version)
+    assert not old.path.exists()
+    assert Bundle.load(new.path).version == new.version
+
+
+def test_a_folder_in_the_place_of_current_is_named(write_bundle: Write, tmp_path: Path) -> None:
+    bundle = write_bundle()
+    current = bundle.path.parent / "CURRENT"
+    current.unlink()
+    current.mkdir()
+    with pytest.raises(DmddError, match="CURRENT is a folder") as caught:
+        use_version(tmp_path / "models", "screw", bundle.version)
+    assert "rm -r" in caught.value.fix
