@@ -20,14 +20,19 @@ def command(*words: str | Path, **options: object) -> str:
     >>> command("export", category="my part", run=None, runs_dir="runs")
     "dmdd-edge export --category 'my part'"
     """
-    parts = ["dmdd-edge", *map(str, words)]
+    parts = ["dmdd-edge"]
+    arguments = [str(word) for word in words]
+    # A name that begins with a dash is no option after --, and options are then none either.
+    dashed = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    last = ["--", *arguments[dashed:]] if dashed < len(arguments) else []
+    parts += arguments[:dashed]
     for name, value in options.items():
         option = "--" + name.replace("_", "-")
         for single in value if isinstance(value, (list, tuple)) else (value,):
             if single is None or single is False or str(single) == _DEFAULTS.get(name):
                 continue
             parts += [option] if single is True else [option, str(single)]
-    return shlex.join(parts)
+    return shlex.join(parts + last)
 
 
 def run_options(folder: Path, category: str) -> dict[str, object]:

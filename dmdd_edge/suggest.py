@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
@@ -15,3 +15,12 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
     return f"Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def choose(wrong: str, known: Sequence[str]) -> str:
+    """The fix for a value that is none of a few: what was probably meant, then all of them.
+
+    >>> choose("cup", ["auto", "cpu", "cuda"])
+    "Did you mean 'cpu'? Choose one of auto, cpu, cuda."
+    """
+    return f"{did_you_mean(wrong, known)} Choose one of {', '.join(known)}.".lstrip()

@@ -56,9 +56,10 @@ class Threshold(BaseModel):
         head = f"threshold {self.image:.4f} from {self.normals} normal image{'s' * (self.normals != 1)}"
         if self.holds:
             return f"{head}: at most {_percent(self.alpha)} of good parts are expected above it."
+        support = "supports" if self.normals == 1 else "support"
         return (
             f"{head}: their highest score, since a false-alarm rate of {_percent(self.alpha)} needs "
-            f"{self.needed} normal images; {self.normals} support {_percent(self.attainable)}."
+            f"{self.needed} normal images; {self.normals} {support} {_percent(self.attainable)}."
         )
 
 

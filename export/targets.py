@@ -25,6 +25,7 @@ from dmdd_edge.export.engines.progress import Progress
 from dmdd_edge.export.engines.rtx_target import DEFAULT_GPUS, build_rtx, rtx_missing
 from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
 from dmdd_edge.export.triton import repository_from_bundle
+from dmdd_edge.suggest import did_you_mean
 
 TARGETS = ("onnx", "tensorrt", "rtx", "triton")
 
@@ -63,7 +64,8 @@ def choose_targets(text: str) -> Targets:
     if wrong or not names:
         raise DmddError(
             f"--target {text}: there is no target {', '.join(wrong) or 'named'}.",
-            f"Give auto, or one or more of {', '.join(TARGETS)} with commas between.",
+            f"{did_you_mean(wrong[0] if wrong else '', ['auto', *TARGETS])} Give auto, or one or more of "
+            f"{', '.join(TARGETS)} with commas between.".lstrip(),
         )
     for name in names:
         if name in missing and (why := missing[name]()):

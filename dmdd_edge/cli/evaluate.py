@@ -64,6 +64,7 @@ def evaluate(
     from dmdd_edge.cli.evaluate_folders import evaluate_run as evaluate_run_on_folders
     from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
+    from dmdd_edge.cli.train_plan import given_options
     from dmdd_edge.commands import bundle_options, command, run_options
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.workspace import find_bundle, find_run
@@ -74,11 +75,18 @@ def evaluate(
         raise DmddError("--masks is given without --bad.", "Give --bad DIR, the images of the masks.")
     if own and every:
         raise DmddError("--all is given together with --good or --bad.", "Name one run or bundle.")
-    named_run = every or run is not None
-    if model is not None or (not named_run and _means_bundle(category, own, runs_dir, models_dir)):
+    given = given_options(context)
+    if model is not None or _means_bundle(category, own, runs_dir, models_dir, given):
+        if "device" in given:
+            raise DmddError("--device is for runs, and a bundle is evaluated.", "Give --backend instead.")
         path = find_bundle(category, model, models_dir)
         evaluate_bundle(path, backend, asked, bundle_options(path.name, model, models_dir))
         return
+    if "backend" in given:
+        raise DmddError(
+            "--backend is for bundles, and a run is evaluated.",
+            "Give --device instead, or name a bundle by --model or --models-dir.",
+        )
     if own:
         evaluate_run_on_folders(find_run(category, run, runs_dir), device, asked)
         return
@@ -129,9 +137,20 @@ def evaluate(
     next_step(command("export", **run_options(folder, loaded.config.category), data=data))
 
 
-def _means_bundle(category: str | None, own: bool, runs_dir: Path, models_dir: Path) -> bool:
-    """Whether a bundle is meant where no option says so: with the user's own images, or without a run."""
+def _means_bundle(
+    category: str | None, own: bool, runs_dir: Path, models_dir: Path, given: frozenset[str]
+) -> bool:
+    """Whether a bundle is meant without --model: options of bundles alone or of runs alone were given.
+
+    Where these say nothing, it is with the user's own images, or where there is no run.
+    """
     from dmdd_edge.workspace import list_bundles, list_runs
+
+    of_runs, of_bundles = given & {"every", "run", "runs_dir", "device"}, given & {"models_dir", "backend"}
+    if given & {"every", "run"} or (of_runs and not of_bundles):
+        return False
+    if of_bundles and not of_runs:
+        return True
 
     bundles, runs = list_bundles(models_dir), list_runs(runs_dir)
     there = bool(bundles) if category is None else category in bundles

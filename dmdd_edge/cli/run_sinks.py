@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.storage import FSYNC_POLICIES
+from dmdd_edge.suggest import choose
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.control import RunControl
@@ -85,8 +86,7 @@ class Outputs:
                 "Leave one of them out.",
             )
         if self.fsync not in FSYNC_POLICIES:
-            allowed = ", ".join(FSYNC_POLICIES)
-            raise DmddError(f"--fsync {self.fsync} is unknown.", f"Choose one of {allowed}.")
+            raise DmddError(f"--fsync {self.fsync} is unknown.", choose(self.fsync, FSYNC_POLICIES))
 
 
 @dataclass
@@ -223,7 +223,7 @@ def _open_files(
         if asked.save_format not in FORMATS:
             raise DmddError(
                 f"--save-format: unknown format {asked.save_format!r}.",
-                f"Choose one of {', '.join(FORMATS)}.",
+                choose(asked.save_format, FORMATS),
             )
         opened.folders["overlays"] = add(
             Overlays(

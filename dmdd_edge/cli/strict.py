@@ -1,11 +1,14 @@
 """What every option of every command refuses: numbers that are none, texts that cannot name anything.
 
+Addresses where a path belongs are among these, and options that nothing on the command line gives a meaning.
+
 Both the program and a test that calls the app get it, since it is a property of the commands themselves.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,10 +16,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from dmdd_edge.cli.companions import check_companions
 from dmdd_edge.cli.unexpected import without_secrets
 
 #: No path, address or name is longer; Linux takes paths of at most 4095 bytes.
 LONGEST = 4096
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class StrictGroup(TyperGroup):
@@ -46,16 +51,34 @@ def tighten(command: Any) -> None:
         if not getattr(parameter, "strict", False):
             parameter.process_value = _checked(parameter, parameter.process_value)
             parameter.strict = True
+    if not getattr(command, "strict", False):
+        command.invoke = _accompanied(command, command.invoke)
+        command.strict = True
     for inner in getattr(command, "commands", {}).values():
         tighten(inner)
+
+
+def _accompanied(command: Any, invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``invoke``, how a command is run, after a look at options that have no effect beside the others."""
+    spelled = {parameter.name: parameter.opts[0] for parameter in command.params}
+
+    def checked(ctx: Any) -> Any:
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+        check_companions(command.name, ctx.params, {name: spelled[name] for name in given})
+        return invoke(ctx)
+
+    return checked
 
 
 def _checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """``process``, a parameter's own conversion, between a look at what was given and at what came of it."""
 
+    is_path = _takes_path(parameter)
+
     def checked(ctx: Any, value: Any) -> Any:
         for text in _each(value):
-            if isinstance(text, str) and (problem := _problem(text)):
+            if isinstance(text, str) and (problem := _problem(text, is_path)):
                 raise typer.BadParameter(problem, ctx=ctx, param=parameter)
         found = process(ctx, value)
         for number in _each(found):
@@ -66,13 +89,21 @@ def _checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[[An
     return checked
 
 
+def _takes_path(parameter: Any) -> bool:
+    """Whether a parameter is a path, in whatever way this version of typer keeps it."""
+    annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    return "Path" in str(annotation) or getattr(getattr(parameter, "type", None), "name", "") == "path"
+
+
 def _each(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
-def _problem(text: str) -> str:
+def _problem(text: str, is_path: bool) -> str:
     if "\0" in text:
         return "A NUL byte cannot be part of a path, a name or an address."
     if len(text) > LONGEST:
         return f"The value has {len(text)} characters; at most {LONGEST} are allowed."
+    if is_path and _ADDRESS.match(text):
+        return "An address cannot name a file or a folder here. Give a path on this machine."
     return ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.cuda import CUDA_DRIVERS
+from dmdd_edge.suggest import choose
 
 #: The values of ``--io-memory``.
 IO_MEMORY = ("auto", "copy", "mapped")
@@ -41,12 +42,12 @@ class BackendOptions:
         if self.io_memory not in IO_MEMORY:
             raise DmddError(
                 f"--io-memory {self.io_memory}: there is no such kind.",
-                f"Choose one of {', '.join(IO_MEMORY)}.",
+                choose(self.io_memory, IO_MEMORY),
             )
         if self.cuda_driver not in CUDA_DRIVERS:
             raise DmddError(
                 f"--cuda-driver {self.cuda_driver}: there is no such driver.",
-                f"Choose one of {', '.join(CUDA_DRIVERS)}.",
+                choose(self.cuda_driver, CUDA_DRIVERS),
             )
         if self.slots < 1:
             raise DmddError(f"{self.slots} slots: at least one is needed.")

@@ -14,6 +14,7 @@ from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
+from dmdd_edge.suggest import choose
 from dmdd_edge.text import visible
 
 #: Every back end, in the order in which ``auto`` tries them.
@@ -105,9 +106,7 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
     options = options or BackendOptions()
     if name != AUTO:
         if name not in BACKENDS:
-            raise DmddError(
-                f"there is no back end {name!r}.", f"Choose one of {', '.join([AUTO, *BACKENDS])}."
-            )
+            raise DmddError(f"there is no backend {name!r}.", choose(name, [AUTO, *BACKENDS]))
         return Selection(_ready(name, bundle, options))
     passed_over: list[PassedOver] = []
     for candidate in BACKENDS:

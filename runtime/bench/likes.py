@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.suggest import choose
 
 #: Every boundary, in the order of the way of a frame, and what lies between its two ends.
 BOUNDARIES = {
@@ -101,7 +102,5 @@ def like_named(name: str | None) -> Like:
     if name is None:
         return _OURS
     if name not in LIKES:
-        raise DmddError(
-            f"--like {name}: there is no such way of measuring.", f"Choose one of {', '.join(LIKES)}."
-        )
+        raise DmddError(f"--like {name}: there is no such way of measuring.", choose(name, list(LIKES)))
     return LIKES[name]

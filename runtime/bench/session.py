@@ -20,6 +20,7 @@ from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.stream import Stream, measure_stream
 from dmdd_edge.runtime.bench.subject import Subject
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Series
+from dmdd_edge.suggest import choose
 
 #: Every scenario, in the order in which they are run.
 SCENARIOS = ("single", "multi", "offline", "stream")
@@ -102,9 +103,7 @@ def make_settings(
     names = [name.strip() for text in scenarios for name in text.split(",")]
     for name in names:
         if name not in SCENARIOS:
-            raise DmddError(
-                f"--scenario {name}: there is no such scenario.", f"Choose among {', '.join(SCENARIOS)}."
-            )
+            raise DmddError(f"--scenario {name}: there is no such scenario.", choose(name, SCENARIOS))
     plan = Plan(
         like.seconds if duration is None else duration,
         like.fewest,

@@ -14,6 +14,7 @@ from dmdd_edge.runtime.cuda.interface import (
     Owned,
     Stream,
 )
+from dmdd_edge.suggest import choose
 
 __all__ = [
     "CUDA_DRIVERS",
@@ -60,7 +61,7 @@ def open_cuda(driver: str = "auto") -> Cuda:
         if driver not in _DRIVERS:
             raise DmddError(
                 f"--cuda-driver {driver}: there is no such driver.",
-                f"Choose one of {', '.join(CUDA_DRIVERS)}.",
+                choose(driver, CUDA_DRIVERS),
             )
         return _DRIVERS[driver]()
     errors: list[DmddError] = []

@@ -19,6 +19,7 @@ from dmdd_edge.runtime.delivery.notices import Say, say_to_log
 from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.storage import FSYNC_POLICIES, expand_home
+from dmdd_edge.suggest import choose
 
 
 def open_delivery(
@@ -75,7 +76,7 @@ def _check(options: DeliveryOptions) -> None:
         ("--fsync", options.fsync, FSYNC_POLICIES),
     ):
         if value not in allowed:
-            raise DmddError(f"{option} {value} is unknown.", f"Choose one of {', '.join(allowed)}.")
+            raise DmddError(f"{option} {value} is unknown.", choose(value, allowed))
 
 
 def _folder(options: DeliveryOptions, address: MqttAddress | WebhookAddress) -> Path:

@@ -61,13 +61,19 @@ _BASES: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (8, "models", ()),
     (3, "models use", ("plate", "2")),
     (3, "models check", ("plate",)),
+    (2, "models show", ("plate",)),
+    (2, "models remove", ("plate", "2")),
+    (1, "models list", ()),
     (8, "calibrate", ("--source", "data/plate/train/good", "--limit", "3")),
     (2, "calibrate", ("--reset",)),
     (10, "evaluate", ("--category", "plate")),
+    (4, "evaluate", ("--good", "data/plate/train/good", "--bad", "data/plate/test/dent")),
+    (2, "evaluate", ("--all", "--report", "out/pages")),
     (4, "export", ("--category", "plate", "--target", "onnx")),
     (4, "bench", ("--duration", "0.1")),
     (8, "train", ("--data", "data", "--category", "plate", "--steps", "1", "--image-size", "64")),
     (4, "sample", ("drawn", "--train", "2", "--test-good", "1", "--test-bad", "1", "--size", "64")),
+    (1, "train", ("--category", "plate", "--resume")),
     (2, "doctor", ()),
 )
 #: Given to every line of these commands whose options do not end it by themselves.
@@ -112,7 +118,7 @@ _PATHS = (
     "data",
     "data/plate",
     "data/plate/test",
-    "data/plate/test/bent",
+    "data/plate/test/dent",
     "data/plate/train/good",
     "runs",
     "runs/plate",
@@ -122,6 +128,13 @@ _PATHS = (
     "damaged/plate",
     "half_run",
     "mask.png",
+    "data/plate/ground_truth",
+    "data/plate/ground_truth/dent",
+    "rtsp://admin:Zq7Xw9Kv@127.0.0.1:1/x",
+    "http:/admin:Zq7Xw9Kv@127.0.0.1/x",
+    "runs/plate/report.html",
+    "runs/plate/run.json",
+    "models/plate/CURRENT",
     "readonly",
     "readonly/new",
     "full",
@@ -167,6 +180,16 @@ _NAMES = (
     "ü",
     "a" * 300,
     "*",
+    "-",
+    "my 'part'",
+    'a"b$(c)',
+    "new\nline",
+    "\u202eetalp",
+    "\udcff",
+    "ü" * 127,
+    "CON",
+    "plate@1",
+    "rtsp://admin:Zq7Xw9Kv@127.0.0.1:1/x",
 )
 _WORDS = (
     "auto",
@@ -202,6 +225,20 @@ _WORDS = (
     "on",
     "90",
     "45",
+    "onnx,onnx",
+    "onnx,",
+    "tensrt",
+    "CPU",
+    "cpu,cuda",
+    "single,mutli",
+    "png",
+    "JPG",
+    "8:1",
+    "1:99999",
+    "trtexec10",
+    "plate,plate",
+    "timm:nothing",
+    "resnet18 ",
 )
 
 
@@ -224,6 +261,8 @@ def make_line(seed: int, commands: dict[str, list[Option]]) -> list[str]:
         given.append(draw.choice(option.forms))
         if option.kinds or option.choices:
             given.append(_value(draw, option))
+    if draw.random() < 0.15:  # what scripts give to every command
+        given += [form for form in ("--quiet", "--json") if any(form in item.forms for item in options)]
     if draw.random() < 0.03:
         given.append(draw.choice(("--nonsense", "--sorce", "-x", "extra", "--help", "--")))
     return [*command.split(), *given, *_BOUNDS.get(name, ())]

@@ -87,7 +87,7 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
     [
         (["--source", "nowhere"], "there is nothing at nowhere"),
         (["--source", "images", "--threshold", "7"], "--threshold is 7.0"),
-        (["--source", "images", "--backend", "tpu"], "no back end 'tpu'"),
+        (["--source", "images", "--backend", "tpu"], "no backend 'tpu'"),
         (["--source", "images", "--category", "bolt"], "no bundle 'bolt'"),
         (["--source", "images", "--save-only-anomalous"], "needs --save"),
         (["--source", "images", "--resume"], "--resume needs a file"),
