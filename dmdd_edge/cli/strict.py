@@ -21,7 +21,8 @@ from dmdd_edge.cli.unexpected import without_secrets
 
 #: No path, address or name is longer; Linux takes paths of at most 4095 bytes.
 LONGEST = 4096
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: The second form is what is left of an address once something took it for a path.
+_ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(?:rtsps?|rtmp|https?|mqtts?|wss?|ftp|file):/")
 
 
 class StrictGroup(TyperGroup):

@@ -109,7 +109,7 @@ def parse_side(
     if not mark:
         place, named = text, backend
     elif named not in (AUTO, *BACKENDS):
-        raise DmddError(f"--compare {text}: there is no back end {named!r}.", _FORMS)
+        raise DmddError(f"--compare {text}: there is no backend {named!r}.", _FORMS)
     if not _is_bundle(place, models_dir):
         known = ", ".join(list_bundles(models_dir)) or "none"
         raise DmddError(

@@ -142,7 +142,7 @@ def test_an_address_is_no_path() -> None:
     ]
     assert ("models", "--models-dir") in paths
     assert ("evaluate", "--report") in paths
-    for value in ("rtsp://u:hunter2@host/x", "file:///models"):
+    for value in ("rtsp://u:hunter2@host/x", "file:///models", "rtsp:/u:hunter2@host"):
         assert [name for name in paths if not refused(*name, value)] == []
     assert not refused("run", "--source", "rtsp://u:hunter2@host/x")
     assert not refused("run", "--save", "out:/x")

@@ -27,8 +27,9 @@ LOCALES: dict[str, dict[str, str]] = {
     "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "latin-1": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1"},
 }
-#: Seconds that a command line may take: more than the minute for which a run waits for a disk.
-LIMIT = 100.0
+#: Seconds that a command line may take: more than the minute for which a run waits for
+#: a disk, and than an export needs on a busy machine.
+LIMIT = 200.0
 
 Failures = list[str]
 

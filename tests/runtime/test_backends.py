@@ -117,7 +117,7 @@ def test_auto_says_why_each_one_before_was_passed_over(make_bundle: Make) -> Non
 
 
 def test_an_unknown_back_end_lists_the_known_ones(make_bundle: Make) -> None:
-    with pytest.raises(DmddError, match="no back end 'gpu'") as caught:
+    with pytest.raises(DmddError, match="no backend 'gpu'") as caught:
         select(make_bundle(), "gpu")
     assert "auto, tensorrt, rtx, cuda, cpu" in caught.value.fix
 

@@ -56,7 +56,7 @@ def options(plates: Path, tiny_weights: Path, tmp_path: Path) -> list[object]:
     return [
         "train", "--data", plates, "--category", "plate", "--runs-dir", tmp_path / "runs",
         "--backbone", "timm:test_efficientnet", "--weights", tiny_weights, "--image-size", 64,
-        "--steps", 2, "--head-steps", 2, "--batch-size", 2, "--device", "cpu",
+        "--steps", 2, "--batch-size", 2, "--device", "cpu",
     ]  # fmt: skip
 
 
@@ -127,7 +127,8 @@ def test_train_and_evaluate(
     options: list[object], program: Callable[..., tuple[object, str, str]], tmp_path: Path
 ) -> None:
     """The whole way: JSON alone on standard output, the next command last, an existing run left alone."""
-    result = call(*options, "--json", "--no-pu", "--branches", "normality", "--no-fas")
+    head = ["--head", "msn", "--head-steps", 2, "--no-pu"]
+    result = call(*options, "--json", *head, "--branches", "normality", "--no-fas")
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
     assert (metrics["category"], metrics["steps"], metrics["image_size"]) == ("plate", 2, 64)

@@ -143,7 +143,7 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
         (["--accuracy", "--data", "images/good", "--source", "images"], "has no test images"),
         (["--plot", "a.png"], "is written as SVG"),
         (["--history", "broken.json"], "its columns are not those"),
-        (["--backend", "tpu", *SHORT], "no back end 'tpu'"),
+        (["--backend", "tpu", *SHORT], "no backend 'tpu'"),
         (["--json", "--markdown"], "both want standard output"),
         (["--compare", "screw", "bolt"], "there is no bundle 'bolt'"),
         (["--compare", "screw", "old.json"], "there is no result old.json"),

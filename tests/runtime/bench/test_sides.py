@@ -71,8 +71,8 @@ def test_a_category_with_a_back_ends_name_can_be_meant(here: Bundle, make_bundle
         ("", "a side of --compare is empty"),
         ("bolt", r"there is no bundle 'bolt' \(models/ holds: screw\)"),
         ("bolt@cpu", "there is no bundle 'bolt'"),
-        ("screw@tpu", "there is no back end 'tpu'"),
-        ("screw@", "there is no back end ''"),
+        ("screw@tpu", "there is no backend 'tpu'"),
+        ("screw@", "there is no backend ''"),
         ("before.json", r"there is no result before\.json"),
     ],
 )
