@@ -53,13 +53,18 @@ def ask(url: str, timeout: float) -> HTTPResponse:
                 "Have the camera's certificate trusted (SSL_CERT_FILE), or use http://.",
             ) from None
         raise DmddError(f"{name}: {why(error.reason, timeout)}.", "Check the address.") from None
-    except ValueError:  # a digest of another kind than MD5 or SHA, or a scheme beside basic and digest
-        raise DmddError(
-            f"{name}: the server asks for a kind of login that is not supported.",
-            "Set the camera to basic or digest (MD5) authentication.",
-        ) from None
     except (OSError, HTTPException) as error:
         raise DmddError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
+    except Exception as error:  # urllib stumbles over what servers write in many ways, and a run must go on
+        if isinstance(error, ValueError) and "igest" in str(error):  # no MD5 or SHA, neither basic nor digest
+            raise DmddError(
+                f"{name}: the server asks for a kind of login that is not supported.",
+                "Set the camera to basic or digest (MD5) authentication.",
+            ) from None
+        raise DmddError(
+            f"{name}: the answer has a damaged head ({redacted(str(error)) or type(error).__name__}).",
+            "Check the camera's login and redirect settings, and the address.",
+        ) from None
 
 
 def read_body(answer: HTTPResponse, limit: int, seconds: float) -> bytes:

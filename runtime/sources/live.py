@@ -256,7 +256,7 @@ class LiveSource:
 
     def _say(self, message: str) -> None:
         with self._changed:
-            self._connected, self._message = False, message
+            self._connected, self._message = False, message.rstrip(".")
 
     # What a person is told. A connection that comes and goes all the time must not fill a log.
 

@@ -245,6 +245,28 @@ def test_a_head_that_drips_in_is_not_waited_for() -> None:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("status", "head", "part"),
+    [
+        (302, b"Location: http://[::1", "damaged head"),
+        (401, b"WWW-Authenticate: Digest realm=", "damaged head"),
+        (401, b'WWW-Authenticate: Digest realm="x", nonce="y", algorithm=ROT13', "kind of login"),
+        (401, b"WWW-Authenticate: Negotiate", "kind of login"),
+    ],
+)
+def test_a_head_that_cannot_be_understood_is_one_message(status: int, head: bytes, part: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n%s\r\n\r\n" % (status, head))
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(DmddError, match=part):
+            ask(f"http://user:secret@127.0.0.1:{listening.getsockname()[1]}/", 30)
+
+
 def test_a_single_picture_that_fails_once_is_asked_for_again(server: OddServer, read: Read) -> None:
     """What opening asks for is the first frame; what fails then is a stream that was lost."""
     asked: list[int] = []

@@ -1,0 +1,16 @@
+"""Where the program starts: Ctrl-C while it still loads ends it without a traceback, too."""
+
+from __future__ import annotations
+
+import sys
+
+from dmdd_edge.cli.exit_codes import INTERRUPTED
+
+
+def main() -> None:
+    """Load the program and run it."""
+    try:
+        from dmdd_edge.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()
