@@ -53,14 +53,16 @@ def grid_contrast(grey: Grey) -> float:
 
 
 def jpeg_quality(grey: Grey) -> int | None:
-    """The quality with which JPEG compressed an image, 30..98; None when it did not, or none can be told.
+    """The quality with which JPEG compressed an image, 10..98; None when it did not, or none can be told.
 
     Args:
         grey: uint8 H x W, cut out on the grid.
     """
     found = _transform(grey, 0)
     best, quality = _BELIEVED, None
-    for candidate in range(30, 99):
+    # Steps of a low quality are whole multiples of those of a higher one, which matches too where the low one
+    # is not tried: a file of quality 25 would be taken for one of 50.
+    for candidate in range(10, 99):
         steps = step_table(candidate)
         used = steps >= 3  # smaller steps are within the rounding of the pixels
         used[0, 0] = False

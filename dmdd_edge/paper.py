@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class PaperRow:
     pixel_auroc: float
     pro: float
 
+
+#: Layouts of a user's own images (``Category.layout``): a part called bottle is not MVTec AD's bottle.
+OWN_LAYOUTS = ("folder", "folders")
 
 # category  I-AUC  P-AUC  PRO, in per cent as printed; - where not given
 _TABLES = {
@@ -75,3 +80,13 @@ def paper_row(category: str) -> PaperRow | None:
             if row.category == category:
                 return row
     return None
+
+
+def paper_row_beside(metrics: Mapping[str, Any]) -> PaperRow | None:
+    """The paper's row to print beside figures: None for a user's own folders, whatever their category's name.
+
+    Args:
+        metrics: the content of metrics.json.
+    """
+    layout = metrics.get("data_set", {}).get("layout")
+    return None if layout in OWN_LAYOUTS else paper_row(metrics["category"])

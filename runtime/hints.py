@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import EffectiveThreshold
+from dmdd_edge.calibration import EffectiveThreshold, read_calibration
 from dmdd_edge.causes import Cause, find_causes
 from dmdd_edge.look import ImageLook, look_at
 from dmdd_edge.runtime.control import RunControl
@@ -109,7 +109,8 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
         message = f"{head}. The threshold {threshold.image:.4f} was given for this run"
         fix = f"Without it the threshold is {manifest.threshold.image:.4f}, or what was calibrated."
         return Hint("threshold", f"{message}.", fix, len(seen), not_good)
-    known = manifest.threshold
+    calibration = read_calibration(bundle) if threshold.origin == "calibration" else None
+    known = manifest.threshold if calibration is None else calibration.threshold
     few = (
         f"If the parts are good, the threshold may come from too few good images: {known.normals}, "
         f"and a false-alarm rate of {100 * known.alpha:.2g} % needs {known.needed}"

@@ -21,7 +21,7 @@ from dmdd_edge.train.scales import (
 #: Names of the phases, as people read them.
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
-OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "test images"
+OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "judging images"
 FIGURES = "figures and pictures"
 
 #: Seconds of an image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,

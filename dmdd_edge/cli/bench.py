@@ -53,7 +53,7 @@ def bench(
         typer.Option(
             "--compare",
             metavar="A B",
-            help="Two bundles (screw, models/screw@cpu), back ends or past results (.json), in one run; on a "
+            help="Two bundles (screw, models/screw@cpu), backends or past results (.json), in one run; on a "
             "busy machine it goes on for up to 20 times --duration.",
             rich_help_panel=_WHAT,
         ),

@@ -57,7 +57,7 @@ def print_comparison(document: dict[str, Any], names: tuple[str, str]) -> None:
     table = Table(
         box=None, pad_edge=False, title=f"\nhost call, {document['scenario']}", title_justify="left"
     )
-    for column in ("", "bundle", "back end", "queries", "median ms", "p90 ms", "p99 ms"):
+    for column in ("", "bundle", "backend", "queries", "median ms", "p90 ms", "p99 ms"):
         table.add_column(
             column, justify="right" if column in ("queries", "median ms", "p90 ms", "p99 ms") else "left"
         )

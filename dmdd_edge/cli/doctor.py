@@ -112,7 +112,7 @@ def _verdict(report: Report) -> str:
     elif report.backends:
         said = f"ready for a bundle, with --backend {' or '.join(report.backends)}"
     else:
-        said = "nothing here could run a bundle: no back end works"
+        said = "nothing here could run a bundle: no backend works"
     broken = report.broken
     if broken:
         said += "; broken: " + ", ".join(finding.title for finding in broken)

@@ -117,7 +117,9 @@ def evaluate(
     where = choose_device(device)
     with Work(quiet=quiet) as work:
         work.update("threshold")
-        found = evaluate_run(loaded, None, where, lambda done, total: work.update("test images", done, total))
+        found = evaluate_run(
+            loaded, None, where, lambda done, total: work.update("judging images", done, total)
+        )
     if found.damage:
         print_damage(found.metrics)
         report = folder / "report.html" if report is None else report

@@ -61,7 +61,7 @@ def evaluate_all(
             run = moved(load_run(runs_dir / name), data)
             with run_lock(run.folder, shared=True), Work(quiet=quiet) as work:
                 work.update(name)
-                found = evaluate_run(run, None, where, partial(work.update, f"{name}, test images"))
+                found = evaluate_run(run, None, where, partial(work.update, f"{name}, judging images"))
             if report is not None:
                 report.mkdir(parents=True, exist_ok=True)
                 pages[name] = write_report(report, run, found, where)

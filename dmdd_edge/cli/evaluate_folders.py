@@ -74,7 +74,7 @@ def evaluate_bundle(path: Path, backend: str, asked: Asked, named: dict[str, obj
     category, groups = asked.category(Bundle.load(path, verify=False).category)
     with Detector.load(path, backend) as detector, Work(quiet=asked.quiet) as work:
         found = evaluation.evaluate_bundle(
-            detector, category, groups, lambda done, total: work.update("test images", done, total)
+            detector, category, groups, lambda done, total: work.update("judging images", done, total)
         )
         bundle = detector.bundle
     calibration = read_calibration(bundle)
@@ -115,7 +115,7 @@ def evaluate_run(folder: Path, device: str, asked: Asked) -> None:
     with Work(quiet=asked.quiet) as work:
         work.update("threshold")
         found, decisions = evaluate_on(
-            run, category, groups, where, lambda done, total: work.update("test images", done, total)
+            run, category, groups, where, lambda done, total: work.update("judging images", done, total)
         )
     _print(found.metrics, decisions, found.threshold, category)
     if asked.report is not None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from dmdd_edge.cli.console import console
 from dmdd_edge.decisions import result_lines
 from dmdd_edge.metrics import FIGURES
-from dmdd_edge.paper import paper_row
+from dmdd_edge.paper import paper_row_beside
 
 
 def print_result(metrics: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     table.add_row("all", *(_percent(metrics[key]) for _, key in FIGURES), style="bold")
     for defect, values in metrics["per_defect"].items():
         table.add_row(f"{defect} ({values['images']})", *(_percent(values.get(key)) for _, key in FIGURES))
-    row = paper_row(metrics["category"])
+    row = paper_row_beside(metrics)
     if row is not None:
         paper = {"image_auroc": row.image_auroc, "pixel_auroc": row.pixel_auroc, "pro": row.pro}
         table.add_row(

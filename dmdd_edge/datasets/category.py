@@ -170,17 +170,22 @@ class Category:
         """Which figures cannot be measured for want of images or masks."""
         if not self.test:
             return []
-        gaps = []
+        gaps, own = [], self.layout == "folders"
         bad = [image for image in self.test if not image.is_good]
         if len(bad) == len(self.test):
             gaps.append(
-                "there are no good test images, so no AUROC of images can be measured; put good images that "
-                "are not trained on into test/good"
+                "there are no good test images, so no AUROC of images can be measured; "
+                + ("add --good DIR" if own else "put good images that are not trained on into test/good")
             )
         if not bad:
             gaps.append("there are no defective test images, so no AUROC can be measured")
         masks = sum(image.mask is not None for image in bad)
-        if masks < len(bad):
+        if bad and not masks:
+            gaps.append(
+                "no defective image has a mask, so nothing is measured per pixel; "
+                + ("add --masks DIR" if own else "put masks into ground_truth/<defect>")
+            )
+        elif masks < len(bad):
             gaps.append(f"pixel figures come from {masks} of {count(len(bad), 'defective image')}")
         return gaps
 

@@ -193,7 +193,7 @@ class _Opener:
             self.documents[index] = subject.as_dict()
             self._pictures[index] = self._choose(subject)
             self.images = self._pictures[index].as_dict()
-            about = f"back end {subject.stopwatch.name}: {subject.stopwatch.description}"
+            about = f"backend {subject.stopwatch.name}: {subject.stopwatch.description}"
             self._say(f"{'AB'[index]}: {side.text}, {about}")
         return host_call(subject, self._pictures[index], self._batch)
 

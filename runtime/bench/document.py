@@ -109,13 +109,13 @@ def why_not(name: str, backend: str, like: Like, pictures: Pictures, series: Ser
     """Why a boundary was not measured."""
     if name in _GPU_ONLY:
         if backend == "cpu":
-            return "the cpu back end computes on the host"
+            return "the cpu backend computes on the host"
         if backend == "cuda":
             return "ONNX Runtime does not tell it"
         return f"the engine takes a batch of {series.batch} in parts"
     if not like.whole_way:
         return f"left out by --like {like.name}"
-    return f"{pictures.kind} have no image files to decode"
+    return f"{pictures.kind} images have no files to decode"
 
 
 def thinned(values: NDArray[np.float64]) -> list[float]:

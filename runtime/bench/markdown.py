@@ -9,7 +9,7 @@ from dmdd_edge.metrics import PAPER_FIELDS
 _COLUMNS = (
     "bundle",
     "backbone",
-    "back end",
+    "backend",
     "p50 ms",
     "p90 ms",
     "p99 ms",

@@ -160,7 +160,7 @@ def run_bench(
     like = settings.like
     options = replace(options, spin=like.spin, cuda_graphs=like.cuda_graphs and options.cuda_graphs)
     with Subject.open(path, backend, options, bench.clock) as subject:
-        say(f"back end {subject.stopwatch.name}: {subject.stopwatch.description}")
+        say(f"backend {subject.stopwatch.name}: {subject.stopwatch.description}")
         outcome = Outcome(subject.as_dict())
         for name in settings.scenarios:
             if name not in BATCHES or bench.stop():

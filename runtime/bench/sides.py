@@ -16,8 +16,8 @@ from dmdd_edge.runtime.bench.document import KIND
 from dmdd_edge.workspace import find_bundle, list_bundles
 
 _FORMS = (
-    "A side is a category or a bundle's folder (screw, models/screw), one of these on a back end "
-    f"(screw@cpu), a back end alone ({', '.join(BACKENDS)}), or a past result (bench --json > before.json)."
+    "A side is a category or a bundle's folder (screw, models/screw), one of these on a backend "
+    f"(screw@cpu), a backend alone ({', '.join(BACKENDS)}), or a past result (bench --json > before.json)."
 )
 
 

@@ -32,7 +32,7 @@ def metrics_text(moment: Moment, record: Record) -> str:
     }
     statuses = {name: getattr(summary, name) for name in ("good", "anomalous", "unreliable")}
     parts = [
-        _family("build_info", "gauge", "Program, bundle and back end in use.", [("", build, 1)]),
+        _family("build_info", "gauge", "Program, bundle and backend in use.", [("", build, 1)]),
         _family(
             "frames_total",
             "counter",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.quiet import silent
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.earlier import find_parts, part_path
@@ -160,7 +161,8 @@ class Video:
             if self._aside_due or (earlier and _size_of(self._path)):
                 self._put_aside()
             codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
+            with silent():  # FFmpeg tells of a tag that it replaces, and that is no news for a user
+                self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
             if not self._writer.isOpened():
                 self._writer = None
                 raise self._cannot_write()

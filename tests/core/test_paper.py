@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dmdd_edge.paper import paper_row, paper_rows
+from dmdd_edge.paper import paper_row, paper_row_beside, paper_rows
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,13 @@ def test_row_of_a_category():
     assert row is not None
     assert (row.dataset, row.image_auroc, row.pixel_auroc, row.pro) == ("MVTec AD", 0.9619, 0.9932, 0.9732)
     assert paper_row("plate") is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "shown"), [("mvtec", True), ("folder", False), ("folders", False), (None, True)]
+)
+def test_a_users_own_part_is_not_the_papers_category_of_that_name(layout, shown):
+    metrics = (
+        {"category": "bottle"} if layout is None else {"category": "bottle", "data_set": {"layout": layout}}
+    )
+    assert (paper_row_beside(metrics) is not None) == shown

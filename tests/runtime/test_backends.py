@@ -221,7 +221,7 @@ def test_without_onnxruntime_nothing_runs_and_the_fix_is_named(
     make_bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(DmddError, match=r"no back end can run.*cuda: .*cpu: ") as caught:
+    with pytest.raises(DmddError, match=r"no backend can run.*cuda: .*cpu: ") as caught:
         select(make_bundle(), "auto")
     assert "dmdd-edge[cpu]" in caught.value.fix
 

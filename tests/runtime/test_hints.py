@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import effective_threshold
+from dmdd_edge.calibration import effective_threshold, write_calibration
 from dmdd_edge.look import ImageLook, Look, look_at, look_of
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.control import RunControl
@@ -21,6 +21,7 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.hints import FEWEST, FRAMES, FirstFrames, hint_for
 from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]
@@ -55,6 +56,21 @@ def test_a_dark_line_is_told_apart_from_a_threshold_of_few_images(make_bundle: M
     assert "too few good images: 2, and a false-alarm rate of 1 % needs 99" in same.message
     given = hint_for(bundle, effective_threshold(bundle, image=0.01), seen(100), 6)
     assert "The threshold 0.0100 was given for this run" in given.message
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (20, "too few good images: 20, and a false-alarm rate of 1 % needs 99"),
+        (99, "they differ from the 99 good images of the threshold"),
+    ],
+)
+def test_after_a_calibration_its_own_images_are_counted(
+    make_bundle: Make, look: Look, parts: int, words: str
+) -> None:
+    bundle = make_bundle(look=look)  # exported with a threshold from 2 good images
+    write_calibration(bundle, threshold_from_normals(np.linspace(0.1, 0.2, parts), 0.01), "parts")
+    assert words in hint_for(bundle, effective_threshold(bundle), seen(100), 6).message
 
 
 def test_a_bundle_of_an_earlier_release_says_that_it_does_not_know(make_bundle: Make) -> None:

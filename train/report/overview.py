@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmdd_edge.paper import PaperRow, paper_row
+from dmdd_edge.paper import PaperRow, paper_row_beside
 from dmdd_edge.train.report.words import clean, percent, table
 
 #: The figures that the paper has too.
@@ -33,7 +33,7 @@ class Overview:
 
     def paper(self, run: str) -> PaperRow | None:
         """The paper's row for the category of a run."""
-        return paper_row(self.rows[run]["category"])
+        return paper_row_beside(self.rows[run])
 
     def paper_mean(self) -> dict[str, float | None]:
         """The mean of the paper's rows for the same runs; None unless the paper has each of them."""

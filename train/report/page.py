@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dmdd_edge.errors import DmddError
 from dmdd_edge.images import read_image, resize
 from dmdd_edge.metrics import FIGURES
-from dmdd_edge.paper import paper_row
+from dmdd_edge.paper import paper_row_beside
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.report.cases import choose, figure, picture
 from dmdd_edge.train.report.charts import NARROW, pro_chart, roc_chart, score_chart
@@ -90,7 +90,7 @@ def _section(heading: str, body: str) -> str:
 
 def _figures(content: Content) -> str:
     metrics = content.metrics
-    row = None if content.damage else paper_row(metrics["category"])
+    row = None if content.damage else paper_row_beside(metrics)
     paper = {} if row is None else {key: getattr(row, key) for _, key in FIGURES[:3]}
     cards = []
     for shown, key in FIGURES[:3]:

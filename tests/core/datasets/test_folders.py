@@ -53,6 +53,12 @@ def test_one_folder_is_enough_and_masks_may_be_inside(tree: Callable[..., Path])
     assert (item.defect, item.mask) == ("defective", bad / "masks" / "0.png")
 
 
+def test_what_is_missing_is_asked_for_by_its_option(tree: Callable[..., Path]) -> None:
+    remarks = from_folders("plate", None, tree("ng", "0.png")).remarks()
+    assert [line.partition("; ")[2] for line in remarks] == ["add --good DIR", "add --masks DIR"]
+    assert "nothing is measured per pixel" in remarks[1]
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "masks", "words"),
     [

@@ -62,7 +62,7 @@ def test_all_scenarios(make_bundle: Make, images: Path, bench: Cli, tmp_path: Pa
     with (tmp_path / "h.csv").open(newline="") as file:
         assert {row["scenario"] for row in csv.DictReader(file)} == {"single", "multi", "offline", "stream"}
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
-    for part in ("back end cpu", "from_encoded", "computes on the host", "next: dmdd-edge bench"):
+    for part in ("backend cpu", "from_encoded", "computes on the host", "next: dmdd-edge bench"):
         assert part in done.stderr
 
 
@@ -74,7 +74,7 @@ def test_one_scenario_as_a_row_with_accuracy(make_bundle: Make, plates: Path, be
     cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
     assert 0 <= float(cells["I-AUROC"]) <= 100
     assert 0 <= float(cells["PRO"]) <= 100
-    assert cells["back end"] == "cpu, fp32, as mlperf"
+    assert cells["backend"] == "cpu, fp32, as mlperf"
     assert cells["stream fps"] == "n/a"
     assert "as MLPerf's edge scenarios" in done.stderr
     assert "accuracy of this file: I-AUROC" in done.stderr

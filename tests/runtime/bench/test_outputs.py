@@ -94,8 +94,8 @@ def test_every_boundary_is_there_or_has_its_reason(document: dict[str, Any]) -> 
         assert measured | set(row["not_measured"]) == set(BOUNDARIES) - {ARRIVAL}
         assert not measured & set(row["not_measured"])
     reasons = document["scenarios"]["single"]["not_measured"]
-    assert reasons["compute"] == "the cpu back end computes on the host"
-    assert reasons["decode"] == "source have no image files to decode"
+    assert reasons["compute"] == "the cpu backend computes on the host"
+    assert reasons["decode"] == "source images have no files to decode"
 
 
 def test_what_was_seen_marks_its_row_and_the_whole(document: dict[str, Any]) -> None:

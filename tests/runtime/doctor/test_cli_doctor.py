@@ -124,7 +124,7 @@ FAILS = Finding("bundles.screw", "bundle screw", "broken", "altered", "x", "copy
     ("findings", "code", "last"),
     [
         ([OK, NO_GPU], 0, ["ready for a bundle, with --backend cpu", "next: dmdd-edge export"]),
-        ([NO_GPU], 1, ["nothing here could run a bundle: no back end works"]),
+        ([NO_GPU], 1, ["nothing here could run a bundle: no backend works"]),
         ([OK, RUNS], 0, ["ready to run: nut", "next: dmdd-edge run --source FOLDER_OR_IMAGE"]),
         (
             [BAD_CAMERA, CAMERA, RUNS, FAILS],

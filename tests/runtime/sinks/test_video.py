@@ -37,7 +37,9 @@ def _read(path: Path) -> tuple[float, list[Any]]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
-def test_each_frame_is_one_of_the_video(tmp_path: Path, make_result: MakeResult, suffix: str) -> None:
+def test_each_frame_is_one_of_the_video(
+    tmp_path: Path, make_result: MakeResult, suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "new" / f"run{suffix}"
     sink = Video(path, 12.5)
     frame, result = make_result()
@@ -47,6 +49,7 @@ def test_each_frame_is_one_of_the_video(tmp_path: Path, make_result: MakeResult,
     # Another size, twice as high: it is fitted in, and black beside it.
     sink.result(Frame(np.full((128, 96, 3), 200, np.uint8)), make_result("good", 0.0, regions=())[1])
     sink.close()
+    assert capfd.readouterr().err == ""  # FFmpeg's remarks on its own choices are not the user's
     fps, frames = _read(path)
     assert fps == pytest.approx(12.5)
     assert len(frames) == sink.written == 4
