@@ -154,7 +154,7 @@ def _print_accuracy(row: dict[str, Any]) -> None:
     names = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "pro": "PRO"}
     shown = [f"{label} {_percent(row[name])}" for name, label in names.items()]
     console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images", markup=False)
-    for line in row["remarks"]:
+    for line in row.get("remarks", ()):  # a result of an earlier release has none
         console.print(line, markup=False)
 
 
