@@ -115,6 +115,6 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
     raise DmddError(
-        "no back end can run this bundle: " + " ".join(f"{p.name}: {p.reason}" for p in passed_over),
+        "no backend can run this bundle: " + " ".join(f"{p.name}: {p.reason}" for p in passed_over),
         passed_over[-1].fix,
     )
