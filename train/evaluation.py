@@ -48,7 +48,7 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     if not paths:
         raise DmddError(
             "This run held out no normal images, so it has no threshold.",
-            fix="Train with --holdout above 0, or set a threshold from good parts: dmdd-edge calibrate.",
+            fix="Train again with --holdout 0.1 and --overwrite.",
         )
     missing = [path for path in paths if not path.is_file()]
     if missing:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json
+from dmdd_edge.cli.console import console, print_json
 from dmdd_edge.cli.options import BackendOption, JsonOption, ModelOption, ModelsDirOption, QuietOption
 from dmdd_edge.errors import DmddError
 
@@ -65,7 +65,8 @@ def evaluate(
     from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
     from dmdd_edge.cli.train_plan import given_options
-    from dmdd_edge.commands import bundle_options, command, run_options
+    from dmdd_edge.cli.train_remarks import next_after_training
+    from dmdd_edge.commands import bundle_options
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.workspace import find_bundle, find_run
 
@@ -136,7 +137,7 @@ def evaluate(
         console.print(f"wrote {file}", markup=False)
     if json_output:
         print_json(as_json(found.metrics) if found.damage else found.metrics)
-    next_step(command("export", **run_options(folder, loaded.config.category), data=data))
+    next_after_training(folder, loaded.config, loaded.info, data=data)
 
 
 def _means_bundle(

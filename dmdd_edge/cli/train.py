@@ -231,6 +231,7 @@ def train(
 
 
 def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
+    from dmdd_edge.cli.train_remarks import next_after_training, short_training
     from dmdd_edge.train.outliers import describe
 
     if outcome.metrics is not None:
@@ -261,6 +262,6 @@ def _report(outcome: Outcome, folder: Path, json_output: bool) -> None:
         console.print(line, markup=False, style="yellow")
     for picture in outcome.pictures:
         console.print(f"wrote {picture}", markup=False)
-    from dmdd_edge.commands import command, run_options
-
-    next_step(command("export", **run_options(folder, outcome.run.config.category)))
+    if remark := short_training(outcome.run.config, outcome.run.info["steps"]):
+        console.print(remark, style="yellow")
+    next_after_training(folder, outcome.run.config, outcome.run.info)

@@ -34,3 +34,9 @@ def test_what_may_have_been_meant() -> None:
     assert did_you_mean("Screv", ["bottle", "screw"]) == "Did you mean 'screw'?"
     assert did_you_mean("xyz", ["bottle", "screw"]) == ""
     assert did_you_mean("xyz", []) == ""
+
+
+def test_a_name_that_begins_with_a_dash_is_no_option() -> None:
+    assert command("models", "use", "-x", "VERSION", models_dir="m") == (
+        "dmdd-edge models use --models-dir m -- -x VERSION"
+    )
