@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
@@ -24,3 +25,11 @@ def choose(wrong: str, known: Sequence[str]) -> str:
     "Did you mean 'cpu'? Choose one of auto, cpu, cuda."
     """
     return f"{did_you_mean(wrong, known)} Choose one of {', '.join(known)}.".lstrip()
+
+
+def neighbour(path: Path) -> str:
+    """A question that names what is beside ``path``, which does not exist; empty when nothing is close."""
+    try:
+        return did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
+    except OSError:
+        return ""

@@ -69,8 +69,8 @@ def damage_lines(metrics: dict[str, Any]) -> list[str]:
     kinds = {name: group for name, group in counts["groups"].items() if group["defective"]}
     each = ", ".join(f"{name} {group['above']} of {group['images']}" for name, group in kinds.items())
     lines = [
-        f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} damages made on "
-        f"{counts['good']} held-out good images found, at threshold {counts['threshold']:.4f}"
+        f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} pieces of damage "
+        f"made on {counts['good']} held-out good images found, at threshold {counts['threshold']:.4f}"
     ]
     if each:
         lines.append(f"made damage found: {each}")

@@ -11,6 +11,7 @@ from dmdd_edge.datasets.remarks import count
 from dmdd_edge.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.datasets.walk import image_names, other_images, subfolders
 from dmdd_edge.errors import DmddError
+from dmdd_edge.suggest import did_you_mean, neighbour
 
 #: How deep the probes for images look; a category's images are found at any depth.
 _DEPTH = 6
@@ -59,12 +60,16 @@ def require_folder(root: Path) -> None:
     try:
         next(root.iterdir(), None)
     except NotADirectoryError:
-        raise DmddError(f"{root}: not a folder", fix="give the data set's folder with --data") from None
+        raise DmddError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
     except FileNotFoundError:
-        raise DmddError(f"{root}: no such folder", fix="give the data set's folder with --data") from None
+        meant = neighbour(root)
+        raise DmddError(
+            f"{root}: no such folder.", fix=f"{meant} Give the data set's folder with --data.".lstrip()
+        ) from None
     except OSError as error:
         raise DmddError(
-            f"{root}: cannot be read ({error.strerror or error})", fix="check the folder and its permissions"
+            f"{root}: cannot be read ({error.strerror or error}).",
+            fix="Check the folder and its permissions.",
         ) from None
 
 
@@ -79,8 +84,8 @@ def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path,
         if category in (None, own):
             return root, own
         raise DmddError(
-            f"{root}: no category {category!r}; the folder is itself the category {own!r}",
-            fix=f"choose --category {own}, or leave --category out",
+            f"{root}: no category {category!r}; the folder is itself the category {own!r}.",
+            fix=f"Choose --category {own}, or leave --category out.",
         )
     found = list_categories(root)
     labelled = [name for name in found if _is_labelled(root / name)]
@@ -101,26 +106,28 @@ def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path,
 def _no_category(root: Path, category: str | None, found: list[str], labelled: list[str]) -> DmddError:
     listed = ", ".join(found)
     if category is not None and found:
+        meant = did_you_mean(category, found)
         return DmddError(
-            f"{root}: no category {category!r}; found: {listed}", fix="choose one of these with --category"
+            f"{root}: no category {category!r}; found: {listed}.",
+            fix=f"{meant} Choose one of these with --category.".lstrip(),
         )
     if labelled:
-        return DmddError(f"{root}: categories found: {listed}", fix="choose one of these with --category")
+        return DmddError(f"{root}: categories found: {listed}.", fix="Choose one of these with --category.")
     if found:
         counted = ", ".join(f"{name} ({count(_images_below(root / name), 'image')})" for name in found)
         return DmddError(
-            f"{root}: no folder is named good, and these hold images: {counted}",
-            fix="choose one that holds good parts only with --category, or move the good images into "
-            f"{root / 'good'}",
+            f"{root}: no folder is named good, and these hold images: {counted}.",
+            fix="Choose one that holds good parts only with --category, or move the good images into "
+            f"{root / 'good'}.",
         )
     kinds = ", ".join(count(number, f"{suffix} file") for suffix, number in other_images(root).items())
     return DmddError(
         f"{root}: no category and no images found"
         + (f" (looked for {category})" if category else "")
-        + (f"; it holds {kinds}, which cannot be read" if kinds else ""),
-        fix=f"convert them to png: {root}"
+        + (f"; it holds {kinds}, which cannot be read." if kinds else "."),
+        fix=f"Convert them to PNG: {root}"
         if kinds
-        else "give a folder with train/good (MVTec AD, MPDD), train/ok (BTAD), or good images themselves",
+        else "Give a folder with train/good (MVTec AD, MPDD), train/ok (BTAD), or good images themselves.",
     )
 
 

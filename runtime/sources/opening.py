@@ -29,6 +29,7 @@ from dmdd_edge.runtime.sources.stream import FfmpegStream
 from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
 from dmdd_edge.runtime.sources.watch import WatchFolder
+from dmdd_edge.suggest import neighbour
 
 _ALLOWED = (
     "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "
@@ -173,7 +174,7 @@ def _files(source: str, options: SourceOptions) -> Source:
                 passed_over[kind_of_file(name)] += 1
         found = _found(sorted(files, key=natural_key), source, root, written, +passed_over)
         return ImageFiles(found, root, every, source, +passed_over)
-    raise DmddError(f"there is nothing at {source}.", _ALLOWED)
+    raise DmddError(f"there is nothing at {source}.", f"{neighbour(path)} {_ALLOWED}".lstrip())
 
 
 def _found(

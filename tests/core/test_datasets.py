@@ -114,6 +114,12 @@ def test_errors_name_the_categories(mvtec, tmp_path):
         load_category(tmp_path / "absent")
     with pytest.raises(DmddError, match="no category 'nuts'; found: bolt, nut"):
         load_category(mvtec, "nuts")
+    with pytest.raises(DmddError, match="no category 'bold'") as caught:
+        load_category(mvtec, "bold")
+    assert caught.value.fix.startswith("Did you mean 'bolt'?")
+    with pytest.raises(DmddError, match="no such folder") as caught:
+        load_category(mvtec.with_name(mvtec.name + "x"))
+    assert caught.value.fix.startswith(f"Did you mean {mvtec.name!r}? Give the data set's folder")
     with pytest.raises(DmddError, match="bolt, nut") as caught:
         load_category(mvtec)
     assert "--category" in caught.value.fix

@@ -86,6 +86,7 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
     ("arguments", "part"),
     [
         (["--source", "nowhere"], "there is nothing at nowhere"),
+        (["--source", "imags"], "Did you mean 'images'? A source is"),
         (["--source", "images", "--threshold", "7"], "--threshold is 7.0"),
         (["--source", "images", "--backend", "tpu"], "no backend 'tpu'"),
         (["--source", "images", "--category", "bolt"], "no bundle 'bolt'"),

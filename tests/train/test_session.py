@@ -145,7 +145,7 @@ def test_a_plain_folder_without_tests_trains(
     assert "scratch" in made["per_defect"]
     line = damage_lines(made)[0]
     assert line.startswith(
-        f"parts: no test images; {counts['found']} of {counts['defective']} damages made on 3"
+        f"parts: no test images; {counts['found']} of {counts['defective']} pieces of damage made on 3"
     )
     document = as_json(made)
     assert document["image_auroc"] is document["pro"] is document["at_threshold"] is None
