@@ -16,8 +16,9 @@ from dmdd_edge.datasets.walk import Directory, Tree
 from dmdd_edge.errors import DmddError
 from dmdd_edge.masks import read_mask
 
-_BY_MASK = ("defect", "(marked by masks)")
-_BY_EMPTY_MASK = ("good", "(masks mark nothing)")
+#: How a folder of images is shown whose masks mark nothing.
+EMPTY_MASK = "(masks mark nothing)"
+_BY_MASK, _BY_EMPTY_MASK = ("defect", "(marked by masks)"), ("good", EMPTY_MASK)
 
 
 def refine(tree: Tree) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,11 @@ def test_other_images_another_method_or_a_broken_file_work_them_out_anew(
         assert counting.calls == count
     cached_masks(file, moved, "otsu")
     assert counting.calls == 8
+
+
+def test_a_pipe_in_the_place_of_the_kept_masks_is_not_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "foreground.npz"
+    os.mkfifo(file)
+    images = [np.full((32, 32, 3), 128, np.uint8)]
+    assert cached_masks(file, images, "otsu").method == "otsu"
+    assert file.is_file()

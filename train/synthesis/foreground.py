@@ -20,6 +20,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.config import Foreground
 
@@ -243,12 +244,12 @@ def cached_masks(
         digest.update(image.tobytes())
     key = digest.hexdigest()
     try:
-        with np.load(file) as stored:
+        with open_regular(file) as stream, np.load(stream) as stored:
             if str(stored["key"]) == key:
                 unpacked = np.unpackbits(stored["bits"], axis=-1, count=images[0].shape[1]).astype(np.bool_)
                 found = [mask if mask.any() else None for mask in unpacked]
                 return ForegroundMasks(str(stored["method"]), found, int(stored["failed"]))  # type: ignore[arg-type]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         pass
     method, found, failed = masks(images, kind, progress)
     if method != "none":

@@ -89,3 +89,21 @@ def test_what_cannot_be_meant_is_refused(
     with pytest.raises(DmddError, match=words) as error:
         from_folders("plate", *given)
     assert error.value.fix
+
+
+def test_what_is_no_image_of_a_part_is_left_out_and_named(tree: Callable[..., Path], tmp_path: Path) -> None:
+    good = tree("ok", "0.png", "1.png", "NG_2.png", "__MACOSX/0.png", "3.heic")
+    elsewhere = tree("elsewhere", "4.png")
+    (good / "linked").symlink_to(elsewhere)
+    category = from_folders("plate", good, tree("bad", "dent/0.png", "dent/masks/0.png"))
+    assert sorted((item.path.name, item.defect) for item in category.test) == [
+        ("0.png", "dent"), ("0.png", "good"), ("1.png", "good"), ("4.png", "good")
+    ]  # fmt: skip
+    skipped = {path.relative_to(tmp_path).as_posix() for path, _ in category.skipped}
+    assert skipped == {"ok/NG_2.png", "ok/__MACOSX/0.png", "ok", "bad/dent/masks/0.png"}
+
+
+def test_masks_beside_defective_images_are_no_images(tree: Callable[..., Path]) -> None:
+    bad = tree("bad", "dent/0.png", "dent/0_mask.png")
+    (item,) = from_folders("plate", None, bad).test
+    assert (item.path.name, item.mask) == ("0.png", bad / "dent/0_mask.png")
