@@ -144,9 +144,10 @@ def promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
     if not good:
         return None
     rate = threshold.alpha if threshold.holds else threshold.attainable
+    seen = decisions.false_alarms / good
     text = (
-        f"promise: at most {100 * rate:.2g} % of good parts rejected "
-        f"(threshold from {threshold.normals} good images); seen: {100 * decisions.false_alarms / good:.2g} %"
+        f"promise: at most {100 * rate:.2g} % of good parts rejected (threshold from {threshold.normals} "
+        f"good image{'s' * (threshold.normals != 1)}); seen: {100 * seen:.2g} %"
     )
     chance = chance_of_alarms(decisions.false_alarms, good, threshold)
     if decisions.false_alarms and chance < _UNLIKELY:
@@ -154,7 +155,7 @@ def promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
             f"{text}. That is more than chance explains: these parts or their images differ from those "
             "that set the threshold. Calibrate with good parts: dmdd-edge calibrate"
         )
-    return f"{text}, which does not contradict it"
+    return f"{text}, {'within the promise' if seen <= rate else 'more, but chance may explain it'}"
 
 
 def chance_of_alarms(alarms: int, good: int, threshold: Threshold) -> float:

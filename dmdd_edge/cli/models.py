@@ -224,7 +224,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "image size": f"{manifest.image_size} x {manifest.image_size}",
         "threshold": row["error"] or f"{row['threshold']:.4f} (from the {row['threshold_origin']})",
         "exported threshold": f"{threshold.image:.4f}, {100 * threshold.alpha:g} % false alarms wanted, "
-        f"from {threshold.normals} good images",
+        f"from {threshold.normals} good image{'s' * (threshold.normals != 1)}",
         "test images, %": metrics,
         "written by": ", ".join(f"{name} {value}" for name, value in manifest.created_with.items()),
         "files": "\n".join(
