@@ -44,10 +44,26 @@ def readable(error: Exception, arguments: Sequence[str]) -> DmddError:
             "Close other programs, or use less: smaller images, a smaller batch, fewer workers.",
         )
     text = _hide(str(error), arguments)[:_LONGEST].strip()
+    if _is_broken_package(error):
+        return DmddError(
+            f"a package of this environment cannot be loaded: {text or type(error).__name__}.",
+            "Install what is named there, or install the package again. See what works here, and the command "
+            "that gets the rest: dmdd-edge doctor",
+        )
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     named = getattr(error, "filename", None)
     where = f" ({_hide(str(named), arguments)})" if isinstance(named, (str, Path)) else ""
     return DmddError(f"unexpected error: {what}{where}", _report(arguments, _traceback(error, arguments)))
+
+
+def _is_broken_package(error: Exception) -> bool:
+    """Whether a package or a library of the system is missing or does not fit: the environment, not a bug."""
+    if isinstance(error, ImportError):
+        return not (error.name or "").startswith("dmdd_edge")
+    # What the loader says of a shared library comes without an error number.
+    return isinstance(error, OSError) and any(
+        words in str(error) for words in ("cannot open shared object file", "undefined symbol")
+    )
 
 
 def shown_command(arguments: Sequence[str]) -> str:

@@ -129,3 +129,24 @@ def test_a_thread_that_ends_in_an_error_says_so_without_a_traceback(
 def test_the_command_is_shown_as_it_can_be_pasted() -> None:
     arguments = ["run", "--source", "my parts/*.png", "--mqtt", "mqtt://u:pass@h/t"]
     assert shown_command(arguments) == "dmdd-edge run --source 'my parts/*.png' --mqtt 'mqtt://***@h/t'"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libGL.so.1: cannot open shared object file: No such file or directory"),
+        ModuleNotFoundError("No module named 'yaml'", name="yaml"),
+        OSError("libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent"),
+    ],
+)
+def test_a_broken_package_is_no_bug_of_this_program(error: Exception) -> None:
+    found = readable(error, ["run"])
+    assert str(error) in found.message
+    assert "dmdd-edge doctor" in found.fix
+    assert "bug" not in found.fix
+
+
+def test_a_module_of_its_own_that_is_missing_is_a_bug() -> None:
+    found = readable(ModuleNotFoundError("No module named 'dmdd_edge.x'", name="dmdd_edge.x"), ["run"])
+    assert "This is a bug" in found.fix
+    assert "This is a bug" in readable(OSError("odd"), ["run"]).fix
