@@ -38,7 +38,8 @@ def readable(error: Exception, arguments: Sequence[str]) -> DmddError:
     if isinstance(error, OSError) and error.errno is not None:
         found = storage_error(error)
         return DmddError(_hide(found.message, arguments), _hide(found.fix, arguments) or _report(arguments))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or no_thread:
         return DmddError(
             "memory has run out.",
             "Close other programs, or use less: smaller images, a smaller batch, fewer workers.",

@@ -77,7 +77,7 @@ def _add_defective(category: Category, bad: Path, masks: Path | None) -> None:
         if marks and not own:
             category.notes.append((path, "no mask: counts for image-level metrics only"))
         category.test.append(
-            TestImage(path, inside[0] if inside else "defective", *own[:1] or (None,), own[1:])
+            TestImage(path, inside[0] if inside else "defective", own[0] if own else None, own[1:])
         )
     category.notes.extend(pairing.left_over)
 

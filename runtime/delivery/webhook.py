@@ -9,6 +9,7 @@ import hmac
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,8 @@ _CONNECT_TIMEOUT = 5.0
 _LONGEST_RETRY_AFTER = 3600.0
 #: Of an answer's body no more than this is read; a longer one costs the connection. Bytes.
 _MOST_ANSWER = 64 << 10
+#: In how many times the receiver's timeout an answer must be complete.
+_ANSWERS = 2.0
 #: 4xx that say "later", not "never".
 _TRY_LATER = (408, 425, 429)
 #: 4xx that are about the message itself. The others may come from a proxy whose receiver is being restarted,
@@ -93,9 +96,7 @@ class WebhookLink:
         connection = self._connection
         opened = None if connection is None else connection.sock
         if opened is not None:
-            with contextlib.suppress(OSError):
-                # The plain call, below TLS: another thread may be reading.
-                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+            _cut(opened)
 
     def close(self) -> None:
         """Close the connection."""
@@ -126,11 +127,20 @@ class WebhookLink:
         connection = self._connect()
         with contextlib.suppress(BrokenPipeError):  # one who refuses before he has read it all still answers
             connection.request("POST", self._address.target, body, headers)
-        with connection.getresponse() as response:
-            status = response.status
-            retry_after = _retry_after(response.headers.get("Retry-After"))
-            response.read(_MOST_ANSWER)
-            whole = response.isclosed()
+        # A socket's own timeout starts again with each byte of an answer that drips in.
+        timer = threading.Timer(_ANSWERS * self._timeout, _cut, [connection.sock])
+        timer.daemon = True
+        timer.start()
+        try:
+            with connection.getresponse() as response:
+                status = response.status
+                retry_after = _retry_after(response.headers.get("Retry-After"))
+                # The status says whether it was taken, whatever becomes of the rest.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    response.read(_MOST_ANSWER)
+                whole = response.isclosed()
+        finally:
+            timer.cancel()
         if not whole:
             self._drop_connection()
         return self._verdict(status, retry_after)
@@ -196,3 +206,10 @@ def _retry_after(text: str | None) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _cut(connected: socket.socket) -> None:
+    """End what another thread waits for."""
+    with contextlib.suppress(OSError):
+        # The plain call, below TLS: another thread may be reading.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)

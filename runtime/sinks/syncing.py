@@ -41,8 +41,9 @@ class Syncer:
             self._descriptor = descriptor
             self._dirty.set()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="fsync", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="fsync", daemon=True)
+                thread.start()  # raises where the machine has no thread left
+                self._thread = thread
         self._tell()
 
     def settle(self) -> None:

@@ -8,6 +8,9 @@ import threading
 import urllib.request
 from contextlib import suppress
 
+#: Seconds for a connection without a timeout, which ``ask`` never makes.
+_PATIENCE = 60.0
+
 
 class _Timed(http.client.HTTPConnection):
     """One that gives up when the head of the answer is not complete within ``timeout``.
@@ -29,7 +32,7 @@ class _Timed(http.client.HTTPConnection):
                 # A TLS connection's own shutdown must not be called from another thread.
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
-        timer = threading.Timer(self.timeout, cut)
+        timer = threading.Timer(self.timeout or _PATIENCE, cut)
         timer.daemon = True
         timer.start()
         try:
@@ -57,7 +60,7 @@ class _Http(urllib.request.HTTPHandler):
 
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_TimedTls, request, context=self._context)
+        return self.do_open(_TimedTls, request)
 
 
 def timed_handlers() -> list[urllib.request.BaseHandler]:

@@ -56,6 +56,7 @@ def test_an_error_of_the_system_names_its_file_and_is_no_bug(fails: Any) -> None
 
 def test_memory_that_has_run_out_is_no_bug(fails: Any) -> None:
     assert "memory has run out" in fails(MemoryError())[1]
+    assert "memory has run out" in fails(RuntimeError("can't start new thread"))[1]
 
 
 def test_interruption_is_no_error(fails: Any) -> None:

@@ -46,7 +46,7 @@ def test_each_message_arrives_once_in_order_over_one_connection(receiver: Receiv
         "id": f"{run}-3",
         **added,
     }
-    assert messages[4] == {**SUMMARY.to_json(), "id": f"{run}-4", **added}
+    assert messages[4] == {**json.loads(json.dumps(SUMMARY.to_json())), "id": f"{run}-4", **added}
     assert receiver.connections == 1
     assert {request.path for request in receiver.requests} == {"/results"}
     assert receiver.requests[2].headers["idempotency-key"] == f"{run}-2"
