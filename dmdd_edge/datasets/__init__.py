@@ -6,13 +6,13 @@ layout     good images         test images                                   mas
 mvtec      train/good          test/good, test/<defect>                      ground_truth/<defect>/<stem>_mask
 mpdd       as mvtec; told apart by the category's name
 btad       train/ok            test/ok, test/ko                              ground_truth/ko/<stem>
-folder     the folder itself,  bad/ (ng, defect, anomaly, ...) beside it     masks/<folder>/<stem>
-           or its good/
+folder     the folder itself,  bad/ (ng, defect, anomaly, ...) beside it,    masks/<folder>/<stem>
+           or its good/        or else every folder beside good/
 =========  ==================  ============================================  ================================
 
 The layout is detected. Names are compared without regard to case, and several words mean the same
-(``roles``); folders may be deeper than shown. Whatever is not used is counted and named
-(`Category.table`, `Category.remarks`).
+(``roles``); folders may be deeper than shown. A file's name or mask may say more (``evidence``). Whatever
+is not used is counted and named (`Category.table`, `Category.remarks`).
 """
 
 from dmdd_edge.datasets.category import GOOD, Category, FolderUse, TestImage
