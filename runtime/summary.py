@@ -75,7 +75,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
-        return {"type": "summary", **asdict(self)}
+        return {"type": "summary", **asdict(self), "hints": list(self.hints)}
 
 
 class Tally:

@@ -75,7 +75,7 @@ RAN = {"description": "D", "frame_ms": 3.0}
     [
         (
             RAN,
-            "dmdd-edge run --category screw --backend cpu --source SOURCE",
+            "dmdd-edge run --category screw --models-dir {} --backend cpu --source SOURCE",
             "; with --backend cpu it runs",
         ),
         (Answer(failure="it crashed (SIGSEGV)", kind="crash"), "", ""),
@@ -95,7 +95,7 @@ def test_a_back_end_that_crashes_is_told_with_what_does_without(
     (found,) = examine_bundles(around)
     assert found.state == "broken"
     assert found.detail == f"V, B 64 px: it is whole and does not run: it crashed (SIGSEGV){said}"
-    assert found.fix == fix
+    assert found.fix == fix.format(around.models_dir)
 
 
 @pytest.mark.parametrize(

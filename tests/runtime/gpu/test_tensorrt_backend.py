@@ -22,6 +22,7 @@ from dmdd_edge.runtime.backends.engine_judge import engine_judge
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt
+from dmdd_edge.runtime.feed import ReadAhead
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import open_source
@@ -179,13 +180,21 @@ EXPECTED = ["bad/0.png anomalous 0.800", "1.png broken", "good/0.png good 0.118"
 @pytest.mark.usefixtures("cudart", "trt", "clean")
 @pytest.mark.parametrize(("slots", "under_way"), [(1, [1, 1, 1]), (2, [1, 2, 1]), (3, [2, 2, 1])])
 def test_a_folder_runs_in_order_with_the_next_frame_under_way(
-    slots: int, under_way: list[int], both_graphs: Make, put_engine: Put, cache: Path, images: Path
+    slots: int,
+    under_way: list[int],
+    both_graphs: Make,
+    put_engine: Put,
+    cache: Path,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of bad/0, a broken file, good/0, good/1: results in order, and how many were under way at each wait."""
     bundle = both_graphs()
     put_engine(bundle)
     (images / "bad" / "1.png").write_bytes(b"")
     notes = Notes()
+    # As on an idle machine: the next frame is there before the one under way is done.
+    monkeypatch.setattr(ReadAhead, "ready", True)
     with Detector.load(
         bundle.path, "tensorrt", options=BackendOptions(engine_cache=cache, slots=slots)
     ) as detector:

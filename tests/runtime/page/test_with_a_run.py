@@ -81,4 +81,4 @@ def test_the_page_of_a_real_run(
     assert [point[4] for point in seen["points"]] == [result.threshold for result in operator.results]
     drawn = cv2.imdecode(np.frombuffer(operator.picture, np.uint8), cv2.IMREAD_COLOR)
     assert drawn is not None
-    assert drawn.shape == (128, 256, 3)
+    assert drawn.shape == (256, 512, 3)  # frames narrower than 320 pixels are enlarged by a whole number
