@@ -6,7 +6,8 @@ It gives the same map and score as ``train.model.DMDD`` and costs less:
 - the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at
   the border stands for the mean, so the subtraction stays in the graph;
 - the teacher's part of the distances is computed once for both branches; for a CPU they are multiplied out;
-- a branch that is switched off, and whatever only it needs, is left out;
+- a branch that is switched off, and whatever only it needs, is left out, as is the features' density where
+  the head takes none of it;
 - the head works at the finest stage's size, and what is linear is done before upsampling.
 
 Half precision is for the networks only. What half precision would spoil stays float32: the image's mean
@@ -121,10 +122,16 @@ class StageHead(nn.Module):
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = copy.deepcopy(head)
-        self.branches = head.channels // STAGES
+        self.branches = head.channels // STAGES  # of the heads that are fed map by map
         if isinstance(self.head, ScaledHead):
-            # Its maps come stage by stage here, where training has them branch by branch.
-            order = [b * STAGES + stage for stage in range(STAGES) for b in range(self.branches)]
+            # Its maps come stage by stage here, where training has them branch by branch, then the density's.
+            own = self.head.branch_maps
+            order = [
+                index
+                for stage in range(STAGES)
+                for index in (*range(stage, own, STAGES), own + stage)
+                if index < own or stage < self.head.channels - own
+            ]
             for values in (self.head.level, self.head.spread, self.head.share, self.head.map_share):
                 values.copy_(values[order])
 
@@ -207,13 +214,19 @@ class DeploymentGraph(nn.Module):
             if half:
                 to_half(network)
         self.island_distances = Distances(multiplied_out=not half)
+        self.island_density = copy.deepcopy(model.density)
         self.island_head = StageHead(model.head)
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         x = self.island_input(image).to(self.dtype)
-        maps, scores = self.island_head(self.island_distances(self.teacher(x), self.student(x)))
+        teacher = self.teacher(x)
+        stages = self.island_distances(teacher, self.student(x))
+        if self.island_density is not None:
+            for stage, density in enumerate(self.island_density(teacher)):
+                stages[stage] = torch.cat([stages[stage], density[:, None]], 1)
+        maps, scores = self.island_head(stages)
         return maps, scores
 
 

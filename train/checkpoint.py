@@ -177,11 +177,13 @@ def trainable_state(model: DMDD) -> dict[str, Tensor]:
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head.
+    """Fill student, PMN and head; what the state has no density of features for loses its own.
 
     Raises:
         DmddError: tensors are missing, left over or of another shape.
     """
+    if model.density is not None and not any(name.startswith("density.") for name in state):
+        model.drop_density()
     _require_fit(trainable_state(model), state)
     model.load_state_dict(state, strict=False)
 

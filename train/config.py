@@ -52,6 +52,9 @@ class ModelConfig(BaseModel):
             images, see ``scales``.
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
             the anomaly map's likewise.
+        density: whether the ``scaled`` head may take maps of the density of the teacher's features beside the
+            branches': ``auto`` chooses by the same damage, for map and score apart; see ``density``. Where it
+            takes none, the network is as without.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -71,6 +74,7 @@ class ModelConfig(BaseModel):
     head: HeadKind = "scaled"
     abnormality_weight: BranchWeight = "auto"
     stage_weights: StageWeights = "auto"
+    density: Literal["off", "auto"] = "off"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -176,7 +180,7 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({}, {}, {"steps": 1200}),
+    "edge": ({"density": "auto"}, {}, {"steps": 1200}),
     "paper": (
         {
             "head": "msn",

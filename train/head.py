@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmdd_edge.train import density
 from dmdd_edge.train.config import ModelConfig
 
 #: Stages of a backbone, hence distance maps of a branch.
@@ -212,6 +213,10 @@ class ScaledHead(Head):
     the abnormality branch is worth. Where the configuration says "auto", the map's weights are chosen once
     the student is trained (``scales``); the score's stay as they are, since spreading does it no harm.
 
+    Maps of the density of the teacher's features (``density``) may follow the branches'. Of map and score
+    they take a share each, which is chosen too: a share r of the mean's weight, evenly over their stages, and
+    the branches' weights together keep 1 - r.
+
     Args:
         config: shape of the model.
     """
@@ -229,6 +234,10 @@ class ScaledHead(Head):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
+        self.branch_maps = self.channels
+        self.chooses_density = config.density == "auto"
+        if self.chooses_density:
+            self.channels += density.STAGES
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
         self.chooses_stages = config.stage_weights == "auto"
@@ -239,24 +248,43 @@ class ScaledHead(Head):
         self.abnormality = (
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
-        share = self._share(self.stages, self.abnormality)
-        self.register_buffer("share", share, persistent=False)
-        chooses = self.chooses_stages or self.chooses_branch
+        share = self._share(self.stages, self.abnormality, 0.0)
+        self.register_buffer("share", share, persistent=self.chooses_density)
+        chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
 
-    def _share(self, stages: Sequence[float], abnormality: float) -> Tensor:
+    def _share(self, stages: Sequence[float], abnormality: float, density_share: float) -> Tensor:
         of_branch = torch.tensor(stages)
-        weights = torch.cat([of_branch, abnormality * of_branch])[: self.channels]
-        return weights / weights.sum()
+        weights = torch.cat([of_branch, abnormality * of_branch])[: self.branch_maps]
+        further = self.channels - self.branch_maps
+        if not further:
+            return weights / weights.sum()
+        evenly = torch.full((further,), density_share / further)
+        return torch.cat([(1.0 - density_share) * weights / weights.sum(), evenly])
 
-    def weigh(self, stages: Sequence[float], abnormality: float) -> None:
+    def weigh(self, stages: Sequence[float], abnormality: float, density_share: float = 0.0) -> None:
         """Set what the maps weigh in the anomaly map.
 
         Args:
             stages: the stages, finest first; at least one is above zero.
             abnormality: the abnormality branch, where the normality branch is 1.
+            density_share: the maps of the features' density together, 0..1 of all.
         """
-        self.map_share.copy_(self._share(stages, abnormality))
+        self.map_share.copy_(self._share(stages, abnormality, density_share))
+
+    def weigh_score(self, density_share: float) -> None:
+        """Set what the maps of the features' density weigh in the score, 0..1 of all."""
+        self.share.copy_(self._share(self.stages, self.abnormality, density_share))
+
+    def drop_density(self) -> None:
+        """Leave out the maps of the features' density, which weigh nothing; the branches' stay as they are."""
+        own = self.branch_maps
+        persistent = {"level", "spread"} | (
+            {"map_share"} if self.chooses_stages or self.chooses_branch else set()
+        )
+        for name in ("level", "spread", "share", "map_share"):
+            self.register_buffer(name, getattr(self, name)[:own].clone(), persistent=name in persistent)
+        self.channels, self.chooses_density = own, False
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
 from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
-from dmdd_edge.train.head import make_head
+from dmdd_edge.train.head import ScaledHead, make_head
 from dmdd_edge.train.student import DecoupledStudent
 
 
@@ -62,6 +63,8 @@ class DMDD(nn.Module):
         self.normalise = Normalise(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
         self.head = make_head(config)
+        takes_density = isinstance(self.head, ScaledHead) and config.density == "auto"
+        self.density = FeatureDensity(self.teacher.channels) if takes_density else None
         self.teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DMDD:
@@ -74,14 +77,24 @@ class DMDD(nn.Module):
                     module.eval()
         return self
 
+    def drop_density(self) -> None:
+        """Leave out the maps of the features' density, where the head takes none of them."""
+        self.density = None
+        if isinstance(self.head, ScaledHead):
+            self.head.drop_density()
+
     def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
-        """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first."""
-        return [
+        """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first.
+
+        Maps of the features' density follow, from 0 on, where the model has them.
+        """
+        maps = [
             cosine_distance(t, s)
             for branch in ("normality", "abnormality")
             if branch in student
             for t, s in zip(teacher, student[branch], strict=True)
         ]
+        return maps if self.density is None else [*maps, *self.density(teacher)]
 
     def forward(self, images: Tensor) -> Prediction:
         """Judge images.

@@ -10,7 +10,7 @@ and damage made on them in ways that training does not use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 from dmdd_edge.datasets import GOOD
 from dmdd_edge.judging import TestSet
 from dmdd_edge.metrics import defect_pixel_figures
+from dmdd_edge.ranking import Ranking
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
@@ -30,6 +31,8 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: uint8 n x S x S x 3 BGR to the distance maps of a model, as ``Head.forward`` takes them.
 Distances = Callable[[Image], list[Tensor]]
+#: Weights of the map: of the stages, of the abnormality branch, and the share of the features' density.
+Weights = tuple[tuple[float, ...], float, float]
 #: Told what is being done, how many images of it are done, and of how many.
 Progress = Callable[[str, int, int | None], None]
 
@@ -50,6 +53,10 @@ PROFILES = (
 )
 #: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
+#: Shares of the map, and of the score, that are tried for the density of the teacher's features. They are
+#: tried where the part fills the image: beside an outline, features are unusual wherever the part is placed a
+#: little differently, and made damage, which is plainer than that, does not show it.
+DENSITY_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: The first of either is taken whose error, what P-AUROC and PRO lack of 1, is above the least by this share
 #: at most: the coarsest profile, the smallest weight. Made damage is plainer than most real defects at a
 #: part's outline, which the coarse stages find, and nearer to the anomalies that the abnormality branch was
@@ -73,6 +80,7 @@ class Tried:
     abnormality: float
     pixel_auroc: float
     pro: float
+    density: float = 0.0
 
     @property
     def error(self) -> float:
@@ -89,12 +97,17 @@ class MapChoice:
         abnormality: weight of the abnormality branch, where the normality branch's is 1.
         tried: all that was tried, with its figures; empty where no damage could be made that can be seen.
         images: damaged images that it was chosen by.
+        density, score_density: share of the density of the teacher's features in the map and in the score.
+        score_tried: the image-level AUROC on the damage, a mean over its kinds, by that share.
     """
 
     stages: tuple[float, ...]
     abnormality: float
     tried: list[Tried]
     images: int
+    density: float = 0.0
+    score_density: float = 0.0
+    score_tried: dict[float, float] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """For run.json."""
@@ -108,8 +121,12 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
         facts: as ``MapChoice.facts`` gives them and run.json keeps them.
     """
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
+    shares = facts.get("density", 0.0), facts.get("score_density", 0.0)
+    density = (
+        f"; features' density {shares[0]:.0%} of the map, {shares[1]:.0%} of the score" if any(shares) else ""
+    )
     return (
-        f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g} "
+        f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}{density} "
         f"(chosen by {facts['images']} images with made damage)"
     )
 
@@ -153,7 +170,7 @@ def fit_head(
         the weights chosen for the map; None where the configuration sets them all.
     """
     fit_levels(head, distances, learnt, progress)
-    if not (head.chooses_stages or head.chooses_branch):
+    if not (head.chooses_stages or head.chooses_branch or head.chooses_density):
         return None
     normals = held_out if len(held_out) else learnt[:_AS_HOLDOUT]
     parts = foreground.masks(list(normals), method)[1]
@@ -183,7 +200,7 @@ def choose_weights(
 ) -> MapChoice:
     """Choose what the maps weigh in a head's anomaly map by made damage, and set it.
 
-    The stages come first, then the abnormality branch. What the configuration sets stays as it is.
+    The stages come first, then the abnormality branch, then the density of the teacher's features. What the configuration sets stays as it is.
 
     Args:
         head: with its levels fitted; it is changed.
@@ -196,12 +213,16 @@ def choose_weights(
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
-    tried: dict[tuple[tuple[float, ...], float], Tried] = {}
+    density, score_density, score_tried = 0.0, 0.0, dict[float, float]()
+    tried: dict[Weights, Tried] = {}
     if damaged:
+        outlined = any(part is not None and not part.all() for part in parts)
+        chooses_density = head.chooses_density and not outlined
         most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
+        most += chooses_density * (len(DENSITY_SHARES) - 1)
         stacked = list(_stacks(head, distances, test.images, WEIGHTS, progress))
 
-        def best(candidates: Sequence[tuple[tuple[float, ...], float]], near: float) -> Tried:
+        def best(candidates: Sequence[Weights], near: float) -> Tried:
             for weights in candidates:
                 if weights not in tried:
                     progress(COMPARING, len(tried), most)
@@ -209,13 +230,36 @@ def choose_weights(
             return first_near_the_best([tried[weights] for weights in candidates], near)
 
         if head.chooses_stages:
-            outlined = any(part is not None and not part.all() for part in parts)
-            profiles = [(profile, abnormality) for profile in PROFILES]
+            profiles = [(profile, abnormality, 0.0) for profile in PROFILES]
             stages = best(profiles, NEAR if outlined else 0.0).stages
         if head.chooses_branch:
-            abnormality = best([(stages, weight) for weight in BRANCH_WEIGHTS], NEAR).abnormality
-    head.weigh(stages, abnormality)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged)
+            abnormality = best([(stages, weight, 0.0) for weight in BRANCH_WEIGHTS], NEAR).abnormality
+        if chooses_density:
+            density = best([(stages, abnormality, share) for share in DENSITY_SHARES], NEAR).density
+            score_density, score_tried = _choose_score(head, stacked, test)
+    head.weigh(stages, abnormality, density)
+    head.weigh_score(score_density)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, score_density, score_tried)
+
+
+def _choose_score(head: ScaledHead, stacked: list[Tensor], test: TestSet) -> tuple[float, dict[float, float]]:
+    """The share of the features' density in the score, the first near the best, and what each reaches."""
+    reached = {}
+    for share in DENSITY_SHARES:
+        head.weigh_score(share)
+        scores = torch.cat([head.score(part) for part in stacked]).cpu().numpy()
+        reached[share] = round(_image_auroc(scores, test), 6)
+    least = 1.0 - max(reached.values())
+    chosen = next(share for share in DENSITY_SHARES if 1.0 - reached[share] <= (1.0 + NEAR) * least)
+    return chosen, reached
+
+
+def _image_auroc(scores: NDArray[np.float32], test: TestSet) -> float:
+    """Area under the ROC curve of the scores, the mean over the kinds of damage."""
+    kinds = np.asarray(test.defects)
+    good = [np.sort(scores[kinds == GOOD])]
+    ranked = [Ranking.of(scores[kinds == kind], good) for kind in dict.fromkeys(test.defects) if kind != GOOD]
+    return float(np.mean([item.auroc() for item in ranked if item]))
 
 
 def first_near_the_best(tried: Sequence[Tried], near: float) -> Tried:
@@ -240,10 +284,15 @@ def _stacks(
 
 
 def _try(
-    head: ScaledHead, stages: Sequence[float], abnormality: float, stacked: list[Tensor], test: TestSet
+    head: ScaledHead,
+    stages: tuple[float, ...],
+    abnormality: float,
+    density: float,
+    stacked: list[Tensor],
+    test: TestSet,
 ) -> Tried:
-    head.weigh(stages, abnormality)
+    head.weigh(stages, abnormality, density)
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
     kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD).values()
-    means = (float(np.mean(values)) for values in zip(*kinds, strict=True))
-    return Tried(tuple(stages), abnormality, *(round(value, 6) for value in means))
+    pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds, strict=True))
+    return Tried(tuple(stages), abnormality, pixel_auroc, pro, density)
