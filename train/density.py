@@ -3,8 +3,8 @@
 The third family of maps beside the two branches (ours, not the paper's). The branches compare a student with
 the teacher; on a rough surface, where good places differ much from one another, what they do not share is
 larger than a small defect. Here the teacher's features alone are held against their distribution over all
-places of all good training images: the squared Mahalanobis length of a feature vector, divided by its channels,
-which is 1 on average over good parts. Nothing is learnt by descent, and no position is kept.
+places of all good training images: the squared Mahalanobis length of a feature vector, divided by its
+channels, which is 1 on average over good parts. Nothing is learnt by descent, and no position is kept.
 """
 
 from __future__ import annotations

@@ -121,13 +121,11 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
         facts: as ``MapChoice.facts`` gives them and run.json keeps them.
     """
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
-    shares = facts.get("density", 0.0), facts.get("score_density", 0.0)
-    density = (
-        f"; features' density {shares[0]:.0%} of the map, {shares[1]:.0%} of the score" if any(shares) else ""
-    )
+    of_map, of_score = facts.get("density", 0.0), facts.get("score_density", 0.0)
+    density = f"; density of features {of_map:.0%}, of the score {of_score:.0%}" if of_map or of_score else ""
     return (
-        f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}{density} "
-        f"(chosen by {facts['images']} images with made damage)"
+        f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
+        f"{density} (chosen by {facts['images']} images with made damage)"
     )
 
 

@@ -34,9 +34,12 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
     model.eval()
     if isinstance(model.head, ScaledHead):
         x = model.normalise(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
+        if model.density is not None:
+            model.density.fit([model.teacher(x)])
         maps = model.distances(model.teacher(x), model.student(x))
         model.head.fit(model.head.peaks(model.head.stack(maps)))
-        model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2)  # of the map, unlike the score's
+        model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4)  # of the map, unlike the score's
+        model.head.weigh_score(0.7)
     return model
 
 

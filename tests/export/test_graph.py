@@ -40,6 +40,9 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "no smoothing": {"smoothing": 0.0},
     "wide smoothing": {"smoothing": 9.0},
     "top 7": {"top_k": 7},
+    "density": {"density": "auto"},
+    "density of lite0": {"density": "auto", "backbone": "efficientnet_lite0", "pretrained": True},
+    "density, one branch": {"density": "auto", "branches": "normality"},
 }
 
 
@@ -65,7 +68,7 @@ def test_the_graph_is_the_trained_module(name: str) -> None:
     torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["as it is", "lite0", "abnormality", "sum", "msn"])
+@pytest.mark.parametrize("name", ["as it is", "lite0", "abnormality", "sum", "msn", "density of lite0"])
 def test_half_precision_is_finite_and_close(name: str) -> None:
     model = detector(**SWITCHES[name])
     (maps, scores), (expected_maps, expected_scores) = both(model, DeploymentGraph(model, half=True))

@@ -179,7 +179,12 @@ def test_the_scaled_maps_know_the_normal_images_alone(
 
 
 def test_weights_that_are_set_are_not_chosen(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
-    set_all = {"head": "scaled", "stage_weights": (3.0, 1.0, 1.0, 1.0), "abnormality_weight": 0.5}
+    set_all = {
+        "head": "scaled",
+        "stage_weights": (3.0, 1.0, 1.0, 1.0),
+        "abnormality_weight": 0.5,
+        "density": "off",
+    }
     found = run(tiny_config(set_all, steps=2), tmp_path / "run")
     assert found.info["map_weights"] is None
     model = load_run(tmp_path / "run").model
