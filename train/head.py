@@ -277,11 +277,11 @@ class ScaledHead(Head):
         self.share.copy_(self._share(self.stages, self.abnormality, density_share))
 
     def drop_density(self) -> None:
-        """Leave out the maps of the features' density, which weigh nothing; the branches' stay as they are."""
+        """Leave out the maps of the features' density, which weigh nothing; the branches' stay."""
         own = self.branch_maps
-        persistent = {"level", "spread"} | (
-            {"map_share"} if self.chooses_stages or self.chooses_branch else set()
-        )
+        persistent = {"level", "spread"}
+        if self.chooses_stages or self.chooses_branch:
+            persistent.add("map_share")
         for name in ("level", "spread", "share", "map_share"):
             self.register_buffer(name, getattr(self, name)[:own].clone(), persistent=name in persistent)
         self.channels, self.chooses_density = own, False

@@ -198,7 +198,8 @@ def choose_weights(
 ) -> MapChoice:
     """Choose what the maps weigh in a head's anomaly map by made damage, and set it.
 
-    The stages come first, then the abnormality branch, then the density of the teacher's features. What the configuration sets stays as it is.
+    The stages come first, then the abnormality branch, then the density of the teacher's features. What the
+    configuration sets stays as it is.
 
     Args:
         head: with its levels fitted; it is changed.
