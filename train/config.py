@@ -53,8 +53,8 @@ class ModelConfig(BaseModel):
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
             the anomaly map's likewise.
         density: whether the ``scaled`` head may take maps of the density of the teacher's features beside the
-            branches': ``auto`` chooses by the same damage, for map and score apart; see ``density``. Where it
-            takes none, the network is as without.
+            branches': ``auto`` chooses by the same damage, see ``density``. Where it takes none, the network
+            is as without.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).

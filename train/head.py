@@ -213,9 +213,8 @@ class ScaledHead(Head):
     the abnormality branch is worth. Where the configuration says "auto", the map's weights are chosen once
     the student is trained (``scales``); the score's stay as they are, since spreading does it no harm.
 
-    Maps of the density of the teacher's features (``density``) may follow the branches'. Of map and score
-    they take a share each, which is chosen too: a share r of the mean's weight, evenly over their stages, and
-    the branches' weights together keep 1 - r.
+    Maps of the density of the teacher's features (``density``) may follow the branches'. They take a share of
+    the map's weights, evenly over their stages, which is chosen too; the score is the branches' alone.
 
     Args:
         config: shape of the model.
@@ -249,7 +248,7 @@ class ScaledHead(Head):
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
         share = self._share(self.stages, self.abnormality, 0.0)
-        self.register_buffer("share", share, persistent=self.chooses_density)
+        self.register_buffer("share", share, persistent=False)
         chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
 
@@ -271,10 +270,6 @@ class ScaledHead(Head):
             density_share: the maps of the features' density together, 0..1 of all.
         """
         self.map_share.copy_(self._share(stages, abnormality, density_share))
-
-    def weigh_score(self, density_share: float) -> None:
-        """Set what the maps of the features' density weigh in the score, 0..1 of all."""
-        self.share.copy_(self._share(self.stages, self.abnormality, density_share))
 
     def drop_density(self) -> None:
         """Leave out the maps of the features' density, which weigh nothing; the branches' stay."""

@@ -10,7 +10,7 @@ and damage made on them in ways that training does not use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from torch import Tensor
 from dmdd_edge.datasets import GOOD
 from dmdd_edge.judging import TestSet
 from dmdd_edge.metrics import defect_pixel_figures
-from dmdd_edge.ranking import Ranking
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
@@ -53,10 +52,15 @@ PROFILES = (
 )
 #: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
-#: Shares of the map, and of the score, that are tried for the density of the teacher's features. They are
+#: Shares of the map that are tried for the density of the teacher's features, the preferred first. They are
 #: tried where the part fills the image: beside an outline, features are unusual wherever the part is placed a
 #: little differently, and made damage, which is plainer than that, does not show it.
-DENSITY_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+DENSITY_SHARES = (0.5, 0.25, 0.0)
+#: The first share is taken whose error, the geometric mean over the kinds of damage, is above the least by
+#: this share at most. What is foreign to a surface is fainter in life than as made damage, and the density
+#: sees it; what is merely displaced, as in half of the kinds, it cannot see on a surface. So it is
+#: preferred, and each kind counts alike however hard it is.
+DENSITY_NEAR = 0.1
 #: The first of either is taken whose error, what P-AUROC and PRO lack of 1, is above the least by this share
 #: at most: the coarsest profile, the smallest weight. Made damage is plainer than most real defects at a
 #: part's outline, which the coarse stages find, and nearer to the anomalies that the abnormality branch was
@@ -74,13 +78,17 @@ _AS_HOLDOUT = 32
 
 @dataclass(frozen=True)
 class Tried:
-    """Weights of the map and what it reaches under them on the damage, means over its kinds, 0..1."""
+    """Weights of the map and what it reaches under them on the damage, means over its kinds, 0..1.
+
+    ``relative_error`` is the geometric mean over the kinds of what the two figures together lack of 1.
+    """
 
     stages: tuple[float, ...]
     abnormality: float
     pixel_auroc: float
     pro: float
     density: float = 0.0
+    relative_error: float = 0.0
 
     @property
     def error(self) -> float:
@@ -97,8 +105,7 @@ class MapChoice:
         abnormality: weight of the abnormality branch, where the normality branch's is 1.
         tried: all that was tried, with its figures; empty where no damage could be made that can be seen.
         images: damaged images that it was chosen by.
-        density, score_density: share of the density of the teacher's features in the map and in the score.
-        score_tried: the image-level AUROC on the damage, a mean over its kinds, by that share.
+        density: share of the density of the teacher's features.
     """
 
     stages: tuple[float, ...]
@@ -106,8 +113,6 @@ class MapChoice:
     tried: list[Tried]
     images: int
     density: float = 0.0
-    score_density: float = 0.0
-    score_tried: dict[float, float] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """For run.json."""
@@ -121,8 +126,8 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
         facts: as ``MapChoice.facts`` gives them and run.json keeps them.
     """
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
-    of_map, of_score = facts.get("density", 0.0), facts.get("score_density", 0.0)
-    density = f"; density of features {of_map:.0%}, of the score {of_score:.0%}" if of_map or of_score else ""
+    share = facts.get("density", 0.0)
+    density = f"; density of features {share:.0%}" if share else ""
     return (
         f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
         f"{density} (chosen by {facts['images']} images with made damage)"
@@ -212,7 +217,7 @@ def choose_weights(
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
-    density, score_density, score_tried = 0.0, 0.0, dict[float, float]()
+    density = 0.0
     tried: dict[Weights, Tried] = {}
     if damaged:
         outlined = any(part is not None and not part.all() for part in parts)
@@ -221,12 +226,14 @@ def choose_weights(
         most += chooses_density * (len(DENSITY_SHARES) - 1)
         stacked = list(_stacks(head, distances, test.images, WEIGHTS, progress))
 
+        def measured(weights: Weights) -> Tried:
+            if weights not in tried:
+                progress(COMPARING, len(tried), most)
+                tried[weights] = _try(head, *weights, stacked, test)
+            return tried[weights]
+
         def best(candidates: Sequence[Weights], near: float) -> Tried:
-            for weights in candidates:
-                if weights not in tried:
-                    progress(COMPARING, len(tried), most)
-                    tried[weights] = _try(head, *weights, stacked, test)
-            return first_near_the_best([tried[weights] for weights in candidates], near)
+            return first_near_the_best([measured(weights) for weights in candidates], near)
 
         if head.chooses_stages:
             profiles = [(profile, abnormality, 0.0) for profile in PROFILES]
@@ -234,42 +241,24 @@ def choose_weights(
         if head.chooses_branch:
             abnormality = best([(stages, weight, 0.0) for weight in BRANCH_WEIGHTS], NEAR).abnormality
         if chooses_density:
-            density = best([(stages, abnormality, share) for share in DENSITY_SHARES], NEAR).density
-            score_density, score_tried = _choose_score(head, stacked, test)
+            shares = [measured((stages, abnormality, share)) for share in DENSITY_SHARES]
+            density = first_near_the_best(shares, DENSITY_NEAR, lambda item: item.relative_error).density
     head.weigh(stages, abnormality, density)
-    head.weigh_score(score_density)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, score_density, score_tried)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged, density)
 
 
-def _choose_score(head: ScaledHead, stacked: list[Tensor], test: TestSet) -> tuple[float, dict[float, float]]:
-    """The share of the features' density in the score, the first near the best, and what each reaches."""
-    reached = {}
-    for share in DENSITY_SHARES:
-        head.weigh_score(share)
-        scores = torch.cat([head.score(part) for part in stacked]).cpu().numpy()
-        reached[share] = round(_image_auroc(scores, test), 6)
-    least = 1.0 - max(reached.values())
-    chosen = next(share for share in DENSITY_SHARES if 1.0 - reached[share] <= (1.0 + NEAR) * least)
-    return chosen, reached
-
-
-def _image_auroc(scores: NDArray[np.float32], test: TestSet) -> float:
-    """Area under the ROC curve of the scores, the mean over the kinds of damage."""
-    kinds = np.asarray(test.defects)
-    good = [np.sort(scores[kinds == GOOD])]
-    ranked = [Ranking.of(scores[kinds == kind], good) for kind in dict.fromkeys(test.defects) if kind != GOOD]
-    return float(np.mean([item.auroc() for item in ranked if item]))
-
-
-def first_near_the_best(tried: Sequence[Tried], near: float) -> Tried:
+def first_near_the_best(
+    tried: Sequence[Tried], near: float, error: Callable[[Tried], float] = lambda item: item.error
+) -> Tried:
     """The first whose error is near enough to the least.
 
     Args:
         tried: on the same damage, the preferred first.
         near: share of the least error that it may be above it.
+        error: what counts.
     """
-    least = min(item.error for item in tried)
-    return next(item for item in tried if item.error <= (1.0 + near) * least)
+    least = min(map(error, tried))
+    return next(item for item in tried if error(item) <= (1.0 + near) * least)
 
 
 def _stacks(
@@ -294,4 +283,6 @@ def _try(
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
     kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD).values()
     pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds, strict=True))
-    return Tried(tuple(stages), abnormality, pixel_auroc, pro, density)
+    lacks = [max(2.0 - sum(values), 1e-6) for values in kinds]
+    relative_error = round(float(np.exp(np.mean(np.log(lacks)))), 6)
+    return Tried(tuple(stages), abnormality, pixel_auroc, pro, density, relative_error)

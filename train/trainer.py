@@ -355,7 +355,7 @@ class Trainer:
                 self.foreground.method,
                 self.listener.preparing,
             )
-        if self.choice is None or not (self.choice.density or self.choice.score_density):
+        if self.choice is None or not self.choice.density:
             self.model.drop_density()
         if self.choice is not None:
             self.listener.say(describe_choice(self.choice.facts()))

@@ -39,7 +39,6 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
         maps = model.distances(model.teacher(x), model.student(x))
         model.head.fit(model.head.peaks(model.head.stack(maps)))
         model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4)  # of the map, unlike the score's
-        model.head.weigh_score(0.7)
     return model
 
 

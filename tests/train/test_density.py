@@ -17,7 +17,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import STAGES, FeatureDensity
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener
-from dmdd_edge.train.scales import BRANCH_WEIGHTS, DENSITY_SHARES, PROFILES, choose_weights, describe_choice
+from dmdd_edge.train.scales import BRANCH_WEIGHTS, PROFILES, choose_weights, describe_choice
 from dmdd_edge.train.session import train
 
 CHANNELS = (3, 5, 4, 6)
@@ -73,8 +73,6 @@ def test_shares_of_map_and_score() -> None:
     of_branches = torch.tensor([1.0, 2.0, 3.0, 4.0, 0.5, 1.0, 1.5, 2.0]) / 15
     torch.testing.assert_close(head.map_share, torch.cat([0.75 * of_branches, torch.full((3,), 0.25 / 3)]))
     assert float(head.share[8:].sum()) == 0
-    head.weigh_score(1.0)
-    torch.testing.assert_close(head.share, torch.cat([torch.zeros(8), torch.full((3,), 1 / 3)]))
 
 
 def _maps(fine: Tensor, noise: Tensor) -> list[Tensor]:
@@ -99,11 +97,10 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
     part[8:56, 8:56] = True
     choice = choose_weights(head, distances, normals, [part if outlined else None] * 4)
     if outlined:
-        assert (choice.density, choice.score_density) == (0.0, 0.0)
+        assert choice.density == 0
         assert "density" not in describe_choice(choice.facts())
     else:
-        assert choice.density in DENSITY_SHARES[1:]
-        assert choice.score_density in DENSITY_SHARES[1:]
+        assert choice.density == 0.5
         assert f"density of features {choice.density:.0%}" in describe_choice(choice.facts())
         assert float(head.map_share[8:].sum()) == pytest.approx(choice.density)
     assert choice.stages in PROFILES
