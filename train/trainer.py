@@ -347,6 +347,8 @@ class Trainer:
             if self.model.density is not None:
                 parts = np.array_split(np.arange(len(images.train)), -(-len(images.train) // _DENSITY_BATCH))
                 self.model.density.fit(self.features.of(part) for part in parts)
+                if not self.model.density.is_surface:
+                    self.model.drop_density()
             self.choice = fit_head(
                 head,
                 distances,
@@ -355,7 +357,7 @@ class Trainer:
                 self.foreground.method,
                 self.listener.preparing,
             )
-        if self.choice is None or not self.choice.density:
+        if self.model.density is not None and not (self.choice and self.choice.density):
             self.model.drop_density()
         if self.choice is not None:
             self.listener.say(describe_choice(self.choice.facts()))

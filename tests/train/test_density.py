@@ -67,6 +67,24 @@ def test_a_channel_that_never_changes_gives_no_infinity() -> None:
     assert all(torch.isfinite(lengths).all() for lengths in density(features(4)))
 
 
+def test_a_surface_is_told_from_parts_that_always_lie_the_same_way() -> None:
+    rng = np.random.default_rng(6)
+    pattern = torch.from_numpy(rng.normal(size=(5, 8, 8))).float()
+
+    def order(share: float) -> tuple[float, bool]:
+        """Of features whose variance the place explains by this share."""
+        made = features(7, count=30)
+        noise = torch.from_numpy(rng.normal(size=(30, 5, 8, 8))).float()
+        made[1] = share**0.5 * pattern + (1 - share) ** 0.5 * noise
+        density = FeatureDensity(CHANNELS)
+        density.fit([[part[:10] for part in made], [part[10:] for part in made]])
+        return density.order, density.is_surface
+
+    assert order(0.0) == (pytest.approx(0.0, abs=0.02), True)
+    assert order(0.1) == (pytest.approx(0.1, abs=0.03), True)
+    assert order(0.6) == (pytest.approx(0.6, abs=0.06), False)
+
+
 def test_shares_of_map_and_score() -> None:
     head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, density="auto"))
     head.weigh((1.0, 2.0, 3.0, 4.0), 0.5, 0.25)
@@ -119,6 +137,7 @@ def test_a_run_keeps_the_density_that_it_chose_and_no_other(
     from dmdd_edge.train import trainer
 
     real = trainer.fit_head
+    monkeypatch.setattr(FeatureDensity, "is_surface", True)  # drawn plates are none
     monkeypatch.setattr(trainer, "fit_head", fitted)
     outcome = train(
         tiny_config({"head": "scaled"}, steps=2),
