@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
 from abc import ABC, abstractmethod
@@ -75,8 +76,10 @@ class PictureFolder(ABC):
             folder.mkdir(parents=True, exist_ok=True)
             self._opened: int | None = _probe(folder)
         except OSError as error:
-            # A disk that is full now may have space when the first picture comes.
-            if not (is_of_the_volume(error) and (options.live or folder.is_dir())):
+            # A disk that is full now may have space when the first picture comes. One that is read-only from
+            # the start stays so: only a live run, which nobody watches, waits for somebody to change it.
+            may_pass = folder.is_dir() and error.errno != errno.EROFS
+            if not (is_of_the_volume(error) and (options.live or may_pass)):
                 raise DmddError(
                     f"{folder} cannot be written: {reason(error)}.", f"Name another folder for {self.option}."
                 ) from error

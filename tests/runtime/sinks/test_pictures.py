@@ -15,6 +15,7 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks import pictures
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.maps import Maps
 from dmdd_edge.runtime.sinks.overlays import Overlays
@@ -152,6 +153,18 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_run(tmp_path: Pa
         with pytest.raises(DmddError, match="cannot be written") as caught:
             Maps(tmp_path / name, tmp_path / "images")
         assert "--save-maps" in caught.value.fix
+
+
+def test_a_read_only_disk_is_an_error_before_a_run_over_files_and_awaited_by_a_live_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(pictures, "_probe", refused)
+    with pytest.raises(DmddError, match="Read-only"):
+        Maps(tmp_path, tmp_path / "images")
+    Maps(tmp_path, tmp_path / "images", options=FileOptions(live=True)).close()
 
 
 def test_earlier_pictures_are_not_overwritten_unasked(tmp_path: Path, make_result: MakeResult) -> None:
