@@ -283,6 +283,6 @@ def _try(
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
     kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD).values()
     pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds, strict=True))
-    lacks = [max(2.0 - float(np.sum(values)), 1e-6) for values in kinds]
+    lacks = [max(2.0 - sum(value or 0.0 for value in values), 1e-6) for values in kinds]
     relative_error = round(float(np.exp(np.mean(np.log(lacks)))), 6)
     return Tried(tuple(stages), abnormality, pixel_auroc, pro, density, relative_error)
