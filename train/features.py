@@ -6,7 +6,7 @@ fit the memory allowed, they are computed when asked for; the results agree to h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -74,3 +74,8 @@ class TeacherFeatures:
             return self.compute(to_input(self.images[index], self.device))
         chosen = torch.from_numpy(index)
         return [store[chosen].to(self.device, torch.float32, non_blocking=True) for store in self.cached]
+
+    def batches(self) -> Iterator[list[Tensor]]:
+        """The features of all normal images, a few images at a time."""
+        for start in range(0, len(self.images), _CHUNK):
+            yield self.of(np.arange(start, min(start + _CHUNK, len(self.images))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,15 +57,13 @@ class DMDD(nn.Module):
 
     def __init__(self, config: ModelConfig, weights: Path | None = None, *, pretrained: bool = True) -> None:
         super().__init__()
-        self.config = config
         self.teacher: Backbone = build_backbone(config.backbone, weights, pretrained=pretrained)
         twin = build_backbone(config.backbone, pretrained=False)
         twin.load_state_dict(self.teacher.state_dict())
         self.normalise = Normalise(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
-        self.head = make_head(config)
-        takes_density = isinstance(self.head, ScaledHead) and config.density == "auto"
-        self.density = FeatureDensity(self.teacher.channels) if takes_density else None
+        self.density: FeatureDensity | None = None
+        self.set_head(config)
         self.teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DMDD:
@@ -76,6 +75,23 @@ class DMDD(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+    def set_head(self, config: ModelConfig) -> None:
+        """Give it the head of a configuration, untrained; everything else must be as it was configured."""
+        self.config, self.head = config, make_head(config)
+        takes_density = isinstance(self.head, ScaledHead) and config.density == "auto"
+        self.density = FeatureDensity(self.teacher.channels) if takes_density else None
+
+    def fit_density(self, batches: Iterable[list[Tensor]]) -> None:
+        """Describe the teacher's features of the good images; leave it out where these show no surface.
+
+        Args:
+            batches: the teacher's features, as ``FeatureDensity.fit`` takes them; not read without a density.
+        """
+        if self.density is not None:
+            self.density.fit(batches)
+            if not self.density.is_surface:
+                self.drop_density()
 
     def drop_density(self) -> None:
         """Leave out the maps of the features' density, where the head takes none of them."""

@@ -49,8 +49,6 @@ from dmdd_edge.train.synthesis.textures import (
 _SAVE_SECONDS = 60.0
 #: The streams of random numbers that the phases draw their anomalies from.
 _STUDENT_STREAM, _HEAD_STREAM = 0, 1
-#: Images whose features are held at once for their density.
-_DENSITY_BATCH = 8
 #: Share of a --max-minutes budget kept for the head and the test images while nothing is measured; its
 #: smallest and largest seconds.
 _RESERVE = (0.08, 15.0, 120.0)
@@ -344,11 +342,7 @@ class Trainer:
             return distance_maps(self.model, self.teacher, to_input(part, self.device), self.precision)
 
         with self.watch.part("head"):
-            if self.model.density is not None:
-                parts = np.array_split(np.arange(len(images.train)), -(-len(images.train) // _DENSITY_BATCH))
-                self.model.density.fit(self.features.of(part) for part in parts)
-                if not self.model.density.is_surface:
-                    self.model.drop_density()
+            self.model.fit_density(self.features.batches())
             self.choice = fit_head(
                 head,
                 distances,
@@ -357,7 +351,7 @@ class Trainer:
                 self.foreground.method,
                 self.listener.preparing,
             )
-        if self.model.density is not None and not (self.choice and self.choice.density):
+        if not (self.choice and self.choice.density):
             self.model.drop_density()
         if self.choice is not None:
             self.listener.say(describe_choice(self.choice.facts()))

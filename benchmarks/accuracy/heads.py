@@ -18,8 +18,11 @@ from dmdd_edge.train.head import ScaledHead, make_head
 from dmdd_edge.train.scales import fit_head
 from dmdd_edge.train.steps import Precision, distance_maps
 
+_BATCH = 8
 #: Values of ``ModelConfig`` that shape the head and nothing else.
-HEAD_ONLY = frozenset({"head", "abnormality_weight", "stage_weights", "smoothing", "top_k", "head_stride"})
+HEAD_ONLY = frozenset(
+    {"head", "abnormality_weight", "stage_weights", "density", "smoothing", "top_k", "head_stride"}
+)
 
 
 def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
@@ -36,13 +39,14 @@ def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
     if others:
         raise ValueError(f"{', '.join(others)}: not of the head alone, so this needs a training of its own")
     shape = ModelConfig(**{**run.config.model.model_dump(), **changes})
-    head = make_head(shape).eval()
-    if any(True for _ in head.parameters()):
+    if any(True for _ in make_head(shape).parameters()):
         raise ValueError(f"the head {shape.head!r} is trained, so this needs a training of its own")
     run.config = run.config.model_copy(update={"model": shape})
-    run.model.config, run.model.head = shape, head.to(next(run.model.parameters()).device)
-    if isinstance(head, ScaledHead):
-        _fit(run, head)
+    device = next(run.model.parameters()).device
+    run.model.set_head(shape)
+    run.model.to(device).eval()
+    if isinstance(run.model.head, ScaledHead):
+        _fit(run, run.model.head)
     return run
 
 
@@ -57,5 +61,10 @@ def _fit(run: Run, head: ScaledHead) -> None:
     learnt, held_out = (
         run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
     )
+    with torch.no_grad():
+        parts = (learnt[start : start + _BATCH] for start in range(0, len(learnt), _BATCH))
+        model.fit_density(model.teacher(model.normalise(to_input(part, device))) for part in parts)
     choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
+    if not (choice and choice.density):
+        model.drop_density()
     run.info["map_weights"] = None if choice is None else choice.facts()

@@ -115,7 +115,7 @@ def _code(
         sinks.resume = ResumeState([])
         sinks.resume.skipped = before
     try:
-        _exit(summary, sinks, _Source(), received, True, lambda line: None)
+        _exit(summary, sinks, _Source(), False, received, True, lambda line: None)
     except typer.Exit as ended:
         return ended.exit_code
     return 0
@@ -139,7 +139,7 @@ def test_the_gate_does_not_pass_when_nothing_was_judged(received: signal.Signals
         _code(_summary(), received)
     with pytest.raises(DmddError, match="none of the 2 frames"):
         _code(_summary(skipped=2), received)
-    _exit(_summary(), OpenSinks(), _Source(), received, False, lambda line: None)  # files without the gate
+    _exit(_summary(), OpenSinks(), _Source(), False, received, False, lambda line: None)  # files, no gate
 
 
 def test_the_size_option_and_its_earlier_name() -> None:
