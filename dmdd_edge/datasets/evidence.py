@@ -73,8 +73,9 @@ def _split(directory: Directory, roles: Sequence[Role]) -> list[Directory]:
     for path in directory.images:
         role, word = file_role(path.stem)
         said[path] = (word, f"(names with {word})") if role is Role.BAD else None
-    if Role.GOOD in roles and all(said.values()):
-        said = dict.fromkeys(said)  # every name has it, so it is the part's
+    words = {None if entry is None else entry[0] for entry in said.values()}
+    if Role.GOOD in roles and len(said) > 1 and len(words) == 1:
+        said = dict.fromkeys(said)  # every name has the same word, so it is the part's
     elif is_test and Role.GOOD not in roles and any(said.values()):
         for path in directory.images:
             role, word = file_role(path.stem)

@@ -140,6 +140,13 @@ def test_a_word_that_all_good_parts_share_is_the_parts(plant: Plant) -> None:
     assert used(load_category(plant(pictures(*names))))[0] == names
 
 
+@pytest.mark.parametrize("names", [["1_bad"], ["1_bad", "2_ng"]])
+def test_one_name_alone_or_several_words_are_not_the_parts(plant: Plant, names: list[str]) -> None:
+    files = ["train/good/0.png", *(f"test/good/{name}.png" for name in names)]
+    category = load_category(plant(pictures(*files)))
+    assert not [image for image in category.test if image.is_good]
+
+
 def test_a_folder_of_defective_parts_alone_is_refused(plant: Plant) -> None:
     with pytest.raises(DmddError, match="names with bad"):
         load_category(plant(pictures("0_bad.png", "1_bad.png")))
