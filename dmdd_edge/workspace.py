@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from dmdd_edge.bundle import Bundle
@@ -18,27 +19,23 @@ RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
 
 def list_bundles(models_dir: Path | str = MODELS_DIR) -> list[str]:
     """The categories that have a bundle, sorted."""
-    folder = Path(models_dir)
-    with storage_errors(folder, "read"):
-        if not folder.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if is_plain_name(entry.name) and entry.is_dir() and _holds_bundle(entry)
-        )
+    return _folders_in(Path(models_dir), _holds_bundle)
 
 
 def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
     """The training runs, sorted by name; hidden and empty folders are left out."""
-    folder = Path(runs_dir)
+    return _folders_in(Path(runs_dir), _is_filled)
+
+
+def _folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
+    """Names of the folders in a folder that count, sorted; none where there is no such folder."""
     with storage_errors(folder, "read"):
         if not folder.is_dir():
             return []
         return sorted(
             entry.name
             for entry in folder.iterdir()
-            if is_plain_name(entry.name) and entry.is_dir() and _is_filled(entry)
+            if is_plain_name(entry.name) and entry.is_dir() and counts(entry)
         )
 
 
