@@ -20,10 +20,10 @@ from typing import Any
 import common
 from train_throughput import run_trainer
 
-from dmdd_edge.train.config import RECIPES
+from dmdd_edge.train.length import automatic_steps
 
-#: Length of the default training, which the estimate is for.
-_DEFAULT_STEPS = RECIPES["edge"][2]["steps"]
+#: Length of the default training on 150 images, which the estimate is for.
+_DEFAULT_STEPS = automatic_steps(150, 8)
 
 
 def measure(backbone: str, options: Namespace) -> dict[str, Any]:

@@ -127,7 +127,8 @@ class TrainConfig(BaseModel):
         category: category's name.
         weights: file with the backbone's weights; None for the backbone's own source.
         batch_size: pairs of a normal and a synthetic anomalous image per step.
-        steps: student steps; None when ``epochs`` or ``max_minutes`` decide.
+        steps: student steps; None when ``epochs`` or ``max_minutes`` decide, or, without those, the number
+            of images (``length``).
         epochs: passes over the training images; None when ``steps`` or ``max_minutes`` decide.
         max_minutes: wall-clock limit for the whole of training, preparation included.
         lr: Adam's learning rate for the student (paper: 0.005).
@@ -180,7 +181,7 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({"density": "auto"}, {}, {"steps": 1200}),
+    "edge": ({"density": "auto"}, {}, {}),
     "paper": (
         {
             "head": "msn",

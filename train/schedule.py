@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.length import steps_of
 
 #: Steps before the clock's estimate of the run's length is used.
 _MEASURE = 5
@@ -44,14 +45,12 @@ class Progress:
         """The plan of a run.
 
         Args:
-            config: with at least one length set.
+            config: of the run.
             images: count of training images.
             started: ``time.monotonic()`` when the run began, preparation included.
             reserve: seconds to keep for what follows the student's training.
         """
-        total = config.steps
-        if config.epochs is not None:
-            total = max(1, math.ceil(config.epochs * images / config.batch_size))
+        total = steps_of(config, images)
         budget = None if config.max_minutes is None else 60.0 * config.max_minutes
         made = cls(total, None, started=started, budget=budget)
         made.keep(reserve)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dmdd_edge.datasets import Category, grouped
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint as files
-from dmdd_edge.train import costs
+from dmdd_edge.train import costs, length
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
@@ -140,12 +140,12 @@ class Trainer:
         say(f"{len(images.train)} images to learn from, {len(images.holdout)} held out for the threshold")
         for line in grouped(self.category.skipped[known:]):
             say(f"not used: {line}")
-        for line in images.doubts:
-            say(f"note: {line}")
-        steps = Progress.plan(config, len(images.train), 0.0, 0.0).total
+        doubts = [f"note: {line}" for line in images.doubts]
+        for line in [*doubts, *length.describe(config, len(images.train))]:
+            say(line)
         counts = len(images.train), len(images.holdout), len(self.category.test)
         self.listener.expect(costs.preparation(config, counts[0]))
-        self.listener.expect(costs.training(config, *counts, steps))
+        self.listener.expect(costs.training(config, *counts, length.steps_of(config, counts[0])))
         return images
 
     def _prepare_synthesis(self) -> None:

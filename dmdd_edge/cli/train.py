@@ -88,7 +88,12 @@ def train(
         int | None, typer.Option("--image-size", help="Side of the network's input in pixels. Default: 256.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Training steps.", rich_help_panel=_Length)
+        int | None,
+        typer.Option(
+            "--steps",
+            help="Training steps. Default: chosen from the number of images.",
+            rich_help_panel=_Length,
+        ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option("--epochs", help="Passes over the images.", rich_help_panel=_Length)
