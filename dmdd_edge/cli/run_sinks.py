@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.delivery.run_identity import RunIdentity
     from dmdd_edge.runtime.sinks import Sink
     from dmdd_edge.runtime.sinks.file_options import FileOptions
+    from dmdd_edge.runtime.sinks.image_folder import ImageFolder
     from dmdd_edge.runtime.sinks.line_file import LineFile
-    from dmdd_edge.runtime.sinks.pictures import PictureFolder
     from dmdd_edge.runtime.sinks.resume import ResumeState
     from dmdd_edge.runtime.sinks.show import Show
     from dmdd_edge.runtime.sinks.video import Video
@@ -102,7 +102,7 @@ class OpenSinks:
     """
 
     all: list[Sink] = field(default_factory=list)
-    folders: dict[str, PictureFolder] = field(default_factory=dict)
+    folders: dict[str, ImageFolder] = field(default_factory=dict)
     files: list[tuple[str, Path, LineFile | Video]] = field(default_factory=list)
     window: Show | None = None
     resume: ResumeState | None = None
@@ -265,12 +265,12 @@ def _file_options(
     say: Callable[[str], None],
 ) -> FileOptions:
     from dmdd_edge.runtime.sinks.file_options import FileOptions, existing_policy
-    from dmdd_edge.runtime.sinks.keep import Keep
+    from dmdd_edge.runtime.sinks.quota import DiskQuota
     from dmdd_edge.runtime.sinks.sizes import parse_size
 
     keep = None
     if asked.keep is not None:
-        keep = stack.enter_context(Keep(parse_size(asked.keep, "--keep"), say))
+        keep = stack.enter_context(DiskQuota(parse_size(asked.keep, "--keep"), say))
     return FileOptions(
         live=live or endless,
         # A watched folder goes on for ever, and yet each of its images is owed once.

@@ -15,7 +15,7 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
-from dmdd_edge.runtime.memory import give_back_freed
+from dmdd_edge.runtime.malloc_trim import trim_heap
 
 _Found = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -77,4 +77,4 @@ class OnnxRuntimeCpu:
         if self._workers is not None:
             self._workers.shutdown()
         self._session = None
-        give_back_freed()
+        trim_heap()

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
-from dmdd_edge.runtime.delivery.link import Link
+from dmdd_edge.runtime.delivery.dead_letters import DeadLetters
 from dmdd_edge.runtime.delivery.notices import Notices, Say, messages
 from dmdd_edge.runtime.delivery.options import DeliveryOptions
 from dmdd_edge.runtime.delivery.run_identity import frame_key
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.delivery.transport import Transport
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.json_lines import error_line
@@ -58,28 +58,32 @@ class Delivery:
     that is sent again), ``category`` and ``version``. ``result`` returns once the spool has the message.
 
     Args:
-        link: the way to the receiver.
+        transport: the way to the receiver.
         spool: where messages wait; closed at the end.
         run: unique for ever; begins each id, unless ``options.run`` does.
         options: of the delivery.
         say: takes what a person should know, a line at a time, from any thread.
     """
 
-    def __init__(self, link: Link, spool: Spool, run: str, options: DeliveryOptions, say: Say) -> None:
-        self._link, self._spool, self._run, self._options = link, spool, run, options
+    def __init__(
+        self, transport: Transport, spool: Spool, run: str, options: DeliveryOptions, say: Say
+    ) -> None:
+        self._transport, self._spool, self._run, self._options = transport, spool, run, options
         self._version: Callable[[], str]
         version = options.version
         self._version = version if callable(version) else lambda: version
-        self._notices = Notices(link.name, say)
+        self._notices = Notices(transport.name, say)
         self._count = 0
         self._told_dropped = self._told_damaged = 0
         self._remaining: int | None = None
         left = spool.waiting
         if left:
             self._notices.say(f"{messages(left)} of an earlier run in {spool.folder}, delivered first.")
-        refused_file = RefusedFile(spool.folder, options.spool_limit // _REFUSED_PART)
+        dead_letters = DeadLetters(spool.folder, options.spool_limit // _REFUSED_PART)
         backoff = Backoff(options.first_retry, options.longest_retry)
-        self._sender = Sender(link, spool, refused_file, self._notices, backoff, options.refusal_patience)
+        self._sender = Sender(
+            transport, spool, dead_letters, self._notices, backoff, options.refusal_patience
+        )
 
     def result(self, frame: Frame, result: Result) -> None:
         """Take a result; good ones are left out under ``notify="anomalous"``."""
@@ -101,12 +105,12 @@ class Delivery:
         if spool.fault:
             faults.append(f"the spool's disk takes nothing ({spool.fault}): messages are kept in memory")
         return DeliveryState(
-            name=self._link.name,
+            name=self._transport.name,
             delivered=sender.delivered,
             waiting=spool.waiting if self._remaining is None else self._remaining,
             dropped=spool.dropped + spool.damaged,
             refused=sender.refused,
-            connected=self._remaining is None and self._link.connected,
+            connected=self._remaining is None and self._transport.connected,
             message="; ".join(filter(None, faults)),
         )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery.address import MqttAddress
-from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
+from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.delivery.mqtt_session import MqttSession
@@ -36,7 +36,7 @@ _OWN_ID = "give each client a client_id of its own"
 _WINDOWS = 8
 
 
-class MqttLink:
+class MqttTransport:
     """Delivers to a topic of a broker, over a connection that is held all the time.
 
     ``<topic>/status`` holds a retained ``online`` while it is open, otherwise ``offline``. It speaks MQTT 5,

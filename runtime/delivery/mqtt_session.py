@@ -16,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery.address import MqttAddress
-from dmdd_edge.runtime.delivery.link import UnreachableError
+from dmdd_edge.runtime.delivery.transport import UnreachableError
 
 #: Seconds to connect, and for a broker to welcome a client.
 _CONNECT_TIMEOUT, _WELCOME_TIMEOUT = 5.0, 10.0

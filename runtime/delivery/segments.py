@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.runtime.delivery.position import Position
+from dmdd_edge.runtime.delivery.position_file import Position
 from dmdd_edge.runtime.delivery.records import count_lines, cut_torn_tail
 
 _SUFFIX = ".spool"

@@ -6,11 +6,11 @@ import logging
 import threading
 import time
 
-from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
-from dmdd_edge.runtime.delivery.link import Link, Refusal, UnreachableError
+from dmdd_edge.runtime.delivery.dead_letters import DeadLetters
 from dmdd_edge.runtime.delivery.notices import Notices, messages
 from dmdd_edge.runtime.delivery.spool import Message, Spool
+from dmdd_edge.runtime.delivery.transport import Refusal, Transport, UnreachableError
 
 #: While a run waits for its last messages, attempts are at most this far apart, in seconds.
 _LAST_ATTEMPTS = 1.0
@@ -28,9 +28,9 @@ class Sender:
     once, until the receiver takes one again.
 
     Args:
-        link: the way to the receiver; closed at the end.
+        transport: the way to the receiver; closed at the end.
         spool: where the messages are; not closed.
-        refused_file: where refused messages go.
+        dead_letters: where refused messages go.
         notices: told about an outage and its end, and about refusals.
         backoff: between attempts.
         patience: see above, in seconds.
@@ -43,14 +43,14 @@ class Sender:
 
     def __init__(
         self,
-        link: Link,
+        transport: Transport,
         spool: Spool,
-        refused_file: RefusedFile,
+        dead_letters: DeadLetters,
         notices: Notices,
         backoff: Backoff,
         patience: float = 300.0,
     ) -> None:
-        self._link, self._spool, self._refused_file = link, spool, refused_file
+        self._transport, self._spool, self._dead_letters = transport, spool, dead_letters
         self._notices, self._backoff, self._patience = notices, backoff, patience
         self._refused_since: float | None = None
         self.delivered = 0
@@ -61,8 +61,8 @@ class Sender:
         self._not_before = 0.0  # until then the receiver asked to be left alone
         self._deadline = 0.0
         self._wake, self._draining, self._abandoned = threading.Event(), threading.Event(), threading.Event()
-        link.watch(self._wake.set)
-        self._thread = threading.Thread(target=self._run, name=f"deliver {link.name}", daemon=True)
+        transport.watch(self._wake.set)
+        self._thread = threading.Thread(target=self._run, name=f"deliver {transport.name}", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
@@ -77,7 +77,7 @@ class Sender:
         self._thread.join(seconds)
         if self._thread.is_alive():
             self._abandoned.set()
-            self._link.abort()
+            self._transport.abort()
             self._thread.join(2.0)
 
     def _run(self) -> None:
@@ -89,26 +89,26 @@ class Sender:
                     self._lost(error)
                     self._pause(error.retry_after)
                 except Exception as error:  # whatever it is, a line that runs for months goes on
-                    _LOG.exception("delivery to %s failed", self._link.name)
+                    _LOG.exception("delivery to %s failed", self._transport.name)
                     self._lost(UnreachableError(f"an unexpected {type(error).__name__}"))
                     self._pause(None)
         finally:
-            self._link.close()
+            self._transport.close()
 
     def _once(self) -> None:
         """Deliver some messages, or wait for the next."""
         self._wake.clear()  # before looking, so that nothing that comes meanwhile is slept through
-        before = self._link.connected
-        self._link.open()
-        if self._link.connected and not before:
+        before = self._transport.connected
+        self._transport.open()
+        if self._transport.connected and not before:
             self._opened_at = time.monotonic()
             self._found()
         try:
-            next_ones = self._spool.peek(self._link.window)
+            next_ones = self._spool.peek(self._transport.window)
         except OSError as error:
             raise UnreachableError(f"the spool cannot be read: {error}") from error
         if next_ones:
-            self._link.deliver(next_ones, self._done)
+            self._transport.deliver(next_ones, self._done)
         elif not self._draining.is_set():
             self._wake.wait()
 
@@ -134,9 +134,9 @@ class Sender:
 
     def _refuse(self, message: Message, reason: str) -> None:
         self.refused += 1
-        where = f"refused messages are in {self._refused_file.path}"
+        where = f"refused messages are in {self._dead_letters.path}"
         try:
-            self._refused_file.add(message.body, reason)
+            self._dead_letters.add(message.body, reason)
         except OSError as error:
             where = f"it could not be kept: {error}"
         self._notices.sometimes("refused", f"refused message {message.id}: {reason}; {where}.")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery.lock import FolderLock
-from dmdd_edge.runtime.delivery.memory import MEMORY_LIMIT, MemoryQueue
-from dmdd_edge.runtime.delivery.position import Position, PositionFile
+from dmdd_edge.runtime.delivery.memory_queue import MEMORY_LIMIT, MemoryQueue
+from dmdd_edge.runtime.delivery.position_file import Position, PositionFile
 from dmdd_edge.runtime.delivery.records import encode_record, read_records
 from dmdd_edge.runtime.delivery.segments import Segment, leftover_segments, new_segment
 from dmdd_edge.runtime.delivery.writer import SegmentWriter

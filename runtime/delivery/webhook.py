@@ -16,8 +16,8 @@ from email.utils import parsedate_to_datetime
 
 from dmdd_edge import __version__
 from dmdd_edge.runtime.delivery.address import WebhookAddress
-from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
+from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
 
 #: Seconds to connect.
 _CONNECT_TIMEOUT = 5.0
@@ -36,7 +36,7 @@ _FINAL = (400, 411, 413, 414, 415, 422, 431)
 _STALE = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, http.client.BadStatusLine)
 
 
-class WebhookLink:
+class WebhookTransport:
     """Delivers to a receiver of POST requests.
 
     2xx: the receiver has the message. 400, 411, 413, 414, 415, 422 and 431: it refused it for good. Other

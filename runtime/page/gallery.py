@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dmdd_edge.runtime.frame import Frame
-from dmdd_edge.runtime.page.pictures import Painter, caption, draw, jpeg
-from dmdd_edge.runtime.page.record import Newest
+from dmdd_edge.runtime.page.history import Newest
+from dmdd_edge.runtime.page.images import Painter, caption, draw, jpeg
 from dmdd_edge.runtime.result import Result
 
 _LOG = logging.getLogger(__name__)

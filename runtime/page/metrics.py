@@ -7,28 +7,28 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 from dmdd_edge._version import __version__
-from dmdd_edge.runtime.page.moment import Moment
-from dmdd_edge.runtime.page.record import LATENCY_BOUNDS, Record
+from dmdd_edge.runtime.page.history import LATENCY_BOUNDS, History
+from dmdd_edge.runtime.page.snapshot import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[str, Mapping[str, str], float]
 
 
-def metrics_text(moment: Moment, record: Record) -> str:
+def metrics_text(snapshot: Snapshot, history: History) -> str:
     """Everything that is counted, in the text format, version 0.0.4.
 
     Args:
-        moment: the run now.
-        record: the latencies and the newest score.
+        snapshot: the run now.
+        history: the latencies and the newest score.
     """
-    summary, source = moment.summary, moment.source
-    newest = record.newest
+    summary, source = snapshot.summary, snapshot.source
+    newest = history.newest
     build = {
         "version": __version__,
-        "category": moment.category,
-        "bundle": moment.version,
-        "backend": moment.backend,
+        "category": snapshot.category,
+        "bundle": snapshot.version,
+        "backend": snapshot.backend,
     }
     statuses = {name: getattr(summary, name) for name in ("good", "anomalous", "unreliable")}
     parts = [
@@ -41,9 +41,9 @@ def metrics_text(moment: Moment, record: Record) -> str:
         ),
         _one("frames_skipped_total", "counter", "Frames that could not be judged.", summary.skipped),
         _one("frames_dropped_total", "counter", "Frames that a live source dropped.", summary.dropped),
-        _latency(record),
-        _one("threshold", "gauge", "Threshold of the score in use.", moment.threshold),
-        _one("start_time_seconds", "gauge", "When the run started, since 1970.", record.started),
+        _latency(history),
+        _one("threshold", "gauge", "Threshold of the score in use.", snapshot.threshold),
+        _one("start_time_seconds", "gauge", "When the run started, since 1970.", history.started),
         _one("source_connected", "gauge", "1 while the source is connected.", source.connected),
         _one("source_frames_total", "counter", "Frames that the source delivered.", source.frames),
         _one("source_reconnects_total", "counter", "Times that the source came back.", source.reconnects),
@@ -58,8 +58,8 @@ def metrics_text(moment: Moment, record: Record) -> str:
     return "".join(parts)
 
 
-def _latency(record: Record) -> str:
-    kept = record.latencies()
+def _latency(history: History) -> str:
+    kept = history.latencies()
     below = list(accumulate(kept.counts))
     buckets: list[Sample] = [
         ("_bucket", {"le": _number(bound)}, count)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.page.address import listen, parse_address
+from dmdd_edge.runtime.page.auth import Token
 from dmdd_edge.runtime.page.gallery import Gallery
-from dmdd_edge.runtime.page.guard import Token
+from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.http_server import HttpServer
+from dmdd_edge.runtime.page.images import CurrentPicture, Painter
 from dmdd_edge.runtime.page.interface import Control
-from dmdd_edge.runtime.page.moment import Moments
-from dmdd_edge.runtime.page.pictures import CurrentPicture, Painter
-from dmdd_edge.runtime.page.record import Record
 from dmdd_edge.runtime.page.routes import HEADERS, Routes
+from dmdd_edge.runtime.page.snapshot import Snapshots
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 
@@ -43,15 +43,15 @@ class Page:
                 f"warning: every machine that reaches {taken} can see the pictures and figures; "
                 "nothing is encrypted"
             )
-        self._record = Record()
+        self._history = History()
         self._gallery = Gallery(lambda work: self._server.call_soon(work))
         self._painter = Painter()
         routes = Routes(
             control,
-            self._record,
+            self._history,
             self._gallery,
-            Moments(control, self._record),
-            CurrentPicture(self._record, self._painter),
+            Snapshots(control, self._history),
+            CurrentPicture(self._history, self._painter),
             secret,
             taken.loopback,
         )
@@ -60,17 +60,17 @@ class Page:
 
     def result(self, frame: Frame, result: Result) -> None:
         """Show a result; the frame is kept until the next one comes."""
-        number = self._record.add(frame, result)
+        number = self._history.add(frame, result)
         if result.status == "anomalous":
             self._gallery.offer(number, frame, result)
 
     def broken(self, frame: BrokenFrame) -> None:
         """Show that a frame could not be judged."""
-        self._record.add_broken(frame)
+        self._history.add_broken(frame)
 
     def summary(self, summary: Summary) -> None:
         """Show that the run has ended."""
-        self._record.ended = True
+        self._history.ended = True
 
     def close(self) -> None:
         """Stop serving: no thread and no socket is left. May be called twice."""

@@ -12,14 +12,14 @@ from importlib.resources import files
 from typing import Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.page.auth import WRONG_TOKEN_DELAY, Token, host_is_loopback, same_origin
 from dmdd_edge.runtime.page.gallery import Gallery
-from dmdd_edge.runtime.page.guard import WRONG_TOKEN_DELAY, Token, host_is_loopback, same_origin
+from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.http_server import Request, Response
+from dmdd_edge.runtime.page.images import CurrentPicture
 from dmdd_edge.runtime.page.interface import Control
 from dmdd_edge.runtime.page.metrics import CONTENT_TYPE, metrics_text
-from dmdd_edge.runtime.page.moment import Moments, health_json, state_json
-from dmdd_edge.runtime.page.pictures import CurrentPicture
-from dmdd_edge.runtime.page.record import Record
+from dmdd_edge.runtime.page.snapshot import Snapshots, health_json, state_json
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Routes:
 
     Args:
         control: the run.
-        record, gallery, moments, picture: what is shown of it.
+        history, gallery, snapshots, picture: what is shown of it.
         token: allows changing the threshold.
         loopback: only this machine can reach the page, so it goes by this machine's names alone.
     """
@@ -54,20 +54,20 @@ class Routes:
     def __init__(
         self,
         control: Control,
-        record: Record,
+        history: History,
         gallery: Gallery,
-        moments: Moments,
+        snapshots: Snapshots,
         picture: CurrentPicture,
         token: Token,
         loopback: bool,
     ) -> None:
-        self._control, self._record, self._gallery = control, record, gallery
-        self._moments, self._picture = moments, picture
+        self._control, self._history, self._gallery = control, history, gallery
+        self._snapshots, self._picture = snapshots, picture
         self._token, self._loopback = token, loopback
         self._assets = _read_assets()
         self._get: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/api/state": self._state,
-            "/api/history": self._history,
+            "/api/history": self._intervals,
             "/api/token": self._check_token,
             "/frame.jpg": self._frame,
             "/metrics": self._metrics,
@@ -96,18 +96,18 @@ class Routes:
         return self._anomaly(request.path)
 
     async def _state(self, request: Request) -> Response:
-        state = state_json(self._moments.now(), self._record, self._gallery, _whole(request, "after"))
+        state = state_json(self._snapshots.now(), self._history, self._gallery, _whole(request, "after"))
         return _json(200, state)
 
-    async def _history(self, request: Request) -> Response:
-        return _json(200, {"intervals": self._record.intervals()})
+    async def _intervals(self, request: Request) -> Response:
+        return _json(200, {"intervals": self._history.intervals()})
 
     async def _metrics(self, request: Request) -> Response:
-        text = metrics_text(self._moments.now(), self._record)
+        text = metrics_text(self._snapshots.now(), self._history)
         return Response(200, text.encode(), CONTENT_TYPE)
 
     async def _health(self, request: Request) -> Response:
-        body = health_json(self._moments.now())
+        body = health_json(self._snapshots.now())
         return _json(503 if body["reason"] else 200, body)
 
     async def _frame(self, request: Request) -> Response:
@@ -159,7 +159,7 @@ class Routes:
             self._control.set_threshold(value)
         except DmddError as error:
             return _error(400, error.message, error.fix)
-        self._moments.forget()
+        self._snapshots.forget()
         said = "the page set the threshold to %.6g for this run, asked by %s; it was %.6g"
         _LOG.warning(said, value, request.peer, before)
         return _json(200, {"threshold": value, "before": before})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sinks.keep import Keep
+from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.storage import Fsync
 
 Existing = Literal["refuse", "append", "resume", "replace"]
@@ -62,7 +62,7 @@ class FileOptions:
     existing: Existing = "refuse"
     fsync: Fsync = "second"
     rotate: int | None = None
-    keep: Keep | None = None
+    keep: DiskQuota | None = None
     patience: float = 60.0
     backlog: int = 10_000
     stopping: Callable[[], bool] = lambda: False

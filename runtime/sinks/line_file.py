@@ -11,7 +11,11 @@ from collections import deque
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sinks.earlier import (
+from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write, insist, reason
+from dmdd_edge.runtime.sinks.ledger import Ledger
+from dmdd_edge.runtime.sinks.locking import lock
+from dmdd_edge.runtime.sinks.quota import DiskQuota
+from dmdd_edge.runtime.sinks.recovery import (
     LineFormat,
     find_parts,
     frames_in,
@@ -19,10 +23,6 @@ from dmdd_edge.runtime.sinks.earlier import (
     part_path,
     settle_existing,
 )
-from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write, insist, reason
-from dmdd_edge.runtime.sinks.keep import Keep
-from dmdd_edge.runtime.sinks.ledger import Ledger
-from dmdd_edge.runtime.sinks.locking import lock
 from dmdd_edge.runtime.sinks.resume import Done
 from dmdd_edge.runtime.sinks.syncing import Syncer, sync_folder
 
@@ -71,7 +71,7 @@ class LineFile:
         self._number = 1
         self._descriptor: int | None = None
         self._began = False
-        self._keep: Keep | None = None
+        self._keep: DiskQuota | None = None
         self._ledger: Ledger | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,20 +8,20 @@ import numpy as np
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.pictures import PictureFolder
+from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 
 # Without compression: the noise in the last bits of floats leaves little to gain (a quarter, for 70 times the
 # work), and readers without a further package take it, tifffile among them.
 _PLAIN = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
 
 
-class Maps(PictureFolder):
+class Maps(ImageFolder):
     """Writes TIFF files of one float32 channel: S x S, 0..1, as the graph gave them.
 
     TIFF, since it is what evaluation of MVTec AD reads (``test/crack/000.png`` -> ``test/crack/000.tiff``),
     and what ImageJ, HALCON and Python open alike. A map lies in the frame as it was cut out, rotated and
     resized; ``Preprocess.map_to_source`` of the bundle lays it back. Arguments and errors as of
-    ``PictureFolder``.
+    ``ImageFolder``.
 
     Example:
         >>> import cv2

@@ -13,8 +13,8 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
-from dmdd_edge.runtime.sinks.pictures import PictureFolder
 
 Format = Literal["png", "jpg", "webp"]
 #: The values of ``--save-format``.
@@ -28,11 +28,11 @@ _SETTINGS: dict[Format, list[int]] = {
 }
 
 
-class Overlays(PictureFolder):
-    """Writes overlays that mirror the source's folders; see ``PictureFolder`` and ``draw_overlay``.
+class Overlays(ImageFolder):
+    """Writes overlays that mirror the source's folders; see ``ImageFolder`` and ``draw_overlay``.
 
     Args:
-        folder, source_root, only_anomalous, options: as for ``PictureFolder``.
+        folder, source_root, only_anomalous, options: as for ``ImageFolder``.
         format: of the files; PNG keeps every pixel, JPEG and WebP are many times smaller.
         longest: the longer side of the picture in pixels at most, without the caption; None: the frame's.
         caption: add the line with the verdict below the picture.

@@ -7,15 +7,15 @@ import cv2
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.pictures import PictureFolder
+from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 
 
-class RawFrames(PictureFolder):
+class RawFrames(ImageFolder):
     """Writes each judged frame as a PNG with the pixels of the source, before region of interest and resize.
 
     Names mirror the source's folders. A camera's frames are named ``LABEL/DATE/TIME-INDEX.png`` in UTC, so
     they sort by time and can be copied into a training folder. A frame that could not be read has no file.
-    Arguments and errors as for ``PictureFolder``.
+    Arguments and errors as for ``ImageFolder``.
     """
 
     suffix = ".png"

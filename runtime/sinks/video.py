@@ -14,9 +14,9 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.quiet import silent
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.earlier import find_parts, part_path
 from dmdd_edge.runtime.sinks.file_options import FileOptions, reason
 from dmdd_edge.runtime.sinks.overlays import shared_overlay
+from dmdd_edge.runtime.sinks.recovery import find_parts, part_path
 from dmdd_edge.runtime.sinks.video_clock import VideoClock
 from dmdd_edge.runtime.summary import Summary
 

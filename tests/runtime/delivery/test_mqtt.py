@@ -20,8 +20,8 @@ from old_broker import OldBroker
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
-from dmdd_edge.runtime.delivery.link import Refusal, UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
+from dmdd_edge.runtime.delivery.transport import Refusal, UnreachableError
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 
@@ -272,7 +272,7 @@ def test_what_is_too_large_for_the_broker_is_moved_aside(tmp_path: Path, deliver
 
 
 def test_no_more_is_under_way_than_the_session_allows() -> None:
-    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+    from dmdd_edge.runtime.delivery.mqtt import MqttTransport
 
     class Session:
         in_flight, most_bytes, alive = 3, None, True
@@ -289,11 +289,11 @@ def test_no_more_is_under_way_than_the_session_allows() -> None:
             self.under_way.remove(mid)
             return 0x87 if mid == 5 else 0
 
-    link, session = MqttLink(parse_mqtt("mqtt://h/t")), Session()
-    link._session = session  # type: ignore[assignment]
+    transport, session = MqttTransport(parse_mqtt("mqtt://h/t")), Session()
+    transport._session = session  # type: ignore[assignment]
     messages = [Message(number, f"id-{number}", b"{}", None) for number in range(1, 11)]
     reported: list[tuple[int, Refusal | None]] = []
-    link.deliver(messages, lambda message, refusal: reported.append((message.number, refusal)))
+    transport.deliver(messages, lambda message, refusal: reported.append((message.number, refusal)))
     assert session.most == 3
     refused = Refusal("the broker answered 0x87 not authorised", final=False)
     assert reported == [(number, refused if number == 5 else None) for number in range(1, 11)]
@@ -306,7 +306,7 @@ def test_the_broker_says_how_many_may_be_under_way(tmp_path: Path, deliver: Deli
     try:
         delivery = deliver(_url(broker.port))
         wait_until(lambda: delivery.state().connected)
-        assert delivery._link.window == 8 * 5
+        assert delivery._transport.window == 8 * 5
         _send(delivery, range(50))
         delivery.close()
         assert delivery.state().delivered == 50
@@ -346,20 +346,20 @@ def test_an_old_broker_is_spoken_to_in_its_own_version(deliver: Deliver, said: S
 
 
 def test_attempts_leave_nothing_open(broker: Broker, wire: Wire) -> None:
-    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+    from dmdd_edge.runtime.delivery.mqtt import MqttTransport
 
     def attempts(count: int) -> int:
         for _ in range(count):
-            link.open()
+            transport.open()
             wire.cut()
-            wait_until(lambda: not link.connected)
+            wait_until(lambda: not transport.connected)
             with pytest.raises(UnreachableError):
-                link.open()
+                transport.open()
             wire.open()
         wait_until(lambda: not wire._open)
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    link = MqttLink(parse_mqtt(_url(wire.port)))
+    transport = MqttTransport(parse_mqtt(_url(wire.port)))
     threads = threading.active_count()
     gc.disable()  # months must not depend on when it runs
     try:
@@ -367,7 +367,7 @@ def test_attempts_leave_nothing_open(broker: Broker, wire: Wire) -> None:
         assert attempts(20) <= before
     finally:
         gc.enable()
-    link.close()
+    transport.close()
     wait_until(lambda: threading.active_count() <= threads)
 
 

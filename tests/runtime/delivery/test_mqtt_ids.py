@@ -10,7 +10,7 @@ from delivery_results import FRAME, Said, make_result, wait_until
 
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
-from dmdd_edge.runtime.delivery.link import UnreachableError
+from dmdd_edge.runtime.delivery.transport import UnreachableError
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 
@@ -28,27 +28,27 @@ class _Ended:
 
 
 def test_two_clients_with_one_id_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dmdd_edge.runtime.delivery.mqtt import MqttLink
+    from dmdd_edge.runtime.delivery.mqtt import MqttTransport
 
-    def ends(link: MqttLink, taken_over: bool, seconds: float) -> str:
-        link._session = _Ended(taken_over, seconds)  # type: ignore[assignment]
+    def ends(transport: MqttTransport, taken_over: bool, seconds: float) -> str:
+        transport._session = _Ended(taken_over, seconds)  # type: ignore[assignment]
         try:
-            link.open()
+            transport.open()
         except UnreachableError as error:
             return error.reason
         return ""
 
-    monkeypatch.setattr(MqttLink, "_connect", lambda self: None)
-    five = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
+    monkeypatch.setattr(MqttTransport, "_connect", lambda self: None)
+    five = MqttTransport(parse_mqtt("mqtt://h/t?client_id=line1"))
     reason = ends(five, True, 300.0)
     assert reason.startswith("another client with the client_id line1 took over the connection")
     # MQTT 3.1.1 has no such word: the broker closes the connection, again and again.
-    old = MqttLink(parse_mqtt("mqtt://h/t?client_id=line1"))
+    old = MqttTransport(parse_mqtt("mqtt://h/t?client_id=line1"))
     assert [ends(old, False, 0.4) for _ in range(2)] == ["", ""]
     assert "if another client has the client_id line1, give each" in ends(old, False, 0.4)
     assert [ends(old, False, 300.0), ends(old, False, 0.4), ends(old, False, 0.4)] == ["", "", ""]
     # An id that was drawn at random is nobody else's.
-    drawn = MqttLink(parse_mqtt("mqtt://h/t"))
+    drawn = MqttTransport(parse_mqtt("mqtt://h/t"))
     assert [ends(drawn, False, 0.4) for _ in range(4)] == [""] * 4
 
 

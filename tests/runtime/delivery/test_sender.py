@@ -13,15 +13,15 @@ from spool_messages import ids, put_all
 
 from dmdd_edge.runtime.delivery import notices as notices_module
 from dmdd_edge.runtime.delivery import sender as sender_module
-from dmdd_edge.runtime.delivery.aside import RefusedFile
 from dmdd_edge.runtime.delivery.backoff import Backoff
-from dmdd_edge.runtime.delivery.link import Done, Refusal, UnreachableError
+from dmdd_edge.runtime.delivery.dead_letters import DeadLetters
 from dmdd_edge.runtime.delivery.notices import Notices
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Message, Spool
+from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
 
 
-class ScriptedLink:
+class ScriptedTransport:
     """Does in turn what it is told: raises an exception, refuses, or delivers for None; then delivers."""
 
     name = "receiver"
@@ -65,9 +65,9 @@ def spool(make_spool: Callable[..., Spool]) -> Spool:
 def send(spool: Spool, said: Said) -> Iterator[Callable[..., Sender]]:
     senders: list[Sender] = []
 
-    def make(link: ScriptedLink, patience: float = 300.0) -> Sender:
+    def make(transport: ScriptedTransport, patience: float = 300.0) -> Sender:
         notices, backoff = Notices("receiver", said), Backoff(0.001, 0.002)
-        senders.append(Sender(link, spool, RefusedFile(spool.folder, 1000), notices, backoff, patience))
+        senders.append(Sender(transport, spool, DeadLetters(spool.folder, 1000), notices, backoff, patience))
         return senders[-1]
 
     yield make
@@ -79,39 +79,39 @@ def test_a_failure_in_the_middle_repeats_only_what_was_not_reported(
     spool: Spool, send: Callable[..., Sender]
 ) -> None:
     put_all(spool, range(5))
-    link = ScriptedLink(None, UnreachableError("away"), UnreachableError("away"), None)
-    sender = send(link)
+    transport = ScriptedTransport(None, UnreachableError("away"), UnreachableError("away"), None)
+    sender = send(transport)
     sender.finish(60)
-    assert link.delivered == ids(range(5))
+    assert transport.delivered == ids(range(5))
     assert (sender.delivered, spool.waiting, sender.outage) == (5, 0, "")
-    assert link.closed.is_set()
+    assert transport.closed.is_set()
 
 
 def test_an_unexpected_failure_does_not_end_the_delivery(
     spool: Spool, send: Callable[..., Sender], said: Said, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_all(spool, range(4))
-    link = ScriptedLink(None, KeyError("what"))
-    send(link).finish(60)
-    assert link.delivered == ids(range(4))
+    transport = ScriptedTransport(None, KeyError("what"))
+    send(transport).finish(60)
+    assert transport.delivered == ids(range(4))
     assert "an unexpected KeyError" in said.lines[0]
     assert "KeyError: 'what'" in caplog.text
 
 
 def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[..., Sender]) -> None:
-    link = ScriptedLink()
-    sender = send(link)
+    transport = ScriptedTransport()
+    sender = send(transport)
     for number in range(20):
         put_all(spool, range(number, number + 1))
         sender.wake()
         wait_until(lambda count=number + 1: sender.delivered == count)
     # It slept in between: at most a look before the message, one for it, and one after it.
-    assert link.opened <= 61
+    assert transport.opened <= 61
 
 
 def test_an_outage_is_said_once_with_its_end(spool: Spool, send: Callable[..., Sender], said: Said) -> None:
     put_all(spool, range(1))
-    send(ScriptedLink(*[UnreachableError("away")] * 10)).finish(60)
+    send(ScriptedTransport(*[UnreachableError("away")] * 10)).finish(60)
     assert said.lines == [
         f"receiver: away; messages wait in {spool.folder}.",
         "receiver: there again after 0 s; 1 message waited.",
@@ -120,10 +120,10 @@ def test_an_outage_is_said_once_with_its_end(spool: Spool, send: Callable[..., S
 
 def test_a_refusal_that_may_end_is_retried(spool: Spool, send: Callable[..., Sender], said: Said) -> None:
     put_all(spool, range(4))
-    link = ScriptedLink(None, *[Refusal("HTTP 404 Not Found", final=False)] * 20)
-    sender = send(link)
+    transport = ScriptedTransport(None, *[Refusal("HTTP 404 Not Found", final=False)] * 20)
+    sender = send(transport)
     sender.finish(60)
-    assert link.delivered == ids(range(4))
+    assert transport.delivered == ids(range(4))
     assert (sender.delivered, sender.refused) == (4, 0)
     assert "HTTP 404 Not Found; refused messages are moved aside after 300 s" in said.lines[0]
 
@@ -134,7 +134,7 @@ def test_a_refusal_that_does_not_end_is_taken_for_final(
     now = [1000.0]
     monkeypatch.setattr(sender_module.time, "monotonic", lambda: now[0])
 
-    class Slow(ScriptedLink):
+    class Slow(ScriptedTransport):
         """A second passes with each attempt."""
 
         def open(self) -> None:
@@ -144,11 +144,11 @@ def test_a_refusal_that_does_not_end_is_taken_for_final(
     put_all(spool, range(5))
     doubtful = Refusal("HTTP 403 Forbidden", final=False)
     # The first attempt starts the clock; three seconds later two are moved aside at once, in one attempt.
-    link = Slow(*[doubtful] * 4, doubtful, None, doubtful, None)
-    sender = send(link, patience=3.0)
+    transport = Slow(*[doubtful] * 4, doubtful, None, doubtful, None)
+    sender = send(transport, patience=3.0)
     wait_until(lambda: spool.waiting == 0)
     # 0 after three seconds; 1 with it; 2 was taken, which starts anew: 3 is retried and taken.
-    assert link.delivered == ids([2, 3, 4])
+    assert transport.delivered == ids([2, 3, 4])
     assert (sender.delivered, sender.refused) == (3, 2)
     kept = (spool.folder / "refused.jsonl").read_text().splitlines()
     assert [line[:34] for line in kept] == ['{"refused": "HTTP 403 Forbidden", '] * 2
@@ -156,19 +156,19 @@ def test_a_refusal_that_does_not_end_is_taken_for_final(
 
 def test_a_message_that_is_at_fault_is_moved_aside_at_once(spool: Spool, send: Callable[..., Sender]) -> None:
     put_all(spool, range(3))
-    link = ScriptedLink(None, Refusal("HTTP 422 Unprocessable Entity"))
-    sender = send(link)
+    transport = ScriptedTransport(None, Refusal("HTTP 422 Unprocessable Entity"))
+    sender = send(transport)
     sender.finish(60)
-    assert link.delivered == ids([0, 2])
+    assert transport.delivered == ids([0, 2])
     assert sender.refused == 1
 
 
 def test_the_end_gives_up_in_time(spool: Spool, send: Callable[..., Sender]) -> None:
     put_all(spool, range(2))
-    link = ScriptedLink(*[UnreachableError("away")] * 100_000)
-    sender = send(link)
+    transport = ScriptedTransport(*[UnreachableError("away")] * 100_000)
+    sender = send(transport)
     sender.finish(0.05)
-    assert link.closed.wait(60)
+    assert transport.closed.wait(60)
     assert spool.waiting == 2
     assert sender.outage == "away"
 
@@ -196,7 +196,7 @@ def test_each_kind_of_notice_has_its_own_interval(said: Said, monkeypatch: pytes
 
 
 def test_refused_messages_are_bounded(tmp_path: Path) -> None:
-    file = RefusedFile(tmp_path, 1000)
+    file = DeadLetters(tmp_path, 1000)
     for number in range(30):
         file.add(b'{"n": %d}' % number, "HTTP 422")
     kept = [

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from dmdd_edge.runtime.delivery.address import parse_webhook
-from dmdd_edge.runtime.delivery.link import UnreachableError
 from dmdd_edge.runtime.delivery.spool import Message
-from dmdd_edge.runtime.delivery.webhook import WebhookLink
+from dmdd_edge.runtime.delivery.transport import UnreachableError
+from dmdd_edge.runtime.delivery.webhook import WebhookTransport
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_an_answer_that_drips_in_is_cut_off(beginning: bytes, taken: bool) -> No
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        link = WebhookLink(
+        transport = WebhookTransport(
             parse_webhook(f"http://127.0.0.1:{listening.getsockname()[1]}/"), answer_timeout=0.2
         )
         message = Message(0, "a-0", b"{}", None)
         began = time.monotonic()
         with contextlib.nullcontext() if taken else pytest.raises(UnreachableError):
-            link.deliver([message], lambda sent, refusal: done.append(sent))
+            transport.deliver([message], lambda sent, refusal: done.append(sent))
         assert time.monotonic() - began < 30
         ended.set()
         thread.join()
-        link.close()
+        transport.close()
     assert done == ([message] if taken else [])

@@ -14,14 +14,14 @@ from a_run import BROKEN, FakeControl, feed, result_of
 
 from dmdd_edge import DmddError, __version__
 from dmdd_edge.runtime.page import Page, open_page, routes
-from dmdd_edge.runtime.page.moment import KEPT_SECONDS
+from dmdd_edge.runtime.page.snapshot import KEPT_SECONDS
 
 Ask = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
 def _always_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmdd_edge.runtime.page.moment.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("dmdd_edge.runtime.page.snapshot.KEPT_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_the_run_is_asked_four_times_a_second_at_most(
     page: Page, control: FakeControl, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert KEPT_SECONDS == 0.25
-    monkeypatch.setattr("dmdd_edge.runtime.page.moment.KEPT_SECONDS", 3600.0)
+    monkeypatch.setattr("dmdd_edge.runtime.page.snapshot.KEPT_SECONDS", 3600.0)
     for path in ("/api/state", "/metrics", "/healthz", "/api/state"):
         ask(path)
     assert control.asked == 1
@@ -146,7 +146,7 @@ def test_the_threshold_needs_the_token(
 def test_a_changed_threshold_is_seen_at_once(
     page: Page, ask: Ask, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dmdd_edge.runtime.page.moment.KEPT_SECONDS", 3600.0)
+    monkeypatch.setattr("dmdd_edge.runtime.page.snapshot.KEPT_SECONDS", 3600.0)
     assert ask("/api/state").json["threshold"] == 0.5
     ask("/api/threshold", "POST", {"threshold": 0.3}, token)
     assert ask("/api/state").json["threshold"] == 0.3
@@ -287,7 +287,7 @@ def test_health(page: Page, control: FakeControl, ask: Ask) -> None:
 def test_a_run_that_hangs_is_not_healthy(
     page: Page, control: FakeControl, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dmdd_edge.runtime.page.moment.HEALTHY_AGE", -1.0)
+    monkeypatch.setattr("dmdd_edge.runtime.page.snapshot.HEALTHY_AGE", -1.0)
     control.source.frame_age, control.source.fps = -2.0, None  # fresh frames, as this limit goes
     assert ask("/healthz").json["reason"].startswith("frames arrive, but no result for 0 s")
     control.source.frame_age = None  # none yet, and the run is older than the limit

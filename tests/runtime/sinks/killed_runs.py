@@ -28,10 +28,10 @@ from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Region, Result
 from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
-from dmdd_edge.runtime.sinks.earlier import find_parts
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
 from dmdd_edge.runtime.sinks.overlays import Overlays
+from dmdd_edge.runtime.sinks.recovery import find_parts
 from dmdd_edge.runtime.sinks.resume import ResumeState
 from dmdd_edge.runtime.summary import Tally
 

@@ -15,10 +15,10 @@ from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.image_names import image_name
 from dmdd_edge.runtime.sinks.maps import Maps
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 from dmdd_edge.runtime.sinks.overlays import Overlays, shared_overlay
-from dmdd_edge.runtime.sinks.picture_names import picture_name
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -46,12 +46,12 @@ def test_no_two_names_share_a_picture() -> None:
         "a.b.png",
         "v.mp4/frame-000001",
     ]
-    written = [picture_name(name, ".png") for name in names]
+    written = [image_name(name, ".png") for name in names]
     assert written[0] == "0.png"
     assert written[-1] == "v.mp4/frame-000001.png"
     assert len(set(written)) == len(names)
     assert all(name.endswith(".png") for name in written)
-    maps = [picture_name(name, ".tiff") for name in names]
+    maps = [image_name(name, ".tiff") for name in names]
     assert (maps[0], maps[1], maps[-2], maps[-1]) == (
         "0.tiff",
         "0.jpg.tiff",

@@ -18,8 +18,8 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import video as video_module
 from dmdd_edge.runtime.sinks.file_options import FileOptions
-from dmdd_edge.runtime.sinks.keep import Keep
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
+from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.runtime.sinks.video import Video
 from dmdd_edge.runtime.sinks.video_clock import VideoClock
 
@@ -144,7 +144,7 @@ def test_an_earlier_video_is_not_overwritten_unasked(tmp_path: Path, make_result
 def test_videos_rotate_and_the_oldest_go(tmp_path: Path) -> None:
     limit = 1_000_000
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
-    with Keep(limit) as keep:
+    with DiskQuota(limit) as keep:
         sink = Video(tmp_path / "run.avi", 25, options=FileOptions(live=True, existing="append", keep=keep))
         for index in range(160):
             anomaly_map = np.zeros((8, 8), np.float32)

@@ -17,7 +17,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, utc_time
 from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, is_of_the_volume, reason
-from dmdd_edge.runtime.sinks.picture_names import other_name, picture_name, safe_name
+from dmdd_edge.runtime.sinks.image_names import image_name, other_name, safe_name
 from dmdd_edge.runtime.sinks.syncing import sync_folder
 from dmdd_edge.runtime.summary import Summary
 
@@ -27,7 +27,7 @@ _NAMED = 5
 _PROBE = ".dmdd-edge-probe"
 
 
-class PictureFolder(ABC):
+class ImageFolder(ABC):
     """Writes files that mirror the source's folders, so that no two frames share a name.
 
     A file is written under a name that begins with a dot, then renamed, so that it is seen whole or not at
@@ -47,7 +47,7 @@ class PictureFolder(ABC):
         options: how files are written.
 
     Attributes:
-        suffix: of the files; see ``picture_name``.
+        suffix: of the files; see ``image_name``.
         option: which option names the folder, for messages.
         written: number of files written.
         lost: number of files that a live run could not write because the disk was full or away.
@@ -112,7 +112,7 @@ class PictureFolder(ABC):
         if self._options.existing != "refuse":
             return
         for name in names:
-            target = self.folder / picture_name(name, self.suffix)
+            target = self.folder / image_name(name, self.suffix)
             if os.path.lexists(target):
                 raise self._exists(target)
 
@@ -125,7 +125,7 @@ class PictureFolder(ABC):
         """
         if self._only_anomalous and result.status == "good":
             return
-        name = picture_name(frame.name or f"frame-{frame.index:06d}", self.suffix)
+        name = image_name(frame.name or f"frame-{frame.index:06d}", self.suffix)
         try:
             data = self.encode(frame, result)
         except (DmddError, cv2.error) as error:

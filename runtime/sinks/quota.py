@@ -13,7 +13,7 @@ from dmdd_edge.runtime.sinks.ledger import ENTRY_SIZE, LEDGER_NAME, Ledger
 from dmdd_edge.runtime.sinks.sizes import size_text
 
 
-class Keep:
+class DiskQuota:
     """Keeps all that a run writes below a size; one for all the sinks of a run.
 
     Each sink enters what it finished into the ledger of its folder, and asks for room before it writes more.
@@ -73,7 +73,7 @@ class Keep:
                 ledger.close()
         self._ledgers.clear()
 
-    def __enter__(self) -> Keep:
+    def __enter__(self) -> DiskQuota:
         return self
 
     def __exit__(

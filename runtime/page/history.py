@@ -80,7 +80,7 @@ class Latencies:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
 
-class Record:
+class History:
     """Filled by the run's writer thread, read by the page's.
 
     Args:

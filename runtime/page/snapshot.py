@@ -9,9 +9,9 @@ from typing import Any
 
 from dmdd_edge._version import __version__
 from dmdd_edge.runtime.page.gallery import Gallery
+from dmdd_edge.runtime.page.history import History
+from dmdd_edge.runtime.page.images import caption
 from dmdd_edge.runtime.page.interface import Control, SourceView
-from dmdd_edge.runtime.page.pictures import caption
-from dmdd_edge.runtime.page.record import Record
 from dmdd_edge.runtime.summary import Summary
 
 #: A live source's newest frame, and the newest result of it, may be this old, in seconds ...
@@ -28,7 +28,7 @@ _SOURCE = (
 
 
 @dataclass(frozen=True)
-class Moment:
+class Snapshot:
     """What a run said of itself.
 
     Attributes:
@@ -74,25 +74,27 @@ class Moment:
         return ""
 
 
-class Moments:
+class Snapshots:
     """Takes moments, not more often than needed.
 
     Args:
         control: the run.
-        record: what came out of it.
+        history: what came out of it.
         clock: seconds, never going back.
     """
 
-    def __init__(self, control: Control, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
-        self._control, self._record, self._clock = control, record, clock
-        self._kept: tuple[float, Moment] | None = None
+    def __init__(
+        self, control: Control, history: History, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._control, self._history, self._clock = control, history, clock
+        self._kept: tuple[float, Snapshot] | None = None
 
-    def now(self) -> Moment:
+    def now(self) -> Snapshot:
         """The run as it is, or as it was up to a quarter of a second ago."""
         if self._kept is not None and self._clock() - self._kept[0] < KEPT_SECONDS:
             return self._kept[1]
-        control, record = self._control, self._record
-        moment = Moment(
+        control, history = self._control, self._history
+        snapshot = Snapshot(
             summary=control.summary(),
             source=control.source_state(),
             threshold=control.threshold,
@@ -100,63 +102,63 @@ class Moments:
             version=control.version,
             backend=control.backend,
             message=control.message,
-            rate=record.rate(),
-            result_age=record.result_age,
+            rate=history.rate(),
+            result_age=history.result_age,
             taken=time.time(),
         )
-        self._kept = (self._clock(), moment)
-        return moment
+        self._kept = (self._clock(), snapshot)
+        return snapshot
 
     def forget(self) -> None:
         """Ask anew next time: something was changed."""
         self._kept = None
 
 
-def health_json(moment: Moment) -> dict[str, Any]:
+def health_json(snapshot: Snapshot) -> dict[str, Any]:
     """The answer of ``/healthz``, as fields for JSON."""
-    reason = moment.trouble()
+    reason = snapshot.trouble()
     return {
         "status": "unhealthy" if reason else "ok",
         "reason": reason,
-        "source": moment.source.name,
-        "connected": moment.source.connected,
-        "frame_age": moment.source.frame_age,
-        "result_age": round(moment.result_age, 3),
-        "age_limit": moment.age_limit,
-        "frames": moment.summary.frames,
+        "source": snapshot.source.name,
+        "connected": snapshot.source.connected,
+        "frame_age": snapshot.source.frame_age,
+        "result_age": round(snapshot.result_age, 3),
+        "age_limit": snapshot.age_limit,
+        "frames": snapshot.summary.frames,
     }
 
 
-def state_json(moment: Moment, record: Record, gallery: Gallery, after: int) -> dict[str, Any]:
+def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: int) -> dict[str, Any]:
     """What the page shows, as fields for JSON.
 
     Args:
-        moment: the run now.
-        record: the traces.
+        snapshot: the run now.
+        history: the traces.
         gallery: the last anomalies.
         after: leave points up to this number out of the trace: the page has them.
     """
-    summary, newest, broken = moment.summary, record.newest, record.broken
+    summary, newest, broken = snapshot.summary, history.newest, history.broken
     counts = ("frames", "good", "anomalous", "unreliable", "skipped", "dropped")
     return {
         "program": __version__,
-        "time": moment.taken,
-        "started": record.started,
-        "ended": record.ended,
-        "category": moment.category,
-        "version": moment.version,
-        "backend": moment.backend,
-        "message": moment.message,
-        "trouble": moment.trouble(),
-        "threshold": moment.threshold,
+        "time": snapshot.taken,
+        "started": history.started,
+        "ended": history.ended,
+        "category": snapshot.category,
+        "version": snapshot.version,
+        "backend": snapshot.backend,
+        "message": snapshot.message,
+        "trouble": snapshot.trouble(),
+        "threshold": snapshot.threshold,
         "counts": {name: getattr(summary, name) for name in counts},
         "latency_ms": asdict(summary.latency_ms),
         "age_ms": None if summary.age_ms is None else asdict(summary.age_ms),
-        "rate": round(moment.rate, 2),
+        "rate": round(snapshot.rate, 2),
         "throughput": summary.throughput,
-        "source": {name: getattr(moment.source, name) for name in _SOURCE},
+        "source": {name: getattr(snapshot.source, name) for name in _SOURCE},
         "latest": None if newest is None else caption(newest),
         "skipped": None if broken is None else {"source": broken.source, "message": broken.error.message},
         "anomalies": gallery.listed(),
-        "points": record.points_after(after),
+        "points": history.points_after(after),
     }

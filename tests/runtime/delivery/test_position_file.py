@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge.runtime.delivery.position import Position, PositionFile
+from dmdd_edge.runtime.delivery.position_file import Position, PositionFile
 
 
 def _written(path: Path, *positions: Position) -> bytes:

@@ -11,8 +11,8 @@ from a_run import result_of
 from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.page.gallery import KEPT_ANOMALIES, Gallery
-from dmdd_edge.runtime.page.pictures import CurrentPicture, Painter, caption, draw, jpeg
-from dmdd_edge.runtime.page.record import Newest, Record
+from dmdd_edge.runtime.page.history import History, Newest
+from dmdd_edge.runtime.page.images import CurrentPicture, Painter, caption, draw, jpeg
 from dmdd_edge.runtime.result import Region
 from dmdd_edge.runtime.sinks.overlay_drawing import scaled
 
@@ -82,16 +82,16 @@ def test_a_picture_that_is_no_jpeg() -> None:
 
 def test_the_current_picture_is_drawn_four_times_a_second_at_most() -> None:
     now = [0.0]
-    record, painter = Record(), Painter()
-    picture = CurrentPicture(record, painter, clock=lambda: now[0])
+    history, painter = History(), Painter()
+    picture = CurrentPicture(history, painter, clock=lambda: now[0])
 
     async def look() -> None:
         assert await picture.get(overlay=True) is None
-        record.add(*result_of(0))
+        history.add(*result_of(0))
         first = await picture.get(overlay=True)
         assert first is not None
         assert first.caption["number"] == 1
-        record.add(*result_of(1))
+        history.add(*result_of(1))
         now[0] = 0.2
         # All who look in the meantime get the same one.
         assert await asyncio.gather(picture.get(True), picture.get(True)) == [first, first]

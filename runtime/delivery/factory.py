@@ -14,10 +14,10 @@ from dmdd_edge.runtime.delivery.address import (
     parse_webhook,
 )
 from dmdd_edge.runtime.delivery.delivery import Delivery
-from dmdd_edge.runtime.delivery.link import Link
 from dmdd_edge.runtime.delivery.notices import Say, say_to_log
 from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
 from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.delivery.transport import Transport
 from dmdd_edge.storage import FSYNC_POLICIES, expand_home
 from dmdd_edge.suggest import choose
 
@@ -44,25 +44,25 @@ def open_delivery(
     """
     options = DeliveryOptions() if options is None else options
     _check(options)
-    links: list[tuple[MqttAddress | WebhookAddress, Link]] = []
+    transports: list[tuple[MqttAddress | WebhookAddress, Transport]] = []
     if mqtt is not None:
-        from dmdd_edge.runtime.delivery.mqtt import MqttLink
+        from dmdd_edge.runtime.delivery.mqtt import MqttTransport
 
         broker = parse_mqtt(mqtt)
-        links.append((broker, MqttLink(broker, options.answer_timeout)))
+        transports.append((broker, MqttTransport(broker, options.answer_timeout)))
     if webhook is not None:
-        from dmdd_edge.runtime.delivery.webhook import WebhookLink
+        from dmdd_edge.runtime.delivery.webhook import WebhookTransport
 
         receiver = parse_webhook(webhook)
         signing_key = secret(options.webhook_secret_env, "--webhook-secret-env")
         token = secret(options.webhook_token_env, "--webhook-token-env")
-        links.append((receiver, WebhookLink(receiver, signing_key, token, options.answer_timeout)))
+        transports.append((receiver, WebhookTransport(receiver, signing_key, token, options.answer_timeout)))
     run = uuid.uuid4().hex
     opened: list[Delivery] = []
     try:
-        for address, link in links:
+        for address, transport in transports:
             spool = Spool(_folder(options, address), options.spool_limit, options.fsync)
-            opened.append(Delivery(link, spool, run, options, say))
+            opened.append(Delivery(transport, spool, run, options, say))
     except DmddError:
         for delivery in opened:
             delivery.close()

@@ -12,7 +12,7 @@ from dmdd_edge.runtime.result import utc_time
 NAME, OLDER_NAME = "refused.jsonl", "refused.1.jsonl"
 
 
-class RefusedFile:
+class DeadLetters:
     """JSON lines ``{"refused": reason, "time": when, "message": {...}}``, in a file and the one before it.
 
     Args:

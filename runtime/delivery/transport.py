@@ -46,7 +46,7 @@ class UnreachableError(Exception):
         self.kind = kind
 
 
-class Link(Protocol):
+class Transport(Protocol):
     """A way to one receiver. Used by one thread; but for ``abort``."""
 
     @property

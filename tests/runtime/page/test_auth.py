@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge.runtime.page.guard import Token, host_is_loopback, same_origin
+from dmdd_edge.runtime.page.auth import Token, host_is_loopback, same_origin
 
 
 def test_a_token_is_made_where_none_is_given() -> None:

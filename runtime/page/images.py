@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.images import MIN_SIDE
 from dmdd_edge.runtime.frame import Frame, as_bgr
-from dmdd_edge.runtime.page.record import Newest, Record
+from dmdd_edge.runtime.page.history import History, Newest
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay, scaled
 
@@ -112,13 +112,15 @@ class CurrentPicture:
     """The newest frame as a picture, shared by all who look.
 
     Args:
-        record: holds the newest frame.
+        history: holds the newest frame.
         painter: draws.
         clock: seconds, never going back.
     """
 
-    def __init__(self, record: Record, painter: Painter, clock: Callable[[], float] = time.monotonic) -> None:
-        self._record, self._painter, self._clock = record, painter, clock
+    def __init__(
+        self, history: History, painter: Painter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._history, self._painter, self._clock = history, painter, clock
         self._drawn: dict[bool, tuple[float, Drawn]] = {}
         self._drawing = asyncio.Lock()
 
@@ -129,7 +131,7 @@ class CurrentPicture:
             overlay: with the map over it, or the frame as it came.
         """
         async with self._drawing:
-            newest, kept = self._record.newest, self._drawn.get(overlay)
+            newest, kept = self._history.newest, self._drawn.get(overlay)
             if newest is None:
                 return None
             if kept is not None:

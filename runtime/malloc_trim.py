@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 
 
-def give_back_freed() -> None:
+def trim_heap() -> None:
     """Let the C library return freed memory to the system; does nothing where it cannot be asked to.
 
     glibc keeps what is freed in pieces between others for later. A run that changes its bundle now and then

@@ -15,10 +15,10 @@ from dmdd_edge.runtime.sinks import ledger as ledger_module
 from dmdd_edge.runtime.sinks.csv_file import CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
-from dmdd_edge.runtime.sinks.keep import Keep
 from dmdd_edge.runtime.sinks.ledger import LEDGER_NAME
 from dmdd_edge.runtime.sinks.maps import Maps
 from dmdd_edge.runtime.sinks.overlays import Overlays
+from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.runtime.sinks.resume import ResumeState
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
@@ -35,7 +35,7 @@ def _names(folder: Path) -> list[str]:
 
 def test_all_that_a_run_writes_stays_below_the_bound(tmp_path: Path, make_result: MakeResult) -> None:
     limit = 60_000
-    with Keep(limit) as keep:
+    with DiskQuota(limit) as keep:
         options = FileOptions(live=True, existing="append", keep=keep, rotate=1500)
         sinks = (
             Overlays(tmp_path / "out", tmp_path / "images", options=options),
@@ -64,7 +64,7 @@ def test_all_that_a_run_writes_stays_below_the_bound(tmp_path: Path, make_result
 
 
 def _write(folder: Path, limit: int, make_result: MakeResult, names: list[str]) -> None:
-    with Keep(limit) as keep:
+    with DiskQuota(limit) as keep:
         sink = Maps(folder / "maps", folder / "images", options=FileOptions(keep=keep))
         for name in names:
             sink.result(*make_result(name=name))
@@ -99,7 +99,7 @@ def test_the_list_stays_short(
 ) -> None:
     monkeypatch.setattr(ledger_module, "_WASTE", 1000)
     longest = 0
-    with Keep(20_000) as keep:
+    with DiskQuota(20_000) as keep:
         sink = Maps(tmp_path / "maps", tmp_path / "images", options=FileOptions(keep=keep))
         for index in range(120):
             sink.result(*make_result(name=f"{index}.png"))
@@ -118,7 +118,7 @@ def test_a_list_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Path, mak
 
 
 def test_two_runs_do_not_share_a_list(tmp_path: Path, make_result: MakeResult) -> None:
-    options = {name: FileOptions(live=True, existing="append", keep=Keep(10_000)) for name in "ab"}
+    options = {name: FileOptions(live=True, existing="append", keep=DiskQuota(10_000)) for name in "ab"}
     Maps(tmp_path / "maps", tmp_path / "images", options=options["a"])
     with pytest.raises(DmddError, match="another run"):
         Maps(tmp_path / "maps", tmp_path / "images", options=options["b"])
@@ -128,14 +128,14 @@ def test_two_runs_do_not_share_a_list(tmp_path: Path, make_result: MakeResult) -
     for option in options.values():
         assert option.keep is not None
         option.keep.close()
-    Maps(tmp_path / "maps", tmp_path / "images", options=FileOptions(keep=Keep(10_000)))
+    Maps(tmp_path / "maps", tmp_path / "images", options=FileOptions(keep=DiskQuota(10_000)))
 
 
 def test_a_resumed_run_keeps_all_results_and_bounds_the_pictures(
     tmp_path: Path, make_result: MakeResult
 ) -> None:
     for start in (0, 20):
-        with Keep(20_000) as keep:
+        with DiskQuota(20_000) as keep:
             options = FileOptions(existing="resume", keep=keep, rotate=2000)
             lines = JsonLinesFile(tmp_path / "results.jsonl", options)
             state = ResumeState([lines.done])
@@ -155,7 +155,7 @@ def test_a_resumed_run_keeps_all_results_and_bounds_the_pictures(
 
 def test_what_is_in_use_is_never_deleted(tmp_path: Path, make_result: MakeResult) -> None:
     notes: list[str] = []
-    with Keep(100, notes.append) as keep:
+    with DiskQuota(100, notes.append) as keep:
         sink = JsonLinesFile(tmp_path / "results.jsonl", FileOptions(keep=keep))
         for index in range(3):
             sink.result(*make_result(index=index))
@@ -167,7 +167,7 @@ def test_what_is_in_use_is_never_deleted(tmp_path: Path, make_result: MakeResult
 
 
 def test_files_are_rotated_at_a_quarter_of_the_bound_at_least() -> None:
-    keep = Keep(4000)
+    keep = DiskQuota(4000)
     assert FileOptions(keep=keep).rotate_at == 1000
     assert FileOptions(keep=keep, rotate=300).rotate_at == 300
     assert FileOptions(keep=keep, rotate=5000).rotate_at == 1000

@@ -15,12 +15,12 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks import pictures
+from dmdd_edge.runtime.sinks import image_folder
 from dmdd_edge.runtime.sinks.file_options import FileOptions
+from dmdd_edge.runtime.sinks.image_folder import ImageFolder
+from dmdd_edge.runtime.sinks.image_names import other_name, safe_name
 from dmdd_edge.runtime.sinks.maps import Maps
 from dmdd_edge.runtime.sinks.overlays import Overlays
-from dmdd_edge.runtime.sinks.picture_names import other_name, safe_name
-from dmdd_edge.runtime.sinks.pictures import PictureFolder
 from dmdd_edge.runtime.sinks.raw_frames import RawFrames
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
@@ -35,7 +35,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _write_all(sink: PictureFolder, make_result: MakeResult, *names: str) -> None:
+def _write_all(sink: ImageFolder, make_result: MakeResult, *names: str) -> None:
     for index, name in enumerate(names):
         sink.result(*make_result(name=name, index=index))
     sink.close()
@@ -161,7 +161,7 @@ def test_a_read_only_disk_is_an_error_before_a_run_over_files_and_awaited_by_a_l
     def refused(folder: Path) -> int:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(pictures, "_probe", refused)
+    monkeypatch.setattr(image_folder, "_probe", refused)
     with pytest.raises(DmddError, match="Read-only"):
         Maps(tmp_path, tmp_path / "images")
     Maps(tmp_path, tmp_path / "images", options=FileOptions(live=True)).close()

@@ -14,7 +14,7 @@ _LONGEST_PART = 120
 _LONGEST_NAME = 1000
 
 
-def picture_name(name: str, suffix: str) -> str:
+def image_name(name: str, suffix: str) -> str:
     """The relative path of the picture of a frame: ``a/000.png`` -> ``a/000`` + suffix; others get it added.
 
     ``a/000.jpg`` gives ``a/000.jpg`` + suffix. No two names of frames give the same: what ends in .png and
@@ -38,7 +38,7 @@ def safe_name(name: str, suffix: str) -> str:
     name always gives the same result. A name that is still too long loses its folders.
 
     Args:
-        name: from ``picture_name``.
+        name: from ``image_name``.
         suffix: of the picture; it is kept.
     """
     *folders, file = name.split("/")
@@ -50,7 +50,7 @@ def other_name(name: str, suffix: str, mark: str = "") -> str:
     """Another name in the same folder, for a picture whose own name is taken.
 
     Args:
-        name: from ``picture_name``.
+        name: from ``image_name``.
         suffix: of the picture; it is kept.
         mark: is added to the name; empty for a digest of the name.
     """
