@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
-from dmdd_edge.cli.options import EngineCacheOption, JsonOption, ModelsDirOption
+from dmdd_edge.cli.expand import add_command
+from dmdd_edge.cli.options import JsonOutput
+from dmdd_edge.options.groups import ModelsDirOption
+from dmdd_edge.runtime.options.backend import EngineCacheOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,14 +32,15 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("doctor")(doctor)
+    add_command(app, "doctor", doctor, DoctorOptions)
 
 
-def doctor(
-    models_dir: ModelsDirOption = Path("models"),
-    engine_cache: EngineCacheOption = None,
-    json: JsonOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(JsonOutput, EngineCacheOption, ModelsDirOption):
+    """The options of ``doctor``."""
+
+
+def doctor(options: DoctorOptions) -> None:
     """Say what works on this machine, what is missing, and the command that gets it.
 
     Exit code 1 when something that is there is broken, or when nothing could run a bundle.
@@ -47,11 +51,11 @@ def doctor(
 
     with Work() as work:
         work.update("looking at this machine")
-        report = examine(models_dir, engine_cache)
-    if json:
+        report = examine(options.models_dir, options.engine_cache)
+    if options.json:
         print_json(report.to_json())
     else:
-        _show(report, _next(report, models_dir, engine_cache))
+        _show(report, _next(report, options))
     if not report.healthy:
         raise typer.Exit(1)
 
@@ -119,14 +123,20 @@ def _verdict(report: Report) -> str:
     return said
 
 
-def _next(report: Report, models_dir: Path, engine_cache: Path | None) -> str:
+def _next(report: Report, options: DoctorOptions) -> str:
     from dmdd_edge.commands import command
 
     running = [finding.facts["category"] for finding in report.bundles if finding.state == "ok"]
     if not running:
-        export = command("export", models_dir=models_dir, engine_cache=engine_cache)
+        export = command("export", models_dir=options.models_dir, engine_cache=options.engine_cache)
         return "" if report.bundles or not report.backends else export
     category = None if len(report.bundles) == 1 else running[0]
     cameras = [f for f in report.findings if f.group == "cameras" and f.state == "ok"]
     source = cameras[0].facts["path"] if cameras else "FOLDER_OR_IMAGE"
-    return command("run", category=category, models_dir=models_dir, engine_cache=engine_cache, source=source)
+    return command(
+        "run",
+        category=category,
+        models_dir=options.models_dir,
+        engine_cache=options.engine_cache,
+        source=source,
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dmdd_edge.cli.streams import require_output
+from dmdd_edge.options import Option, Options
 
 CategoryOption = Annotated[
     str | None,
@@ -43,11 +45,18 @@ SourceOption = Annotated[
 ]
 
 
-def _needs_output(asked: bool) -> bool:
+def _needs_output(requested: bool) -> bool:
     """Before any work is done for results that nobody could get."""
-    if asked:
+    if requested:
         require_output()
-    return asked
+    return requested
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOutput(Options):
+    """Whether the result is written for a program."""
+
+    json: Annotated[bool, Option("Machine-readable output on standard output.", check=_needs_output)] = False
 
 
 JsonOption = Annotated[

@@ -167,7 +167,7 @@ def show(
         monkeypatch.setattr(examination, "examine", lambda *arguments: Report("1.0", tuple(findings)))
         code = 0
         try:
-            doctor.doctor()
+            doctor.doctor(doctor.DoctorOptions())
         except typer.Exit as ended:
             code = ended.exit_code
         written = capsys.readouterr()

@@ -1,0 +1,177 @@
+"""Expands a model of options into the parameters of a command, so that each option is declared once.
+
+How a command uses it::
+
+    from dmdd_edge.cli.expand import add_command
+    from dmdd_edge.sample.options import SampleOptions      # quick: imports neither numpy nor torch
+
+    def register(app: typer.Typer) -> None:
+        add_command(app, "sample", sample, SampleOptions)
+
+    def sample(options: SampleOptions) -> None:
+        \"\"\"Draw procedural metal plates ...\"\"\"           # the help text
+        from dmdd_edge.sample.drawing import write_sample   # what is heavy is imported here
+
+The function receives one checked object. ``options.given()`` names the fields that came from the command
+line, the environment or the configuration file. What only the command line needs, such as ``--json``, belongs
+in a model of the command in ``dmdd_edge.cli`` that derives from the public one. Fields are listed from the
+last base class to the first::
+
+    @dataclass(frozen=True, kw_only=True)
+    class _SampleCommand(JsonOutput, SampleOptions): ...
+
+All checks that need no heavy import belong in the model (``Option(check=...)``, ``RULES``, ``check()``): they
+run before the function, so a mistyped value answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import typer
+
+from dmdd_edge.cli.console import console
+from dmdd_edge.options import Options, UsageError
+from dmdd_edge.options.model import OptionField, option_fields
+from dmdd_edge.options.values import members
+
+Model = TypeVar("Model", bound=Options)
+
+
+def add_command(app: typer.Typer, name: str, function: Callable[[Model], None], model: type[Model]) -> None:
+    """Add a command to the program.
+
+    Args:
+        app: the program or a group of commands.
+        name: of the command.
+        function: does the work; its docstring is the help text.
+        model: declares the options; the function receives an object of it.
+    """
+    app.command(name, help=inspect.getdoc(function))(expand(function, model))
+
+
+def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..., None]:
+    """``function`` with a parameter for each option of ``model``, as typer reads them."""
+    fields = option_fields(model)
+    # Parameters for the earlier spellings of an option, which the help does not show.
+    earlier = {
+        f"earlier_{field.name}_{number}": (field, spelling)
+        for field in fields
+        for number, spelling in enumerate(field.option.earlier)
+    }
+
+    def command(context: typer.Context, **values: Any) -> None:
+        given = {key for key in values if _source(context, key) not in ("DEFAULT", "")}
+        try:
+            for key, (field, spelling) in earlier.items():
+                _take_earlier(values, given, key, field, spelling)
+            options = model.build(
+                {field.name: _value(field, values[field.name]) for field in fields}, frozenset(given)
+            )
+        except UsageError as error:
+            raise typer.BadParameter(str(error), ctx=context) from None
+        function(options)
+
+    parameters = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *(_parameter(field.name, field, _shown(field)) for field in fields),
+        *(
+            _parameter(key, field, typer.Option(spelling, hidden=True))
+            for key, (field, spelling) in earlier.items()
+        ),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    return command
+
+
+def _source(context: typer.Context, key: str) -> str:
+    """Where a value is from: COMMANDLINE, ENVIRONMENT, DEFAULT_MAP (the configuration file) or DEFAULT."""
+    source = context.get_parameter_source(key)
+    return "" if source is None else source.name
+
+
+def _parameter(name: str, field: OptionField, info: Any) -> inspect.Parameter:
+    default = field.default
+    if name != field.name:
+        default = None
+    elif default is dataclasses.MISSING:
+        default = inspect.Parameter.empty
+    elif field.option.parse is not None or isinstance(default, tuple):
+        # typer reads the text; what is shown instead of it is the default's text.
+        default = None
+    hint = _hint(field)
+    if default is None and type(None) not in get_args(hint):
+        hint = hint | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
+    )
+
+
+def _hint(field: OptionField) -> Any:
+    """The type as typer reads it: a text for what is parsed here, a list for a tuple of any length."""
+    parts = members(field.type)
+    if any(_any_length(part) for part in parts):
+        inner = next(get_args(part)[0] for part in parts if _any_length(part))
+        return list[str] if field.option.parse is not None else list[inner]  # type: ignore[valid-type]
+    if field.option.parse is not None:
+        return str
+    return field.type
+
+
+def _any_length(hint: Any) -> bool:
+    return get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,)
+
+
+def _shown(field: OptionField) -> Any:
+    option = field.option
+    common: dict[str, Any] = {
+        "help": option.help,
+        "hidden": option.hidden,
+        "metavar": option.metavar or None,
+        "rich_help_panel": option.panel or None,
+        "show_default": option.show_default,
+        "min": option.minimum if _is_number(field) else None,
+        "max": option.maximum if _is_number(field) else None,
+    }
+    if option.argument:
+        return typer.Argument(**common)
+    spelled = [option.name or "--" + field.name.replace("_", "-")]
+    if any(part is bool for part in members(field.type)) and not option.name:
+        # Without this typer would add a --no- form that nobody needs.
+        spelled = [field.spelling]
+    return typer.Option(*spelled, *([option.short] if option.short else []), **common)
+
+
+def _take_earlier(
+    values: dict[str, Any], given: set[str], key: str, field: OptionField, spelling: str
+) -> None:
+    """Move the value of an earlier spelling to the option's own, with one warning."""
+    value = values.pop(key)
+    if key not in given:
+        return
+    given.discard(key)
+    if field.name in given:
+        raise UsageError(
+            f"{spelling} and {field.spelling} are the same option.", f"Give {field.spelling} only."
+        )
+    shown = "" if isinstance(value, bool) else f" {value}"
+    console.print(f"{spelling}{shown} is now {field.spelling}{shown}; the old name will be removed.")
+    values[field.name] = value
+    given.add(field.name)
+
+
+def _value(field: OptionField, value: Any) -> Any:
+    """What typer read as the model takes it: its own default where nothing was given."""
+    if (value is None or value == []) and field.default is not dataclasses.MISSING:
+        return field.default
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_number(field: OptionField) -> bool:
+    return any(part in (int, float) for part in members(field.type))

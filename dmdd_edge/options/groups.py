@@ -1,0 +1,24 @@
+"""Groups of options that several stages share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from dmdd_edge.options.model import Option, Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsDirOption(Options):
+    """Where bundles are."""
+
+    models_dir: Annotated[Path, Option("Folder that holds the bundles.")] = Path("models")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions(ModelsDirOption):
+    """Which bundle is used."""
+
+    category: Annotated[str | None, Option("Category; not needed when there is only one.")] = None
+    model: Annotated[Path | None, Option("Folder of a bundle, instead of --category.")] = None

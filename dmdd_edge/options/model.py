@@ -1,0 +1,288 @@
+"""Options of a command, declared once: a frozen model that Python callers build and the command line expands.
+
+A model is a frozen, keyword-only dataclass derived from ``Options``. Each field is one option; ``Option`` in
+its annotation adds what the type and the default cannot say::
+
+    @dataclass(frozen=True, kw_only=True)
+    class SampleOptions(Options):
+        category: Annotated[str, Option("Name of the category.")] = "plate"
+        fps: Annotated[float | None, Option("Frames per second.", above=0, panel="Cameras")] = None
+
+        RULES = (needs(("fps",), "category"),)
+
+Groups that several commands share are such models themselves, and a command's model derives from all of its
+groups. ``SampleOptions(fps=30)`` checks every value, whoever builds it. ``dmdd_edge.cli.expand`` makes the
+command line of it. Nothing here needs numpy, OpenCV, torch or typer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.options.values import convert, text_problem
+from dmdd_edge.suggest import choose
+
+T = TypeVar("T")
+
+
+class UsageError(DmddError):
+    """Options that contradict each other; the command line ends with exit code 2."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option's type and default do not say.
+
+    Attributes:
+        help: one sentence or two for a person.
+        panel: the heading below which the help lists it; empty for the first, unnamed one.
+        name: its spelling where that is not ``--`` and the field's name, such as ``--pu/--no-pu``.
+        short: one letter for it, such as ``-q``.
+        metavar: what stands for its value in the help.
+        argument: whether it is given by its position instead of by its name.
+        minimum: the smallest value.
+        maximum: the largest value.
+        above: a bound that the value must exceed.
+        choices: the values that a text may have.
+        parse: reads a text as the field's type; of a tuple, as one item of it.
+        check: raises a ``DmddError`` for a value that is refused; None is not checked.
+        hidden: whether the help leaves it out.
+        show_default: whether the help shows the default; a text is shown instead of it.
+        earlier: spellings that it had before; they keep working, with one warning.
+        command_line_only: whether neither a configuration file nor an environment variable sets it.
+    """
+
+    help: str = ""
+    panel: str = ""
+    name: str = ""
+    short: str = ""
+    metavar: str = ""
+    argument: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    parse: Callable[[str], Any] | None = None
+    check: Callable[[Any], None] | None = None
+    hidden: bool = False
+    show_default: bool | str = True
+    earlier: tuple[str, ...] = ()
+    command_line_only: bool = False
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One option of a model.
+
+    Attributes:
+        name: the field's.
+        type: the field's, without ``Annotated``.
+        default: the field's; ``dataclasses.MISSING`` when it must be given.
+        option: what else is known of it.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def spelling(self) -> str:
+        """How the command line spells it, such as ``--camera-fps``; an argument has its name in capitals."""
+        if self.option.argument:
+            return self.option.metavar or self.name.upper()
+        return self.option.name.split("/")[0] or "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What options need to have an effect; without it they are refused, so that none is ignored.
+
+    Attributes:
+        options: fields' names.
+        holds: whether the values of the model give them an effect.
+        why: follows the option's name in the message.
+        fix: follows "Leave it out, or ".
+    """
+
+    options: tuple[str, ...]
+    holds: Callable[[Mapping[str, Any]], bool]
+    why: str
+    fix: str
+
+
+def needs(options: tuple[str, ...], *others: str) -> Rule:
+    """A rule: ``options`` need one of ``others``."""
+    listed = ["--" + other.replace("_", "-") for other in others]
+    named = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"
+    return Rule(
+        options,
+        lambda values: any(values[other] for other in others),
+        f"has no effect without {named}",
+        f"add {named}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The base of every model of options.
+
+    Attributes:
+        RULES: what options need to have an effect; those of all groups count.
+        EXCLUSIVE: groups of fields of which one at most may be given.
+
+    Raises:
+        DmddError: a value has a wrong type or is out of its range, or an option has no effect.
+    """
+
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    def __post_init__(self) -> None:
+        for field in option_fields(type(self)):
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+        values = self.values()
+        check_rules(type(self), values, self.given())
+        self.check()
+
+    def check(self) -> None:
+        """Raise a ``DmddError`` where options do not fit together; for what no rule can say."""
+
+    def values(self) -> dict[str, Any]:
+        """The values by field."""
+        return {field.name: getattr(self, field.name) for field in option_fields(type(self))}
+
+    def given(self) -> frozenset[str]:
+        """The fields that the caller set; without a record of that, those that differ from their defaults."""
+        recorded: frozenset[str] | None = self.__dict__.get("_given")
+        if recorded is not None:
+            return recorded
+        return frozenset(
+            field.name
+            for field in option_fields(type(self))
+            if field.default is dataclasses.MISSING or getattr(self, field.name) != field.default
+        )
+
+    @classmethod
+    def build(cls: type[T], values: Mapping[str, Any], given: frozenset[str]) -> T:
+        """A model that records which fields were given, also those given with their default.
+
+        Args:
+            values: by field; those that are missing have their defaults.
+            given: the fields that the caller set.
+        """
+        made = object.__new__(cls)
+        object.__setattr__(made, "_given", given)
+        made.__init__(**values)  # type: ignore[misc]
+        return made
+
+    def pick(self, group: type[T], **others: Any) -> T:
+        """An object of a class with some of the same fields.
+
+        Args:
+            group: a dataclass; of its fields, those that this model has too take the values from here.
+            others: further fields, which also win over those of the same name.
+        """
+        names = {field.name for field in dataclasses.fields(group) if field.init}  # type: ignore[arg-type]
+        return group(**{**{name: value for name, value in self.values().items() if name in names}, **others})
+
+
+def option_fields(model: type[Any]) -> tuple[OptionField, ...]:
+    """The options of a model, in the order in which they are declared."""
+    read: Callable[[Any], tuple[OptionField, ...]] = _option_fields  # mypy takes no frozen dataclass as a key
+    return read(model)
+
+
+@cache
+def _option_fields(model: type[Any]) -> tuple[OptionField, ...]:
+    hints = get_type_hints(model, include_extras=True)
+    found = []
+    for field in dataclasses.fields(model):
+        hint, option = hints[field.name], Option()
+        if get_origin(hint) is Annotated:
+            hint, *extras = get_args(hint)
+            option = next((extra for extra in extras if isinstance(extra, Option)), option)
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        found.append(OptionField(field.name, hint, default, option))
+    return tuple(found)
+
+
+def checked(field: OptionField, value: Any) -> Any:
+    """A value as its field's type, after all checks of the field.
+
+    Raises:
+        DmddError: it cannot be one.
+    """
+    option, spelling = field.option, field.spelling
+    if option.parse is not None:
+        value = _parsed(option.parse, value)
+    value = convert(value, field.type, spelling)
+    for item in _items(value):
+        if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
+            raise DmddError(f"{spelling}: {problem}")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise DmddError(f"{spelling} is {item}; it must be a finite number.")
+        if isinstance(item, (int, float)) and not isinstance(item, bool):
+            _check_range(option, spelling, item)
+        if option.choices and isinstance(item, str) and item not in option.choices:
+            raise DmddError(f"{spelling} {item!r} is unknown.", choose(item, option.choices))
+    if option.check is not None and value is not None:
+        option.check(value)
+    return value
+
+
+def check_rules(model: type[Options], values: Mapping[str, Any], given: frozenset[str]) -> None:
+    """Refuse options that contradict each other or have no effect.
+
+    Args:
+        model: declares the rules.
+        values: by field.
+        given: the fields that the caller set.
+
+    Raises:
+        UsageError: two options exclude each other.
+        DmddError: an option has no effect beside the others.
+    """
+    spelled = {field.name: field.spelling for field in option_fields(model)}
+    for names in _declared(model, "EXCLUSIVE"):
+        both = [spelled[name] for name in names if name in given and values[name]]
+        if len(both) > 1:
+            raise UsageError(f"{' and '.join(both)} exclude each other.", "Give one of them.")
+    for rule in _declared(model, "RULES"):
+        for name in rule.options:
+            if name in given and not rule.holds(values):
+                raise DmddError(f"{spelled[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+
+
+def _declared(model: type[Any], attribute: str) -> Iterator[Any]:
+    """What the model and its groups declare, each once."""
+    for base in reversed(model.__mro__):
+        yield from vars(base).get(attribute, ())
+
+
+def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(parse(item) if isinstance(item, str) else item for item in value)
+    return parse(value) if isinstance(value, str) else value
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check_range(option: Option, spelling: str, number: float) -> None:
+    if option.minimum is not None and number < option.minimum:
+        raise DmddError(f"{spelling} is {number:g}; it must be at least {option.minimum:g}.")
+    if option.maximum is not None and number > option.maximum:
+        raise DmddError(f"{spelling} is {number:g}; it must be at most {option.maximum:g}.")
+    if option.above is not None and number <= option.above:
+        raise DmddError(f"{spelling} is {number:g}; it must be more than {option.above:g}.")

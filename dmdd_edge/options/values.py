@@ -1,0 +1,107 @@
+"""Values of options as their types, and texts that no option accepts."""
+
+from __future__ import annotations
+
+import os
+import re
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.suggest import choose
+
+#: No path, address or name is longer; Linux limits paths to 4095 bytes.
+LONGEST = 4096
+#: The second form is what is left of an address after something took it for a path.
+_ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(?:rtsps?|rtmp|https?|mqtts?|wss?|ftp|file):/")
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+class _UnfitError(Exception):
+    """A value is not of a type."""
+
+
+def convert(value: Any, hint: Any, name: str) -> Any:
+    """A value as a type, where nothing is lost: a text as a path, a whole number as a float.
+
+    Args:
+        value: what was given.
+        hint: bool, int, float, str, Path, a ``Literal``, a tuple of these, or a union of all that with None.
+        name: of the option, for the message.
+
+    Raises:
+        DmddError: it is of another type.
+    """
+    try:
+        return _convert(value, hint)
+    except _UnfitError:
+        pass
+    allowed = [item for part in members(hint) if get_origin(part) is Literal for item in get_args(part)]
+    if allowed and isinstance(value, str):
+        raise DmddError(f"{name} {value!r} is unknown.", choose(value, allowed))
+    raise DmddError(f"{name} is {value!r}; it must be {describe(hint)}.")
+
+
+def members(hint: Any) -> tuple[Any, ...]:
+    """The types that a union allows besides None; of another type, itself."""
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return tuple(part for part in parts if part is not type(None))
+
+
+def describe(hint: Any) -> str:
+    """A type in words, such as "a whole number"."""
+    words = []
+    for part in members(hint):
+        if get_origin(part) is Literal:
+            words.append("one of " + ", ".join(map(str, get_args(part))))
+        elif get_origin(part) is tuple:
+            words.append("a list")
+        else:
+            words.append(_WORDS.get(part, getattr(part, "__name__", str(part))))
+    return " or ".join(words)
+
+
+def text_problem(text: str, is_path: bool) -> str:
+    """What no option accepts in a text; empty for a text without a problem.
+
+    Args:
+        text: of a name, an address or a path.
+        is_path: whether it must be a path on this machine.
+    """
+    if "\0" in text:
+        return "A NUL byte cannot be part of a path, a name or an address."
+    if len(text) > LONGEST:
+        return f"The value has {len(text)} characters; at most {LONGEST} are allowed."
+    if is_path and _ADDRESS.match(text):
+        return "An address cannot name a file or a folder here. Give a path on this machine."
+    return ""
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        for part in members(hint):
+            try:
+                return _convert(value, part)
+            except _UnfitError:
+                continue
+    elif get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+        parts = get_args(hint)
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return tuple(_convert(item, parts[0]) for item in value)
+        if len(parts) == len(value):
+            return tuple(map(_convert, value, parts))
+    elif get_origin(hint) is Literal:
+        if any(value == item and type(value) is type(item) for item in get_args(hint)):
+            return value
+    elif hint is Any or (isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)):
+        return value
+    elif hint in (int, float) and not isinstance(value, (bool, str)):
+        # numpy's numbers, too
+        if hasattr(value, "__index__") or (hint is float and hasattr(value, "__float__")):
+            return hint(value)
+    elif hint is Path and isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    raise _UnfitError
