@@ -70,8 +70,8 @@ def make_config(options: Namespace) -> Any:
     )
 
 
-def run_trainer(config: Any) -> tuple[Any, Clock]:
-    """Train as `dmdd-edge train` does; the trainer, and the time of each step."""
+def run_trainer(config: Any) -> tuple[Any, Any, Clock]:
+    """Train as `dmdd-edge train` does; what it worked on, its facts, and the time of each step."""
     from dmdd_edge.datasets import load_category
     from dmdd_edge.train.schedule import Progress
     from dmdd_edge.train.trainer import Listener, Trainer
@@ -87,13 +87,14 @@ def run_trainer(config: Any) -> tuple[Any, Clock]:
     with tempfile.TemporaryDirectory() as folder:
         category = load_category(config.data, config.category)
         trainer = Trainer(config, category, Path(folder) / "run", Timed())
-        trainer.run()
-    return trainer, clock
+        prepared = trainer.prepare()
+        facts = trainer.train(prepared).info
+    return prepared, facts, clock
 
 
 def ours(options: Namespace) -> dict[str, Any]:
     """The trainer's side."""
-    return run_trainer(make_config(options))[1].report(options.warm_up, options.batch_size)
+    return run_trainer(make_config(options))[2].report(options.warm_up, options.batch_size)
 
 
 def straightforward(options: Namespace) -> dict[str, Any]:

@@ -45,20 +45,28 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
             batch_size=options.batch_size,
             device=options.device,
         )
-        trainer, clock = run_trainer(config)
+        prepared, facts, clock = run_trainer(config)
     times = [later - earlier for earlier, later in itertools.pairwise(clock.ends)][options.warm_up - 1 :]
     seconds = statistics.median(times)
-    on_gpu = trainer.device.type == "cuda"
+    on_gpu = prepared.device.type == "cuda"
     return {
         "seconds_per_step": common.spread(times),
         "peak_mib": round(
             torch.cuda.max_memory_allocated() / 2**20 if on_gpu else common.resident_mib(name="VmHWM")
         ),
-        "features_mib_per_100_images": round(100 * trainer.features.needed_mb / len(trainer.images.train)),
+        "features_mib_per_100_images": round(100 * features_mib(prepared)),
         "minutes_of_default_training": round(_DEFAULT_STEPS * seconds / 60, 1),
-        "amp": trainer.precision.name,
-        "device": str(trainer.device),
+        "amp": facts["amp"],
+        "device": facts["device"],
     }
+
+
+def features_mib(prepared: Any) -> float:
+    """Memory of the teacher's features of one image."""
+    from dmdd_edge.train.features import TeacherFeatures
+
+    image = prepared.images.train[:1]
+    return TeacherFeatures(prepared.teacher, prepared.model.normalise, image, prepared.device).needed_mb
 
 
 def random_weights(backbone: str, folder: Path) -> Path | None:

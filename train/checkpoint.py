@@ -8,7 +8,7 @@ run.json               facts: files learnt from and held out, layout, versions, 
                        relative to ``root``, the category's folder
 teacher.safetensors    the teacher's weights, so that the run needs no download again
 model.safetensors      student, PMN and head; there when the run is finished
-state.safetensors      student, head, optimiser and progress of an unfinished run
+state.safetensors      student, head, optimizer and progress of an unfinished run
 metrics.json           figures on the test images
 train.log              the log
 =====================  ==========================================================================
@@ -193,26 +193,26 @@ def _require_fit(own: dict[str, Tensor], state: dict[str, Tensor]) -> None:
         raise DmddError("the checkpoint does not fit its configuration", fix="train again with --overwrite")
 
 
-def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state as named tensors."""
+def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors."""
     return {
         f"{prefix}.{index}.{key}": torch.as_tensor(value)
-        for index, entry in optimiser.state_dict()["state"].items()
+        for index, entry in optimizer.state_dict()["state"].items()
         for key, value in entry.items()
     }
 
 
-def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Fill an optimiser from named tensors."""
+def load_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Fill an optimizer from named tensors."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         head, _, rest = name.partition(".")
         if head == prefix:
             index, key = rest.split(".", 1)
             state.setdefault(int(index), {})[key] = value
-    content = optimiser.state_dict()
+    content = optimizer.state_dict()
     content["state"] = state
-    optimiser.load_state_dict(content)
+    optimizer.load_state_dict(content)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -89,9 +89,10 @@ def train(
             recorder.say(line)
         recorder.say(f"log: {folder / LOG}")
         trainer = Trainer(config, category, folder, recorder, resume=resume, began=began)
-        run = trainer.run()
+        prepared = trainer.prepare()
+        run = trainer.train(prepared)
         recorder.preparing(costs.OUTLIERS, 0, None)
-        run.info["outliers"] = outliers_of_training(run.model, trainer.images, trainer.foreground)
+        run.info["outliers"] = outliers_of_training(run.model, prepared.images, prepared.foreground)
         files.write_facts(folder, run.info)
         for line in describe(run.info["outliers"]):
             recorder.note(line)

@@ -134,11 +134,11 @@ def test_a_run_keeps_the_density_that_it_chose_and_no_other(
         head.weigh(choice.stages, choice.abnormality, share)
         return type(choice)(choice.stages, choice.abnormality, [], choice.images, share)
 
-    from dmdd_edge.train import trainer
+    from dmdd_edge.train import head_phase
 
-    real = trainer.fit_head
+    real = head_phase.fit_head
     monkeypatch.setattr(FeatureDensity, "is_surface", True)  # drawn plates are none
-    monkeypatch.setattr(trainer, "fit_head", fitted)
+    monkeypatch.setattr(head_phase, "fit_head", fitted)
     outcome = train(
         tiny_config({"head": "scaled"}, steps=2),
         tmp_path / "run",

@@ -22,12 +22,12 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 from dmdd_edge.datasets import load_category
-from dmdd_edge.train import checkpoint, trainer
+from dmdd_edge.train import checkpoint, student_phase, trainer
 from dmdd_edge.train.config import TrainConfig
 
 folder, moment, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 config = TrainConfig.model_validate_json(sys.stdin.read())
-trainer._SAVE_SECONDS = 0.0
+student_phase.SAVE_SECONDS = 0.0
 seen = {"student": 0, "head": 0, "saving": 0}
 
 def reached(kind):

@@ -215,7 +215,7 @@ def test_two_images_are_enough(tiny_config: Callable[..., Any], tmp_path: Path, 
 
 
 def test_a_run_that_diverges_says_what_to_do(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(DmddError, match="diverged") as error:
+    with pytest.raises(DmddError, match="Training diverged") as error:
         run(tiny_config(lr=1e30, steps=20), tmp_path / "run")
     assert "--lr" in (error.value.fix or "")
     assert not (tmp_path / "run" / "model.safetensors").exists()

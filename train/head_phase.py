@@ -1,0 +1,115 @@
+"""The head's phase: after the student's, or in turns with it as in the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dmdd_edge.train import costs
+from dmdd_edge.train.features import TeacherFeatures, to_input
+from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.preparation import Prepared
+from dmdd_edge.train.scales import MapChoice, describe_choice, fit_head
+from dmdd_edge.train.state import TrainingState, report_step
+from dmdd_edge.train.steps import distance_maps, head_step
+from dmdd_edge.train.synthesis.feeder import PairFeeder
+
+#: The stream of random numbers that this phase draws its anomalies from.
+_STREAM = 1
+
+
+def train_head(prepared: Prepared, state: TrainingState, features: TeacherFeatures) -> MapChoice | None:
+    """Train or fit the head once the student is done.
+
+    Args:
+        prepared: its model's head is changed.
+        state: of the finished student.
+        features: of the normal images.
+
+    Returns:
+        the weights chosen for a scaled head's map; None for other heads, and where all are configured.
+
+    Raises:
+        DmddError: training diverged.
+    """
+    config, optimizer = prepared.config, state.head_optimizer
+    prepared.model.eval()
+    if isinstance(prepared.model.head, ScaledHead):
+        return _fit_scaled(prepared, state, features, prepared.model.head)
+    if optimizer is not None and config.head_phase == "end" and config.head_steps > 0:
+        _train_at_the_end(prepared, state, optimizer)
+    return None
+
+
+def train_head_epoch(prepared: Prepared, state: TrainingState, first: int, count: int) -> None:
+    """The paper's second phase of an epoch: the head takes as many steps as the student took.
+
+    Args:
+        prepared, state: of the training, inside the student's phase.
+        first: step whose pairs come first.
+        count: of steps, at least 1.
+    """
+    assert state.head_optimizer is not None
+    prepared.model.eval()
+    with prepared.watch.part("head"):
+        feeder = prepared.feeder(_STREAM)
+        for step in range(first, first + count):
+            images, masks = _pairs(prepared, feeder, step)
+            maps = distance_maps(prepared.model, prepared.teacher, images, state.precision)
+            losses = head_step(prepared.model, maps, masks, state.head_optimizer)
+    report_step(prepared, state, "head", losses, 0.0)
+    prepared.model.train()
+
+
+def _train_at_the_end(prepared: Prepared, state: TrainingState, optimizer: torch.optim.Optimizer) -> None:
+    """Train on distance maps that are computed once, since the student no longer changes."""
+    config, listener = prepared.config, prepared.listener
+    with prepared.watch.part("head"):
+        feeder = prepared.feeder(_STREAM)
+        count = costs.head_batches(config, len(prepared.images.train))
+        batches: list[tuple[list[Tensor], Tensor]] = []
+        for step in range(count):
+            images, masks = _pairs(prepared, feeder, step)
+            maps = distance_maps(prepared.model, prepared.teacher, images, state.precision)
+            batches.append((maps, masks))
+            listener.preparing(costs.HEAD_MAPS, step + 1, count)
+        for step in range(config.head_steps):
+            losses = head_step(prepared.model, *batches[step % count], optimizer)
+            listener.preparing(costs.HEAD, step + 1, config.head_steps)
+            report_step(prepared, state, "head", losses, 0.0)
+
+
+def _pairs(prepared: Prepared, feeder: PairFeeder, step: int) -> tuple[Tensor, Tensor]:
+    """Normal and anomalous images of a step, uint8 2N x 3 x S x S, with masks float 2N x S x S."""
+    batch = feeder.batch_at(step)
+    both = np.concatenate([prepared.images.train[batch.index], batch.anomalous])
+    masks = np.concatenate([np.zeros_like(batch.masks), batch.masks])
+    return to_input(both, prepared.device), torch.from_numpy(masks).to(prepared.device).float()
+
+
+def _fit_scaled(
+    prepared: Prepared, state: TrainingState, features: TeacherFeatures, head: ScaledHead
+) -> MapChoice | None:
+    """Fit the density of the features, the maps' levels and their weights."""
+    model, images = prepared.model, prepared.images
+
+    def distances(part: NDArray[np.uint8]) -> list[Tensor]:
+        return distance_maps(model, prepared.teacher, to_input(part, prepared.device), state.precision)
+
+    with prepared.watch.part("head"):
+        model.fit_density(features.batches())
+        choice = fit_head(
+            head,
+            distances,
+            images.train,
+            images.holdout,
+            prepared.foreground.method,
+            prepared.listener.preparing,
+        )
+    if not (choice and choice.density):
+        model.drop_density()
+    if choice is not None:
+        prepared.listener.say(describe_choice(choice.facts()))
+    return choice

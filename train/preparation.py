@@ -1,0 +1,187 @@
+"""What a training works on: the networks, the images, and where anomalies are drawn from and to."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dmdd_edge.datasets import Category, grouped
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import costs, length
+from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.data import TrainingImages, load_images
+from dmdd_edge.train.devices import choose_device
+from dmdd_edge.train.fold import fold_batchnorm
+from dmdd_edge.train.listener import Listener
+from dmdd_edge.train.memory import keep_freed_memory
+from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.steps import Stopwatch
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.synthesis.feeder import PairFeeder
+from dmdd_edge.train.synthesis.foreground import ForegroundMasks
+from dmdd_edge.train.synthesis.textures import (
+    FolderTextures,
+    MixedTextures,
+    OwnTextures,
+    ProceduralTextures,
+    Textures,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the phases of a training share and do not replace.
+
+    Attributes:
+        config: the run's configuration.
+        category: its images.
+        folder: of the run.
+        listener: told of progress.
+        device: where the networks are.
+        model: with the teacher's weights; student and head are trained in place.
+        teacher: the model's teacher with BatchNorm folded, frozen.
+        images: to learn from, and held out.
+        foreground: where the part is in each image to learn from.
+        textures: source of foreign textures.
+        watch: adds up the seconds of each part of the training.
+        started: ``time.monotonic()`` when the preparation began.
+    """
+
+    config: TrainConfig
+    category: Category
+    folder: Path
+    listener: Listener
+    device: torch.device
+    model: DMDD
+    teacher: nn.Module
+    images: TrainingImages
+    foreground: ForegroundMasks
+    textures: Textures
+    watch: Stopwatch
+    started: float
+
+    def feeder(self, stream: int) -> PairFeeder:
+        """Synthetic pairs, drawn from a stream of random numbers."""
+        return PairFeeder(
+            self.images.train,
+            self.foreground.masks,
+            self.textures,
+            self.config.synthesis,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            stream=stream,
+            workers=self.config.workers,
+        )
+
+
+def prepare(
+    config: TrainConfig, category: Category, folder: Path, listener: Listener, *, resume: bool
+) -> Prepared:
+    """Open a run's folder, build the networks, read the images and find the part in them.
+
+    Args:
+        config: the run's configuration; written into the folder.
+        category: its images.
+        folder: of the run; made where it is missing.
+        listener: told of progress.
+        resume: take the teacher from the folder, if it is there.
+
+    Raises:
+        DmddError: the device, the weights or the images cannot be used.
+    """
+    started = time.monotonic()
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    watch = Stopwatch(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / files.CONFIG, config.model_dump(mode="json"))
+    torch.manual_seed(config.seed)  # initial weights of student and head
+    model = _build(config, folder, resume)
+    model.to(device).to(memory_format=torch.channels_last)
+    teacher = fold_batchnorm(model.teacher).to(memory_format=torch.channels_last)
+    images = _read_images(config, category, listener, watch)
+    return Prepared(
+        config=config,
+        category=category,
+        folder=folder,
+        listener=listener,
+        device=device,
+        model=model,
+        teacher=teacher,
+        images=images,
+        foreground=_find_foreground(config, images, folder, listener, watch),
+        textures=_textures(config, images),
+        watch=watch,
+        started=started,
+    )
+
+
+def _build(config: TrainConfig, folder: Path, resume: bool) -> DMDD:
+    """The model with the teacher's weights: the folder's own when resumed, so that no download is needed."""
+    file = folder / files.TEACHER
+    if not (resume and file.is_file()):
+        model = DMDD(config.model, config.weights)
+        files.write_tensors(file, model.teacher.state_dict())
+        return model
+    model = DMDD(config.model, pretrained=False)
+    state = files.read_tensors(file)[0]
+    model.teacher.load_state_dict(state)
+    student = model.student.state_dict()
+    shared = {name: value for name, value in state.items() if name in student}
+    model.student.load_state_dict({**student, **shared})
+    return model
+
+
+def _read_images(
+    config: TrainConfig, category: Category, listener: Listener, watch: Stopwatch
+) -> TrainingImages:
+    """Read the normal images, say what was left out, and announce the phases to come."""
+    listener.preparing(costs.READING, 0, None)
+    skipped_before = len(category.skipped)
+    with watch.part("read"):
+        images = load_images(
+            category, config.preprocess, config.model.image_size, config.holdout, config.seed
+        )
+    listener.say(
+        f"{len(images.train)} images to learn from, {len(images.holdout)} held out for the threshold"
+    )
+    for line in grouped(category.skipped[skipped_before:]):
+        listener.say(f"not used: {line}")
+    count = len(images.train)
+    doubts = [f"note: {line}" for line in images.doubts]
+    for line in [*doubts, *length.describe(config, count)]:
+        listener.say(line)
+    steps = length.steps_of(config, count)
+    listener.expect(costs.preparation(config, count))
+    listener.expect(costs.training(config, count, len(images.holdout), len(category.test), steps))
+    return images
+
+
+def _textures(config: TrainConfig, images: TrainingImages) -> Textures:
+    size, share = config.model.image_size, config.synthesis.own_textures
+    folder = config.synthesis.textures
+    textures: Textures = ProceduralTextures(size) if folder is None else FolderTextures(folder, size)
+    return MixedTextures(textures, OwnTextures(images.train), share) if share > 0 else textures
+
+
+def _find_foreground(
+    config: TrainConfig, images: TrainingImages, folder: Path, listener: Listener, watch: Stopwatch
+) -> ForegroundMasks:
+    method = config.synthesis.foreground if config.synthesis.fas else "none"
+    count = len(images.train)
+    listener.preparing(costs.FOREGROUND, 0, count)
+    with watch.part("foreground"):
+        masks = foreground.cached_masks(
+            folder / "foreground.npz",
+            list(images.train),
+            method,
+            lambda done: listener.preparing(costs.FOREGROUND, done, count),
+        )
+    failed = f", {masks.failed} fell back to the full image" if masks.failed else ""
+    listener.say(f"foreground: {masks.method} (asked for {method}){failed}")
+    return masks
