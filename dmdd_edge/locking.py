@@ -21,20 +21,29 @@ _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def locked(folder: Path, busy: Callable[[str], DmddError], *, shared: bool = False) -> Iterator[None]:
+def locked(
+    folder: Path,
+    busy: Callable[[str], DmddError],
+    *,
+    shared: bool = False,
+    path: Path | None = None,
+    required: bool = False,
+) -> Iterator[None]:
     """Hold a folder inside the block; the folder itself need not exist, the one above it must.
 
-    The lock is a hidden file beside the folder, which stays: removing it would let two holders in.
+    The lock is a file, which stays: removing it would let two holders in.
 
     Args:
         folder: what is held.
         busy: makes the error from words that name the holder, such as "process 4711 on line-3".
         shared: hold it together with others that read it, and against one that writes it.
+        path: of the lock; None puts a hidden file beside the folder.
+        required: raise an error where the file system has no locks, instead of counting the folder as free.
 
     Raises:
         DmddError: ``busy``'s, where another process holds it; or the lock cannot be made.
     """
-    path = folder.with_name(f".{folder.name[:200]}.lock")
+    path = path or folder.with_name(f".{folder.name[:200]}.lock")
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -44,13 +53,14 @@ def locked(folder: Path, busy: Callable[[str], DmddError], *, shared: bool = Fal
         raise storage_error(error, folder, "written") from error
     try:
         try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip("\0\n ")
-            raise busy(holder or "another process") from None
+            free = try_lock(handle, shared=shared)
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise storage_error(error, folder, "locked") from error
+            raise storage_error(error, folder, "locked") from error
+        if free is None and required:
+            raise storage_error(OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)), folder, "locked")
+        if free is False:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip("\0\n ")
+            raise busy(holder or "another process")
         # Only a help for whoever is turned away; on a full disk the lock holds without it.
         with contextlib.suppress(OSError):
             who = "" if shared else f"process {os.getpid()} on {socket.gethostname()}"
@@ -59,3 +69,23 @@ def locked(folder: Path, busy: Callable[[str], DmddError], *, shared: bool = Fal
         yield
     finally:
         os.close(handle)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool | None:
+    """Lock an open file for this process, without waiting; the lock ends when the file is closed.
+
+    Returns:
+        Whether it is locked now: False if another process holds it, None if the file system has no locks.
+
+    Raises:
+        OSError: the system reports another error.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return True

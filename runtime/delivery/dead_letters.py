@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.result import utc_time
 
 NAME, OLDER_NAME = "refused.jsonl", "refused.1.jsonl"
@@ -39,11 +40,8 @@ class DeadLetters:
         size = self.path.stat().st_size if self.path.exists() else 0
         if size and size + len(line) > self._limit:
             self.path.replace(self._older)
-            size = 0
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            if os.write(handle, line) < len(line):
-                os.ftruncate(handle, size)
-                raise OSError("the disk is full")
+            Appender(descriptor).append(line)
         finally:
-            os.close(handle)
+            os.close(descriptor)

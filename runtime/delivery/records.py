@@ -91,29 +91,3 @@ def count_lines(path: Path, start: int = 0) -> int:
         while block := stream.read(1 << 20):
             count += block.count(b"\n")
     return count
-
-
-def cut_torn_tail(path: Path) -> int:
-    """Cut off what follows the last line break: a line that was being written when the power went.
-
-    Returns:
-        How long the file is now, in bytes.
-
-    Raises:
-        OSError: the file cannot be read or cut.
-    """
-    step = 1 << 16
-    with path.open("r+b") as stream:
-        size = stream.seek(0, 2)
-        position = size
-        while position:
-            start = max(0, position - step)
-            stream.seek(start)
-            found = stream.read(position - start).rfind(b"\n")
-            if found >= 0:
-                position = start + found + 1
-                break
-            position = start
-        if position < size:
-            stream.truncate(position)
-    return position

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.runtime.delivery.position_file import Position
-from dmdd_edge.runtime.delivery.records import count_lines, cut_torn_tail
+from dmdd_edge.runtime.delivery.records import count_lines
+from dmdd_edge.runtime.durable.lines import cut_torn_tail
 
 _SUFFIX = ".spool"
 

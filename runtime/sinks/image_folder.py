@@ -18,8 +18,8 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, utc_time
 from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, is_of_the_volume, reason
 from dmdd_edge.runtime.sinks.image_names import image_name, other_name, safe_name
-from dmdd_edge.runtime.sinks.syncing import sync_folder
 from dmdd_edge.runtime.summary import Summary
+from dmdd_edge.storage import fsync_path
 
 #: This many pictures that are left out are named, each with its reason; the rest are counted.
 _NAMED = 5
@@ -275,7 +275,8 @@ class ImageFolder(ABC):
                 part.unlink()
             raise
         if self._options.fsync == "always":
-            sync_folder(target.parent, "always")
+            with contextlib.suppress(OSError):  # some network shares cannot
+                fsync_path(target.parent)
 
 
 def _probe(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import stat
@@ -12,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sinks.locking import lock
+from dmdd_edge.runtime.durable.appender import Appender
+from dmdd_edge.runtime.durable.locking import open_locked
 
 #: The name of the list in a folder of pictures.
 LEDGER_NAME = ".dmdd-edge-files"
 
 #: How much of the list may be about deleted files before it is written anew, in bytes.
 _WASTE = 1 << 18
+
+#: The list is rewritten in pieces of about this size, in bytes.
+_BLOCK = 1 << 16
 
 #: How long the line of a file may be, beside its name, in bytes.
 ENTRY_SIZE = 48
@@ -65,9 +68,8 @@ class Ledger:
         self._head = 0
         self._next: tuple[Entry, int] | None = None
         self._files = 0
-        self._length = 0
         try:
-            self._descriptor = self._open(self._path)
+            self._list = self._open(self._path)
             self._rewrite(present_only=True)
         except OSError as error:
             raise DmddError(
@@ -77,7 +79,7 @@ class Ledger:
     @property
     def used(self) -> int:
         """Bytes of the files, as they were entered, and of the list."""
-        return self._files + self._length
+        return self._files + self._list.size
 
     def enter(self, name: str, size: int, time: int) -> None:
         """Add a file at the end; see ``Entry``.
@@ -85,11 +87,7 @@ class Ledger:
         Raises:
             OSError: the list cannot be written.
         """
-        line = _line(Entry(name, size, time))
-        if os.write(self._descriptor, line) < len(line):
-            os.ftruncate(self._descriptor, self._length)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        self._length += len(line)
+        self._list.append(_line(Entry(name, size, time)))
         self._files += size
 
     def oldest(self) -> Entry | None:
@@ -116,13 +114,13 @@ class Ledger:
                     parent.rmdir()
                 except OSError:
                     break  # not empty
-        if self._head > _WASTE and self._head > self._length // 2:
+        if self._head > _WASTE and self._head > self._list.size // 2:
             with contextlib.suppress(OSError):
                 self._rewrite(present_only=False)
 
     def close(self) -> None:
         """Close the file; the lock goes with it."""
-        os.close(self._descriptor)
+        os.close(self._list.descriptor)
 
     def _entries(self, start: int) -> Iterator[tuple[Entry, int]]:
         """Entries from an offset on, each with the offset behind it; what is torn is passed over."""
@@ -138,43 +136,42 @@ class Ledger:
                     continue
                 yield entry, offset
 
-    def _open(self, path: Path) -> int:
+    def _open(self, path: Path) -> Appender:
         """Open and lock a list.
 
         Raises:
             DmddError: another run has it.
         """
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            if not lock(descriptor):
-                os.close(descriptor)
-                raise DmddError(
-                    f"another run with --keep writes to {self.folder}.", "Give each run a place of its own."
-                )
-            # Another run may have replaced the list between the two; then this lock is on the old one.
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-            os.close(descriptor)
+        try:
+            return Appender(open_locked(path))
+        except BlockingIOError:
+            raise DmddError(
+                f"Another run with --keep writes to {self.folder}.", "Give each run its own folder."
+            ) from None
 
     def _rewrite(self, present_only: bool) -> None:
-        """Write the list anew without what was deleted, or without all that is not there."""
+        """Write the list again without deleted files, or without all files that are missing."""
         part = self._path.with_name(f"{self._path.name}.part")
         part.unlink(missing_ok=True)
-        descriptor = self._open(part)
-        total = length = 0
+        rewritten = self._open(part)
+        total = 0
         try:
-            with os.fdopen(os.dup(descriptor), "wb") as stream:
-                for entry, _ in self._entries(self._head):
-                    if not present_only or _is_as_entered(self.folder / entry.name, entry):
-                        length += stream.write(_line(entry))
-                        total += entry.size
+            lines = bytearray()
+            for entry, _ in self._entries(self._head):
+                if not present_only or _is_as_entered(self.folder / entry.name, entry):
+                    lines += _line(entry)
+                    total += entry.size
+                if len(lines) > _BLOCK:
+                    rewritten.append(bytes(lines))
+                    lines.clear()
+            rewritten.append(bytes(lines))
             os.replace(part, self._path)  # noqa: PTH105 - the one call that replaces atomically, by its name
         except OSError:
-            os.close(descriptor)
+            os.close(rewritten.descriptor)
             raise
-        os.close(self._descriptor)
-        self._descriptor = descriptor
-        self._files, self._length, self._head, self._next = total, length, 0, None
+        os.close(self._list.descriptor)
+        self._list = rewritten
+        self._files, self._head, self._next = total, 0, None
 
 
 def _line(entry: Entry) -> bytes:

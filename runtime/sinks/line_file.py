@@ -1,9 +1,8 @@
-"""A file of lines, each one whole: appended in one call, rotated by size, waiting while a disk is full."""
+"""A file of result lines: appended whole, rotated by size, waiting in memory while the disk is full."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import time
@@ -11,9 +10,11 @@ from collections import deque
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.durable.appender import Appender
+from dmdd_edge.runtime.durable.locking import open_locked
+from dmdd_edge.runtime.durable.syncing import Syncer
 from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write, insist, reason
 from dmdd_edge.runtime.sinks.ledger import Ledger
-from dmdd_edge.runtime.sinks.locking import lock
 from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.runtime.sinks.recovery import (
     LineFormat,
@@ -24,36 +25,35 @@ from dmdd_edge.runtime.sinks.recovery import (
     settle_existing,
 )
 from dmdd_edge.runtime.sinks.resume import Done
-from dmdd_edge.runtime.sinks.syncing import Syncer, sync_folder
 
-#: Between two tries to write what waits, while a live run goes on, in seconds.
+#: Seconds between two attempts to write waiting lines during a live run.
 RETRY = 1.0
 
 
 class LineFile:
-    """Lines of results in a file; see ``FileOptions`` for what it does about a full disk and the rest.
+    """Result lines in a file; ``FileOptions`` says what happens on a full disk and in similar cases.
 
-    A line is handed to the kernel in one call on a descriptor that appends, so that neither a reader nor a
-    kill sees a part of one. (On a full disk the kernel may take a part. What is missing then follows as soon
-    as there is space; a run that ends before that cuts the part off.)
+    A line reaches the kernel in one call on a descriptor that appends, so neither a reader nor a kill sees a
+    part of one (``Appender``).
 
-    A file that is removed, moved away or cut while it is written is noticed, and a new one is begun at the
-    same place, as after log rotation; a run over files ends unless it was moved, since results are gone.
+    A file that is removed, moved or truncated while it is written is noticed, and a new one is begun at the
+    same place, as after log rotation. A run over files ends instead unless the file was moved, because
+    results are gone.
 
     Args:
-        path: the file; its folder is made. Of a symbolic link, the file it points to.
-        form: of the lines.
-        options: how it is written.
+        path: the file; its folder is created. Of a symbolic link, the file that it points to.
+        form: format of the lines.
+        options: how the file is written.
 
     Attributes:
         path: see above.
-        done: the frames that the file and its rotated parts have already; empty unless it is resumed.
-        last: the line that the file ended with when it was opened, empty for none.
-        written: lines that this run has written.
-        lost: lines that a live run could not write.
+        done: frames that the file and its rotated parts already have; empty unless the run is resumed.
+        last: the last line of the file when it was opened; may be empty.
+        written: number of lines that this run has written.
+        lost: number of lines that a live run could not write.
 
     Raises:
-        DmddError: it cannot be written, holds results that are not to be touched, or is in use.
+        DmddError: the file cannot be written, holds results that must not change, or is in use.
     """
 
     def __init__(self, path: Path, form: LineFormat, options: FileOptions) -> None:
@@ -64,36 +64,35 @@ class LineFile:
         self.last = b""
         self.written = self.lost = 0
         self._waiting: deque[bytes] = deque()
-        self._torn = 0  # how much of the first of them is written
-        self._whole = b""  # that one
-        self._away = False
+        self._failing = False
         self._next_try = 0.0
         self._number = 1
-        self._descriptor: int | None = None
-        self._began = False
-        self._keep: DiskQuota | None = None
+        self._file: Appender | None = None
+        self._began = self._regular = False
+        self._quota: DiskQuota | None = None
         self._ledger: Ledger | None = None
+        self._syncer = Syncer(options.fsync)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = self._open()
-            # A device such as /dev/null has no earlier lines, is not rotated, and takes no space.
-            self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            file = self._open()
             if self._regular:
-                self._look_back(descriptor)
-                self._bound()
+                self._read_existing(file)
+                self._join_quota()
+            else:
+                # A device such as /dev/null has no earlier lines, is not rotated, and takes no space.
+                self._syncer = Syncer("never")
         except DmddError:
-            self._close_descriptor()
+            self._close_file()
             raise
         except OSError as error:
-            self._close_descriptor()
+            self._close_file()
             raise DmddError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
-        self._syncer = Syncer(options.fsync if self._regular else "never", self._not_synced)
 
     def write(self, line: bytes) -> None:
-        """Append a line, its break included.
+        """Append a line, line break included.
 
         Raises:
-            DmddError: of a run over files: the disk did not take it, for as long as the options allow.
+            DmddError: in a run over files: the disk rejected it for as long as the options allow.
         """
         self._waiting.append(line)
         if self._options.live:
@@ -101,21 +100,27 @@ class LineFile:
         else:
             insist(self._write_waiting, self.path, self._options)
 
+    def retry(self) -> None:
+        """Write waiting lines; called while no new line comes."""
+        if self._waiting and self._options.live:
+            self._try_waiting()
+
     def close(self) -> None:
-        """Write what waits if that is possible, force it onto the disk, close the file.
+        """Write waiting lines if possible, sync the file and close it.
 
         Raises:
-            DmddError: of a run over files: it could not be forced onto the disk.
+            DmddError: in a run over files: the file could not be synced.
         """
         try:
             self._write_waiting()
-            if self._descriptor is not None and self.written and not self._options.live:
-                self._check_place(self._descriptor, begin=False)
+            if self._file is not None and self.written and not self._options.live:
+                self._check_place(self._file, begin=False)
             if self._regular and self._size == 0 and self._form.header:
-                os.write(self._opened(), self._form.header)
+                self._opened().append(self._form.header)
         except OSError:
-            if self._descriptor is not None and self._torn:
-                os.ftruncate(self._descriptor, self._size - self._torn)
+            if self._file is not None and self._file.torn:
+                with contextlib.suppress(OSError):
+                    self._file.cut(self._file.size)
         finally:
             if self._waiting and self._options.live:
                 self.lost += len(self._waiting)
@@ -123,14 +128,18 @@ class LineFile:
             self._waiting.clear()
             try:
                 self._syncer.close()
+                self._report_sync_error()
             finally:
-                self._close_descriptor()
+                self._close_file()
 
-    def _look_back(self, descriptor: int) -> None:
-        """Settle what an earlier run left, and read from it what is done."""
-        settle_existing(descriptor, self.path, self._form, self._options.existing)
-        self._size = os.fstat(descriptor).st_size
-        self.last = last_line(descriptor)
+    @property
+    def _size(self) -> int:
+        return 0 if self._file is None else self._file.size
+
+    def _read_existing(self, file: Appender) -> None:
+        """Settle what an earlier run left, and read which frames it has."""
+        settle_existing(file, self.path, self._form, self._options.existing)
+        self.last = last_line(file.descriptor)
         parts = find_parts(self.path)
         if parts:
             self._number = parts[-1][0] + 1
@@ -139,171 +148,155 @@ class LineFile:
                 for source, status in frames_in(path, self._form):
                     self.done.add(source, status)
 
-    def _bound(self) -> None:
-        """Put the file under the bound on disk use; not a resumed one, whose lines say what is done."""
+    def _join_quota(self) -> None:
+        """Count the file against the disk quota; not a resumed one, whose lines say what is done."""
         if self._options.keep is None or self._options.existing == "resume":
             return
-        self._keep = self._options.keep
-        self._ledger = self._keep.ledger(self.path.parent, f".{self.path.name}.dmdd-edge-files")
-        self._keep.count_in_use(lambda: self._size)
-
-    def retry(self) -> None:
-        """Write what waits, when nothing else is to be written."""
-        if self._waiting and self._options.live:
-            self._try_waiting()
+        self._quota = self._options.keep
+        self._ledger = self._quota.ledger(self.path.parent, f".{self.path.name}.dmdd-edge-files")
+        self._quota.count_in_use(lambda: self._size)
 
     def _try_waiting(self) -> None:
-        """Of a live run: write what waits, or leave it waiting within the bound."""
+        """In a live run: write waiting lines, or keep them waiting within the bound."""
         now = time.monotonic()
-        if not self._away or now >= self._next_try:
+        if not self._failing or now >= self._next_try:
             try:
                 self._write_waiting()
-                if self._away:
-                    lost = f"; {self.lost} results are lost" if self.lost else "; no result is lost"
-                    self._options.note(f"{self.path} is written again{lost}.")
-                self._away = False
+                if self._failing:
+                    lost = f"{self.lost} results are lost" if self.lost else "no result is lost"
+                    self._options.note(f"{self.path} is written again; {lost}.")
+                self._failing = False
             except OSError as error:
-                if not self._away:
+                if not self._failing:
                     self._options.note(
-                        f"{self.path} cannot be written: {reason(error)}. The run goes on; "
+                        f"{self.path} cannot be written: {reason(error)}. The run continues; "
                         f"up to {self._options.backlog} results wait in memory."
                     )
-                self._away, self._next_try = True, now + RETRY
+                self._failing, self._next_try = True, now + RETRY
         while len(self._waiting) > max(1, self._options.backlog):
             if self.lost == 0:
                 self._options.note(f"{self.path}: too many results wait; the oldest are dropped from now on.")
-            # The rest of a line that is written in part must follow, whatever else is dropped.
-            del self._waiting[1 if self._torn else 0]
+            self._waiting.popleft()
             self.lost += 1
 
     def _write_waiting(self) -> None:
-        """Write all that waits, in order; what was written does not wait any more, also after an error.
+        """Write all waiting lines in order; a written line waits no longer, also after an error.
 
         Raises:
-            OSError: the disk takes no more.
+            OSError: the disk rejects the next one.
         """
         while self._waiting:
-            self._check_place(self._opened())  # first, since it tells the size
+            self._check_place(self._opened())  # first, because it updates the size
             line = self._waiting[0]
-            if not self._torn:
-                self._whole = line
-                self._make_room(len(line))
-                if self._size == 0:
-                    line = self._form.header + line  # in one call, so that a file has both or neither
-            descriptor = self._opened()
-            count = os.write(descriptor, line)
-            self._size += count
-            if count < len(line):
-                self._torn += count
-                self._waiting[0] = line[count:]
-                continue  # the next call says what is wrong
-            self._torn = 0
+            self._make_room(len(line))
+            file = self._opened()
+            # The header in the same call, so that a file has both or neither.
+            file.append(line if file.size else self._form.header + line)
             self._waiting.popleft()
             self.written += 1
-            self._syncer.wrote(descriptor)
+            try:
+                self._syncer.wrote(file.descriptor)
+            except OSError as error:
+                self._not_synced(error)
+            self._report_sync_error()
 
-    def _check_place(self, descriptor: int, begin: bool = True) -> None:
-        """See that what is written can be found under the file's name, or begin a new file there.
+    def _check_place(self, file: Appender, begin: bool = True) -> None:
+        """See that the file is still found under its name, or begin a new one there.
 
         Raises:
-            DmddError: of a run over files: earlier results are gone.
-            OSError: the disk is away, or no new file can be begun.
+            DmddError: in a run over files: earlier results are gone.
+            OSError: the disk is not available, or no new file can be begun.
         """
         if not self._regular:
             return
-        found = os.fstat(descriptor)
+        status = os.fstat(file.descriptor)
         try:
-            there = os.path.samestat(found, self.path.stat())
+            in_place = os.path.samestat(status, self.path.stat())
         except (FileNotFoundError, NotADirectoryError):
-            there = False
-        if there and found.st_size >= self._size:
+            in_place = False
+        if in_place and status.st_size >= file.size:
             return
-        gone = there or found.st_nlink == 0
-        if gone and not self._options.live:
-            what = "cut" if there else "removed or replaced"
+        lost = in_place or status.st_nlink == 0
+        if lost and not self._options.live:
+            what = "truncated" if in_place else "removed or replaced"
             raise DmddError(
                 f"{self.path} was {what} while the run wrote to it.",
-                "Rerun the same command with --resume: it judges again what the file lacks.",
+                "Rerun the same command with --resume to process the missing frames again.",
             )
-        if self._torn:  # the rest of a line alone would be of no use
-            self._waiting[0], self._torn = self._whole, 0
-        if there:  # as programs cut a log that they have copied
-            self._size = found.st_size
+        if in_place:  # as programs truncate a log that they have copied
+            file.size, file.torn = status.st_size, False
             return
         if not begin:
             return
-        self._options.note(
-            f"{self.path} was {'removed' if gone else 'moved away'}. A new file is begun there."
-        )
-        self._syncer.settle()
-        self._close_descriptor()
+        self._options.note(f"{self.path} was {'removed' if lost else 'moved'}. A new file is begun there.")
+        self._complete(file)
         self._open()
 
     def _make_room(self, length: int) -> None:
-        """Begin a new file when this one would grow too large, and keep to the bound on disk use."""
+        """Begin a new file when this one would grow too large, and observe the disk quota."""
         limit = self._options.rotate_at
         if limit is not None and self._regular and self._size > len(self._form.header):  # noqa: SIM102
             if self._size + length > limit:
                 self._rotate()
-        if self._keep is not None:
-            self._keep.make_room(length + len(self._form.header), self.path.name)
+        if self._quota is not None:
+            self._quota.make_room(length + len(self._form.header), self.path.name)
 
     def _rotate(self) -> None:
-        self._syncer.settle()
-        found = os.fstat(self._opened())
+        file = self._opened()
+        status = os.fstat(file.descriptor)
         while (part := part_path(self.path, self._number)).exists():
             self._number += 1
         if self._ledger is not None:
-            self._ledger.enter(part.name, found.st_size, found.st_mtime_ns)
-        # Somebody may have moved the file away, as log rotation does: a new one is due all the same.
+            self._ledger.enter(part.name, status.st_size, status.st_mtime_ns)
+        # Somebody may have moved the file, as log rotation does: a new one is due all the same.
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path, part)  # noqa: PTH104 - the step at which the part appears, by its name
-        self._close_descriptor()
+        self._complete(file)
         self._open()
 
-    def _opened(self) -> int:
+    def _opened(self) -> Appender:
         # It was closed for rotation, and could not be opened then.
-        return self._open() if self._descriptor is None else self._descriptor
+        return self._open() if self._file is None else self._file
 
-    def _open(self) -> int:
+    def _open(self) -> Appender:
         """Open the file and lock it.
 
         Raises:
             DmddError: it is not a regular file; or, before the first line, another run has it.
             OSError: it cannot be opened; or another run took it while it was rotated.
         """
-        while True:
+        if self._began:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = open_locked(self.path)
+        except BlockingIOError:
             if self._began:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            try:
-                found = os.fstat(descriptor)
-                regular = stat.S_ISREG(found.st_mode)
-                if not regular and not stat.S_ISCHR(found.st_mode):
-                    raise DmddError(f"{self.path} is not a regular file.", "Name another file.")
-                if regular and not lock(descriptor):
-                    if self._began:
-                        raise BlockingIOError(errno.EAGAIN, "another run is writing to it")
-                    raise DmddError(f"{self.path} is being written by another run.", "Name another file.")
-                # Another run may have put the file aside between the two; then this lock is on its part.
-                current = os.path.samestat(found, self.path.stat())
-            except FileNotFoundError:
-                current = False
-            except BaseException:
-                os.close(descriptor)
                 raise
-            if current:
-                break
+            raise DmddError(f"{self.path} is being written by another run.", "Name another file.") from None
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
             os.close(descriptor)
-        self._descriptor, self._began = descriptor, True
-        self._size = os.fstat(descriptor).st_size
-        sync_folder(self.path.parent, self._options.fsync)
-        return descriptor
+            raise DmddError(f"{self.path} is not a regular file.", "Name another file.")
+        self._file = Appender(descriptor)
+        self._began, self._regular = True, stat.S_ISREG(mode)
+        with contextlib.suppress(OSError):  # some network shares cannot
+            self._syncer.created(self.path.parent)
+        return self._file
 
-    def _close_descriptor(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _complete(self, file: Appender) -> None:
+        """Nothing more is written to this file."""
+        self._file = None
+        self._syncer.completed(file.descriptor)
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file.descriptor)
+            self._file = None
+
+    def _report_sync_error(self) -> None:
+        error = self._syncer.take_error()
+        if error is not None:
+            self._not_synced(error)
 
     def _not_synced(self, error: OSError) -> None:
         if not self._options.live:

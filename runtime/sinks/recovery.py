@@ -1,4 +1,4 @@
-"""What an earlier run left in a results file: rotated parts, and a last line that was cut short."""
+"""Recovery of an existing results file: its rotated parts, its torn last line, the frames that it has."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Protocol
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.durable.appender import Appender
+from dmdd_edge.runtime.durable.lines import whole_length
 from dmdd_edge.runtime.sinks.file_options import Existing
 
 _BLOCK = 1 << 16
 
 
 class LineFormat(Protocol):
-    """How lines of results are told from others, and read back.
+    """Format of result lines: how to recognize and read them.
 
     Attributes:
-        header: what each file begins with; may be empty.
-        opening: how the first line begins, as far as it is always the same.
+        header: first line of each file; may be empty.
+        opening: the constant beginning of the first line.
     """
 
     header: bytes
@@ -30,78 +32,75 @@ class LineFormat(Protocol):
         ...
 
     def read_back(self, source: str) -> str:
-        """How a source reads in ``frame_of``."""
+        """A source as ``frame_of`` returns it."""
         ...
 
     def frame_of(self, line: bytes) -> tuple[str, str] | None:
-        """Source and status of the frame of a line; the status ``error`` of one that could not be read.
+        """Source and status of the frame of a line; the status is ``error`` if it could not be read.
 
-        None for a line that is about no frame, or that is damaged.
+        None for a line that is not about a frame, or that is damaged.
         """
         ...
 
 
 def part_path(path: Path, number: int) -> Path:
-    """The name of a rotated part: ``results.jsonl`` -> ``results.000001.jsonl``; a larger number is younger.
+    """Name of a rotated part: ``results.jsonl`` -> ``results.000001.jsonl``; a larger number is newer.
 
-    A part keeps its name and its suffix: whoever follows it finds it where it was, and a program that opens
-    files by their suffix opens it.
+    A part is never renamed and keeps its suffix, so programs that follow it or open files by suffix find it.
     """
     return path.with_name(f"{path.stem}.{number:06d}{path.suffix}")
 
 
 def find_parts(path: Path) -> list[tuple[int, Path]]:
-    """The rotated parts of a file, the oldest first, with their numbers."""
+    """Rotated parts of a file with their numbers, oldest first."""
     pattern = re.compile(rf"{re.escape(path.stem)}\.(\d{{6,}}){re.escape(path.suffix)}")
-    found = []
+    parts = []
     with os.scandir(path.parent) as entries:
         for entry in entries:
             match = pattern.fullmatch(entry.name)
             if match is not None and entry.is_file(follow_symlinks=False):
-                found.append((int(match[1]), path.parent / entry.name))
-    return sorted(found)
+                parts.append((int(match[1]), path.parent / entry.name))
+    return sorted(parts)
 
 
-def settle_existing(descriptor: int, path: Path, form: LineFormat, existing: Existing) -> None:
-    """Leave an open results file ready to be appended to.
+def settle_existing(file: Appender, path: Path, form: LineFormat, existing: Existing) -> None:
+    """Prepare an open results file for appending.
 
-    A line that was cut short, and zeros that a loss of power left behind it, are cut off.
+    A torn last line, and zeros that a power cut left after it, are cut off.
 
     Raises:
-        DmddError: there are results and ``existing`` is ``refuse``, or it is no results file.
+        DmddError: there are results and ``existing`` is ``refuse``, or it is not a results file.
     """
-    size = os.fstat(descriptor).st_size
     parts = [part for _, part in find_parts(path)]
     if existing == "refuse":
-        if size or parts:
-            held = path if size else parts[-1]
+        if file.size or parts:
             raise DmddError(
-                f"{held} holds the results of an earlier run.",
-                "Give --resume to go on with it, --overwrite to replace it, or name another file.",
+                f"{path if file.size else parts[-1]} holds the results of an earlier run.",
+                "Add --resume to continue it or --overwrite to replace it, or name another file.",
             )
     elif existing == "replace":
-        os.ftruncate(descriptor, 0)
+        file.cut(0)
         for part in parts:
             with part.open("rb") as stream:
                 ours = form.is_first(stream.readline())
             if ours:
                 part.unlink()
-    elif size:
-        whole = _whole_length(descriptor, size)
-        beginning = os.pread(descriptor, min(size, 1 << 20), 0)
+    elif file.size:
+        whole = whole_length(file.descriptor)
+        beginning = os.pread(file.descriptor, min(file.size, 1 << 20), 0)
         if whole:
             ours = form.is_first(beginning.partition(b"\n")[0] + b"\n")
         else:
             torn = beginning.rstrip(b"\0")[: len(form.opening)]
             ours = form.opening.startswith(torn)
         if not ours:
-            raise DmddError(f"{path} is no results file of this program.", "Name another file.")
-        if whole < size:
-            os.ftruncate(descriptor, whole)
+            raise DmddError(f"{path} is not a results file of this program.", "Name another file.")
+        if whole < file.size:
+            file.cut(whole)
 
 
 def last_line(descriptor: int) -> bytes:
-    """The last line of a file that ends with one; empty when there is none."""
+    """Last line of a file that ends with a line break; empty for an empty file."""
     size = os.fstat(descriptor).st_size
     length = _BLOCK
     while True:
@@ -113,25 +112,9 @@ def last_line(descriptor: int) -> bytes:
 
 
 def frames_in(path: Path, form: LineFormat) -> Iterator[tuple[str, str]]:
-    """Source and status of each frame that a file has a whole line of."""
+    """Source and status of each frame that has a whole line in a file."""
     with path.open("rb") as stream:
         for line in stream:
             frame = form.frame_of(line) if line.endswith(b"\n") else None
             if frame is not None:
                 yield frame
-
-
-def _whole_length(descriptor: int, size: int) -> int:
-    """How far the whole lines of a file reach."""
-    end, at_tail = size, True
-    while end > 0:
-        start = max(0, end - _BLOCK)
-        block = os.pread(descriptor, end - start, start)
-        if at_tail:
-            block = block.rstrip(b"\0")
-            at_tail = not block
-        found = block.rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0

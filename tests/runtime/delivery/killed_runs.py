@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from dmdd_edge.runtime.delivery.records import cut_torn_tail
 from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.durable.lines import cut_torn_tail
 from dmdd_edge.storage import FSYNC_POLICIES, Fsync
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import killed_runs
 
-from dmdd_edge.runtime.delivery.records import cut_torn_tail
 from dmdd_edge.runtime.delivery.spool import Spool
+from dmdd_edge.runtime.durable.lines import cut_torn_tail
 
 ROUNDS = 50
 

@@ -9,7 +9,6 @@ import pytest
 
 from dmdd_edge.runtime.delivery.records import (
     count_lines,
-    cut_torn_tail,
     decode_record,
     encode_record,
     read_records,
@@ -64,19 +63,8 @@ def test_reading_keeps_to_its_bounds(tmp_path: Path) -> None:
     assert len(read_records(path, 0, 5 * size, 10, most_bytes=size + 1)) == 2
 
 
-@pytest.mark.parametrize("padding", [0, 1 << 16, (1 << 17) + 5])
-def test_only_the_torn_tail_is_cut(tmp_path: Path, padding: int) -> None:
-    whole = b"first\nsecond\n"
+def test_lines_are_counted_from_an_offset(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    path.write_bytes(whole + b"x" * padding)
-    assert cut_torn_tail(path) == len(whole)
-    assert path.read_bytes() == whole
+    path.write_bytes(b"first\nsecond\n")
     assert count_lines(path) == 2
     assert count_lines(path, 6) == 1
-
-
-def test_a_file_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"\0" * 70000)
-    assert cut_torn_tail(path) == 0
-    assert path.read_bytes() == b""

@@ -206,7 +206,7 @@ def test_a_second_holder_is_turned_away(make_spool: Callable[..., Spool], folder
     other = subprocess.run(
         [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False, timeout=60
     )
-    assert f"in use by process {os.getpid()}." in other.stderr
+    assert f"in use by process {os.getpid()} on " in other.stderr
     spool.close()
     make_spool()
 

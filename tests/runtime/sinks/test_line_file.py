@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dmdd_edge import DmddError
+from dmdd_edge.runtime.durable import locking
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import line_file
@@ -19,7 +19,6 @@ from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
 from dmdd_edge.runtime.sinks.sizes import parse_size, size_text
-from dmdd_edge.runtime.sinks.syncing import Syncer
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -142,15 +141,15 @@ def test_a_file_that_is_rotated_while_a_second_run_opens_it_stays_whole(
     first = JsonLinesFile(path)
     first.result(*make_result(index=0))
     first.close()
-    before, real = path.read_bytes(), line_file.lock
+    before, real = path.read_bytes(), locking.try_lock
 
-    def lock(descriptor: int) -> bool:
+    def lock(descriptor: int) -> bool | None:
         if not part.exists():
             path.rename(part)
             path.write_bytes(before)
         return real(descriptor)
 
-    monkeypatch.setattr(line_file, "lock", lock)
+    monkeypatch.setattr(locking, "try_lock", lock)
     second = JsonLinesFile(path, FileOptions(existing="append"))
     second.result(*make_result(index=1))
     second.close()
@@ -176,7 +175,7 @@ def test_a_run_that_takes_the_name_during_rotation_makes_the_other_wait(
     for index in range(3):
         sink.result(*make_result(index=index))
     assert notes == [
-        f"{path} cannot be written: another run is writing to it. The run goes on; "
+        f"{path} cannot be written: another run is writing to it. The run continues; "
         "up to 10000 results wait in memory."
     ]
     others[0].close()
@@ -242,24 +241,6 @@ def test_always_forces_each_line_and_never_none(
         sink.result(*make_result())
     sink.close()
     assert synced == []
-
-
-def test_second_forces_the_last_line_though_no_other_follows(tmp_path: Path) -> None:
-    forced = threading.Event()
-    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    syncer = Syncer("second", failed=lambda error: None)
-    real = os.fsync
-    with pytest.MonkeyPatch.context() as patch:
-
-        def fsync(descriptor: int) -> None:
-            real(descriptor)
-            forced.set()
-
-        patch.setattr(os, "fsync", fsync)
-        syncer.wrote(descriptor)
-        assert forced.wait(30)
-    syncer.close()
-    os.close(descriptor)
 
 
 def test_what_is_left_is_forced_when_the_file_is_closed_or_rotated(

@@ -120,7 +120,7 @@ def test_a_list_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Path, mak
 def test_two_runs_do_not_share_a_list(tmp_path: Path, make_result: MakeResult) -> None:
     options = {name: FileOptions(live=True, existing="append", keep=DiskQuota(10_000)) for name in "ab"}
     Maps(tmp_path / "maps", tmp_path / "images", options=options["a"])
-    with pytest.raises(DmddError, match="another run"):
+    with pytest.raises(DmddError, match="Another run"):
         Maps(tmp_path / "maps", tmp_path / "images", options=options["b"])
     # Results of two runs in one folder are fine.
     for name, option in options.items():

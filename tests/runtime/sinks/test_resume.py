@@ -208,7 +208,7 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, content: str) -> 
         path.write_text(content)
         for existing in ("resume", "append", "refuse"):
             options = FileOptions(existing=existing)  # type: ignore[arg-type]
-            with pytest.raises(DmddError, match=r"no results file|earlier run"):
+            with pytest.raises(DmddError, match=r"not a results file|earlier run"):
                 kind(path, options)
         assert path.read_text() == content
 
