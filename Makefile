@@ -18,8 +18,8 @@ DEMO_STAMP := $(VENV)/.installed-demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports plain test test-camera demo bench bench-train bench-graph bench-footprint \
-	bench-run clean distclean
+.PHONY: help env lint format types imports plain test test-camera demo docs docs-serve pictures bench bench-train \
+	bench-graph bench-footprint bench-run clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,17 @@ demo: $(DEMO_STAMP) ## The whole way on drawn images in minutes: train, export, 
 	@find $(abspath $(DEMO))/out -name '000.png' | sort | sed 's/^/  /'
 	@echo "The live page at http://127.0.0.1:8080 on the same images, until Ctrl-C:"
 	@echo "next: $(VENV)/bin/dmdd-edge run --category plate --models-dir $(DEMO)/models --watch $(DEMO)/data/plate/test --watch-existing --serve 8080"
+
+docs: env ## The tables of the docs from benchmarks/results, then the site, strictly, into build/site
+	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_diagrams.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q
+
+docs-serve: env ## The site on this machine, rebuilt on each change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
+pictures: env ## The docs' images from the drawn plates; wants `make demo` first
+	$(BIN)/python docs/make_pictures.py --data $(DEMO)/data/plate --models-dir $(DEMO)/models
 
 bench: bench-train bench-graph bench-footprint ## Every figure that is measured here; wants an idle machine
 

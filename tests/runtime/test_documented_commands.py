@@ -1,0 +1,99 @@
+"""The commands and the Python of README and docs run as written, or there is a reason why not here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from typer.testing import CliRunner
+
+from dmdd_edge.bundle import Bundle
+from dmdd_edge.cli.main import app
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))  # what reads the pages
+
+import pages
+
+#: Why a command is not run here; the first pattern that is found in it counts.
+NOT_RUN = {
+    r"^(git|cd|\.|python3|pip|\.venv/bin/pip) ": "sets up a machine",
+    r"^make ": "takes minutes",
+    r"^python (benchmarks|tests)": "measures for minutes; has its own tests",
+    r"/dev/video|--source 0|csi://": "needs a camera",
+    r"rtsp://|http://": "needs a network camera",
+    r"--watch |loop=1": "runs until it is stopped",
+    r"^dmdd-edge train": "trains for minutes; the tests of train run the command with few steps",
+    r"--backend tensorrt|--target tensorrt": "needs a GPU",
+    r"^dmdd-edge export": "needs a training run; the tests of export run the command",
+    r"^dmdd-edge evaluate (--all|--category \w+( --report \S+)?$)": "needs a training run",
+    r"^dmdd-edge bench": "measures for a minute; the tests of bench run the command",
+    r"^dmdd-edge doctor": "tries the whole machine; the tests of doctor run the command",
+}
+
+
+def reason(line: str) -> str:
+    """Why a command is not run here; empty when it is."""
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, line)), "")
+
+
+RUN = [line for line in pages.all_lines() if not reason(line)]
+
+
+@pytest.fixture
+def workplace(
+    tmp_path: Path, images: Path, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """A folder with the bundles and images that the pages name; versions that they name, as they are here."""
+    old = make_bundle("screw")
+    new = make_bundle("screw")
+    for category in ("bracket", "bottle"):
+        make_bundle(category)
+    for place in ("incoming", "parts/to_check", "mvtec/screw/test/thread_top"):
+        shutil.copytree(images, tmp_path / place)
+    for place, source in (("photos/ok", "good"), ("photos/ng", "bad"), ("good_parts_on_the_line", "good")):
+        shutil.copytree(images / source, tmp_path / place)
+    (tmp_path / "photos" / "masks").mkdir()
+    for path in (images / "bad").iterdir():
+        mask = 0 * cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        mask[20:40, 100:140] = 255
+        cv2.imwrite(str(tmp_path / "photos" / "masks" / path.name), mask)
+    (tmp_path / "part.png").write_bytes((images / "bad" / "1.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return {"20261124": new.version, "20261120": old.version}
+
+
+@pytest.mark.parametrize("line", RUN)
+def test_a_command_runs_as_written(line: str, workplace: dict[str, str]) -> None:
+    arguments = [workplace.get(word, word) for word in pages.words(line)[1:]]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+
+
+def test_most_kinds_of_commands_run_here() -> None:
+    assert {" ".join(pages.words(line)[:2]) for line in RUN} >= {
+        "dmdd-edge run",
+        "dmdd-edge calibrate",
+        "dmdd-edge evaluate",
+        "dmdd-edge models",
+    }
+
+
+def test_each_reason_has_a_command() -> None:
+    lines = pages.all_lines()
+    assert [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages.PAGES if pages.blocks(page, "python")], ids=pages.name
+)
+def test_the_python_runs_as_written(
+    page: Path, workplace: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for code in pages.blocks(page, "python"):
+        exec(compile(code, pages.name(page), "exec"), {})
+    assert "anomalous" in capsys.readouterr().out
