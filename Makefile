@@ -11,14 +11,13 @@ DEMO_MINUTES ?= 5
 PYTEST_ARGS ?=
 
 BIN := $(CURDIR)/$(VENV)/bin
-PLAIN := $(CURDIR)/.venv-plain
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports plain test test-camera demo docs docs-serve pictures bench bench-train \
+.PHONY: help env lint format types imports test test-camera demo docs docs-serve pictures bench bench-train \
 	bench-graph bench-footprint bench-run clean distclean
 
 help: ## List the targets
@@ -50,17 +49,11 @@ format: env ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Type checker and import linter read the package as it is installed: they do not follow an editable install,
-# whose stages lie beside the package. Made anew each time, so that a deleted file does not linger.
-plain: env
-	@rm -rf $(PLAIN) build
-	@$(BIN)/python -m pip install -q --no-deps --target $(PLAIN) .
+types: env ## Check types
+	$(BIN)/mypy -p dmdd_edge
 
-types: plain ## Check types
-	cd $(PLAIN) && $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p dmdd_edge
-
-imports: plain ## Check who imports whom
-	cd $(PLAIN) && PYTHONPATH=$(PLAIN) $(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
+imports: env ## Check who imports whom
+	$(BIN)/lint-imports --no-cache
 
 test: env lint types imports ## Style, types, import rules and tests with coverage; PYTEST_ARGS="-k name" chooses
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
@@ -109,7 +102,7 @@ bench-footprint: env ## Size and start of the lean install
 	$(BIN)/python benchmarks/footprint.py
 
 clean: ## Remove what was built and the demo
-	rm -rf $(PLAIN) build dist *.egg-info $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist *.egg-info $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 distclean: clean ## Remove .venv too
 	rm -rf $(VENV)

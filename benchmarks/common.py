@@ -60,7 +60,7 @@ def begin() -> dict[str, Any]:
 
 
 def _gpu_name() -> str | None:
-    from dmdd_edge.device import gpu_facts
+    from dmdd_edge.runtime.cuda.gpu import gpu_facts
 
     found = gpu_facts()
     return None if found is None else str(found)

@@ -22,8 +22,8 @@ from typing import Any
 
 import common
 
-from dmdd_edge.device import probe_gpu
 from dmdd_edge.runtime.bench.markdown import markdown_row
+from dmdd_edge.runtime.cuda.gpu import probe_gpu
 
 #: Back ends of a GPU, the fastest first.
 BACKENDS = ("tensorrt", "rtx", "cuda")

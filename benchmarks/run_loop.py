@@ -20,7 +20,7 @@ import common
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.images import list_images, read_image, resize
+from dmdd_edge.data.images import list_images, read_image, resize
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.loop import run_frames

@@ -72,7 +72,7 @@ def make_config(options: Namespace) -> Any:
 
 def run_trainer(config: Any) -> tuple[Any, Any, Clock]:
     """Train as `dmdd-edge train` does; what it worked on, its facts, and the time of each step."""
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.schedule import Progress
     from dmdd_edge.train.trainer import Listener, Trainer
 
@@ -101,7 +101,7 @@ def straightforward(options: Namespace) -> dict[str, Any]:
     """The same training as a plain loop."""
     import torch
 
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.data import load_images
     from dmdd_edge.train.devices import choose_device
     from dmdd_edge.train.distance import aim_loss, ngm_loss, stage_masks

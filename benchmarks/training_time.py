@@ -21,8 +21,8 @@ from typing import Any
 import common
 from first_form import FIRST, check_out, run_code
 
-from dmdd_edge.metrics import PAPER_FIGURES
-from dmdd_edge.paper import paper_row
+from dmdd_edge.evaluation.metrics import PAPER_FIGURES
+from dmdd_edge.evaluation.paper import paper_row
 
 #: What has to be reached.
 _TARGETS = ("pixel_auroc", "pro")

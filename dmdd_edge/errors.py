@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmdd_edge.text import visible
+from dmdd_edge.messages.text import visible
 
 
 class DmddError(Exception):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dmdd_edge.text import LONGEST_NAME, is_plain_name, unfit_character, visible
+from dmdd_edge.messages.text import LONGEST_NAME, is_plain_name, unfit_character, visible
 
 #: The longest text that a file keeps, in characters.
 LONGEST_TEXT = 8000

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.text import unfit_character, visible
+from dmdd_edge.messages.text import unfit_character, visible
 
 COPY_AGAIN = "Copy the bundle again from where it was exported, or export it again."
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dmdd_edge.text import unfit_character, visible
+from dmdd_edge.messages.text import unfit_character, visible
 
 Model = TypeVar("Model", bound=BaseModel)
 

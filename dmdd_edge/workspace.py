@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.commands import command
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.versions import CURRENT_NAME, version_names
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_errors
-from dmdd_edge.suggest import did_you_mean
-from dmdd_edge.text import is_plain_name
-from dmdd_edge.versions import CURRENT_NAME, version_names
+from dmdd_edge.messages.commands import command
+from dmdd_edge.messages.suggest import did_you_mean
+from dmdd_edge.messages.text import is_plain_name
 
 RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.engine_cache import engine_cache
-from dmdd_edge.engines import sidecar_path
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.parity import LIMITS, ParityRow, require
 from dmdd_edge.export.pipeline import Progress, compare_all, silent
 from dmdd_edge.runtime.backends.engine_judge import engine_judge
+from dmdd_edge.runtime.engines.cache import engine_cache
+from dmdd_edge.runtime.engines.engine import sidecar_path
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.checkpoint import Run
 

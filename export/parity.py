@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import Evaluation, Judge
-from dmdd_edge.metrics import PAPER_FIELDS, Metrics
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS, Metrics
+from dmdd_edge.evaluation.test_set import Evaluation, Judge
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
     run_session,

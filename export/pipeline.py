@@ -12,21 +12,21 @@ import numpy as np
 import onnx
 import torch
 
-from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.datasets import Category
+from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import Licences, graph_specs
+from dmdd_edge.bundle.threshold import DEFAULT_ALPHA, Threshold
+from dmdd_edge.data.datasets import Category
+from dmdd_edge.data.images import read_image
+from dmdd_edge.data.look import Look, look_at, look_of
+from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from
 from dmdd_edge.errors import DmddError
+from dmdd_edge.evaluation.metrics import Metrics
+from dmdd_edge.evaluation.test_set import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, file_judge, require
-from dmdd_edge.images import read_image
-from dmdd_edge.judging import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
-from dmdd_edge.look import Look, look_at, look_of
-from dmdd_edge.manifest import Licences, graph_specs
-from dmdd_edge.metrics import Metrics
-from dmdd_edge.phases import Cost
-from dmdd_edge.quality import FrameLimits, frame_statistics, limits_from
-from dmdd_edge.threshold import DEFAULT_ALPHA, Threshold
+from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
-from dmdd_edge.engine_cache import engine_cache
+from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.engines.build import BuildOptions
@@ -25,7 +24,8 @@ from dmdd_edge.export.engines.progress import Progress
 from dmdd_edge.export.engines.rtx_target import DEFAULT_GPUS, build_rtx, rtx_missing
 from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
 from dmdd_edge.export.triton import repository_from_bundle
-from dmdd_edge.suggest import did_you_mean
+from dmdd_edge.messages.suggest import did_you_mean
+from dmdd_edge.runtime.engines.cache import engine_cache
 
 TARGETS = ("onnx", "tensorrt", "rtx", "triton")
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.engines import BatchProfile, EngineSidecar, read_sidecar
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_error
+from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar, read_sidecar
 
 Platform = Literal["onnxruntime_onnx", "tensorrt_plan"]
 

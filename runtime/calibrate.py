@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dmdd_edge.look import ImageLook, look_at
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.bundle.threshold import map_peak
+from dmdd_edge.data.look import ImageLook, look_at
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
-from dmdd_edge.threshold import map_peak
 
 #: Images whose look is kept.
 _LOOKS = 50

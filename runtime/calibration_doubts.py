@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.causes import find_causes
-from dmdd_edge.look import ImageLook
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data.causes import find_causes
+from dmdd_edge.data.look import ImageLook
 from dmdd_edge.runtime.calibrate import NormalScores
 
 #: A score stands out from this many spreads above the median on, the spread at least ``_LEAST``.

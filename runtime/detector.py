@@ -13,17 +13,17 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import EffectiveThreshold, effective_threshold
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import EffectiveThreshold, effective_threshold
+from dmdd_edge.bundle.threshold import checked_threshold, normalized_score
+from dmdd_edge.data.quality import hint_of_bits, judge
 from dmdd_edge.errors import DmddError
-from dmdd_edge.quality import hint_of_bits, judge
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.regions import find_regions
 from dmdd_edge.runtime.result import Result, Status, Timings
-from dmdd_edge.threshold import checked_threshold, normalized_score
 
 #: A longer list of frames is judged in parts of this size, which bounds the memory it takes.
 LARGEST_BATCH = 16
@@ -91,7 +91,7 @@ class Detector:
     """Judges frames with a bundle; made by ``Detector.load``.
 
         from dmdd_edge import Detector
-        from dmdd_edge.images import read_image
+        from dmdd_edge.data.images import read_image
 
         with Detector.load("models/screw") as detector:
             result = detector(read_image("part.png"))

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dmdd_edge.datasets import Category
-from dmdd_edge.decisions import Decisions, decide
-from dmdd_edge.judging import Evaluation, TestSet, evaluate_judge, load_test_set
-from dmdd_edge.quality import judge
+from dmdd_edge.data.datasets import Category
+from dmdd_edge.data.quality import judge
+from dmdd_edge.evaluation.decisions import Decisions, decide
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.runtime.detector import Detector
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import MIN_SIDE
 
 #: As many pixels as OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
 LARGEST_FRAME = 1 << 30
@@ -72,7 +72,7 @@ def as_bgr(image: Any) -> NDArray[np.uint8]:
     if not isinstance(image, np.ndarray):
         raise DmddError(
             f"a frame is a numpy array, not {type(image).__name__}.",
-            "Read a file with dmdd_edge.images.read_image(path).",
+            "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if image.dtype != np.uint8:
         raise DmddError(
@@ -86,7 +86,7 @@ def as_bgr(image: Any) -> NDArray[np.uint8]:
             f"a frame has the shape H x W x 3 (BGR) or H x W (grey), not {shape}.",
             "Move the channels last: frame.transpose(1, 2, 0)."
             if image.ndim == 3 and image.shape[0] in (1, 3, 4)
-            else "Read a file with dmdd_edge.images.read_image(path).",
+            else "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if min(image.shape[:2]) < MIN_SIDE:
         raise DmddError(

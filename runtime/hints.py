@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import EffectiveThreshold, read_calibration
-from dmdd_edge.causes import Cause, find_causes
-from dmdd_edge.look import ImageLook, look_at
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import EffectiveThreshold, read_calibration
+from dmdd_edge.data.causes import Cause, find_causes
+from dmdd_edge.data.look import ImageLook, look_at
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result

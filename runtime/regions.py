@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.result import Region
 
 #: Of a map that is noise all over, only this many regions are reported, the highest peaks first.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.data.preprocess import Preprocess
 
 Status = Literal["good", "anomalous", "unreliable"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from dmdd_edge.bundle.versions import CURRENT_NAME, read_current
 from dmdd_edge.errors import DmddError
-from dmdd_edge.versions import CURRENT_NAME, read_current
 
 #: How often the file is read, in seconds.
 EVERY = 1.0

@@ -30,8 +30,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.commands import command, run_options
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import parse_object

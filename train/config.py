@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.preprocess import Preprocess
 
 Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]

@@ -6,7 +6,7 @@ phases all alike, which ``phases.Phases`` finds out while it measures.
 
 from __future__ import annotations
 
-from dmdd_edge.phases import Cost
+from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.scales import (
     BRANCH_WEIGHTS,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.datasets import Category, read_images, summarise
-from dmdd_edge.datasets.repeats import repeats
+from dmdd_edge.data.datasets import Category, read_images, summarise
+from dmdd_edge.data.datasets.repeats import repeats
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.train.doubts import dark, doubts
 
 Image = NDArray[np.uint8]

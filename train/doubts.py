@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.datasets.remarks import count
+from dmdd_edge.data.datasets.remarks import count
 
 #: Fewer good images than this are said to be few.
 FEW = 20

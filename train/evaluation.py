@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmdd_edge.decisions import Decisions
+from dmdd_edge.bundle.threshold import Threshold, map_peak, threshold_from_normals
+from dmdd_edge.data.images import read_image
 from dmdd_edge.errors import DmddError
-from dmdd_edge.figures import Case, case_sheet, hardest, score_histogram
-from dmdd_edge.images import read_image
-from dmdd_edge.judging import Evaluation, Judge, TestSet, judge_all
-from dmdd_edge.metrics import Metrics
+from dmdd_edge.evaluation.decisions import Decisions
+from dmdd_edge.evaluation.metrics import Metrics
+from dmdd_edge.evaluation.pictures import Case, case_sheet, hardest, score_histogram
+from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, judge_all
 from dmdd_edge.storage import write_atomically
-from dmdd_edge.threshold import Threshold, map_peak, threshold_from_normals
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.model import DMDD

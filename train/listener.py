@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dmdd_edge.phases import Cost
+from dmdd_edge.messages.phases import Cost
 
 if TYPE_CHECKING:
     from dmdd_edge.train.schedule import Progress

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dmdd_edge.decisions import decide
-from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge
-from dmdd_edge.metrics import FIGURES
-from dmdd_edge.threshold import Threshold
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.evaluation.decisions import decide
+from dmdd_edge.evaluation.metrics import FIGURES
+from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, evaluate_judge
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_pictures
 from dmdd_edge.train.synthesis import foreground

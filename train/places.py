@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:

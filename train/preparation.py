@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dmdd_edge.datasets import Category, grouped
+from dmdd_edge.data.datasets import Category, grouped
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs, length
 from dmdd_edge.train.config import TrainConfig

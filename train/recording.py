@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.phases import Cost, Phases, clock_text
+from dmdd_edge.messages.phases import Cost, Phases, clock_text
 from dmdd_edge.train import costs
 from dmdd_edge.train.listener import Listener
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from dmdd_edge.commands import command, run_options
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import unreadable
 from dmdd_edge.locking import locked
+from dmdd_edge.messages.commands import command, run_options
+from dmdd_edge.messages.text import is_plain_name
 from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.storage import make_folder, remove_folder, require_writable, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
-from dmdd_edge.text import is_plain_name
 from dmdd_edge.train.config import TrainConfig
 
 CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS = (

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmdd_edge.datasets import GOOD
-from dmdd_edge.judging import TestSet
-from dmdd_edge.metrics import defect_pixel_figures
+from dmdd_edge.data.datasets import GOOD
+from dmdd_edge.evaluation.metrics import defect_pixel_figures
+from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from dmdd_edge.datasets import Category, load_category
-from dmdd_edge.decisions import Decisions, decide, result_lines
-from dmdd_edge.judging import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.evaluation.decisions import Decisions, decide, result_lines
+from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
 from dmdd_edge.storage import make_folder
-from dmdd_edge.threshold import Threshold
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dmdd_edge.datasets import Category
+from dmdd_edge.data.datasets import Category
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.head_phase import train_head

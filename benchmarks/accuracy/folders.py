@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from accuracy.declaration import Experiment
-from dmdd_edge.datasets import Category, TestImage, load_category
+from dmdd_edge.data.datasets import Category, TestImage, load_category
 
 #: Defective images of this share of the training images are kept from the test set of every contaminated
 #: run, whatever its own share, so that all of them are measured on the same images.

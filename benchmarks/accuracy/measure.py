@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dmdd_edge.datasets import load_category
-from dmdd_edge.judging import TestSet, load_test_set
-from dmdd_edge.metrics import PAPER_FIELDS, Metrics, evaluate
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS, Metrics, evaluate
+from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.evaluation import run_images

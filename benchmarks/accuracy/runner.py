@@ -20,7 +20,7 @@ from accuracy.folders import Prepared, prepare
 from accuracy.heads import with_head
 from accuracy.measure import measure
 from accuracy.rows import Row, append_row, latest, read_rows
-from dmdd_edge.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import session

@@ -9,7 +9,7 @@ import common
 
 from accuracy.declaration import Experiment
 from accuracy.rows import Row
-from dmdd_edge.metrics import PAPER_FIGURES
+from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 
 _HEAD = ["experiment", "category", "steps", "seed"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dmdd_edge.metrics import PAPER_FIGURES
+from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 from peers.declared import PUBLISHED, PUBLISHED_SOURCE
 
 #: Published figures are rounded and differ from seed to seed; so much below ours (0..1) is tried as well.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.judging import TestSet, evaluate_judge
-from dmdd_edge.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.test_set import TestSet, evaluate_judge
 from dmdd_edge.storage import write_atomically
 from peers.files import File
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 
-from dmdd_edge.datasets import Category
+from dmdd_edge.data.datasets import Category
+from dmdd_edge.data.images import read_image
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import read_image
-from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.storage import write_atomically
 from peers.declared import PEERS, Peer
 from peers.files import File, peer_form

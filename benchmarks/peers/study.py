@@ -18,11 +18,11 @@ from typing import Any
 import common
 import numpy as np
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.cores import usable_cores
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import TestSet, load_test_set
+from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime
 from dmdd_edge.runtime.bench.percentiles import Spread
 from peers import as_good, table

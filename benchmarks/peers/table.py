@@ -7,7 +7,7 @@ from typing import Any
 
 import common
 
-from dmdd_edge.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 
 COLUMNS = (
     "model",

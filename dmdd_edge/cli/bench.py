@@ -198,10 +198,10 @@ def _measure(
     around: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Series]]:
     """Run the scenarios; the document, and the latencies to draw."""
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.cli.bench_report import print_images, print_report
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
     from dmdd_edge.runtime.bench.document import make_document, shown_trial
     from dmdd_edge.runtime.bench.pictures import choose_pictures
     from dmdd_edge.runtime.bench.session import run_bench
@@ -302,7 +302,7 @@ def _suggest(
 ) -> None:
     """Name the next command."""
     from dmdd_edge.cli.console import next_step
-    from dmdd_edge.commands import bundle_options, command
+    from dmdd_edge.messages.commands import bundle_options, command
 
     chosen = bundle_options(document["bundle"]["category"], model, models_dir)
     if document["accuracy"].get("reason", "").startswith("not asked"):

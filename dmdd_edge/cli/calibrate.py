@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmdd_edge.addresses import redacted
 from dmdd_edge.cli import run_options as o
 from dmdd_edge.cli.options import (
     BackendOption,
@@ -21,11 +20,12 @@ from dmdd_edge.cli.options import (
     ModelOption,
     ModelsDirOption,
 )
-from dmdd_edge.commands import bundle_options, command
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted
+from dmdd_edge.messages.commands import bundle_options, command
 
 if TYPE_CHECKING:
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.sources.options import SourceOptions
 
@@ -108,7 +108,7 @@ def calibrate(
 
 
 def _reset(bundle: Bundle, json: bool) -> None:
-    from dmdd_edge.calibration import remove_calibration
+    from dmdd_edge.bundle.calibration import remove_calibration
     from dmdd_edge.cli.console import console, print_json
 
     removed = remove_calibration(bundle)
@@ -138,16 +138,16 @@ def _calibrate(
     json: bool,
     chosen: dict[str, object],
 ) -> None:
-    from dmdd_edge.calibration import calibration_path, effective_threshold, write_calibration
+    from dmdd_edge.bundle.calibration import calibration_path, effective_threshold, write_calibration
+    from dmdd_edge.bundle.threshold import check_alpha, threshold_from_normals
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.images import describe_passed_over
+    from dmdd_edge.data.images import describe_passed_over
     from dmdd_edge.runtime.calibrate import score_normals
     from dmdd_edge.runtime.calibration_doubts import doubts
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.sources import open_source
     from dmdd_edge.storage import require_writable
-    from dmdd_edge.threshold import check_alpha, threshold_from_normals
 
     check_alpha(alpha)
     require_writable(calibration_path(bundle).parent, "--models-dir")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dmdd_edge.cli.streams import write_output
-from dmdd_edge.text import visible
+from dmdd_edge.messages.text import visible
 
 #: Characters in a line where standard error is not a terminal.
 LOG_COLUMNS = 140

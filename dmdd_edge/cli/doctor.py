@@ -124,7 +124,7 @@ def _verdict(report: Report) -> str:
 
 
 def _next(report: Report, options: DoctorOptions) -> str:
-    from dmdd_edge.commands import command
+    from dmdd_edge.messages.commands import command
 
     running = [finding.facts["category"] for finding in report.bundles if finding.state == "ok"]
     if not running:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.backends.tensorrt_engine import EngineMachine
 
@@ -25,7 +25,7 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
         DmddError: another back end, this machine can run no engine, the bundle does not verify, or the
             build fails.
     """
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 
     if backend not in ("auto", "tensorrt", "rtx"):
@@ -56,9 +56,9 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
 def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why: str) -> None:
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.engines import BatchProfile
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.targets import build_for_bundle
+    from dmdd_edge.runtime.engines.engine import BatchProfile
 
     console.print(f"{why} Building one for {machine.cuda.gpu.name}; this takes minutes, once.", markup=False)
     count = options.batch or 1

@@ -66,7 +66,7 @@ def evaluate(
     from dmdd_edge.cli.stages import need
     from dmdd_edge.cli.train_plan import given_options
     from dmdd_edge.cli.train_remarks import next_after_training
-    from dmdd_edge.commands import bundle_options
+    from dmdd_edge.messages.commands import bundle_options
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.workspace import find_bundle, find_run
 

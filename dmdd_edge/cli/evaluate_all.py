@@ -10,9 +10,9 @@ from rich.table import Table
 
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.progress import Work
-from dmdd_edge.commands import command, run_options
-from dmdd_edge.decisions import result_lines
 from dmdd_edge.errors import DmddError
+from dmdd_edge.evaluation.decisions import result_lines
+from dmdd_edge.messages.commands import command, run_options
 
 if TYPE_CHECKING:
     from dmdd_edge.train.report.overview import Overview
@@ -101,7 +101,7 @@ def _runs(runs_dir: Path, data: Path | None) -> list[str]:
     Raises:
         DmddError: there are none.
     """
-    from dmdd_edge.datasets import list_categories
+    from dmdd_edge.data.datasets import list_categories
     from dmdd_edge.train.checkpoint import read_config
     from dmdd_edge.workspace import list_runs
 

@@ -10,9 +10,9 @@ from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.errors import DmddError
 
 if TYPE_CHECKING:
-    from dmdd_edge.datasets import Category
-    from dmdd_edge.decisions import Decisions
-    from dmdd_edge.threshold import Threshold
+    from dmdd_edge.bundle.threshold import Threshold
+    from dmdd_edge.data.datasets import Category
+    from dmdd_edge.evaluation.decisions import Decisions
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Asked:
         Raises:
             DmddError: there are none.
         """
-        from dmdd_edge.datasets import load_category
-        from dmdd_edge.datasets.folders import from_folders, groups
+        from dmdd_edge.data.datasets import load_category
+        from dmdd_edge.data.datasets.folders import from_folders, groups
 
         if self.good is not None or self.bad is not None:
             if self.data is not None:
@@ -64,10 +64,10 @@ def evaluate_bundle(path: Path, backend: str, asked: Asked, named: dict[str, obj
     Raises:
         DmddError: the bundle cannot run here, or there are no images.
     """
-    from dmdd_edge.bundle import Bundle
-    from dmdd_edge.calibration import read_calibration
+    from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.bundle.calibration import read_calibration
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.commands import command
+    from dmdd_edge.messages.commands import command
     from dmdd_edge.runtime import evaluation
     from dmdd_edge.runtime.detector import Detector
 
@@ -102,7 +102,7 @@ def evaluate_run(folder: Path, device: str, asked: Asked) -> None:
     """
     from dmdd_edge.cli.progress import Work, loading
     from dmdd_edge.cli.stages import need
-    from dmdd_edge.commands import command, run_options
+    from dmdd_edge.messages.commands import command, run_options
 
     with need("train"), loading(asked.quiet):
         from dmdd_edge.train.checkpoint import load_run
@@ -129,7 +129,7 @@ def _print(
     metrics: dict[str, Any], decisions: Decisions | None, threshold: Threshold | None, category: Category
 ) -> None:
     from dmdd_edge.cli.tables import metrics_table
-    from dmdd_edge.decisions import promise_line, result_lines
+    from dmdd_edge.evaluation.decisions import promise_line, result_lines
 
     for number, line in enumerate(result_lines(metrics)):
         console.print(line, markup=False, style="bold" if number == 0 else None)

@@ -12,12 +12,12 @@ import typer
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.options import JsonOption, ModelsDirOption, QuietOption
 from dmdd_edge.cli.progress import Work
-from dmdd_edge.phases import Cost
+from dmdd_edge.messages.phases import Cost
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.export.engines.artifact import BuiltEngine
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.parity import ParityRow
@@ -114,12 +114,12 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write the fused graph and everything the line needs as a new version of the bundle."""
-    from dmdd_edge.commands import bundle_options, command
-    from dmdd_edge.engines import BatchProfile
+    from dmdd_edge.bundle.threshold import check_alpha
     from dmdd_edge.export.engines.build import BuildOptions
     from dmdd_edge.export.targets import choose_targets
+    from dmdd_edge.messages.commands import bundle_options, command
+    from dmdd_edge.runtime.engines.engine import BatchProfile
     from dmdd_edge.storage import require_writable
-    from dmdd_edge.threshold import check_alpha
 
     options = BuildOptions(
         precision=precision,

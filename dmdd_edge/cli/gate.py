@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from dmdd_edge.data.images import describe_passed_over
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import describe_passed_over
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import SourceState

@@ -36,9 +36,9 @@ def models(context: typer.Context, models_dir: ModelsDirOption = _MODELS, json: 
 
 def list_models(models_dir: ModelsDirOption = _MODELS, json: JsonOption = False) -> None:
     """List bundles and their versions."""
+    from dmdd_edge.bundle.versions import list_versions
     from dmdd_edge.cli.console import console, print_json
-    from dmdd_edge.commands import command
-    from dmdd_edge.versions import list_versions
+    from dmdd_edge.messages.commands import command
     from dmdd_edge.workspace import list_bundles
 
     rows = [
@@ -68,9 +68,9 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show what a bundle says about itself."""
-    from dmdd_edge.bundle import Bundle
+    from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.bundle.versions import list_versions, match_version
     from dmdd_edge.cli.console import console, print_json
-    from dmdd_edge.versions import list_versions, match_version
     from dmdd_edge.workspace import find_bundle
 
     folder = find_bundle(category, None, models_dir)
@@ -90,8 +90,8 @@ def remove(
     json: JsonOption = False,
 ) -> None:
     """Remove a version that is not in use, with its calibration."""
+    from dmdd_edge.bundle.versions import remove_version
     from dmdd_edge.cli.console import console, print_json
-    from dmdd_edge.versions import remove_version
     from dmdd_edge.workspace import find_bundle
 
     removed = remove_version(find_bundle(category, None, models_dir), version)
@@ -107,7 +107,7 @@ def use(
     json: JsonOption = False,
 ) -> None:
     """Make a version the one in use, once it has been verified."""
-    from dmdd_edge.bundle import use_version
+    from dmdd_edge.bundle.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.workspace import find_bundle
 
@@ -151,8 +151,8 @@ def check(
 
 
 def _check_one(path: Path) -> dict[str, Any]:
-    from dmdd_edge.bundle import Bundle, check
-    from dmdd_edge.calibration import read_calibration
+    from dmdd_edge.bundle.bundle import Bundle, check
+    from dmdd_edge.bundle.calibration import read_calibration
     from dmdd_edge.errors import DmddError
 
     problems = check(path)
@@ -174,8 +174,8 @@ def _check_one(path: Path) -> dict[str, Any]:
 
 def _describe(version: Any, category: str) -> dict[str, Any]:
     """One version as the fields of ``models --json``."""
-    from dmdd_edge.bundle import Bundle
-    from dmdd_edge.calibration import effective_threshold, read_calibration
+    from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.bundle.calibration import effective_threshold, read_calibration
     from dmdd_edge.errors import DmddError
 
     row: dict[str, Any] = {

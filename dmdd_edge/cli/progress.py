@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dmdd_edge.cli import console as shared
-from dmdd_edge.phases import Cost, Phases, Standing, clock_text
+from dmdd_edge.messages.phases import Cost, Phases, Standing, clock_text
 
 #: A log gets a line after this many seconds without one, and for each such share of the work...
 LINE_SECONDS, LINE_SHARE = 30.0, 0.05

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dmdd_edge.cli.console import console
-from dmdd_edge.images import describe_passed_over
-from dmdd_edge.text import visible
+from dmdd_edge.data.images import describe_passed_over
+from dmdd_edge.messages.text import visible
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.storage import FSYNC_POLICIES
-from dmdd_edge.suggest import choose
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.control import RunControl

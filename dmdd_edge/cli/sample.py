@@ -26,8 +26,8 @@ def _sample(
     """Draw procedural metal plates, good and defective, with masks, in MVTec AD's layout."""
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.cli.progress import Work
-    from dmdd_edge.commands import command
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.messages.commands import command
     from dmdd_edge.sample import write_sample
 
     with Work() as work:

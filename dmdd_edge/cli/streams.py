@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.outlet import Outlet, write_all
+from dmdd_edge.messages.outlet import Outlet, write_all
 
 #: Pieces of text for people that wait in memory while nobody takes them.
 _ROOM = 1000

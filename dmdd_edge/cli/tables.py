@@ -7,9 +7,9 @@ from typing import Any
 from rich.table import Table
 
 from dmdd_edge.cli.console import console
-from dmdd_edge.decisions import result_lines
-from dmdd_edge.metrics import FIGURES
-from dmdd_edge.paper import paper_row_beside
+from dmdd_edge.evaluation.decisions import result_lines
+from dmdd_edge.evaluation.metrics import FIGURES
+from dmdd_edge.evaluation.paper import paper_row_beside
 
 
 def print_result(metrics: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from dmdd_edge.errors import DmddError
 if TYPE_CHECKING:
     import typer
 
-    from dmdd_edge.datasets import Category
+    from dmdd_edge.data.datasets import Category
     from dmdd_edge.train.config import TrainConfig
 
 #: Options by where they are in the configuration.
@@ -57,7 +57,7 @@ def plan_training(values: Mapping[str, Any], given: frozenset[str]) -> Plan:
     Raises:
         DmddError: whatever is wrong.
     """
-    from dmdd_edge.text import is_plain_name
+    from dmdd_edge.messages.text import is_plain_name
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.train.run_folder import check_run
     from dmdd_edge.workspace import find_run, run_folder
@@ -103,7 +103,7 @@ def _check_files(values: Mapping[str, Any]) -> None:
     from dmdd_edge.train.config import BACKBONES
 
     if backbone not in BACKBONES and not backbone.startswith("timm:"):
-        from dmdd_edge.suggest import did_you_mean
+        from dmdd_edge.messages.suggest import did_you_mean
 
         raise DmddError(
             f"--backbone {backbone!r} is unknown.",
@@ -112,7 +112,7 @@ def _check_files(values: Mapping[str, Any]) -> None:
 
 
 def _new(values: Mapping[str, Any]) -> tuple[TrainConfig, Path]:
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.config import make_config
     from dmdd_edge.workspace import run_folder
 
@@ -136,7 +136,7 @@ def _new(values: Mapping[str, Any]) -> tuple[TrainConfig, Path]:
 
 
 def _preprocess(values: Mapping[str, Any], category: Category, size: int) -> Any:
-    from dmdd_edge.preprocess import Preprocess
+    from dmdd_edge.data.preprocess import Preprocess
 
     shape, name = _usual_shape(category)
     return Preprocess.from_options(
@@ -146,7 +146,7 @@ def _preprocess(values: Mapping[str, Any], category: Category, size: int) -> Any
 
 def _usual_shape(category: Category) -> tuple[tuple[int, ...], str | None]:
     """The shape that most of a few training images have, and the first image of it; one may be odd."""
-    from dmdd_edge.datasets import read_images
+    from dmdd_edge.data.datasets import read_images
 
     few = category.train[:: -(-len(category.train) // _LOOKED_AT)]
     first: dict[tuple[int, ...], str] = {}
@@ -164,7 +164,7 @@ def _resumed(
     stored: TrainConfig, values: Mapping[str, Any], given: frozenset[str]
 ) -> tuple[TrainConfig, tuple[str, ...]]:
     """The stored configuration with what may change; any other option that differs is refused."""
-    from dmdd_edge.datasets import load_category
+    from dmdd_edge.data.datasets import load_category
 
     before = _by_option(stored)
     asked = {name: values[name] for name in (*before, *_PREPROCESS) if name in given}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.cli.progress import Work
-from dmdd_edge.phases import Cost
+from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.listener import Listener
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
         folder: of the run.
         category: its category.
     """
-    from dmdd_edge.commands import command, run_options
+    from dmdd_edge.messages.commands import command, run_options
     from dmdd_edge.train.run_folder import state_of
 
     resume = command("train", resume=True, **run_options(folder, category))

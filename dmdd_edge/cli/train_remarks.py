@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.cli.console import console, next_step
-from dmdd_edge.commands import command, run_options
+from dmdd_edge.messages.commands import command, run_options
 
 if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dmdd_edge._version import __version__
-from dmdd_edge.addresses import redacted, secret_parts
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_error
+from dmdd_edge.messages.addresses import redacted, secret_parts
 
 #: Set to have the traceback of an unexpected error written to a file.
 TRACEBACK_VARIABLE = "DMDD_TRACEBACK"

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.options.values import convert, text_problem
-from dmdd_edge.suggest import choose
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.suggest import choose
+from dmdd_edge.messages.suggest import choose
 
 #: No path, address or name is longer; Linux limits paths to 4095 bytes.
 LONGEST = 4096

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dmdd_edge._version import __version__
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import EngineSidecar, write_engine
 from dmdd_edge.export.engines.build import BuildOptions, Plan
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.engine import EngineSidecar, write_engine
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from dmdd_edge.engines import BatchProfile
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.progress import PhaseTracker, Progress, interrupts_kept, make_monitor
+from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.runtime.engines.logger import LogBook, make_logger
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dmdd_edge.device import GpuFacts, probe_gpu
-from dmdd_edge.engine_cache import cached_engine, engine_cache, timing_cache
-from dmdd_edge.engines import EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine, keep
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import Progress
+from dmdd_edge.runtime.cuda.gpu import GpuFacts, probe_gpu
+from dmdd_edge.runtime.engines.cache import cached_engine, engine_cache, timing_cache
+from dmdd_edge.runtime.engines.engine import EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.runtime.engines.library import load_tensorrt
 from dmdd_edge.storage import sha256_of
 

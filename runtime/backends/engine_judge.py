@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.engines import EngineNeeds, load_engine, read_sidecar
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
+from dmdd_edge.runtime.engines.engine import EngineNeeds, load_engine, read_sidecar
 from dmdd_edge.runtime.engines.find import FoundEngine
 
 #: Judges images uint8 N x S x S x 3 BGR: maps float32 N x S x S, 0..1, and scores float32 N.

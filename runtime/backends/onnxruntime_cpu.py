@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,

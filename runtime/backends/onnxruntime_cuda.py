@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_session import (

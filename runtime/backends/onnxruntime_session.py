@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.text import visible
+from dmdd_edge.messages.text import visible
 
 #: How much of ONNX Runtime's message is repeated, in characters: it may quote the graph at length.
 _SHOWN = 500

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.cuda import CUDA_DRIVERS
-from dmdd_edge.suggest import choose
 
 #: The values of ``--io-memory``.
 IO_MEMORY = ("auto", "copy", "mapped")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
+from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
-from dmdd_edge.suggest import choose
-from dmdd_edge.text import visible
 
 #: Every back end, in the order in which ``auto`` tries them.
 BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {

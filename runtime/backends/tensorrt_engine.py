@@ -9,17 +9,17 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.engine_cache import engine_cache
-from dmdd_edge.engine_sidecar import Flavour
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import Cuda, open_cuda
+from dmdd_edge.runtime.engines.cache import engine_cache
 from dmdd_edge.runtime.engines.find import FoundEngine, find_engine
 from dmdd_edge.runtime.engines.library import load_library, require_installed
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.rtx import LoadedRtxEngine, kernels_file
 from dmdd_edge.runtime.engines.runner import EngineRunner, Ticket
+from dmdd_edge.runtime.engines.sidecar import Flavour
 from dmdd_edge.runtime.engines.slot import DeviceTimes
 
 

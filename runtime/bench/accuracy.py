@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.datasets import load_category
-from dmdd_edge.judging import evaluate_judge, load_test_set
-from dmdd_edge.metrics import Metrics
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.evaluation.metrics import Metrics
+from dmdd_edge.evaluation.test_set import evaluate_judge, load_test_set
 from dmdd_edge.runtime.bench.subject import Subject
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.failures import storage_errors
-from dmdd_edge.metrics import PAPER_FIELDS
 from dmdd_edge.runtime.bench.percentiles import SHARES
 
 COLUMNS = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dmdd_edge.images import read_image
+from dmdd_edge.data.images import read_image
 from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.subject import Subject
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query, Series

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.suggest import choose
+from dmdd_edge.messages.suggest import choose
 
 #: Every boundary, in the order of the way of a frame, and what lies between its two ends.
 BOUNDARIES = {

@@ -15,9 +15,9 @@ from typing import Any
 import dmdd_edge
 from dmdd_edge._version import __version__
 from dmdd_edge.cores import allowed_cores, cpu_quota, physical_cores
-from dmdd_edge.device import probe_gpu
 from dmdd_edge.runtime.bench.nvml import NvidiaWatch
 from dmdd_edge.runtime.bench.watch import read_text
+from dmdd_edge.runtime.cuda.gpu import probe_gpu
 
 #: Distributions whose versions can move a figure.
 _PACKAGES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmdd_edge.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 
 _COLUMNS = (
     "bundle",

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.datasets import Category, load_category, read_images
+from dmdd_edge.bundle.manifest import Manifest
+from dmdd_edge.data.datasets import Category, load_category, read_images
+from dmdd_edge.data.images import IMAGE_SUFFIXES
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import IMAGE_SUFFIXES
-from dmdd_edge.manifest import Manifest
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.accuracy import Accuracy, measure_accuracy
 from dmdd_edge.runtime.bench.latency import BATCHES, measure_latency
@@ -20,7 +21,6 @@ from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.stream import Stream, measure_stream
 from dmdd_edge.runtime.bench.subject import Subject
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Series
-from dmdd_edge.suggest import choose
 
 #: Every scenario, in the order in which they are run.
 SCENARIOS = ("single", "multi", "offline", "stream")

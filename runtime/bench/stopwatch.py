@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.engine_sidecar import EngineSidecar
 from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.bench.timing import Clock
+from dmdd_edge.runtime.engines.sidecar import EngineSidecar
 from dmdd_edge.runtime.engines.slot import DeviceTimes
 
 

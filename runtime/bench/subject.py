@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.manifest import MANIFEST_NAME
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.stopwatch import Stopwatch
 from dmdd_edge.runtime.bench.timing import Clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.cuda.interface import (
     Cuda,
     DeviceMemory,
@@ -14,7 +15,6 @@ from dmdd_edge.runtime.cuda.interface import (
     Owned,
     Stream,
 )
-from dmdd_edge.suggest import choose
 
 __all__ = [
     "CUDA_DRIVERS",

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dmdd_edge.device import probe_gpu
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda.gpu import probe_gpu
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
 try:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.device import GpuFacts
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
 
 
 class Owned:

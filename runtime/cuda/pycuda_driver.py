@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
-from dmdd_edge.device import GpuFacts
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
 #: CUDA's number for a stream that does not wait for the default one; PyCUDA has no name for it.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from dmdd_edge.addresses import looks_secret, redacted
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import looks_secret, redacted
 from dmdd_edge.storage import expand_home
 
 #: Read where the address of a broker names no user.

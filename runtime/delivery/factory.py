@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.delivery.address import (
     MqttAddress,
     WebhookAddress,
@@ -19,7 +20,6 @@ from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.delivery.transport import Transport
 from dmdd_edge.storage import FSYNC_POLICIES, expand_home
-from dmdd_edge.suggest import choose
 
 
 def open_delivery(

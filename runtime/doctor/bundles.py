@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.commands import bundle_options, command
+from dmdd_edge.messages.commands import bundle_options, command
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import version_of
 from dmdd_edge.runtime.doctor.onnxruntime import BUILDS
@@ -32,7 +32,7 @@ def verify(path: str) -> dict[str, Any]:
     Returns:
         ``problems``: message and fix each; ``version``, ``backbone`` and ``image_size``, None where unknown.
     """
-    from dmdd_edge.bundle import Bundle, check
+    from dmdd_edge.bundle.bundle import Bundle, check
     from dmdd_edge.errors import DmddError
 
     problems = [[problem.message, problem.fix] for problem in check(path)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmdd_edge.commands import command
+from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
@@ -42,9 +42,9 @@ def list_cache(option: str | None) -> dict[str, Any]:
     Returns:
         ``path``, and ``engines``: file, bytes, what its sidecar says it is for, or an ``error``.
     """
-    from dmdd_edge.engine_cache import engine_cache_path
-    from dmdd_edge.engine_sidecar import read_sidecar
     from dmdd_edge.errors import DmddError
+    from dmdd_edge.runtime.engines.cache import engine_cache_path
+    from dmdd_edge.runtime.engines.sidecar import read_sidecar
 
     folder = engine_cache_path(option)
     engines: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.device import kernel_driver
+from dmdd_edge.runtime.cuda.gpu import kernel_driver
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import Platform, version_of
 from dmdd_edge.runtime.doctor.isolate import Answer

@@ -62,7 +62,7 @@ def try_bundle(models_dir: str) -> dict[str, Any]:
     """
     import numpy as np
 
-    from dmdd_edge.bundle import FP32_GRAPH, Bundle
+    from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
     from dmdd_edge.errors import DmddError
     from dmdd_edge.runtime.backends.selection import select
     from dmdd_edge.workspace import list_bundles

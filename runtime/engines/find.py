@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
-from dmdd_edge.commands import command
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engine_cache import cached_engines
-from dmdd_edge.engine_sidecar import PRODUCT, Flavour
-from dmdd_edge.engines import EngineNeeds, EngineSidecar, load_engine, read_sidecar, sidecar_path
+from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.commands import command
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.cache import cached_engines
+from dmdd_edge.runtime.engines.engine import (
+    EngineNeeds,
+    EngineSidecar,
+    load_engine,
+    read_sidecar,
+    sidecar_path,
+)
+from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
 #: The bundle's graph of each precision; fp16 first, since it is what an engine is for.
 _GRAPHS = {"fp16": FP16_GRAPH, "fp32": FP32_GRAPH}

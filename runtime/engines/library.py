@@ -7,8 +7,8 @@ import re
 from importlib import util
 from types import ModuleType
 
-from dmdd_edge.engine_sidecar import PRODUCT, Flavour
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
 #: Strong typing exists from 10.3 on; 12 is not known yet.
 OLDEST, FIRST_UNKNOWN = (10, 3), (12, 0)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from dmdd_edge.commands import command
-from dmdd_edge.engines import BatchProfile, EngineSidecar
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.commands import command
+from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar
 from dmdd_edge.runtime.engines.logger import LogBook, make_logger
 
 if TYPE_CHECKING:

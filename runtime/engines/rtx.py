@@ -6,8 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import EngineSidecar, is_private
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.engine import EngineSidecar, is_private
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.storage import write_atomically
 

@@ -8,8 +8,8 @@ import re
 import socket
 from dataclasses import dataclass
 
-from dmdd_edge.addresses import redacted
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted
 
 LOOPBACK = "127.0.0.1"
 #: Connections that the system holds until the page takes them.

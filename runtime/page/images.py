@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.images import MIN_SIDE
+from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.page.history import History, Newest
 from dmdd_edge.runtime.result import Result

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import PurePosixPath
 
-from dmdd_edge.images import IMAGE_SUFFIXES
+from dmdd_edge.data.images import IMAGE_SUFFIXES
 
 #: A component of a shortened name has at most this many bytes. Encrypted home folders allow 143.
 _LONGEST_PART = 120

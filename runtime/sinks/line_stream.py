@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.outlet import Outlet
+from dmdd_edge.messages.outlet import Outlet
 from dmdd_edge.runtime.sinks.file_options import PAUSE, FileOptions, is_of_the_volume, reason
 
 #: After how many seconds without anything taken it is said that nobody reads.

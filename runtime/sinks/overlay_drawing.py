@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.figures import heat_overlay
-from dmdd_edge.images import MIN_SIDE
+from dmdd_edge.data.images import MIN_SIDE
+from dmdd_edge.evaluation.pictures import heat_overlay
 from dmdd_edge.runtime.frame import as_bgr
 from dmdd_edge.runtime.result import Region, Result
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmdd_edge.data.images import natural_key
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import natural_key
 from dmdd_edge.runtime.sources.v4l2 import V4l2Device
 
 DEVICES = Path("/dev")

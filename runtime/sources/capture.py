@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.quiet import silent
+from dmdd_edge.messages.quiet import silent
 from dmdd_edge.runtime.sources.device import damaged
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dmdd_edge.decoding import read_file
+from dmdd_edge.data.decoding import read_file
+from dmdd_edge.data.images import checked, to_uint8
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import checked, to_uint8
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
 

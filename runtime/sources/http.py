@@ -9,11 +9,11 @@ from http.client import HTTPException, HTTPResponse
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.addresses import redacted
-from dmdd_edge.decoding import decode_bytes
+from dmdd_edge.data.decoding import decode_bytes
+from dmdd_edge.data.image_header import read_header
+from dmdd_edge.data.images import to_uint8
 from dmdd_edge.errors import DmddError
-from dmdd_edge.image_header import read_header
-from dmdd_edge.images import to_uint8
+from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.runtime.sources.device import Device, LostError, damaged
 from dmdd_edge.runtime.sources.http_request import ask, read_body, why
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader

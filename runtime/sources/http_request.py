@@ -11,8 +11,8 @@ from http.client import BadStatusLine, HTTPException, HTTPResponse
 from typing import cast
 from urllib.parse import unquote, urlunsplit
 
-from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.timed_http import timed_handlers
 

@@ -7,15 +7,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from dmdd_edge.addresses import redacted
-from dmdd_edge.errors import DmddError
-from dmdd_edge.images import (
+from dmdd_edge.data.images import (
     IMAGE_SUFFIXES,
     describe_passed_over,
     kind_of_file,
     list_images,
     natural_key,
 )
+from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted
+from dmdd_edge.messages.suggest import neighbour
 from dmdd_edge.runtime.sources import csi, replay
 from dmdd_edge.runtime.sources.base import Source
 from dmdd_edge.runtime.sources.camera import Camera
@@ -29,7 +30,6 @@ from dmdd_edge.runtime.sources.stream import FfmpegStream
 from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
 from dmdd_edge.runtime.sources.watch import WatchFolder
-from dmdd_edge.suggest import neighbour
 
 _ALLOWED = (
     "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "

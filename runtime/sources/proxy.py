@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from dmdd_edge.addresses import split_address
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import split_address
 
 #: The environment variable that asks for one. ``http_proxy`` and its kin are not followed.
 PROXY_VARIABLE = "DMDD_PROXY"

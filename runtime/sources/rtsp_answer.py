@@ -7,8 +7,8 @@ import socket
 from contextlib import suppress
 from urllib.parse import urlunsplit
 
-from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted, split_address
 
 #: What to do about a stream that cannot be had for no reason that is known.
 PLAYS = "Check that it plays elsewhere, for example with ffplay."

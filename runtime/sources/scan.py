@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dmdd_edge.images import IMAGE_SUFFIXES, kind_of_file
+from dmdd_edge.data.images import IMAGE_SUFFIXES, kind_of_file
 
 #: Clocks of file systems may be this coarse (FAT), in seconds: for so long after a folder changed it is
 #: listed again although its time stays the same.

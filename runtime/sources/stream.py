@@ -8,8 +8,8 @@ import time
 
 import cv2
 
-from dmdd_edge.addresses import redacted, split_address
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg

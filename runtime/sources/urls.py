@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dmdd_edge.addresses import split_address
+from dmdd_edge.messages.addresses import split_address
 
 
 def scheme_of(source: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmdd_edge.data.images import natural_key
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import natural_key
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress, SourceState
 from dmdd_edge.runtime.sources.files import read_frame

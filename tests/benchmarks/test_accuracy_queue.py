@@ -19,7 +19,7 @@ from accuracy.rows import read_rows
 from accuracy.runner import Queue, outliers, plain
 from accuracy.study import choose, main
 
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_judge
 

@@ -12,8 +12,8 @@ from accuracy.heads import HEAD_ONLY
 from accuracy.rows import append_row, latest, read_rows
 from accuracy.table import parts_table, set_table
 
-from dmdd_edge.paper import paper_row
-from dmdd_edge.text import is_plain_name
+from dmdd_edge.evaluation.paper import paper_row
+from dmdd_edge.messages.text import is_plain_name
 from dmdd_edge.train.config import ModelConfig, make_config
 
 

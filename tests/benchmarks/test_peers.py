@@ -23,13 +23,13 @@ from peers.memory import measure_memory
 from peers.study import main
 from peers.timing import time_pair
 
-from dmdd_edge.bundle import FP32_GRAPH, BundleWriter
-from dmdd_edge.datasets import load_category
+from dmdd_edge.bundle.bundle import FP32_GRAPH, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import load_test_set
-from dmdd_edge.manifest import graph_specs
-from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.evaluation.test_set import load_test_set
 
 SIZE = 64
 FULL = 256

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge.bundle import Bundle, BundleWriter
-from dmdd_edge.manifest import graph_specs
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.bundle.bundle import Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 
 
 @pytest.fixture

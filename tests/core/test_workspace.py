@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs, load_bundle, run_folder
 
 Write = Callable[..., Bundle]

@@ -8,9 +8,9 @@ from typing import Any
 
 import small_graph
 
-from dmdd_edge.bundle import Bundle, BundleWriter
-from dmdd_edge.manifest import Licences, graph_specs
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.bundle.bundle import Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import Licences, graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 
 
 def write_bundle(

@@ -13,12 +13,12 @@ import pytest
 import small_graph
 import spoil
 
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import BatchProfile, EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import PhaseTracker
 from dmdd_edge.export.engines.rtx_target import allowed_gpus, build_rtx, parse_gpus, rtx_missing
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.engine import BatchProfile, EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.runtime.engines.logger import LogBook
 
 rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")

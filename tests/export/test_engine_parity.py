@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.engines import EngineSidecar, read_sidecar, sidecar_path, write_engine
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import engine_parity
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.parity import file_judge
+from dmdd_edge.runtime.engines.engine import EngineSidecar, read_sidecar, sidecar_path, write_engine
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32]]
 

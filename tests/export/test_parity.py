@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.evaluation.metrics import Metrics
+from dmdd_edge.evaluation.test_set import Evaluation
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, require
-from dmdd_edge.judging import Evaluation
-from dmdd_edge.metrics import Metrics
 
 WIDE = ParityLimits(map_max=1.0, score_max=1.0, figure=1.0)
 

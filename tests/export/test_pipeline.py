@@ -17,7 +17,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import pipeline
 from dmdd_edge.export.pipeline import export_run

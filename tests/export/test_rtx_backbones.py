@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dmdd_edge.engines import BatchProfile, read_sidecar
 from dmdd_edge.export.checks import check_graph
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.engines.rtx_target import build_rtx
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
+from dmdd_edge.runtime.engines.engine import BatchProfile, read_sidecar
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.model import DMDD
 

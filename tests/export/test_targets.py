@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from small_bundle import write_bundle
 
-from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle
-from dmdd_edge.engines import BatchProfile
+from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import targets
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle, choose_targets, rtx_for_new_bundle, write_triton
+from dmdd_edge.runtime.engines.engine import BatchProfile
 
 OPTIONS = BuildOptions(batch=BatchProfile.parse("1:8"))
 
@@ -93,7 +93,7 @@ def test_engines_are_built_without_torch_and_onnx(bundle: Bundle, tmp_path: Path
 import sys
 from pathlib import Path
 sys.modules["torch"] = sys.modules["onnx"] = sys.modules["onnxruntime"] = None
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle, write_triton
 bundle = Bundle.load({str(bundle.path)!r})

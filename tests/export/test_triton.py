@@ -12,10 +12,10 @@ import pytest
 import small_graph
 from small_bundle import write_bundle
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.engines import BatchProfile, EngineSidecar, write_engine
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.triton import TritonModel, config_text, repository_from_bundle, write_model_repository
+from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar, write_engine
 
 model_config = pytest.importorskip(
     "tritonclient.grpc.model_config_pb2", reason="tritonclient[grpc] is not installed"

@@ -12,11 +12,11 @@ from addresses import shows_secret
 from pictures import Picture
 from trees import Tree
 
-from dmdd_edge.datasets import Category, load_category
+from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.data.images import read_image
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import read_image
-from dmdd_edge.judging import TestSet, load_test_set
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 
 #: A mask counts as read right from this overlap (intersection over union) with what was marked.
 _OVERLAP = 0.6

@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.manifest import graph_specs
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 
 SIZE = 64
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.quality import FrameLimits
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.quality import FrameLimits
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.loop import run_frames

@@ -13,14 +13,14 @@ import pytest
 import typer
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.cli import calibrate
+from dmdd_edge.data.look import look_at, look_of
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.look import look_at, look_of
-from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.runtime.calibrate import NormalScores
 from dmdd_edge.runtime.calibration_doubts import doubts
-from dmdd_edge.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 EXPORTED = [0.40, 0.43, 0.45, 0.48, 0.50]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from dmdd_edge import DmddError
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import calibration_path, read_calibration
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import calibration_path, read_calibration
 from dmdd_edge.cli import calibrate, models
-from dmdd_edge.quality import FrameLimits
+from dmdd_edge.data.quality import FrameLimits
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]

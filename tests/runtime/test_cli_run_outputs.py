@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import Bundle, use_version
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.bundle.bundle import Bundle, use_version
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime import version_watch
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -23,7 +24,6 @@ from dmdd_edge.runtime.sources import SourceState, open_source
 from dmdd_edge.runtime.sources.base import take_all
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.runtime.version_watch import VersionWatch
-from dmdd_edge.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]

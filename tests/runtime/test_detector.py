@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import write_calibration
-from dmdd_edge.preprocess import Preprocess
-from dmdd_edge.quality import FrameLimits
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import write_calibration
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.quality import FrameLimits
 from dmdd_edge.runtime.backends.selection import BACKENDS
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Region
-from dmdd_edge.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]

@@ -12,7 +12,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))  # what reads the pages

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.quality import FrameLimits
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data.quality import FrameLimits
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.gate import check_all_judged, failures
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import SourceState, open_source

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import effective_threshold, write_calibration
-from dmdd_edge.look import ImageLook, Look, look_at, look_of
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import effective_threshold, write_calibration
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.look import ImageLook, Look, look_at, look_of
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.hints import FEWEST, FRAMES, FirstFrames, hint_for
 from dmdd_edge.runtime.sources import open_source
-from dmdd_edge.threshold import threshold_from_normals
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]

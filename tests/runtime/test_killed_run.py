@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 
 #: How often the run is killed; more with DMDD_KILLS=50.
 KILLS = int(os.environ.get("DMDD_KILLS", "8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

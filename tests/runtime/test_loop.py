@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.calibrate import score_normals
 from dmdd_edge.runtime.frame import BrokenFrame, Frame

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from skimage import data as pictures
 from torch import Tensor, nn
 
+from dmdd_edge.data.images import resize
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import resize
 from dmdd_edge.train import weights
 from dmdd_edge.train.backbones import InputNorm, build_backbone
 from dmdd_edge.train.model import Normalise

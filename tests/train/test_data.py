@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.train.data import TrainingImages, free_memory_mb, load_images
 
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dmdd_edge.datasets import load_category
-from dmdd_edge.datasets.repeats import repeats
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.data.datasets.repeats import repeats
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.preprocess import Preprocess
 from dmdd_edge.train.data import load_images
 from dmdd_edge.train.doubts import doubts
 

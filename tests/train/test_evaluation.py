@@ -13,11 +13,11 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dmdd_edge.datasets import load_category
-from dmdd_edge.datasets.folders import from_folders
+from dmdd_edge.data.datasets import load_category
+from dmdd_edge.data.datasets.folders import from_folders
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import evaluate_judge, judge_all, load_test_set
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.evaluation.test_set import evaluate_judge, judge_all, load_test_set
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import figures, holdout_images, torch_judge

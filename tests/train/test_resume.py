@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train.checkpoint import load_run, read_config
 from dmdd_edge.train.trainer import Listener, Trainer
@@ -21,7 +21,7 @@ from dmdd_edge.train.trainer import Listener, Trainer
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.train import checkpoint, student_phase, trainer
 from dmdd_edge.train.config import TrainConfig
 

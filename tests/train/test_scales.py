@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmdd_edge.plate import Plate
-from dmdd_edge.sample import draw
+from dmdd_edge.sample.plate import Plate
+from dmdd_edge.sample.write import draw
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.scales import (

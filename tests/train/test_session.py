@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.judging import judge_all
+from dmdd_edge.evaluation.test_set import judge_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_judge

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from dmdd_edge.cli.main import app
 from dmdd_edge.cli.train_progress import Interrupts, TrainProgress
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.listener import Listener, Stopped

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmdd_edge.datasets import load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.checkpoint import load_run

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dmdd_edge.plate import Plate
-from dmdd_edge.sample import draw
+from dmdd_edge.sample.plate import Plate
+from dmdd_edge.sample.write import draw
 from dmdd_edge.train.validation.images import damage, validation_set
 from dmdd_edge.train.validation.kinds import KINDS
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.figures import hardest, heat_overlay, heat_scale
-from dmdd_edge.images import resize, resize_mask
-from dmdd_edge.judging import Evaluation, TestSet
-from dmdd_edge.ranking import Ranking
+from dmdd_edge.data.images import resize, resize_mask
+from dmdd_edge.evaluation.pictures import hardest, heat_overlay, heat_scale
+from dmdd_edge.evaluation.ranking import Ranking
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 from dmdd_edge.train.report.words import clean, percent
 
 Image = NDArray[np.uint8]

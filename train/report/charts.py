@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.metrics import PRO_LIMIT
-from dmdd_edge.ranking import Ranking
+from dmdd_edge.evaluation.metrics import PRO_LIMIT
+from dmdd_edge.evaluation.ranking import Ranking
 from dmdd_edge.train.report.curves import curve, thinned, up_to
 from dmdd_edge.train.report.svg import Chart, shares
 from dmdd_edge.train.report.words import percent

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.judging import Evaluation, Judge, TestSet
-from dmdd_edge.threshold import Threshold
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet
 
 if TYPE_CHECKING:
     from dmdd_edge.train.checkpoint import Run

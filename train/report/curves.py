@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.judging import TestSet
-from dmdd_edge.ranking import Ranking
+from dmdd_edge.evaluation.ranking import Ranking
+from dmdd_edge.evaluation.test_set import TestSet
 
 #: x and y of a curve's points, each (P,) float64.
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmdd_edge.paper import PaperRow, paper_row_beside
+from dmdd_edge.evaluation.paper import PaperRow, paper_row_beside
 from dmdd_edge.train.report.words import clean, percent, table
 
 #: The figures that the paper has too.

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.data.images import read_image, resize
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import read_image, resize
-from dmdd_edge.metrics import FIGURES
-from dmdd_edge.paper import paper_row_beside
+from dmdd_edge.evaluation.metrics import FIGURES
+from dmdd_edge.evaluation.paper import paper_row_beside
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.report.cases import choose, figure, picture
 from dmdd_edge.train.report.charts import NARROW, pro_chart, roc_chart, score_chart

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.images import is_grey
+from dmdd_edge.data.images import is_grey
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis import damage
 from dmdd_edge.train.synthesis.perlin import perlin_mask

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.images import is_grey
+from dmdd_edge.data.images import is_grey
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.images import list_images, read_image, resize
 from dmdd_edge.errors import DmddError
-from dmdd_edge.images import list_images, read_image, resize
 
 Image = NDArray[np.uint8]
 #: Decoded textures kept in memory; beyond it a texture is read again when drawn.

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.datasets import GOOD, TestImage
-from dmdd_edge.judging import TestSet
+from dmdd_edge.data.datasets import GOOD, TestImage
+from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.validation.kinds import KINDS, Image, Maker, Mask
 
 Difference = NDArray[np.float32]

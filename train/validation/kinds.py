@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.images import is_grey
+from dmdd_edge.data.images import is_grey
 from dmdd_edge.train.synthesis.damage import displaced
 
 Image = NDArray[np.uint8]

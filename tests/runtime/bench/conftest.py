@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
-from dmdd_edge.calibration import effective_threshold
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.runtime.bench.pictures import Pictures
 from dmdd_edge.runtime.bench.stopwatch import Stopwatch
 from dmdd_edge.runtime.bench.subject import Subject

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.accuracy import measure_accuracy
 from dmdd_edge.runtime.bench.subject import Subject

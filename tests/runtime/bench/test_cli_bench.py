@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.timing import Bench

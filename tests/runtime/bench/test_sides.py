@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.sides import LiveSide, PastSide, parse_side, read_result
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.doctor import bundles
 from dmdd_edge.runtime.doctor.bundles import examine_bundles
 from dmdd_edge.runtime.doctor.isolate import Answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli import doctor
 from dmdd_edge.runtime.doctor import examination
 from dmdd_edge.runtime.doctor.examination import examine

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge.engine_sidecar import BatchProfile, EngineSidecar, sidecar_path, write_engine
 from dmdd_edge.runtime.doctor import engines
 from dmdd_edge.runtime.doctor.engines import examine_engines
 from dmdd_edge.runtime.doctor.isolate import Answer
 from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.engines.sidecar import BatchProfile, EngineSidecar, sidecar_path, write_engine
 
 LOADED = {"installed": True, "version": "10.3.0", "path": "/x"}
 NO_CACHE = {"path": "/cache", "engines": []}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge import device
+from dmdd_edge.runtime.cuda import gpu as device
 from dmdd_edge.runtime.doctor import gpu
 from dmdd_edge.runtime.doctor.findings import State
 from dmdd_edge.runtime.doctor.gpu import Evidence, examine_gpu

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.selection import BACKENDS
 from dmdd_edge.runtime.doctor import onnxruntime

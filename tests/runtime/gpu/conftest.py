@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.engine_cache import cached_engine, engine_cache
-from dmdd_edge.engines import BatchProfile, write_engine
-from dmdd_edge.manifest import graph_specs
+from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import cuda_bindings, open_cuda
+from dmdd_edge.runtime.engines.cache import cached_engine, engine_cache
+from dmdd_edge.runtime.engines.engine import BatchProfile, write_engine
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
-from dmdd_edge.threshold import threshold_from_normals
 
 sys.path.insert(0, str(Path(__file__).parent))  # the simulated packages beside the tests
 

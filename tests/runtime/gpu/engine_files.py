@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import BatchProfile, EngineSidecar
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar
 
 GPU = GpuFacts("Simulated GPU", "sm86", "580.65.06", "13.0", 8 << 30)
 

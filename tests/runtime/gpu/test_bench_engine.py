@@ -13,9 +13,9 @@ from simulated_gpu import Gpu
 from simulated_tensorrt import engine_bytes
 from typer.testing import CliRunner
 
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
-from dmdd_edge.engines import BatchProfile
+from dmdd_edge.runtime.engines.engine import BatchProfile
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

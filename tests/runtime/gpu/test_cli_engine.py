@@ -15,10 +15,10 @@ from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 from typer.testing import CliRunner
 
 from dmdd_edge import DmddError
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
-from dmdd_edge.engines import BatchProfile
 from dmdd_edge.export import targets
+from dmdd_edge.runtime.engines.engine import BatchProfile
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

@@ -15,7 +15,6 @@ from simulated_gpu import Gpu, Violation
 from simulated_pycuda import SimulatedPycuda
 
 from dmdd_edge import DmddError
-from dmdd_edge.device import GpuFacts, probe_gpu
 from dmdd_edge.runtime.cuda import (
     CUDA_DRIVERS,
     Cuda,
@@ -28,6 +27,7 @@ from dmdd_edge.runtime.cuda import (
 )
 from dmdd_edge.runtime.cuda import cuda_bindings as bindings
 from dmdd_edge.runtime.cuda.cuda_bindings import CudaBindings
+from dmdd_edge.runtime.cuda.gpu import GpuFacts, probe_gpu
 
 
 @pytest.fixture(params=["cuda-bindings", "pycuda"])

@@ -12,10 +12,10 @@ from engine_files import GPU, make_sidecar
 from simulated_tensorrt import engine_bytes
 
 from dmdd_edge import DmddError
-from dmdd_edge.bundle import FP16_GRAPH, Bundle
-from dmdd_edge.device import GpuFacts
-from dmdd_edge.engines import BatchProfile, write_engine
-from dmdd_edge.manifest import Manifest
+from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
+from dmdd_edge.bundle.manifest import Manifest
+from dmdd_edge.runtime.cuda.gpu import GpuFacts
+from dmdd_edge.runtime.engines.engine import BatchProfile, write_engine
 from dmdd_edge.runtime.engines.find import find_engine
 
 Make = Callable[..., Bundle]

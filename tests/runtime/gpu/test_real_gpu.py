@@ -18,19 +18,19 @@ from engine_files import pictures
 from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.device import probe_gpu
-from dmdd_edge.engine_cache import engine_cache
-from dmdd_edge.engine_sidecar import Flavour
-from dmdd_edge.engines import BatchProfile
+from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle
-from dmdd_edge.manifest import graph_specs
 from dmdd_edge.runtime.backends.engine_judge import engine_judge
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import EngineBackend
+from dmdd_edge.runtime.cuda.gpu import probe_gpu
+from dmdd_edge.runtime.engines.cache import engine_cache
+from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.runtime.engines.library import load_library
-from dmdd_edge.threshold import threshold_from_normals
+from dmdd_edge.runtime.engines.sidecar import Flavour
 
 #: Half precision has 11 bits; two of the sum's terms are rounded to them.
 TOLERANCE = 2e-3

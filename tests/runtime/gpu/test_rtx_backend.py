@@ -12,7 +12,7 @@ from simulated_gpu import Gpu
 from simulated_tensorrt import ExecutionContextAllocationStrategy, SimulatedTensorrt, engine_bytes
 
 from dmdd_edge import DmddError
-from dmdd_edge.bundle import Bundle
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRtRtx
@@ -105,7 +105,7 @@ def test_kernels_that_others_could_have_written_are_not_loaded(
         shared.chmod(mode)
         if shared is cache:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("dmdd_edge.engines._trust", lambda *_: [])
+                patch.setattr("dmdd_edge.runtime.engines.engine._trust", lambda *_: [])
                 TensorRtRtx(bundle, options).close()
         else:
             TensorRtRtx(bundle, options).close()

@@ -15,13 +15,13 @@ from simulated_gpu import Gpu
 from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 from dmdd_edge import Detector, DmddError
-from dmdd_edge.bundle import FP16_GRAPH, Bundle
-from dmdd_edge.engines import BatchProfile, read_sidecar
+from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
 from dmdd_edge.runtime.backends import OverlappingBackend
 from dmdd_edge.runtime.backends.engine_judge import engine_judge
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt
+from dmdd_edge.runtime.engines.engine import BatchProfile, read_sidecar
 from dmdd_edge.runtime.feed import ReadAhead
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.loop import run_frames

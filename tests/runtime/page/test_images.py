@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from a_run import result_of
 
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.page.gallery import KEPT_ANOMALIES, Gallery
 from dmdd_edge.runtime.page.history import History, Newest

@@ -12,7 +12,7 @@ from typing import TextIO
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge import outlet as outlet_module
+from dmdd_edge.messages import outlet as outlet_module
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import line_stream

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Region, Result
 from dmdd_edge.runtime.sinks.overlay_drawing import boxes, draw_overlay

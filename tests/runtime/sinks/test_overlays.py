@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge.figures import heat_overlay
-from dmdd_edge.preprocess import Preprocess
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.evaluation.pictures import heat_overlay
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions

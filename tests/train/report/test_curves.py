@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from dmdd_edge.datasets import TestImage
-from dmdd_edge.judging import TestSet
-from dmdd_edge.metrics import PRO_LIMIT, evaluate
-from dmdd_edge.ranking import Ranking
+from dmdd_edge.data.datasets import TestImage
+from dmdd_edge.evaluation.metrics import PRO_LIMIT, evaluate
+from dmdd_edge.evaluation.ranking import Ranking
+from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.report.curves import area, curve, image_ranking, pixel_rankings, thinned, up_to
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from dmdd_edge.datasets import TestImage
-from dmdd_edge.figures import heat_overlay
-from dmdd_edge.judging import Evaluation, TestSet
-from dmdd_edge.metrics import FIGURES, evaluate
-from dmdd_edge.paper import paper_row
+from dmdd_edge.data.datasets import TestImage
+from dmdd_edge.evaluation.metrics import FIGURES, evaluate
+from dmdd_edge.evaluation.paper import paper_row
+from dmdd_edge.evaluation.pictures import heat_overlay
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 from dmdd_edge.train.report.cases import choose, located, picture, side_by_side
 from dmdd_edge.train.report.content import Content
 from dmdd_edge.train.report.page import page

@@ -1,0 +1,393 @@
+"""The bundle: the contract between the lab and the line; how it is written, read and verified.
+
+``models/<category>/CURRENT`` names the version in use; ``models/<category>/<version>/`` is a bundle:
+a manifest and the files it lists. Nothing that the manifest does not list is ever used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
+
+from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
+from dmdd_edge.bundle.versions import (
+    CURRENT_NAME,
+    find_version,
+    list_versions,
+    match_version,
+    next_version_name,
+    version_names,
+)
+from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_error
+from dmdd_edge.messages.commands import command
+from dmdd_edge.messages.text import is_plain_name
+from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, inside, kind_of
+from dmdd_edge.storage import fsync_path, sha256_of, write_atomically
+from dmdd_edge.strict_json import explain
+
+__all__ = ["Bundle", "BundleWriter", "check", "list_versions", "use_version"]
+
+FP32_GRAPH, FP16_GRAPH, ENGINES_FOLDER = "model.fp32.onnx", "model.fp16.onnx", "engines"
+
+#: Folders that a writer has not finished start with this; a leading dot is what listings ignore.
+UNFINISHED_PREFIX = ".unfinished-"
+
+#: An unlocked unfinished folder is only taken for abandoned at this age, in seconds: its writer may be
+#: between making the folder and locking it.
+_ABANDONED_AFTER = 60.0
+
+#: What file managers leave behind in folders they show; not part of a bundle and never used.
+_LITTER = {"Thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on the disk.
+
+    Attributes:
+        path: the version's folder.
+        manifest: what it says about itself.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def category(self) -> str:
+        """The category that the bundle judges."""
+        return self.manifest.category
+
+    @property
+    def version(self) -> str:
+        """The version's name; sorts by time."""
+        return self.manifest.version
+
+    @classmethod
+    def load(cls, path: Path | str, verify: bool = True) -> Bundle:
+        """Open a bundle.
+
+        Args:
+            path: a version's folder, or a category's folder, whose ``CURRENT`` then picks the version.
+            verify: hash every file; without it only the manifest and the paths are checked.
+
+        Raises:
+            DmddError: there is no bundle, its schema is newer, the manifest is malformed, a file is
+                missing, cut short, altered or not listed, or a path leaves the folder.
+        """
+        bundle = cls.open_unverified(path)
+        for problem in bundle.problems(hashes=verify):
+            raise problem
+        return bundle
+
+    @classmethod
+    def open_unverified(cls, path: Path | str) -> Bundle:
+        """Read a bundle's manifest and nothing else; to look at a bundle, not to run it.
+
+        Args:
+            path: as in ``load``.
+
+        Raises:
+            DmddError: there is no bundle, its schema is newer, or the manifest is malformed.
+        """
+        folder = find_version(Path(path))
+        return cls(path=folder, manifest=read_manifest(inside(folder, MANIFEST_NAME)))
+
+    def has(self, name: str) -> bool:
+        """Whether the bundle lists a file of this name (a path inside it, with ``/``)."""
+        return name in self.manifest.files
+
+    def file(self, name: str) -> Path:
+        """Where a listed file lies.
+
+        Args:
+            name: its path inside the bundle, with ``/``.
+
+        Raises:
+            DmddError: the manifest does not list it, or it leads out of the folder.
+        """
+        if not self.has(name):
+            raise DmddError(
+                f"{self.path} has no file `{name}` in its manifest.",
+                f"It holds: {', '.join(sorted(self.manifest.files)) or 'nothing'}. Export again to add it.",
+            )
+        return inside(self.path, name)
+
+    def problems(self, hashes: bool = True) -> Iterator[DmddError]:
+        """Everything that is wrong with the files, one error each; nothing when the bundle is whole.
+
+        Args:
+            hashes: compare the contents too, not only the paths and sizes.
+        """
+        files = self.manifest.files
+        if not files:
+            yield DmddError(f"{self.path}: the manifest lists no file.", COPY_AGAIN)
+        for name, expected in sorted(files.items()):
+            try:
+                path = inside(self.path, name)
+            except DmddError as error:
+                yield error
+                continue
+            problem = _problem_with(self.path, path, name, expected, self.manifest.sizes.get(name), hashes)
+            if problem is not None:
+                yield problem
+        try:
+            extra = sorted(set(_listed_files(self.path)) - set(files))
+        except DmddError as error:
+            yield error
+            return
+        except OSError as error:
+            yield DmddError(
+                f"{self.path} cannot be looked through: {error.strerror or error} ({error.filename}).",
+                "Make it readable for the user who runs this.",
+            )
+            return
+        for name in extra:
+            yield DmddError(
+                f"{self.path}: the file `{name}` is not listed in the manifest.",
+                f"Remove it. Nothing is added to a bundle by hand; {COPY_AGAIN[0].lower()}{COPY_AGAIN[1:]}",
+            )
+
+
+def _problem_with(
+    folder: Path, path: Path, name: str, expected: str, right_size: int | None, hashes: bool
+) -> DmddError | None:
+    """What is wrong with one listed file; None when it is as the manifest says."""
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            what = kind_of(state.st_mode)
+            return DmddError(f"{folder}: `{name}` is {what}, not a regular file.", COPY_AGAIN)
+        size = state.st_size
+        if right_size is not None and size < right_size:
+            return DmddError(
+                f"{folder}: `{name}` was cut short: {size:,} of {right_size:,} bytes.", COPY_AGAIN
+            )
+        if right_size is not None and size > right_size:
+            return DmddError(
+                f"{folder}: `{name}` was altered: it has {size:,} bytes, the manifest says {right_size:,}.",
+                COPY_AGAIN,
+            )
+        if hashes and sha256_of(path) != expected.lower():
+            return DmddError(
+                f"{folder}: `{name}` was altered: its SHA-256 is not the one in the manifest.", COPY_AGAIN
+            )
+    except FileNotFoundError:
+        return DmddError(f"{folder}: the file `{name}` is missing.", COPY_AGAIN)
+    except OSError as error:
+        return DmddError(
+            f"{folder}: `{name}` cannot be read: {error.strerror or error}.",
+            "Make it readable for the user who runs this.",
+        )
+    return None
+
+
+class BundleWriter:
+    """Writes a new version of a category's bundle, so that a crash leaves the old one in use.
+
+    Files are written to ``path``, a folder beside the versions that listings ignore. ``commit`` hashes
+    them, writes the manifest last, waits until all is on the disk, renames the folder to the version's
+    name and replaces CURRENT. Leaving the context without ``commit`` removes what was written.
+
+        with BundleWriter(Path("models"), "screw") as writer:
+            export_to(writer.path / "model.fp32.onnx")
+            bundle = writer.commit(backbone="efficientnet_lite0", image_size=256, ...)
+
+    Args:
+        models_dir: the folder of all categories; made when missing.
+        category: the category's name.
+
+    Raises:
+        DmddError: the category's name cannot name a folder, or the folder cannot be written.
+    """
+
+    def __init__(self, models_dir: Path | str, category: str) -> None:
+        if not is_plain_name(category):
+            raise DmddError(f"{category!r} cannot name a category.", "Use letters, digits, - and _.")
+        self.category = category
+        self.folder = Path(models_dir) / category
+        self._lock: int | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(self.folder)
+            self.path = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=self.folder))
+            self.path.chmod(0o755)
+            # The lock goes with the process, however it ends: an unlocked folder is an abandoned one.
+            self._lock = os.open(self.path, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise storage_error(error, self.folder, "written", "Name another --models-dir.") from error
+
+    def __enter__(self) -> BundleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not committed and let the lock go."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def commit(self, **fields: Any) -> Bundle:
+        """Make what was written the version in use.
+
+        Args:
+            fields: the manifest's fields but ``schema_version``, ``category``, ``version``, ``files``
+                and ``sizes``, which are worked out here.
+
+        Returns:
+            The new bundle, at its final place.
+
+        Raises:
+            DmddError: a field is unknown, missing or wrong, nothing was written, or the disk refuses.
+        """
+        unknown = sorted(set(fields) - set(Manifest.model_fields))
+        if unknown:
+            raise DmddError(
+                f"the manifest has no field {', '.join(unknown)}.",
+                f"Its fields: {', '.join(Manifest.model_fields)}.",
+            )
+        names = _listed_files(self.path)
+        if not names:
+            raise DmddError(f"nothing was written to {self.path}; a bundle without a graph is none.")
+        files = {name: sha256_of(self.path / name) for name in names}
+        version = next_version_name(self.folder, files)
+        try:
+            manifest = Manifest(
+                category=self.category,
+                version=version,
+                files=files,
+                sizes={name: (self.path / name).stat().st_size for name in names},
+                **fields,
+            )
+            # What cannot be read back must not be published: a metric that is not a number, a name with
+            # a control character.
+            parse_manifest(manifest.to_json().encode())
+        except ValidationError as error:
+            raise DmddError(f"the manifest's {explain(error)}.") from error
+        except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
+            raise DmddError(f"the manifest: {error}.") from error
+        try:
+            return self._publish(manifest)
+        except OSError as error:
+            found = storage_error(error, self.folder, "written")
+            raise DmddError(
+                f"the bundle cannot be written to {self.folder}: {found.strerror}.",
+                f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
+            ) from error
+
+    def _publish(self, manifest: Manifest) -> Bundle:
+        for name in manifest.files:
+            fsync_path(self.path / name)
+        write_atomically(self.path / MANIFEST_NAME, manifest.to_json())
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            fsync_path(Path(folder))
+        target = self.folder / manifest.version
+        os.rename(self.path, target)  # noqa: PTH104 - the step that makes the version appear whole
+        fsync_path(self.folder)
+        write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")
+        return Bundle(path=target, manifest=manifest)
+
+
+def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
+    """Make ``version`` the one in use, once it has been verified.
+
+    Args:
+        version: its name; the start of one is enough when only one version starts so.
+
+    Raises:
+        DmddError: there is no such category or version, or it does not verify; CURRENT then stays.
+    """
+    folder = Path(models_dir) / category
+    if not is_plain_name(category) or not version_names(folder):
+        raise DmddError(
+            f"there is no bundle of {category} in {models_dir}.",
+            f"See what there is: {command('models', models_dir=models_dir)}",
+        )
+    chosen = match_version(folder, version)
+    bundle = Bundle.load(inside(folder, chosen))
+    if (folder / CURRENT_NAME).is_dir():
+        raise DmddError(
+            f"{folder / CURRENT_NAME} is a folder; it must be a file that names the version in use.",
+            f"Remove it: rm -r {shlex.quote(str(folder / CURRENT_NAME))}",
+        )
+    write_atomically(folder / CURRENT_NAME, chosen + "\n")
+    return bundle
+
+
+def check(path: Path | str) -> list[DmddError]:
+    """Everything that is wrong with a bundle, not only the first; empty when it is whole.
+
+    Args:
+        path: a version's folder, or a category's folder.
+    """
+    try:
+        bundle = Bundle.open_unverified(path)
+    except DmddError as error:
+        return [error]
+    return list(bundle.problems())
+
+
+def _listed_files(folder: Path) -> list[str]:
+    """The paths of a bundle's files (with ``/``) but the manifest and what file managers leave behind.
+
+    A link is named, not followed.
+
+    Raises:
+        DmddError: there are more than a bundle may have.
+    """
+    names: list[str] = []
+    folders, seen = [folder], 0
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > 2 * MOST_FILES:
+                    raise DmddError(
+                        f"{folder} holds more than {2 * MOST_FILES} files and folders; a bundle has a few.",
+                        COPY_AGAIN,
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif (
+                    entry.name != MANIFEST_NAME
+                    and not entry.name.startswith(".")
+                    and entry.name not in _LITTER
+                ):
+                    names.append(Path(entry.path).relative_to(folder).as_posix())
+    return sorted(names)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what writers left behind that were killed."""
+    for entry in folder.glob(f"{UNFINISHED_PREFIX}*"):
+        try:
+            if time.time() - entry.stat().st_mtime < _ABANDONED_AFTER:
+                continue
+            handle = os.open(entry, os.O_RDONLY)
+        except OSError:
+            continue  # gone meanwhile, or not ours to touch
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry, ignore_errors=True)
+        except OSError:
+            pass  # its writer is alive
+        finally:
+            os.close(handle)

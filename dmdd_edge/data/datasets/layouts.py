@@ -1,0 +1,180 @@
+"""Find a category in a folder and tell its layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dmdd_edge.data.datasets.build import build
+from dmdd_edge.data.datasets.category import Category
+from dmdd_edge.data.datasets.refuse import refuse_for_training
+from dmdd_edge.data.datasets.remarks import count
+from dmdd_edge.data.datasets.roles import SPLITS, Role, role_of
+from dmdd_edge.data.datasets.walk import image_names, other_images, subfolders
+from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.suggest import did_you_mean, neighbour
+
+#: How deep the probes for images look; a category's images are found at any depth.
+_DEPTH = 6
+
+
+def load_category(root: str | Path, category: str | None = None, *, for_training: bool = True) -> Category:
+    """Find the files of a category and tell the layout.
+
+    Args:
+        root: a data set's folder, a category's folder, or a plain folder of good images.
+        category: a subfolder's name; None when root is itself the category or holds just one. A plain
+            folder given as root takes this as its name, else its own.
+        for_training: whether it must have training images; without, test images will do.
+
+    Raises:
+        DmddError: when root does not exist or cannot be read, the category is unknown or left open (naming
+            those found), the folder holds test images or masks, or it has no training images.
+    """
+    root = Path(root)
+    require_folder(root)
+    folder, name = _choose(root, category, for_training)
+    refuse_for_training(folder)
+    return build(folder, name, for_training)
+
+
+def list_categories(root: str | Path) -> list[str]:
+    """Name the categories under a folder, in natural order.
+
+    Subfolders in one of the data sets' layouts; when there is none, subfolders that hold images and whose
+    names say nothing about the parts in them.
+
+    Raises:
+        DmddError: when root does not exist or cannot be read.
+    """
+    root = Path(root)
+    require_folder(root)
+    folders = subfolders(root)
+    labelled = [folder.name for folder in folders if _is_labelled(folder)]
+    return labelled or [
+        folder.name for folder in folders if role_of(folder.name) is Role.OTHER and _holds_images(folder)
+    ]
+
+
+def require_folder(root: Path) -> None:
+    """Raise DmddError when there is no such folder or it cannot be read, with the reason."""
+    try:
+        next(root.iterdir(), None)
+    except NotADirectoryError:
+        raise DmddError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
+    except FileNotFoundError:
+        meant = neighbour(root)
+        raise DmddError(
+            f"{root}: no such folder.", fix=f"{meant} Give the data set's folder with --data.".lstrip()
+        ) from None
+    except OSError as error:
+        raise DmddError(
+            f"{root}: cannot be read ({error.strerror or error}).",
+            fix="Check the folder and its permissions.",
+        ) from None
+
+
+def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path, str]:
+    """The category's folder and name."""
+    if category is not None and (_is_labelled(root / category) or _holds_images(root / category)):
+        return root / category, category
+    own = root.resolve().name
+    if not for_training and category in (None, own) and _has(root, Role.TEST):
+        return root, own
+    if _has(root, Role.TRAIN) or (_is_labelled(root) and category is None):
+        if category in (None, own):
+            return root, own
+        raise DmddError(
+            f"{root}: no category {category!r}; the folder is itself the category {own!r}.",
+            fix=f"Choose --category {own}, or leave --category out.",
+        )
+    found = list_categories(root)
+    labelled = [name for name in found if _is_labelled(root / name)]
+    if (_is_labelled(root) or _has_plain_images(root)) and not labelled:
+        return root, category or own
+    if category is None and len(labelled) == 1:
+        # A lone subfolder of images is not chosen unasked: it may be anything.
+        return root / labelled[0], labelled[0]
+    inside = subfolders(root)
+    if category is None and len(inside) == 1 and any(map(_is_labelled, subfolders(inside[0]))):
+        return _choose(
+            inside[0], None, for_training
+        )  # an archive that was unpacked into a folder of its own name
+    refuse_for_training(root)
+    raise _no_category(root, category, found, labelled)
+
+
+def _no_category(root: Path, category: str | None, found: list[str], labelled: list[str]) -> DmddError:
+    listed = ", ".join(found)
+    if category is not None and found:
+        meant = did_you_mean(category, found)
+        return DmddError(
+            f"{root}: no category {category!r}; found: {listed}.",
+            fix=f"{meant} Choose one of these with --category.".lstrip(),
+        )
+    if labelled:
+        return DmddError(f"{root}: categories found: {listed}.", fix="Choose one of these with --category.")
+    if found:
+        counted = ", ".join(f"{name} ({count(_images_below(root / name), 'image')})" for name in found)
+        return DmddError(
+            f"{root}: no folder is named good, and these hold images: {counted}.",
+            fix="Choose one that holds good parts only with --category, or move the good images into "
+            f"{root / 'good'}.",
+        )
+    kinds = ", ".join(count(number, f"{suffix} file") for suffix, number in other_images(root).items())
+    return DmddError(
+        f"{root}: no category and no images found"
+        + (f" (looked for {category})" if category else "")
+        + (f"; it holds {kinds}, which cannot be read." if kinds else "."),
+        fix=f"Convert them to PNG: {root}"
+        if kinds
+        else "Give a folder with train/good (MVTec AD, MPDD), train/ok (BTAD), or good images themselves.",
+    )
+
+
+def _has(folder: Path, role: Role) -> bool:
+    """Whether a folder of a role is in it, at once or below folders that only group."""
+    return any(
+        role_of(child.name) is role or (role_of(child.name) is Role.GROUP and _has(child, role))
+        for child in subfolders(folder)
+    )
+
+
+def _is_labelled(folder: Path, depth: int = _DEPTH) -> bool:
+    """Whether its subfolders say by their names which images are good."""
+    for child in subfolders(folder):
+        role = role_of(child.name)
+        if role is Role.TRAIN:
+            return True
+        if role is Role.GOOD and _holds_images(child) and not _is_data_set(child):
+            return True
+        if role is Role.GROUP and depth and _is_labelled(child, depth - 1):
+            return True
+    return False
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether a folder is a data set of its own, whatever its name: its splits tell good from defective."""
+    inside = {role_of(child.name): child for child in subfolders(folder)}
+    if Role.TRAIN not in inside:
+        return False
+    named = [role_of(child.name) for role in SPLITS if role in inside for child in subfolders(inside[role])]
+    return any(role is not Role.GROUP for role in named)
+
+
+def _has_plain_images(folder: Path, depth: int = _DEPTH) -> bool:
+    """Whether it holds images itself, or below folders that only group them."""
+    return next(image_names(folder), None) is not None or any(
+        depth and role_of(child.name) is Role.GROUP and _has_plain_images(child, depth - 1)
+        for child in subfolders(folder)
+    )
+
+
+def _holds_images(folder: Path, depth: int = _DEPTH) -> bool:
+    return next(image_names(folder), None) is not None or any(
+        depth and _holds_images(child, depth - 1) for child in subfolders(folder)
+    )
+
+
+def _images_below(folder: Path, depth: int = _DEPTH) -> int:
+    own = sum(1 for _ in image_names(folder))
+    return own + sum(_images_below(child, depth - 1) for child in subfolders(folder) if depth)

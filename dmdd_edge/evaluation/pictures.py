@@ -1,0 +1,224 @@
+"""Pictures of results: heat overlay, score histogram, sheet of the hardest cases.
+
+The colours of a heat map are fixed to the threshold and never scaled to an image, so a good part looks good
+and two pictures can be compared:
+
+==============================  =============================================================
+map value                       colour
+==============================  =============================================================
+0                               transparent; up to half the threshold a faint blue at most
+threshold                       yellow, half covering
+2 x threshold, or 1 if smaller  red, and so is everything above
+==============================  =============================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmdd_edge.data.images import resize, resize_mask
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_INK: Colour = (50, 50, 50)
+_PALE: Colour = (225, 225, 225)
+_GOOD: Colour = (150, 160, 60)
+_BAD: Colour = (60, 80, 220)
+_TRUTH: Colour = (255, 60, 255)
+# Position on the scale (0.5 = threshold), colour in BGR, how much it covers.
+_STOPS = (
+    (0.00, (255, 60, 0), 0.00),
+    (0.25, (255, 150, 0), 0.12),
+    (0.40, (120, 220, 60), 0.32),
+    (0.50, (0, 230, 255), 0.50),
+    (0.75, (0, 120, 255), 0.60),
+    (1.00, (0, 0, 230), 0.70),
+)
+
+
+def heat_scale(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
+    """Place map values on the colour scale: 0 -> 0, threshold -> 0.5, twice the threshold or 1 -> 1.
+
+    Args:
+        values: map values in 0..1, of any shape.
+        threshold: the pixel threshold, in 0..1.
+    """
+    threshold = min(max(threshold, 1e-6), 1.0)
+    top = max(min(2 * threshold, 1.0), threshold + 1e-6)
+    place: NDArray[np.float64] = np.interp(np.asarray(values), (0.0, threshold, top), (0.0, 0.5, 1.0))
+    return place
+
+
+def heat_overlay(image: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
+    """Lay an anomaly map over an image in colours fixed to the threshold (see the module's table).
+
+    Args:
+        image: uint8 H x W x 3, BGR.
+        anomaly_map: float32, 0..1, of any size; stretched to the image's.
+        threshold: the pixel threshold, in 0..1.
+
+    Returns:
+        a new uint8 H x W x 3, BGR.
+    """
+    height, width = image.shape[:2]
+    # 0..255 on the scale before stretching: the map is the smaller of the two, and uint8 is quick to stretch.
+    place = np.rint(heat_scale(anomaly_map, threshold) * 255).astype(np.uint8)
+    if place.shape != (height, width):
+        place = cv2.resize(place, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    three = cv2.merge([place, place, place])
+    kept = cv2.multiply(image, cv2.LUT(three, _KEEP), scale=1 / 255)
+    return cv2.add(kept, cv2.LUT(three, _PAINT))  # type: ignore[return-value]
+
+
+def _tables() -> tuple[Image, Image]:
+    """For each of 256 places on the scale: how much of the image is kept, and the paint that is added."""
+    at = np.linspace(0, 1, 256)
+    stops = [stop for stop, _, _ in _STOPS]
+    cover = np.interp(at, stops, [share for _, _, share in _STOPS])
+    paint = [np.interp(at, stops, [colour[k] for _, colour, _ in _STOPS]) * cover for k in range(3)]
+    keep = np.repeat(255 * (1 - cover)[:, None], 3, axis=1)
+    return np.rint(keep).astype(np.uint8)[None], np.rint(np.stack(paint, 1)).astype(np.uint8)[None]
+
+
+_KEEP, _PAINT = _tables()
+
+
+def score_histogram(scores: ArrayLike, labels: ArrayLike, threshold: float) -> Image:
+    """Draw how the scores of good and defective images are distributed, with the threshold.
+
+    Args:
+        scores: image scores, (N,).
+        labels: (N,) bool, True = defective.
+        threshold: the image threshold.
+
+    Returns:
+        uint8 480 x 900 x 3, BGR.
+    """
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels, np.bool_)
+    width, height, left, right, top, bottom = 900, 480, 60, 24, 64, 48
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    end = float(max(scores.max(initial=0.0), threshold, 1e-6)) * 1.04
+    edges = np.linspace(0, end, 41)
+    counts = [np.histogram(scores[chosen], edges)[0] for chosen in (~labels, labels)]
+    highest = max(int(max(count.max() for count in counts)), 1)
+
+    def place(x: float, y: float) -> tuple[int, int]:
+        across, up = width - left - right, height - top - bottom
+        return round(left + x / end * across), round(height - bottom - y / highest * up)
+
+    for y in sorted({0, highest // 4, highest // 2, 3 * highest // 4, highest}):
+        cv2.line(sheet, place(0, y), place(end, y), _PALE, 1)
+        _write(sheet, str(y), (10, place(0, y)[1] + 5))
+    for count, colour in zip(counts, (_GOOD, _BAD), strict=True):
+        bars = sheet.copy()
+        for low, high, number in zip(edges[:-1], edges[1:], count, strict=True):
+            if number:
+                (x0, y0), (x1, y1) = place(low, number), place(high, 0)
+                cv2.rectangle(bars, (x0 + 1, y0), (x1 - 1, y1), colour, cv2.FILLED)
+        sheet = cv2.addWeighted(bars, 0.7, sheet, 0.3, 0)  # type: ignore[assignment]
+    rough = end / 5
+    unit = 10.0 ** np.floor(np.log10(rough))
+    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough)
+    for x in np.arange(0, end, step):
+        _write(sheet, f"{x:.3g}", (place(x, 0)[0] - 16, height - bottom + 20))
+    cv2.line(sheet, place(threshold, 0), place(threshold, highest), _INK, 2)
+    _write(sheet, "score", (width // 2 - 20, height - 8))
+    alarms, missed = int((scores[~labels] > threshold).sum()), int((scores[labels] <= threshold).sum())
+    _write(sheet, f"good: {(~labels).sum()}, {alarms} above the threshold", (left, 24), _GOOD)
+    _write(sheet, f"defective: {labels.sum()}, {missed} not above it", (left, 46), _BAD)
+    _write(sheet, f"threshold {threshold:.4g}", (width - 220, 24))
+    return sheet
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image of a sheet.
+
+    Attributes:
+        image: uint8 H x W x 3, BGR.
+        anomaly_map: float32, 0..1.
+        mask: ground truth, bool H x W, or None when there is none.
+        score: the image's score.
+        is_defective: the truth.
+        title: what to write under it, such as "thread_top/003".
+    """
+
+    image: Image
+    anomaly_map: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
+    score: float
+    is_defective: bool
+    title: str
+
+
+def hardest(scores: ArrayLike, labels: ArrayLike, threshold: float, count: int = 12) -> list[int]:
+    """Choose the images that are judged worst: deepest on the wrong side of the threshold first.
+
+    Args:
+        scores: image scores, (N,).
+        labels: (N,) bool, True = defective.
+        threshold: the image threshold.
+        count: how many to choose at most.
+    """
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels, np.bool_)
+    # On the colour scale, so that depth below the threshold and height above it weigh alike.
+    margin = heat_scale(scores, threshold) - 0.5
+    wrong = np.where(labels, -margin, margin)
+    return np.argsort(-wrong, kind="stable")[:count].tolist()  # type: ignore[no-any-return]
+
+
+def case_sheet(
+    cases: Sequence[Case],
+    threshold: float,
+    columns: int = 3,
+    tile: int = 200,
+    pixel_threshold: float | None = None,
+) -> Image:
+    """Draw cases side by side: the image with its true defect outlined, and its heat overlay, with the score.
+
+    Args:
+        cases: what to show, in order.
+        threshold: the image threshold, for the verdicts.
+        columns: cases in a row.
+        tile: the side of each picture in pixels.
+        pixel_threshold: for the colours; the image threshold when None.
+
+    Returns:
+        uint8 BGR; a single blank row when there are no cases.
+    """
+    pixel = threshold if pixel_threshold is None else pixel_threshold
+    gap, caption = 10, 44
+    columns = max(1, min(columns, len(cases)))
+    rows = max(1, -(-len(cases) // columns))
+    wide, tall = 2 * tile + 4 + gap, tile + caption + gap
+    sheet = np.full((rows * tall + gap + 20, columns * wide + gap, 3), 255, np.uint8)
+    for number, case in enumerate(cases):
+        y, x = gap + number // columns * tall, gap + number % columns * wide
+        plain = resize(case.image, tile).copy()
+        sheet[y : y + tile, x + tile + 4 : x + 2 * tile + 4] = heat_overlay(plain, case.anomaly_map, pixel)
+        if case.mask is not None and case.mask.any():
+            mask = resize_mask(case.mask, tile).astype(np.uint8)
+            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(plain, outlines, -1, _TRUTH, 1)
+        sheet[y : y + tile, x : x + tile] = plain
+        flagged = case.score > threshold
+        verdict = (
+            "right" if flagged == case.is_defective else "missed" if case.is_defective else "false alarm"
+        )
+        _write(sheet, case.title[:44], (x, y + tile + 17))
+        colour = _INK if verdict == "right" else _BAD
+        _write(sheet, f"score {case.score:.4f}   {verdict}", (x, y + tile + 36), colour)
+    legend = f"map threshold {pixel:.4g}: yellow; red from {min(2 * pixel, 1):.4g}; outline: true defect"
+    _write(sheet, legend, (gap, sheet.shape[0] - 10))
+    return sheet
+
+
+def _write(sheet: Image, text: str, at: tuple[int, int], colour: Colour = _INK) -> None:
+    cv2.putText(sheet, text, at, _FONT, 0.45, colour, 1, cv2.LINE_AA)

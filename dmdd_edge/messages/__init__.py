@@ -1,0 +1,1 @@
+"""What a person reads: text, commands to copy, suggestions, addresses without secrets, progress, streams."""

@@ -1,0 +1,178 @@
+"""Draws the sample category in MVTec AD's layout: something to try everything on without a data set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge._version import __version__
+from dmdd_edge.errors import DmddError
+from dmdd_edge.failures import storage_errors
+from dmdd_edge.sample.plate import HOLES, Plate
+from dmdd_edge.sample.plate_defects import DEFECTS
+from dmdd_edge.storage import make_folder, require_writable
+
+#: Lies in a category that was drawn here; only such a folder is ever overwritten.
+MARKER = "sample.json"
+
+
+def draw(
+    plate: Plate, seed: int, split: str, index: int, defect: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw one image; the same arguments give the same bytes.
+
+    Args:
+        plate: the part; its size is the image's.
+        seed: of the whole category.
+        split: "train" or "test"; with the index it decides part, pose, light and noise.
+        index: the image's number within its folder.
+        defect: a key of `DEFECTS`, or None for a good part. The picture differs from the good part's of the
+            same arguments by the defect alone.
+
+    Returns:
+        the image, uint8 S x S x 3 BGR, and the mask, bool S x S.
+    """
+    # Named folders rather than a running number: asking for more images leaves the earlier ones as they are.
+    key = [seed, zlib.crc32(f"{split}/{defect or 'good'}".encode()), index]
+    rng, defect_rng = (np.random.default_rng([*key, stream]) for stream in (0, 1))
+    return _draw(plate, rng, defect_rng, defect)
+
+
+def _draw(
+    plate: Plate, rng: np.random.Generator, defect_rng: np.random.Generator, defect: str | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    part = plate.blank(rng)
+    if defect == "missing_hole":
+        part.skipped_hole = int(defect_rng.integers(len(HOLES)))
+    plate.drill(part, rng)
+    plate.fasten(part, rng)
+    marked = DEFECTS[defect](part, defect_rng) if defect else np.zeros(part.x.shape, np.bool_)
+    return plate.photograph(part, marked, rng)
+
+
+def write_sample(
+    folder: str | Path,
+    category: str = "plate",
+    *,
+    train: int = 60,
+    test_good: int = 12,
+    test_bad: int = 8,
+    size: int = 256,
+    seed: int = 0,
+    overwrite: bool = False,
+    on_image: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Draw a category into folder/category.
+
+    Args:
+        folder: the data set's folder; made if need be, its other contents are left alone.
+        category: the category's name.
+        train: good training images.
+        test_good: good test images.
+        test_bad: defective test images of each type (chip, dent, missing_hole, scratch, stain).
+        size: side of the images in pixels, 64 to 2048.
+        seed: decides everything drawn.
+        overwrite: replace a category that was drawn here before.
+        on_image: called with the number of images drawn and their total.
+
+    Returns:
+        the category's folder.
+
+    Raises:
+        DmddError: for a value that cannot be; when the category exists and is not to be overwritten, or was
+            not drawn here.
+    """
+    folder = Path(folder)
+    target = folder / category
+    _check(
+        folder, category, target, overwrite, {"train": train, "test-good": test_good, "test-bad": test_bad}
+    )
+    if not 64 <= size <= 2048:
+        raise DmddError(f"a size of {size} pixels", fix="choose --size between 64 and 2048")
+    if seed < 0:
+        raise DmddError(f"a seed of {seed}", fix="choose a --seed of 0 or more")
+    plate = Plate(size)
+    plan: list[tuple[str, str | None, int]] = [("train", None, k) for k in range(train)]
+    plan += [("test", None, k) for k in range(test_good)]
+    plan += [("test", defect, k) for defect in DEFECTS for k in range(test_bad)]
+    require_writable(folder)
+    make_folder(folder)
+    # Drawn beside its place and moved there when whole, so that a break leaves no half category behind.
+    draft = Path(tempfile.mkdtemp(prefix=f".{category}-", dir=folder))
+    try:
+        for done, (split, defect, index) in enumerate(plan, start=1):
+            image, mask = draw(plate, seed, split, index, defect)
+            _write(draft / split / (defect or "good") / f"{index:03d}.png", image)
+            if defect:
+                truth = mask.astype(np.uint8) * 255
+                _write(draft / "ground_truth" / defect / f"{index:03d}_mask.png", truth)
+            if on_image:
+                on_image(done, len(plan))
+        about = {
+            "drawn_by": f"dmdd-edge {__version__}",
+            "content": "procedural images, no third-party material",
+            "seed": seed,
+            "size": size,
+            "train": train,
+            "test_good": test_good,
+            "test_bad": test_bad,
+            "defects": list(DEFECTS),
+        }
+        with storage_errors(target):
+            (draft / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            draft.chmod(0o777 & ~_umask())
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: dict[str, int]) -> None:
+    if not category or Path(category).name != category or category.startswith("."):
+        raise DmddError(f"{category!r} cannot be a category's name", fix="choose a plain folder name")
+    for name, count in counts.items():
+        least = 1 if name == "train" else 0
+        if count < least:
+            raise DmddError(
+                f"--{name} {count}: at least {least} is needed", fix=f"choose --{name} {least} or more"
+            )
+    if folder.exists() and not folder.is_dir():
+        raise DmddError(f"{folder} is a file, not a folder", fix="choose another folder")
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / MARKER).is_file():
+        raise DmddError(
+            f"{target} exists and was not drawn by this command: it is left alone",
+            fix="choose another folder or another --category",
+        )
+    if not overwrite:
+        raise DmddError(
+            f"{target} exists already", fix="draw it anew with --overwrite, or choose another folder"
+        )
+
+
+def _write(path: Path, image: NDArray[np.uint8]) -> None:
+    make_folder(path.parent)
+    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise RuntimeError(f"{path}: OpenCV could not encode the image")
+    with storage_errors(path):
+        path.write_bytes(data.tobytes())
+
+
+def _umask() -> int:
+    """The user's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dmdd_edge import DmddError
+from dmdd_edge.data.quality import FrameLimits, frame_statistics, judge, limits_from
+
+SIZE = 64
+
+
+def _plain(level: int) -> NDArray[np.uint8]:
+    return np.full((SIZE, SIZE, 3), level, np.uint8)
+
+
+def _part(brightness: int = 0) -> NDArray[np.uint8]:
+    """A grey, structured picture: a checkerboard under noise."""
+    rows, columns = np.indices((SIZE, SIZE)) // 8
+    noise = np.random.default_rng(5).integers(-20, 21, (SIZE, SIZE))
+    grey = 100 + 60 * ((rows + columns) % 2) + noise + brightness
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def test_statistics_of_a_picture_worked_out_by_hand() -> None:
+    image = _plain(100)
+    image[:16] = 0  # a quarter black
+    image[16:24] = 255  # an eighth saturated
+    found = frame_statistics(image)
+    assert found.black == pytest.approx(0.25)
+    assert found.saturated == pytest.approx(0.125)
+    assert found.mean == pytest.approx(0.125 * 255 + 0.625 * 100)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    image = _part()
+    laplacian = ndimage.laplace(image[:, :, 0].astype(np.float64), mode="mirror")
+    assert frame_statistics(image).sharpness == pytest.approx(laplacian.var(), rel=1e-9)
+    assert frame_statistics(_plain(77)).sharpness == 0
+
+
+def test_ignored_pixels_and_their_border_do_not_count() -> None:
+    image = _part()
+    ignored = np.zeros((SIZE, SIZE), bool)
+    ignored[:, :32] = True
+    filled = image.copy()
+    filled[ignored] = 0
+    found = frame_statistics(filled, ignored)
+    assert found.mean == pytest.approx(image[:, 32:, 0].mean())
+    assert found.black == 0
+    # The column beside the fill sees it through the Laplacian, so it is left out as well.
+    laplacian = ndimage.laplace(image[:, :, 0].astype(np.float64), mode="mirror")
+    assert found.sharpness == pytest.approx(laplacian[:, 33:].var(), rel=1e-9)
+
+
+def test_limits_leave_the_stated_margins() -> None:
+    dark, bright = frame_statistics(_part(-20)), frame_statistics(_part(20))
+    limits = limits_from([bright, dark])
+    assert limits.images == 2
+    assert limits.mean_min == pytest.approx(dark.mean / 2)
+    assert limits.mean_max == pytest.approx((bright.mean + 255) / 2)
+    assert limits.saturated_max == pytest.approx(0.5)
+    assert limits.black_max == pytest.approx(0.5)
+    assert limits.sharpness_min == pytest.approx(min(dark.sharpness, bright.sharpness) / 10)
+    with pytest.raises(DmddError, match="no training image"):
+        limits_from([])
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (_part(), None),
+        (_part(15), None),
+        (_plain(0), "too dark: mean level 0"),
+        (_plain(255), "too bright: mean level 255"),
+        (cv2.GaussianBlur(_part(), (0, 0), 8), "blurred: sharpness"),
+    ],
+)
+def test_judging_frames(image: NDArray[np.uint8], reason: str | None) -> None:
+    limits = limits_from([frame_statistics(_part(level)) for level in (-20, 0, 20)])
+    found = judge(image, limits)
+    assert found is None if reason is None else found is not None and found.startswith(reason)
+
+
+def test_shares_are_judged_where_the_mean_is_not_telling() -> None:
+    image = _plain(0)
+    image[:28] = 255  # mean 111, but 56 % black and 44 % saturated
+    limits = FrameLimits(mean_min=50, mean_max=200, saturated_max=1, black_max=0.5, sharpness_min=0, images=1)
+    assert judge(image, limits) == "too dark: 56% of the pixels are black, limit 50%"
+    limits = limits.model_copy(update={"black_max": 1.0, "saturated_max": 0.25})
+    assert judge(image, limits) == "too bright: 44% of the pixels are saturated, limit 25%"
+
+
+def test_a_dark_file_of_too_few_bits_names_the_option():
+    from dmdd_edge.data.quality import hint_of_bits
+
+    assert hint_of_bits("too dark: mean level 8", 4095).endswith("train with --bits 12)")
+    assert "--bits 10" in hint_of_bits("too dark: mean level 2", 1023)
+    assert hint_of_bits("too dark: mean level 8", 4096) == ""
+    assert hint_of_bits("too dark: mean level 8", None) == ""
+    assert hint_of_bits("blurred: sharpness 0.1", 4000) == ""
