@@ -1,4 +1,4 @@
-"""Which test images the report shows, and their pictures: the image with its true defect, and its map."""
+"""Which test images the report shows, and how: the image with its true defect, and its anomaly map."""
 
 from __future__ import annotations
 
@@ -13,52 +13,72 @@ from dmdd_edge.data.images import resize, resize_mask
 from dmdd_edge.evaluation.pictures import hardest, heat_overlay, heat_scale
 from dmdd_edge.evaluation.ranking import Ranking
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet
-from dmdd_edge.train.report.words import clean, percent
+from dmdd_edge.train.report.words import percent
 
 Image = NDArray[np.uint8]
 _TRUTH = (255, 60, 255)
 _QUALITY = 88
-#: Side of a picture in pixels, at most.
+#: Largest side of an image in the page, in pixels.
 _TILE = 256
 _GAP = 4
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The images of a report, by index: judged worst, judged best, defect found in the wrong place."""
+    """The images of a report, by index: worst and best scored, defect found in the wrong place."""
 
     worst: list[int]
     best: list[int]
     misplaced: list[int]
 
 
-def choose(test: TestSet, found: Evaluation, threshold: float, count: int = 12) -> Choice:
+@dataclass(frozen=True)
+class Figure:
+    """An image of the page with its caption.
+
+    Attributes:
+        source: data URI; empty without an image.
+        alt: for who cannot see it.
+        name: first line of the caption.
+        caption: second line.
+        wrong: whether the verdict is wrong, or the image suspicious; it stands out.
+    """
+
+    source: str
+    alt: str
+    name: str
+    caption: str
+    wrong: bool
+
+
+def choose(test: TestSet, evaluation: Evaluation, threshold: float, count: int = 12) -> Choice:
     """Choose the images to show.
 
     Args:
         test: the test images.
-        found: what was said of them.
+        evaluation: their scores and maps.
         threshold: the image threshold.
         count: images of each sort, at most.
 
     Returns:
-        worst: deepest on the wrong side of the threshold first. best: of each defect type, and of the good
+        worst: furthest on the wrong side of the threshold first. best: of each defect type, and of the good
         ones, the image that is furthest on the right side. misplaced: defective images whose map ranks the
         pixels of the true defect lowest, by their own pixel AUROC.
     """
-    labels = test.labels
-    worst = hardest(found.scores, labels, threshold, count)
+    scores, labels = evaluation.scores, test.labels
+    worst = hardest(scores, labels, threshold, count)
     # Positive on the right side.
-    place = heat_scale(found.scores, threshold) - 0.5
-    margin = np.where(labels, place, -place)
+    position = heat_scale(scores, threshold) - 0.5
+    margin = np.where(labels, position, -position)
     best = []
     for defect in dict.fromkeys(test.defects):
         group = [i for i, name in enumerate(test.defects) if name == defect]
-        # Scores far above the threshold share the end of the colour scale: the score itself decides there.
-        best.append(max(group, key=lambda i: (margin[i], found.scores[i] if labels[i] else -found.scores[i])))
-    own = {i: located(test.masks[i], found.maps[i]) for i in np.flatnonzero(labels & test.has_mask).tolist()}
-    known = [i for i, value in own.items() if value is not None]
-    misplaced = sorted(known, key=lambda i: own[i] or 0.0)[: count // 2]
+        # Scores far above the threshold share the end of the color scale: the score itself decides there.
+        best.append(max(group, key=lambda i: (margin[i], scores[i] if labels[i] else -scores[i])))
+    defective = np.flatnonzero(labels & test.has_mask).tolist()
+    aurocs = {i: located(test.masks[i], evaluation.maps[i]) for i in defective}
+    defined = {i: value for i, value in aurocs.items() if value is not None}
+    misplaced = sorted(defined, key=lambda i: defined[i])[: count // 2]
     return Choice(worst, best[:count], misplaced)
 
 
@@ -69,25 +89,26 @@ def located(mask: NDArray[np.bool_], anomaly_map: NDArray[np.float32]) -> float 
 
 
 def figure(
-    test: TestSet, found: Evaluation, index: int, threshold: float | None, pixel_threshold: float
-) -> str:
-    """A test image as a figure of the page: picture, name, score and verdict."""
-    item, score = test.items[index], float(found.scores[index])
-    words = f"score {score:.4f}"
-    verdict = ""
+    test: TestSet, evaluation: Evaluation, index: int, threshold: float | None, pixel_threshold: float
+) -> Figure:
+    """A test image as a figure of the page: image and map, name, score and verdict."""
+    item, score = test.items[index], float(evaluation.scores[index])
+    anomaly_map = evaluation.maps[index]
+    caption, verdict = f"score {score:.4f}", ""
     if threshold is not None:
         flagged = score > threshold
-        verdict = "right" if flagged != item.is_good else "missed" if flagged is False else "false alarm"
-        words += f", {verdict}"
+        verdict = "right" if flagged != item.is_good else "false alarm" if flagged else "missed"
+        caption += f", {verdict}"
     if test.has_mask[index] and test.masks[index].any():
-        words += f", pixel AUROC {percent(located(test.masks[index], found.maps[index]))} %"
+        caption += f", pixel AUROC {percent(located(test.masks[index], anomaly_map))} %"
     mask = test.masks[index] if test.has_mask[index] else None
-    source = picture(side_by_side(test.images[index], mask, found.maps[index], pixel_threshold))
     name = f"{item.defect}/{item.path.name}"
-    kind = ' class="wrong"' if verdict in ("missed", "false alarm") else ""
-    return (
-        f'<figure{kind}><img src="{source}" alt="{clean(name)}: the image, and its heat map">'
-        f"<figcaption><b>{clean(name)}</b><span>{clean(words)}</span></figcaption></figure>"
+    return Figure(
+        source=data_uri(side_by_side(test.images[index], mask, anomaly_map, pixel_threshold)),
+        alt=f"{name}: the image, and its heat map",
+        name=name,
+        caption=caption,
+        wrong=verdict in ("missed", "false alarm"),
     )
 
 
@@ -106,8 +127,8 @@ def side_by_side(
     return np.hstack([plain, gap, heat])
 
 
-def picture(image: Image) -> str:
-    """An image as a data URI (JPEG), to stand in the page itself."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    assert done
+def data_uri(image: Image) -> str:
+    """An image as a data URI (JPEG), to be embedded in the page."""
+    encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert encoded
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

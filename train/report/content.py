@@ -34,60 +34,61 @@ class Content:
         run: the finished run; None for a bundle.
         metrics: content of metrics.json.
         test: its test images.
-        found: maps and scores of them.
+        evaluation: their maps and scores.
         threshold: from the held-out normal images; None when none were held out.
         skipped: test files that could not be used, and why.
         single_ms: milliseconds that the trained network takes for one image by itself, median.
         device: where that was measured.
-        made: date and time of the report.
-        damage: the images are no test images but held-out good ones with damage made on them.
+        created: date and time of the report.
+        damage: whether ``test`` holds held-out good images and synthetic damage on them, since there are no
+            test images.
     """
 
     run: Run | None
     metrics: Mapping[str, Any]
     test: TestSet
-    found: Evaluation
+    evaluation: Evaluation
     threshold: Threshold | None
     skipped: list[tuple[Any, str]]
     single_ms: float = 0.0
     device: str = ""
-    made: str = field(default_factory=now)
+    created: str = field(default_factory=now)
     damage: bool = False
 
     @property
     def levels(self) -> tuple[float, float]:
-        """Image and pixel threshold; without them the largest score and map value, as for the pictures."""
+        """Image and pixel threshold; without them the largest score and map value, as for the image files."""
         if self.threshold is None:
-            return float(self.found.scores.max()), float(self.found.maps.max())
+            return float(self.evaluation.scores.max()), float(self.evaluation.maps.max())
         return self.threshold.image, self.threshold.pixel
 
     @property
     def groups(self) -> list[tuple[str, str, NDArray[np.float64]]]:
         """Scores by kind of image: held-out normal images, good test images, each defect type."""
-        scores, found = np.asarray(self.found.scores, np.float64), []
+        scores, groups = np.asarray(self.evaluation.scores, np.float64), []
         if self.threshold is not None and not self.damage:
-            found.append(("held-out good images", "held", np.asarray(self.threshold.scores)))
+            groups.append(("held-out good images", "held", np.asarray(self.threshold.scores)))
         for name in dict.fromkeys(self.test.defects):
             chosen = np.array([defect == name for defect in self.test.defects])
             good = not self.test.labels[chosen].any()
             kind = "held-out good images" if self.damage else "good test images"
-            found.append((kind if good else name, "good" if good else "bad", scores[chosen]))
-        return found
+            groups.append((kind if good else name, "good" if good else "bad", scores[chosen]))
+        return groups
 
     @property
     def outcome(self) -> tuple[int, int, int, int] | None:
         """False alarms, good images, found defective ones, defective images; None without a threshold."""
         if self.threshold is None:
             return None
-        above, labels = self.found.scores > self.threshold.image, self.test.labels
+        above, labels = self.evaluation.scores > self.threshold.image, self.test.labels
         return int(above[~labels].sum()), int((~labels).sum()), int(above[labels].sum()), int(labels.sum())
 
 
 def time_single(judge: Judge, image: NDArray[np.uint8]) -> float:
-    """Milliseconds to judge one image by itself, the median of a few after one that does not count.
+    """Milliseconds that one image takes by itself: the median of a few calls, after one to warm up.
 
     Args:
-        judge: the judge.
+        predict: from images to maps and scores.
         image: uint8 S x S x 3 BGR.
     """
     taken = []

@@ -1,4 +1,4 @@
-"""Several runs beside each other: a row each, the mean of the rows, and the runs that failed."""
+"""Several runs side by side: one row each, the mean of the rows, and the runs that failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dmdd_edge.evaluation.paper import PaperRow, paper_row_beside
-from dmdd_edge.train.report.words import clean, percent, table
+from dmdd_edge.train.report.rendering import render
+from dmdd_edge.train.report.words import percent
 
 #: The figures that the paper has too.
 COLUMNS = (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
@@ -17,18 +18,18 @@ MEANS = ("image_auroc", "pixel_auroc", "pro", "pro_per_image", "image_ap", "pixe
 
 @dataclass
 class Overview:
-    """What was measured of several runs.
+    """The figures of several runs.
 
     Attributes:
         rows: by the run's name: the content of metrics.json.
-        failed: by the run's name: why it could not be measured.
+        failed: by the run's name: why it could not be evaluated.
     """
 
     rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def mean(self) -> dict[str, float | None]:
-        """Each figure's mean over the rows; None where a row lacks it, for then it is not comparable."""
+        """Each figure's mean over the rows; None where a row lacks it, since it is then not comparable."""
         return {name: _mean([row[name] for row in self.rows.values()]) for name in MEANS}
 
     def paper(self, run: str) -> PaperRow | None:
@@ -64,7 +65,7 @@ class Overview:
             rows.append([run, str(row["category"]), *figures, *map(percent, beside), minutes])
         if len(rows) > 1:
             mean, paper_mean = self.mean(), self.paper_mean()
-            figures = [percent(found[name]) for found in (mean, paper_mean) for _, name in COLUMNS]
+            figures = [percent(means[name]) for means in (mean, paper_mean) for _, name in COLUMNS]
             rows.append([f"mean of {len(rows)}", "", *figures, ""])
         return head, rows
 
@@ -74,21 +75,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def overview_body(overview: Overview, pages: Mapping[str, str], made: str) -> str:
-    """The body of the page that lists several runs.
+def overview_page(overview: Overview, pages: Mapping[str, str], created: str) -> str:
+    """The page that lists several runs.
 
     Args:
         overview: what was measured.
         pages: by the run's name: its page's file name, to be linked to.
-        made: date and time.
+        created: date and time.
     """
     head, rows = overview.cells()
-    listed = table(head, rows)
-    links = "".join(f'<li><a href="{clean(file)}">{clean(run)}</a></li>' for run, file in pages.items())
-    failed = "".join(f"<li>{clean(run)}: {clean(reason)}</li>" for run, reason in overview.failed.items())
-    body = f'<header><h1>Runs</h1><p class="soft">In percent; {clean(made)}.</p></header>{listed}'
-    if links:
-        body += f'<section><h2>Reports</h2><ul class="plain">{links}</ul></section>'
-    if failed:
-        body += f'<section><h2>Could not be measured</h2><ul class="plain">{failed}</ul></section>'
-    return body
+    values = {
+        "title": "Runs",
+        "head": head,
+        "rows": rows,
+        "pages": pages,
+        "failed": overview.failed,
+        "created": created,
+    }
+    return render("overview.html", values)

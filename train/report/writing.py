@@ -12,13 +12,13 @@ from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import torch_judge
 from dmdd_edge.train.report.content import Content, now, time_single
-from dmdd_edge.train.report.overview import Overview, overview_body
-from dmdd_edge.train.report.page import document, write_page
+from dmdd_edge.train.report.overview import Overview, overview_page
+from dmdd_edge.train.report.page import write_page
 from dmdd_edge.train.session import Measured
 
 
 def write_report(path: Path, run: Run, measured: Measured, device: torch.device) -> Path:
-    """Write the page of a measured run; its folder is made if need be.
+    """Write the page of a measured run; its folder is created if needed.
 
     Args:
         path: the HTML file, or a folder, in which it is named after the run.
@@ -37,7 +37,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         run=run,
         metrics=measured.metrics,
         test=measured.test,
-        found=measured.found,
+        evaluation=measured.found,
         threshold=measured.threshold,
         skipped=measured.skipped,
         single_ms=time_single(judge, measured.test.images[0]),
@@ -57,5 +57,5 @@ def write_overview(folder: Path, overview: Overview, pages: Mapping[str, Path]) 
     """
     make_folder(folder)
     names = {run: quote(file.name) for run, file in pages.items()}
-    write_atomically(folder / "index.html", document("Runs", overview_body(overview, names, now())))
+    write_atomically(folder / "index.html", overview_page(overview, names, now()))
     return folder / "index.html"

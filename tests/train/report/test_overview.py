@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from dmdd_edge.cli.main import app
 from dmdd_edge.errors import DmddError
-from dmdd_edge.train.report.overview import Overview, overview_body
+from dmdd_edge.train.report.overview import Overview, overview_page
 
 
 def call(*arguments: object) -> Result:
@@ -59,7 +59,7 @@ def test_a_mean_over_rows_that_lack_a_figure_is_not_shown() -> None:
 
 def test_the_page_lists_links_and_failures() -> None:
     found = Overview({"a&b": figures("screw", 0.9, 0.98, 0.94)}, {"<broken>": "training was not finished"})
-    body = overview_body(found, {"a&b": "a%26b.html"}, "now")
+    body = overview_page(found, {"a&b": "a%26b.html"}, "now")
     assert '<a href="a%26b.html">a&amp;b</a>' in body
     assert "&lt;broken&gt;: training was not finished" in body
 

@@ -20,7 +20,7 @@ from dmdd_edge.evaluation.metrics import FIGURES, evaluate
 from dmdd_edge.evaluation.paper import paper_row
 from dmdd_edge.evaluation.pictures import heat_overlay
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet
-from dmdd_edge.train.report.cases import choose, located, picture, side_by_side
+from dmdd_edge.train.report.cases import choose, data_uri, located, side_by_side
 from dmdd_edge.train.report.content import Content
 from dmdd_edge.train.report.page import page
 from dmdd_edge.train.report.svg import number, shares, ticks
@@ -70,7 +70,7 @@ class Reader(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(self.words)
+        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,12 @@ def content(tiny_outcome: Any) -> Content:
         run=tiny_outcome.run,
         metrics=measured.metrics,
         test=measured.test,
-        found=measured.found,
+        evaluation=measured.found,
         threshold=measured.threshold,
         skipped=[],
         single_ms=12.34,
         device="cpu",
-        made="2026-01-02 03:04",
+        created="2026-01-02 03:04",
     )
 
 
@@ -115,7 +115,7 @@ def test_the_figures_are_those_of_metrics_json(content: Content) -> None:
         assert row[1] == str(values["images"])
         assert row[3:] == [percent(values[key]) for key in ("image_auroc", "pixel_auroc", "pro")]
         chosen = [i for i, name in enumerate(content.test.defects) if name == defect]
-        assert row[2] == str(int((content.found.scores[chosen] > metrics["threshold"]).sum()))
+        assert row[2] == str(int((content.evaluation.scores[chosen] > metrics["threshold"]).sum()))
     for shown in (f"images, AUROC {percent(metrics['image_auroc'])} %", f"PRO {percent(metrics['pro'])} %"):
         assert shown in read.text
     assert f"threshold {metrics['threshold']:.4f}" in read.text
@@ -151,7 +151,7 @@ def test_hostile_names_are_harmless(content: Content, tiny_outcome: Any) -> None
         for item in content.test.items
     ]
     test = TestSet(items, content.test.images, content.test.masks, content.test.has_mask)
-    found = content.found
+    found = content.evaluation
     metrics = evaluate(found.scores, test.labels, found.maps, test.masks, test.defects, test.has_mask)
     info = {
         **tiny_outcome.run.info,
@@ -161,7 +161,9 @@ def test_hostile_names_are_harmless(content: Content, tiny_outcome: Any) -> None
     run = replace(tiny_outcome.run, info=info)
     values = {**content.metrics, **metrics.as_dict(), "category": HOSTILE, "backbone": HOSTILE}
     text = page(
-        replace(content, test=test, metrics=values, run=run, skipped=[(Path(HOSTILE), HOSTILE)], made=HOSTILE)
+        replace(
+            content, test=test, metrics=values, run=run, skipped=[(Path(HOSTILE), HOSTILE)], created=HOSTILE
+        )
     )
     read = Reader(text)
     assert "<script" not in text
@@ -183,11 +185,11 @@ def test_without_threshold_masks_or_one_kind_of_image(content: Content) -> None:
         content.test.masks[good],
         content.test.has_mask[good],
     )
-    maps, scores = content.found.maps[good], content.found.scores[good]
+    maps, scores = content.evaluation.maps[good], content.evaluation.scores[good]
     metrics = evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask)
     found = Evaluation(metrics, maps, scores)
     values = {**content.metrics, **metrics.as_dict()}
-    only = Reader(page(replace(content, test=test, found=found, metrics=values)))
+    only = Reader(page(replace(content, test=test, evaluation=found, metrics=values)))
     assert only.row("this run")[1:4] == ["–", "–", "–"]
     unknown = TestSet(
         content.test.items, content.test.images, content.test.masks & False, np.zeros(8, np.bool_)
@@ -219,14 +221,14 @@ def test_the_cases_are_the_worst_and_the_best() -> None:
 
 def test_pictures_are_the_image_and_its_heat_map(content: Content) -> None:
     index = int(np.flatnonzero(content.test.labels)[0])
-    image, heat = content.test.images[index], content.found.maps[index]
+    image, heat = content.test.images[index], content.evaluation.maps[index]
     pair = side_by_side(image, None, heat, 0.4)
     assert pair.shape == (64, 132, 3)
     assert np.array_equal(pair[:, :64], image)
     assert np.array_equal(pair[:, 68:], heat_overlay(image, heat, 0.4))
     marked = side_by_side(image, content.test.masks[index], heat, 0.4)
     assert (marked[:, :64] != image).any()
-    data = base64.b64decode(picture(pair).removeprefix("data:image/jpeg;base64,"))
+    data = base64.b64decode(data_uri(pair).removeprefix("data:image/jpeg;base64,"))
     back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert back is not None
     assert np.abs(back.astype(int) - pair).mean() < 8
@@ -239,7 +241,7 @@ def test_the_groups_of_scores_are_complete(content: Content) -> None:
     assert set(groups) >= {"chip", "dent", "missing_hole", "scratch", "stain"}
     assert sum(len(scores) for scores in groups.values()) == 3 + 8
     alarms, good, caught, bad = content.outcome or (0, 0, 0, 0)
-    above = content.found.scores > content.metrics["threshold"]
+    above = content.evaluation.scores > content.metrics["threshold"]
     assert (alarms + caught, good, bad) == (int(above.sum()), 3, 5)
 
 
@@ -249,8 +251,8 @@ def test_suspicious_training_images_are_shown(content: Content, plates: Path) ->
     info = {**content.run.info, "outliers": {"limit": 5.0, "images": [item], "furthest": [item, other]}}
     read = Reader(page(replace(content, run=replace(content.run, info=info))))
     assert "Training images furthest out of place" in read.text
-    assert "8.2 spreads above the middle" in read.text
-    assert "Further out than 5.0, where the warning begins: 1." in read.text
+    assert "robust z-score 8.2" in read.text
+    assert "Images above 5.0, where the warning begins: 1." in read.text
     assert "005.png" in read.text
     assert any(attributes.get("alt") == "004.png" for _, attributes in read.tags)
 
