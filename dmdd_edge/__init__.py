@@ -1,29 +1,118 @@
 """Edge deployment toolkit for visual anomaly detection with DMDD.
 
-``from dmdd_edge import Detector`` gives the runtime's detector; it is loaded on first use, so that
-``import dmdd_edge`` costs nothing.
+Train on images of good parts, export one fused graph as a bundle, and run it on images, videos and cameras::
+
+    from pathlib import Path
+    from dmdd_edge import Detector, ExportOptions, TrainOptions, export_bundle, train_detector
+
+    run = train_detector(TrainOptions(data=Path("images/screw")))
+    export = export_bundle(ExportOptions(category=run.category))
+    with Detector.load(export.bundle.path) as detector:
+        for result in detector.stream("/dev/video0"):
+            print(result.status, result.score)
+
+The names below are the public interface, and semantic versioning speaks of them: a minor version adds names,
+parameters and fields, only a major version removes or changes them. Everything else in the package is
+internal, though it may be imported. Each name is loaded on first use, so ``import dmdd_edge`` is quick and
+needs no package besides the standard library; training and export need their extras.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge._version import __version__
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import (
+    BackendError,
+    BundleError,
+    DataError,
+    DeliveryError,
+    DmddError,
+    OptionError,
+    SourceError,
+    StorageError,
+    TrainingError,
+)
 from dmdd_edge.privacy import keep_private
 
 keep_private()  # before any library is imported that would call home
 
 if TYPE_CHECKING:
+    from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
+    from dmdd_edge.runtime.frame import BrokenFrame, Frame
+    from dmdd_edge.runtime.result import Region, Result, Timings
+    from dmdd_edge.runtime.sinks import Sink
+    from dmdd_edge.runtime.sources import Source, open_source
+    from dmdd_edge.runtime.sources.options import SourceOptions
+    from dmdd_edge.runtime.summary import Summary
+    from dmdd_edge.train.listener import Listener
+    from dmdd_edge.train.options import TrainOptions
+    from dmdd_edge.train.train_detector import TrainedRun, train_detector
 
-__all__ = ["Detector", "DmddError", "__version__"]
+#: Where each lazy name is defined.
+_PLACES = {
+    "BackendOptions": "dmdd_edge.runtime.backends.options",
+    "BrokenFrame": "dmdd_edge.runtime.frame",
+    "Bundle": "dmdd_edge.bundle",
+    "Detector": "dmdd_edge.runtime.detector",
+    "Frame": "dmdd_edge.runtime.frame",
+    "Listener": "dmdd_edge.train.listener",
+    "Region": "dmdd_edge.runtime.result",
+    "Result": "dmdd_edge.runtime.result",
+    "Sink": "dmdd_edge.runtime.sinks",
+    "Source": "dmdd_edge.runtime.sources",
+    "SourceOptions": "dmdd_edge.runtime.sources.options",
+    "Summary": "dmdd_edge.runtime.summary",
+    "Timings": "dmdd_edge.runtime.result",
+    "TrainOptions": "dmdd_edge.train.options",
+    "TrainedRun": "dmdd_edge.train.train_detector",
+    "open_source": "dmdd_edge.runtime.sources",
+    "train_detector": "dmdd_edge.train.train_detector",
+}
+
+__all__ = [
+    "BackendError",
+    "BackendOptions",
+    "BrokenFrame",
+    "Bundle",
+    "BundleError",
+    "DataError",
+    "DeliveryError",
+    "Detector",
+    "DmddError",
+    "Frame",
+    "Listener",
+    "OptionError",
+    "Region",
+    "Result",
+    "Sink",
+    "Source",
+    "SourceError",
+    "SourceOptions",
+    "StorageError",
+    "Summary",
+    "Timings",
+    "TrainOptions",
+    "TrainedRun",
+    "TrainingError",
+    "__version__",
+    "open_source",
+    "train_detector",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the runtime's ``Detector`` when it is first asked for."""
-    if name == "Detector":
-        from dmdd_edge.runtime.detector import Detector
-
-        return Detector
+    """Load a public name on first use."""
+    if name in _PLACES:
+        value = getattr(import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'dmdd_edge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion in an interactive session."""
+    return sorted({*globals(), *__all__})

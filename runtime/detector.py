@@ -1,14 +1,15 @@
-"""The detector: frames in, results out."""
+"""The detector: images in, results out."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,20 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import EffectiveThreshold, effective_threshold
 from dmdd_edge.bundle.threshold import checked_threshold, normalized_score
 from dmdd_edge.data.quality import hint_of_bits, judge
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
-from dmdd_edge.runtime.frame import Frame, as_bgr
+from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, frame_of
+from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
 from dmdd_edge.runtime.regions import find_regions
 from dmdd_edge.runtime.result import Result, Status, Timings
 
-#: A longer list of frames is judged in parts of this size, which bounds the memory it takes.
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.sources import Source
+    from dmdd_edge.runtime.sources.options import SourceOptions
+
+#: A longer list of images is processed in parts of this size, which bounds the memory it takes.
 LARGEST_BATCH = 16
 
 
@@ -34,10 +40,10 @@ class Prepared:
     """A frame that is ready for the graph.
 
     Attributes:
-        frame: what it was made of.
+        frame: the frame itself.
         tensor: contiguous uint8 S x S x 3 BGR.
         reason: why the frame cannot be judged, or None.
-        prepare_ms: how long making it took.
+        prepare_ms: how long the preparation took.
     """
 
     frame: Frame
@@ -48,12 +54,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Started:
-    """Prepared frames that the back end has been given.
+    """Prepared frames that were passed to the backend.
 
     Attributes:
         prepared: the frames.
-        answer: gives maps and scores, once; waits where the back end is still at work.
-        since: when it was given them, by ``time.perf_counter``.
+        answer: returns maps and scores, once; waits while the backend is working.
+        since: when they were passed to it, by ``time.perf_counter``.
     """
 
     prepared: Sequence[Prepared]
@@ -63,13 +69,13 @@ class Started:
 
 @dataclass(frozen=True)
 class Inferred:
-    """What the back end said of prepared frames.
+    """The backend's output for prepared frames.
 
     Attributes:
         prepared: the N frames.
         maps: float32 N x S x S, 0..1.
         scores: float32 N, 0..1.
-        infer_ms: how long each took: an equal share of its batch's time.
+        infer_ms: time per frame: an equal share of its batch's time.
     """
 
     prepared: Sequence[Prepared]
@@ -80,7 +86,7 @@ class Inferred:
     def __post_init__(self) -> None:
         count = len(self.prepared)
         if len(self.maps) != count or self.scores.shape != (count,):
-            raise DmddError(
+            raise BackendError(
                 f"The model returned {len(self.maps)} maps and scores of shape {self.scores.shape} for "
                 f"{count} frames.",
                 "Export the bundle again.",
@@ -88,20 +94,22 @@ class Inferred:
 
 
 class Detector:
-    """Judges frames with a bundle; made by ``Detector.load``.
+    """Detects anomalies in images with a bundle; opened by ``Detector.load``.
 
         from dmdd_edge import Detector
-        from dmdd_edge.data.images import read_image
 
         with Detector.load("models/screw") as detector:
-            result = detector(read_image("part.png"))
+            result = detector("part.png")
             print(result.status, result.score, result.regions)
+            result.save("overlay.png")
+
+    A detector is for one thread at a time; use one detector per thread.
 
     Attributes:
-        bundle: what it runs.
-        backend: what runs it.
-        passed_over: the back ends that were tried before and cannot run here.
-        threshold: what scores and maps are compared with, and where that comes from.
+        bundle: the bundle in use.
+        backend: runs the graph; ``backend.name`` is one of ``tensorrt``, ``rtx``, ``cuda`` and ``cpu``.
+        passed_over: the backends that were tried before and cannot run on this machine.
+        threshold: the thresholds of scores and maps, and where they come from.
     """
 
     def __init__(
@@ -129,18 +137,20 @@ class Detector:
         verify: bool = True,
         options: BackendOptions | None = None,
     ) -> Detector:
-        """Open a bundle and start a back end on it.
+        """Open a bundle and start a backend on it.
 
         Args:
-            path: a category's folder (its version in use is taken) or a version's folder.
-            backend: ``auto``, or one by name.
+            path: a category's folder, of which the version in use is taken, or a version's folder.
+            backend: ``auto``, ``tensorrt``, ``rtx``, ``cuda`` or ``cpu``.
             threshold: of the score, 0..1; None takes the calibration's, or else the manifest's.
             pixel_threshold: of the map, 0..1; None takes the image threshold unless the export set one.
             verify: hash every file of the bundle first.
-            options: how the back end is to run.
+            options: settings of the backend.
 
         Raises:
-            DmddError: the bundle does not verify, a threshold is out of range, or the back end cannot run.
+            BundleError: the bundle is missing or does not verify.
+            BackendError: the backend cannot run here; with ``auto``, no backend can.
+            OptionError: a threshold is out of range, or a backend is unknown.
         """
         bundle = Bundle.load(path, verify=verify)
         limits = effective_threshold(bundle, threshold, pixel_threshold)
@@ -155,48 +165,106 @@ class Detector:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"on {self.backend.name}"
+        return (
+            f"<Detector {self.bundle.category} {self.bundle.version} {state}, "
+            f"threshold {self.threshold.image:.4f}>"
+        )
+
     def close(self) -> None:
-        """Release what the backend holds; the detector cannot be used any more. Twice does no harm."""
+        """Release the backend; the detector cannot be used afterwards. Closing it twice is harmless."""
         if not self._closed:
             self._closed = True
             self.backend.close()
 
     def _require_open(self) -> None:
         if self._closed:
-            raise DmddError("this Detector is closed.", "Load it again: Detector.load(PATH).")
+            raise BackendError("This Detector is closed.", "Load it again: Detector.load(PATH).")
 
     @overload
-    def __call__(self, frames: NDArray[np.uint8]) -> Result: ...
+    def __call__(self, images: ImageLike, *, color: Color = "bgr") -> Result: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> list[Result]: ...
+    def __call__(self, images: Sequence[ImageLike], *, color: Color = "bgr") -> list[Result]: ...
 
-    def __call__(self, frames: Any) -> Result | list[Result]:
-        """Judge one frame, or several in one go.
+    def __call__(self, images: Any, *, color: Color = "bgr") -> Result | list[Result]:
+        """Detect anomalies in one image, or in several in one go.
 
         Args:
-            frames: uint8 H x W x 3 in BGR order, of any size (grey H x W is taken too); or a list of such
-                frames, which may differ in size; or an array N x H x W x 3.
+            images: the path of an image file, a Pillow image, or an array: uint8 H x W x 3 of any size; gray
+                H x W and, with the alpha dropped, H x W x 4 are accepted too. Or a list or tuple of these,
+                which may differ in size, or an array N x H x W x 3.
+            color: the order of an array's channels, ``"bgr"`` as OpenCV delivers them or ``"rgb"``. Files
+                and Pillow images know their own.
 
         Returns:
-            One result for one frame, a list for several.
+            One result for one image, a list for several.
 
         Raises:
-            DmddError: a frame of another type or shape, the backend failed, or the detector is closed.
+            DataError: a file cannot be read, or an image has an unsupported type or shape.
+            OptionError: the color order is unknown.
+            BackendError: the backend failed, or the detector is closed.
         """
-        now = time.time()
-        if isinstance(frames, np.ndarray) and frames.ndim != 4:
-            return self.judge([self.prepare(Frame(frames, time=now))])[0]
-        if not isinstance(frames, (list, tuple, np.ndarray)):
-            as_bgr(frames)  # raises, naming what a frame is
-        prepared = [self.prepare(Frame(frame, index=i, time=now)) for i, frame in enumerate(frames)]
-        return self.judge(prepared)
+        self._require_open()
+        check_color(color)
+        if isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4):
+            return self._infer(images, color)
+        return self._infer([images], color)[0]
+
+    def _infer(self, images: Sequence[ImageLike], color: Color) -> list[Result]:
+        results: list[Result] = []
+        bits = self.bundle.manifest.preprocess.bits
+        for first in range(0, len(images), LARGEST_BATCH):
+            batch = images[first : first + LARGEST_BATCH]
+            prepared = [
+                self.prepare(frame_of(image, color, bits, index)) for index, image in enumerate(batch, first)
+            ]
+            for result, item in zip(self.judge(prepared), prepared, strict=True):
+                # A file can be read again; that keeps a long list of files from filling the memory.
+                image = None if result.source else item.frame.image
+                results.append(replace(result, image=image))
+        return results
+
+    def stream(
+        self,
+        source: str | os.PathLike[str] | Source,
+        options: SourceOptions | None = None,
+        *,
+        limit: int | None = None,
+        on_error: Callable[[BrokenFrame], None] | None = None,
+    ) -> Iterator[Result]:
+        """The results of a source, in order, as they are computed.
+
+            for result in detector.stream("/dev/video0"):
+                print(result.status, result.score)
+
+        The source is opened by the first step of the loop and released when the loop ends. Files are read
+        ahead in another thread, and each has its result. A camera or a stream delivers its newest frame: what
+        came during the loop's body is dropped and counted in ``Result.dropped``.
+
+        Args:
+            source: an image, a video, a folder, a glob, a camera or a stream; see ``open_source``. Or an open
+                source.
+            options: settings of the source, when it is given as text.
+            limit: end after this many frames; None continues to the end of the source.
+            on_error: called with each frame that cannot be read. By default it is logged as a warning under
+                ``dmdd_edge``; in both cases the stream continues.
+
+        Raises:
+            SourceError: the source cannot be opened or was lost.
+            BackendError: the backend failed, or the detector is closed.
+        """
+        from dmdd_edge.runtime.detector_stream import stream_results
+
+        self._require_open()
+        return stream_results(self, source, options, limit, on_error)
 
     def prepare(self, frame: Frame) -> Prepared:
-        """Make the graph's input of a frame, and see whether it can be judged.
+        """Turn a frame into the graph's input, and check whether it can be judged.
 
         Raises:
-            DmddError: the frame is not one, or the region of interest does not fit it.
+            DataError: the frame has an unsupported type or shape, or the region of interest does not fit it.
         """
         start = time.perf_counter()
         manifest = self.bundle.manifest
@@ -211,7 +279,7 @@ class Detector:
         """Run the graph on prepared frames and decide on each.
 
         Raises:
-            DmddError: the backend failed, or the detector is closed.
+            BackendError: the backend failed, or the detector is closed.
         """
         self._require_open()
         results: list[Result] = []
@@ -228,35 +296,34 @@ class Detector:
         return 1 if self._overlapping is None else self._overlapping.slots
 
     def start(self, prepared: Sequence[Prepared]) -> Started:
-        """Give frames to the back end; one that can works on them while the next are made ready.
+        """Pass frames to the backend; an overlapping backend works on them while the next are prepared.
 
         Args:
-            prepared: one frame, or as many as the back end takes at once.
+            prepared: one frame, or as many as the backend accepts at once.
 
         Raises:
-            DmddError: the backend failed, ``slots`` batches are started and not finished, or the detector is
-                closed.
+            BackendError: the backend failed, ``slots`` batches are unfinished, or the detector is closed.
         """
         self._require_open()
         since = time.perf_counter()
         backend = self._overlapping
         if backend is None:
-            found = self.backend.infer(_tensors(prepared))
-            return Started(prepared, lambda: found, since)
+            outputs = self.backend.infer(_tensors(prepared))
+            return Started(prepared, lambda: outputs, since)
         ticket = backend.submit(_tensors(prepared))
         return Started(prepared, lambda: backend.collect(ticket), since)
 
     def collect(self, started: Started) -> Inferred:
-        """Wait for what was started first; once for each ``start``.
+        """Wait for the frames that were started first; once per ``start``.
 
         Raises:
-            DmddError: the back end failed.
+            BackendError: the backend failed.
         """
         maps, scores = started.answer()
         return Inferred(started.prepared, maps, scores, _milliseconds(started.since) / len(started.prepared))
 
     def decide(self, inferred: Inferred) -> list[Result]:
-        """The result of each frame; may run in another thread than the back end."""
+        """The result of each frame; may run in another thread than the backend."""
         return [
             self._decide(item, anomaly_map, float(score), inferred.infer_ms)
             for item, anomaly_map, score in zip(
@@ -265,15 +332,15 @@ class Detector:
         ]
 
     def set_threshold(self, value: float) -> None:
-        """Compare scores with another threshold from the next frame on; from any thread.
+        """Use another threshold from the next frame on; from any thread.
 
-        The pixel threshold goes along when it was the same as the score's.
+        The pixel threshold changes too if it was equal to the score's.
 
         Args:
             value: 0..1.
 
         Raises:
-            DmddError: it is out of range.
+            OptionError: the value is out of range.
         """
         value = checked_threshold(value)
         before = self.threshold

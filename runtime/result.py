@@ -1,16 +1,19 @@
-"""What the runtime says about a frame, and how that is written as JSON."""
+"""The result of a frame: verdict, score, map, regions and timings; as JSON and as an overlay image."""
 
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.errors import DataError
 
 Status = Literal["good", "anomalous", "unreliable"]
 
@@ -21,7 +24,7 @@ class Region:
 
     Attributes:
         x, y, width, height: its bounding box.
-        area: how many source pixels it covers; scaled from the map, so rounded.
+        area: the number of source pixels it covers; scaled from the map, so rounded.
         peak: the largest value of the map in it, 0..1.
     """
 
@@ -32,6 +35,10 @@ class Region:
     area: int
     peak: float
 
+    def __repr__(self) -> str:
+        box = f"x={self.x}, y={self.y}, width={self.width}, height={self.height}"
+        return f"Region({box}, area={self.area}, peak={self.peak:.4g})"
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -40,7 +47,7 @@ class Timings:
     Attributes:
         capture: reading and decoding the frame.
         prepare: checks, region of interest, resize, frame statistics.
-        infer: the graph. Of a batch, each frame carries an equal share.
+        infer: the graph; an equal share of its batch's time per frame.
         finish: threshold, regions, the result itself.
     """
 
@@ -57,24 +64,26 @@ class Timings:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found in one frame. It owns its memory: later frames do not change it.
+    """The result of one frame. It owns its map and regions: later frames do not change them.
 
     Attributes:
-        source: what the frame was read from; empty for a frame from memory.
+        source: the file, video or camera that the frame came from; empty for a frame from memory.
         index: its number within the run, from 0.
         status: ``good``, ``anomalous``, or ``unreliable`` when the frame cannot be judged.
         time: when it was grabbed, in seconds since 1970 (UTC).
-        score: how anomalous the whole frame is, 0..1; not-a-number when the graph gave none.
+        score: how anomalous the whole frame is, 0..1; NaN when the graph returned no finite number.
         normalized_score: the score with the threshold moved to 0.5, 0..1.
-        threshold: what the score was compared with, 0..1.
-        is_anomalous: whether ``score > threshold``; says nothing about an ``unreliable`` frame.
+        threshold: of the score, 0..1.
+        is_anomalous: whether ``score > threshold``; of an ``unreliable`` frame it means nothing.
         anomaly_map: float32 S x S, 0..1, of the cropped, rotated and resized frame; 0 where ignored.
         regions: parts of the map above the pixel threshold, the highest peak first.
         timings: where the time went.
         dropped: frames that a live source dropped just before this one.
-        reason: why the frame is unreliable; empty otherwise.
-        pixel_threshold: what the map was compared with, 0..1.
-        preprocess: how the map was taken from the frame; lays it back there.
+        reason: why the frame is unreliable; empty if it is not.
+        pixel_threshold: of the map, 0..1.
+        preprocess: the region of interest, rotation and mask between frame and map.
+        image: the frame, uint8 H x W x 3 BGR, for ``plot``; not a copy of an array that was passed in. None
+            for an image file, which ``plot`` reads again, and in the sinks of a run, which get the frame.
     """
 
     source: str
@@ -92,9 +101,83 @@ class Result:
     reason: str = ""
     pixel_threshold: float = 0.5
     preprocess: Preprocess = field(default=Preprocess(), repr=False, compare=False)
+    image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        relation = ">" if self.is_anomalous else "<="
+        parts = [self.status, f"score {self.score:.4f} {relation} threshold {self.threshold:.4f}"]
+        if self.regions:
+            parts.append(f"{len(self.regions)} region{'s' * (len(self.regions) > 1)}")
+        parts += [self.reason] * bool(self.reason) + [repr(self.source)] * bool(self.source)
+        return f"<Result {self.index}: {', '.join(parts)}>"
+
+    def plot(
+        self, image: NDArray[np.uint8] | None = None, *, longest: int | None = None, caption: bool = True
+    ) -> NDArray[np.uint8]:
+        """Draw the overlay: the frame under its map in colors fixed to the threshold, the regions framed.
+
+        Args:
+            image: the frame, uint8 H x W x 3 BGR; None takes ``image``, or reads the file ``source`` again.
+            longest: shrink the overlay so that its longer side has at most this many pixels.
+            caption: add a strip with the verdict below the overlay.
+
+        Returns:
+            uint8 H x W x 3 BGR, as ``run --save`` writes it: a frame narrower than 320 pixels is enlarged.
+
+        Raises:
+            DataError: the frame is not available any more.
+        """
+        from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
+
+        return draw_overlay(self._frame() if image is None else image, self, longest, caption)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        image: NDArray[np.uint8] | None = None,
+        *,
+        longest: int | None = None,
+        caption: bool = True,
+    ) -> None:
+        """Write the overlay of ``plot`` to an image file.
+
+        Args:
+            path: the file; its suffix (.png, .jpg, .webp) chooses the format. An existing file is replaced.
+            image: see ``plot``.
+            longest: see ``plot``.
+            caption: see ``plot``.
+
+        Raises:
+            DataError: the frame is not available any more, or the suffix is not that of an image format.
+            StorageError: the file cannot be written.
+        """
+        import cv2
+
+        from dmdd_edge.storage import write_atomically
+
+        path = Path(path)
+        try:
+            done, data = cv2.imencode(path.suffix, self.plot(image, longest=longest, caption=caption))
+        except cv2.error:  # an unknown suffix
+            done = False
+        if not done:
+            raise DataError(f"OpenCV cannot write {path} as an image.", "Name a .png, .jpg or .webp file.")
+        write_atomically(path, data.tobytes())
+
+    def _frame(self) -> NDArray[np.uint8]:
+        if self.image is not None:
+            return self.image
+        from dmdd_edge.data.images import read_image
+
+        if not Path(self.source).is_file():
+            raise DataError(
+                f"The frame of this result is not available ({self.source or 'no source'}).",
+                "Pass it: result.plot(image).",
+            )
+        return read_image(self.source, self.preprocess.bits)
 
     def to_json(self) -> dict[str, Any]:
-        """The result as the fields of one JSON line; the map is left out, a missing number is null."""
+        """The fields of one JSON line of ``run --json``; the map is left out, and NaN becomes null."""
         line: dict[str, Any] = {
             "type": "result",
             "source": self.source,

@@ -30,7 +30,7 @@ from dmdd_edge.bundle.versions import (
     next_version_name,
     version_names,
 )
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
@@ -64,6 +64,9 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.category} {self.version} at {self.path}>"
 
     @property
     def category(self) -> str:
@@ -119,7 +122,7 @@ class Bundle:
             DmddError: the manifest does not list it, or it leads out of the folder.
         """
         if not self.has(name):
-            raise DmddError(
+            raise BundleError(
                 f"{self.path} has no file `{name}` in its manifest.",
                 f"It holds: {', '.join(sorted(self.manifest.files)) or 'nothing'}. Export again to add it.",
             )
@@ -133,7 +136,7 @@ class Bundle:
         """
         files = self.manifest.files
         if not files:
-            yield DmddError(f"{self.path}: the manifest lists no file.", COPY_AGAIN)
+            yield BundleError(f"{self.path}: the manifest lists no file.", COPY_AGAIN)
         for name, expected in sorted(files.items()):
             try:
                 path = inside(self.path, name)
@@ -149,13 +152,13 @@ class Bundle:
             yield error
             return
         except OSError as error:
-            yield DmddError(
+            yield BundleError(
                 f"{self.path} cannot be looked through: {error.strerror or error} ({error.filename}).",
                 "Make it readable for the user who runs this.",
             )
             return
         for name in extra:
-            yield DmddError(
+            yield BundleError(
                 f"{self.path}: the file `{name}` is not listed in the manifest.",
                 f"Remove it. Nothing is added to a bundle by hand; {COPY_AGAIN[0].lower()}{COPY_AGAIN[1:]}",
             )
@@ -169,25 +172,25 @@ def _problem_with(
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             what = kind_of(state.st_mode)
-            return DmddError(f"{folder}: `{name}` is {what}, not a regular file.", COPY_AGAIN)
+            return BundleError(f"{folder}: `{name}` is {what}, not a regular file.", COPY_AGAIN)
         size = state.st_size
         if right_size is not None and size < right_size:
-            return DmddError(
+            return BundleError(
                 f"{folder}: `{name}` was cut short: {size:,} of {right_size:,} bytes.", COPY_AGAIN
             )
         if right_size is not None and size > right_size:
-            return DmddError(
+            return BundleError(
                 f"{folder}: `{name}` was altered: it has {size:,} bytes, the manifest says {right_size:,}.",
                 COPY_AGAIN,
             )
         if hashes and sha256_of(path) != expected.lower():
-            return DmddError(
+            return BundleError(
                 f"{folder}: `{name}` was altered: its SHA-256 is not the one in the manifest.", COPY_AGAIN
             )
     except FileNotFoundError:
-        return DmddError(f"{folder}: the file `{name}` is missing.", COPY_AGAIN)
+        return BundleError(f"{folder}: the file `{name}` is missing.", COPY_AGAIN)
     except OSError as error:
-        return DmddError(
+        return BundleError(
             f"{folder}: `{name}` cannot be read: {error.strerror or error}.",
             "Make it readable for the user who runs this.",
         )
@@ -215,7 +218,7 @@ class BundleWriter:
 
     def __init__(self, models_dir: Path | str, category: str) -> None:
         if not is_plain_name(category):
-            raise DmddError(f"{category!r} cannot name a category.", "Use letters, digits, - and _.")
+            raise BundleError(f"{category!r} cannot name a category.", "Use letters, digits, - and _.")
         self.category = category
         self.folder = Path(models_dir) / category
         self._lock: int | None = None
@@ -260,13 +263,13 @@ class BundleWriter:
         """
         unknown = sorted(set(fields) - set(Manifest.model_fields))
         if unknown:
-            raise DmddError(
+            raise BundleError(
                 f"the manifest has no field {', '.join(unknown)}.",
                 f"Its fields: {', '.join(Manifest.model_fields)}.",
             )
         names = _listed_files(self.path)
         if not names:
-            raise DmddError(f"nothing was written to {self.path}; a bundle without a graph is none.")
+            raise BundleError(f"nothing was written to {self.path}; a bundle without a graph is none.")
         files = {name: sha256_of(self.path / name) for name in names}
         version = next_version_name(self.folder, files)
         try:
@@ -281,14 +284,14 @@ class BundleWriter:
             # a control character.
             parse_manifest(manifest.to_json().encode())
         except ValidationError as error:
-            raise DmddError(f"the manifest's {explain(error)}.") from error
+            raise BundleError(f"the manifest's {explain(error)}.") from error
         except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
-            raise DmddError(f"the manifest: {error}.") from error
+            raise BundleError(f"the manifest: {error}.") from error
         try:
             return self._publish(manifest)
         except OSError as error:
             found = storage_error(error, self.folder, "written")
-            raise DmddError(
+            raise BundleError(
                 f"the bundle cannot be written to {self.folder}: {found.strerror}.",
                 f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
             ) from error
@@ -317,14 +320,14 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
     """
     folder = Path(models_dir) / category
     if not is_plain_name(category) or not version_names(folder):
-        raise DmddError(
+        raise BundleError(
             f"there is no bundle of {category} in {models_dir}.",
             f"See what there is: {command('models', models_dir=models_dir)}",
         )
     chosen = match_version(folder, version)
     bundle = Bundle.load(inside(folder, chosen))
     if (folder / CURRENT_NAME).is_dir():
-        raise DmddError(
+        raise BundleError(
             f"{folder / CURRENT_NAME} is a folder; it must be a file that names the version in use.",
             f"Remove it: rm -r {shlex.quote(str(folder / CURRENT_NAME))}",
         )
@@ -360,7 +363,7 @@ def _listed_files(folder: Path) -> list[str]:
             for entry in entries:
                 seen += 1
                 if seen > 2 * MOST_FILES:
-                    raise DmddError(
+                    raise BundleError(
                         f"{folder} holds more than {2 * MOST_FILES} files and folders; a bundle has a few.",
                         COPY_AGAIN,
                     )

@@ -19,7 +19,7 @@ from dmdd_edge.cli.options import (
     ModelOption,
     ModelsDirOption,
 )
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.backends.options import BackendOptions
@@ -145,9 +145,9 @@ def bench(
     from dmdd_edge.runtime.signals import StopRequest
 
     if json and markdown:
-        raise DmddError("--json and --markdown both want standard output.", "Give one of them.")
+        raise OptionError("--json and --markdown both want standard output.", "Give one of them.")
     if compare is not None and (accuracy or markdown or history or plot or rate is not None):
-        raise DmddError(
+        raise OptionError(
             "--compare goes with none of --accuracy, --markdown, --history, --plot and --rate.",
             "Leave these out, or measure each side by itself.",
         )

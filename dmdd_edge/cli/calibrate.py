@@ -20,7 +20,7 @@ from dmdd_edge.cli.options import (
     ModelOption,
     ModelsDirOption,
 )
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.commands import bundle_options, command
 
@@ -79,7 +79,7 @@ def calibrate(
     from dmdd_edge.workspace import load_bundle
 
     if reset == (source is not None):
-        raise DmddError(
+        raise OptionError(
             "calibrate takes either --source or --reset.", "Give --source FOLDER with images of good parts."
         )
     bundle = load_bundle(category, model, models_dir)
@@ -171,7 +171,7 @@ def _calibrate(
         used = detector.backend.name
     left_out = found.unreliable + found.skipped
     if not found.scores:
-        raise DmddError(
+        raise OptionError(
             f"none of the {left_out} images could be judged; the first: {found.first_reason}.",
             "Take images of good parts under the light and focus of the line.",
         )
@@ -219,8 +219,8 @@ def _confirm(doubted: list[str], yes: bool) -> None:
     if sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
         if typer.confirm("Do all of these images show good parts?", err=True):
             return
-        raise DmddError("The threshold was not changed.", "Give images of good parts only.")
-    raise DmddError(
+        raise OptionError("The threshold was not changed.", "Give images of good parts only.")
+    raise OptionError(
         "The images do not look like good parts only, so the threshold was not changed.",
         "Look at the images. If all of them show good parts, repeat the command with --yes.",
     )

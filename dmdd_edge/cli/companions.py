@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 _Values = Mapping[str, Any]
 
@@ -39,11 +39,6 @@ def _needs(options: tuple[str, ...], *others: str) -> _Rule:
     )
 
 
-def _has_msn(values: _Values) -> bool:
-    head = values["head"] or ("msn" if values["recipe"] == "paper" else "scaled")
-    return bool(values["resume"]) or head == "msn"
-
-
 def _builds_engines(values: _Values) -> bool:
     return {name.strip() for name in values["target"].split(",")} != {"onnx"}
 
@@ -66,20 +61,6 @@ _RULES: dict[str, tuple[_Rule, ...]] = {
             lambda values: not values["reset"],
             "has no effect with --reset, which goes back to the exported threshold",
             "give --source instead of --reset",
-        ),
-    ),
-    "train": (
-        _Rule(
-            ("pyramid_upsampling", "multi_perception", "head_steps"),
-            _has_msn,
-            "has no effect without --head msn",
-            "add --head msn",
-        ),
-        _Rule(
-            ("foreground",),
-            lambda values: values["fas"] or values["resume"],
-            "has no effect with --no-fas",
-            "leave --no-fas out",
         ),
     ),
     "export": (
@@ -127,4 +108,4 @@ def check_companions(command: str, values: _Values, given: Mapping[str, str]) ->
     for rule in _RULES.get(command, ()):
         for option in rule.options:
             if option in given and not rule.holds(values):
-                raise DmddError(f"{given[option]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+                raise OptionError(f"{given[option]} {rule.why}.", f"Leave it out, or {rule.fix}.")

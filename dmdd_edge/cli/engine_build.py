@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
@@ -29,7 +29,7 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
     from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 
     if backend not in ("auto", "tensorrt", "rtx"):
-        raise DmddError(
+        raise BackendError(
             f"--build-engine does not go with --backend {backend}, which runs no engine.",
             "Leave one of the two out.",
         )
@@ -48,7 +48,7 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
         except DmddError as missing:
             _build(bundle, machine, options, missing.message)
         return
-    raise DmddError(
+    raise BackendError(
         f"no engine can be built here: {' '.join(error.message for error in errors)}", errors[0].fix
     )
 

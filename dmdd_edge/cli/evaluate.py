@@ -9,7 +9,7 @@ import typer
 
 from dmdd_edge.cli.console import console, print_json
 from dmdd_edge.cli.options import BackendOption, JsonOption, ModelOption, ModelsDirOption, QuietOption
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +63,8 @@ def evaluate(
     from dmdd_edge.cli.evaluate_folders import Asked, evaluate_bundle
     from dmdd_edge.cli.evaluate_folders import evaluate_run as evaluate_run_on_folders
     from dmdd_edge.cli.progress import Work, loading
-    from dmdd_edge.cli.stages import need
-    from dmdd_edge.cli.train_plan import given_options
     from dmdd_edge.cli.train_remarks import next_after_training
+    from dmdd_edge.extras import need
     from dmdd_edge.messages.commands import bundle_options
     from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.workspace import find_bundle, find_run
@@ -73,18 +72,20 @@ def evaluate(
     asked = Asked(good, bad, masks, data, report, quiet, json_output)
     own = good is not None or bad is not None
     if masks is not None and bad is None:
-        raise DmddError("--masks is given without --bad.", "Give --bad DIR, the images of the masks.")
+        raise OptionError("--masks is given without --bad.", "Give --bad DIR, the images of the masks.")
     if own and every:
-        raise DmddError("--all is given together with --good or --bad.", "Name one run or bundle.")
-    given = given_options(context)
+        raise OptionError("--all is given together with --good or --bad.", "Name one run or bundle.")
+    given = frozenset(
+        n for n in context.params if (c := context.get_parameter_source(n)) and c.name == "COMMANDLINE"
+    )
     if model is not None or _means_bundle(category, own, runs_dir, models_dir, given):
         if "device" in given:
-            raise DmddError("--device is for runs, and a bundle is evaluated.", "Give --backend instead.")
+            raise OptionError("--device is for runs, and a bundle is evaluated.", "Give --backend instead.")
         path = find_bundle(category, model, models_dir)
         evaluate_bundle(path, backend, asked, bundle_options(path.name, model, models_dir))
         return
     if "backend" in given:
-        raise DmddError(
+        raise OptionError(
             "--backend is for bundles, and a run is evaluated.",
             "Give --device instead, or name a bundle by --model or --models-dir.",
         )
@@ -92,7 +93,7 @@ def evaluate(
         evaluate_run_on_folders(find_run(category, run, runs_dir), device, asked)
         return
     if every and (category is not None or run is not None):
-        raise DmddError(
+        raise OptionError(
             "--all is given together with one run.",
             "Leave --all out, or leave --category and --run out.",
         )

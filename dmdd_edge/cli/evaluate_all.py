@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.progress import Work
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError, TrainingError
 from dmdd_edge.evaluation.decisions import result_lines
 from dmdd_edge.messages.commands import command, run_options
 
@@ -50,7 +50,7 @@ def evaluate_all(
 
     where = choose_device(device)
     if report is not None and (report.is_file() or report.suffix in (".html", ".htm")):
-        raise DmddError(
+        raise OptionError(
             f"--report {report} names a file", fix="with --all give a folder: a page is written for each run"
         )
     names = _runs(runs_dir, data)
@@ -86,7 +86,7 @@ def evaluate_all(
     if json_output:
         print_json(overview.as_dict())
     if overview.failed:
-        raise DmddError(
+        raise TrainingError(
             f"{len(overview.failed)} of {len(names)} runs not measured: {', '.join(overview.failed)}",
             fix="the reasons stand above; the others were measured",
         )
@@ -107,7 +107,7 @@ def _runs(runs_dir: Path, data: Path | None) -> list[str]:
 
     names = list_runs(runs_dir)
     if not names:
-        raise DmddError(
+        raise TrainingError(
             f"there is no run in {runs_dir}/",
             fix=f"Train one: {command('train', data='DIR', runs_dir=runs_dir)}",
         )
@@ -123,7 +123,7 @@ def _runs(runs_dir: Path, data: Path | None) -> list[str]:
         if category in categories:
             chosen.append(name)
     if not chosen:
-        raise DmddError(
+        raise TrainingError(
             f"none of the runs in {runs_dir}/ is of a category of {data} ({', '.join(categories)})",
             fix="leave --data out to measure every run",
         )

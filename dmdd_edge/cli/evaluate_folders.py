@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.cli.console import console, next_step, print_json
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.threshold import Threshold
@@ -38,14 +38,14 @@ class Asked:
 
         if self.good is not None or self.bad is not None:
             if self.data is not None:
-                raise DmddError(
+                raise OptionError(
                     "--data is given together with --good or --bad.",
                     "Give a data set with --data, or folders with --good and --bad.",
                 )
             found = from_folders(name, self.good, self.bad, self.masks)
             return found, groups(found, self.good)
         if self.data is None:
-            raise DmddError(
+            raise OptionError(
                 "A bundle holds no images to evaluate it on.",
                 "Give --good DIR and --bad DIR, or a data set with --data DIR.",
             )
@@ -101,7 +101,7 @@ def evaluate_run(folder: Path, device: str, asked: Asked) -> None:
         DmddError: the run's held-out images are gone, or there are no images.
     """
     from dmdd_edge.cli.progress import Work, loading
-    from dmdd_edge.cli.stages import need
+    from dmdd_edge.extras import need
     from dmdd_edge.messages.commands import command, run_options
 
     with need("train"), loading(asked.quiet):

@@ -174,7 +174,7 @@ def _export(
     work: Work,
 ) -> Exported:
     """Write the bundle of a run, with an RTX engine inside when that is a target."""
-    from dmdd_edge.cli.stages import need
+    from dmdd_edge.extras import need
     from dmdd_edge.storage import require_writable
     from dmdd_edge.train.run_folder import read_config, run_lock
     from dmdd_edge.workspace import find_run

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dmdd_edge.data.images import describe_passed_over
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import SourceState
@@ -52,20 +52,20 @@ def check_all_judged(summary: Summary, state: SourceState, endless: bool) -> Non
         DmddError: naming what was not judged.
     """
     if endless and state.message:
-        raise DmddError(f"{state.name} was lost when the run ended: {state.message}.", "Check the source.")
+        raise SourceError(f"{state.name} was lost when the run ended: {state.message}.", "Check the source.")
     if not endless and summary.ended_by == "stop":
-        raise DmddError(
+        raise SourceError(
             f"the run was ended after {summary.frames} frames, before the end of {state.name}.",
             "Nothing passes that was not judged. Let the run finish, or choose frames with --limit.",
         )
     if state.waiting:
-        raise DmddError(
+        raise SourceError(
             f"the run was ended while {state.waiting} files waited to be judged.",
             "Nothing passes that was not judged. Run again with --watch-existing.",
         )
     missed = {kind: count for kind, count in summary.passed_over.items() if _PICTURES.fullmatch(kind)}
     if missed:
-        raise DmddError(
+        raise SourceError(
             f"not everything was judged. Passed over: {describe_passed_over(missed)}.",
             "Convert or move what is passed over, or name what is to be judged: --source 'DIR/**/*.png'.",
         )

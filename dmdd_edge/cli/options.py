@@ -59,6 +59,13 @@ class JsonOutput(Options):
     json: Annotated[bool, Option("Machine-readable output on standard output.", check=_needs_output)] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuietOutput(Options):
+    """How much a command says."""
+
+    quiet: Annotated[bool, Option("Print only errors and the result, no progress.", short="-q")] = False
+
+
 JsonOption = Annotated[
     bool,
     typer.Option("--json", callback=_needs_output, help="Machine-readable output on standard output."),

@@ -24,7 +24,7 @@ from dmdd_edge.cli.options import (
     ModelOption,
     ModelsDirOption,
 )
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.run_sinks import OpenSinks
@@ -132,7 +132,7 @@ def run(
     if (source is None) == (watch is None):
         raise typer.BadParameter("one of the two is needed.", param_hint="'--source' or '--watch'")
     if duration is not None and duration <= 0:
-        raise DmddError(f"--duration is {duration:g}; it must be more than 0.", "It counts seconds.")
+        raise OptionError(f"--duration is {duration:g}; it must be more than 0.", "It counts seconds.")
     if quiet and verbose:
         raise typer.BadParameter("only one of the two can be given.", param_hint="'--quiet' or '--verbose'")
 
@@ -258,14 +258,14 @@ def _exit(
         return  # how a service is stopped: that is no failure
     before = Counter[str]() if sinks.resume is None else sinks.resume.skipped
     if summary.frames == 0 and summary.skipped and not before:
-        raise DmddError(
+        raise SourceError(
             f"none of the {summary.skipped} frames could be judged.",
             "The reasons are given above, one per frame.",
         )
     if summary.frames == 0 and not before and (source.live or fail_on_anomaly):
         state = source.state()
         reason = f": {state.message}" if state.message else ""
-        raise DmddError(
+        raise SourceError(
             f"No frame came from {state.name} in {summary.seconds:.0f} s{reason}.",
             "Nothing was judged, so nothing passes. Check the source.",
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.storage import FSYNC_POLICIES
 
@@ -67,26 +67,26 @@ class Outputs:
     def check(self) -> None:
         """Raise a ``DmddError`` where two options do not fit."""
         if self.save_only_anomalous and not (self.save or self.save_maps or self.save_frames):
-            raise DmddError(
+            raise OptionError(
                 "--save-only-anomalous needs --save, --save-maps or --save-frames.", "Add --save FOLDER."
             )
         both = self.save is not None and self.save_frames is not None and self.save_format == "png"
         if both and os.path.realpath(str(self.save)) == os.path.realpath(str(self.save_frames)):
-            raise DmddError(
+            raise OptionError(
                 f"--save and --save-frames both name {self.save}, and their files would have the same names.",
                 "Name another folder for --save-frames.",
             )
         if self.resume and self.jsonl is None and self.csv is None:
-            raise DmddError(
+            raise OptionError(
                 "--resume needs a file that says which frames are done.", "Add --jsonl FILE or --csv FILE."
             )
         if self.resume and self.keep is not None:
-            raise DmddError(
+            raise OptionError(
                 "--resume and --keep do not go together: what --keep deleted would be judged again.",
                 "Leave one of them out.",
             )
         if self.fsync not in FSYNC_POLICIES:
-            raise DmddError(f"--fsync {self.fsync} is unknown.", choose(self.fsync, FSYNC_POLICIES))
+            raise OptionError(f"--fsync {self.fsync} is unknown.", choose(self.fsync, FSYNC_POLICIES))
 
 
 @dataclass
@@ -130,10 +130,10 @@ def rotation_size(rotate_size: str | None, rotate: str | None, say: Callable[[st
     if rotate is None:
         return None if rotate_size is None else parse_size(rotate_size, "--rotate-size")
     if rotate_size is not None:
-        raise DmddError("--rotate and --rotate-size are the same option.", "Give --rotate-size only.")
+        raise OptionError("--rotate and --rotate-size are the same option.", "Give --rotate-size only.")
     angle = re.fullmatch(r"\s*[+-]?(\d+)\s*(°|deg)?\s*", rotate)
     if angle and (angle[2] or rotate.strip()[0] in "+-" or int(angle[1]) <= 360):
-        raise DmddError(
+        raise OptionError(
             f"--rotate {rotate}: run takes the rotation of the picture from the bundle.",
             f"Set it in training: dmdd-edge train --rotate {angle[1]}. "
             "For the size of result files give --rotate-size, such as --rotate-size 100MB.",
@@ -221,7 +221,7 @@ def _open_files(
     only = asked.save_only_anomalous
     if asked.save is not None:
         if asked.save_format not in FORMATS:
-            raise DmddError(
+            raise OptionError(
                 f"--save-format: unknown format {asked.save_format!r}.",
                 choose(asked.save_format, FORMATS),
             )
@@ -321,7 +321,7 @@ def _token(variable: str | None) -> str | None:
         return None
     value = os.environ.get(variable)
     if not value:
-        raise DmddError(
+        raise OptionError(
             f"--serve-token-env names {variable}, which is not set.", f"Set it: export {variable}=..."
         )
     return value

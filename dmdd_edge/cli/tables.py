@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +13,7 @@ from dmdd_edge.evaluation.metrics import FIGURES
 from dmdd_edge.evaluation.paper import paper_row_beside
 
 
-def print_result(metrics: dict[str, Any]) -> None:
+def print_result(metrics: Mapping[str, Any]) -> None:
     """Print a result: what is found and rejected at the threshold first, the table of figures behind it.
 
     Args:
@@ -23,7 +24,7 @@ def print_result(metrics: dict[str, Any]) -> None:
     console.print(metrics_table(metrics))
 
 
-def print_damage(metrics: dict[str, Any]) -> None:
+def print_damage(metrics: Mapping[str, Any]) -> None:
     """Print what a run without test images does on made damage.
 
     Args:
@@ -35,7 +36,7 @@ def print_damage(metrics: dict[str, Any]) -> None:
         console.print(line, markup=False)
 
 
-def metrics_table(metrics: dict[str, Any]) -> Table:
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """A category's figures in percent, by defect type, with the paper's row where there is one.
 
     Args:

@@ -119,17 +119,18 @@ def test_other_forms_of_a_frame(make_bundle: Make, make_picture: Picture, conver
         (np.zeros((8, 64, 3), np.uint8), "64 x 8 pixels is too small"),
         (np.zeros((0, 0, 3), np.uint8), "0 x 0 pixels is too small"),
         (np.zeros((64, 64, 0), np.uint8), "not 64 x 64 x 0"),
-        (np.uint8(7) + np.zeros((), np.uint8), "numpy array, not uint8"),
+        (np.uint8(7) + np.zeros((), np.uint8), "a NumPy array, not uint8"),
         (np.zeros((), np.uint8), "not a single number"),
         (np.zeros((1, 1, 64, 64, 3), np.uint8), "not 1 x 1 x 64 x 64 x 3"),
         (np.zeros((2, 64, 64), np.uint8), "not 2 x 64 x 64"),
         (np.zeros((64, 64, 3), bool), "not bool"),
         (np.full((64, 64, 3), None), "not object"),
         (np.broadcast_to(np.uint8(0), (70_000, 70_000, 3)), "70000 x 70000 pixels is too large"),
-        ([[1, 2], [3, 4]], "a numpy array, not list"),
-        ("part.png", "a numpy array, not str"),
-        (None, "a numpy array, not NoneType"),
-        ([None], "a numpy array, not NoneType"),
+        ([[1, 2], [3, 4]], "a NumPy array, not list"),
+        ("part.png", "part.png: no such file"),
+        (b"part.png", "a NumPy array, not bytes"),
+        (None, "a NumPy array, not NoneType"),
+        ([None], "a NumPy array, not NoneType"),
     ],
 )
 def test_what_is_no_frame_is_named(make_bundle: Make, frame: Any, part: str) -> None:
@@ -255,8 +256,8 @@ def test_a_closed_detector_says_so(make_bundle: Make, make_picture: Picture) -> 
     detector = Detector.load(make_bundle().path, "cpu")
     detector.close()
     detector.close()
-    with pytest.raises(DmddError, match="this Detector is closed") as caught:
+    with pytest.raises(DmddError, match="This Detector is closed") as caught:
         detector(make_picture())
     assert "Detector.load" in caught.value.fix
-    with pytest.raises(DmddError, match="this Detector is closed"):
+    with pytest.raises(DmddError, match="This Detector is closed"):
         detector.start([detector.prepare(Frame(make_picture()))])

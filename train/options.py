@@ -1,0 +1,143 @@
+"""The options of a training, for the command line and for Python; loads neither torch nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dmdd_edge.options import Option, Options, Rule
+
+_METHOD = "Method (the paper's ablation rows)"
+_DATA = "Images"
+_LENGTH = "Length and speed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsDirOption(Options):
+    """Where training runs are."""
+
+    runs_dir: Annotated[Path, Option("Folder of the runs.")] = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOption(Options):
+    """What torch computes on."""
+
+    device: Annotated[str, Option("auto, cpu, cuda or cuda:NUMBER.", panel=_LENGTH)] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(Options):
+    """The images to learn from, and how they are prepared."""
+
+    data: Annotated[
+        Path | None,
+        Option("Data set (MVTec AD, BTAD, MPDD layout) or a folder of good images.", panel=_DATA),
+    ] = None
+    category: Annotated[str | None, Option("Category in the data set.", panel=_DATA)] = None
+    textures: Annotated[
+        Path | None,
+        Option("Texture images for the synthesis (DTD or any folder). Default: built-in.", panel=_DATA),
+    ] = None
+    roi: Annotated[
+        str | None, Option("Region of interest in source pixels.", metavar="X,Y,W,H", panel=_DATA)
+    ] = None
+    rotate: Annotated[int, Option("Degrees clockwise: 0, 90, 180, 270.", panel=_DATA)] = 0
+    ignore_mask: Annotated[Path | None, Option("Image whose white pixels are ignored.", panel=_DATA)] = None
+    bits: Annotated[
+        int, Option("Bits that the camera's 16-bit files use: 10, 12, 14 or 16.", panel=_DATA)
+    ] = 16
+    holdout: Annotated[
+        float | None,
+        Option("Share of the good images kept to set the threshold. Default: 0.1.", panel=_DATA),
+    ] = None
+
+
+def _has_msn(values: Mapping[str, Any]) -> bool:
+    head = values["head"] or ("msn" if values["recipe"] == "paper" else "scaled")
+    return bool(values["resume"]) or head == "msn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
+    """The options of ``train_detector`` and of ``dmdd-edge train``, whose help describes each of them.
+
+    ``data`` is needed unless ``resume`` is set. A value of None leaves the choice to the recipe.
+
+    Raises:
+        OptionError: a value is out of its range or unknown, or an option has no effect beside the others.
+    """
+
+    backbone: Annotated[str, Option("efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.")] = (
+        "efficientnet_lite0"
+    )
+    weights: Annotated[
+        Path | None, Option("File with the backbone's weights, for sites without internet.")
+    ] = None
+    recipe: Annotated[Literal["edge", "paper"], Option("edge is ours, paper is the paper's.")] = "edge"
+    image_size: Annotated[int | None, Option("Side of the network's input in pixels. Default: 256.")] = None
+    steps: Annotated[
+        int | None, Option("Training steps. Default: chosen from the number of images.", panel=_LENGTH)
+    ] = None
+    epochs: Annotated[float | None, Option("Passes over the images.", panel=_LENGTH)] = None
+    max_minutes: Annotated[float | None, Option("Time limit, preparation included.", panel=_LENGTH)] = None
+    batch_size: Annotated[int | None, Option("Image pairs per step.", panel=_LENGTH)] = None
+    lr: Annotated[float | None, Option("Learning rate of the student.", panel=_LENGTH)] = None
+    head_steps: Annotated[
+        int | None, Option("Steps of the head, when it learns at the end.", panel=_LENGTH)
+    ] = None
+    seed: Annotated[int, Option("Seed of every random number.")] = 0
+    amp: Annotated[Literal["auto", "off", "bf16", "fp16"], Option("Half precision.", panel=_LENGTH)] = "auto"
+    workers: Annotated[int, Option("Threads that synthesize anomalies.", panel=_LENGTH)] = 2
+    cache_mb: Annotated[
+        int | None,
+        Option("Memory for the teacher's features. Default: half of what is free.", panel=_LENGTH),
+    ] = None
+    foreground: Annotated[
+        Literal["auto", "grabcut", "otsu", "none"] | None,
+        Option("Where anomalies are drawn: auto, grabcut, otsu, none.", metavar="HOW", panel=_METHOD),
+    ] = None
+    branches: Annotated[
+        Literal["both", "normality", "abnormality"] | None,
+        Option("Branches of the student: both, normality, abnormality.", metavar="WHICH", panel=_METHOD),
+    ] = None
+    pmn: Annotated[
+        Literal["full", "inner", "none"] | None,
+        Option("Paths of the Pyramid Modeling Network: full, inner, none.", metavar="PATHS", panel=_METHOD),
+    ] = None
+    head: Annotated[
+        Literal["scaled", "msn", "sum"] | None,
+        Option(
+            "scaled (maps weighted by good images), msn (the paper's network), sum (of the maps).",
+            metavar="KIND",
+            panel=_METHOD,
+        ),
+    ] = None
+    fas: Annotated[bool, Option("Foreground-aware synthesis.", name="--fas/--no-fas", panel=_METHOD)] = True
+    pyramid_upsampling: Annotated[
+        bool | None, Option("Pyramid upsampling (PU), of the head msn.", name="--pu/--no-pu", panel=_METHOD)
+    ] = None
+    multi_perception: Annotated[
+        bool | None, Option("Multi-perception (MM), of the head msn.", name="--mm/--no-mm", panel=_METHOD)
+    ] = None
+    run: Annotated[str | None, Option("Name of the run. Default: the category's.")] = None
+    resume: Annotated[bool, Option("Resume an unfinished run.")] = False
+    overwrite: Annotated[bool, Option("Replace an existing run.")] = False
+    tensorboard: Annotated[bool, Option("Write a TensorBoard log into the run.")] = False
+
+    RULES = (
+        Rule(
+            ("pyramid_upsampling", "multi_perception", "head_steps"),
+            _has_msn,
+            "has no effect without --head msn",
+            "add --head msn",
+        ),
+        Rule(
+            ("foreground",),
+            lambda values: values["fas"] or values["resume"],
+            "has no effect with --no-fas",
+            "leave --no-fas out",
+        ),
+    )
