@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, StorageError
 
 _ANOTHER = "or name another folder"
 _REASONS: dict[int, tuple[str, str]] = {
@@ -36,21 +36,6 @@ _REASONS: dict[int, tuple[str, str]] = {
     errno.ENFILE: ("too many files are open on this machine", "Close other programs."),
     errno.ENOMEM: ("memory has run out", "Close other programs."),
 }
-
-
-class StorageError(DmddError, OSError):
-    """The operating system refuses an operation on a file or a folder.
-
-    An ``OSError`` too, so that code which expects one of a disk need not know where it was made readable.
-
-    Attributes:
-        errno: the system's number, such as ``errno.ENOSPC``.
-        strerror: the reason in words.
-    """
-
-    def __init__(self, message: str, fix: str, number: int | None, reason: str) -> None:
-        super().__init__(message, fix)
-        self.errno, self.strerror = number, reason
 
 
 def storage_error(

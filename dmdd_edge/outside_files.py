@@ -12,7 +12,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 from dmdd_edge.messages.text import unfit_character, visible
 
 COPY_AGAIN = "Copy the bundle again from where it was exported, or export it again."
@@ -43,10 +43,10 @@ def inside(folder: Path, name: str) -> Path:
     parts = PurePosixPath(name)
     unfit = unfit_character(name) is not None or "\\" in name
     if not name or parts.is_absolute() or ".." in parts.parts or unfit:
-        raise DmddError(f"{folder}: the path `{visible(name)}` leaves the folder.", COPY_AGAIN)
+        raise BundleError(f"{folder}: the path `{visible(name)}` leaves the folder.", COPY_AGAIN)
     path = folder / parts
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise DmddError(
+        raise BundleError(
             f"{folder}: `{name}` is a link that leaves the folder.",
             "Replace the link by the file itself; a bundle must be whole to be copied.",
         )

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_error, storage_errors
 from dmdd_edge.outside_files import open_regular
 
@@ -130,7 +130,7 @@ def expand_home(path: Path, option: str) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise DmddError(
+        raise OptionError(
             f"{path} cannot be found: this user has no home folder.",
             f"Set HOME to a folder, or name one: {option} DIR.",
         ) from None

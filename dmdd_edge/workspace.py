@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.versions import CURRENT_NAME, version_names
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError, OptionError, TrainingError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.suggest import did_you_mean
@@ -57,7 +57,7 @@ def find_bundle(
     """
     if model is not None:
         if category is not None:
-            raise DmddError(
+            raise OptionError(
                 f"--category {category} and --model {model} are both given.",
                 "Give one: a category is looked up in --models-dir, a model is a folder of its own.",
             )
@@ -65,7 +65,7 @@ def find_bundle(
             known = list_bundles(models_dir)
             hint = f"Did you mean --category {model}? " if str(model) in known else ""
             see = f"See what there is: {command('models', models_dir=models_dir)}"
-            raise DmddError(f"there is no bundle folder {model}.", f"{hint}{see}")
+            raise BundleError(f"there is no bundle folder {model}.", f"{hint}{see}")
         return Path(model)
     known = list_bundles(models_dir)
     write = f"Write one: {command('export', models_dir=models_dir)}"
@@ -108,23 +108,24 @@ def run_folder(category: str, run: str | None = None, runs_dir: Path | str = RUN
     """
     name = category if run is None else run
     if not is_plain_name(name):
-        raise DmddError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
+        raise OptionError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
     return Path(runs_dir) / name
 
 
 def _choose(
     what: str, wanted: str | None, known: list[str], folder: Path | str, option: str, how_to_make: str
 ) -> str:
+    error = BundleError if what == "bundle" else TrainingError
     if wanted is not None:
         if wanted in known:
             return wanted
         there = f"there: {', '.join(known)}" if known else "there is none"
         fix = did_you_mean(wanted, known) or how_to_make
-        raise DmddError(f"there is no {what} {wanted!r} in {folder}/ ({there}).", fix)
+        raise error(f"there is no {what} {wanted!r} in {folder}/ ({there}).", fix)
     if not known:
-        raise DmddError(f"there is no {what} in {folder}/.", how_to_make)
+        raise error(f"there is no {what} in {folder}/.", how_to_make)
     if len(known) > 1:
-        raise DmddError(
+        raise error(
             f"there are several {what}s in {folder}/: {', '.join(known)}.",
             f"Name one, for example {option} {shlex.quote(known[0])}",
         )

@@ -14,7 +14,7 @@ from typing import Literal
 import onnx
 from onnx import TensorProto
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 from dmdd_edge.export.graph_view import FLOATS, GraphView, dtype_name, listed, node_name, read_graph
 from dmdd_edge.export.islands import convolutions_of, fp16_problems, in_island, is_half
 
@@ -78,7 +78,7 @@ class GraphReport:
         """
         if self.problems:
             lines = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise DmddError(
+            raise BundleError(
                 f"{self.path.name} fails the static checks of a {self.precision} graph:\n{lines}",
                 "Export again with this version of dmdd-edge; if it still fails, report this message.",
             )

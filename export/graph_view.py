@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, numpy_helper, shape_inference
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 
 #: Weights above this many elements are kept out of type inference: it copies the model, and weights have
 #: nothing to do with types.
@@ -74,11 +74,11 @@ def read_graph(path: Path) -> GraphView:
     try:
         model = onnx.load(path, load_external_data=False)
     except FileNotFoundError:
-        raise DmddError(f"there is no ONNX file at {path}.", _EXPORT_AGAIN) from None
+        raise BundleError(f"there is no ONNX file at {path}.", _EXPORT_AGAIN) from None
     except Exception as error:  # protobuf's DecodeError: its base class is not importable by a stable name
-        raise DmddError(f"{path} is not a whole ONNX file ({error}).", _EXPORT_AGAIN) from error
+        raise BundleError(f"{path} is not a whole ONNX file ({error}).", _EXPORT_AGAIN) from error
     if not model.graph.node:
-        raise DmddError(f"{path} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
+        raise BundleError(f"{path} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
     return view_of(model)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.cores import usable_cores
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS, Metrics
 from dmdd_edge.evaluation.test_set import Evaluation, Judge
 from dmdd_edge.runtime.backends.onnxruntime_session import (
@@ -162,7 +162,7 @@ def require(rows: Sequence[ParityRow]) -> None:
                 "after few steps a student differs from its teacher by little more than half precision's "
                 "rounding, so train longer; failing that, "
             )
-        raise DmddError(
+        raise BundleError(
             f"the exported graph is not the detector that was trained: {'; '.join(problems)}",
             fix=f"nothing was published, the version in use is unchanged; {hint}try another version of torch "
             "or onnxscript, and report this with the lines above",

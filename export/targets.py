@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, OptionError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.engines.progress import Progress
@@ -62,14 +62,16 @@ def choose_targets(text: str) -> Targets:
         return Targets(tuple(chosen), reasons | {"triton": "written on request only"})
     wrong = [name for name in names if name not in TARGETS]
     if wrong or not names:
-        raise DmddError(
+        raise OptionError(
             f"--target {text}: there is no target {', '.join(wrong) or 'named'}.",
             f"{did_you_mean(wrong[0] if wrong else '', ['auto', *TARGETS])} Give auto, or one or more of "
             f"{', '.join(TARGETS)} with commas between.".lstrip(),
         )
     for name in names:
         if name in missing and (why := missing[name]()):
-            raise DmddError(f"--target {name} cannot be built here: {why}", "See what can be: --target auto")
+            raise BackendError(
+                f"--target {name} cannot be built here: {why}", "See what can be: --target auto"
+            )
     return Targets(tuple(target for target in TARGETS if target in {"onnx", *names}))
 
 
@@ -136,7 +138,7 @@ def build_for_bundle(
         digest = bundle.manifest.files[GRAPH_FILE[options.precision]]
         folder = engine_cache(cache) / digest[:16]
         return build_rtx(graph, folder, gpus=gpus, options=options, progress=progress)
-    raise DmddError(f"{target} is not an engine.", "Engines are tensorrt and rtx.")
+    raise OptionError(f"{target} is not an engine.", "Engines are tensorrt and rtx.")
 
 
 def write_triton(bundle: Bundle, out_dir: Path, *, options: BuildOptions, engine: Path | None = None) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar, read_sidecar
 
@@ -57,20 +57,20 @@ class TritonModel:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name):
-            raise DmddError(
+            raise OptionError(
                 f"{self.name!r} cannot name a Triton model.", "Use letters, digits, -, _ and . in the name."
             )
         if self.platform == "tensorrt_plan" and self.device == "cpu":
-            raise DmddError(
+            raise OptionError(
                 "a TensorRT engine does not run on the CPU.", "Serve the bundle's ONNX graph instead."
             )
         if self.batch.minimum > 1:
-            raise DmddError(
+            raise OptionError(
                 f"Triton sends single images too; batches of {self.batch} leave them out.",
                 "Build an engine with --batch 1:8.",
             )
         if self.instances < 1 or self.queue_delay_us < 0:
-            raise DmddError("Triton needs at least one instance and a queue delay of 0 or more.")
+            raise OptionError("Triton needs at least one instance and a queue delay of 0 or more.")
 
     def preferred_batches(self) -> list[int]:
         """The batch sizes worth waiting for: the powers of two above 1, and the largest."""
@@ -137,7 +137,7 @@ def write_model_repository(source: Path, model: TritonModel, out_dir: Path) -> P
     """
     folder = out_dir / model.name
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.pbtxt").is_file():
-        raise DmddError(f"{folder} is there and is not a Triton model.", "Name another folder or model.")
+        raise OptionError(f"{folder} is there and is not a Triton model.", "Name another folder or model.")
     target = folder / "1" / _MODEL_FILE[model.platform]
     part = target.with_name(f".{target.name}.part")
     try:
@@ -204,12 +204,12 @@ def repository_from_bundle(
 
 def _batch_of_engine(sidecar: EngineSidecar, bundle: Bundle, engine: Path) -> BatchProfile:
     if sidecar.flavour != "tensorrt":
-        raise DmddError(
+        raise OptionError(
             f"{engine.name} is a TensorRT-RTX engine, which Triton does not run.",
             "Build one on the server's GPU: dmdd-edge export --target tensorrt",
         )
     if sidecar.onnx_sha256 not in bundle.manifest.files.values():
-        raise DmddError(f"{engine.name} was not built from a graph of {bundle.category} {bundle.version}.")
+        raise OptionError(f"{engine.name} was not built from a graph of {bundle.category} {bundle.version}.")
     return sidecar.batch
 
 

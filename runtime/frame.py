@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import MIN_SIDE
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 
 #: As many pixels as OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
 LARGEST_FRAME = 1 << 30
@@ -70,31 +70,31 @@ def as_bgr(image: Any) -> NDArray[np.uint8]:
             2^30 pixels.
     """
     if not isinstance(image, np.ndarray):
-        raise DmddError(
+        raise DataError(
             f"a frame is a numpy array, not {type(image).__name__}.",
             "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if image.dtype != np.uint8:
-        raise DmddError(
+        raise DataError(
             f"a frame holds uint8 values 0..255, not {image.dtype}.",
             "Floats in 0..1: (frame * 255).round().astype('uint8'); 16 bits: (frame // 257).astype('uint8').",
         )
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4):
         shape = " x ".join(map(str, image.shape)) or "a single number"
-        raise DmddError(
+        raise DataError(
             f"a frame has the shape H x W x 3 (BGR) or H x W (grey), not {shape}.",
             "Move the channels last: frame.transpose(1, 2, 0)."
             if image.ndim == 3 and image.shape[0] in (1, 3, 4)
             else "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if min(image.shape[:2]) < MIN_SIDE:
-        raise DmddError(
+        raise DataError(
             f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too small.",
             f"It needs at least {MIN_SIDE} pixels a side.",
         )
     if image.shape[0] * image.shape[1] > LARGEST_FRAME:
-        raise DmddError(
+        raise DataError(
             f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too large.",
             f"At most {LARGEST_FRAME:,} pixels are accepted: cut it into parts.",
         )

@@ -14,7 +14,7 @@ import timm
 import torchvision
 from torch import Tensor, nn
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError, TrainingError
 from dmdd_edge.train import weights as weight_files
 from dmdd_edge.train.config import BACKBONES
 from dmdd_edge.train.suitability import objection, turn_colours_round
@@ -93,7 +93,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
         config: Any = model.pretrained_cfg
         backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=True)
     else:
-        raise DmddError(
+        raise OptionError(
             f"unknown backbone {name!r}",
             fix=f"choose one of {', '.join(BACKBONES)}, or timm:<name> for any convolutional one of timm",
         )
@@ -126,7 +126,7 @@ def _create_timm(name: str) -> nn.Module:
     except (RuntimeError, ValueError):
         similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         hint = f"; similar: {', '.join(similar)}" if similar else ""
-        raise DmddError(f"timm knows no model {name!r}{hint}", fix="see timm.list_models()") from None
+        raise OptionError(f"timm knows no model {name!r}{hint}", fix="see timm.list_models()") from None
 
 
 def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> Backbone:
@@ -134,7 +134,7 @@ def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> 
     table = getattr(model, "feature_info", None)
     info = list(getattr(table, "info", table) or [])
     if len(info) < _LEVELS:
-        raise DmddError(
+        raise TrainingError(
             f"backbone {name!r} has {len(info)} feature levels, four are needed",
             fix="choose a convolutional pyramid such as timm:resnet34 or timm:mobilenetv3_large_100",
         )
@@ -156,7 +156,7 @@ def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> 
     elif check:
         reason = objection(model, backbone.stages, backbone.channels, name.removeprefix("timm:"))
     if reason is not None:
-        raise DmddError(
+        raise TrainingError(
             f"backbone {name!r} cannot be used: {reason}",
             fix="choose a sequential one such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0",
         )

@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import TrainingError
 from dmdd_edge.messages.commands import command, run_options
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
@@ -79,7 +79,7 @@ def load_run(folder: Path) -> Run:
     keep_to_quota()
     config = read_config(folder)
     if not (folder / MODEL).is_file():
-        raise DmddError(
+        raise TrainingError(
             f"training in {folder} is not finished.",
             "Finish it: " + command("train", **run_options(folder, config.category), resume=True),
         )
@@ -112,7 +112,7 @@ def _finished_facts(folder: Path) -> dict[str, Any]:
         value = facts.get(name)
         fits = isinstance(value, kind) and (kind is not list or all(isinstance(part, str) for part in value))
         if not fits:
-            raise DmddError(
+            raise TrainingError(
                 f"{folder / FACTS}: the field `{name}` is missing or wrong.", "Train again with --overwrite."
             )
     return located(facts)
@@ -147,7 +147,7 @@ def write_state(
     try:
         write_tensors(path, tensors, facts)
     except OSError as error:
-        raise DmddError(
+        raise TrainingError(
             f"The checkpoint {path} cannot be written: {error.strerror or error}.",
             fix="Free space on that disk or make it writable, then continue with --resume.",
         ) from None
@@ -168,7 +168,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             )
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        raise DmddError(f"{path} cannot be read: {error}", fix="train again with --overwrite") from None
+        raise TrainingError(f"{path} cannot be read: {error}", fix="train again with --overwrite") from None
 
 
 def trainable_state(model: DMDD) -> dict[str, Tensor]:
@@ -190,7 +190,9 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
 
 def _require_fit(own: dict[str, Tensor], state: dict[str, Tensor]) -> None:
     if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
-        raise DmddError("the checkpoint does not fit its configuration", fix="train again with --overwrite")
+        raise TrainingError(
+            "the checkpoint does not fit its configuration", fix="train again with --overwrite"
+        )
 
 
 def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

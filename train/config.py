@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]
@@ -230,7 +230,7 @@ def make_config(
         for name in _LENGTHS:
             run_values.pop(name, None)
     if "steps" in run and "epochs" in run:
-        raise DmddError("both --steps and --epochs are given", fix="give one of the two")
+        raise OptionError("both --steps and --epochs are given", fix="give one of the two")
     model_values.update({key: value for key, value in (model or {}).items() if value is not None})
     synthesis_values.update({key: value for key, value in (synthesis or {}).items() if value is not None})
     try:
@@ -241,7 +241,7 @@ def make_config(
             **{**run_values, **run},
         )
     except ValueError as error:
-        raise DmddError(
+        raise OptionError(
             f"training configuration: {explain(error)}",
             fix="see dmdd-edge train --help for what each option takes",
         ) from None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dmdd_edge.data.datasets import Category, read_images, summarise
 from dmdd_edge.data.datasets.repeats import repeats
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.train.doubts import dark, doubts
 
 Image = NDArray[np.uint8]
@@ -64,13 +64,13 @@ def load_images(
         height, width = preprocess.apply(image).shape[:2]
         shapes[width, height] += 1
     if len(misfits) > len(images):
-        raise DmddError(
+        raise DataError(
             f"{misfits[0].message} ({len(misfits)} of {len(misfits) + len(images)} images do not fit)",
             misfits[0].fix,
         )
     if len(images) < 2:
         reason = f" (skipped {summarise(category.skipped)})" if category.skipped else ""
-        raise DmddError(
+        raise DataError(
             f"category {category.name} has {len(images)} readable training image(s), "
             f"at least 2 are needed{reason}",
             fix=f"put images of good parts into {category.train[0].parent}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ def check_device_name(name: str) -> None:
         DmddError: it names none.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
-        raise DmddError(f"--device {name!r} is unknown.", "Choose auto, cpu, cuda or cuda:NUMBER.")
+        raise OptionError(f"--device {name!r} is unknown.", "Choose auto, cpu, cuda or cuda:NUMBER.")
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,13 +39,13 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cpu":
         return device
     if not torch.cuda.is_available():
-        raise DmddError(
+        raise BackendError(
             f"--device {name}: torch finds no CUDA GPU.",
             "Choose --device cpu, or install a CUDA build of torch.",
         )
     count = torch.cuda.device_count()
     if (device.index or 0) >= count:
-        raise DmddError(
+        raise BackendError(
             f"--device {name}: torch finds {count} CUDA GPUs, counted from 0.",
             "Choose --device cuda for the first.",
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import Threshold, map_peak, threshold_from_normals
 from dmdd_edge.data.images import read_image
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import TrainingError
 from dmdd_edge.evaluation.decisions import Decisions
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.pictures import Case, case_sheet, hardest, score_histogram
@@ -46,13 +46,13 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     """
     paths = [Path(path) for path in run.info["holdout"]]
     if not paths:
-        raise DmddError(
+        raise TrainingError(
             "This run held out no normal images, so it has no threshold.",
             fix="Train again with --holdout 0.1 and --overwrite.",
         )
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DmddError(
+        raise TrainingError(
             f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]}).",
             fix="Name the place of the training images with --data DIR, or put them back.",
         )

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import TrainingError
 from dmdd_edge.messages.phases import Cost, Phases, clock_text
 from dmdd_edge.train import costs
 from dmdd_edge.train.listener import Listener
@@ -80,7 +80,9 @@ def _tensorboard_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise DmddError("TensorBoard is not installed", fix="pip install 'dmdd-edge[tensorboard]'") from None
+        raise TrainingError(
+            "TensorBoard is not installed", fix="pip install 'dmdd-edge[tensorboard]'"
+        ) from None
     return SummaryWriter(str(folder / "tensorboard"))
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError, TrainingError
 from dmdd_edge.failures import unreadable
 from dmdd_edge.locking import locked
 from dmdd_edge.messages.commands import command, run_options
@@ -74,7 +74,7 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
     if resume:
         stored = read_config(folder)
         if state == "finished":
-            raise DmddError(
+            raise TrainingError(
                 f"the run in {folder} is finished; there is nothing to resume.",
                 "Train it again with --overwrite, or export it: "
                 + command("export", **run_options(folder, stored.category)),
@@ -82,18 +82,20 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
         require_writable(folder, "--runs-dir")
         return config or stored
     if config is None:
-        raise DmddError(
+        raise OptionError(
             "no data set is named.", "Give --data DIR, or --resume to go on with an unfinished run."
         )
     if state in ("unfinished", "trained", "finished") and not overwrite:
         shown = "finished" if state == "finished" else "unfinished"
-        raise DmddError(
+        raise TrainingError(
             f"there is a run in {folder} already ({shown}).",
             "--resume goes on with an unfinished one, --overwrite replaces it, --run NAME keeps both.",
         )
     require_writable(folder, "--runs-dir")
     if state == "none" and folder.is_dir() and any(folder.iterdir()):
-        raise DmddError(f"{folder} is not empty and holds no run.", "Choose another name with --run NAME.")
+        raise TrainingError(
+            f"{folder} is not empty and holds no run.", "Choose another name with --run NAME."
+        )
     return config
 
 
@@ -114,7 +116,7 @@ def run_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """
 
     def busy(holder: str) -> DmddError:
-        return DmddError(
+        return TrainingError(
             f"the run in {folder} is in use by {holder}.",
             "Wait until it ends, or stop it." + ("" if shared else " --run NAME trains beside it."),
         )
@@ -134,15 +136,17 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / CONFIG
     if not path.is_file():
         train = command("train", data="DIR", runs_dir=folder.parent)
-        raise DmddError(f"no training run in {folder}.", f"Train one: {train}")
+        raise TrainingError(f"no training run in {folder}.", f"Train one: {train}")
     try:
         config = validate(TrainConfig, parse_object(read_bounded(path, _LARGEST_CONFIG)))
     except OSError as error:
         raise unreadable(error, path) from error
     except NotStrict as error:
-        raise DmddError(f"{path} does not fit this version: {error}.", _AGAIN) from None
+        raise TrainingError(f"{path} does not fit this version: {error}.", _AGAIN) from None
     if not is_plain_name(config.category):
-        raise DmddError(f"{path} does not fit this version: {config.category!r} names no category.", _AGAIN)
+        raise TrainingError(
+            f"{path} does not fit this version: {config.category!r} names no category.", _AGAIN
+        )
     return config
 
 
@@ -161,7 +165,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(error, path, _AGAIN) from error
     except NotStrict as error:
-        raise DmddError(f"{path} is damaged: {error}.", _AGAIN) from None
+        raise TrainingError(f"{path} is damaged: {error}.", _AGAIN) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

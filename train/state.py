@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import TrainingError
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.preparation import Prepared
 from dmdd_edge.train.schedule import Progress
@@ -126,7 +126,7 @@ def report_step(
     """
     values = {name: float(value) for name, value in losses.items()}
     if not all(np.isfinite(list(values.values()))):
-        raise DmddError(
+        raise TrainingError(
             f"Training diverged at step {state.progress.step}: {values}.",
             fix=f"Lower --lr (now {prepared.config.lr}) or choose --amp off, then train with --overwrite.",
         )

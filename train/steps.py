@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.distance import aim_loss, ngm_loss, stage_masks
 from dmdd_edge.train.features import TeacherFeatures, to_input
@@ -55,7 +55,7 @@ class Precision:
         if amp == "auto":
             amp = "off" if device.type == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         if amp == "fp16" and device.type == "cpu":
-            raise DmddError("float16 training needs a GPU", fix="choose --amp bf16 or --amp off on the CPU")
+            raise OptionError("float16 training needs a GPU", fix="choose --amp bf16 or --amp off on the CPU")
         self.name, self.device = amp, device
         self.dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")

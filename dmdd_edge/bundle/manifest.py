@@ -12,7 +12,7 @@ from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.data.look import Look
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.quality import FrameLimits
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError
 from dmdd_edge.failures import unreadable
 from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Text
 from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, read_bounded
@@ -143,7 +143,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         data = read_bounded(path, LARGEST)
     except FileNotFoundError:
-        raise DmddError(
+        raise BundleError(
             f"{path.parent} is not a bundle: it has no {MANIFEST_NAME}.",
             "Name a folder that `dmdd-edge export` wrote, or export again.",
         ) from None
@@ -152,12 +152,12 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return parse_manifest(data)
     except NewerSchema as error:
-        raise DmddError(
+        raise BundleError(
             f"{path}: {error}; this dmdd-edge reads up to {SCHEMA_VERSION}.",
             "Update dmdd-edge on this machine, or export with the version installed here.",
         ) from None
     except NotStrict as error:
-        raise DmddError(f"{path}: {error}.", f"{COPY_AGAIN} A manifest is never edited by hand.") from None
+        raise BundleError(f"{path}: {error}.", f"{COPY_AGAIN} A manifest is never edited by hand.") from None
 
 
 def parse_manifest(data: bytes) -> Manifest:

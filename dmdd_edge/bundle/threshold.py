@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError, DataError, OptionError
 from dmdd_edge.fields import Share
 
 #: The false-alarm rate that is asked for when nobody says otherwise: one good part in a hundred.
@@ -70,7 +70,7 @@ def check_alpha(alpha: float) -> None:
         DmddError: it does not.
     """
     if not 0 < alpha < 1:
-        raise DmddError(
+        raise OptionError(
             f"the false-alarm rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01."
         )
 
@@ -99,16 +99,16 @@ def threshold_from_normals(
     check_alpha(alpha)
     ordered = tuple(sorted(float(score) for score in scores))
     if not ordered:
-        raise DmddError(
+        raise DataError(
             "there is no normal image to work out a threshold from.",
             "Give images of good parts that were not trained on.",
         )
     if any(math.isnan(peak) for peak in peaks or ()):
-        raise DmddError(
+        raise BundleError(
             "a map of a normal image holds what is not a number.", "The model is broken: train it again."
         )
     if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
-        raise DmddError("a score lies outside 0..1.", "The model is broken: train or export it again.")
+        raise BundleError("a score lies outside 0..1.", "The model is broken: train or export it again.")
     count = len(ordered)
     # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
     rate = Fraction(str(alpha))
@@ -163,7 +163,7 @@ def checked_threshold(value: float, name: str = "--threshold") -> float:
         DmddError: it does not.
     """
     if not 0 <= value <= 1:
-        raise DmddError(f"{name} is {value}; it must lie in 0..1.", "Scores lie in 0..1; try 0.5.")
+        raise OptionError(f"{name} is {value}; it must lie in 0..1.", "Scores lie in 0..1; try 0.5.")
     return float(value)
 
 

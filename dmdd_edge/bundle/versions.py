@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, read_manifest
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.failures import storage_errors, unreadable
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
@@ -61,9 +61,9 @@ def read_current(category_folder: Path) -> str | None:
     except OSError as error:
         raise unreadable(error, category_folder / CURRENT_NAME, choose) from error
     except UnicodeDecodeError:
-        raise DmddError(f"{category_folder / CURRENT_NAME} is not UTF-8 text.", choose) from None
+        raise BundleError(f"{category_folder / CURRENT_NAME} is not UTF-8 text.", choose) from None
     if not is_plain_name(name):
-        raise DmddError(
+        raise BundleError(
             f"{category_folder / CURRENT_NAME} holds {name[:80]!r}, which is not a version's name.",
             choose,
         )
@@ -96,7 +96,7 @@ def find_version(path: Path) -> Path:
     if (path / MANIFEST_NAME).is_file():
         return path
     if not path.is_dir():
-        raise DmddError(
+        raise BundleError(
             f"there is no bundle at {path}.",
             f"See what there is: {command('models', models_dir=path.parent)}",
         )
@@ -105,13 +105,13 @@ def find_version(path: Path) -> Path:
     choose = f"Choose one of {', '.join(versions)}: {_use(path)}"
     if name is None:
         if versions:
-            raise DmddError(f"{path} has no {CURRENT_NAME} file that names the version in use.", choose)
-        raise DmddError(
+            raise BundleError(f"{path} has no {CURRENT_NAME} file that names the version in use.", choose)
+        raise BundleError(
             f"{path} is not a bundle: it has neither {MANIFEST_NAME} nor {CURRENT_NAME}.",
             "Name a folder that `dmdd-edge export` wrote, or export again.",
         )
     if name not in versions:
-        raise DmddError(
+        raise BundleError(
             f"{path / CURRENT_NAME} names the version {name}, which is not there.",
             choose if versions else "Copy the bundle again, or export it again.",
         )
@@ -148,7 +148,7 @@ def match_version(category_folder: Path, start: str) -> str:
     matching = [name for name in names if start and name.startswith(start)]
     if len(matching) != 1:
         what = "several versions start with" if matching else "there is no version"
-        raise DmddError(f"{category_folder.name}: {what} {start!r}.", f"Name one of {', '.join(names)}.")
+        raise BundleError(f"{category_folder.name}: {what} {start!r}.", f"Name one of {', '.join(names)}.")
     return matching[0]
 
 
@@ -170,7 +170,7 @@ def remove_version(category_folder: Path, start: str) -> str:
     # Another name may lead to the same folder: a version that is a link beside it.
     if current == name or (current and (category_folder / current).resolve() == version.resolve()):
         other = "" if current == name else f", as {current}"
-        raise DmddError(
+        raise BundleError(
             f"{category_folder.name}: {name} is in use{other}.",
             f"Choose another version first: {_use(category_folder)}",
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data import jpeg
 from dmdd_edge.data.image_header import Header, read_header
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError, OptionError
 from dmdd_edge.messages.quiet import imdecode
 
 #: Megapixels above which nothing is decoded, unless this environment variable says otherwise.
@@ -62,10 +62,10 @@ def read_file(path: Path) -> Decoded:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-            raise DmddError(f"{path}: cannot be read as an image, it is {kind}.", "Name an image file.")
+            raise DataError(f"{path}: cannot be read as an image, it is {kind}.", "Name an image file.")
         limit = int(limit_megapixels() * 1e6) * _BYTES_A_PIXEL + _BYTES_BESIDE
         if status.st_size > limit:
-            raise DmddError(
+            raise DataError(
                 f"{path}: the file has {status.st_size} bytes; at most {limit} are read.", _limit_fix()
             )
         # Not cv2.imread: it fails on some paths (Windows, non-ASCII) and says nothing about why.
@@ -73,13 +73,13 @@ def read_file(path: Path) -> Decoded:
         with path.open("rb", buffering=0) as file:
             size = _fill(file, memoryview(data)[: status.st_size])  # type: ignore[arg-type]
     except FileNotFoundError:
-        raise DmddError(f"{path}: no such file.", "Check the path.") from None
+        raise DataError(f"{path}: no such file.", "Check the path.") from None
     except OSError as error:
-        raise DmddError(f"{path}: cannot be read ({error.strerror or error}).", "Check the file.") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).", "Check the file.") from None
     except ValueError:  # a NUL character, which no path can hold
-        raise DmddError(f"{str(path)!r}: no file can have this name.", "Check the path.") from None
+        raise DataError(f"{str(path)!r}: no file can have this name.", "Check the path.") from None
     if size == 0:
-        raise DmddError(f"{path}: the file is empty (0 bytes).", _REPLACE)
+        raise DataError(f"{path}: the file is empty (0 bytes).", _REPLACE)
     return decode_image(data, size, str(path))
 
 
@@ -113,14 +113,14 @@ def decode_image(data: NDArray[np.uint8], size: int, name: str) -> Decoded:
             image = _decode_jpeg(data, view, name, flags)
         else:
             if _is_cut_off(header, view):
-                raise DmddError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
+                raise DataError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
             image = imdecode(data[:size], flags)
     except (cv2.error, MemoryError) as error:
-        raise DmddError(f"{name}: cannot be decoded ({_reason(error)}).", _REPLACE) from None
+        raise DataError(f"{name}: cannot be decoded ({_reason(error)}).", _REPLACE) from None
     if image is None:
         raise _not_read(header, name)
     if image.dtype not in (np.uint8, np.uint16):
-        raise DmddError(f"{name}: holds {image.dtype} pixels; 8 or 16 bits can be read.", _CONVERT)
+        raise DataError(f"{name}: holds {image.dtype} pixels; 8 or 16 bits can be read.", _CONVERT)
     if image.ndim != 3 or image.shape[2] != 3:  # a flag that a reader of OpenCV does not follow
         raise _not_read(header, name)
     return Decoded(image, header)
@@ -133,10 +133,10 @@ def check_size(header: Header, name: str) -> None:
         DmddError: naming it and its size.
     """
     if header.width < 1 or header.height < 1:
-        raise DmddError(f"{name}: the file ends too early, or its {header.kind} header is damaged.", _REPLACE)
+        raise DataError(f"{name}: the file ends too early, or its {header.kind} header is damaged.", _REPLACE)
     limit = limit_megapixels()
     if header.width * header.height > limit * 1e6:
-        raise DmddError(
+        raise DataError(
             f"{name}: the image has {header.width} x {header.height} pixels; "
             f"at most {limit:g} megapixels are decoded.",
             _limit_fix(),
@@ -157,7 +157,7 @@ def limit_megapixels() -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise DmddError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number above 0.", "For example 200.")
+        raise OptionError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number above 0.", "For example 200.")
     return value
 
 
@@ -180,12 +180,12 @@ def _has_codec(suffix: str) -> bool:
 def _decode_jpeg(data: NDArray[np.uint8], view: memoryview, name: str, flags: int) -> NDArray[Any] | None:
     parts = jpeg.parse(view)
     if parts is None:
-        raise DmddError(f"{name}: the JPEG is damaged.", _REPLACE)
+        raise DataError(f"{name}: the JPEG is damaged.", _REPLACE)
     if parts.file_end is None:
-        raise DmddError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
+        raise DataError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
     image, whole = jpeg.decode(data, parts, flags)
     if not whole:
-        raise DmddError(f"{name}: the JPEG is damaged inside; part of the image data is lost.", _REPLACE)
+        raise DataError(f"{name}: the JPEG is damaged inside; part of the image data is lost.", _REPLACE)
     return image
 
 
@@ -209,16 +209,16 @@ def _is_cut_off(header: Header, data: memoryview) -> bool:
 
 def _no_image(data: memoryview, name: str) -> DmddError:
     if bytes(data[:40]).startswith(b"version https://git-lfs"):
-        return DmddError(f"{name}: is a Git LFS pointer, not the image itself.", "Run: git lfs pull")
+        return DataError(f"{name}: is a Git LFS pointer, not the image itself.", "Run: git lfs pull")
     known = ", ".join(suffix[1:] for suffix in readable_suffixes())
-    return DmddError(f"{name}: not an image that can be read.", f"{_REPLACE} Readable formats: {known}.")
+    return DataError(f"{name}: not an image that can be read.", f"{_REPLACE} Readable formats: {known}.")
 
 
 def _not_read(header: Header, name: str) -> DmddError:
     if header.kind == "TIFF" and header.layout not in ("uint1", "uint8", "uint16"):
-        return DmddError(f"{name}: holds {header.layout} pixels; 8 or 16 bits can be read.", _CONVERT)
+        return DataError(f"{name}: holds {header.layout} pixels; 8 or 16 bits can be read.", _CONVERT)
     layout = f" ({header.layout})" if header.layout else ""
-    return DmddError(
+    return DataError(
         f"{name}: the {header.kind} file{layout} is damaged, or of a kind that OpenCV cannot read.",
         "Replace it by a whole file, or convert it to PNG.",
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.decoding import Decoded, read_file, readable_suffixes
 from dmdd_edge.data.masks import read_mask as read_mask
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 
 #: What every stage takes for an image file, by its name in lower case: the formats that this OpenCV reads.
 IMAGE_SUFFIXES = readable_suffixes()
@@ -61,7 +61,7 @@ def checked(decoded: Decoded, name: str) -> Decoded:
     """
     height, width = decoded.image.shape[:2]
     if min(height, width) < MIN_SIDE:
-        raise DmddError(
+        raise DataError(
             f"{name}: {width} x {height} pixels is too small for an image (at least {MIN_SIDE} a side).",
             "Remove the file, or replace it by the full image.",
         )
@@ -137,7 +137,7 @@ def list_images(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DmddError(f"{folder}: no such folder.", fix="Check the path.")
+        raise DataError(f"{folder}: no such folder.", fix="Check the path.")
     counted: Counter[str] = Counter() if passed_over is None else passed_over
 
     def unreadable(error: OSError) -> None:

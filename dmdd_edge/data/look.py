@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dmdd_edge.data.jpeg_traces import grid_contrast, jpeg_quality
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 from dmdd_edge.fields import Text
 
 Image = NDArray[np.uint8]
@@ -180,7 +180,7 @@ def look_of(images: list[ImageLook], suffixes: Iterable[str] = ()) -> Look:
         DmddError: there is no image.
     """
     if not images:
-        raise DmddError("There is no image to measure.", "Give at least one.")
+        raise DataError("There is no image to measure.", "Give at least one.")
 
     kinds = Counter(suffix.lower().lstrip(".") for suffix in suffixes)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.decoding import read_file
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 from dmdd_edge.messages.quiet import imdecode
 
 #: Up to this largest value a file holds class numbers: all above 0 count.
@@ -67,7 +67,7 @@ def read_mask(path: str | Path) -> Mask:
     try:
         return marked(values, lossy=kind in _LOSSY)
     except ValueError as error:
-        raise DmddError(f"{path}: {error}.", _FIX) from None
+        raise DataError(f"{path}: {error}.", _FIX) from None
 
 
 def marked(values: Values, lossy: bool = False) -> Mask:

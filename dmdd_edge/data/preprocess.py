@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dmdd_edge.data import images
 from dmdd_edge.data.decoding import decode_bytes
 from dmdd_edge.data.masks import read_mask
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BundleError, DataError, DmddError, OptionError
 
 Roi = tuple[int, int, int, int]
 
@@ -108,9 +108,9 @@ class Preprocess(BaseModel):
             DmddError: for a value that cannot be, naming it and what is allowed.
         """
         if rotate not in (0, 90, 180, 270):
-            raise DmddError(f"rotation of {rotate} degrees", fix="choose 0, 90, 180 or 270 (clockwise)")
+            raise OptionError(f"rotation of {rotate} degrees", fix="choose 0, 90, 180 or 270 (clockwise)")
         if bits not in images.BITS:
-            raise DmddError(f"--bits {bits} is not supported.", "Choose 10, 12, 14 or 16.")
+            raise OptionError(f"--bits {bits} is not supported.", "Choose 10, 12, 14 or 16.")
         plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate, bits=bits)
         height, width = source_shape[:2]
         if height and width:
@@ -124,14 +124,14 @@ class Preprocess(BaseModel):
             mask = cls(rotate=plain.rotate).apply_mask(mask)
         else:
             of_region = f" or the region's {plain.roi[2]} x {plain.roi[3]}" if plain.roi else ""
-            raise DmddError(
+            raise DataError(
                 f"{ignore_mask}: the ignore mask has {mask.shape[1]} x {mask.shape[0]} pixels, "
                 f"not the image's {width} x {height}{of_region}",
                 fix="draw the mask over one of the training images at full size",
             )
         mask = images.resize_mask(mask, size)
         if mask.all():
-            raise DmddError(
+            raise DataError(
                 f"{ignore_mask}: the ignore mask covers the whole image",
                 fix="white = ignored, black = judged",
             )
@@ -149,7 +149,7 @@ class Preprocess(BaseModel):
         height, width = source_shape[:2]
         x, y, w, h = self.roi
         if x < 0 or y < 0 or x + w > width or y + h > height:
-            raise DmddError(
+            raise DataError(
                 ("" if name is None else f"{name}: ")
                 + f"the region of interest {x},{y},{w},{h} (to {x + w}, {y + h}) does not lie inside the "
                 f"image of {width} x {height} pixels",
@@ -249,11 +249,11 @@ def parse_roi(text: str) -> Roi:
     try:
         x, y, w, h = (int(part) for part in text.split(","))
     except ValueError:
-        raise DmddError(
+        raise OptionError(
             f"region of interest {text!r}: four whole numbers are expected", fix='write it as "x,y,w,h"'
         ) from None
     if x < 0 or y < 0 or min(w, h) < images.MIN_SIDE:
-        raise DmddError(
+        raise OptionError(
             f"region of interest {text!r}: x and y must not be negative, w and h at least {images.MIN_SIDE}",
             fix="give x,y,w,h in pixels of the source image",
         )
@@ -287,7 +287,9 @@ def _decode(text: str, size: int) -> NDArray[np.bool_]:
     try:
         values = decode_bytes(base64.b64decode(text, validate=True), "the stored ignore mask").image
     except (ValueError, DmddError):
-        raise DmddError("The stored ignore mask cannot be decoded.", fix="Export the bundle again.") from None
+        raise BundleError(
+            "The stored ignore mask cannot be decoded.", fix="Export the bundle again."
+        ) from None
     mask = images.resize_mask(values[..., 0] > 127, size)
     mask.flags.writeable = False
     return mask

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 from dmdd_edge.fields import Share
 
 #: Grey levels from which a pixel counts as saturated, and up to which it counts as black.
@@ -100,7 +100,7 @@ def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
     """
     seen = list(statistics)
     if not seen:
-        raise DmddError("there is no training image to work out frame limits from.", "Give at least one.")
+        raise DataError("there is no training image to work out frame limits from.", "Give at least one.")
     darkest, brightest = min(s.mean for s in seen), max(s.mean for s in seen)
     saturated, black = max(s.saturated for s in seen), max(s.black for s in seen)
     return FrameLimits(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmdd_edge.cores import usable_cores
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 from dmdd_edge.evaluation.ranking import Ranking
 
 #: The false positive rate up to which region overlap is integrated.
@@ -112,7 +112,7 @@ def evaluate(
         )
     # A sum is NaN or infinite when any of its terms is; cheaper than a mask of all pixels.
     if not np.isfinite(scores.sum() + maps.sum(dtype=np.float64)):
-        raise DmddError(
+        raise DataError(
             "scores or anomaly maps hold values that are not numbers",
             fix="the training has diverged: train again",
         )

@@ -12,7 +12,7 @@ from dmdd_edge.data.datasets import Category, TestImage
 from dmdd_edge.data.datasets.plausible import TruthReader
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.evaluation.metrics import Metrics, evaluate
 
 _BATCH = 8
@@ -80,7 +80,7 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
         if not unused.isdisjoint((item.mask, *item.more_masks)):
             items[index], masks[index] = TestImage(item.path, item.defect, None), nothing
     if not items:
-        raise DmddError(
+        raise DataError(
             f"none of the test images of {category.name} can be read",
             fix=f"check the files in {category.root}/test",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 # In the query of a snapshot's address (?usr=a&pwd=b), and in the path, where some cameras have it
 # (/user=a_password=b_channel=1). A value ends at whatever can follow one.
@@ -46,7 +46,7 @@ def split_address(url: str) -> SplitResult:
         # Both are read on demand and may fail only then, and a name that cannot be looked up still later.
         _ = (parts.hostname or "").encode("idna"), parts.port
     except ValueError:
-        raise DmddError(
+        raise OptionError(
             f"{redacted(url)} is not a valid address.",
             "Write SCHEME://USER:PASSWORD@HOST:PORT/PATH, with a port from 0 to 65535. Percent-encode "
             "special characters in the user and the password: %40 for @, %2F for /, %5B for [, %5D for ].",

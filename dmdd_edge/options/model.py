@@ -25,14 +25,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.options.values import convert, text_problem
 
 T = TypeVar("T")
 
 
-class UsageError(DmddError):
+class UsageError(OptionError):
     """Options that contradict each other; the command line ends with exit code 2."""
 
 
@@ -228,13 +228,13 @@ def checked(field: OptionField, value: Any) -> Any:
     value = convert(value, field.type, spelling)
     for item in _items(value):
         if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
-            raise DmddError(f"{spelling}: {problem}")
+            raise OptionError(f"{spelling}: {problem}")
         if isinstance(item, float) and not math.isfinite(item):
-            raise DmddError(f"{spelling} is {item}; it must be a finite number.")
+            raise OptionError(f"{spelling} is {item}; it must be a finite number.")
         if isinstance(item, (int, float)) and not isinstance(item, bool):
             _check_range(option, spelling, item)
         if option.choices and isinstance(item, str) and item not in option.choices:
-            raise DmddError(f"{spelling} {item!r} is unknown.", choose(item, option.choices))
+            raise OptionError(f"{spelling} {item!r} is unknown.", choose(item, option.choices))
     if option.check is not None and value is not None:
         option.check(value)
     return value
@@ -260,7 +260,7 @@ def check_rules(model: type[Options], values: Mapping[str, Any], given: frozense
     for rule in _declared(model, "RULES"):
         for name in rule.options:
             if name in given and not rule.holds(values):
-                raise DmddError(f"{spelled[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+                raise OptionError(f"{spelled[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
 
 
 def _declared(model: type[Any], attribute: str) -> Iterator[Any]:
@@ -281,8 +281,8 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 def _check_range(option: Option, spelling: str, number: float) -> None:
     if option.minimum is not None and number < option.minimum:
-        raise DmddError(f"{spelling} is {number:g}; it must be at least {option.minimum:g}.")
+        raise OptionError(f"{spelling} is {number:g}; it must be at least {option.minimum:g}.")
     if option.maximum is not None and number > option.maximum:
-        raise DmddError(f"{spelling} is {number:g}; it must be at most {option.maximum:g}.")
+        raise OptionError(f"{spelling} is {number:g}; it must be at most {option.maximum:g}.")
     if option.above is not None and number <= option.above:
-        raise DmddError(f"{spelling} is {number:g}; it must be more than {option.above:g}.")
+        raise OptionError(f"{spelling} is {number:g}; it must be more than {option.above:g}.")

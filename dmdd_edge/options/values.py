@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 
 #: No path, address or name is longer; Linux limits paths to 4095 bytes.
@@ -39,8 +39,8 @@ def convert(value: Any, hint: Any, name: str) -> Any:
         pass
     allowed = [item for part in members(hint) if get_origin(part) is Literal for item in get_args(part)]
     if allowed and isinstance(value, str):
-        raise DmddError(f"{name} {value!r} is unknown.", choose(value, allowed))
-    raise DmddError(f"{name} is {value!r}; it must be {describe(hint)}.")
+        raise OptionError(f"{name} {value!r} is unknown.", choose(value, allowed))
+    raise OptionError(f"{name} is {value!r}; it must be {describe(hint)}.")
 
 
 def members(hint: Any) -> tuple[Any, ...]:

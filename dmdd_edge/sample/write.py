@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge._version import __version__
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.sample.plate import HOLES, Plate
 from dmdd_edge.sample.plate_defects import DEFECTS
@@ -97,9 +97,9 @@ def write_sample(
         folder, category, target, overwrite, {"train": train, "test-good": test_good, "test-bad": test_bad}
     )
     if not 64 <= size <= 2048:
-        raise DmddError(f"a size of {size} pixels", fix="choose --size between 64 and 2048")
+        raise OptionError(f"a size of {size} pixels", fix="choose --size between 64 and 2048")
     if seed < 0:
-        raise DmddError(f"a seed of {seed}", fix="choose a --seed of 0 or more")
+        raise OptionError(f"a seed of {seed}", fix="choose a --seed of 0 or more")
     plate = Plate(size)
     plan: list[tuple[str, str | None, int]] = [("train", None, k) for k in range(train)]
     plan += [("test", None, k) for k in range(test_good)]
@@ -140,24 +140,24 @@ def write_sample(
 
 def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: dict[str, int]) -> None:
     if not category or Path(category).name != category or category.startswith("."):
-        raise DmddError(f"{category!r} cannot be a category's name", fix="choose a plain folder name")
+        raise OptionError(f"{category!r} cannot be a category's name", fix="choose a plain folder name")
     for name, count in counts.items():
         least = 1 if name == "train" else 0
         if count < least:
-            raise DmddError(
+            raise OptionError(
                 f"--{name} {count}: at least {least} is needed", fix=f"choose --{name} {least} or more"
             )
     if folder.exists() and not folder.is_dir():
-        raise DmddError(f"{folder} is a file, not a folder", fix="choose another folder")
+        raise OptionError(f"{folder} is a file, not a folder", fix="choose another folder")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / MARKER).is_file():
-        raise DmddError(
+        raise OptionError(
             f"{target} exists and was not drawn by this command: it is left alone",
             fix="choose another folder or another --category",
         )
     if not overwrite:
-        raise DmddError(
+        raise OptionError(
             f"{target} exists already", fix="draw it anew with --overwrite, or choose another folder"
         )
 

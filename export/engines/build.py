@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, OptionError
 from dmdd_edge.export.engines.progress import PhaseTracker, Progress, interrupts_kept, make_monitor
 from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.runtime.engines.logger import LogBook, make_logger
@@ -49,9 +49,11 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.opt_level <= 5:
-            raise DmddError(f"--opt-level {self.opt_level}: it goes from 0 (fast build) to 5 (fast engine).")
+            raise OptionError(
+                f"--opt-level {self.opt_level}: it goes from 0 (fast build) to 5 (fast engine)."
+            )
         if self.workspace_gib is not None and not 0.01 <= self.workspace_gib <= 1024:
-            raise DmddError(f"--workspace {self.workspace_gib}: give it in GiB, such as 2 or 0.5.")
+            raise OptionError(f"--workspace {self.workspace_gib}: give it in GiB, such as 2 or 0.5.")
 
     @property
     def workspace_bytes(self) -> int | None:
@@ -147,7 +149,7 @@ def build_plan(
     with interrupts_kept(tracker):
         plan: tensorrt.IHostMemory | None = builder.build_serialized_network(network, config)
     if plan is None:
-        raise DmddError(
+        raise OptionError(
             f"{_product(trt)} cannot build an engine from {onnx.name}: {book.quote()}",
             "If it ran out of memory: give less --workspace or a smaller --batch. The graph itself is "
             "checked by dmdd-edge export.",
@@ -184,7 +186,7 @@ def _start(trt: ModuleType, logger: tensorrt.ILogger, book: LogBook) -> tensorrt
     try:
         builder: tensorrt.Builder = trt.Builder(logger)
     except Exception as error:  # the bindings raise TypeError, RuntimeError or their own, by version
-        raise DmddError(
+        raise BackendError(
             f"{_product(trt)} cannot start a builder: {book.quote() if book.messages else error}",
             "An NVIDIA driver that fits this version must be loaded: see nvidia-smi.",
         ) from error
@@ -197,18 +199,18 @@ def _parse(
     try:
         graph = onnx.read_bytes()
     except OSError as error:
-        raise DmddError(f"{onnx} cannot be read: {error.strerror or error}.") from error
+        raise BackendError(f"{onnx} cannot be read: {error.strerror or error}.") from error
     parser: tensorrt.OnnxParser = trt.OnnxParser(network, logger)
     if parser.parse(graph):
         if network.num_layers == 0:
-            raise DmddError(f"{onnx.name} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
+            raise BackendError(f"{onnx.name} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
         return
     said: list[str] = []
     for index in range(parser.num_errors):
         problem: tensorrt.ParserError = parser.get_error(index)
         words: str = problem.desc()
         said.append(f"{problem.node_operator()} {problem.node_name()}: {' '.join(words.split())}")
-    raise DmddError(
+    raise BackendError(
         f"{_product(trt)} cannot read {onnx.name}: {' | '.join(said[:3]) or book.quote()}",
         _EXPORT_AGAIN,
     )
@@ -217,7 +219,7 @@ def _parse(
 def _refuse_other_precision(onnx: Path, precision: str, counts: Convolutions) -> None:
     if counts.all and counts.half == (counts.all if precision == "fp16" else 0):
         return
-    raise DmddError(
+    raise BackendError(
         f"{onnx.name} is not a {precision} graph: {counts.half} of its {counts.all} convolutions are half.",
         f"Give the bundle's model.{precision}.onnx; with another graph the engine would not be {precision}.",
     )
@@ -231,18 +233,18 @@ def _add_profile(
 ) -> int:
     """Set the batch sizes; returns S of the image N x S x S x 3."""
     if network.num_inputs != 1:
-        raise DmddError(f"the graph has {network.num_inputs} inputs; a bundle's graph has one, the image.")
+        raise BackendError(f"the graph has {network.num_inputs} inputs; a bundle's graph has one, the image.")
     image: tensorrt.ITensor = network.get_input(0)
     shape: tuple[int, ...] = tuple(image.shape)
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise DmddError(f"the graph's input is {shape}; a bundle's image is N x S x S x 3.")
+        raise BackendError(f"the graph's input is {shape}; a bundle's image is N x S x S x 3.")
     if shape[0] == -1:
         sizes = [(size, *shape[1:]) for size in (batch.minimum, batch.optimum, batch.maximum)]
         profile: tensorrt.IOptimizationProfile = builder.create_optimization_profile()
         profile.set_shape(image.name, *sizes)
         config.add_optimization_profile(profile)
     elif not batch.minimum == batch.maximum == shape[0]:
-        raise DmddError(f"the graph takes batches of {shape[0]} only; --batch {batch} was asked for.")
+        raise OptionError(f"the graph takes batches of {shape[0]} only; --batch {batch} was asked for.")
     return shape[1]
 
 

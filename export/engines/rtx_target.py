@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.export.engines.artifact import BuiltEngine, keep
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import Progress
@@ -43,7 +43,7 @@ def parse_gpus(text: str, rtx: ModuleType) -> tuple[str, ...]:
     wrong = [name for name in names if name not in allowed]
     if wrong or not names:
         what = ", ".join(wrong) or "nothing"
-        raise DmddError(
+        raise OptionError(
             f"--gpu {text}: TensorRT-RTX {rtx.__version__} cannot build for {what}; "
             f"allowed are {', '.join(allowed)}.",
             "Orin (sm87), Thor and data-centre GPUs take --target tensorrt, on the GPU itself.",
@@ -80,7 +80,7 @@ def build_rtx(
     rtx = load_rtx()
     options = options or BuildOptions()
     if options.hardware_compatible:
-        raise DmddError(
+        raise OptionError(
             "--hardware-compatible does not go with --target rtx.",
             "Name all GPUs instead: --gpu sm86,sm89,sm120",
         )

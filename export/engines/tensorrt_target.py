@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError, OptionError
 from dmdd_edge.export.engines.artifact import BuiltEngine, keep
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import Progress
@@ -48,7 +48,7 @@ def build_tensorrt(
     trt = load_tensorrt()
     gpu = _require_gpu()
     if options.hardware_compatible and gpu.integrated:
-        raise DmddError(
+        raise OptionError(
             f"--hardware-compatible does not exist on {gpu.name}: TensorRT has it for PCs and servers only.",
             "Leave it out.",
         )
@@ -87,7 +87,7 @@ def build_tensorrt(
 def _require_gpu() -> GpuFacts:
     probe = probe_gpu()
     if probe.facts is None:
-        raise DmddError(
+        raise BackendError(
             f"a TensorRT engine is built on the GPU it runs on, and there is none here: {probe.reason}.",
             "Run this on the edge box itself, or build for RTX cards on any machine: --target rtx",
         )

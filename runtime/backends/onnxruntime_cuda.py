@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
@@ -40,14 +40,14 @@ class OnnxRuntimeCuda:
     def __init__(self, bundle: Bundle, device: int = 0) -> None:
         onnxruntime = import_onnxruntime("gpu")
         if _PROVIDER not in onnxruntime.get_available_providers():
-            raise DmddError("the installed ONNX Runtime was built without CUDA.", _INSTALL)
+            raise BackendError("the installed ONNX Runtime was built without CUDA.", _INSTALL)
         _preload_libraries(onnxruntime)
         # TF32 would keep 10 bits of each factor: enough to move a score across its threshold.
         provider = (_PROVIDER, {"device_id": str(device), "use_tf32": "0"})
         session = open_session(onnxruntime, bundle, FP32_GRAPH, session_options(onnxruntime), [provider])
         # "Available" only means compiled in: a session that cannot have CUDA silently becomes a CPU one.
         if _PROVIDER not in session.get_providers():
-            raise DmddError(
+            raise BackendError(
                 "ONNX Runtime could not start CUDA on this machine and fell back to the CPU.",
                 "Check the driver (nvidia-smi), and that CUDA and cuDNN fit this ONNX Runtime.",
             )

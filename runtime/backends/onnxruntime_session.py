@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.messages.text import visible
 
 #: How much of ONNX Runtime's message is repeated, in characters: it may quote the graph at length.
@@ -27,7 +27,7 @@ def import_onnxruntime(extra: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DmddError(
+        raise BackendError(
             f"ONNX Runtime cannot be loaded: {error}.", f'Install it: pip install "dmdd-edge[{extra}]"'
         ) from None
     return onnxruntime
@@ -57,7 +57,7 @@ def open_session(onnxruntime: Any, bundle: Bundle, graph: str, options: Any, pro
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=list(providers))
     except Exception as error:  # ONNX Runtime has a dozen exception types of its own
-        raise DmddError(
+        raise BackendError(
             f"ONNX Runtime cannot open {path}: {_first_line(error)}", "Export the bundle again."
         ) from error
     _check_names(session, bundle, path)
@@ -80,7 +80,7 @@ def run_session(session: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.flo
 
 def failure(error: Exception, count: int) -> DmddError:
     """What a user is told when ONNX Runtime fails on a batch."""
-    return DmddError(
+    return BackendError(
         f"ONNX Runtime failed on a batch of {count}: {_first_line(error)}",
         "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
     )
@@ -93,7 +93,7 @@ def _check_names(session: Any, bundle: Bundle, path: Path) -> None:
     # A batch dimension that is a number would take batches of that size alone.
     fits = list(inputs) == ["image"] and inputs["image"][1:] == [size, size, 3]
     if not fits or isinstance(inputs["image"][0], int) or not {"anomaly_map", "score"} <= outputs:
-        raise DmddError(
+        raise BackendError(
             f"{path} is not the manifest's graph: inputs {inputs}, outputs {sorted(outputs)}.",
             f"It must take `image` (N x {size} x {size} x 3), give `anomaly_map` and `score`: export again.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.cuda import CUDA_DRIVERS
 
@@ -40,14 +40,14 @@ class BackendOptions:
 
     def __post_init__(self) -> None:
         if self.io_memory not in IO_MEMORY:
-            raise DmddError(
+            raise OptionError(
                 f"--io-memory {self.io_memory}: there is no such kind.",
                 choose(self.io_memory, IO_MEMORY),
             )
         if self.cuda_driver not in CUDA_DRIVERS:
-            raise DmddError(
+            raise OptionError(
                 f"--cuda-driver {self.cuda_driver}: there is no such driver.",
                 choose(self.cuda_driver, CUDA_DRIVERS),
             )
         if self.slots < 1:
-            raise DmddError(f"{self.slots} slots: at least one is needed.")
+            raise OptionError(f"{self.slots} slots: at least one is needed.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError, OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.backends import Backend
@@ -77,7 +77,9 @@ def _ready(name: str, bundle: Bundle, options: BackendOptions) -> Backend:
         raise
     except Exception as error:  # a library that does not fit this machine raises what it likes
         said = visible(f"{type(error).__name__}: {error}".strip())
-        raise DmddError(f"The backend {name} failed: {said}", "See what works: dmdd-edge doctor") from error
+        raise BackendError(
+            f"The backend {name} failed: {said}", "See what works: dmdd-edge doctor"
+        ) from error
     return backend
 
 
@@ -86,7 +88,7 @@ def _warm_up(backend: Backend, size: int) -> None:
     found = [(str(part.dtype), part.shape) for part in (maps, scores)]
     if found != [("float32", (1, size, size)), ("float32", (1,))]:
         told = " and ".join(f"{dtype} {shape}" for dtype, shape in found)
-        raise DmddError(
+        raise BackendError(
             f"The model returned {told}; float32 (1, {size}, {size}) and float32 (1,) are expected.",
             "Export the bundle again.",
         )
@@ -106,7 +108,7 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
     options = options or BackendOptions()
     if name != AUTO:
         if name not in BACKENDS:
-            raise DmddError(f"there is no backend {name!r}.", choose(name, [AUTO, *BACKENDS]))
+            raise OptionError(f"there is no backend {name!r}.", choose(name, [AUTO, *BACKENDS]))
         return Selection(_ready(name, bundle, options))
     passed_over: list[PassedOver] = []
     for candidate in BACKENDS:
@@ -114,7 +116,7 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
             return Selection(_ready(candidate, bundle, options), tuple(passed_over))
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
-    raise DmddError(
+    raise OptionError(
         "no backend can run this bundle: " + " ".join(f"{p.name}: {p.reason}" for p in passed_over),
         passed_over[-1].fix,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.latency import BATCHES, host_call
 from dmdd_edge.runtime.bench.machine import cpu_name
@@ -91,7 +91,7 @@ def scenario_of(settings: Settings, asked: bool) -> str:
     if not asked:
         return "single"
     if len(settings.scenarios) != 1 or settings.scenarios[0] not in BATCHES:
-        raise DmddError(
+        raise OptionError(
             f"--compare measures one of {', '.join(BATCHES)}, not {', '.join(settings.scenarios)}.",
             "Add --scenario single, or leave it out.",
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.runtime.bench.percentiles import SHARES
@@ -57,9 +57,9 @@ def check_history(path: Path) -> bool:
         with path.open(encoding="utf-8", newline="") as file:
             head = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError) as error:
-        raise DmddError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
+        raise OptionError(f"--history {path} cannot be written: {error}.", "Name another file.") from error
     if head != list(COLUMNS):
-        raise DmddError(
+        raise OptionError(
             f"--history {path}: its columns are not those of this dmdd-edge.", "Name another file."
         )
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 
 #: Every boundary, in the order of the way of a frame, and what lies between its two ends.
@@ -102,5 +102,5 @@ def like_named(name: str | None) -> Like:
     if name is None:
         return _OURS
     if name not in LIKES:
-        raise DmddError(f"--like {name}: there is no such way of measuring.", choose(name, list(LIKES)))
+        raise OptionError(f"--like {name}: there is no such way of measuring.", choose(name, list(LIKES)))
     return LIKES[name]

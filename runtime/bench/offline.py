@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.backends import OverlappingBackend
 from dmdd_edge.runtime.bench.latency import host_call
 from dmdd_edge.runtime.bench.pictures import Pictures
@@ -44,7 +44,7 @@ def parse_batches(text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = ()
     if not sizes or not all(1 <= size <= 1024 for size in sizes):
-        raise DmddError(
+        raise OptionError(
             f"--batches {text}: not a list of batch sizes.", "Whole numbers from 1 to 1024, such as 1,8,16."
         )
     return sizes

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.manifest import Manifest
 from dmdd_edge.data.datasets import Category, load_category, read_images
 from dmdd_edge.data.images import IMAGE_SUFFIXES
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError, SourceError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 
@@ -93,7 +93,7 @@ def from_category(category: Category, most: int = MOST, bits: int = 16) -> Pictu
     chosen = _evenly([item.path for item in category.test], most)
     found = list(read_images(chosen, category.skip, bits))
     if not found:
-        raise DmddError(
+        raise OptionError(
             f"none of the {len(chosen)} test images of {category.name} can be read.",
             f"Check the files in {category.root}/test.",
         )
@@ -127,7 +127,7 @@ def _from_source(source: str, most: int, bits: int) -> Pictures:
             wrong = wrong or frame.error
     opened.stop()
     if not frames:
-        raise wrong or DmddError(f"there is no image in {source}.", "Name one with --source.")
+        raise wrong or SourceError(f"there is no image in {source}.", "Name one with --source.")
     paths = [Path(frame.source) for frame in frames]
     files = all(path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() for path in paths)
     return Pictures(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.bench.timing import Series
 from dmdd_edge.storage import make_folder, write_atomically
 
@@ -47,9 +47,9 @@ def check_plot(path: Path, scenarios: Sequence[str]) -> None:
         DmddError: another suffix, or nothing to draw.
     """
     if path.suffix.lower() != ".svg":
-        raise DmddError(f"--plot {path}: the plot is written as SVG.", "Give a name that ends in .svg.")
+        raise OptionError(f"--plot {path}: the plot is written as SVG.", "Give a name that ends in .svg.")
     if not set(scenarios) - {"offline"}:
-        raise DmddError("--plot: no latencies were measured.", "Add --scenario single.")
+        raise OptionError("--plot: no latencies were measured.", "Add --scenario single.")
 
 
 def draw(title: str, series: dict[str, Series]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 #: How sure the interval is, and the quantile of the normal distribution that belongs to it.
 CONFIDENCE, _NORMAL = 0.95, 1.959964
@@ -68,7 +68,7 @@ def ratio_of_rounds(rounds: Sequence[Round]) -> Ratio:
     whole = [pair for pair in rounds if len(pair[0]) and len(pair[1])]
     _require(queries)
     if len(whole) < FEWEST_ROUNDS:
-        raise DmddError(
+        raise OptionError(
             f"{len(whole)} rounds are too few to compare; at least {FEWEST_ROUNDS} are needed.",
             "Let it run for longer: --duration 30",
         )
@@ -120,7 +120,7 @@ def student(freedom: int) -> float:
 
 def _require(count: int) -> None:
     if count < FEWEST:
-        raise DmddError(
+        raise OptionError(
             f"{count} queries of a side are too few to compare; at least {FEWEST} are needed.",
             "Measure for longer: --duration 30",
         )

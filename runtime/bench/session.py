@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.accuracy import Accuracy, measure_accuracy
@@ -103,7 +103,7 @@ def make_settings(
     names = [name.strip() for text in scenarios for name in text.split(",")]
     for name in names:
         if name not in SCENARIOS:
-            raise DmddError(f"--scenario {name}: there is no such scenario.", choose(name, SCENARIOS))
+            raise OptionError(f"--scenario {name}: there is no such scenario.", choose(name, SCENARIOS))
     plan = Plan(
         like.seconds if duration is None else duration,
         like.fewest,
@@ -120,14 +120,16 @@ def _check(settings: Settings) -> None:
     """Refuse what would be noticed, or not heeded, only after minutes."""
     rate = settings.rate
     if rate is not None and not 0 < rate < math.inf:
-        raise DmddError(f"--rate is {rate:g}; it must be above 0.", "Frames a second, for example --rate 30.")
+        raise OptionError(
+            f"--rate is {rate:g}; it must be above 0.", "Frames a second, for example --rate 30."
+        )
     if rate is not None and "stream" not in settings.scenarios:
-        raise DmddError(
+        raise OptionError(
             f"--rate is of the scenario stream, not of {', '.join(settings.scenarios)}.",
             "Leave it out, or add --scenario stream.",
         )
     if settings.accuracy and settings.data is None:
-        raise DmddError(
+        raise OptionError(
             "--accuracy needs a data set.", "Add --data DIR, which holds the category's test images."
         )
 

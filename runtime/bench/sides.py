@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.backends.selection import AUTO, BACKENDS
 from dmdd_edge.runtime.bench.document import KIND
 from dmdd_edge.workspace import find_bundle, list_bundles
@@ -58,7 +58,7 @@ class PastSide:
         values = [] if row is None else row.get("samples_ms", {}).get("call", [])
         if not values:
             there = ", ".join(self.document["scenarios"]) or "none"
-            raise DmddError(
+            raise OptionError(
                 f"{self.text} has no latencies of the scenario {scenario} (there: {there}).",
                 "Name one of these with --scenario, or measure again: dmdd-edge bench --json > FILE.json",
             )
@@ -100,7 +100,7 @@ def parse_side(
         DmddError: it is none of these, or the file is no result.
     """
     if not text:
-        raise DmddError("a side of --compare is empty.", _FORMS)
+        raise OptionError("a side of --compare is empty.", _FORMS)
     if text.endswith(".json"):
         return PastSide(text, read_result(Path(text)))
     if text in (AUTO, *BACKENDS) and not _is_bundle(text, models_dir):
@@ -109,10 +109,10 @@ def parse_side(
     if not mark:
         place, named = text, backend
     elif named not in (AUTO, *BACKENDS):
-        raise DmddError(f"--compare {text}: there is no backend {named!r}.", _FORMS)
+        raise OptionError(f"--compare {text}: there is no backend {named!r}.", _FORMS)
     if not _is_bundle(place, models_dir):
         known = ", ".join(list_bundles(models_dir)) or "none"
-        raise DmddError(
+        raise OptionError(
             f"--compare {text}: there is no bundle {place!r} ({models_dir}/ holds: {known}).", _FORMS
         )
     path = Path(place) if Path(place).is_dir() else models_dir / place
@@ -129,17 +129,17 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DmddError(f"there is no result {path}.", fix) from None
+        raise OptionError(f"there is no result {path}.", fix) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DmddError(f"{path} cannot be read: {error}.", fix) from error
+        raise OptionError(f"{path} cannot be read: {error}.", fix) from error
     except json.JSONDecodeError as error:
-        raise DmddError(f"{path} is not JSON (line {error.lineno}: {error.msg}).", fix) from error
+        raise OptionError(f"{path} is not JSON (line {error.lineno}: {error.msg}).", fix) from error
     needed = ("bundle", "backend", "scenarios", "circumstances")
     if not isinstance(document, dict) or document.get("type") != KIND:
-        raise DmddError(f"{path} is not a result of `dmdd-edge bench --json`.", fix)
+        raise OptionError(f"{path} is not a result of `dmdd-edge bench --json`.", fix)
     if not all(isinstance(document.get(name), dict) for name in needed):
         missing = [name for name in needed if not isinstance(document.get(name), dict)]
-        raise DmddError(f"{path} is not whole: it lacks {', '.join(missing)}.", fix)
+        raise OptionError(f"{path} is not whole: it lacks {', '.join(missing)}.", fix)
     return document
 
 

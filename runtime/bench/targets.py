@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.bench.history import check_history
 from dmdd_edge.runtime.bench.plot import check_plot
 
@@ -41,4 +41,4 @@ def _check(path: Path, option: str) -> None:
     elif not problem and not os.access(path if path.exists() else path.parent, os.W_OK):
         problem = "no permission"
     if problem:
-        raise DmddError(f"{option} {path} cannot be written: {problem}.", "Name another file.")
+        raise OptionError(f"{option} {path} cannot be written: {problem}.", "Name another file.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.bench.percentiles import Spread
 from dmdd_edge.runtime.bench.watch import Seen, Watch
 
@@ -52,12 +52,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= LONGEST:
-            raise DmddError(
+            raise OptionError(
                 f"--duration is {self.seconds:g}; it must be above 0 and at most {LONGEST} seconds (a week).",
                 "Give seconds, for example --duration 10.",
             )
         if not 0 <= self.warm_up_seconds < math.inf or self.warm_up_count < 0:
-            raise DmddError(
+            raise OptionError(
                 f"a warm-up of {self.warm_up_seconds:g} s and {self.warm_up_count} queries cannot be.",
                 "Give --warm-up and --warm-up-count as 0 or more.",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError, OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.cuda.interface import (
     Cuda,
@@ -59,7 +59,7 @@ def open_cuda(driver: str = "auto") -> Cuda:
     """
     if driver != "auto":
         if driver not in _DRIVERS:
-            raise DmddError(
+            raise OptionError(
                 f"--cuda-driver {driver}: there is no such driver.",
                 choose(driver, CUDA_DRIVERS),
             )
@@ -73,4 +73,4 @@ def open_cuda(driver: str = "auto") -> Cuda:
     # The first is the one to install; the second is only worth a word where it is there and fails otherwise.
     first = errors[0]
     others = [error.message for error in errors[1:] if "not installed" not in error.message]
-    raise DmddError(" ".join([first.message, *others]), first.fix)
+    raise BackendError(" ".join([first.message, *others]), first.fix)

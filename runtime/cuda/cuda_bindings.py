@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
@@ -38,10 +38,10 @@ class CudaBindings:
 
     def __init__(self) -> None:
         if cudart is None:
-            raise DmddError(_missing, 'Install it: pip install "dmdd-edge[tensorrt]"')
+            raise BackendError(_missing, 'Install it: pip install "dmdd-edge[tensorrt]"')
         probe = probe_gpu()
         if probe.facts is None:
-            raise DmddError(f"CUDA cannot be used: {probe.reason}.", _driver_fix())
+            raise BackendError(f"CUDA cannot be used: {probe.reason}.", _driver_fix())
         self.gpu = probe.facts
         self.version = metadata.version("cuda-bindings")
 

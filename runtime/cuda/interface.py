@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 
 
@@ -194,4 +194,4 @@ def refusal(what: str, said: str, nbytes: int = 0, memory: bool = False) -> Dmdd
     fix = "See `nvidia-smi` and `dmesg` for what befell the GPU, then start again."
     if memory:
         fix = "Close what else uses the GPU, or build the engine for smaller batches."
-    return DmddError(f"CUDA could not {what}{size}: {said}.", fix)
+    return BackendError(f"CUDA could not {what}{size}: {said}.", fix)

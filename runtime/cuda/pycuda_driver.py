@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
@@ -35,7 +35,7 @@ class PyCuda:
             import pycuda.driver
         except (ImportError, OSError) as error:
             absent = isinstance(error, ModuleNotFoundError) and error.name == "pycuda"
-            raise DmddError(
+            raise BackendError(
                 "PyCUDA is not installed." if absent else f"PyCUDA cannot be loaded: {error}.",
                 'Install it: pip install "dmdd-edge[pycuda]"; it is compiled on this machine, with the CUDA '
                 "toolkit (nvcc and cuda.h).",
@@ -48,7 +48,7 @@ class PyCuda:
             with self.active():
                 self.gpu = _facts(self._driver, pycuda.autoprimaryctx.device)
         except (self._driver.Error, RuntimeError) as error:
-            raise DmddError(
+            raise BackendError(
                 f"PyCUDA cannot use a GPU: {error}.", "See that NVIDIA's driver is loaded: nvidia-smi"
             ) from error
         self.version = metadata.version("pycuda")
@@ -127,11 +127,11 @@ class PyCuda:
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """Always fails: PyCUDA has no graphs."""
-        raise DmddError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
+        raise BackendError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
 
     def launch(self, graph: Graph, stream: Stream) -> None:
         """Always fails: PyCUDA has no graphs."""
-        raise DmddError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
+        raise BackendError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
 
     @contextmanager
     def _said(self, what: str, nbytes: int = 0) -> Iterator[None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DeliveryError, OptionError
 from dmdd_edge.messages.addresses import looks_secret, redacted
 from dmdd_edge.storage import expand_home
 
@@ -103,26 +103,28 @@ def parse_mqtt(url: str) -> MqttAddress:
     parts, port = _split(url, "--mqtt", ("mqtt", "mqtts"), _MQTT_FORM)
     topic = unquote(parts.path.removeprefix("/"))
     if not topic or "#" in url or set(topic) & set("+#\0") or len(topic.encode()) > 60000:
-        raise DmddError(
+        raise OptionError(
             f"--mqtt {redacted(url)}: results are published to one topic, without + and #.",
             f"Write it behind the host: {_MQTT_FORM}",
         )
     settings = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(settings) - set(_MQTT_SETTINGS)):
-        raise DmddError(
+        raise OptionError(
             f"--mqtt {redacted(url)}: there is no setting {unknown[0]!r}.",
             f"There are {', '.join(_MQTT_SETTINGS)}.",
         )
     keepalive = settings.get("keepalive", "30")
     if not keepalive.isascii() or not keepalive.isdecimal() or not 5 <= int(keepalive) <= 65535:
-        raise DmddError(f"--mqtt {redacted(url)}: keepalive is 5 to 65535 seconds, not {keepalive!r}.")
+        raise OptionError(f"--mqtt {redacted(url)}: keepalive is 5 to 65535 seconds, not {keepalive!r}.")
     named = [name for name in ("ca", "cert", "key") if name in settings]
     files = {name: expand_home(Path(settings[name]), f"{name}=") for name in named}
     if missing := [path for path in files.values() if not path.is_file()]:
-        raise DmddError(f"--mqtt {redacted(url)}: there is no file {missing[0]}.")
+        raise DeliveryError(f"--mqtt {redacted(url)}: there is no file {missing[0]}.")
     tls = parts.scheme == "mqtts"
     if files and not tls:
-        raise DmddError(f"--mqtt {redacted(url)}: certificates are for mqtts://.", "Write mqtts:// for TLS.")
+        raise OptionError(
+            f"--mqtt {redacted(url)}: certificates are for mqtts://.", "Write mqtts:// for TLS."
+        )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user:
         user, password = os.environ.get(USER_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
@@ -150,7 +152,7 @@ def parse_webhook(url: str) -> WebhookAddress:
     parts, port = _split(url, "--webhook", ("http", "https"), _WEBHOOK_FORM)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not target.isascii() or re.search(r"[\x00-\x20\x7f]", target):
-        raise DmddError(
+        raise OptionError(
             f"--webhook {redacted(url)}: an address has neither blanks nor letters beyond ASCII.",
             "Percent-encode them: %20 for a blank.",
         )
@@ -181,7 +183,7 @@ def _split(url: str, option: str, schemes: tuple[str, ...], form: str) -> tuple[
         host = None
     if not host or parts.scheme not in schemes or any(c.isspace() for c in parts.netloc):
         known = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise DmddError(
+        raise OptionError(
             f"{option} {redacted(url)!r} is no address of the form {known}.",
             f"For example: {form}. Percent-encode / : @ in a user or a password (%2F %3A %40).",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.delivery.address import (
     MqttAddress,
@@ -76,7 +76,7 @@ def _check(options: DeliveryOptions) -> None:
         ("--fsync", options.fsync, FSYNC_POLICIES),
     ):
         if value not in allowed:
-            raise DmddError(f"{option} {value} is unknown.", choose(value, allowed))
+            raise OptionError(f"{option} {value} is unknown.", choose(value, allowed))
 
 
 def _folder(options: DeliveryOptions, address: MqttAddress | WebhookAddress) -> Path:

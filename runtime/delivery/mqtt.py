@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DeliveryError
 from dmdd_edge.runtime.delivery.address import MqttAddress
 from dmdd_edge.runtime.delivery.spool import Message
 from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
@@ -54,7 +54,7 @@ class MqttTransport:
         try:
             from dmdd_edge.runtime.delivery.mqtt_session import check_certificates
         except ImportError as error:
-            raise DmddError(
+            raise DeliveryError(
                 f"--mqtt needs paho-mqtt 2 or later ({error}).",
                 "Install it: pip install 'dmdd-edge[mqtt]'",
             ) from error

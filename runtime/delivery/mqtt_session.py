@@ -14,7 +14,7 @@ from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DeliveryError
 from dmdd_edge.runtime.delivery.address import MqttAddress
 from dmdd_edge.runtime.delivery.transport import UnreachableError
 
@@ -252,7 +252,7 @@ def check_certificates(address: MqttAddress) -> None:
         try:
             _tls_context(address)
         except (OSError, ssl.SSLError) as error:
-            raise DmddError(
+            raise DeliveryError(
                 f"--mqtt {address.name}: a certificate cannot be loaded: {error}.",
                 "ca, cert and key are files in PEM form; a key has no passphrase.",
             ) from error

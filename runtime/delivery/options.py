@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DeliveryError
 from dmdd_edge.storage import Fsync, expand_home
 
 Notify = Literal["anomalous", "all"]
@@ -74,10 +74,10 @@ def secret(variable: str | None, option: str) -> str:
         return ""
     value = os.environ.get(variable, "").strip()
     if not value:
-        raise DmddError(
+        raise DeliveryError(
             f"{option} names the environment variable {variable}, which is not set.",
             f"Set it for this process: export {variable}=...",
         )
     if not value.isascii() or not value.isprintable():
-        raise DmddError(f"{option}: {variable} may hold printable ASCII only.")
+        raise DeliveryError(f"{option}: {variable} may hold printable ASCII only.")
     return value

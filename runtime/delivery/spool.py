@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DeliveryError, DmddError, OptionError
 from dmdd_edge.locking import locked
 from dmdd_edge.runtime.delivery.memory_queue import MEMORY_LIMIT, MemoryQueue
 from dmdd_edge.runtime.delivery.position_file import Position, PositionFile
@@ -69,7 +69,7 @@ class Spool:
         self, folder: Path, limit: int, fsync: Fsync = "second", memory_limit: int = MEMORY_LIMIT
     ) -> None:
         if limit < LEAST_LIMIT:
-            raise DmddError(f"--spool-limit is at least {LEAST_LIMIT >> 10} KiB, not {limit} bytes.")
+            raise OptionError(f"--spool-limit is at least {LEAST_LIMIT >> 10} KiB, not {limit} bytes.")
         self.folder = folder
         self._limit = limit
         # A segment is dropped as a whole, so that one is a small part of what may be kept.
@@ -82,7 +82,7 @@ class Spool:
                 undo.callback(position.close)
                 segments = leftover_segments(folder, position.position)
             except OSError as error:
-                raise DmddError(
+                raise DeliveryError(
                     f"The spool {folder} cannot be used: {error.strerror or error}.",
                     "Free some space, or name a folder on a local disk with --spool.",
                 ) from error
@@ -211,7 +211,7 @@ class Spool:
         return self._waiting()
 
     def _in_use(self, holder: str) -> DmddError:
-        return DmddError(
+        return DeliveryError(
             f"The spool {self.folder} is in use by {holder}.",
             "Stop that run, or give this run its own spool with --spool FOLDER.",
         )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 
-from dmdd_edge import __version__
+from dmdd_edge._version import __version__
 from dmdd_edge.runtime.delivery.address import WebhookAddress
 from dmdd_edge.runtime.delivery.spool import Message
 from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError

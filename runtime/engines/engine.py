@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
@@ -96,7 +96,7 @@ def load_engine(engine: Path, needs: EngineNeeds, model: Path | None = None) -> 
     except OSError as error:
         reasons = [f"the engine {engine} cannot be read: {error.strerror or error}"]
     if sidecar is None or reasons:
-        raise DmddError(
+        raise BackendError(
             f"{engine.name} cannot be used here: {'; '.join(reasons)}.",
             rebuild_command(sidecar, needs.gpu, model),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.engines.cache import cached_engines
@@ -95,9 +95,9 @@ def find_engine(
     if errors:
         named = " ".join(error.message for error in errors[:_NAMED])
         more = f" Nor can {len(errors) - _NAMED} more." if len(errors) > _NAMED else ""
-        raise DmddError(named + more, errors[0].fix or how_to_build(bundle, flavour, gpu))
+        raise BackendError(named + more, errors[0].fix or how_to_build(bundle, flavour, gpu))
     where = "" if cache is None else f" nor in the engine cache {cache}"
-    raise DmddError(
+    raise BackendError(
         f"there is no {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
         how_to_build(bundle, flavour, gpu),
     )
@@ -142,7 +142,7 @@ def _files(bundle: Bundle, cache: Path | None) -> Iterator[tuple[Path, str | Non
 
 def _check_size(path: Path, sidecar: EngineSidecar, bundle: Bundle) -> None:
     if sidecar.image_size != bundle.manifest.image_size:
-        raise DmddError(
+        raise BackendError(
             f"{path.name} takes images of {sidecar.image_size} pixels; the bundle's have "
             f"{bundle.manifest.image_size}."
         )

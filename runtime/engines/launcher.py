@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.runtime.cuda import Cuda, DeviceMemory, Graph, Stream
 from dmdd_edge.runtime.engines.loaded import IMAGE, LoadedEngine
 
@@ -70,7 +70,7 @@ class Launcher:
         accepted += [context.set_tensor_address(name, address) for name, address in addresses.items()]
         unknown: list[str] = list(context.infer_shapes())
         if not all(accepted) or unknown:
-            raise DmddError(
+            raise BackendError(
                 f"the engine does not take a batch of {count}: {loaded.book.quote()}.",
                 f"It was built for batches of {loaded.layout.batch}.",
             )
@@ -108,7 +108,7 @@ class Launcher:
         assert context is not None, "the launcher is freed"
         queued: bool = context.execute_async_v3(self._stream.handle)
         if not queued:
-            raise DmddError(
+            raise BackendError(
                 f"{self._loaded.sidecar.library} could not run a batch of {self._count}: "
                 f"{self._loaded.book.quote()}.",
                 "Close what else uses the GPU; if it persists, build the engine anew.",

@@ -7,7 +7,7 @@ import re
 from importlib import util
 from types import ModuleType
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
 #: Strong typing exists from 10.3 on; 12 is not known yet.
@@ -36,7 +36,7 @@ def require_installed(flavour: Flavour) -> None:
     except ValueError:  # in sys.modules already, put there without a spec
         return
     if found is None:
-        raise DmddError(f"{PRODUCT[flavour]} is not installed.", _how_to_install(flavour))
+        raise BackendError(f"{PRODUCT[flavour]} is not installed.", _how_to_install(flavour))
 
 
 def load_tensorrt() -> ModuleType:
@@ -48,10 +48,10 @@ def load_tensorrt() -> ModuleType:
     try:
         import tensorrt
     except (ImportError, OSError) as error:
-        raise DmddError(f"TensorRT cannot be imported: {error}.", _how_to_install("tensorrt")) from error
+        raise BackendError(f"TensorRT cannot be imported: {error}.", _how_to_install("tensorrt")) from error
     version = tuple(int(part) for part in re.findall(r"\d+", tensorrt.__version__)[:2])
     if not OLDEST <= version < FIRST_UNKNOWN:
-        raise DmddError(
+        raise BackendError(
             f"TensorRT {tensorrt.__version__} is installed; 10.3 to 11.x are served.",
             _how_to_install("tensorrt"),
         )
@@ -68,7 +68,7 @@ def load_rtx() -> ModuleType:
     try:
         import tensorrt_rtx
     except (ImportError, OSError) as error:
-        raise DmddError(f"TensorRT-RTX cannot be imported: {error}.", _how_to_install("rtx")) from error
+        raise BackendError(f"TensorRT-RTX cannot be imported: {error}.", _how_to_install("rtx")) from error
     module: ModuleType = tensorrt_rtx
     return module
 

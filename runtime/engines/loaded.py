@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar
 from dmdd_edge.runtime.engines.logger import LogBook, make_logger
@@ -64,7 +64,7 @@ class LoadedEngine:
         self._runtime: tensorrt.Runtime | None = self._start_runtime()
         engine: tensorrt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
-            raise DmddError(
+            raise BackendError(
                 f"{sidecar.library} does not take the engine: {self.book.quote()}.",
                 build_again(sidecar),
             )
@@ -77,7 +77,7 @@ class LoadedEngine:
         try:
             runtime: tensorrt.Runtime = trt.Runtime(self._logger)
         except Exception as error:  # the bindings raise TypeError, RuntimeError or their own, by version
-            raise DmddError(
+            raise BackendError(
                 f"{self.sidecar.library} cannot start: {self.book.quote() if self.book.messages else error}.",
                 "An NVIDIA driver that fits this version must be loaded: see nvidia-smi.",
             ) from error
@@ -105,7 +105,7 @@ class LoadedEngine:
             DmddError: it is None.
         """
         if context is None:
-            raise DmddError(
+            raise BackendError(
                 f"{self.sidecar.library} cannot make the engine ready: {self.book.quote()}.",
                 "Close what else uses the GPU, or build the engine for smaller batches.",
             )
@@ -138,7 +138,7 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
         shape: tuple[int, ...] = tuple(engine.get_tensor_shape(name))
         found[name] = (engine.get_tensor_dtype(name), shape[1:])
     if found != expected:
-        raise DmddError(
+        raise BackendError(
             f"the engine's tensors are {found}; those of a bundle's are {expected}.",
             build_again(sidecar),
         )
@@ -150,7 +150,7 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
     smallest, best, largest = sizes
     batch = BatchProfile(minimum=smallest, optimum=best, maximum=largest)
     if batch != sidecar.batch:
-        raise DmddError(
+        raise BackendError(
             f"the engine takes batches of {batch}; its sidecar says {sidecar.batch}.",
             build_again(sidecar),
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import Cuda
 from dmdd_edge.runtime.engines.launcher import GraphUse
@@ -117,7 +117,9 @@ class EngineRunner:
         """
         self._check(images)
         if not self._free:
-            raise DmddError(f"all {self.slots} slots are busy: collect a batch before the next is started.")
+            raise BackendError(
+                f"all {self.slots} slots are busy: collect a batch before the next is started."
+            )
         with self._cuda.active():
             slot = self._free.pop(0)
             try:
@@ -141,7 +143,7 @@ class EngineRunner:
         """
         slot, ticket.slot = ticket.slot, None
         if slot is None:
-            raise DmddError("this batch was collected already.")
+            raise BackendError("this batch was collected already.")
         with self._cuda.active():
             try:
                 maps, scores, self.times = slot.finish()
@@ -186,7 +188,7 @@ class EngineRunner:
         fits = images.ndim == 4 and images.shape[1:] == (size, size, 3) and 1 <= len(images) <= most
         if images.dtype != np.uint8 or not fits:
             shape = " x ".join(map(str, images.shape))
-            raise DmddError(
+            raise BackendError(
                 f"the engine takes uint8 of the shape 1..{most} x {size} x {size} x 3, "
                 f"not {images.dtype} of {shape}."
             )

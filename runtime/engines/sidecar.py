@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.fields import Bytes, Count, Name, Sha256, Side, Text
 from dmdd_edge.outside_files import read_bounded
@@ -60,7 +60,7 @@ class BatchProfile(BaseModel):
             best = sizes[1] if len(sizes) == 3 else high
             if low <= best <= high:
                 return cls(minimum=low, optimum=best, maximum=high)
-        raise DmddError(
+        raise BackendError(
             f"--batch {text}: not a batch size or a range of them.",
             "Give one size (1), smallest:largest (1:8) or smallest:tuned for:largest (1:4:8).",
         )
@@ -161,15 +161,15 @@ def read_sidecar(engine: Path) -> EngineSidecar:
         raw = parse_object(read_bounded(path, _LARGEST))
         schema = raw.get("schema_version", SCHEMA_VERSION)
         if type(schema) is int and schema > SCHEMA_VERSION:  # its fields may be others
-            raise DmddError(
+            raise BackendError(
                 f"{path} has schema version {schema}; this dmdd-edge reads {SCHEMA_VERSION}.",
                 "Update dmdd-edge on this machine.",
             )
         return validate(EngineSidecar, raw)
     except FileNotFoundError:
-        raise DmddError(
+        raise BackendError(
             f"{engine} has no sidecar {path.name}, so nothing tells what it was built for."
         ) from None
     except (OSError, NotStrict) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DmddError(f"{path} cannot be read as an engine's sidecar ({reason}).") from error
+        raise BackendError(f"{path} cannot be read as an engine's sidecar ({reason}).") from error

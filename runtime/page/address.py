@@ -8,7 +8,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.addresses import redacted
 
 LOOPBACK = "127.0.0.1"
@@ -68,14 +68,14 @@ def parse_address(text: str) -> Address:
     elif host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise DmddError(
+        raise OptionError(
             f"--serve {shown}: IPv6 addresses must be in brackets.",
             "Write [ADDRESS]:PORT, for example [::1]:8080.",
         )
     if not host:
-        raise DmddError(f"--serve {shown}: the address is missing.", _FORMS)
+        raise OptionError(f"--serve {shown}: the address is missing.", _FORMS)
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise DmddError(f"--serve {shown}: the port must be a number from 0 to 65535.", _FORMS)
+        raise OptionError(f"--serve {shown}: the port must be a number from 0 to 65535.", _FORMS)
     return Address(host, int(port))
 
 
@@ -103,17 +103,17 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
 def _refused(address: Address, error: Exception) -> DmddError:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
-        return DmddError(
+        return OptionError(
             f"--serve {address}: the port is in use by another program.",
             f"Name another port, for example --serve {Address(address.host, address.port + 1)}; "
             "port 0 takes a free one.",
         )
     if number in (errno.EACCES, errno.EPERM):
-        return DmddError(
+        return OptionError(
             f"--serve {address}: this port is not allowed.",
             f"Ports below 1024 are the system's; use --serve {Address(address.host, 8080)}.",
         )
-    return DmddError(
+    return OptionError(
         f"--serve {address}: this machine cannot listen there: {error}.",
         "127.0.0.1 is this machine alone, 0.0.0.0 all its addresses; `ip address` lists them.",
     )

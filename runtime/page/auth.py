@@ -6,7 +6,7 @@ import hmac
 import secrets
 from urllib.parse import urlsplit
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 #: A token given by hand is at least this long.
 SHORTEST_TOKEN = 8
@@ -34,12 +34,12 @@ class Token:
         self.generated = given is None
         self.value = secrets.token_urlsafe(16) if given is None else given
         if len(self.value) < SHORTEST_TOKEN:
-            raise DmddError(
+            raise OptionError(
                 f"the token of the page has {len(self.value)} characters, not {SHORTEST_TOKEN} or more.",
                 "Choose a longer one, or give none: then one is made and printed.",
             )
         if not all("!" <= character <= "~" for character in self.value):
-            raise DmddError(
+            raise OptionError(
                 "the token of the page may hold letters, digits and punctuation of ASCII only, no spaces.",
                 "Choose another one, or give none: then one is made and printed.",
             )

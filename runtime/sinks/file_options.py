@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.storage import Fsync
 
@@ -95,9 +95,9 @@ def existing_policy(live: bool, resume: bool, overwrite: bool) -> Existing:
         DmddError: the two were given together, or ``--resume`` for a live source.
     """
     if resume and overwrite:
-        raise DmddError("--resume and --overwrite contradict each other.", "Give one of them.")
+        raise OptionError("--resume and --overwrite contradict each other.", "Give one of them.")
     if resume and live:
-        raise DmddError(
+        raise OptionError(
             "--resume is for files: what a live source showed does not come back.",
             "Leave it out; the results of a live run are appended to the file.",
         )
@@ -163,7 +163,7 @@ def insist(
 
 def cannot_write(path: Path, error: OSError) -> DmddError:
     """The error that ends a run over files."""
-    return DmddError(
+    return OptionError(
         f"{path} cannot be written: {reason(error)}.",
         "Fix the cause (for example free some space), then rerun the same command with --resume to continue.",
     )

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, utc_time
 from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, is_of_the_volume, reason
@@ -218,7 +218,7 @@ class ImageFolder(ABC):
         return other
 
     def _exists(self, target: Path) -> DmddError:
-        return DmddError(
+        return OptionError(
             f"{target} exists already; {self.option} does not overwrite pictures.",
             f"Name another folder for {self.option}, add --overwrite to replace them, or add --resume (with "
             "--jsonl or --csv) to continue an earlier run.",

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.locking import open_locked
 from dmdd_edge.runtime.durable.syncing import Syncer
@@ -219,7 +219,7 @@ class LineFile:
         lost = in_place or status.st_nlink == 0
         if lost and not self._options.live:
             what = "truncated" if in_place else "removed or replaced"
-            raise DmddError(
+            raise OptionError(
                 f"{self.path} was {what} while the run wrote to it.",
                 "Rerun the same command with --resume to process the missing frames again.",
             )

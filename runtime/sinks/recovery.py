@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.lines import whole_length
 from dmdd_edge.runtime.sinks.file_options import Existing
@@ -74,7 +74,7 @@ def settle_existing(file: Appender, path: Path, form: LineFormat, existing: Exis
     parts = [part for _, part in find_parts(path)]
     if existing == "refuse":
         if file.size or parts:
-            raise DmddError(
+            raise OptionError(
                 f"{path if file.size else parts[-1]} holds the results of an earlier run.",
                 "Add --resume to continue it or --overwrite to replace it, or name another file.",
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.overlays import shared_overlay
@@ -78,7 +78,7 @@ class Show:
         self._closing.set()
         self._closed.wait()
         if self._error is not None:
-            raise DmddError(f"--show: the window failed: {self._error}.", _ELSE)
+            raise OptionError(f"--show: the window failed: {self._error}.", _ELSE)
 
     def _run(self) -> None:
         try:
@@ -142,20 +142,20 @@ def _check_display() -> None:
         DmddError: it cannot.
     """
     if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        raise DmddError("--show needs a display, and there is none (DISPLAY is not set).", _ELSE)
+        raise OptionError("--show needs a display, and there is none (DISPLAY is not set).", _ELSE)
     code = "import cv2; cv2.namedWindow('dmdd-edge')"
     try:
         tried = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
         )
     except subprocess.TimeoutExpired:
-        raise DmddError("--show: the display does not answer.", _ELSE) from None
+        raise OptionError("--show: the display does not answer.", _ELSE) from None
     if tried.returncode == 0:
         return
     if "not implemented" in tried.stderr:
-        raise DmddError(
+        raise OptionError(
             "--show: this OpenCV was built without windows.",
             f"Install opencv-python instead of opencv-python-headless. {_ELSE}",
         )
     shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    raise DmddError(f"--show: no window can be opened on the display {shown}.", _ELSE)
+    raise OptionError(f"--show: no window can be opened on the display {shown}.", _ELSE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 _UNITS = {
     "": 1,
@@ -34,10 +34,10 @@ def parse_size(text: str, option: str = "the size") -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     unit = None if match is None else _UNITS.get(match[2].upper())
     if match is None or unit is None:
-        raise DmddError(f"{option} {text!r} is not a size.", _ALLOWED)
+        raise OptionError(f"{option} {text!r} is not a size.", _ALLOWED)
     size = int(float(match[1]) * unit)
     if size < 1:
-        raise DmddError(f"{option} {text!r} is less than one byte.", _ALLOWED)
+        raise OptionError(f"{option} {text!r} is less than one byte.", _ALLOWED)
     return size
 
 

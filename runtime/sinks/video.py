@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.quiet import silent
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
@@ -68,11 +68,11 @@ class Video:
         self, path: Path, fps: float, real_time: bool = False, options: FileOptions = FileOptions()
     ) -> None:
         if path.suffix.lower() not in _CODECS:
-            raise DmddError(
+            raise OptionError(
                 f"--video {path} is not a supported video format.", "Name a .webm, .mkv, .avi or .mp4."
             )
         if not 0 < fps <= 1000:
-            raise DmddError(f"--video-fps is {fps:g}.", "Give a rate above 0 and up to 1000.")
+            raise OptionError(f"--video-fps is {fps:g}.", "Give a rate above 0 and up to 1000.")
         self._path, self._fps, self._options = path, fps, options
         self._clock = VideoClock(fps) if real_time else None
         self._writer: cv2.VideoWriter | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.cameras import busy, check_camera
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.controls import apply_controls
@@ -43,7 +43,7 @@ class Camera(CaptureDevice):
         if not capture.isOpened():
             # Someone may have been faster since it was checked.
             check_camera(self.name)
-            raise DmddError(
+            raise SourceError(
                 f"the camera {self.name} does not open.",
                 "Unplug it and plug it in again; dmesg may say more.",
             )
@@ -90,5 +90,5 @@ class Camera(CaptureDevice):
                 raise busy(self.name)
             sizes = sorted({(mode.width, mode.height) for mode in modes})
             offers = ", ".join(f"{width}x{height}" for width, height in sizes) or f"{now[0]}x{now[1]}"
-            raise DmddError(f"--camera-size is {wanted[0]}x{wanted[1]}; {self.name} offers {offers}.")
+            raise SourceError(f"--camera-size is {wanted[0]}x{wanted[1]}; {self.name} offers {offers}.")
         return format_, now

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.data.images import natural_key
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.runtime.sources.v4l2 import V4l2Device
 
 DEVICES = Path("/dev")
@@ -57,29 +57,29 @@ def check_camera(path: str) -> None:
     try:
         with V4l2Device(path) as device:
             if device.card() is None:
-                raise DmddError(f"{path} gives no pictures.", _there_are())
+                raise SourceError(f"{path} gives no pictures.", _there_are())
             if device.busy():
                 raise busy(path)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise DmddError(
+            raise SourceError(
                 f"{path} may not be opened by this user.",
                 "Add the user to the group video (sudo usermod -aG video $USER), and log in again.",
             ) from None
         if error.errno == errno.EBUSY:
             raise busy(path) from None
         if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            raise DmddError(f"there is no camera at {path}.", _there_are()) from None
+            raise SourceError(f"there is no camera at {path}.", _there_are()) from None
         if error.errno in (errno.ENOTTY, errno.EINVAL):
-            raise DmddError(f"{path} is no camera.", _there_are()) from None
-        raise DmddError(f"{path} cannot be opened: {error.strerror or error}.", _there_are()) from None
+            raise SourceError(f"{path} is no camera.", _there_are()) from None
+        raise SourceError(f"{path} cannot be opened: {error.strerror or error}.", _there_are()) from None
 
 
 def busy(path: str) -> DmddError:
     """The error of a camera that another program uses, named where this user may see it."""
     users = _users(path)
     by = f": {', '.join(users)}" if users else " by another program"
-    return DmddError(f"the camera {path} is in use{by}.", "End that program, or take another camera.")
+    return SourceError(f"the camera {path} is in use{by}.", "End that program, or take another camera.")
 
 
 def _there_are() -> str:

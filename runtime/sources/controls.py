@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError, SourceError
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.v4l2 import Control, V4l2Device
 
@@ -40,7 +40,7 @@ def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> lis
         units = round(options.exposure * _EXPOSURES_A_MS)
         if not control.takes(units):
             low, high = control.minimum / _EXPOSURES_A_MS, control.maximum / _EXPOSURES_A_MS
-            raise DmddError(
+            raise OptionError(
                 f"--exposure is {options.exposure:g}; {name} offers {low:g} to {high:g} ms.",
                 "Give one of these.",
             )
@@ -78,7 +78,7 @@ def _wanted(
 
 def _unknown(option: str, controls: Mapping[str, Control], name: str) -> DmddError:
     offered = ", ".join(controls) or "none at all"
-    return DmddError(f"{option}: {name} has no such control.", f"It has: {offered}.")
+    return SourceError(f"{option}: {name} has no such control.", f"It has: {offered}.")
 
 
 def _turn_off(device: V4l2Device, by_id: Mapping[int, Control], automatic: int, off: int) -> None:
@@ -90,7 +90,7 @@ def _turn_off(device: V4l2Device, by_id: Mapping[int, Control], automatic: int, 
 
 def _checked(device: V4l2Device, control: Control, value: int, option: str, name: str) -> int:
     if not control.takes(value):
-        raise DmddError(f"{option} is {value}; {name} offers {control.offers()}.", "Give one of these.")
+        raise OptionError(f"{option} is {value}; {name} offers {control.offers()}.", "Give one of these.")
     return _set(device, control, value, name)
 
 
@@ -100,12 +100,12 @@ def _set(device: V4l2Device, control: Control, value: int, name: str) -> int:
         device.set(control, value)
         now = device.get(control)
     except OSError as error:
-        raise DmddError(
+        raise OptionError(
             f"{name}: {control.name} cannot be set to {value}: {error.strerror or error}.",
             "An automatic may hold it; turn that off with --camera-control.",
         ) from None
     if abs(now - value) >= max(control.step, 1):
-        raise DmddError(
+        raise OptionError(
             f"{name}: {control.name} was set to {value} and is {now}.",
             "An automatic may hold it; turn that off with --camera-control.",
         )

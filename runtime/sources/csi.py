@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.options import SourceOptions
@@ -30,10 +30,10 @@ class CsiCamera(CaptureDevice):
     def __init__(self, source: str, options: SourceOptions) -> None:
         number = source[len(PREFIX) :].strip("/")
         if not number.isdecimal():
-            raise DmddError(f"{source} is no camera.", "It is written as csi://0, csi://1, ...")
+            raise SourceError(f"{source} is no camera.", "It is written as csi://0, csi://1, ...")
         if options.white_balance is not None or options.camera_controls:
             option = "--white-balance" if options.white_balance is not None else "--camera-control"
-            raise DmddError(
+            raise SourceError(
                 f"{option} is not to be had of {source}.", "It is for V4L2 cameras, such as /dev/video0."
             )
         super().__init__(f"{PREFIX}{int(number)}", f"csi{int(number)}")
@@ -43,7 +43,7 @@ class CsiCamera(CaptureDevice):
     def open(self, stop: threading.Event) -> None:
         """Start the pipeline."""
         if not has_gstreamer():
-            raise DmddError(
+            raise SourceError(
                 f"{self.name} needs an OpenCV with GStreamer; this one ({cv2.__version__}, {cv2.__file__}) "
                 "has none, as all from pip.",
                 "On a Jetson, remove pip's (pip uninstall opencv-python) and use JetPack's: "
@@ -52,7 +52,7 @@ class CsiCamera(CaptureDevice):
         capture = cv2.VideoCapture(self._pipeline, cv2.CAP_GSTREAMER)
         self._capture = capture
         if not capture.isOpened():
-            raise DmddError(
+            raise SourceError(
                 f"the camera {self.name} does not open.",
                 f"Try: gst-launch-1.0 '{self._pipeline.partition(' ! appsink')[0]} ! fakesink'; "
                 "sudo systemctl restart nvargus-daemon frees a camera that hangs.",

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 
 
 class LostError(Exception):
@@ -80,4 +80,4 @@ class Device(Protocol):
 
 def damaged(name: str) -> DmddError:
     """The error of a frame that does not decode."""
-    return DmddError(f"{name}: a damaged frame that cannot be decoded.")
+    return BackendError(f"{name}: a damaged frame that cannot be decoded.")

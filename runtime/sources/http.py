@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmdd_edge.data.decoding import decode_bytes
 from dmdd_edge.data.image_header import read_header
 from dmdd_edge.data.images import to_uint8
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.runtime.sources.device import Device, LostError, damaged
 from dmdd_edge.runtime.sources.http_request import ask, read_body, why
@@ -51,7 +51,7 @@ def http_device(url: str, timeout: float, fps: float | None = None) -> Device:
             return MjpegStream(url, timeout)
         if kind.startswith("video/") and length is not None:
             # Read as a stream, it would begin again at its end, for ever.
-            raise DmddError(
+            raise SourceError(
                 f"{redacted(url)} is a video file, not a stream.", "Download it, and name the file."
             )
         first = b"" if kind.startswith("video/") else _first_bytes(answer, redacted(url), timeout)
@@ -62,7 +62,7 @@ def http_device(url: str, timeout: float, fps: float | None = None) -> Device:
     if kind.startswith("image/") or (header is not None and header.kind in _PLAIN_TO_SEE):
         return Snapshots(url, timeout, fps or SNAPSHOTS_A_SECOND)
     if kind.startswith(_PAGES) or first.lstrip()[:1] in (b"<", b"{"):
-        raise DmddError(
+        raise SourceError(
             f"{redacted(url)} is a page ({kind}), not a stream.",
             "Take the address of the stream itself; the camera's manual names it.",
         )
@@ -83,7 +83,7 @@ def _first_bytes(answer: HTTPResponse, name: str, timeout: float) -> bytes:
             if time.monotonic() > deadline:
                 raise TimeoutError
     except (OSError, HTTPException) as error:
-        raise DmddError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
+        raise SourceError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
     return data
 
 
@@ -102,7 +102,7 @@ class _Pictures:
         try:
             return to_uint8(decode_bytes(self._data, f"{self.name}: a damaged frame").image)
         except DmddError as error:
-            raise DmddError(error.message, "Check the network, and how busy the camera is.") from None
+            raise SourceError(error.message, "Check the network, and how busy the camera is.") from None
 
 
 class MjpegStream(_Pictures):
@@ -129,7 +129,7 @@ class MjpegStream(_Pictures):
         if (self._named and not kind.startswith("multipart/")) or packed not in ("identity", ""):
             answer.close()
             what = kind if packed in ("identity", "") else f"a stream in {packed} compression"
-            raise DmddError(
+            raise SourceError(
                 f"{self.name} does not send an MJPEG stream (got {what}).",
                 "Check the camera's stream settings and the address.",
             )
@@ -204,4 +204,4 @@ class Snapshots(_Pictures):
             with ask(self._url, self._timeout) as answer:
                 self._data = read_body(answer, _MAX_BYTES, self._timeout)
         except (OSError, HTTPException) as error:
-            raise DmddError(f"{self.name}: {why(error, self._timeout)}.") from None
+            raise SourceError(f"{self.name}: {why(error, self._timeout)}.") from None

@@ -11,7 +11,7 @@ from http.client import BadStatusLine, HTTPException, HTTPResponse
 from typing import cast
 from urllib.parse import unquote, urlunsplit
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.timed_http import timed_handlers
@@ -48,20 +48,20 @@ def ask(url: str, timeout: float) -> HTTPResponse:
         raise _refused(name, error, parts.username is not None) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLError):
-            raise DmddError(
+            raise SourceError(
                 f"{name}: no secure connection: {error.reason}.",
                 "Have the camera's certificate trusted (SSL_CERT_FILE), or use http://.",
             ) from None
-        raise DmddError(f"{name}: {why(error.reason, timeout)}.", "Check the address.") from None
+        raise SourceError(f"{name}: {why(error.reason, timeout)}.", "Check the address.") from None
     except (OSError, HTTPException) as error:
-        raise DmddError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
+        raise SourceError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
     except Exception as error:  # urllib stumbles over what servers write in many ways, and a run must go on
         if isinstance(error, ValueError) and "igest" in str(error):  # no MD5 or SHA, neither basic nor digest
-            raise DmddError(
+            raise SourceError(
                 f"{name}: the server asks for a kind of login that is not supported.",
                 "Set the camera to basic or digest (MD5) authentication.",
             ) from None
-        raise DmddError(
+        raise SourceError(
             f"{name}: the answer has a damaged head ({redacted(str(error)) or type(error).__name__}).",
             "Check the camera's login and redirect settings, and the address.",
         ) from None
@@ -98,19 +98,21 @@ def read_body(answer: HTTPResponse, limit: int, seconds: float) -> bytes:
 def _refused(name: str, error: urllib.error.HTTPError, with_login: bool) -> DmddError:
     status = error.code
     if status == 401 and not with_login:
-        return DmddError(f"{name}: the server asks for a user name.", "Give http://USER:PASSWORD@HOST/PATH.")
+        return SourceError(
+            f"{name}: the server asks for a user name.", "Give http://USER:PASSWORD@HOST/PATH."
+        )
     if status in (401, 403):
-        return DmddError(
+        return SourceError(
             f"{name}: the server does not let this user in ({status}).", "Check name and password."
         )
     if status == 404:
-        return DmddError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
+        return SourceError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
     if 300 <= status < 400:
-        return DmddError(
+        return SourceError(
             f"{name}: the server redirects in a circle, or to an address that cannot be followed ({status}).",
             "Name the address where the pictures are.",
         )
-    return DmddError(f"{name}: the server refuses ({status}).", "Check that a browser shows it.")
+    return SourceError(f"{name}: the server refuses ({status}).", "Check that a browser shows it.")
 
 
 def why(error: object, timeout: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing, take_all
 from dmdd_edge.runtime.sources.device import Device, EndOfDeviceError, LostError
@@ -198,7 +198,7 @@ class LiveSource:
                 if not self._arrivals:
                     # It opens and never delivers: a matter of settings or cables, which waiting does not
                     # mend.
-                    raise DmddError(f"{lost.reason}.", lost.fix) from None
+                    raise SourceError(f"{lost.reason}.", lost.fix) from None
                 return lost.reason
             with self._changed:
                 if first and self._arrivals:

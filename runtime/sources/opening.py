@@ -14,7 +14,7 @@ from dmdd_edge.data.images import (
     list_images,
     natural_key,
 )
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.suggest import neighbour
 from dmdd_edge.runtime.sources import csi, replay
@@ -65,13 +65,13 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
     try:
         opened = _open(source, options)
     except OSError as error:  # a folder that may not be entered, a name that is too long
-        raise DmddError(
+        raise SourceError(
             f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
         ) from None
     for name in ("save", "save_maps", "save_frames"):
         folder: Path | None = getattr(options, name)
         if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
-            raise DmddError(
+            raise SourceError(
                 f"{option_name(name)} {folder} is where the source lies.",
                 "Name another folder, for example out/.",
             )
@@ -80,7 +80,7 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
 
 def _open(source: str, options: SourceOptions) -> Source:
     if not source.strip():
-        raise DmddError(
+        raise SourceError(
             f"{'--watch' if options.watch else '--source'} is empty.",
             "Name a source; an empty shell variable gives none. The present folder is called '.'.",
         )
@@ -98,7 +98,7 @@ def _open(source: str, options: SourceOptions) -> Source:
         _check("a replayed video", options, source)
         return _replayed(source, options)
     if scheme:
-        raise DmddError(f"{redacted(source)}: {scheme}:// is no kind of source.", _ALLOWED)
+        raise SourceError(f"{redacted(source)}: {scheme}:// is no kind of source.", _ALLOWED)
     if source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device():
         _check("a camera", options, source)
         return _camera(source, options)
@@ -111,7 +111,7 @@ def _check(kind: str, options: SourceOptions, source: str) -> None:
     for name in options.given():
         if name not in _ALL and name not in _FITTING[kind]:
             suits = [other for other, names in _FITTING.items() if name in names]
-            raise DmddError(
+            raise SourceError(
                 f"{option_name(name)} does not go with {redacted(source)}: it is for {' and '.join(suits)}.",
                 "Leave it out." if name != "fps" else "Leave it out, or thin the frames with --every.",
             )
@@ -159,7 +159,7 @@ def _files(source: str, options: SourceOptions) -> Source:
             return VideoFile(path, every)
         if suffix in IMAGE_SUFFIXES:
             return ImageFiles([path], path.parent, name=source)
-        raise DmddError(f"{source} is neither an image nor a video.", _ALLOWED)
+        raise SourceError(f"{source} is neither an image nor a video.", _ALLOWED)
     if glob.has_magic(source):
         root, pattern = _split_glob(source)
         files = []
@@ -174,7 +174,7 @@ def _files(source: str, options: SourceOptions) -> Source:
                 passed_over[kind_of_file(name)] += 1
         found = _found(sorted(files, key=natural_key), source, root, written, +passed_over)
         return ImageFiles(found, root, every, source, +passed_over)
-    raise DmddError(f"there is nothing at {source}.", f"{neighbour(path)} {_ALLOWED}".lstrip())
+    raise SourceError(f"there is nothing at {source}.", f"{neighbour(path)} {_ALLOWED}".lstrip())
 
 
 def _found(
@@ -189,7 +189,7 @@ def _found(
         paths = kept
     if not paths:
         beside = f" (passed over: {describe_passed_over(passed_over)})" if passed_over else ""
-        raise DmddError(f"there is no image in {source}{beside}.", _ALLOWED)
+        raise SourceError(f"there is no image in {source}{beside}.", _ALLOWED)
     return paths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise DmddError(f"--every is {self.every}; it must be at least 1.", "1 takes every frame.")
+            raise OptionError(f"--every is {self.every}; it must be at least 1.", "1 takes every frame.")
         for name in ("fps", "watch_settle", "camera_fps", "exposure", "stream_timeout"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise DmddError(f"{option_name(name)} is {value:g}; it must be more than 0.")
+                raise OptionError(f"{option_name(name)} is {value:g}; it must be more than 0.")
         if self.camera_size is not None and min(self.camera_size) < 1:
             width, height = self.camera_size
-            raise DmddError(f"--camera-size is {width}x{height}; both must be at least 1.")
+            raise OptionError(f"--camera-size is {width}x{height}; both must be at least 1.")
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -85,7 +85,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise DmddError(f"--camera-size is {text}; it is written as 1920x1080.")
+        raise OptionError(f"--camera-size is {text}; it is written as 1920x1080.")
     return int(width), int(height)
 
 
@@ -101,6 +101,6 @@ def parse_control(text: str) -> tuple[str, int]:
             raise ValueError
         return name.strip(), int(value)
     except ValueError:
-        raise DmddError(
+        raise OptionError(
             f"--camera-control is {text}; it is written as NAME=NUMBER.", "For example focus_absolute=30."
         ) from None

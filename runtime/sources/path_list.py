@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
 from dmdd_edge.runtime.sources.files import is_under, read_frame
@@ -35,7 +35,7 @@ class PathList(FileProgress):
 
     def __init__(self, descriptor: int, every: int = 1, written: Collection[Path] = ()) -> None:
         if os.isatty(descriptor):
-            raise DmddError(
+            raise SourceError(
                 "--source - reads paths from standard input, and that is a terminal.",
                 "Pipe them in: find DIR -name '*.png' | dmdd-edge run --source -",
             )
@@ -114,4 +114,4 @@ def standard_input() -> int:
     try:
         return sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):
-        raise DmddError("--source - reads paths from standard input, and that is closed.") from None
+        raise SourceError("--source - reads paths from standard input, and that is closed.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import split_address
 
 #: The environment variable that asks for one. ``http_proxy`` and its kin are not followed.
@@ -22,5 +22,5 @@ def proxy_address() -> str | None:
         return None
     parts = split_address(address)
     if parts.scheme != "http" or not parts.hostname or "|" in address or ";" in address:
-        raise DmddError(f"{PROXY_VARIABLE} is not an http:// address.", "Write it as http://HOST:PORT.")
+        raise SourceError(f"{PROXY_VARIABLE} is not an http:// address.", "Write it as http://HOST:PORT.")
     return address

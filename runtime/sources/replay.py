@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
@@ -52,15 +52,15 @@ class Replay:
         given = dict(parse_qsl(query, keep_blank_values=True))
         fps, loop = given.pop("fps", None), given.pop("loop", "0")
         if given:
-            raise DmddError(f"{source}: {next(iter(given))} is nothing that replay: knows.", _FORM)
+            raise SourceError(f"{source}: {next(iter(given))} is nothing that replay: knows.", _FORM)
         if loop not in ("0", "1"):
-            raise DmddError(f"{source}: loop is {loop}; it is 0 or 1.", _FORM)
+            raise SourceError(f"{source}: loop is {loop}; it is 0 or 1.", _FORM)
         try:
             rate = None if fps is None else float(fps)
         except ValueError:
             rate = 0.0
         if rate is not None and not 0 < rate < float("inf"):
-            raise DmddError(f"{source}: fps is {fps}; it must be a number above 0.", _FORM)
+            raise SourceError(f"{source}: fps is {fps}; it must be a number above 0.", _FORM)
         return cls(Path(name), rate, loop == "1")
 
 
@@ -82,14 +82,16 @@ class ReplayDevice(CaptureDevice):
         """Open the file."""
         path = self._replay.path
         if not path.is_file():
-            raise DmddError(f"{self.name}: there is no such file.", _FORM)
+            raise SourceError(f"{self.name}: there is no such file.", _FORM)
         set_up_ffmpeg()
         capture = cv2.VideoCapture(str(path))
         if not capture.isOpened():
-            raise DmddError(f"{path} cannot be read as a video.", "Check that it plays.")
+            raise SourceError(f"{path} cannot be read as a video.", "Check that it plays.")
         rate = self._replay.fps or capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate < float("inf"):
-            raise DmddError(f"{path} does not say how many frames a second it has.", f"Add ?fps=30. {_FORM}")
+            raise SourceError(
+                f"{path} does not say how many frames a second it has.", f"Add ?fps=30. {_FORM}"
+            )
         self._capture, self._rate = capture, rate
 
     def grab(self, stop: threading.Event) -> None:

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from urllib.parse import urlunsplit
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
 
 #: What to do about a stream that cannot be had for no reason that is known.
@@ -26,15 +26,15 @@ def refusal(url: str, timeout: float) -> DmddError:
     if status == 401:
         # Asked without a password; whoever gave one was turned away with it.
         if split_address(url).username is None:
-            return DmddError(
+            return SourceError(
                 f"{name}: the server asks for a user name.", "Give rtsp://USER:PASSWORD@HOST/PATH."
             )
-        return DmddError(f"{name}: the server does not take this user name and password.", "Check both.")
+        return SourceError(f"{name}: the server does not take this user name and password.", "Check both.")
     if status == 404:
-        return DmddError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
+        return SourceError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
     if status is not None and status >= 400:
-        return DmddError(f"{name}: the server refuses the stream ({status}).", PLAYS)
-    return DmddError(f"{name}: no video came within {timeout:g} s.", PLAYS)
+        return SourceError(f"{name}: the server refuses the stream ({status}).", PLAYS)
+    return SourceError(f"{name}: no video came within {timeout:g} s.", PLAYS)
 
 
 def describe(url: str, timeout: float) -> int | None:

@@ -8,7 +8,7 @@ import time
 
 import cv2
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.device import LostError
@@ -81,24 +81,26 @@ def reach(url: str, timeout: float) -> None:
     parts = split_address(url)
     host, port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
     if not host:
-        raise DmddError(f"{name} is no address: it names no host.", "It is written as rtsp://HOST:PORT/PATH.")
+        raise SourceError(
+            f"{name} is no address: it names no host.", "It is written as rtsp://HOST:PORT/PATH."
+        )
     try:
         socket.create_connection((host, port), timeout).close()
     except socket.gaierror:
-        raise DmddError(
+        raise SourceError(
             f"{name}: there is no host {host}.", "Check the address, or the name server."
         ) from None
     except ConnectionRefusedError:
-        raise DmddError(
+        raise SourceError(
             f"{name}: {host} refuses a connection to port {port}.",
             "Check the port, and that it serves streams.",
         ) from None
     except TimeoutError:
-        raise DmddError(
+        raise SourceError(
             f"{name}: {host} does not answer on port {port} within {timeout:g} s.",
             "Check that it is on, and that this machine can reach it.",
         ) from None
     except OSError as error:
-        raise DmddError(
+        raise SourceError(
             f"{name}: {host} cannot be reached: {error.strerror or error}.", "Check the network."
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
@@ -34,7 +34,7 @@ class VideoFile(FileProgress):
         set_up_ffmpeg()
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened() or not self._capture.grab():
-            raise DmddError(
+            raise SourceError(
                 f"{path} cannot be read as a video.",
                 "Check that it plays, or convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
             )
@@ -63,7 +63,7 @@ class VideoFile(FileProgress):
                 grabbed = self._capture.grab()
                 number += 1
             if not grabbed and self._ends_early(number, position):
-                error = DmddError(
+                error = DataError(
                     f"{self._path} ends early: {number} of {self._announced} frames were read.",
                     "Replace the file by a whole one; a recording that broke off has no end.",
                 )
@@ -93,7 +93,7 @@ class VideoFile(FileProgress):
         start = time.perf_counter()
         done, image = self._capture.retrieve()
         if not done:
-            error = DmddError(f"{self._path}: frame {number} cannot be decoded.")
+            error = DataError(f"{self._path}: frame {number} cannot be decoded.")
             return BrokenFrame(str(self._path), index, error)
         elapsed = 1000 * (time.perf_counter() - start)
         return Frame(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmdd_edge.data.images import natural_key
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress, SourceState
 from dmdd_edge.runtime.sources.files import read_frame
@@ -66,7 +66,7 @@ class WatchFolder(FileProgress):
         written: Collection[Path] = (),
     ) -> None:
         if not folder.is_dir():
-            raise DmddError(
+            raise SourceError(
                 f"--watch {folder}: there is no such folder.", "Make it first, or check the path."
             )
         super().__init__(f"images dropped into {folder}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import list_images, read_image, resize
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 
 Image = NDArray[np.uint8]
 #: Decoded textures kept in memory; beyond it a texture is read again when drawn.
@@ -38,13 +38,13 @@ class FolderTextures:
 
     def __init__(self, folder: Path, size: int) -> None:
         if not folder.is_dir():
-            raise DmddError(
+            raise DataError(
                 f"texture folder {folder} does not exist",
                 fix="give --textures a folder of images, or leave it out",
             )
         self.paths = list_images(folder, recursive=True)
         if not self.paths:
-            raise DmddError(
+            raise DataError(
                 f"no images in texture folder {folder}",
                 fix="give --textures a folder of images, or leave it out",
             )
@@ -66,7 +66,7 @@ class FolderTextures:
             if len(self._kept) < _KEEP:
                 self._kept[index] = texture
             return texture
-        raise DmddError("no texture image can be read", fix="check the folder given with --textures")
+        raise DataError("no texture image can be read", fix="check the folder given with --textures")
 
 
 class ProceduralTextures:

@@ -16,7 +16,7 @@ from dmdd_edge.data.datasets.roles import Role, role_of
 from dmdd_edge.data.datasets.truth import Placed, pair
 from dmdd_edge.data.datasets.walk import Tree, subfolders, walk
 from dmdd_edge.data.images import IMAGE_SUFFIXES, natural_key
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 
 _MPDD = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
 #: With defective images and no good test images, one in so many good images becomes a test image, where
@@ -232,7 +232,7 @@ def _no_training_images(category: Category, split: bool) -> DmddError:
     found += grouped(category.skipped)
     instead = f"; found: {'; '.join(found)}" if found else ""
     place = category.root / "train" / "good" if split else category.root
-    return DmddError(
+    return DataError(
         f"{place}: no training images{instead}",
         fix=f"put images of good parts there ({', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)})",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.data.datasets.remarks import count, grouped, summarise
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 
 GOOD = "good"
 LEFT_OUT = "left out"
@@ -118,7 +118,7 @@ class Category:
     def require_test(self) -> None:
         """Raise DmddError when there is nothing to evaluate on; such a category can still be trained."""
         if not self.test:
-            raise DmddError(
+            raise DataError(
                 f"category {self.name} ({self.root}) has no test images, so there is nothing to evaluate",
                 fix="put some into test/good and test/<defect>, masks into ground_truth/<defect>",
             )

@@ -9,7 +9,7 @@ from dmdd_edge.data.datasets.evidence import EMPTY_MASK, refine
 from dmdd_edge.data.datasets.roles import Role, plain, role_of
 from dmdd_edge.data.datasets.truth import Placed, pair
 from dmdd_edge.data.datasets.walk import Directory, walk
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, OptionError
 
 
 def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | None = None) -> Category:
@@ -30,13 +30,13 @@ def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | N
     """
     folders = [folder.absolute() for folder in (good, bad) if folder is not None]
     if not folders:
-        raise DmddError("There are no images to evaluate.", "Give --good DIR, --bad DIR or both.")
+        raise OptionError("There are no images to evaluate.", "Give --good DIR, --bad DIR or both.")
     if masks is not None and bad is None:
-        raise DmddError(
+        raise OptionError(
             "--masks is given without --bad.", "Give --bad DIR, the images that the masks belong to."
         )
     if len(folders) == 2 and (folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0])):
-        raise DmddError(f"--good {good} and --bad {bad} overlap.", "Give two folders side by side.")
+        raise OptionError(f"--good {good} and --bad {bad} overlap.", "Give two folders side by side.")
     category = Category(name, folders[0], "folders", [], [])
     if good is not None:
         directories = _directories(category, good, None, "--good", Role.BAD)
@@ -87,7 +87,7 @@ def _directories(
 ) -> list[Directory]:
     """The folders with images; what is left out of them is noted in the category."""
     if not folder.is_dir():
-        raise DmddError(f"{option} {folder}: there is no such folder.", "Check the path.")
+        raise DataError(f"{option} {folder}: there is no such folder.", "Check the path.")
     tree = walk(folder) if opposite is None else refine(walk(folder))
     for path, reason in tree.problems:
         category.skip(path, reason)
@@ -106,11 +106,11 @@ def _directories(
         for suffix, number in directory.other_images.items():
             category.skip(place, f"{number} {suffix} not read; convert to png")
     if not found:
-        raise DmddError(f"{option} {folder} holds no images.", "Put images there (png, jpg, bmp, tif).")
+        raise DataError(f"{option} {folder} holds no images.", "Put images there (png, jpg, bmp, tif).")
     for directory in found if opposite is not None else []:
         wrong = [part for part in directory.parts if role_of(part) is opposite]
         if wrong:
-            raise DmddError(
+            raise DataError(
                 f"{option} {folder} holds a folder {wrong[0]!r}, whose name says the opposite.",
                 "Give --good the folder of good parts and --bad that of defective parts.",
             )

@@ -10,7 +10,7 @@ from dmdd_edge.data.datasets.refuse import refuse_for_training
 from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.data.datasets.walk import image_names, other_images, subfolders
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.messages.suggest import did_you_mean, neighbour
 
 #: How deep the probes for images look; a category's images are found at any depth.
@@ -60,14 +60,14 @@ def require_folder(root: Path) -> None:
     try:
         next(root.iterdir(), None)
     except NotADirectoryError:
-        raise DmddError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
+        raise DataError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
     except FileNotFoundError:
         meant = neighbour(root)
-        raise DmddError(
+        raise DataError(
             f"{root}: no such folder.", fix=f"{meant} Give the data set's folder with --data.".lstrip()
         ) from None
     except OSError as error:
-        raise DmddError(
+        raise DataError(
             f"{root}: cannot be read ({error.strerror or error}).",
             fix="Check the folder and its permissions.",
         ) from None
@@ -83,7 +83,7 @@ def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path,
     if _has(root, Role.TRAIN) or (_is_labelled(root) and category is None):
         if category in (None, own):
             return root, own
-        raise DmddError(
+        raise DataError(
             f"{root}: no category {category!r}; the folder is itself the category {own!r}.",
             fix=f"Choose --category {own}, or leave --category out.",
         )
@@ -107,21 +107,21 @@ def _no_category(root: Path, category: str | None, found: list[str], labelled: l
     listed = ", ".join(found)
     if category is not None and found:
         meant = did_you_mean(category, found)
-        return DmddError(
+        return DataError(
             f"{root}: no category {category!r}; found: {listed}.",
             fix=f"{meant} Choose one of these with --category.".lstrip(),
         )
     if labelled:
-        return DmddError(f"{root}: categories found: {listed}.", fix="Choose one of these with --category.")
+        return DataError(f"{root}: categories found: {listed}.", fix="Choose one of these with --category.")
     if found:
         counted = ", ".join(f"{name} ({count(_images_below(root / name), 'image')})" for name in found)
-        return DmddError(
+        return DataError(
             f"{root}: no folder is named good, and these hold images: {counted}.",
             fix="Choose one that holds good parts only with --category, or move the good images into "
             f"{root / 'good'}.",
         )
     kinds = ", ".join(count(number, f"{suffix} file") for suffix, number in other_images(root).items())
-    return DmddError(
+    return DataError(
         f"{root}: no category and no images found"
         + (f" (looked for {category})" if category else "")
         + (f"; it holds {kinds}, which cannot be read." if kinds else "."),

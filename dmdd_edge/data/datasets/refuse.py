@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dmdd_edge.data.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.data.datasets.walk import subfolders
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError
 
 #: How many folders above the named one are looked at.
 _ABOVE = 4
@@ -27,18 +27,18 @@ def refuse_for_training(folder: Path) -> None:
         in_data_set = Role.TRAIN in beside or (role is Role.TRUTH and bool(beside & set(SPLITS)))
         if role in (Role.TEST, Role.VALIDATION, Role.TRUTH) and in_data_set:
             what = "masks" if role is Role.TRUTH else "test images"
-            raise DmddError(
+            raise DataError(
                 f"{folder}: holds {what}, which must not be trained on",
                 fix=f"give the data set's folder: --data {place.parent}",
             )
     own = role_of(real.name)
     if own is Role.BAD and not any(role_of(child.name) is Role.GOOD for child in subfolders(folder)):
-        raise DmddError(
+        raise DataError(
             f"{folder}: the name says that these parts are defective; only good parts are trained on",
             fix=f"give the folder above, with the good parts in {real.parent / 'good'}",
         )
     if own is Role.TEST:
-        raise DmddError(
+        raise DataError(
             f"{folder}: the name says that these are test images, which must not be trained on",
             fix="give the folder that holds train/; rename this one when it holds good parts to train on",
         )
