@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the helper modules beside the tests
 
 import dmdd_edge  # noqa: F401 - the first import, which keeps the telemetry of libraries off
 

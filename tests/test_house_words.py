@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from house_text import CODE, Text, code_files, error_texts, page_texts, prose, texts_of
+
+from tests.house_text import CODE, Text, code_files, error_texts, page_texts, prose, texts_of
 
 #: Folders and files whose words are not put in order yet. It only shrinks.
 NOT_YET: tuple[str, ...] = (*(f"{folder}/" for folder in CODE), "README.md", "docs/")
@@ -172,8 +173,8 @@ def check(value, path):
 
 
 def test_the_check_itself_finds_unfinished_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("house_text.ROOT", tmp_path)
-    monkeypatch.setattr("house_text.ERRORS", {"DmddError", "LostError"})
+    monkeypatch.setattr("tests.house_text.ROOT", tmp_path)
+    monkeypatch.setattr("tests.house_text.ERRORS", {"DmddError", "LostError"})
     (tmp_path / "sample.py").write_text(SAMPLE)
     assert list(unfinished(tmp_path / "sample.py")) == [
         "sample.py:6: no full stop: no stop",

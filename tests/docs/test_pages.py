@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pages
 import pytest
-from pages import PAGES, ROOT
 from typer.main import get_command
 
 from dmdd_edge.cli.main import app
+from tests.docs import pages
+from tests.docs.pages import PAGES, ROOT
 
 README = ROOT / "README.md"
 PROGRAM: Any = get_command(app)

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import pages
 import pytest
+
+from tests.docs import pages
 
 
 @pytest.fixture

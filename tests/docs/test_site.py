@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import ROOT
+
+from tests.docs.pages import ROOT
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

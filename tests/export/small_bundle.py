@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import small_graph
-
 from dmdd_edge.bundle.bundle import Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import Licences, graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from tests.export import small_graph
 
 
 def write_bundle(

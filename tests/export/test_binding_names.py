@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from binding_names import CUDA, RTX, TENSORRT, Collected, collect
+
+from tests.export.binding_names import CUDA, RTX, TENSORRT, Collected, collect
 
 HEAD = """
 from types import ModuleType

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from binding_names import CUDA, RTX, TENSORRT, Binding, Collected, collect, project_sources
-from binding_wheels import Wheel, missing_names
+
+from tests.export.binding_names import CUDA, RTX, TENSORRT, Binding, Collected, collect, project_sources
+from tests.export.binding_wheels import Wheel, missing_names
 
 ROOT = Path(__file__).resolve().parents[2]
 

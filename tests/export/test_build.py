@@ -10,8 +10,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-import small_graph
-import spoil
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
@@ -20,6 +18,7 @@ from dmdd_edge.export.engines.rtx_target import allowed_gpus, build_rtx, parse_g
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.runtime.engines.logger import LogBook
+from tests.export import small_graph, spoil
 
 rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
 

@@ -8,15 +8,24 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import small_graph
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from spoil import cast, insert, mixed_product, node_of, read_in, resize, set_attribute, transpose_first
 from torch import nn
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.checks import MAX_TOPK, check_graph
 from dmdd_edge.export.graph_view import read_graph
+from tests.export import small_graph
+from tests.export.spoil import (
+    cast,
+    insert,
+    mixed_product,
+    node_of,
+    read_in,
+    resize,
+    set_attribute,
+    transpose_first,
+)
 
 
 def test_the_small_graph_passes_in_both_forms(small_fp32: Path, small_fp16: Path) -> None:

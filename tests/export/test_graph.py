@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectors import TINY, detector, random_images
 from torch import Tensor, nn
 
 from dmdd_edge.export.graph import DeploymentGraph, Distances
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.model import DMDD
+from tests.export.detectors import TINY, detector, random_images
 
 #: Changes of the model, each of which shapes the graph.
 SWITCHES: dict[str, dict[str, Any]] = {

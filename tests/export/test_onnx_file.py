@@ -10,11 +10,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from detectors import random_images
 from numpy.typing import NDArray
 
 from dmdd_edge import __version__
 from dmdd_edge.export.checks import check_graph
+from tests.export.detectors import random_images
 
 FILES = ["model.fp32.onnx", "model.fp16.onnx"]
 

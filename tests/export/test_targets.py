@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_bundle import write_bundle
 
 from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
@@ -15,6 +14,7 @@ from dmdd_edge.export import targets
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle, choose_targets, rtx_for_new_bundle, write_triton
 from dmdd_edge.runtime.engines.engine import BatchProfile
+from tests.export.small_bundle import write_bundle
 
 OPTIONS = BuildOptions(batch=BatchProfile.parse("1:8"))
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import small_graph
-from small_bundle import write_bundle
 
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.triton import TritonModel, config_text, repository_from_bundle, write_model_repository
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineSidecar, write_engine
+from tests.export import small_graph
+from tests.export.small_bundle import write_bundle
 
 model_config = pytest.importorskip(
     "tritonclient.grpc.model_config_pb2", reason="tritonclient[grpc] is not installed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from typer.testing import CliRunner
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))  # what reads the pages
-
-import pages
+from tests.docs import pages
 
 #: Why a command is not run here; the first pattern that is found in it counts.
 NOT_RUN = {

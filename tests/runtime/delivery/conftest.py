@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# The helpers beside this file; tests are imported by their path, not as a package.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from delivery_broker import Broker
-from delivery_receiver import Receiver
-from delivery_results import Said
-from spool_messages import LIMIT
-
 from dmdd_edge.runtime.delivery import Delivery, DeliveryOptions, open_delivery
 from dmdd_edge.runtime.delivery.spool import Spool
+from tests.runtime.delivery.delivery_broker import Broker
+from tests.runtime.delivery.delivery_receiver import Receiver
+from tests.runtime.delivery.delivery_results import Said
+from tests.runtime.delivery.spool_messages import LIMIT
 
 _FAST: dict[str, Any] = {"first_retry": 0.02, "longest_retry": 0.1, "close_wait": 30.0, "fsync": "never"}
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from delivery_results import wait_until
+
+from tests.runtime.delivery.delivery_results import wait_until
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from delivery_receiver import Receiver
-from delivery_results import FRAME, Said, make_result, wait_until
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery, DeliveryOptions, open_delivery
 from dmdd_edge.runtime.delivery.options import default_spool
+from tests.runtime.delivery.delivery_receiver import Receiver
+from tests.runtime.delivery.delivery_results import FRAME, Said, make_result, wait_until
 
 Deliver = Callable[..., Delivery]
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from delivery_results import wait_until
-from spool_messages import BODY, LIMIT, LINE, ids, put_all, spool_files, take, take_all
 
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.durable import appender as appender_module
 from dmdd_edge.runtime.durable import syncing as syncing_module
+from tests.runtime.delivery.delivery_results import wait_until
+from tests.runtime.delivery.spool_messages import BODY, LIMIT, LINE, ids, put_all, spool_files, take, take_all
 
 
 class FullDisk:

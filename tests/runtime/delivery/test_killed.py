@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import killed_runs
-
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.durable.lines import cut_torn_tail
+from tests.runtime.delivery import killed_runs
 
 ROUNDS = 50
 

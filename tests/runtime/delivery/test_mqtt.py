@@ -13,15 +13,22 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from delivery_broker import Broker, Listener, Wire, mosquitto
-from delivery_results import BROKEN, FRAME, Said, first_arrivals, make_result, wait_until
-from old_broker import OldBroker
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
 from dmdd_edge.runtime.delivery.spool import Message
 from dmdd_edge.runtime.delivery.transport import Refusal, UnreachableError
+from tests.runtime.delivery.delivery_broker import Broker, Listener, Wire, mosquitto
+from tests.runtime.delivery.delivery_results import (
+    BROKEN,
+    FRAME,
+    Said,
+    first_arrivals,
+    make_result,
+    wait_until,
+)
+from tests.runtime.delivery.old_broker import OldBroker
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from delivery_broker import Broker
-from delivery_results import FRAME, Said, make_result, wait_until
 
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
 from dmdd_edge.runtime.delivery.transport import UnreachableError
+from tests.runtime.delivery.delivery_broker import Broker
+from tests.runtime.delivery.delivery_results import FRAME, Said, make_result, wait_until
 
 pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
 

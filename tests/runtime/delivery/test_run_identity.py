@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from delivery_receiver import Receiver
-from delivery_results import make_result
-
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.run_identity import frame_key, run_identity
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.summary import Tally
+from tests.runtime.delivery.delivery_receiver import Receiver
+from tests.runtime.delivery.delivery_results import make_result
 
 Deliver = Callable[..., Delivery]
 

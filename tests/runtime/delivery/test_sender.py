@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from delivery_results import Said, wait_until
-from spool_messages import ids, put_all
 
 from dmdd_edge.runtime.delivery import notices as notices_module
 from dmdd_edge.runtime.delivery import sender as sender_module
@@ -19,6 +17,8 @@ from dmdd_edge.runtime.delivery.notices import Notices
 from dmdd_edge.runtime.delivery.sender import Sender
 from dmdd_edge.runtime.delivery.spool import Message, Spool
 from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
+from tests.runtime.delivery.delivery_results import Said, wait_until
+from tests.runtime.delivery.spool_messages import ids, put_all
 
 
 class ScriptedTransport:

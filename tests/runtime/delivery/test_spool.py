@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spool_messages import BODY, LIMIT, LINE, SEGMENT, ids, put_all, spool_files, take, take_all
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import spool as spool_module
 from dmdd_edge.runtime.delivery.spool import Spool
+from tests.runtime.delivery.spool_messages import (
+    BODY,
+    LIMIT,
+    LINE,
+    SEGMENT,
+    ids,
+    put_all,
+    spool_files,
+    take,
+    take_all,
+)
 
 
 def test_messages_come_out_in_order_and_stay_until_acknowledged(make_spool: Callable[..., Spool]) -> None:

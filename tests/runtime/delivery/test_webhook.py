@@ -10,12 +10,19 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from delivery_receiver import Answer, Receiver, Request
-from delivery_results import BROKEN, FRAME, Said, first_arrivals, make_result, wait_until
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery, webhook
 from dmdd_edge.runtime.summary import Latency, Summary
+from tests.runtime.delivery.delivery_receiver import Answer, Receiver, Request
+from tests.runtime.delivery.delivery_results import (
+    BROKEN,
+    FRAME,
+    Said,
+    first_arrivals,
+    make_result,
+    wait_until,
+)
 
 Deliver = Callable[..., Delivery]
 SUMMARY = Summary(2, 1, 1, 0, 1, 0, Latency(1.0, None, None), 5.0, 0.4, "cpu")

@@ -19,14 +19,11 @@ from dmdd_edge.runtime.engines.cache import cached_engine, engine_cache
 from dmdd_edge.runtime.engines.engine import BatchProfile, write_engine
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
-
-sys.path.insert(0, str(Path(__file__).parent))  # the simulated packages beside the tests
-
-from engine_files import GPU, make_sidecar
-from simulated_cudart import SimulatedCudart
-from simulated_gpu import Gpu
-from simulated_pycuda import SimulatedPycuda
-from simulated_tensorrt import SimulatedTensorrt, engine_bytes
+from tests.runtime.gpu.engine_files import GPU, make_sidecar
+from tests.runtime.gpu.simulated_cudart import SimulatedCudart
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_pycuda import SimulatedPycuda
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 #: The graph that every bundle here holds, once it was made.
 _GRAPH: list[bytes] = []

@@ -8,7 +8,7 @@ from functools import wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from simulated_gpu import Event, Gpu, Graph, Memory, Refused, Stream, Violation
+from tests.runtime.gpu.simulated_gpu import Event, Gpu, Graph, Memory, Refused, Stream, Violation
 
 
 class cudaError_t(IntEnum):  # noqa: N801 - CUDA's names

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simulated_gpu import Gpu, Memory, Refused, Violation
+
+from tests.runtime.gpu.simulated_gpu import Gpu, Memory, Refused, Violation
 
 
 class Error(Exception):

@@ -14,7 +14,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-from simulated_gpu import Gpu, Memory, Stream, Violation, Work
+
+from tests.runtime.gpu.simulated_gpu import Gpu, Memory, Stream, Violation, Work
 
 _MAGIC = b"simulated engine "
 

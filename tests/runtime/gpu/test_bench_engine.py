@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_files import GPU
-from simulated_gpu import Gpu
-from simulated_tensorrt import engine_bytes
 from typer.testing import CliRunner
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
 from dmdd_edge.runtime.engines.engine import BatchProfile
+from tests.runtime.gpu.engine_files import GPU
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import engine_bytes
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

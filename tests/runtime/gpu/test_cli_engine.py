@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_gpu import Gpu
-from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 from typer.testing import CliRunner
 
 from dmdd_edge import DmddError
@@ -19,6 +17,8 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
 from dmdd_edge.export import targets
 from dmdd_edge.runtime.engines.engine import BatchProfile
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

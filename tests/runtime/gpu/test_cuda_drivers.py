@@ -10,9 +10,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from simulated_cudart import SimulatedCudart
-from simulated_gpu import Gpu, Violation
-from simulated_pycuda import SimulatedPycuda
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.cuda import (
@@ -28,6 +25,9 @@ from dmdd_edge.runtime.cuda import (
 from dmdd_edge.runtime.cuda import cuda_bindings as bindings
 from dmdd_edge.runtime.cuda.cuda_bindings import CudaBindings
 from dmdd_edge.runtime.cuda.gpu import GpuFacts, probe_gpu
+from tests.runtime.gpu.simulated_cudart import SimulatedCudart
+from tests.runtime.gpu.simulated_gpu import Gpu, Violation
+from tests.runtime.gpu.simulated_pycuda import SimulatedPycuda
 
 
 @pytest.fixture(params=["cuda-bindings", "pycuda"])

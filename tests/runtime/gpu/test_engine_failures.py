@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_files import make_sidecar, pictures, require_right
-from simulated_gpu import Gpu
-from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import open_cuda
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
+from tests.runtime.gpu.engine_files import make_sidecar, pictures, require_right
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 Start = Callable[..., EngineRunner]
 

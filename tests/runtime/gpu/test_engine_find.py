@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_files import GPU, make_sidecar
-from simulated_tensorrt import engine_bytes
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
@@ -17,6 +15,8 @@ from dmdd_edge.bundle.manifest import Manifest
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.engines.engine import BatchProfile, write_engine
 from dmdd_edge.runtime.engines.find import find_engine
+from tests.runtime.gpu.engine_files import GPU, make_sidecar
+from tests.runtime.gpu.simulated_tensorrt import engine_bytes
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

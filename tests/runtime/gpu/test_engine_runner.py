@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_files import pictures, require_right
 from numpy.typing import NDArray
-from simulated_cudart import SimulatedCudart
-from simulated_gpu import Gpu
-from simulated_pycuda import SimulatedPycuda
-from simulated_tensorrt import SimulatedTensorrt
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.engines import slot as slots
 from dmdd_edge.runtime.engines.runner import EngineRunner
+from tests.runtime.gpu.engine_files import pictures, require_right
+from tests.runtime.gpu.simulated_cudart import SimulatedCudart
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_pycuda import SimulatedPycuda
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt
 
 Start = Callable[..., EngineRunner]
 

@@ -10,11 +10,9 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-import half_graph
 import numpy as np
 import onnxruntime
 import pytest
-from engine_files import pictures
 from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
@@ -31,6 +29,8 @@ from dmdd_edge.runtime.engines.cache import engine_cache
 from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.runtime.engines.library import load_library
 from dmdd_edge.runtime.engines.sidecar import Flavour
+from tests.runtime.gpu import half_graph
+from tests.runtime.gpu.engine_files import pictures
 
 #: Half precision has 11 bits; two of the sum's terms are rounded to them.
 TOLERANCE = 2e-3
@@ -189,10 +189,9 @@ def test_the_engine_is_built_where_tensorrt_rtx_is_installed(
     built = build_for_bundle(bundle, "rtx", options=options, gpus="sm86", cache=tmp_path / "engines")
     assert (built.sidecar.convolutions, built.sidecar.half_convolutions) == (1, 1)
     if probe_gpu().facts is None:
-        from engine_files import GPU
-
         from dmdd_edge.runtime.engines.find import find_engine
         from dmdd_edge.runtime.engines.loaded import LoadedEngine
+        from tests.runtime.gpu.engine_files import GPU
 
         library = load_library("rtx")
         found = find_engine(bundle, "rtx", library.__version__, GPU, engine_cache(tmp_path / "engines"))

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_files import pictures, require_right
-from simulated_gpu import Gpu
-from simulated_tensorrt import ExecutionContextAllocationStrategy, SimulatedTensorrt, engine_bytes
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRtRtx
+from tests.runtime.gpu.engine_files import pictures, require_right
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import (
+    ExecutionContextAllocationStrategy,
+    SimulatedTensorrt,
+    engine_bytes,
+)
 
 Make = Callable[..., Bundle]
 

@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_files import make_sidecar
 from numpy.typing import NDArray
-from simulated_gpu import Gpu
-from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import open_cuda
@@ -24,6 +21,9 @@ from dmdd_edge.runtime.engines.launcher import Launcher
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
 from dmdd_edge.runtime.engines.slot import Slot
+from tests.runtime.gpu.engine_files import make_sidecar
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_cudart import SimulatedCudart
-from simulated_gpu import Gpu, Violation
-from simulated_pycuda import SimulatedPycuda
-from simulated_tensorrt import ILogger, SimulatedTensorrt, engine_bytes
 
 from dmdd_edge.runtime.cuda import Cuda, open_cuda
+from tests.runtime.gpu.simulated_cudart import SimulatedCudart
+from tests.runtime.gpu.simulated_gpu import Gpu, Violation
+from tests.runtime.gpu.simulated_pycuda import SimulatedPycuda
+from tests.runtime.gpu.simulated_tensorrt import ILogger, SimulatedTensorrt, engine_bytes
 
 
 @pytest.fixture

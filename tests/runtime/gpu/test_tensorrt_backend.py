@@ -9,10 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from engine_files import pictures, require_right
-from simulated_cudart import SimulatedCudart
-from simulated_gpu import Gpu
-from simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
@@ -26,6 +22,10 @@ from dmdd_edge.runtime.feed import ReadAhead
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import open_source
+from tests.runtime.gpu.engine_files import pictures, require_right
+from tests.runtime.gpu.simulated_cudart import SimulatedCudart
+from tests.runtime.gpu.simulated_gpu import Gpu
+from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes
 
 Make = Callable[..., Bundle]
 Put = Callable[..., Path]

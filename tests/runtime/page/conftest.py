@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # the run and the browser beside the tests
-
-from a_run import FakeControl
-
 from dmdd_edge.runtime.page import Page, open_page
+from tests.runtime.page.a_run import FakeControl
 
 TOKEN = "correct-horse-battery"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a_run import BROKEN, FakeControl, feed, result_of
-from chromium import Browser, find_chromium, wait_for
 
 from dmdd_edge.runtime.page import Page, open_page
+from tests.runtime.page.a_run import BROKEN, FakeControl, feed, result_of
+from tests.runtime.page.chromium import Browser, find_chromium, wait_for
 
 pytestmark = pytest.mark.slow
 

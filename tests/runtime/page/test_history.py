@@ -3,9 +3,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from a_run import BROKEN, result_of
 
 from dmdd_edge.runtime.page.history import INTERVAL_SECONDS, KEPT_INTERVALS, KEPT_POINTS, History
+from tests.runtime.page.a_run import BROKEN, result_of
 
 
 class Clock:

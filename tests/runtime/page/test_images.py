@@ -6,7 +6,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from a_run import result_of
 
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
@@ -15,6 +14,7 @@ from dmdd_edge.runtime.page.history import History, Newest
 from dmdd_edge.runtime.page.images import CurrentPicture, Painter, caption, draw, jpeg
 from dmdd_edge.runtime.result import Region
 from dmdd_edge.runtime.sinks.overlay_drawing import scaled
+from tests.runtime.page.a_run import result_of
 
 
 def test_a_small_frame_is_drawn_as_it_is() -> None:

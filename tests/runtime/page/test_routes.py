@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from a_run import BROKEN, FakeControl, feed, result_of
 
 from dmdd_edge import DmddError, __version__
 from dmdd_edge.runtime.page import Page, open_page, routes
 from dmdd_edge.runtime.page.snapshot import KEPT_SECONDS
+from tests.runtime.page.a_run import BROKEN, FakeControl, feed, result_of
 
 Ask = Callable[..., Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.runtime.sources import Source
-
-sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests
-
-from reading import Reader
+from tests.runtime.sources.reading import Reader
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import cv2
 import pytest
-from reading import Reader, until
-from simulated_v4l2 import CALLS, SimulatedCamera, SimulatedCapture, SimulatedControl
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.sources import (
@@ -28,6 +26,8 @@ from dmdd_edge.runtime.sources import (
 )
 from dmdd_edge.runtime.sources.cameras import CameraInfo, check_camera, list_cameras
 from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
+from tests.runtime.sources.reading import Reader, until
+from tests.runtime.sources.simulated_v4l2 import CALLS, SimulatedCamera, SimulatedCapture, SimulatedControl
 
 Read = Callable[[Source], Reader]
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from camera_server import CameraServer, jpeg, number
-from reading import Reader, until
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, live, open_source
 from dmdd_edge.runtime.sources.multipart import PartReader
+from tests.runtime.sources.camera_server import CameraServer, jpeg, number
+from tests.runtime.sources.reading import Reader, until
 
 Read = Callable[[Source], Reader]
 

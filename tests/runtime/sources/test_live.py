@@ -9,14 +9,14 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
-from reading import Reader, until
-from scripted import END, LOST, Scripted
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, live
 from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.pick import Pick
+from tests.runtime.sources.reading import Reader, until
+from tests.runtime.sources.scripted import END, LOST, Scripted
 
 Read = Callable[[Source], Reader]
 

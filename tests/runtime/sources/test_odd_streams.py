@@ -17,9 +17,6 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from camera_server import jpeg, number
-from reading import Reader
-from scripted import Scripted
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -30,6 +27,9 @@ from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
 from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.proxy import proxy_address
+from tests.runtime.sources.camera_server import jpeg, number
+from tests.runtime.sources.reading import Reader
+from tests.runtime.sources.scripted import Scripted
 
 Read = Callable[[Source], Reader]
 ROW = "multipart/x-mixed-replace; boundary="

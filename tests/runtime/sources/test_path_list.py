@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from reading import Reader
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, open_source
 from dmdd_edge.runtime.sources.path_list import PathList
+from tests.runtime.sources.reading import Reader
 
 Read = Callable[[Source], Reader]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from reading import Reader, until
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, open_source, replay
 from dmdd_edge.runtime.sources.replay import Replay
+from tests.runtime.sources.reading import Reader, until
 
 Video = Callable[..., Path]
 Read = Callable[[Source], Reader]

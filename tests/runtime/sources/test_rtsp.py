@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from reading import Reader, until
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.sources import Source, SourceOptions, open_source
+from tests.runtime.sources.reading import Reader, until
 
 Read = Callable[[Source], Reader]
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reading import Reader, until
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, open_source, watch
 from dmdd_edge.runtime.sources.scan import FolderScan
+from tests.runtime.sources.reading import Reader, until
 
 Read = Callable[[Source], Reader]
 
