@@ -40,9 +40,10 @@ def begin() -> dict[str, Any]:
     Returns:
         processor, cores that this process may use, memory, system, GPU if any, load average before the start.
     """
-    from dmdd_edge.runtime.bench.machine import cpu_name
+    from dmdd_edge.cores import allowed_cores
+    from dmdd_edge.runtime.machine import cpu_name
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(allowed_cores())
     load = os.getloadavg()[0]
     if load > _BUSY * cores:
         print(
@@ -68,14 +69,14 @@ def _gpu_name() -> str | None:
 
 def versions(names: Sequence[str]) -> dict[str, str]:
     """Installed versions of these distributions, dmdd-edge always among them."""
-    from dmdd_edge.runtime.bench.machine import installed
+    from dmdd_edge.runtime.bench.circumstances import installed
 
     return installed(["dmdd-edge", *names])
 
 
 def commit() -> str | None:
     """The commit that was measured, with a mark when files differ from it; None outside a clone."""
-    from dmdd_edge.runtime.bench.machine import commit
+    from dmdd_edge.runtime.bench.circumstances import commit
 
     return commit(ROOT)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import common
 
-from dmdd_edge.runtime.bench.markdown import markdown_row
+from dmdd_edge.runtime.bench.document import markdown_row
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
 
 #: Back ends of a GPU, the fastest first.

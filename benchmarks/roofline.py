@@ -34,8 +34,8 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
+from dmdd_edge.runtime.bench.interleave import interleave
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
-from dmdd_edge.runtime.bench.turns import take_turns
 
 onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
@@ -109,7 +109,7 @@ def measure(backbone: str, options: Namespace, found: dict[str, Any]) -> dict[st
             product, inputs = ceilings.product_session(side, options.threads)
             yield [timed(lambda: run_session(session, image)), timed(lambda: product.run(None, inputs))]
 
-        turns = take_turns(open_sides, Plan(options.seconds, 4, 1.0, 8), Bench(), options.most_times)
+        turns = interleave(open_sides, Plan(options.seconds, 4, 1.0, 8), Bench(), options.most_times)
     graph_ms, product_ms = (float(np.median(turns.values(index))) for index in (0, 1))
     ratio = turns.ratio  # the product's time over the graph's
     scale = work.flops / (2 * side**3)
@@ -141,7 +141,7 @@ def measure(backbone: str, options: Namespace, found: dict[str, Any]) -> dict[st
             for name, kind in kinds.items()
         },
         "gpus": published_bounds(work, batch),
-        "not_reliable_because": turns.seen.texts,
+        "not_reliable_because": turns.interference.texts,
     }
 
 

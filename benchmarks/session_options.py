@@ -32,8 +32,8 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
+from dmdd_edge.runtime.bench.interleave import interleave
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
-from dmdd_edge.runtime.bench.turns import take_turns
 
 onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
 
@@ -193,7 +193,7 @@ def measure(
         sessions = {index: Session(path, options.threads, given[index], image) for index in order}
         yield [sessions[index].query(processor[index]) for index in (0, 1)]
 
-    turns = take_turns(open_sides, Plan(options.seconds, 4, 0.3, 6), Bench(), most_times, _ROUNDS)
+    turns = interleave(open_sides, Plan(options.seconds, 4, 0.3, 6), Bench(), most_times, _ROUNDS)
     ratio = turns.ratio
     return {
         "ratio": round(ratio.value, 4),
@@ -205,7 +205,7 @@ def measure(
         "calls": len(turns.values(0)),
         "largest_change_of_map": float(np.abs(maps - new_maps).max()),
         "largest_change_of_score": float(np.abs(scores - new_scores).max()),
-        "not_reliable_because": turns.seen.texts,
+        "not_reliable_because": turns.interference.texts,
     }
 
 

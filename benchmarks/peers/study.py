@@ -24,7 +24,7 @@ from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime
-from dmdd_edge.runtime.bench.percentiles import Spread
+from dmdd_edge.runtime.bench.statistics import Spread
 from peers import as_good, table
 from peers.declared import PEERS, published
 from peers.files import File, own_form

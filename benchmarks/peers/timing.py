@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.runtime.bench.ratio import Ratio
+from dmdd_edge.runtime.bench.interleave import interleave
+from dmdd_edge.runtime.bench.statistics import Ratio
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
-from dmdd_edge.runtime.bench.turns import take_turns
 from peers.files import File
 
 #: Both files are opened anew for each round.
@@ -66,8 +66,8 @@ def time_pair(
         yield [_query(files[index], sessions[index], given[index]) for index in (0, 1)]
 
     plan = Plan(seconds, _FEWEST, warm_up_seconds=0.3, warm_up_count=4)
-    turns = take_turns(open_sides, plan, Bench(), _MOST_TIMES, ROUNDS)
-    return Pair(turns.values(0), turns.values(1), turns.ratio, turns.seen.texts)
+    turns = interleave(open_sides, plan, Bench(), _MOST_TIMES, ROUNDS)
+    return Pair(turns.values(0), turns.values(1), turns.ratio, turns.interference.texts)
 
 
 def _query(file: File, session: Any, given: Sequence[NDArray[Any]]) -> Query:

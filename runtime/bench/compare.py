@@ -1,47 +1,47 @@
-"""``bench --compare A B``: two sides in one run, taking turns, and the ratio of their medians."""
+"""``bench --compare A B``: two operands interleaved in one run, and the ratio of their medians."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.backends.options import BackendOptions
-from dmdd_edge.runtime.bench.latency import BATCHES, host_call
-from dmdd_edge.runtime.bench.machine import cpu_name
-from dmdd_edge.runtime.bench.percentiles import Spread
-from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.ratio import CONFIDENCE, Ratio, separate_ratio
-from dmdd_edge.runtime.bench.session import Settings
-from dmdd_edge.runtime.bench.sides import LiveSide, PastSide, Side
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.images import ImageSet
+from dmdd_edge.runtime.bench.interference import Interference, Reason
+from dmdd_edge.runtime.bench.interleave import interleave
+from dmdd_edge.runtime.bench.operands import LiveOperand, Operand, PastOperand
+from dmdd_edge.runtime.bench.scenarios import BATCHES, host_call
+from dmdd_edge.runtime.bench.session import preset_options
+from dmdd_edge.runtime.bench.settings import Settings
+from dmdd_edge.runtime.bench.statistics import CONFIDENCE, Ratio, Spread, separate_ratio
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Query
-from dmdd_edge.runtime.bench.turns import take_turns
-from dmdd_edge.runtime.bench.watch import Reason, Seen
+from dmdd_edge.runtime.machine import cpu_name
 
-#: What the ratio is, said wherever it is printed.
+#: The ratio's definition, printed with it everywhere.
 RATIO_IS = "median host call of B / median host call of A, averaged over rounds"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides, compared.
+    """Two operands, compared.
 
     Attributes:
         ratio: B's median over A's.
-        a, b: how the milliseconds of each are spread.
-        subjects: bundle and back end of each, as a result names them.
-        interleaved: whether they took turns in one run; false where a past result is a side.
+        a, b: distribution of the milliseconds of each.
+        subjects: bundle and backend of each, as a result names them.
+        interleaved: whether they were interleaved in one run; false where a past result is an operand.
         scenario: what was measured.
-        seen: what went on meanwhile; reasons not to rely on it.
+        interference: what disturbed the run; reasons why the ratio is unreliable.
         images: what it was measured on.
         seconds: how long it took.
-        round_ratios: of each round, in which both sides were opened anew; empty where they were not measured
-            in one run.
+        round_ratios: of each round, for which both operands were opened again; empty where they were not
+            measured in one run.
     """
 
     ratio: Ratio
@@ -50,13 +50,13 @@ class Comparison:
     subjects: tuple[dict[str, Any], dict[str, Any]]
     interleaved: bool
     scenario: str
-    seen: Seen
+    interference: Interference
     images: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     round_ratios: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The comparison as it is printed under ``--json``; latencies in milliseconds."""
+        """The comparison as ``--json`` prints it; latencies in milliseconds."""
         return {
             "type": "dmdd-edge bench comparison",
             "ratio": round(self.ratio.value, 5),
@@ -72,23 +72,23 @@ class Comparison:
             "images": self.images,
             "a": {**self.subjects[0], "latency_ms": {"call": self.a.as_dict()}},
             "b": {**self.subjects[1], "latency_ms": {"call": self.b.as_dict()}},
-            "reliable": self.seen.reliable,
-            "unreliable_because": self.seen.texts,
-            "meanwhile": self.seen.facts,
+            "reliable": self.interference.reliable,
+            "unreliable_because": self.interference.texts,
+            "meanwhile": self.interference.facts,
         }
 
 
-def scenario_of(settings: Settings, asked: bool) -> str:
-    """The scenario that a comparison measures: the one asked for, or ``single``.
+def scenario_of(settings: Settings, requested: bool) -> str:
+    """The scenario that a comparison measures: the requested one, or ``single``.
 
     Args:
         settings: of the run.
-        asked: whether scenarios were named.
+        requested: whether the user named scenarios.
 
     Raises:
-        DmddError: another than ``single`` or ``multi`` was asked for, or several.
+        OptionError: the user named several, or one other than ``single`` and ``multi``.
     """
-    if not asked:
+    if not requested:
         return "single"
     if len(settings.scenarios) != 1 or settings.scenarios[0] not in BATCHES:
         raise OptionError(
@@ -99,41 +99,41 @@ def scenario_of(settings: Settings, asked: bool) -> str:
 
 
 def compare(
-    sides: tuple[Side, Side],
+    operands: tuple[Operand, Operand],
     options: BackendOptions,
     settings: Settings,
     scenario: str,
-    choose: Callable[[Subject], Pictures],
+    choose: Callable[[TimedDetector], ImageSet],
     bench: Bench,
     say: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
-    """Measure the sides that are live, taking turns, and compare.
+    """Measure the live operands, interleaved, and compare.
 
     Args:
-        sides: A and B.
-        options: how back ends are to run.
+        operands: A and B.
+        options: how backends run.
         settings: for how long, and how GPUs are driven.
         scenario: ``single`` or ``multi``.
         choose: the images for a bundle.
         bench: clock and watch.
-        say: told what begins.
+        say: called with what begins.
 
     Raises:
-        DmddError: a side cannot run, a past result lacks the scenario, or there were too few queries.
+        DmddError: an operand cannot run, a past result lacks the scenario, or there were too few queries.
     """
-    like = settings.like
-    options = replace(options, spin=like.spin, cuda_graphs=like.cuda_graphs and options.cuda_graphs)
-    past = {i: side.samples(scenario) for i, side in enumerate(sides) if isinstance(side, PastSide)}
-    opener = _Opener(sides, options, BATCHES[scenario], choose, bench, say)
-    turns = None if len(past) == len(sides) else take_turns(opener.open, settings.plan, bench, say=say)
-    seen = Seen() if turns is None else turns.seen
-    if turns is not None and not past:
-        a, b, ratio = turns.values(0), turns.values(1), turns.ratio
+    options = preset_options(options, settings.preset)
+    past = {i: item.samples(scenario) for i, item in enumerate(operands) if isinstance(item, PastOperand)}
+    opener = _Opener(operands, options, BATCHES[scenario], choose, bench, say)
+    run = None if len(past) == len(operands) else interleave(opener.open, settings.plan, bench, say=say)
+    interference = Interference() if run is None else run.interference
+    if run is not None and not past:
+        a, b, ratio = run.values(0), run.values(1), run.ratio
     else:
-        live = np.empty(0) if turns is None else turns.values(0)
+        live = np.empty(0) if run is None else run.values(0)
         a, b = (past.get(index, live) for index in (0, 1))
         ratio = separate_ratio(a, b)
-        seen = Seen((*seen.reasons, *_apart(sides, scenario, like.name)), seen.facts)
+        reasons = (*interference.reasons, *_reservations(operands, scenario, settings.preset.name))
+        interference = Interference(reasons, interference.facts)
     return Comparison(
         ratio,
         Spread.of(a),
@@ -141,76 +141,78 @@ def compare(
         (opener.documents[0], opener.documents[1]),
         interleaved=not past,
         scenario=scenario,
-        seen=seen,
+        interference=interference,
         images=opener.images,
-        seconds=0.0 if turns is None else turns.seconds,
-        round_ratios=() if turns is None or past else turns.ratios,
+        seconds=0.0 if run is None else run.seconds,
+        round_ratios=() if run is None or past else run.ratios,
     )
 
 
 class _Opener:
-    """Opens the sides that are to be measured now, over and over.
+    """Opens the live operands, once per round.
 
     Attributes:
-        documents: bundle and back end of each side, as a result names them, once it was opened.
+        documents: bundle and backend of each operand, as a result names them, once it was opened.
         images: what it is measured on.
     """
 
     def __init__(
         self,
-        sides: Sequence[Side],
+        operands: Sequence[Operand],
         options: BackendOptions,
         batch: int,
-        choose: Callable[[Subject], Pictures],
+        choose: Callable[[TimedDetector], ImageSet],
         bench: Bench,
         say: Callable[[str], None],
     ) -> None:
-        self._sides, self._options, self._batch = sides, options, batch
+        self._operands, self._options, self._batch = operands, options, batch
         self._choose, self._bench, self._say = choose, bench, say
-        self._pictures: dict[int, Pictures] = {}
+        self._images: dict[int, ImageSet] = {}
         self.documents: dict[int, dict[str, Any]] = {}
         self.images: dict[str, Any] = {}
-        for index, side in enumerate(sides):
-            if isinstance(side, PastSide):
-                self.documents[index] = {name: side.document[name] for name in ("bundle", "backend")}
-                say(f"{'AB'[index]}: {side.text}, measured before")
+        for index, operand in enumerate(operands):
+            if isinstance(operand, PastOperand):
+                self.documents[index] = {name: operand.document[name] for name in ("bundle", "backend")}
+                say(f"{'AB'[index]}: {operand.text}, measured before")
 
     @contextmanager
     def open(self, forwards: bool) -> Iterator[list[Query]]:
-        """See ``OpenSides``."""
-        live = {index: side for index, side in enumerate(self._sides) if not isinstance(side, PastSide)}
+        """See ``OpenOperands``."""
+        live = {i: item for i, item in enumerate(self._operands) if not isinstance(item, PastOperand)}
         queries: dict[int, Query] = {}
         with ExitStack() as stack:
             for index in live if forwards else reversed(live):
                 queries[index] = self._open(index, live[index], stack)
             yield [queries[index] for index in live]
 
-    def _open(self, index: int, side: LiveSide, stack: ExitStack) -> Query:
+    def _open(self, index: int, operand: LiveOperand, stack: ExitStack) -> Query:
         first = index not in self.documents
-        opened = Subject.open(side.path, side.backend, self._options, self._bench.clock, verify=first)
-        subject = stack.enter_context(opened)
+        timed = stack.enter_context(
+            TimedDetector.open(operand.path, operand.backend, self._options, self._bench.clock, verify=first)
+        )
         if first:
-            self.documents[index] = subject.as_dict()
-            self._pictures[index] = self._choose(subject)
-            self.images = self._pictures[index].as_dict()
-            about = f"backend {subject.stopwatch.name}: {subject.stopwatch.description}"
-            self._say(f"{'AB'[index]}: {side.text}, {about}")
-        return host_call(subject, self._pictures[index], self._batch)
+            self.documents[index] = timed.as_dict()
+            self._images[index] = self._choose(timed)
+            self.images = self._images[index].as_dict()
+            backend = f"backend {timed.stopwatch.name}: {timed.stopwatch.description}"
+            self._say(f"{'AB'[index]}: {operand.text}, {backend}")
+        return host_call(timed, self._images[index], self._batch)
 
 
-def _apart(sides: tuple[Side, Side], scenario: str, like: str) -> list[Reason]:
-    """What is to be said of sides that were not measured in one run."""
+def _reservations(operands: tuple[Operand, Operand], scenario: str, preset: str) -> list[Reason]:
+    """Reservations about operands that were not measured in one run."""
+    past = [operand for operand in operands if isinstance(operand, PastOperand)]
     reasons = [
-        Reason(f"{side.text}: {text}", f"{side.text}: {text}")
-        for side in sides
-        if isinstance(side, PastSide)
-        for text in side.unreliable_because(scenario)
+        Reason(f"{operand.text}: {text}", f"{operand.text}: {text}")
+        for operand in past
+        for text in operand.unreliable_because(scenario)
     ]
-    ways = [(side.like if isinstance(side, PastSide) else like) or "bench itself does" for side in sides]
-    if len(set(ways)) > 1:
-        reasons.append(Reason(f"measured in different ways: as {' and as '.join(ways)}", "ways"))
-    reasons.append(Reason("not measured in one run: what was going on then may differ", "apart"))
-    processors = [side.cpu if isinstance(side, PastSide) else cpu_name() for side in sides]
+    presets = [item.preset if isinstance(item, PastOperand) else preset for item in operands]
+    if len(set(presets)) > 1:
+        names = " and ".join(name or "none" for name in presets)
+        reasons.append(Reason(f"measured with different presets: {names}", "presets"))
+    reasons.append(Reason("not measured in one run, so conditions may differ", "apart"))
+    processors = [item.cpu if isinstance(item, PastOperand) else cpu_name() for item in operands]
     if len(set(processors)) > 1:
         reasons.append(Reason(f"measured on different machines: {' and '.join(processors)}", "machines"))
     return reasons

@@ -1,4 +1,4 @@
-"""Latencies as a drawing: how they are distributed, and how they went over time. Plain SVG, by hand."""
+"""Draw latencies as SVG: their distribution, and their course over time."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import OptionError
+from dmdd_edge.runtime.bench.history import check_writable
 from dmdd_edge.runtime.bench.timing import Series
-from dmdd_edge.storage import make_folder, write_atomically
+from dmdd_edge.storage import write_atomically
 
-#: Boundaries that are drawn, with their colours.
+#: Boundaries that are drawn, with their colors.
 _DRAWN = {"call": "#1f6fb2", "from_frame": "#2a9d5b", "from_encoded": "#c47f17", "from_arrival": "#8b4fb0"}
 _WIDTH, _PANEL, _HEIGHT, _TOP, _LEFT = 960, 400, 220, 46, 56
 _GAP, _BOTTOM, _BINS, _DOTS = 64, 44, 60, 1500
 
 
 def write_plot(path: Path, title: str, series: dict[str, Series]) -> None:
-    """Write the drawing: a row for each scenario, the distribution on the left, the time line on the right.
+    """Write the plot: a row per scenario, the distribution on the left, the time line on the right.
 
     Args:
         path: file to write, ``.svg``.
-        title: above everything.
+        title: of the plot.
         series: by the scenario's name; each with at least one query.
 
     Raises:
-        DmddError: another suffix, nothing to draw, or the file cannot be written.
+        OptionError: another suffix, nothing to draw, or the file cannot be written.
     """
     drawn = {
         name: item
@@ -36,24 +37,24 @@ def write_plot(path: Path, title: str, series: dict[str, Series]) -> None:
         if any(item.of(boundary) is not None for boundary in _DRAWN)
     }
     check_plot(path, tuple(drawn))
-    make_folder(path.parent, "Name another file: --plot FILE.svg.")
     write_atomically(path, draw(title, drawn))
 
 
 def check_plot(path: Path, scenarios: Sequence[str]) -> None:
-    """Refuse a drawing that cannot be made of these scenarios.
+    """Reject, before anything is measured, a plot that cannot be drawn or written; its folder is created.
 
     Raises:
-        DmddError: another suffix, or nothing to draw.
+        OptionError: another suffix, nothing to draw, or the file cannot be written.
     """
     if path.suffix.lower() != ".svg":
-        raise OptionError(f"--plot {path}: the plot is written as SVG.", "Give a name that ends in .svg.")
+        raise OptionError(f"--plot {path}: only SVG is supported.", "Give a name that ends in .svg.")
     if not set(scenarios) - {"offline"}:
-        raise OptionError("--plot: no latencies were measured.", "Add --scenario single.")
+        raise OptionError("--plot needs latencies, but none are measured.", "Add --scenario single.")
+    check_writable(path, "--plot")
 
 
 def draw(title: str, series: dict[str, Series]) -> str:
-    """The drawing as SVG text; see ``write_plot``."""
+    """The plot as SVG text; see ``write_plot``."""
     row = _TOP + _HEIGHT + _BOTTOM
     height = 30 + row * len(series)
     parts = [
@@ -70,28 +71,28 @@ def draw(title: str, series: dict[str, Series]) -> str:
 
 
 def _scenario(name: str, item: Series) -> list[str]:
-    found = {boundary: values for boundary in _DRAWN if (values := item.of(boundary)) is not None}
-    low = min(float(values.min()) for values in found.values())
-    # The scale ends where 99.5 % lie; what is beyond is drawn at its end.
-    high = max(float(np.quantile(values, 0.995)) for values in found.values())
+    latencies = {boundary: values for boundary in _DRAWN if (values := item.of(boundary)) is not None}
+    low = min(float(values.min()) for values in latencies.values())
+    # The scale covers 99.5 % of the values; those beyond are drawn at its end.
+    high = max(float(np.quantile(values, 0.995)) for values in latencies.values())
     high = high + 0.05 * (high - low) if high > low else low * 1.1 + 1e-6
     parts = [
         _text(_LEFT, 20, f"{name}: {item.count} queries of {item.batch} in {item.seconds:.1f} s", size=13)
     ]
-    for index, (boundary, values) in enumerate(found.items()):
+    for index, (boundary, values) in enumerate(latencies.items()):
         label = f"{boundary}: median {np.median(values):.2f} ms"
-        parts.append(_text(_LEFT + 220 * index, 38, label, colour=_DRAWN[boundary]))
+        parts.append(_text(_LEFT + 220 * index, 38, label, color=_DRAWN[boundary]))
     right = _LEFT + _PANEL + _GAP
     parts += _axes(_LEFT, (low, high), "ms", (0.0, 100.0), "share of the peak, %")
     parts += _axes(right, (0.0, max(item.seconds, 1e-6)), "s", (low, high), "ms")
-    for boundary, values in found.items():
+    for boundary, values in latencies.items():
         parts.append(_histogram(values, low, high, _DRAWN[boundary]))
         parts.append(_median_line(float(np.median(values)), low, high, _DRAWN[boundary]))
         parts.append(_time_line(np.asarray(item.started), values, item.seconds, low, high, _DRAWN[boundary]))
     return parts
 
 
-def _histogram(values: NDArray[np.float64], low: float, high: float, colour: str) -> str:
+def _histogram(values: NDArray[np.float64], low: float, high: float, color: str) -> str:
     counts, _ = np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
     tops = _TOP + _HEIGHT * (1 - counts / counts.max())
     step = _PANEL / _BINS
@@ -100,13 +101,13 @@ def _histogram(values: NDArray[np.float64], low: float, high: float, colour: str
     ]
     base = _TOP + _HEIGHT
     outline = f"{_LEFT},{base} {' '.join(points)} {_LEFT + _PANEL},{base}"
-    return f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.25" stroke="{colour}"/>'
+    return f'<polygon points="{outline}" fill="{color}" fill-opacity="0.25" stroke="{color}"/>'
 
 
-def _median_line(value: float, low: float, high: float, colour: str) -> str:
+def _median_line(value: float, low: float, high: float, color: str) -> str:
     x = _LEFT + _PANEL * (value - low) / (high - low)
     return (
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _HEIGHT}" stroke="{colour}" '
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _HEIGHT}" stroke="{color}" '
         'stroke-dasharray="4 3"/>'
     )
 
@@ -117,16 +118,16 @@ def _time_line(
     seconds: float,
     low: float,
     high: float,
-    colour: str,
+    color: str,
 ) -> str:
-    # Of many queries the slowest of each group is drawn: a disturbance must not be lost.
+    # Of many queries, the slowest of each group is drawn, so that no disturbance is lost.
     group = -(-len(values) // _DOTS)
     chosen = [first + int(np.argmax(values[first : first + group])) for first in range(0, len(values), group)]
     left = _LEFT + _PANEL + _GAP
     xs = left + _PANEL * started[chosen] / max(seconds, 1e-6)
     ys = _TOP + _HEIGHT * (1 - (np.clip(values[chosen], low, high) - low) / (high - low))
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
-    return f'<path d="{dots}" stroke="{colour}" stroke-width="2.4" stroke-linecap="round" fill="none"/>'
+    return f'<path d="{dots}" stroke="{color}" stroke-width="2.4" stroke-linecap="round" fill="none"/>'
 
 
 def _axes(
@@ -140,7 +141,7 @@ def _axes(
         parts.append(_text(left - 6, y + 4, _short(up, float(share)), anchor="end"))
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}" stroke="#999"/>')
     parts.append(_text(left + _PANEL / 2, base + 34, unit, anchor="middle"))
-    return [*parts, _text(left + 4, _TOP + 14, label, colour="#777")]
+    return [*parts, _text(left + 4, _TOP + 14, label, color="#777")]
 
 
 def _short(ends: Sequence[float], share: float) -> str:
@@ -148,8 +149,8 @@ def _short(ends: Sequence[float], share: float) -> str:
     return f"{value:.{0 if span >= 20 else 1 if span >= 2 else 2 if span >= 0.2 else 3}f}"
 
 
-def _text(x: float, y: float, text: str, colour: str = "#222", anchor: str = "start", size: int = 12) -> str:
+def _text(x: float, y: float, text: str, color: str = "#222", anchor: str = "start", size: int = 12) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" font-size="{size}">'
+        f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}" font-size="{size}">'
         f"{escape(text)}</text>"
     )

@@ -1,8 +1,8 @@
-"""The scenario ``stream``: frames come at a steady rate, as from a camera, and are not waited for.
+"""The scenario ``stream``: frames arrive at a steady rate, as from a camera that does not wait.
 
-Only the newest frame is kept, as the runtime does with a live source: one that arrives while another is
-still waiting takes its place, which is a drop. So a rate is held when each frame is taken before the next one
-comes. The frames lie in memory; what a camera's driver does to deliver them is not part of it.
+Only the newest frame is held, as the runtime does with a live source: a frame that arrives while another is
+still waiting replaces it, which is a drop. So a rate is sustained when each frame is taken before the next
+one arrives. The frames are in memory; a camera driver's work to deliver them is not included.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.images import ImageSet
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Series
 from dmdd_edge.runtime.frame import Frame
 
-#: The boundary of a frame: from its arrival to its result, waiting included.
+#: The boundary of a streamed frame: from its arrival to its result, waiting included.
 ARRIVAL = "from_arrival"
 
 #: The search ends when the lowest rate that drops is within this factor of the highest that does not.
 _CLOSE = 1.04
-#: A trial of the search takes at least so many seconds and so many frames.
+#: Minimum seconds and frames of a trial of the search.
 _TRIAL_SECONDS, _TRIAL_FRAMES = 1.0, 30
-#: Factor between two trials while nothing, or nothing but drops, was seen; and after a failed confirmation.
+#: Factor between two trials until both outcomes have occurred; and after a failed confirmation.
 _STEP, _BACK = 1.3, 0.95
 _MOST_TRIALS = 24
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A rate that was tried.
+    """A measurement at one rate.
 
     Attributes:
-        rate: frames a second.
-        judged: frames that were judged.
-        dropped: frames that were replaced by a newer one.
+        rate: frames per second.
+        judged: frames with a result.
+        dropped: frames replaced by a newer one.
         series: milliseconds from arrival to result.
     """
 
@@ -47,12 +47,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Stream:
-    """What the search, or a single rate, gave.
+    """The result of the search, or of a single rate.
 
     Attributes:
-        held: the rate held without drops for the whole time, with its latencies; None when none was.
-        trials: everything that was tried, in order; the last is the confirmation.
-        asked: the rate that was asked for; None when the highest was searched.
+        held: the rate sustained without drops for the whole duration, with its latencies; None without one.
+        trials: all trials, in order; the last is the confirmation.
+        asked: the requested rate; None when the highest was searched for.
     """
 
     held: Trial | None
@@ -61,60 +61,60 @@ class Stream:
 
 
 def measure_stream(
-    subject: Subject, pictures: Pictures, plan: Plan, bench: Bench, rate: float | None = None
+    timed: TimedDetector, images: ImageSet, plan: Plan, bench: Bench, rate: float | None = None
 ) -> Stream:
-    """Find the highest rate that is held without drops for the plan's seconds, or try the one given.
+    """Find the highest rate that is sustained without drops for the plan's seconds, or try the one given.
 
     Args:
-        subject: what is measured.
-        pictures: taken in rotation.
-        plan: how long the rate must be held; the trials of the search are shorter.
+        timed: what is measured.
+        images: used in rotation.
+        plan: how long the rate must be sustained; the trials of the search are shorter.
         bench: clock and watch.
-        rate: frames a second; None searches.
+        rate: frames per second; None searches.
 
     Raises:
-        DmddError: the back end failed.
+        DmddError: the backend failed.
     """
-    detector = subject.detector
+    detector = timed.detector
 
-    def judge(number: int) -> None:
-        frame = Frame(pictures.frames[number % len(pictures)])
+    def process(number: int) -> None:
+        frame = Frame(images.frames[number % len(images)])
         detector.judge([detector.prepare(frame)])
 
-    def first(number: int) -> Mapping[str, float]:
-        judge(number)
+    def warm_up(number: int) -> Mapping[str, float]:
+        process(number)
         return {}
 
     began = bench.clock.now()
-    count = bench.warm_up(first, plan)
+    count = bench.warm_up(warm_up, plan)
     if rate is not None:
-        trial = run_at(rate, plan.seconds, judge, bench)
+        trial = run_at(rate, plan.seconds, process, bench)
         whole = trial.dropped == 0 and not bench.stop()
         return Stream(trial if whole else None, (trial,), rate)
     guess = count / (bench.clock.now() - began) if count else 1.0
-    return search(guess, plan.seconds, judge, bench)
+    return search(guess, plan.seconds, process, bench)
 
 
-def search(guess: float, seconds: float, judge: Callable[[int], None], bench: Bench) -> Stream:
+def search(guess: float, seconds: float, process: Callable[[int], None], bench: Bench) -> Stream:
     """Find the highest rate without drops: bracket it, halve the bracket, then confirm.
 
     Args:
-        guess: a rate to begin with, in frames a second.
-        seconds: how long the confirmation takes.
-        judge: judges a frame, given a running number.
+        guess: initial rate, in frames per second.
+        seconds: duration of the confirmation.
+        process: processes a frame, given a running number.
         bench: clock and watch.
     """
     trials: list[Trial] = []
     held, lost = 0.0, math.inf
 
-    def tried(rate: float, at_least: float) -> bool:
-        trial = run_at(rate, max(at_least, _TRIAL_FRAMES / rate), judge, bench)
+    def sustained(rate: float, at_least: float) -> bool:
+        trial = run_at(rate, max(at_least, _TRIAL_FRAMES / rate), process, bench)
         trials.append(trial)
         return trial.dropped == 0
 
     rate, short = guess, min(max(seconds / 5, _TRIAL_SECONDS), seconds)
     while lost > held * _CLOSE and len(trials) < _MOST_TRIALS and not bench.stop():
-        if tried(rate, short):
+        if sustained(rate, short):
             held = rate
             rate = rate * _STEP if lost == math.inf else math.sqrt(held * lost)
         else:
@@ -122,20 +122,20 @@ def search(guess: float, seconds: float, judge: Callable[[int], None], bench: Be
             rate = rate / _STEP if held == 0 else math.sqrt(held * lost)
     rate = held or rate
     while len(trials) < 2 * _MOST_TRIALS and not bench.stop():
-        # A longer run meets rarer disturbances, so the rate that it holds is often a little lower.
-        if tried(rate, seconds) and not bench.stop():
+        # A longer run meets rarer disturbances, so the rate that it sustains is often a little lower.
+        if sustained(rate, seconds) and not bench.stop():
             return Stream(trials[-1], tuple(trials))
         rate *= _BACK
     return Stream(None, tuple(trials))
 
 
-def run_at(rate: float, seconds: float, judge: Callable[[int], None], bench: Bench) -> Trial:
-    """Let frames come at a rate.
+def run_at(rate: float, seconds: float, process: Callable[[int], None], bench: Bench) -> Trial:
+    """Feed frames at a rate.
 
     Args:
-        rate: frames a second.
-        seconds: how long; at least one frame comes.
-        judge: judges a frame, given its number.
+        rate: frames per second.
+        seconds: how long; at least one frame arrives.
+        process: processes a frame, given its number.
         bench: clock and watch; its ``stop`` ends the trial early.
     """
     clock, series = bench.clock, Series()
@@ -146,7 +146,7 @@ def run_at(rate: float, seconds: float, judge: Callable[[int], None], bench: Ben
     began = clock.now()
     while taken < total - 1 and not bench.stop():
         now = clock.now() - began
-        # A hair more: a sleep until a frame's arrival must not end just before it.
+        # Epsilon: the sleep may wake just before the frame is due.
         newest = min(math.floor(now * rate + 1e-9), total - 1)
         if newest <= taken:
             bench.watch.sample()
@@ -154,10 +154,10 @@ def run_at(rate: float, seconds: float, judge: Callable[[int], None], bench: Ben
             continue
         dropped += newest - taken - 1
         taken = newest
-        judge(taken)
+        process(taken)
         judged += 1
         arrived = taken / rate
         series.add(arrived, {ARRIVAL: 1000 * (clock.now() - began - arrived)})
     series.seconds = clock.now() - began
-    series.seen = bench.watch.stop()
+    series.interference = bench.watch.stop()
     return Trial(rate, judged, dropped, series)

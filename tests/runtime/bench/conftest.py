@@ -1,4 +1,4 @@
-"""A clock that only moves when it is told to, and back ends that move it."""
+"""A clock that moves only when a test moves it, and backends that move it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import effective_threshold
-from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.stopwatch import Stopwatch
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.images import ImageSet
+from dmdd_edge.runtime.bench.interference import Interference, InterferenceWatch
+from dmdd_edge.runtime.bench.timed_detector import Stopwatch, TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Clock
-from dmdd_edge.runtime.bench.watch import Seen, Watch
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.engines.slot import DeviceTimes
 
-#: What a made-up GPU says of every batch, in milliseconds.
+#: What a simulated GPU reports for every batch, in milliseconds.
 TIMES = DeviceTimes(upload=0.5, compute=7.0, download=0.25)
 
 
@@ -40,8 +39,8 @@ class FakeClock(Clock):
         self.time += seconds
 
 
-class QuietWatch(Watch):
-    """Sees nothing, and counts how often it was asked."""
+class QuietWatch(InterferenceWatch):
+    """Detects nothing, and records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -52,17 +51,17 @@ class QuietWatch(Watch):
     def sample(self) -> None:
         self.calls.append("sample")
 
-    def stop(self) -> Seen:
+    def stop(self) -> Interference:
         self.calls.append("stop")
-        return Seen()
+        return Interference()
 
 
 @dataclass
 class TimedBackend:
-    """Takes a known time for each image; the score is the first pixel of the image.
+    """Takes a known time per image; the score is the first pixel of the image.
 
     Attributes:
-        seconds: of a call of so many images.
+        seconds: duration of a call, by the number of images.
         batches: the first pixels of the images of each call.
     """
 
@@ -84,7 +83,7 @@ class TimedBackend:
 
 @dataclass
 class TimedEngine(TimedBackend):
-    """The same as a back end that tells times of a GPU and takes at most four images at once."""
+    """The same as a backend that reports times of a GPU and computes at most four images at once."""
 
     name: str = "tensorrt"
     largest_batch: int = 4
@@ -108,27 +107,27 @@ def bench(clock: FakeClock) -> Bench:
 
 
 @pytest.fixture
-def make_subject(make_bundle: Callable[..., Bundle], clock: FakeClock) -> Callable[..., Subject]:
-    """A subject around a back end."""
+def make_timed(make_bundle: Callable[..., Bundle], clock: FakeClock) -> Callable[..., TimedDetector]:
+    """Build a timed detector around a backend."""
 
-    def make(backend: TimedBackend) -> Subject:
+    def make(backend: TimedBackend) -> TimedDetector:
         bundle = make_bundle()
         stopwatch = Stopwatch(backend, clock)
-        return Subject(Detector(bundle, stopwatch, effective_threshold(bundle)), stopwatch)
+        return TimedDetector(Detector(bundle, stopwatch, effective_threshold(bundle)), stopwatch)
 
     return make
 
 
 @pytest.fixture
-def pictures() -> Pictures:
-    """Five images of the graph's size, told apart by their level: 10, 20, 30, 40, 50."""
+def image_set() -> ImageSet:
+    """Five images of the graph's size, with levels 10, 20, 30, 40, 50."""
     frames = tuple(np.full((64, 64, 3), 10 * (i + 1), np.uint8) for i in range(5))
-    return Pictures(frames, (), "source", "five levels")
+    return ImageSet(frames, (), "source", "five levels")
 
 
 @pytest.fixture
 def fake_root(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
-    """Write files under a made-up root of the file system."""
+    """Write files under a simulated root of the file system."""
 
     def write(files: dict[str, str]) -> Path:
         root = tmp_path / "root"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.bench.accuracy import measure_accuracy
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.session import measure_accuracy
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 
 from .conftest import FakeClock, TimedBackend
 
@@ -23,14 +23,14 @@ Make = Callable[..., Bundle]
 def data(tmp_path: Path, make_picture: Callable[..., NDArray[np.uint8]]) -> Path:
     """A category whose defects are patches of blue, which the graph sees; a good part has one, too."""
     root = tmp_path / "data" / "screw"
-    pictures = {
+    image_set = {
         "train/good/0": make_picture(),
         "test/good/0": make_picture(),
         "test/good/1": make_picture(patch=120),
         "test/blue/0": make_picture(patch=204),
         "test/blue/1": make_picture(patch=100),
     }
-    for name, image in pictures.items():
+    for name, image in image_set.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(root / f"{name}.png"), image)
     mask = np.zeros((128, 256), np.uint8)
@@ -43,8 +43,8 @@ def data(tmp_path: Path, make_picture: Callable[..., NDArray[np.uint8]]) -> Path
 
 def test_the_figures_are_those_of_what_runs(make_bundle: Make, data: Path) -> None:
     told: list[tuple[int, int]] = []
-    with Subject.open(make_bundle().path, "cpu") as subject:
-        found = measure_accuracy(subject, data, lambda done, total: told.append((done, total)))
+    with TimedDetector.open(make_bundle().path, "cpu") as timed:
+        found = measure_accuracy(timed, data, lambda done, total: told.append((done, total)))
     assert found.metrics is not None
     # Of the four pairs of a defective and a good image, one is the wrong way round: 100 against 120.
     assert found.metrics.image_auroc == 0.75
@@ -58,22 +58,24 @@ def test_the_figures_are_those_of_what_runs(make_bundle: Make, data: Path) -> No
     assert found.as_dict()["image_auroc"] == 0.75
 
 
-def test_why_there_are_none(make_subject: Callable[..., Subject], data: Path, clock: FakeClock) -> None:
-    subject = make_subject(TimedBackend(clock))
-    found = measure_accuracy(subject, None)
-    assert found.as_dict() == {"reason": "no data set was given: add --data DIR"}
+def test_the_reason_without_figures(
+    make_timed: Callable[..., TimedDetector], data: Path, clock: FakeClock
+) -> None:
+    timed = make_timed(TimedBackend(clock))
+    found = measure_accuracy(timed, None)
+    assert found.as_dict() == {"reason": "no data set: add --data DIR"}
     only_good = data / "screw" / "train" / "good"
-    assert measure_accuracy(subject, only_good).as_dict() == {
+    assert measure_accuracy(timed, only_good).as_dict() == {
         "reason": f"{only_good} has no test images of screw"
     }
 
 
 def test_a_stop_gives_no_figures_of_a_part(
-    make_subject: Callable[..., Subject], data: Path, clock: FakeClock
+    make_timed: Callable[..., TimedDetector], data: Path, clock: FakeClock
 ) -> None:
     told: list[int] = []
     found = measure_accuracy(
-        make_subject(TimedBackend(clock)), data, lambda done, total: told.append(done), lambda: True
+        make_timed(TimedBackend(clock)), data, lambda done, total: told.append(done), lambda: True
     )
     assert found.as_dict() == {"reason": "stopped"}
     assert told == []
@@ -89,7 +91,7 @@ class Wrong(TimedBackend):
 
 
 def test_a_broken_graph_is_an_error(
-    make_subject: Callable[..., Subject], data: Path, clock: FakeClock
+    make_timed: Callable[..., TimedDetector], data: Path, clock: FakeClock
 ) -> None:
     with pytest.raises(DmddError, match="not numbers"):
-        measure_accuracy(make_subject(Wrong(clock)), data)
+        measure_accuracy(make_timed(Wrong(clock)), data)

@@ -113,7 +113,7 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
     samples = slower["scenarios"]["single"]["samples_ms"]["call"]
     slower["scenarios"]["single"]["samples_ms"]["call"] = [2 * value for value in samples]
     slower["circumstances"]["machine"]["cpu"] = "Z80"
-    slower["scenarios"]["single"]["unreliable_because"] = ["slowed down for heat by cpufreq"]
+    slower["scenarios"]["single"]["unreliable_because"] = ["thermally throttled by cpufreq"]
     slower["like"] = "mlperf"
     (tmp_path / "slower.json").write_text(json.dumps(slower))
     done = bench("--compare", "before.json", "slower.json", "--json")
@@ -121,37 +121,37 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
     assert document["ratio"] == pytest.approx(2)
     reasons = document["unreliable_because"]
     assert "Z80" in reasons[-1]
-    assert "slower.json: slowed down for heat by cpufreq" in reasons
-    assert "measured in different ways: as bench itself does and as mlperf" in reasons
+    assert "slower.json: thermally throttled by cpufreq" in reasons
+    assert "measured with different presets: none and mlperf" in reasons
 
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--scenario", "server"], "--scenario server: there is no such scenario"),
-        (["--duration", "0"], "--duration is 0; it must be above 0"),
+        (["--scenario", "server"], "--scenario: unknown scenario 'server'"),
+        (["--duration", "0"], "--duration must be above 0"),
         (["--category", "bolt"], "there is no bundle 'bolt'"),
         (["--model", "nowhere"], "there is no bundle folder nowhere"),
         (["--source", "nowhere"], "there is nothing at nowhere"),
         (["--data", "nowhere"], "no such folder"),
-        (["--like", "trtexec"], "--like trtexec: there is no such way"),
-        (["--batches", "x"], "--batches x: not a list"),
-        (["--rate", "0"], "--rate is 0"),
-        (["--rate", "5", "--scenario", "single"], "--rate is of the scenario stream"),
+        (["--like", "trtexec"], "--preset: unknown preset 'trtexec'"),
+        (["--batches", "x"], "--batches: 'x' is not a list"),
+        (["--rate", "0"], "--rate must be above 0, got 0"),
+        (["--rate", "5", "--scenario", "single"], "--rate applies to the scenario stream only"),
         (["--accuracy"], "--accuracy needs a data set"),
         (["--accuracy", "--data", "nowhere", "--source", "images"], "nowhere: no such folder"),
         (["--accuracy", "--data", "images/good", "--source", "images"], "has no test images"),
-        (["--plot", "a.png"], "is written as SVG"),
-        (["--history", "broken.json"], "its columns are not those"),
+        (["--plot", "a.png"], "only SVG is supported"),
+        (["--history", "broken.json"], "its columns differ"),
         (["--backend", "tpu", *SHORT], "no backend 'tpu'"),
         (["--json", "--markdown"], "both want standard output"),
-        (["--compare", "screw", "bolt"], "there is no bundle 'bolt'"),
-        (["--compare", "screw", "old.json"], "there is no result old.json"),
+        (["--compare", "screw", "bolt"], "no bundle 'bolt'"),
+        (["--compare", "screw", "old.json"], "No result old.json"),
         (["--compare", "broken.json", "screw"], "broken.json is not JSON"),
         (["--compare", "screw", "screw", "--plot", "a.svg"], "--compare goes with none of"),
         (["--compare", "screw", "screw", "--scenario", "stream"], "--compare measures one of single, multi"),
         (["--compare", "screw", "screw", "--rate", "5"], "--compare goes with none of"),
-        (["--scenario", "offline", "--plot", "a.svg"], "no latencies were measured"),
+        (["--scenario", "offline", "--plot", "a.svg"], "needs latencies"),
     ],
 )
 def test_a_users_error_is_one_message_with_the_fix_before_anything_is_measured(

@@ -10,19 +10,20 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.bench.offline import best, parse_batches, sweep
-from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.images import ImageSet
+from dmdd_edge.runtime.bench.scenarios import best, sweep
+from dmdd_edge.runtime.bench.settings import parse_batches
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan
 
 from .conftest import FakeClock, QuietWatch, TimedBackend, TimedEngine
 
-MakeSubject = Callable[[TimedBackend], Subject]
+MakeTimed = Callable[[TimedBackend], TimedDetector]
 
 
 @dataclass
 class Overlapping(TimedEngine):
-    """Takes 10 ms a batch, two of which may be under way; a batch is done 10 ms after the one before."""
+    """Takes 10 ms per batch, two of which may be in flight; a batch is done 10 ms after the one before."""
 
     slots: int = 2
     done_at: list[float] = field(default_factory=list)
@@ -43,12 +44,12 @@ class Overlapping(TimedEngine):
 
 
 def test_throughput_by_batch(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+    make_timed: MakeTimed, image_set: ImageSet, bench: Bench, clock: FakeClock
 ) -> None:
-    # 5 ms a call and 5 ms an image: 100, 160 and 177.8 images a second.
-    subject = make_subject(TimedBackend(clock, lambda count: 0.005 + 0.005 * count))
+    # 5 ms per call and 5 ms per image: 100, 160 and 177.8 images per second.
+    timed = make_timed(TimedBackend(clock, lambda count: 0.005 + 0.005 * count))
     began = clock.time
-    rows = sweep(subject, pictures, (1, 4, 8), Plan(9.0, warm_up_seconds=3.0), bench)
+    rows = sweep(timed, image_set, (1, 4, 8), Plan(9.0, warm_up_seconds=3.0), bench)
     assert [row.batch for row in rows] == [1, 4, 8]
     found = [row.series.throughput if row.series else None for row in rows]
     assert found == pytest.approx([100, 160, 8 / 0.045])
@@ -58,22 +59,22 @@ def test_throughput_by_batch(
     assert top.batch == 8
 
 
-def test_a_batch_that_the_engine_does_not_take(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+def test_a_batch_beyond_the_engines_largest(
+    make_timed: MakeTimed, image_set: ImageSet, bench: Bench, clock: FakeClock
 ) -> None:
-    rows = sweep(make_subject(TimedEngine(clock)), pictures, (4, 8), Plan(1.0), bench)
+    rows = sweep(make_timed(TimedEngine(clock)), image_set, (4, 8), Plan(1.0), bench)
     assert rows[0].series is not None
     assert rows[1].series is None
-    assert rows[1].reason == "the engine takes at most 4 at once"
+    assert rows[1].reason == "the engine's largest batch is 4"
     assert best(rows) is rows[0]
     assert best(rows[1:]) is None
 
 
 def test_two_slots_are_both_used_and_every_batch_is_waited_for(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+    make_timed: MakeTimed, image_set: ImageSet, bench: Bench, clock: FakeClock
 ) -> None:
     backend = Overlapping(clock)
-    (row,) = sweep(make_subject(backend), pictures, (2,), Plan(1.0), bench)
+    (row,) = sweep(make_timed(backend), image_set, (2,), Plan(1.0), bench)
     assert row.series is not None
     assert backend.done_at == []
     # The two batches of the warm-up are collected too.
@@ -83,25 +84,25 @@ def test_two_slots_are_both_used_and_every_batch_is_waited_for(
 
 
 def _after(calls: int) -> Callable[[], bool]:
-    """A wish to stop that comes after it was asked for so often."""
+    """A request to stop that is true after this many polls."""
     asked = itertools.count(1)
     return lambda: next(asked) > calls
 
 
-def test_a_stop_ends_the_sweep(make_subject: MakeSubject, pictures: Pictures, clock: FakeClock) -> None:
+def test_a_stop_ends_the_sweep(make_timed: MakeTimed, image_set: ImageSet, clock: FakeClock) -> None:
     backend = TimedBackend(clock)
     bench = Bench(clock, QuietWatch(), stop=lambda: len(backend.batches) >= 4)
-    rows = sweep(make_subject(backend), pictures, (1, 2), Plan(60.0), bench)
+    rows = sweep(make_timed(backend), image_set, (1, 2), Plan(60.0), bench)
     assert rows[0].series is not None
     assert (rows[1].series, rows[1].reason) == (None, "stopped")
     # Stopped in its warm-up: no throughput of 0 is made of that.
     bench = Bench(clock, QuietWatch(), stop=_after(1))
-    (row,) = sweep(make_subject(TimedBackend(clock)), pictures, (1,), Plan(60.0), bench)
+    (row,) = sweep(make_timed(TimedBackend(clock)), image_set, (1,), Plan(60.0), bench)
     assert (row.series, row.reason) == (None, "stopped")
 
 
 def test_batch_sizes_as_they_are_written() -> None:
     assert parse_batches("1,8,16,8") == (1, 8, 16)
     for text in ("", "0", "1,x", "1;2", "2000"):
-        with pytest.raises(DmddError, match="not a list of batch sizes"):
+        with pytest.raises(DmddError, match="is not a list of batch sizes"):
             parse_batches(text)

@@ -1,4 +1,4 @@
-"""The document of a run, and what is made of it: Markdown, CSV, a drawing."""
+"""The document of a run, and its forms: Markdown, CSV, a plot."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from rich.console import Console
 
 from dmdd_edge.cli import bench_report
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.bench.accuracy import Accuracy
-from dmdd_edge.runtime.bench.document import KEPT_SAMPLES, make_document, thinned
-from dmdd_edge.runtime.bench.history import COLUMNS, append_history
-from dmdd_edge.runtime.bench.likes import BOUNDARIES, LIKES, like_named
-from dmdd_edge.runtime.bench.machine import circumstances
-from dmdd_edge.runtime.bench.markdown import markdown_row
-from dmdd_edge.runtime.bench.offline import Offline
-from dmdd_edge.runtime.bench.pictures import Pictures
-from dmdd_edge.runtime.bench.plot import draw, write_plot
-from dmdd_edge.runtime.bench.session import Outcome, Settings, make_settings
+from dmdd_edge.runtime.bench.circumstances import circumstances
+from dmdd_edge.runtime.bench.document import KEPT_SAMPLES, make_document, markdown_row, thinned
+from dmdd_edge.runtime.bench.history import COLUMNS, append_history, check_history
+from dmdd_edge.runtime.bench.images import ImageSet
+from dmdd_edge.runtime.bench.interference import Interference, Reason
+from dmdd_edge.runtime.bench.plot import check_plot, draw, write_plot
+from dmdd_edge.runtime.bench.scenarios import Offline
+from dmdd_edge.runtime.bench.session import Accuracy, Outcome
+from dmdd_edge.runtime.bench.settings import BOUNDARIES, PRESETS, Settings, make_settings, preset_named
 from dmdd_edge.runtime.bench.stream import ARRIVAL, Stream, Trial
-from dmdd_edge.runtime.bench.subject import Subject
-from dmdd_edge.runtime.bench.targets import check_targets
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Series
-from dmdd_edge.runtime.bench.watch import Reason, Seen
 
 from .conftest import FakeClock, TimedBackend, TimedEngine
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def series(count: int, batch: int = 1, seen: Seen | None = None, **boundaries: float) -> Series:
-    """Every ``count``-th query as long as the one before, one second in all for 100 of them."""
-    made = Series(batch, seconds=count / 100, seen=seen or Seen())
+def series(
+    count: int, batch: int = 1, interference: Interference | None = None, **boundaries: float
+) -> Series:
+    """``count`` queries, each a little longer than the one before; 100 take a second."""
+    made = Series(batch, seconds=count / 100, interference=interference or Interference())
     for number in range(count):
         made.add(number / 100, {name: value + number / count for name, value in boundaries.items()})
     return made
@@ -47,15 +46,15 @@ def series(count: int, batch: int = 1, seen: Seen | None = None, **boundaries: f
 
 @pytest.fixture
 def outcome(
-    make_bundle: Callable[..., Any], clock: FakeClock, make_subject: Callable[..., Subject]
+    make_bundle: Callable[..., Any], clock: FakeClock, make_timed: Callable[..., TimedDetector]
 ) -> Outcome:
-    busy = Seen((Reason("others took 20 % of the cores", "others", 0.2),), {"others": 0.2})
-    busier = Seen((Reason("others took 30 % of the cores", "others", 0.3),))
+    busy = Interference((Reason("other processes used 20 % of the CPU", "others", 0.2),), {"others": 0.2})
+    busier = Interference((Reason("other processes used 30 % of the CPU", "others", 0.3),))
     trials = tuple(
         Trial(rate, 30, dropped, series(700, **{ARRIVAL: 11.0})) for rate, dropped in [(80, 0), (90, 2)]
     )
     return Outcome(
-        make_subject(TimedBackend(clock)).as_dict(),
+        make_timed(TimedBackend(clock)).as_dict(),
         {"single": series(100, call=10.0, from_frame=12.0), "multi": series(50, 8, busy, call=70.0)},
         [Offline(1, series(100)), Offline(8, series(50, 8, busier)), Offline(16, None, "too large")],
         Stream(trials[0], (trials[1], trials[0])),
@@ -65,8 +64,8 @@ def outcome(
 
 
 @pytest.fixture
-def document(outcome: Outcome, pictures: Pictures) -> dict[str, Any]:
-    return make_document(outcome, make_settings(like_named(None)), pictures, circumstances())
+def document(outcome: Outcome, image_set: ImageSet) -> dict[str, Any]:
+    return make_document(outcome, make_settings(preset_named(None)), image_set, circumstances())
 
 
 def test_the_documents_figures(document: dict[str, Any]) -> None:
@@ -98,11 +97,11 @@ def test_every_boundary_is_there_or_has_its_reason(document: dict[str, Any]) -> 
     assert reasons["decode"] == "source images have no files to decode"
 
 
-def test_what_was_seen_marks_its_row_and_the_whole(document: dict[str, Any]) -> None:
+def test_interference_marks_its_row_and_the_whole(document: dict[str, Any]) -> None:
     assert document["scenarios"]["single"]["reliable"]
     assert not document["scenarios"]["multi"]["reliable"]
     assert document["scenarios"]["multi"]["meanwhile"] == {"others": 0.2}
-    assert document["unreliable_because"] == ["others took 30 % of the cores"], "the worst of its kind"
+    assert document["unreliable_because"] == ["other processes used 30 % of the CPU"], "the worst of its kind"
     assert not document["reliable"]
 
 
@@ -110,23 +109,23 @@ def test_what_was_seen_marks_its_row_and_the_whole(document: dict[str, Any]) -> 
     ("name", "headline"), [("trtexec10", "device"), ("trtexec11", "compute"), ("mlperf", "call")]
 )
 def test_the_boundary_that_another_tool_would_print(
-    make_subject: Callable[..., Subject], clock: FakeClock, pictures: Pictures, name: str, headline: str
+    make_timed: Callable[..., TimedDetector], clock: FakeClock, image_set: ImageSet, name: str, headline: str
 ) -> None:
-    settings = make_settings(like_named(name))
+    settings = make_settings(preset_named(name))
     on_gpu = Outcome(
-        make_subject(TimedEngine(clock)).as_dict(), {"single": series(100, call=9, device=7, compute=6)}
+        make_timed(TimedEngine(clock)).as_dict(), {"single": series(100, call=9, device=7, compute=6)}
     )
-    row = make_document(on_gpu, settings, pictures, circumstances())["scenarios"]["single"]
+    row = make_document(on_gpu, settings, image_set, circumstances())["scenarios"]["single"]
     assert row["headline"] == headline
-    assert row["not_measured"]["prepare"] == f"left out by --like {name}"
+    assert row["not_measured"]["prepare"] == f"not part of the preset {name}"
     assert ("bounds_ms" in row) == (name == "mlperf")
-    on_cpu = Outcome(make_subject(TimedBackend(clock)).as_dict(), {"single": series(100, call=9)})
-    document = make_document(on_cpu, settings, pictures, circumstances())
+    on_cpu = Outcome(make_timed(TimedBackend(clock)).as_dict(), {"single": series(100, call=9)})
+    document = make_document(on_cpu, settings, image_set, circumstances())
     assert document["scenarios"]["single"]["headline"] == "call"
-    assert document["note"] == LIKES[name].note
-    short = make_settings(like_named(name), duration=0.5)
-    note = make_document(on_cpu, short, pictures, circumstances())["note"]
-    assert note == f"{LIKES[name].note}; but for 0.5 s instead of {LIKES[name].seconds:g} s"
+    assert document["note"] == PRESETS[name].note
+    short = make_settings(preset_named(name), duration=0.5)
+    note = make_document(on_cpu, short, image_set, circumstances())["note"]
+    assert note == f"{PRESETS[name].note}; but for 0.5 s instead of {PRESETS[name].seconds:g} s"
 
 
 def test_samples_are_thinned_evenly() -> None:
@@ -136,26 +135,26 @@ def test_samples_are_thinned_evenly() -> None:
     assert found[:3] == [0, 3, 6]
 
 
-def test_settings_of_what_was_asked_for() -> None:
-    assert make_settings(like_named("mlperf")).plan.seconds == 600
-    made = make_settings(like_named("mlperf"), ["offline,single"], 5.0, 0.5, 3, batches=(1, 2))
+def test_settings_from_options_and_a_preset() -> None:
+    assert make_settings(preset_named("mlperf")).plan.seconds == 600
+    made = make_settings(preset_named("mlperf"), ["offline,single"], 5.0, 0.5, 3, batches=(1, 2))
     assert isinstance(made, Settings)
     assert made.scenarios == ("single", "offline"), "in the order in which they are run"
     assert (made.plan.seconds, made.plan.warm_up_seconds, made.plan.warm_up_count) == (5, 0.5, 3)
     assert made.plan.fewest == 64
-    with pytest.raises(DmddError, match="--scenario server: there is no such scenario"):
-        make_settings(like_named(None), ["single,server"])
-    with pytest.raises(DmddError, match="--duration is 0"):
-        make_settings(like_named(None), duration=0.0)
+    with pytest.raises(DmddError, match="--scenario: unknown scenario 'server'"):
+        make_settings(preset_named(None), ["single,server"])
+    with pytest.raises(DmddError, match=r"--duration must be above 0 .*, got 0"):
+        make_settings(preset_named(None), duration=0.0)
     for rate in (0.0, -5.0, float("inf"), float("nan")):
-        with pytest.raises(DmddError, match=r"--rate is .*; it must be above 0"):
-            make_settings(like_named(None), rate=rate)
-    with pytest.raises(DmddError, match="--rate is of the scenario stream, not of single, offline"):
-        make_settings(like_named(None), ["single", "offline"], rate=20.0)
+        with pytest.raises(DmddError, match=r"--rate must be above 0, got "):
+            make_settings(preset_named(None), rate=rate)
+    with pytest.raises(DmddError, match="--rate applies to the scenario stream only, not to single, offline"):
+        make_settings(preset_named(None), ["single", "offline"], rate=20.0)
     with pytest.raises(DmddError, match="--accuracy needs a data set"):
-        make_settings(like_named(None), accuracy=True)
-    with pytest.raises(DmddError, match="--like trtexec: there is no such way"):
-        like_named("trtexec")
+        make_settings(preset_named(None), accuracy=True)
+    with pytest.raises(DmddError, match="--preset: unknown preset 'trtexec'"):
+        preset_named("trtexec")
 
 
 def test_the_row_of_a_markdown_table(document: dict[str, Any]) -> None:
@@ -170,7 +169,7 @@ def test_the_row_of_a_markdown_table(document: dict[str, Any]) -> None:
     assert cells[0]["images/s"] == "800.0 (batch 8)"
     assert cells[0]["stream fps"] == "80.0"
     assert cells[0]["I-AUROC"] == "n/a"
-    assert cells[0]["reliable"] == "no: others took 30 % of the cores"
+    assert cells[0]["reliable"] == "no: other processes used 30 % of the CPU"
     assert markdown_row(document, header=False) == row + "\n"
 
 
@@ -189,7 +188,7 @@ def test_the_history_grows_under_one_head(document: dict[str, Any], tmp_path: Pa
     ]  # fmt: skip
     assert (rows[0]["p50"], rows[0]["p99"], rows[0]["reliable"]) == ("10.49", "", "yes")
     assert (rows[5]["throughput"], rows[5]["dropped"]) == ("80", "0")
-    assert rows[2]["unreliable_because"] == "others took 20 % of the cores"
+    assert rows[2]["unreliable_because"] == "other processes used 20 % of the CPU"
     assert tuple(rows[0]) == COLUMNS
     assert (rows[0]["image_auroc"], rows[0]["pro"]) == ("", "")
     document["accuracy"] = {"image_auroc": 0.9275, "pixel_auroc": 0.99, "pro": None, "images": 160}
@@ -226,30 +225,37 @@ def test_a_person_sees_which_rows_were_spoilt_and_accuracy_beside_speed(
 def test_a_history_with_other_columns_is_left_alone(document: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(DmddError, match="its columns are not those"):
+    with pytest.raises(DmddError, match="its columns differ"):
         append_history(path, document)
     assert path.read_text() == "a,b\n1,2\n"
-    with pytest.raises(DmddError, match="cannot be written"):
+    with pytest.raises(DmddError, match="Cannot write"):
         append_history(tmp_path, document)
 
 
-def test_where_results_go_is_looked_at_first(tmp_path: Path) -> None:
-    check_targets(None, None, ("offline",))
-    check_targets(tmp_path / "new" / "h.csv", tmp_path / "new" / "p.svg", ("stream",))
+def _check(history: Path | None, plot: Path | None) -> None:
+    if history is not None:
+        check_history(history)
+    if plot is not None:
+        check_plot(plot, ("single",))
+
+
+def test_output_files_are_checked_before_anything_is_measured(tmp_path: Path) -> None:
+    check_history(tmp_path / "new" / "h.csv")
+    check_plot(tmp_path / "new" / "p.svg", ("stream",))
     (tmp_path / "file").touch()
     (tmp_path / "p.svg").mkdir()
     (tmp_path / "other.csv").write_text("a,b\n")
     for history, plot, part in [
-        (tmp_path / "other.csv", None, "its columns are not those"),
-        (tmp_path / "new", None, r"--history .* cannot be written: it is a folder"),
-        (tmp_path / "file" / "h.csv", None, r"--history .* cannot be written: "),
-        (None, tmp_path / "p.svg", r"--plot .* cannot be written: it is a folder"),
-        (None, tmp_path / "p.png", "is written as SVG"),
+        (tmp_path / "other.csv", None, "its columns differ"),
+        (tmp_path / "new", None, r"Cannot write --history .*: it is a folder"),
+        (tmp_path / "file" / "h.csv", None, r"Cannot write --history .*: "),
+        (None, tmp_path / "p.svg", r"Cannot write --plot .*: it is a folder"),
+        (None, tmp_path / "p.png", "only SVG is supported"),
     ]:
         with pytest.raises(DmddError, match=part):
-            check_targets(history, plot, ("single",))
-    with pytest.raises(DmddError, match="no latencies were measured"):
-        check_targets(None, tmp_path / "q.svg", ("offline",))
+            _check(history, plot)
+    with pytest.raises(DmddError, match="needs latencies"):
+        check_plot(tmp_path / "q.svg", ("offline",))
 
 
 def test_the_drawing(tmp_path: Path) -> None:
@@ -290,7 +296,7 @@ def test_equal_values_can_be_drawn() -> None:
 
 
 def test_what_cannot_be_drawn(tmp_path: Path) -> None:
-    with pytest.raises(DmddError, match="is written as SVG"):
+    with pytest.raises(DmddError, match="only SVG is supported"):
         write_plot(tmp_path / "a.png", "t", {"single": series(5, call=1.0)})
-    with pytest.raises(DmddError, match="no latencies were measured"):
+    with pytest.raises(DmddError, match="needs latencies"):
         write_plot(tmp_path / "a.svg", "t", {})

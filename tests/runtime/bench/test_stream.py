@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from dmdd_edge.runtime.bench.pictures import Pictures
+from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.stream import ARRIVAL, measure_stream, run_at, search
-from dmdd_edge.runtime.bench.subject import Subject
+from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan
 
 from .conftest import FakeClock, QuietWatch, TimedBackend
 
-MakeSubject = Callable[[TimedBackend], Subject]
+MakeTimed = Callable[[TimedBackend], TimedDetector]
 
 
 def _worker(clock: FakeClock, seconds: Callable[[int], float], taken: list[int]) -> Callable[[int], None]:
@@ -77,23 +77,23 @@ def test_a_rate_that_only_short_trials_hold_is_not_reported(bench: Bench, clock:
 
 
 def test_a_rate_that_was_asked_for_is_tried_once(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+    make_timed: MakeTimed, image_set: ImageSet, bench: Bench, clock: FakeClock
 ) -> None:
     backend = TimedBackend(clock)
-    found = measure_stream(make_subject(backend), pictures, Plan(1.0), bench, rate=30.0)
+    found = measure_stream(make_timed(backend), image_set, Plan(1.0), bench, rate=30.0)
     assert found.asked == 30
     assert found.held is found.trials[0]
     assert backend.batches == [[level] for level in [10, 20, 30, 40, 50] * 6]
-    over = measure_stream(make_subject(TimedBackend(clock)), pictures, Plan(1.0), bench, rate=150.0)
+    over = measure_stream(make_timed(TimedBackend(clock)), image_set, Plan(1.0), bench, rate=150.0)
     assert over.held is None
     assert over.trials[0].dropped == pytest.approx(50, abs=2)
 
 
 def test_the_highest_rate_of_a_subject(
-    make_subject: MakeSubject, pictures: Pictures, bench: Bench, clock: FakeClock
+    make_timed: MakeTimed, image_set: ImageSet, bench: Bench, clock: FakeClock
 ) -> None:
-    subject = make_subject(TimedBackend(clock))
-    found = measure_stream(subject, pictures, Plan(2.0, 1, 0.5, 3), bench)
+    timed = make_timed(TimedBackend(clock))
+    found = measure_stream(timed, image_set, Plan(2.0, 1, 0.5, 3), bench)
     assert found.held is not None
     assert found.held.rate == pytest.approx(100, rel=0.05)
     assert found.asked is None

@@ -63,7 +63,7 @@ def test_the_gpus_times_stand_beside_the_hosts(both_graphs: Make, put_engine: Pu
     multi = document["scenarios"]["multi"]
     assert multi["latency_ms"]["call"] is not None
     assert multi["latency_ms"]["device"] is None
-    assert multi["not_measured"]["device"] == "the engine takes a batch of 8 in parts"
+    assert multi["not_measured"]["device"] == "the engine splits a batch of 8 into parts"
 
 
 def test_offline_uses_two_slots_and_leaves_out_what_the_engine_does_not_take(
@@ -75,7 +75,7 @@ def test_offline_uses_two_slots_and_leaves_out_what_the_engine_does_not_take(
     rows = {row["batch"]: row for row in document["offline"]["sweep"]}
     assert rows[1]["throughput"] > 0
     assert rows[4]["throughput"] > 0
-    assert rows[8]["reason"] == "the engine takes at most 4 at once"
+    assert rows[8]["reason"] == "the engine's largest batch is 4"
     assert len(gpu.streams) == 3, "one for single, two for offline"
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dmdd_edge.runtime.bench import watch as module
-from dmdd_edge.runtime.bench.watch import Reason, Seen, Watch, worst
+from dmdd_edge.runtime.bench import interference as module
+from dmdd_edge.runtime.bench.interference import Interference, InterferenceWatch, Reason, worst
 
 Root = Callable[[dict[str, str]], Path]
 
@@ -41,7 +41,7 @@ def test_what_others_take_is_what_the_cores_did_and_we_did_not(
     fake_root: Root, hours: SimpleNamespace
 ) -> None:
     root = fake_root({"proc/stat": stat(1000)})
-    watch = Watch(root=root, cores=[2, 3])
+    watch = InterferenceWatch(root=root, cores=[2, 3])
     watch.start()
     # In 10 s two cores have 20 s. They worked 12 s, 9 of them for us: 3 of 20 are others'. 0.5 s were stolen.
     fake_root({"proc/stat": stat(2200, steal=50, other_core=5000)})
@@ -49,7 +49,7 @@ def test_what_others_take_is_what_the_cores_did_and_we_did_not(
     seen = watch.stop()
     assert seen.facts["others"] == 0.15
     assert seen.facts["stolen"] == 0.025
-    assert seen.texts == ["others took 15 % of the cores", "the hypervisor took 2.5 % of the cores"]
+    assert seen.texts == ["other processes used 15 % of the CPU", "the hypervisor took 2.5 % of the CPU"]
     assert not seen.reliable
 
 
@@ -61,7 +61,7 @@ def test_a_quiet_machine_is_reliable(fake_root: Root, hours: SimpleNamespace) ->
         "sys/class/thermal/cooling_device0/cur_state": "3",
     }
     root = fake_root({"proc/stat": stat(1000), throttle: "7\n", clock: "2400000\n", **fan})
-    watch = Watch(root=root, cores=[2, 3])
+    watch = InterferenceWatch(root=root, cores=[2, 3])
     watch.start()
     fake_root({"proc/stat": stat(2000)})
     hours.wall, hours.own = 60.0, 10.9
@@ -83,7 +83,7 @@ def test_throttling_marks_the_figures(fake_root: Root, hours: SimpleNamespace) -
         f"{cpu}/cpu2/cpufreq/scaling_cur_freq": "3000000",
         f"{cpu}/cpu3/cpufreq/scaling_cur_freq": "800000",
     }
-    watch = Watch(root=fake_root(counts), cores=[2, 3])
+    watch = InterferenceWatch(root=fake_root(counts), cores=[2, 3])
     watch.start()
     package = {f"{cpu}/cpu{core}/thermal_throttle/package_throttle_count": "6" for core in (2, 3)}
     fake_root(
@@ -99,8 +99,8 @@ def test_throttling_marks_the_figures(fake_root: Root, hours: SimpleNamespace) -
     fake_root({"sys/class/thermal/cooling_device4/cur_state": "0"})
     seen = watch.stop()
     assert seen.texts == [
-        "held back 3 times (oc1_event_cnt, package_throttle_count)",
-        "slowed down for heat by cpufreq-cpu0",
+        "throttled 3 times (oc1_event_cnt, package_throttle_count)",
+        "thermally throttled by cpufreq-cpu0",
         "the clock fell from 3000 to 2400 MHz",
     ]
     assert seen.facts["throttle_events"] == {"package_throttle_count": 2, "oc1_event_cnt": 1}
@@ -109,7 +109,7 @@ def test_throttling_marks_the_figures(fake_root: Root, hours: SimpleNamespace) -
 
 def test_the_clocks_are_read_once_a_second(fake_root: Root, hours: SimpleNamespace) -> None:
     name = "sys/devices/system/cpu/cpu2/cpufreq/scaling_cur_freq"
-    watch = Watch(root=fake_root({name: "2000000"}), cores=[2])
+    watch = InterferenceWatch(root=fake_root({name: "2000000"}), cores=[2])
     watch.start()
     fake_root({name: "1000000"})
     hours.wall += 0.5
@@ -120,7 +120,7 @@ def test_the_clocks_are_read_once_a_second(fake_root: Root, hours: SimpleNamespa
 
 def test_a_new_start_forgets_what_was_seen(fake_root: Root, hours: SimpleNamespace) -> None:
     name = "sys/devices/system/cpu/cpu2/thermal_throttle/core_throttle_count"
-    watch = Watch(root=fake_root({name: "1"}), cores=[2])
+    watch = InterferenceWatch(root=fake_root({name: "1"}), cores=[2])
     watch.start()
     fake_root({name: "5"})
     assert not watch.stop().reliable
@@ -138,10 +138,10 @@ def test_a_gpus_reasons_are_among_them(fake_root: Root) -> None:
         def sample(self) -> None:
             calls.append("sample")
 
-        def stop(self) -> Seen:
-            return Seen((Reason("hot", "gpu"),), {"sm_mhz": 900})
+        def stop(self) -> Interference:
+            return Interference((Reason("hot", "gpu"),), {"sm_mhz": 900})
 
-    watch = Watch(Gpu(), root=fake_root({}), cores=[0])
+    watch = InterferenceWatch(Gpu(), root=fake_root({}), cores=[0])
     watch.start()
     seen = watch.stop()
     assert seen.texts == ["hot"]
@@ -155,7 +155,7 @@ def test_the_worst_reason_of_each_kind_is_told() -> None:
 
 
 def test_this_machine_can_be_watched() -> None:
-    watch = Watch()
+    watch = InterferenceWatch()
     watch.start()
     began = time.process_time()
     while time.process_time() - began < 0.15:

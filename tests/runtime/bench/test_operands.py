@@ -9,7 +9,7 @@ import pytest
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.bench.sides import LiveSide, PastSide, parse_side, read_result
+from dmdd_edge.runtime.bench.operands import LiveOperand, PastOperand, parse_operand, read_result
 
 Make = Callable[..., Bundle]
 
@@ -24,7 +24,7 @@ WHOLE: dict[str, Any] = {
 
 @pytest.fixture
 def here(make_bundle: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
-    """A bundle models/screw in the folder that one is in."""
+    """A bundle models/screw in the current folder."""
     bundle = make_bundle()
     monkeypatch.chdir(tmp_path)
     return bundle
@@ -42,54 +42,54 @@ def here(make_bundle: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("auto", "models/screw", "auto"),
     ],
 )
-def test_what_a_side_means(text: str, path: str, backend: str) -> None:
-    assert parse_side(text) == LiveSide(text, Path(path), backend)
+def test_what_an_operand_means(text: str, path: str, backend: str) -> None:
+    assert parse_operand(text) == LiveOperand(text, Path(path), backend)
 
 
 @pytest.mark.usefixtures("here")
-def test_a_bundle_alone_takes_the_commands_back_end() -> None:
-    assert parse_side("screw", backend="cpu") == LiveSide("screw", Path("models/screw"), "cpu")
+def test_a_bundle_alone_uses_the_commands_backend() -> None:
+    assert parse_operand("screw", backend="cpu") == LiveOperand("screw", Path("models/screw"), "cpu")
 
 
-def test_a_back_end_alone_takes_the_commands_bundle(here: Bundle, make_bundle: Make) -> None:
+def test_a_backend_alone_uses_the_commands_bundle(here: Bundle, make_bundle: Make) -> None:
     make_bundle("nut")
     with pytest.raises(DmddError, match="several bundles"):
-        parse_side("cpu")
-    assert parse_side("cpu", category="nut") == LiveSide("cpu", Path("models/nut"), "cpu")
-    assert parse_side("cpu", model=here.path) == LiveSide("cpu", here.path, "cpu")
+        parse_operand("cpu")
+    assert parse_operand("cpu", category="nut") == LiveOperand("cpu", Path("models/nut"), "cpu")
+    assert parse_operand("cpu", model=here.path) == LiveOperand("cpu", here.path, "cpu")
 
 
-def test_a_category_with_a_back_ends_name_can_be_meant(here: Bundle, make_bundle: Make) -> None:
+def test_a_category_may_have_a_backends_name(here: Bundle, make_bundle: Make) -> None:
     make_bundle("cpu")
-    assert parse_side("cpu") == LiveSide("cpu", Path("models/cpu"), "auto")
+    assert parse_operand("cpu") == LiveOperand("cpu", Path("models/cpu"), "auto")
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "a side of --compare is empty"),
-        ("bolt", r"there is no bundle 'bolt' \(models/ holds: screw\)"),
-        ("bolt@cpu", "there is no bundle 'bolt'"),
-        ("screw@tpu", "there is no backend 'tpu'"),
-        ("screw@", "there is no backend ''"),
-        ("before.json", r"there is no result before\.json"),
+        ("", "An operand of --compare is empty"),
+        ("bolt", r"no bundle 'bolt' \(models/ holds: screw\)"),
+        ("bolt@cpu", "no bundle 'bolt'"),
+        ("screw@tpu", "unknown backend 'tpu'"),
+        ("screw@", "unknown backend ''"),
+        ("before.json", r"No result before\.json"),
     ],
 )
-def test_what_is_none_of_these(text: str, part: str) -> None:
+def test_an_operand_that_is_none_of_these(text: str, part: str) -> None:
     with pytest.raises(DmddError, match=part) as caught:
-        parse_side(text)
+        parse_operand(text)
     assert caught.value.fix
 
 
 def test_a_past_result(tmp_path: Path) -> None:
     path = tmp_path / "before.json"
     path.write_text(json.dumps(WHOLE))
-    side = parse_side(str(path))
-    assert isinstance(side, PastSide)
+    side = parse_operand(str(path))
+    assert isinstance(side, PastOperand)
     assert side.samples("single").tolist() == [1.0, 2.0]
     assert side.cpu == "Z80"
-    with pytest.raises(DmddError, match=r"no latencies of the scenario multi \(there: single\)"):
+    with pytest.raises(DmddError, match=r"no latencies of the scenario multi \(available: single\)"):
         side.samples("multi")
 
 
@@ -98,13 +98,16 @@ def test_a_past_result(tmp_path: Path) -> None:
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\xff\xfe\x00", "Cannot read"),
         (b"[]", "is not a result of"),
         (b'{"type": "summary"}', "is not a result of"),
-        (b'{"type": "dmdd-edge bench", "bundle": {}}', "is not whole: it lacks backend, scenarios, circumst"),
+        (
+            b'{"type": "dmdd-edge bench", "bundle": {}}',
+            "is incomplete: backend, scenarios, circumstances missing",
+        ),
     ],
 )
-def test_a_file_that_is_no_result(tmp_path: Path, content: bytes, part: str) -> None:
+def test_a_file_that_is_not_a_result(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "before.json"
     path.write_bytes(content)
     with pytest.raises(DmddError, match=part) as caught:

@@ -10,14 +10,14 @@ import pytest
 
 from dmdd_edge._version import __version__
 from dmdd_edge.cores import allowed_cores
-from dmdd_edge.runtime.bench import machine
-from dmdd_edge.runtime.bench.machine import circumstances, cpu_name, versions
+from dmdd_edge.runtime.bench import circumstances as module
+from dmdd_edge.runtime.bench.circumstances import circumstances, versions
 
 Root = Callable[[dict[str, str]], Path]
 
 
 def test_a_jetson_as_it_describes_itself(fake_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_nvpmodel", lambda: "15W")
+    monkeypatch.setattr(module, "power_mode", lambda: "15W")
     cpufreq = f"sys/devices/system/cpu/cpu{min(allowed_cores())}/cpufreq"
     root = fake_root(
         {
@@ -43,7 +43,7 @@ def test_a_jetson_as_it_describes_itself(fake_root: Root, monkeypatch: pytest.Mo
     assert (found["gpu"]["mhz"], found["gpu"]["governor"]) == (625, "nvhost_podgov")
 
 
-def test_what_is_measured_here_can_be_told_and_names_nobody() -> None:
+def test_the_circumstances_of_this_machine_name_nobody() -> None:
     found = circumstances()
     text = json.dumps(found)
     assert platform.node() not in text or len(platform.node()) < 4
@@ -51,7 +51,7 @@ def test_what_is_measured_here_can_be_told_and_names_nobody() -> None:
     assert found["gpu"].get("name") or found["gpu"]["none_because"]
     assert found["machine"]["memory_gib"] > 0
     assert {"date", "load_average_before", "commit", "power"} <= set(found)
-    assert cpu_name()
+    assert found["machine"]["cpu"]
 
 
 def test_versions_are_those_that_run() -> None:
@@ -59,15 +59,3 @@ def test_versions_are_those_that_run() -> None:
     assert found["dmdd-edge"] == __version__
     assert found["python"] == platform.python_version()
     assert found["numpy"] == np.__version__
-
-
-@pytest.mark.parametrize(
-    ("said", "mode"), [("NV Power Mode: 15W\n0\n", "15W"), ("NVPM ERROR: failed to read\n", None)]
-)
-def test_nvpmodels_answer(
-    fake_root: Root, monkeypatch: pytest.MonkeyPatch, said: str, mode: str | None
-) -> None:
-    program = fake_root({"bin/nvpmodel": f"#!/bin/sh\nprintf '{said}'\n"}) / "bin" / "nvpmodel"
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    assert machine._nvpmodel() == mode

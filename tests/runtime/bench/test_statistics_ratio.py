@@ -7,14 +7,14 @@ from scipy.stats import trim_mean
 from scipy.stats.mstats import winsorize
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.bench.ratio import Round, ratio_of_rounds, separate_ratio, student
+from dmdd_edge.runtime.bench.statistics import Round, ratio_of_rounds, separate_ratio, student
 
 
 def rounds(seed: int, factor: float = 1.0, spread: float = 0.1, opened: float = 0.0) -> list[Round]:
-    """Twelve rounds of twenty queries; ``opened`` is how much a side differs from one opening to the next."""
+    """Twelve rounds of twenty queries; ``opened`` is how much an operand differs between openings."""
     rng = np.random.default_rng(seed)
     found = []
-    for pace in rng.uniform(10, 40, 12):  # others are at work, now more, now less
+    for pace in rng.uniform(10, 40, 12):  # other processes load the machine more or less
         openings = np.exp(rng.normal(0, opened, 2)) * (1, factor)
         a, b = (pace * opening * rng.lognormal(0, spread, 20) for opening in openings)
         found.append((a, b))
@@ -105,7 +105,7 @@ def test_separate_runs_are_drawn_in_blocks() -> None:
 
 def test_too_few_to_compare() -> None:
     ones = np.ones(3)
-    with pytest.raises(DmddError, match="6 queries of a side are too few"):
+    with pytest.raises(DmddError, match="6 queries of an operand are too few"):
         ratio_of_rounds([(ones, ones)] * 2)
     with pytest.raises(DmddError, match="2 rounds are too few"):
         ratio_of_rounds([(np.ones(9), np.ones(9))] * 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from dmdd_edge.runtime.bench.percentiles import Spread, above, fewest
+from dmdd_edge.runtime.bench.statistics import Spread, above, fewest
 from dmdd_edge.runtime.summary import FEWEST_FRAMES
 
 

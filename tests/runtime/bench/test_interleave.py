@@ -6,17 +6,17 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from dmdd_edge.runtime.bench.interleave import MOST_TIMES, ROUNDS, OpenOperands, interleave
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
-from dmdd_edge.runtime.bench.turns import MOST_TIMES, ROUNDS, OpenSides, take_turns
 
 from .conftest import FakeClock, QuietWatch
 
 
 class Log:
-    """Makes queries that note whose turn it was, and with which number.
+    """Builds queries that record which operand ran, and with which number.
 
     Attributes:
-        turns: side and number of each query, of all rounds.
+        turns: operand and number of each query, of all rounds.
         opened: for each round, whether A was to be the first.
         starts: where in ``turns`` each round begins.
     """
@@ -27,7 +27,7 @@ class Log:
         self.opened: list[bool] = []
         self.starts: list[int] = []
 
-    def sides(self, **seconds: Callable[[], float]) -> OpenSides:
+    def sides(self, **seconds: Callable[[], float]) -> OpenOperands:
         @contextmanager
         def open_sides(forwards: bool) -> Iterator[list[Query]]:
             self.opened.append(forwards)
@@ -46,10 +46,12 @@ class Log:
         return query
 
 
-def test_sides_take_turns_and_get_the_same_images(bench: Bench, clock: FakeClock) -> None:
+def test_operands_alternate_and_use_the_same_images(bench: Bench, clock: FakeClock) -> None:
     log = Log(clock)
-    turns = take_turns(log.sides(A=lambda: 0.010, B=lambda: 0.020), Plan(12 * 0.119, 1, 0.05, 2), bench)
-    assert log.opened == [True, False] * (ROUNDS // 2), "opened anew for each round, now A first, now B"
+    turns = interleave(log.sides(A=lambda: 0.010, B=lambda: 0.020), Plan(12 * 0.119, 1, 0.05, 2), bench)
+    assert log.opened == [True, False] * (ROUNDS // 2), (
+        "opened again for each round, A first or B first in turn"
+    )
     first = log.turns[: log.starts[1]]
     assert "".join(name for name, _ in first[:4]) == "ABBA", "the warm-up: 50 ms, in 30 and 30"
     second = log.turns[log.starts[1] : log.starts[2]]
@@ -66,7 +68,7 @@ def test_sides_take_turns_and_get_the_same_images(bench: Bench, clock: FakeClock
     assert turns.seconds == pytest.approx(12 * 0.12)
 
 
-def test_it_goes_on_until_the_ratio_is_known_closely(clock: FakeClock) -> None:
+def test_the_run_continues_until_the_ratio_is_precise(clock: FakeClock) -> None:
     rng = np.random.default_rng(3)
 
     def rounds(spread: float) -> int:
@@ -75,7 +77,7 @@ def test_it_goes_on_until_the_ratio_is_known_closely(clock: FakeClock) -> None:
         def taken() -> float:
             return float(0.010 * rng.lognormal(0, spread))
 
-        turns = take_turns(log.sides(A=taken, B=taken), Plan(6.0), Bench(clock, QuietWatch()))
+        turns = interleave(log.sides(A=taken, B=taken), Plan(6.0), Bench(clock, QuietWatch()))
         assert len(turns.rounds) == len(log.opened)
         return len(turns.rounds)
 
@@ -84,9 +86,9 @@ def test_it_goes_on_until_the_ratio_is_known_closely(clock: FakeClock) -> None:
     assert rounds(3.0) == ROUNDS * MOST_TIMES
 
 
-def test_one_side_alone_has_every_turn(bench: Bench, clock: FakeClock) -> None:
+def test_a_single_operand_runs_every_query(bench: Bench, clock: FakeClock) -> None:
     log = Log(clock)
-    turns = take_turns(log.sides(A=lambda: 0.1), Plan(12.0), bench)
+    turns = interleave(log.sides(A=lambda: 0.1), Plan(12.0), bench)
     assert len(turns.rounds) == ROUNDS
     assert [number for _, number in log.turns[: log.starts[1]]] == list(range(10))
     assert len(turns.values(0)) == 120
@@ -95,6 +97,6 @@ def test_one_side_alone_has_every_turn(bench: Bench, clock: FakeClock) -> None:
 def test_a_stop_leaves_as_many_of_both(clock: FakeClock) -> None:
     log = Log(clock)
     bench = Bench(clock, QuietWatch(), stop=lambda: len(log.turns) >= 6)
-    turns = take_turns(log.sides(A=lambda: 0.01, B=lambda: 0.01), Plan(60.0), bench)
+    turns = interleave(log.sides(A=lambda: 0.01, B=lambda: 0.01), Plan(60.0), bench)
     assert "".join(name for name, _ in log.turns) == "ABBAAB"
     assert [len(turns.values(side)) for side in (0, 1)] == [3, 3]

@@ -1,0 +1,142 @@
+"""The images that a measurement uses in rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle.manifest import Manifest
+from dmdd_edge.data.datasets import Category, load_category, read_images
+from dmdd_edge.data.images import IMAGE_SUFFIXES
+from dmdd_edge.errors import DataError, DmddError, SourceError
+from dmdd_edge.runtime.frame import Frame
+from dmdd_edge.runtime.sources import SourceOptions, open_source
+
+#: Most images that are held in memory.
+MOST = 32
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images in memory, used in rotation.
+
+    Attributes:
+        frames: at least one; uint8 H x W x 3 BGR.
+        files: the file of each, to be read and decoded again; empty where they are not from image files.
+        kind: ``source``, ``test images`` or ``generated``.
+        origin: one line for a person.
+    """
+
+    frames: tuple[NDArray[np.uint8], ...] = field(repr=False)
+    files: tuple[Path, ...]
+    kind: str
+    origin: str
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Their part of a result."""
+        sizes = sorted({f"{frame.shape[1]}x{frame.shape[0]}" for frame in self.frames})
+        return {"kind": self.kind, "origin": self.origin, "count": len(self), "sizes": sizes}
+
+    def prepared(self, manifest: Manifest) -> NDArray[np.uint8]:
+        """All of them as the graph's input: uint8 N x S x S x 3 BGR.
+
+        Raises:
+            DmddError: the region of interest does not fit one of them.
+        """
+        size = manifest.image_size
+        names: list[str] | list[None] = [str(path) for path in self.files] or [None] * len(self.frames)
+        return np.stack(
+            [
+                manifest.preprocess.prepare(frame, size, name)
+                for frame, name in zip(self.frames, names, strict=True)
+            ]
+        )
+
+
+def choose_images(
+    manifest: Manifest, source: str | None = None, data: Path | None = None, most: int = MOST
+) -> ImageSet:
+    """The images for a bundle: from the source, else the category's test images, else generated.
+
+    Args:
+        manifest: the bundle's.
+        source: as for ``run --source``; of a video or a camera, its first frames.
+        data: a data set that contains the bundle's category.
+        most: largest number of images; chosen evenly from all.
+
+    Raises:
+        DmddError: the source or the data set cannot be read.
+    """
+    if source is not None:
+        return _from_source(source, most, manifest.preprocess.bits)
+    if data is not None:
+        category = load_category(data, manifest.category, for_training=False)
+        return from_category(category, most, manifest.preprocess.bits)
+    return generated(manifest)
+
+
+def from_category(category: Category, most: int = MOST, bits: int = 16) -> ImageSet:
+    """A category's test images, some of each kind; ``bits`` as for ``images.read_image``.
+
+    Raises:
+        DataError: the category has no test images, or none is readable.
+    """
+    category.require_test()
+    chosen = _evenly([item.path for item in category.test], most)
+    readable = list(read_images(chosen, category.skip, bits))
+    if not readable:
+        raise DataError(
+            f"None of the {len(chosen)} test images of {category.name} is readable.",
+            f"Check the files in {category.root}/test.",
+        )
+    files = tuple(path for path, _ in readable)
+    return ImageSet(
+        tuple(image for _, image in readable), files, "test images", f"test images of {category.name}"
+    )
+
+
+def generated(manifest: Manifest, count: int = 8) -> ImageSet:
+    """Noise of the graph's own size, for want of images; it has no files to decode."""
+    rng, size = np.random.default_rng(0), manifest.image_size
+    x, y, w, h = manifest.preprocess.roi or (0, 0, size, size)
+    frames = rng.integers(0, 256, (count, y + h, x + w, 3), dtype=np.uint8)
+    return ImageSet(tuple(frames), (), "generated", "generated noise, not images")
+
+
+def _from_source(text: str, most: int, bits: int) -> ImageSet:
+    source = open_source(text)
+    if source.total is not None and source.total > most:
+        source = open_source(text, SourceOptions(every=-(-source.total // most)))
+    source.bits = bits
+    frames: list[Frame] = []
+    first_error: DmddError | None = None
+    for frame in source:
+        if isinstance(frame, Frame):
+            frames.append(frame)
+            if len(frames) == most:
+                break
+        else:
+            first_error = first_error or frame.error
+    source.stop()
+    if not frames:
+        raise first_error or SourceError(f"{text} contains no images.", "Name another with --source.")
+    paths = [Path(frame.source) for frame in frames]
+    files = all(path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() for path in paths)
+    return ImageSet(
+        tuple(frame.image for frame in frames), tuple(paths) if files else (), "source", source.state().name
+    )
+
+
+def _evenly(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most ``most`` of the paths, the first and the last among them."""
+    if len(paths) <= most:
+        return list(paths)
+    return [paths[round(index * (len(paths) - 1) / (most - 1))] for index in range(most)]
