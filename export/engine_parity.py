@@ -9,7 +9,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.parity import LIMITS, ParityRow, require
 from dmdd_edge.export.pipeline import Progress, compare_all, silent
-from dmdd_edge.runtime.backends.engine_judge import engine_judge
+from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
 from dmdd_edge.runtime.engines.cache import engine_cache
 from dmdd_edge.runtime.engines.engine import sidecar_path
 from dmdd_edge.storage import write_atomically
@@ -42,8 +42,8 @@ def measure_engine(
     """
     side = built.sidecar
     name = f"{side.flavour} {side.precision}"
-    with engine_judge(built.path, side.onnx_sha256, cache=engine_cache(cache)) as judge:
-        artefacts = {name: (judge, LIMITS[side.precision])}
+    with engine_predictor(built.path, side.onnx_sha256, cache=engine_cache(cache)) as predict:
+        artefacts = {name: (predict, LIMITS[side.precision])}
         (row,) = compare_all(run, data, artefacts, bundle.manifest.threshold.image, progress)
     try:
         require([row])

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from dmdd_edge.export.half import to_half
+from dmdd_edge.train.backbone_check import image_convolutions
 from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import STAGES, Head, ScaledHead, resize
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.suitability import image_convolutions
 
 _BRANCHES = ("normality", "abnormality")
 
@@ -139,7 +139,7 @@ class StageHead(nn.Module):
         """Four of N x K x H_i x W_i to map and score, see ``Head.forward``."""
         if isinstance(self.head, ScaledHead):
             sized = [resize(item, self.head.size) for item in stages]
-            return self.head.judge(self.head.smoothing(torch.cat(sized, 1)))
+            return self.head.combine(self.head.smoothing(torch.cat(sized, 1)))
         return self.head([item[:, branch] for branch in range(self.branches) for item in stages])
 
 

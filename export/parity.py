@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.errors import BundleError
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS, Metrics
-from dmdd_edge.evaluation.test_set import Evaluation, Judge
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
     run_session,
@@ -169,14 +169,14 @@ def require(rows: Sequence[ParityRow]) -> None:
         )
 
 
-def file_judge(path: Path) -> Judge:
+def onnx_predictor(path: Path) -> Predictor:
     """A written graph in ONNX Runtime on the CPU, as a judge of prepared images."""
     onnxruntime = import_onnxruntime("cpu")
     session = onnxruntime.InferenceSession(
         str(path), session_options(onnxruntime, usable_cores()), providers=["CPUExecutionProvider"]
     )
 
-    def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return run_session(session, np.ascontiguousarray(images))
 
-    return judge
+    return predict

@@ -21,16 +21,22 @@ from dmdd_edge.data.look import Look, look_at, look_of
 from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from
 from dmdd_edge.errors import DmddError
 from dmdd_edge.evaluation.metrics import Metrics
-from dmdd_edge.evaluation.test_set import Evaluation, Judge, evaluate_judge, judge_all, load_test_set
+from dmdd_edge.evaluation.test_set import (
+    Evaluation,
+    Predictor,
+    evaluate_predictor,
+    load_test_set,
+    predict_all,
+)
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, file_judge, require
+from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, onnx_predictor, require
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
-from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_judge
+from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_predictor
 from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.run_folder import METRICS
 
@@ -117,12 +123,12 @@ def export_run(
             graph = DeploymentGraph(run.model, half=precision == "fp16")
             write_onnx(graph, writer.path / name, size)
             graphs.append(check_graph(writer.path / name, precision).require())
-        judges: dict[str, Judge] = {
-            precision: file_judge(writer.path / name) for precision, name in GRAPHS.items()
+        predictors: dict[str, Predictor] = {
+            precision: onnx_predictor(writer.path / name) for precision, name in GRAPHS.items()
         }
         progress(_THRESHOLD, 0, None)
-        threshold = threshold_of(run, judges["fp32"], alpha)
-        artefacts = {f"onnxruntime {name}": (judge, LIMITS[name]) for name, judge in judges.items()}
+        threshold = threshold_of(run, predictors["fp32"], alpha)
+        artefacts = {f"onnxruntime {name}": (predict, LIMITS[name]) for name, predict in predictors.items()}
         rows = compare_all(run, None, artefacts, threshold.image, progress, say)
         require(rows)
         facts: dict[str, Any] = {}
@@ -161,7 +167,7 @@ def export_run(
 def compare_all(
     run: Run,
     data: Path | None,
-    artefacts: dict[str, tuple[Judge, ParityLimits]],
+    artefacts: dict[str, tuple[Predictor, ParityLimits]],
     threshold: float,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
@@ -177,8 +183,8 @@ def compare_all(
         say: told what of the data set is not used.
     """
     run = moved(run, data)
-    judges = {"torch": torch_judge(run.model.to(memory_format=torch.channels_last))}
-    judges |= {name: judge for name, (judge, _) in artefacts.items()}
+    predictors = {"torch": torch_predictor(run.model.to(memory_format=torch.channels_last))}
+    predictors |= {name: predict for name, (predict, _) in artefacts.items()}
     category = _category(run)
     labelled = category is not None and bool(category.test)
     pairs = 0
@@ -189,14 +195,16 @@ def compare_all(
             say(line)
         pairs = int(test.labels.sum()) * int((~test.labels).sum())
         results = {
-            name: evaluate_judge(judge, test, _comparing(name, len(test.items), progress))
-            for name, judge in judges.items()
+            name: evaluate_predictor(predict, test, _comparing(name, len(test.items), progress))
+            for name, predict in predictors.items()
         }
     else:
         images = holdout_images(run)
         results = {
-            name: Evaluation(_NO_METRICS, *judge_all(judge, images, _comparing(name, len(images), progress)))
-            for name, judge in judges.items()
+            name: Evaluation(
+                _NO_METRICS, *predict_all(predict, images, _comparing(name, len(images), progress))
+            )
+            for name, predict in predictors.items()
         }
     reference = results.pop("torch")
     return [

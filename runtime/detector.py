@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import EffectiveThreshold, effective_threshold
 from dmdd_edge.bundle.threshold import checked_threshold, normalized_score
-from dmdd_edge.data.quality import hint_of_bits, judge
+from dmdd_edge.data.quality import check_frame, hint_of_bits
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.options import BackendOptions
@@ -270,7 +270,7 @@ class Detector:
         manifest = self.bundle.manifest
         tensor = manifest.preprocess.prepare(as_bgr(frame.image), manifest.image_size)
         limits = manifest.frame_limits
-        reason = None if limits is None else judge(tensor, limits, self._ignored)
+        reason = None if limits is None else check_frame(tensor, limits, self._ignored)
         if reason is not None and manifest.preprocess.bits == 16:
             reason += hint_of_bits(reason, frame.peak)
         return Prepared(frame, tensor, reason, _milliseconds(start))

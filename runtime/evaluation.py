@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dmdd_edge.data.datasets import Category
-from dmdd_edge.data.quality import judge
+from dmdd_edge.data.quality import check_frame
 from dmdd_edge.evaluation.decisions import Decisions, decide
-from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_judge, load_test_set
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.runtime.detector import Detector
 
 
@@ -52,10 +52,10 @@ def evaluate_bundle(
     """
     manifest = detector.bundle.manifest
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
-    found = evaluate_judge(detector.backend.infer, test, lambda done: progress(done, len(test.items)))
+    found = evaluate_predictor(detector.backend.infer, test, lambda done: progress(done, len(test.items)))
     limits, ignored = manifest.frame_limits, manifest.preprocess.ignore_map(manifest.image_size)
     unreliable = np.array(
-        [limits is not None and judge(image, limits, ignored) is not None for image in test.images]
+        [limits is not None and check_frame(image, limits, ignored) is not None for image in test.images]
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
     decisions = decide(found.scores, test.labels, names, detector.threshold.image, unreliable)

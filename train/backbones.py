@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from dmdd_edge.errors import OptionError, TrainingError
 from dmdd_edge.train import weights as weight_files
+from dmdd_edge.train.backbone_check import objection, swap_rgb_bgr
 from dmdd_edge.train.config import BACKBONES
-from dmdd_edge.train.suitability import objection, turn_colours_round
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -99,7 +99,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
         )
     if pretrained:
         weight_files.load(model, name, weights)
-        turn_colours_round(backbone.stages[0])
+        swap_rgb_bgr(backbone.stages[0])
     return backbone
 
 

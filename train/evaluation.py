@@ -17,7 +17,7 @@ from dmdd_edge.errors import TrainingError
 from dmdd_edge.evaluation.decisions import Decisions
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.pictures import Case, case_sheet, hardest, score_histogram
-from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, judge_all
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, predict_all
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.features import to_input
@@ -26,16 +26,16 @@ from dmdd_edge.train.model import DMDD
 HISTOGRAM, CASES = "score_histogram.png", "hardest_cases.png"
 
 
-def torch_judge(model: DMDD, device: torch.device | None = None) -> Judge:
+def torch_predictor(model: DMDD, device: torch.device | None = None) -> Predictor:
     """The trained module as a judge of prepared images."""
     where = device or next(model.parameters()).device
 
     @torch.no_grad()
-    def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = model.eval()(to_input(images, where))
         return found.maps.cpu().numpy(), found.scores.cpu().numpy()
 
-    return judge
+    return predict
 
 
 def holdout_images(run: files.Run) -> NDArray[np.uint8]:
@@ -67,9 +67,9 @@ def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
     return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
 
 
-def threshold_of(run: files.Run, judge: Judge, alpha: float = 0.01) -> Threshold:
+def threshold_of(run: files.Run, predict: Predictor, alpha: float = 0.01) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
-    maps, scores = judge_all(judge, holdout_images(run))
+    maps, scores = predict_all(predict, holdout_images(run))
     apart = run.config.model.head == "scaled"  # other heads take the score from the map
     peaks = [map_peak(item) for item in maps] if apart else None
     return threshold_from_normals(scores.tolist(), alpha, peaks=peaks)

@@ -156,7 +156,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Judge images by their distance maps.
+        """Anomaly map and score from distance maps.
 
         Args:
             maps: four a branch in use, N x H_i x W_i, 0..2, normality first, finest stage first.
@@ -302,10 +302,10 @@ class ScaledHead(Head):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See ``Head.forward`` and the class."""
-        return self.judge(self.stack(maps))
+        return self.combine(self.stack(maps))
 
-    def judge(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
-        """What ``forward`` gives, from the stacked maps."""
+    def combine(self, stacked: Tensor) -> tuple[Tensor, Tensor]:
+        """Map and score of the stacked maps; see ``forward``."""
         return self.enlarge(self.map(stacked)), self.score(stacked)
 
     def map(self, stacked: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.decisions import decide
 from dmdd_edge.evaluation.metrics import FIGURES
-from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, evaluate_judge
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_pictures
 from dmdd_edge.train.synthesis import foreground
@@ -31,13 +31,13 @@ _COUNT = 6
 
 
 def measure_damage(
-    run: files.Run, judge: Judge, threshold: Threshold, progress: Callable[[int, int], None]
+    run: files.Run, predict: Predictor, threshold: Threshold, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any], TestSet, Evaluation]:
     """Judge held-out good images and damage made on them, and write figures and pictures into the run.
 
     Args:
         run: with held-out images.
-        judge: of the run.
+        predict: the run's predictor.
         threshold: from the held-out images.
         progress: called with the images done and their count.
 
@@ -51,7 +51,7 @@ def measure_damage(
     method = run.info["foreground"]["method"]
     parts = foreground.masks(list(normals), method)[1]
     test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
-    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     decisions = decide(found.scores, test.labels, test.defects, threshold.image)
     metrics = {"of": _OF, **figures(run, found.metrics, threshold.image, decisions)}
     files.write_json(run.folder / _DOCUMENT, metrics)

@@ -113,7 +113,7 @@ class DMDD(nn.Module):
         return maps if self.density is None else [*maps, *self.density(teacher)]
 
     def forward(self, images: Tensor) -> Prediction:
-        """Judge images.
+        """Anomaly maps and scores of images.
 
         Args:
             images: uint8 N x 3 x S x S, BGR, 0..255.

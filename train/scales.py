@@ -23,8 +23,8 @@ from dmdd_edge.evaluation.metrics import defect_pixel_figures
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import validation_set
-from dmdd_edge.train.validation.kinds import KINDS
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

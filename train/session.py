@@ -13,12 +13,12 @@ import torch
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.evaluation.decisions import Decisions, decide, result_lines
-from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet, evaluate_judge, load_test_set
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.evaluation import figures, threshold_of, torch_judge, write_pictures
+from dmdd_edge.train.evaluation import figures, threshold_of, torch_predictor, write_pictures
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
@@ -96,17 +96,17 @@ def train(
         files.write_facts(folder, run.info)
         for line in describe(run.info["outliers"]):
             recorder.note(line)
-        judge = torch_judge(run.model)
+        predict = torch_predictor(run.model)
         threshold = None
         if run.info["holdout"]:
             recorder.preparing(costs.THRESHOLD, 0, None)
-            threshold = threshold_of(run, judge)
+            threshold = threshold_of(run, predict)
             recorder.note(threshold.describe())
         if test is None:
             made = None
             if threshold is not None:
                 made = _damage(
-                    run, judge, threshold, lambda done, total: recorder.preparing(costs.TEST, done, total)
+                    run, predict, threshold, lambda done, total: recorder.preparing(costs.TEST, done, total)
                 )
                 for line in damage_lines(made.metrics):
                     recorder.logger.info(line)
@@ -115,7 +115,7 @@ def train(
         found = measure(
             run,
             category,
-            judge,
+            predict,
             threshold,
             lambda done, total: recorder.preparing(costs.TEST, done, total),
             test,
@@ -159,7 +159,7 @@ class Measured:
 def measure(
     run: files.Run,
     category: Category,
-    judge: Judge,
+    predict: Predictor,
     threshold: Threshold | None,
     progress: Callable[[int, int], None],
     test: TestSet | None = None,
@@ -169,7 +169,7 @@ def measure(
     Args:
         run: what is measured.
         category: its images.
-        judge: of the run.
+        predict: the run's predictor.
         threshold: None without held-out images.
         progress: called with the images done and their count.
         test: the category's test images, where they were read before.
@@ -178,7 +178,7 @@ def measure(
     progress(0, len(category.test))
     if test is None:
         test = load_test_set(category, config.preprocess, config.model.image_size)
-    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
     decisions = None if level is None else decide(found.scores, test.labels, test.defects, level)
     metrics = figures(run, found.metrics, level, decisions)
@@ -206,18 +206,18 @@ def evaluate_run(
     run = moved(run, data)
     category = category_of(run)
     run.model.to(device).to(memory_format=torch.channels_last)
-    judge = torch_judge(run.model, device)
-    threshold = threshold_of(run, judge) if run.info["holdout"] else None
+    predict = torch_predictor(run.model, device)
+    threshold = threshold_of(run, predict) if run.info["holdout"] else None
     if not category.test and threshold is not None:
-        return _damage(run, judge, threshold, progress)
-    return measure(run, category, judge, threshold, progress)
+        return _damage(run, predict, threshold, progress)
+    return measure(run, category, predict, threshold, progress)
 
 
 def _damage(
-    run: files.Run, judge: Judge, threshold: Threshold, progress: Callable[[int, int], None]
+    run: files.Run, predict: Predictor, threshold: Threshold, progress: Callable[[int, int], None]
 ) -> Measured:
     """A run without test images: made damage takes their place, under names of its own."""
-    metrics, test, found = measure_damage(run, judge, threshold, progress)
+    metrics, test, found = measure_damage(run, predict, threshold, progress)
     written = [run.folder / name for name in DAMAGE_FILES]
     return Measured(metrics, written, [], test, found, threshold, damage=True)
 
@@ -245,10 +245,10 @@ def evaluate_on(
         DmddError: the held-out images are gone, or there are no readable test images.
     """
     run.model.to(device).to(memory_format=torch.channels_last)
-    judge = torch_judge(run.model, device)
-    threshold = threshold_of(run, judge) if run.info["holdout"] else None
+    predict = torch_predictor(run.model, device)
+    threshold = threshold_of(run, predict) if run.info["holdout"] else None
     test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
-    found = evaluate_judge(judge, test, lambda done: progress(done, len(test.items)))
+    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     decisions = None
     if threshold is not None:
         names = test.defects if groups is None else [groups[item.path] for item in test.items]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
-from dmdd_edge.evaluation.test_set import TestSet, evaluate_judge
+from dmdd_edge.evaluation.test_set import TestSet, evaluate_predictor
 from dmdd_edge.storage import write_atomically
 from peers.files import File
 
@@ -46,7 +46,7 @@ def accuracy(
         return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
 
     total = len(test.items)
-    metrics = evaluate_judge(judge, test, lambda done: say(f"judged {done} of {total}")).metrics
+    metrics = evaluate_predictor(judge, test, lambda done: say(f"judged {done} of {total}")).metrics
     figures = {name: _rounded(getattr(metrics, name)) for name in PAPER_FIELDS}
     figures["images"] = total
     write_atomically(kept, json.dumps({"stamp": stamp, "figures": figures}))

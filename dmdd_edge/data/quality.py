@@ -117,7 +117,7 @@ def hint_of_bits(reason: str, peak: int | None) -> str:
     """What to add to the reason why a frame cannot be judged, where too few bits may be at the bottom of it.
 
     Args:
-        reason: as of ``judge``.
+        reason: as ``check_frame`` gives it.
         peak: the largest value of a 16-bit file that was taken for one that uses all 16 bits; None of others.
     """
     if peak is None or peak > 4095 or not reason.startswith("too dark"):
@@ -126,10 +126,10 @@ def hint_of_bits(reason: str, peak: int | None) -> str:
     return f" (its 16-bit values end at {peak}: if the camera delivers {bits} bits, train with --bits {bits})"
 
 
-def judge(
+def check_frame(
     image: NDArray[np.uint8], limits: FrameLimits, ignored: NDArray[np.bool_] | None = None
 ) -> str | None:
-    """Why a frame cannot be judged, or None when it can.
+    """Give the reason why a frame cannot be judged, or None.
 
     Args:
         image: uint8 S x S x 3 BGR, after preprocessing and resize.

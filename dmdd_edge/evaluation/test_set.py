@@ -1,4 +1,4 @@
-"""A category's test images, and what a judge of prepared images says of them."""
+"""A category's test images, and the maps and scores that a predictor gives them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dmdd_edge.evaluation.metrics import Metrics, evaluate
 
 _BATCH = 8
 
-#: Judges prepared images, uint8 N x S x S x 3 BGR, and gives maps float32 N x S x S and scores float32 N.
-Judge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+#: From prepared images, uint8 N x S x S x 3 BGR, to maps float32 N x S x S and scores float32 N, both 0..1.
+Predictor = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 @dataclass
@@ -88,14 +88,14 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
     return TestSet(items, np.stack(images), truths, np.array([item.has_mask for item in items]))
 
 
-def judge_all(
-    judge: Judge, images: NDArray[np.uint8], progress: Callable[[int], None] | None = None
+def predict_all(
+    predict: Predictor, images: NDArray[np.uint8], progress: Callable[[int], None] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Judge many images in batches: maps float32 N x S x S and scores float32 N."""
+    """Predict many images in batches: maps float32 N x S x S and scores float32 N."""
     maps = np.zeros(images.shape[:3], np.float32)
     scores = np.zeros(len(images), np.float32)
     for part in _batches(len(images)):
-        maps[part], scores[part] = judge(images[part])
+        maps[part], scores[part] = predict(images[part])
         if progress is not None:
             progress(part.stop)
     return maps, scores
@@ -108,16 +108,18 @@ def _batches(count: int) -> Iterator[slice]:
 
 @dataclass
 class Evaluation:
-    """What a judge said of a test set, and how good that was."""
+    """The maps and scores of a test set, and the figures that they reach."""
 
     metrics: Metrics
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
 
 
-def evaluate_judge(judge: Judge, test: TestSet, progress: Callable[[int], None] | None = None) -> Evaluation:
-    """Judge a test set and measure the result."""
-    maps, scores = judge_all(judge, test.images, progress)
+def evaluate_predictor(
+    predict: Predictor, test: TestSet, progress: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Predict a test set and measure the result."""
+    maps, scores = predict_all(predict, test.images, progress)
     return Evaluation(
         evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask), maps, scores
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.evaluation.metrics import Metrics
-from dmdd_edge.evaluation.test_set import evaluate_judge, load_test_set
+from dmdd_edge.evaluation.test_set import evaluate_predictor, load_test_set
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.scenarios import BATCHES, Offline, measure_latency, sweep
@@ -171,7 +171,7 @@ def measure_accuracy(
         progress(done, total)
 
     try:
-        evaluation = evaluate_judge(timed.stopwatch.infer, test, on_image)
+        evaluation = evaluate_predictor(timed.stopwatch.infer, test, on_image)
     except _StoppedError:
         return Accuracy(None, reason="stopped")
     remarks = tuple(category.remarks())

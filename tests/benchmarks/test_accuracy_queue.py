@@ -21,7 +21,7 @@ from accuracy.study import choose, main
 
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.train.checkpoint import load_run
-from dmdd_edge.train.evaluation import torch_judge
+from dmdd_edge.train.evaluation import torch_predictor
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_several_heads_judge_the_same_maps(tiny_outcome: Any) -> None:
     model = tiny_outcome.run.model.eval()
     images = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
     found = judge(model, {"head": model.head, "sum": sum_head(tiny_outcome.run.config.model)}, images)
-    maps, scores = torch_judge(model)(images)
+    maps, scores = torch_predictor(model)(images)
     np.testing.assert_allclose(found["head"][0], maps, atol=1e-6)
     np.testing.assert_allclose(found["head"][1], scores, atol=1e-6)
     assert np.abs(found["sum"][0] - maps).max() > 1e-3

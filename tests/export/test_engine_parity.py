@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export import engine_parity
 from dmdd_edge.export.engines.artifact import BuiltEngine
-from dmdd_edge.export.parity import file_judge
+from dmdd_edge.export.parity import onnx_predictor
 from dmdd_edge.runtime.engines.engine import EngineSidecar, read_sidecar, sidecar_path, write_engine
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -50,18 +50,18 @@ def built(tiny_export: Any, tmp_path: Path) -> BuiltEngine:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch, tiny_export: Any) -> Callable[[float], None]:
     """Stand in for the GPU: the engine gives what the fp32 file gives, with its maps off by so much."""
-    truth = file_judge(tiny_export.bundle.file("model.fp32.onnx"))
+    truth = onnx_predictor(tiny_export.bundle.file("model.fp32.onnx"))
 
     def use(off: float) -> None:
         @contextmanager
-        def judge(*args: Any, **values: Any) -> Iterator[Callable[[NDArray[np.uint8]], Found]]:
+        def predict(*args: Any, **values: Any) -> Iterator[Callable[[NDArray[np.uint8]], Found]]:
             def run(images: NDArray[np.uint8]) -> Found:
                 maps, scores = truth(images)
                 return maps + np.float32(off), scores
 
             yield run
 
-        monkeypatch.setattr(engine_parity, "engine_judge", judge)
+        monkeypatch.setattr(engine_parity, "engine_predictor", predict)
 
     return use
 

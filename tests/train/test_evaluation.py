@@ -17,10 +17,10 @@ from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.datasets.folders import from_folders
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.evaluation.test_set import evaluate_judge, judge_all, load_test_set
+from dmdd_edge.evaluation.test_set import evaluate_predictor, load_test_set, predict_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import Run, load_run
-from dmdd_edge.train.evaluation import figures, holdout_images, torch_judge
+from dmdd_edge.train.evaluation import figures, holdout_images, torch_predictor
 from dmdd_edge.train.places import moved
 from dmdd_edge.train.report.writing import write_report
 from dmdd_edge.train.session import evaluate_on, evaluate_run
@@ -194,8 +194,8 @@ def test_without_test_images_there_is_a_page_of_made_damage(copied: Run, tmp_pat
     assert (copied.folder / "metrics.json").read_bytes() == before
     page = write_report(tmp_path / "page.html", copied, found, CPU).read_text()
     assert "There are no test images." in page
-    assert "By kind of made damage" in page
-    assert "made damages found" in page
+    assert "By kind of synthetic damage" in page
+    assert "damaged images found" in page
     assert "Training images furthest out of place" in page
     assert "good test images" not in page.partition("<body>")[2].replace("all good test images", "")
     copied.info["holdout"] = []
@@ -232,8 +232,8 @@ def test_the_test_set_is_prepared_as_training_is(plates: Path) -> None:
 
 def test_batches_change_nothing(tiny_outcome: Any) -> None:
     images = np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), np.uint8)
-    judge = torch_judge(tiny_outcome.run.model)
-    maps, scores = judge_all(judge, images)
+    judge = torch_predictor(tiny_outcome.run.model)
+    maps, scores = predict_all(judge, images)
     for index in (0, 7, 8, 10):
         one_map, one_score = judge(images[index : index + 1])
         np.testing.assert_allclose(maps[index], one_map[0], atol=1e-5)
@@ -247,7 +247,7 @@ def test_a_judge_that_sees_everything_is_perfect(plates: Path, tiny_outcome: Any
         where = [int(np.flatnonzero((test.images == image).all((1, 2, 3)))[0]) for image in images]
         return test.masks[where].astype(np.float32), test.labels[where].astype(np.float32)
 
-    found = evaluate_judge(truth, test)
+    found = evaluate_predictor(truth, test)
     metrics = figures(tiny_outcome.run, found.metrics, 0.5)
     for name in RATIOS:
         assert metrics[name] == pytest.approx(1.0), name

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.evaluation.test_set import judge_all
+from dmdd_edge.evaluation.test_set import predict_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
-from dmdd_edge.train.evaluation import torch_judge
+from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.made_damage import as_json, damage_lines
 from dmdd_edge.train.run_folder import open_run, state_of
 from dmdd_edge.train.session import train
@@ -116,7 +116,7 @@ def test_the_threshold_is_of_the_held_out_normals(tiny_outcome: Any) -> None:
     """Three normals are far too few for 1 %: the largest of their scores, worked out here from the files."""
     run = tiny_outcome.run
     images = np.stack([cv2.imread(path) for path in run.info["holdout"]])
-    scores = judge_all(torch_judge(run.model), images)[1]
+    scores = predict_all(torch_predictor(run.model), images)[1]
     assert tiny_outcome.threshold.image == pytest.approx(float(scores.max()), abs=1e-6)
     assert tiny_outcome.threshold.normals == 3
     assert tiny_outcome.metrics["threshold"] == tiny_outcome.threshold.image

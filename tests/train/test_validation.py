@@ -10,8 +10,8 @@ import pytest
 
 from dmdd_edge.sample.plate import Plate
 from dmdd_edge.sample.write import draw
+from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import damage, validation_set
-from dmdd_edge.train.validation.kinds import KINDS
 
 SIZE = 128
 #: A part that stands free before the drawn plate.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import Threshold
-from dmdd_edge.evaluation.test_set import Evaluation, Judge, TestSet
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet
 
 if TYPE_CHECKING:
     from dmdd_edge.train.checkpoint import Run
@@ -84,7 +84,7 @@ class Content:
         return int(above[~labels].sum()), int((~labels).sum()), int(above[labels].sum()), int(labels.sum())
 
 
-def time_single(judge: Judge, image: NDArray[np.uint8]) -> float:
+def time_single(predict: Predictor, image: NDArray[np.uint8]) -> float:
     """Milliseconds that one image takes by itself: the median of a few calls, after one to warm up.
 
     Args:
@@ -94,6 +94,6 @@ def time_single(judge: Judge, image: NDArray[np.uint8]) -> float:
     taken = []
     for _ in range(_TIMED + 1):
         began = time.perf_counter()
-        judge(image[None])
+        predict(image[None])
         taken.append(1000 * (time.perf_counter() - began))
     return statistics.median(taken[1:])

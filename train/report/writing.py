@@ -10,7 +10,7 @@ import torch
 
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.train.checkpoint import Run
-from dmdd_edge.train.evaluation import torch_judge
+from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.report.content import Content, now, time_single
 from dmdd_edge.train.report.overview import Overview, overview_page
 from dmdd_edge.train.report.page import write_page
@@ -32,7 +32,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
     Raises:
         DmddError: the file cannot be written.
     """
-    judge = torch_judge(run.model, device)
+    predict = torch_predictor(run.model, device)
     content = Content(
         run=run,
         metrics=measured.metrics,
@@ -40,7 +40,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         evaluation=measured.found,
         threshold=measured.threshold,
         skipped=measured.skipped,
-        single_ms=time_single(judge, measured.test.images[0]),
+        single_ms=time_single(predict, measured.test.images[0]),
         device=str(device),
         damage=measured.damage,
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.datasets import GOOD, TestImage
 from dmdd_edge.evaluation.test_set import TestSet
-from dmdd_edge.train.validation.kinds import KINDS, Image, Maker, Mask
+from dmdd_edge.train.validation.damage import KINDS, Image, Maker, Mask
 
 Difference = NDArray[np.float32]
 #: Damaged images of each kind.

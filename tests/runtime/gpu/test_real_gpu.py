@@ -21,7 +21,7 @@ from dmdd_edge.bundle.manifest import graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle
-from dmdd_edge.runtime.backends.engine_judge import engine_judge
+from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import EngineBackend
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
@@ -174,7 +174,7 @@ def test_detector_and_judge_agree_with_the_cpu(
             assert found.score == pytest.approx(expected.score, abs=TOLERANCE)
             assert found.status == expected.status
             np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=TOLERANCE)
-    with engine_judge(engine, bundle.manifest.files[FP16_GRAPH], cache=cache) as judge:
+    with engine_predictor(engine, bundle.manifest.files[FP16_GRAPH], cache=cache) as judge:
         require_close(judge(pictures(9)), pictures(9))
 
 

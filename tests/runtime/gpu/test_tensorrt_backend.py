@@ -13,7 +13,7 @@ import pytest
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
 from dmdd_edge.runtime.backends import OverlappingBackend
-from dmdd_edge.runtime.backends.engine_judge import engine_judge
+from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt
@@ -297,17 +297,17 @@ def test_the_judge_of_an_engine(
     path = put_engine(bundle)
     digest = bundle.manifest.files[FP16_GRAPH]
     turned = pictures(9).transpose(0, 2, 1, 3)  # not contiguous
-    with engine_judge(path, digest, cache=cache) as judge:
+    with engine_predictor(path, digest, cache=cache) as judge:
         require_right(judge(turned), turned)
-    with engine_judge(path, digest, listed_sha256=read_sidecar(path).engine_sha256) as judge:
+    with engine_predictor(path, digest, listed_sha256=read_sidecar(path).engine_sha256) as judge:
         require_right(judge(turned), turned)
     before = len(trt.deserialised)
     for arguments, reason in [
         ({}, "neither in the bundle's manifest nor in the engine cache"),
         ({"listed_sha256": "ab" * 32}, "not the file that the bundle's manifest lists"),
     ]:
-        with pytest.raises(DmddError, match=reason), engine_judge(path, digest, **arguments):
+        with pytest.raises(DmddError, match=reason), engine_predictor(path, digest, **arguments):
             pass
-    with pytest.raises(DmddError, match="another graph"), engine_judge(path, "ab" * 32, cache=cache):
+    with pytest.raises(DmddError, match="another graph"), engine_predictor(path, "ab" * 32, cache=cache):
         pass
     assert len(trt.deserialised) == before

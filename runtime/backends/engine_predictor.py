@@ -1,40 +1,37 @@
-"""An engine as a judge of prepared images, to be held against the graph it was built from."""
+"""An engine as a predictor of prepared images, to be compared with the graph it was built from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 from dmdd_edge.runtime.engines.engine import EngineNeeds, load_engine, read_sidecar
 from dmdd_edge.runtime.engines.find import FoundEngine
 
-#: Judges images uint8 N x S x S x 3 BGR: maps float32 N x S x S, 0..1, and scores float32 N.
-EngineJudge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-
 
 @contextmanager
-def engine_judge(
+def engine_predictor(
     engine: Path,
     onnx_sha256: str,
     *,
     listed_sha256: str | None = None,
     cache: Path | None = None,
     options: BackendOptions | None = None,
-) -> Iterator[EngineJudge]:
+) -> Iterator[Predictor]:
     """Open an engine that was just built, of either library, on this machine's GPU.
 
     Args:
         engine: the ``.engine`` file, with its sidecar beside it.
         onnx_sha256: of the graph that it must have been built from.
         listed_sha256: what the engine's SHA-256 must be; for one that goes into a bundle.
-        cache: the engine cache that it lies in otherwise.
+        cache: the engine cache that holds it, unless it is in a bundle.
         options: how to run.
 
     Raises:

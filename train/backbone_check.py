@@ -25,7 +25,7 @@ def image_convolutions(first_stage: nn.Module) -> list[nn.Conv2d]:
 
 
 @torch.no_grad()
-def turn_colours_round(first_stage: nn.Module) -> None:
+def swap_rgb_bgr(first_stage: nn.Module) -> None:
     """Make weights for RGB images weights for BGR images, in place, or the other way round."""
     for conv in image_convolutions(first_stage):
         conv.weight.copy_(conv.weight.flip(1))
@@ -64,7 +64,7 @@ def _takes_changes_of_the_input(stages: nn.ModuleList, x: Tensor, expected: list
     """Whether a change of colour order and scale can be undone in the weights of the first convolutions."""
     trial = copy.deepcopy(stages)
     scale = torch.tensor([0.5, 0.8, 1.5]).view(1, 3, 1, 1)
-    turn_colours_round(trial[0])
+    swap_rgb_bgr(trial[0])
     for conv in image_convolutions(trial[0]):
         conv.weight.div_(scale)
     return _close(_run(trial, x.flip(1) * scale), expected)
