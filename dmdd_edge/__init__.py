@@ -40,6 +40,9 @@ keep_private()  # before any library is imported that would call home
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.export.evaluate_detector import Evaluated, evaluate_detector
+    from dmdd_edge.export.export_bundle import Export, export_bundle
+    from dmdd_edge.export.options import EvaluateOptions, ExportOptions
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import Source, open_source
     from dmdd_edge.runtime.sources.options import SourceOptions
     from dmdd_edge.runtime.summary import Summary
+    from dmdd_edge.sample.write import write_sample
     from dmdd_edge.train.listener import Listener
     from dmdd_edge.train.options import TrainOptions
     from dmdd_edge.train.train_detector import TrainedRun, train_detector
@@ -58,6 +62,10 @@ _PLACES = {
     "BrokenFrame": "dmdd_edge.runtime.frame",
     "Bundle": "dmdd_edge.bundle",
     "Detector": "dmdd_edge.runtime.detector",
+    "EvaluateOptions": "dmdd_edge.export.options",
+    "Evaluated": "dmdd_edge.export.evaluate_detector",
+    "Export": "dmdd_edge.export.export_bundle",
+    "ExportOptions": "dmdd_edge.export.options",
     "Frame": "dmdd_edge.runtime.frame",
     "Listener": "dmdd_edge.train.listener",
     "Region": "dmdd_edge.runtime.result",
@@ -69,8 +77,11 @@ _PLACES = {
     "Timings": "dmdd_edge.runtime.result",
     "TrainOptions": "dmdd_edge.train.options",
     "TrainedRun": "dmdd_edge.train.train_detector",
+    "evaluate_detector": "dmdd_edge.export.evaluate_detector",
+    "export_bundle": "dmdd_edge.export.export_bundle",
     "open_source": "dmdd_edge.runtime.sources",
     "train_detector": "dmdd_edge.train.train_detector",
+    "write_sample": "dmdd_edge.sample.write",
 }
 
 __all__ = [
@@ -83,6 +94,10 @@ __all__ = [
     "DeliveryError",
     "Detector",
     "DmddError",
+    "EvaluateOptions",
+    "Evaluated",
+    "Export",
+    "ExportOptions",
     "Frame",
     "Listener",
     "OptionError",
@@ -99,8 +114,11 @@ __all__ = [
     "TrainedRun",
     "TrainingError",
     "__version__",
+    "evaluate_detector",
+    "export_bundle",
     "open_source",
     "train_detector",
+    "write_sample",
 ]
 
 

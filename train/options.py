@@ -25,7 +25,7 @@ class RunsDirOption(Options):
 class DeviceOption(Options):
     """What torch computes on."""
 
-    device: Annotated[str, Option("auto, cpu, cuda or cuda:NUMBER.", panel=_LENGTH)] = "auto"
+    device: Annotated[str, Option("What torch computes on: auto, cpu, cuda or cuda:NUMBER.")] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

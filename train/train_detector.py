@@ -1,4 +1,4 @@
-"""Train a detector: the function behind ``dmdd-edge train``, for Python callers."""
+"""Train a detector: the function behind ``dmdd-edge train``."""
 
 from __future__ import annotations
 

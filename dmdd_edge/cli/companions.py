@@ -39,10 +39,6 @@ def _needs(options: tuple[str, ...], *others: str) -> _Rule:
     )
 
 
-def _builds_engines(values: _Values) -> bool:
-    return {name.strip() for name in values["target"].split(",")} != {"onnx"}
-
-
 _PICTURES = ("save", "save_maps", "save_frames")
 _RULES: dict[str, tuple[_Rule, ...]] = {
     "run": (
@@ -61,34 +57,6 @@ _RULES: dict[str, tuple[_Rule, ...]] = {
             lambda values: not values["reset"],
             "has no effect with --reset, which goes back to the exported threshold",
             "give --source instead of --reset",
-        ),
-    ),
-    "export": (
-        _Rule(
-            ("run", "runs_dir", "data", "false_alarm_rate"),
-            lambda values: values["model"] is None,
-            "has no effect with --model, whose threshold and graph stay as they are",
-            "name the run by --category or --run instead of --model",
-        ),
-        _Rule(
-            ("precision", "batch", "workspace", "opt_level", "hardware_compatible", "gpu"),
-            _builds_engines,
-            "has no effect with --target onnx: it is for engines, and onnx has none",
-            "add a target with engines, such as --target onnx,tensorrt",
-        ),
-        _Rule(
-            ("triton_dir",),
-            lambda values: "triton" in values["target"],
-            "has no effect without --target triton",
-            "add --target onnx,triton",
-        ),
-    ),
-    "evaluate": (
-        _Rule(
-            ("run", "runs_dir", "every", "device"),
-            lambda values: values["model"] is None,
-            "has no effect with --model: it is for runs, and --model names a bundle",
-            "leave --model out",
         ),
     ),
 }

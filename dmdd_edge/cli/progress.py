@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from dmdd_edge.cli import console as shared
 from dmdd_edge.messages.phases import Cost, Phases, Standing, clock_text
+from dmdd_edge.messages.reporter import Reporter
 
 #: A log gets a line after this many seconds without one, and for each such share of the work...
 LINE_SECONDS, LINE_SHARE = 30.0, 0.05
@@ -27,7 +27,7 @@ _NARROWEST_BAR, _WIDEST_BAR = 4, 60
 _REFRESHES = 4
 
 
-class Work:
+class Work(Reporter):
     """Reports long work on standard error; to be used in a ``with`` statement.
 
     Lines are written by a thread of their own, so that work does not wait for a reader that does not read.
@@ -45,6 +45,7 @@ class Work:
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.phases = Phases(clock)
         self.note = ""
         self._console = console or shared.console
@@ -125,14 +126,6 @@ class Work:
                 return
             if self.due():
                 self.say(self.line())
-
-
-@contextmanager
-def loading(quiet: bool = False) -> Iterator[None]:
-    """Report the loading of large libraries, which takes a minute on slow disks."""
-    with Work(quiet=quiet) as work:
-        work.update("loading torch")
-        yield
 
 
 def describe(standing: Standing, note: str = "") -> tuple[str, str, str]:

@@ -12,8 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import dmdd_edge
-from dmdd_edge._version import __version__
+from dmdd_edge import _version
 from dmdd_edge.cores import allowed_cores, cpu_quota, physical_cores
 from dmdd_edge.runtime.bench.interference import NvidiaWatch
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
@@ -63,7 +62,7 @@ def circumstances(gpu: NvidiaWatch | None = None, root: Path = Path("/")) -> dic
 
 def versions() -> dict[str, str]:
     """Versions of Python, of dmdd-edge and of the installed packages that run a graph."""
-    return {"python": platform.python_version(), "dmdd-edge": __version__, **installed(_PACKAGES)}
+    return {"python": platform.python_version(), "dmdd-edge": _version.__version__, **installed(_PACKAGES)}
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
@@ -83,7 +82,7 @@ def commit(clone: Path | None = None) -> str | None:
     Args:
         clone: its folder; None for that of this dmdd-edge.
     """
-    clone = clone or Path(dmdd_edge.__file__).resolve().parents[1]
+    clone = clone or Path(_version.__file__).resolve().parents[1]
     if not (clone / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]

@@ -133,7 +133,7 @@ def test_what_cannot_be_judged_is_counted_apart(
         (["--category", "screw"], "A bundle holds no images"),
         (["--good", "nowhere"], "there is no such folder"),
         (["--good", "ok", "--data", "ok"], "--data is given together with"),
-        (["--masks", "truth"], "--masks is given without --bad"),
+        (["--masks", "truth"], "--masks has no effect without --bad"),
         (["--model", "nowhere", "--good", "ok"], "nowhere"),
     ],
 )

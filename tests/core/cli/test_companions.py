@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from dmdd_edge.cli import companions
-from dmdd_edge.cli.evaluate import _means_bundle
 from dmdd_edge.cli.main import app
 from dmdd_edge.cli.strict import tighten
 from dmdd_edge.errors import DmddError
@@ -25,11 +23,6 @@ WITHOUT_EFFECT = {
     "run --source x --mqtt mqtt://h/t --webhook-token-env T": "--webhook-token-env has no effect without",
     "run --source x --serve-token-env T": "--serve-token-env has no effect without --serve",
     "calibrate --reset --false-alarm-rate 0.1": "--false-alarm-rate has no effect with --reset",
-    "export --model m --false-alarm-rate 0.1": "--false-alarm-rate has no effect with --model",
-    "export --target onnx --precision fp32": "--precision has no effect with --target onnx",
-    "export --target onnx --triton-dir t": "--triton-dir has no effect without --target triton",
-    "evaluate --model m --runs-dir r": "--runs-dir has no effect with --model",
-    "evaluate --model m --all": "--all has no effect with --model",
 }
 WITH_EFFECT = (
     "run --source x --video v.webm --video-fps 5",
@@ -38,9 +31,6 @@ WITH_EFFECT = (
     "run --source x --webhook http://h/ --notify anomalous --webhook-secret-env S",
     "calibrate --reset --yes --models-dir m",
     "calibrate --source x --limit 3",
-    "export --precision fp32",
-    "export --target onnx,triton --precision fp32 --triton-dir t",
-    "evaluate --model m --backend cpu",
 )
 
 
@@ -83,25 +73,3 @@ def test_every_rule_names_options_that_there_are() -> None:
     for name, rules in companions._RULES.items():
         known = {parameter.name for parameter in ROOT.commands[name].params}
         assert {option for rule in rules for option in rule.options} <= known
-
-
-@pytest.mark.parametrize(
-    ("given", "bundle"),
-    [
-        ("", False),  # there are both: without own images it is the run
-        ("models_dir", True),
-        ("backend", True),
-        ("runs_dir", False),
-        ("device", False),
-        ("models_dir runs_dir", False),
-        ("run models_dir", False),
-        ("every backend", False),
-    ],
-)
-def test_options_of_bundles_or_runs_say_which_is_evaluated(given: str, bundle: bool, tmp_path: Path) -> None:
-    (tmp_path / "runs" / "plate").mkdir(parents=True)
-    (tmp_path / "runs" / "plate" / "run.json").touch()
-    (tmp_path / "models" / "plate").mkdir(parents=True)
-    (tmp_path / "models" / "plate" / "CURRENT").touch()
-    names = frozenset(given.split())
-    assert _means_bundle("plate", False, tmp_path / "runs", tmp_path / "models", names) is bundle

@@ -1,0 +1,117 @@
+"""The options of an export and of an evaluation, for the command line and for Python; loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dmdd_edge.options import Option, Options, Rule, needs
+from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.runtime.options.backend import EngineCacheOption
+from dmdd_edge.train.options import DeviceOption, RunsDirOption
+
+_ENGINES = "Targets and engines"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DeviceOption, BundleOptions, RunsDirOption):
+    """The options of ``evaluate_detector`` and of ``dmdd-edge evaluate``.
+
+    ``good`` and ``bad`` need no data set: ``category`` then takes the bundle if there is one, else the run.
+    """
+
+    run: Annotated[str | None, Option("Name of the run, when it is not the category's.")] = None
+    data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
+    good: Annotated[Path | None, Option("Your own images of good parts, with subfolders.")] = None
+    bad: Annotated[
+        Path | None, Option("Your own images of defective parts; a subfolder is a defect type.")
+    ] = None
+    masks: Annotated[Path | None, Option("Masks of the images of --bad, paired by name.")] = None
+    backend: Annotated[str, Option("What runs the graph: auto, tensorrt, rtx, cuda or cpu.")] = "auto"
+    report: Annotated[
+        Path | None, Option("Write a page of figures, curves and images: an HTML file; a folder with --all.")
+    ] = None
+
+    RULES = (
+        Rule(
+            ("run", "runs_dir", "device"),
+            lambda values: values["model"] is None,
+            "has no effect with --model: it is for runs, and --model names a bundle",
+            "leave --model out",
+        ),
+        needs(("masks",), "bad"),
+    )
+
+    @property
+    def own_images(self) -> bool:
+        """Whether folders of the user's images are evaluated instead of a data set."""
+        return self.good is not None or self.bad is not None
+
+
+def _builds_engines(values: Mapping[str, Any]) -> bool:
+    return {name.strip() for name in values["target"].split(",")} != {"onnx"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings(Options):
+    """What is built, and how."""
+
+    target: Annotated[
+        str,
+        Option(
+            "onnx, tensorrt, rtx, triton, with commas between; auto: what this machine can build.",
+            panel=_ENGINES,
+        ),
+    ] = "auto"
+    precision: Annotated[Literal["fp16", "fp32"], Option("Precision of the engines.", panel=_ENGINES)] = (
+        "fp16"
+    )
+    batch: Annotated[str, Option("Batch sizes of the engines, such as 1 or 1:8.", panel=_ENGINES)] = "1"
+    workspace: Annotated[float | None, Option("Scratch memory per layer, in GiB.", panel=_ENGINES)] = None
+    opt_level: Annotated[int, Option("0 builds fast, 5 runs fast.", panel=_ENGINES)] = 3
+    hardware_compatible: Annotated[bool, Option("One engine for every GPU from sm80 on.", panel=_ENGINES)] = (
+        False
+    )
+    gpu: Annotated[str, Option("GPUs of the TensorRT-RTX engine.", panel=_ENGINES)] = "sm86,sm89,sm120"
+    triton_dir: Annotated[Path, Option("Folder of the Triton model repository.", panel=_ENGINES)] = Path(
+        "triton"
+    )
+
+    RULES = (
+        Rule(
+            ("precision", "batch", "workspace", "opt_level", "hardware_compatible", "gpu"),
+            _builds_engines,
+            "has no effect with --target onnx: it is for engines, and --target onnx builds no engine",
+            "add a target with engines, such as --target onnx,tensorrt",
+        ),
+        Rule(
+            ("triton_dir",),
+            lambda values: "triton" in values["target"],
+            "has no effect without --target triton",
+            "add --target onnx,triton",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(BuildSettings, EngineCacheOption, BundleOptions, RunsDirOption):
+    """The options of ``export_bundle`` and of ``dmdd-edge export``.
+
+    ``category`` or ``run`` names the training run; ``model`` names an existing bundle instead, for which
+    engines are built without torch.
+    """
+
+    run: Annotated[str | None, Option("Name of the run, when it is not the category's.")] = None
+    data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
+    false_alarm_rate: Annotated[float, Option("Share of good parts that may be called anomalous.")] = 0.01
+
+    RULES = (
+        Rule(
+            ("run", "runs_dir", "data", "false_alarm_rate"),
+            lambda values: values["model"] is None,
+            "has no effect with --model, whose threshold and graph stay as they are",
+            "name the run by --category or --run instead of --model",
+        ),
+    )
