@@ -1,27 +1,51 @@
-"""A run as others see it while it goes on: its counts, its threshold, its bundle; safe from any thread."""
+"""Control of a run from other threads: its statistics, its threshold, its bundle."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.latencies import Histogram
 from dmdd_edge.runtime.sources import Source, SourceState
-from dmdd_edge.runtime.summary import Summary, Tally
+from dmdd_edge.runtime.summary import RunStatistics, Summary
+
+
+@dataclass(frozen=True)
+class RunState:
+    """State of a run at one moment.
+
+    Attributes:
+        summary: the statistics up to now.
+        latencies: of all frames since the start.
+        source: state of the source.
+        category, version: of the bundle in use.
+        threshold: of the score, 0..1, in use.
+        message: the last event; empty if there was none.
+    """
+
+    summary: Summary
+    latencies: Histogram
+    source: SourceState
+    category: str
+    version: str
+    threshold: float
+    message: str
 
 
 class RunControl:
-    """What a page, a signal or a watch on the disk talks to.
+    """Control of a run for a page, a signal or a watch on the disk; safe from any thread.
 
     Args:
-        detector: what judges at the start.
-        source: where frames come from.
-        reload: loads the detector anew, for ``request_reload``; None when it cannot be.
-        say: told of what happens, one line each.
+        detector: the detector at the start.
+        source: delivers the frames.
+        reload: loads the detector again, for ``request_reload``; None if that is not possible.
+        say: receives each event, one line each.
 
     Attributes:
-        tally: the counts.
+        statistics: the statistics of the run.
     """
 
     def __init__(
@@ -33,95 +57,89 @@ class RunControl:
     ) -> None:
         self._detector, self._source, self._reload, self._say = detector, source, reload, say
         self._lock = threading.Lock()
-        self._wanted = threading.Event()
+        self._reload_requested = threading.Event()
         self._next: Detector | None = None
         self._closed = False
         self._threshold: float | None = None
         self._message = ""
-        self.tally = Tally(detector.backend.name, live=source.live)
+        self.statistics = RunStatistics(detector.backend.name, live=source.live)
 
     @property
     def detector(self) -> Detector:
-        """What judges now."""
+        """The detector in use."""
         return self._detector
 
     @property
     def category(self) -> str:
-        """The bundle's category."""
+        """Category of the bundle."""
         return self._detector.bundle.category
 
     @property
     def version(self) -> str:
-        """The bundle's version."""
+        """Version of the bundle."""
         return self._detector.bundle.version
 
-    @property
-    def backend(self) -> str:
-        """What runs the graph, as ``--backend`` names it."""
-        return self._detector.backend.name
+    def state(self) -> RunState:
+        """The state of the run now."""
+        detector = self._detector
+        return RunState(
+            summary=self.statistics.summary(),
+            latencies=self.statistics.histogram(),
+            source=self._source.state(),
+            category=detector.bundle.category,
+            version=detector.bundle.version,
+            threshold=detector.threshold.image,
+            message=self._message,
+        )
 
-    @property
-    def threshold(self) -> float:
-        """What scores are compared with, 0..1."""
-        return self._detector.threshold.image
-
-    def set_threshold(self, value: float) -> None:
-        """Compare scores with another threshold for the rest of this run, also after a new bundle.
+    def set_threshold(self, value: float) -> float:
+        """Use another threshold of the score for the rest of this run, also after a new bundle.
 
         Args:
             value: 0..1.
 
+        Returns:
+            The threshold before.
+
         Raises:
-            DmddError: it is out of range.
+            DmddError: the value is out of range.
         """
         with self._lock:
             before = self._detector.threshold.image
             self._detector.set_threshold(value)
             self._threshold = value
-        self._tell(f"threshold {before:.4f} -> {value:.4f} for the rest of this run")
-
-    def summary(self) -> Summary:
-        """The counts up to now."""
-        return self.tally.summary()
-
-    def source_state(self) -> SourceState:
-        """How the source stands."""
-        return self._source.state()
-
-    @property
-    def message(self) -> str:
-        """What happened last; empty when nothing has."""
-        return self._message
+        self._report(f"threshold {before:.4f} -> {value:.4f} for the rest of this run")
+        return before
 
     def request_reload(self) -> None:
-        """Load the bundle anew and change to it between two frames; returns at once."""
-        self._wanted.set()
+        """Load the bundle again and switch to it between two frames; returns at once."""
+        self._reload_requested.set()
 
-    def reload_when_asked(self) -> None:
-        """Load the bundle when that was asked for; a bundle that cannot run leaves the old one at work.
+    def reload_if_requested(self) -> None:
+        """Load the bundle if that was requested; if the new one cannot run, the old one stays in use.
 
-        Called again and again by one thread that may wait for it, while another judges frames.
+        Polled by one thread, which may block while loading; another one runs the frames meanwhile.
         """
-        if not self._wanted.is_set():
+        if not self._reload_requested.is_set():
             return
-        self._wanted.clear()
+        self._reload_requested.clear()
         if self._reload is None:
-            self._tell("this run cannot change its bundle")
+            self._report("This run cannot change its bundle.")
             return
         try:
             detector = self._reload()
         except DmddError as error:
-            self._tell(
-                f"the bundle was not changed, {self.version} goes on: {error.message} {error.fix}".rstrip()
+            self._report(
+                f"Bundle reload failed, keeping {self.version}: {error.message} {error.fix}".rstrip()
             )
             return
         with self._lock:
             if self._closed:
-                passed_by: Detector | None = detector  # the run ended while it was loaded
+                superseded: Detector | None = detector  # the run ended while it was loaded
             else:
-                passed_by, self._next = self._next, detector
-        if passed_by is not None:
-            passed_by.close()
+                superseded, self._next = self._next, detector
+        if superseded is not None:
+            superseded.close()
 
     @property
     def new_detector_waits(self) -> bool:
@@ -129,7 +147,7 @@ class RunControl:
         return self._next is not None
 
     def take_new(self) -> Detector:
-        """Change to the detector that was loaded, if any; called between two frames, with none under way."""
+        """Switch to the detector that was loaded, if any; called between two frames, with none in flight."""
         with self._lock:
             old, new = self._detector, self._next
             if new is None:
@@ -138,19 +156,19 @@ class RunControl:
                 new.set_threshold(self._threshold)
             self._detector, self._next = new, None
         old.close()
-        self._tell(
+        self._report(
             f"bundle {old.bundle.version} -> {new.bundle.version}, threshold {new.threshold.image:.4f}"
         )
         return new
 
     def close(self) -> None:
-        """Close a detector that nobody took, also one that is still being loaded when it is there."""
+        """Close a detector that was not taken, also one that is still being loaded once it is ready."""
         with self._lock:
             self._closed = True
             waiting, self._next = self._next, None
         if waiting is not None:
             waiting.close()
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._message = line
         self._say(line)

@@ -44,12 +44,14 @@ class Prepared:
         tensor: contiguous uint8 S x S x 3 BGR.
         reason: why the frame cannot be judged, or None.
         prepare_ms: how long the preparation took.
+        detector: the detector that prepared it; it may have been replaced meanwhile.
     """
 
     frame: Frame
     tensor: NDArray[np.uint8] = field(repr=False)
     reason: str | None
     prepare_ms: float
+    detector: Detector = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ class Detector:
         reason = None if limits is None else check_frame(tensor, limits, self._ignored)
         if reason is not None and manifest.preprocess.bits == 16:
             reason += hint_of_bits(reason, frame.peak)
-        return Prepared(frame, tensor, reason, _milliseconds(start))
+        return Prepared(frame, tensor, reason, _milliseconds(start), self)
 
     def judge(self, prepared: Sequence[Prepared]) -> list[Result]:
         """Run the graph on prepared frames and decide on each.

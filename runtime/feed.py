@@ -1,4 +1,4 @@
-"""Frames on their way to the graph: taken from a source, and made ready while the graph is at work."""
+"""Frames on their way to the graph: taken from a source and prepared while the graph is busy."""
 
 from __future__ import annotations
 
@@ -6,54 +6,39 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.detector import Detector, Prepared
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source
 
-#: How long a frame that is being read is waited for at the end.
+#: How long the end waits for a frame that is being read, in seconds.
 _LEAVE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Item:
-    """A frame that was taken.
-
-    Attributes:
-        frame: as the source gave it.
-        prepared: the graph's input; of one that cannot be read or prepared, what is left of it.
-        detector: the detector that prepared it.
-    """
-
-    frame: Frame | BrokenFrame
-    prepared: Prepared | BrokenFrame
-    detector: Detector
-
-
-def prepare(detector: Detector, frame: Frame | BrokenFrame) -> Item:
-    """Make a frame ready; one that cannot be comes out broken."""
+def prepare(detector: Detector, frame: Frame | BrokenFrame) -> Prepared | BrokenFrame:
+    """Prepare a frame; one that cannot be prepared comes out broken."""
     if isinstance(frame, BrokenFrame):
-        return Item(frame, frame, detector)
+        return frame
     try:
-        return Item(frame, detector.prepare(frame), detector)
+        return detector.prepare(frame)
     except DmddError as error:
         # The frame's fault (its size, its type), so the next one may be fine.
-        return Item(frame, BrokenFrame(frame.source, frame.index, error), detector)
+        return BrokenFrame(frame.source, frame.index, error, frame)
 
 
 class Feed:
-    """Takes frames one at a time, when they are asked for: for a live source, so that none is old.
+    """Takes one frame per request: for a live source, so that no frame is old.
 
     Args:
-        source: where from.
-        detector: the detector in use, which may change.
-        limit: end after so many frames.
+        source: delivers frames.
+        detector: returns the detector in use, which may change.
+        limit: number of frames after which the feed ends.
         stopped: whether the source was asked to stop.
 
     Attributes:
-        ended_by: what ended the frames, see ``Summary``; meant for after the end.
+        ended_by: what ended the frames, see ``Summary``; valid after the end.
+        seconds: time spent on capture and preparation.
     """
 
     def __init__(
@@ -71,11 +56,11 @@ class Feed:
 
     @property
     def ready(self) -> bool:
-        """Whether ``next`` returns at once; not known here, since only a frame tells."""
+        """Whether ``next`` returns at once; unknown here, so False."""
         return False
 
-    def next(self) -> Item | None:
-        """The next frame, waiting for it; None at the end.
+    def next(self) -> Prepared | BrokenFrame | None:
+        """Wait for the next frame; None at the end.
 
         Raises:
             DmddError: the source failed.
@@ -85,38 +70,38 @@ class Feed:
             return None
         start = time.perf_counter()
         frame = next(self._frames, None)
-        taken = time.perf_counter()
-        self.seconds["capture"] += taken - start
+        captured = time.perf_counter()
+        self.seconds["capture"] += captured - start
         if frame is None:
             self.ended_by = "stop" if self._stopped() else "source"
             return None
         self._taken += 1
         item = prepare(self._detector(), frame)
-        self.seconds["prepare"] += time.perf_counter() - taken
+        self.seconds["prepare"] += time.perf_counter() - captured
         return item
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop; no more frames are taken."""
 
 
 class ReadAhead:
-    """Takes frames in a thread of its own, a few ahead of the one that is asked for: for files.
+    """Takes frames in its own thread, a few ahead of the requested one: for files.
 
     Args:
-        feed: what takes them.
-        room: how many may wait.
+        feed: takes the frames.
+        room: number of frames that may wait.
     """
 
     def __init__(self, feed: Feed, room: int) -> None:
         self._feed = feed
-        self._ready: queue.Queue[Item | BaseException | None] = queue.Queue(room)
+        self._ready: queue.Queue[Prepared | BrokenFrame | BaseException | None] = queue.Queue(room)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dmdd-read", daemon=True)
         self._thread.start()
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long capture and preparation took."""
+        """Time spent on capture and preparation."""
         return self._feed.seconds
 
     @property
@@ -124,7 +109,7 @@ class ReadAhead:
         """Whether ``next`` returns at once."""
         return not self._ready.empty()
 
-    def next(self) -> Item | None:
+    def next(self) -> Prepared | BrokenFrame | None:
         """See ``Feed.next``."""
         item = self._ready.get()
         if isinstance(item, BaseException):
@@ -132,10 +117,10 @@ class ReadAhead:
         return item
 
     def close(self) -> None:
-        """Take no more; what waits is lost.
+        """Stop; waiting frames are lost.
 
-        A frame that is being read is waited for: a thread inside OpenCV aborts the program when that ends
-        around it. A source that waits for something else is left alone.
+        A frame that is being read is waited for: a thread inside OpenCV aborts the program if the program
+        ends meanwhile. A source that waits for something else is left alone.
         """
         self._closed.set()
         self._thread.join(_LEAVE_SECONDS)
@@ -146,12 +131,12 @@ class ReadAhead:
             while (item := self._feed.next()) is not None:
                 if not self._put(item):
                     return
-        except BaseException as error:  # it belongs to whoever asks for the next frame
+        except BaseException as error:  # raised again in the thread that requests the next frame
             last = error
         self._put(last)
 
-    def _put(self, item: Item | BaseException | None) -> bool:
-        """Wait for room, but not for ever: whoever was to take it may be gone."""
+    def _put(self, item: Prepared | BrokenFrame | BaseException | None) -> bool:
+        """Wait for room, but not forever: the taker may be gone."""
         while not self._closed.is_set():
             try:
                 self._ready.put(item, timeout=0.1)

@@ -45,17 +45,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class BrokenFrame:
-    """A frame that could not be read: reported, counted as skipped, and the run goes on.
+    """A frame that could not be read or prepared: reported, counted as skipped, and the run continues.
 
     Attributes:
         source: as in ``Frame``.
         index: as in ``Frame``.
         error: what is wrong with it.
+        frame: the frame itself on its way to the graph, if it could be read; sinks never get it.
     """
 
     source: str
     index: int
     error: DmddError
+    frame: Frame | None = field(default=None, repr=False, compare=False)
 
 
 def as_bgr(image: Any) -> NDArray[np.uint8]:

@@ -83,7 +83,7 @@ class FirstFrames:
             return
         detector = self._control.detector
         hint = hint_for(detector.bundle, detector.threshold, seen, self._not_good)
-        self._control.tally.hint(asdict(hint))
+        self._control.statistics.hint(asdict(hint))
         self._say(f"hint: {hint.message}")
         self._say(f"fix:  {hint.fix}")
 

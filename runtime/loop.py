@@ -1,4 +1,4 @@
-"""The run loop: frames from a source through the detector to the sinks, all of them at work at once."""
+"""The run loop: frames from a source through the detector to the sinks, all of them working at once."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from dmdd_edge.runtime.control import RunControl
-from dmdd_edge.runtime.detector import Detector, Started
-from dmdd_edge.runtime.feed import Feed, Item, ReadAhead, prepare
+from dmdd_edge.runtime.detector import Detector, Prepared, Started
+from dmdd_edge.runtime.feed import Feed, ReadAhead, prepare
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
-from dmdd_edge.runtime.writer import Answered, Writer
+from dmdd_edge.runtime.writer import Writer
 
-#: How often the wish to stop or to change the bundle is looked at, in seconds.
-_LOOK_EVERY = 0.05
+#: How often requests to stop or to change the bundle are polled, in seconds.
+_POLL_SECONDS = 0.05
 
 
 def run_frames(
@@ -29,34 +30,34 @@ def run_frames(
     stop: Callable[[], bool] = lambda: False,
     control: RunControl | None = None,
 ) -> Summary:
-    """Judge every frame of a source, in order, and hand each result to every sink.
+    """Run every frame of a source through the detector, in order, and pass each result to every sink.
 
-    Reading, preparing, the graph and the sinks work at the same time, in threads with short queues between
+    Reading, preparation, inference and the sinks work at the same time, in threads with short queues between
     them. Of a live source a frame is taken only when the graph is free for it, so that it is the newest; of
-    files a few are read ahead, and a back end with several slots works on several at once.
+    files a few are read ahead, and a backend with several slots works on several at once.
 
-    A frame that cannot be read or prepared is handed to the sinks as broken and counted as skipped. The
-    sinks are closed at the end, also when the run ends in an error.
+    A frame that cannot be read or prepared is passed to the sinks as broken and counted as skipped. The
+    sinks are closed at the end, also when the run ends with an error.
 
     Args:
-        detector: judges.
+        detector: decides the frames.
         source: delivers frames.
-        sinks: take results, all in one thread; the summary goes to them last.
-        limit: end after so many frames, broken ones included.
-        stop: asked twenty times a second; true ends the run as if the source had ended there: what was taken
-            is judged and written.
-        control: what others see of the run, and through which they change its threshold or its bundle.
+        sinks: receive results, all in one thread; the summary comes last.
+        limit: number of frames after which the run ends, broken ones included.
+        stop: polled twenty times per second; true ends the run as if the source had ended there: frames
+            that were taken are finished and written.
+        control: shows the run to others, and lets them change its threshold or its bundle.
 
     Returns:
-        the summary that the sinks got. The detector in use at the end, ``control.detector``, is left open.
+        The summary that the sinks received. The detector in use at the end, ``control.detector``, stays open.
 
     Raises:
-        DmddError: the source or the back end failed, or a sink cannot write.
+        DmddError: the source or the backend failed, or a sink cannot write.
     """
     control = control or RunControl(detector, source)
-    control.tally.begin()
+    control.statistics.restart_clock()
     with ExitStack() as stack:
-        writer = Writer(sinks, control.tally)
+        writer = Writer(sinks, control.statistics)
         stack.push(lambda kind, error, trace: _close(writer, kind))
         ended, stopped = threading.Event(), threading.Event()
         stack.callback(control.close)
@@ -66,85 +67,88 @@ def run_frames(
         )
         watch.start()
         source.bits = control.detector.bundle.manifest.preprocess.bits
-        taken = Feed(source, lambda: control.detector, limit, stopped.is_set)
-        feed = taken if source.live else ReadAhead(taken, room=detector.slots + 1)
+        direct = Feed(source, lambda: control.detector, limit, stopped.is_set)
+        feed = direct if source.live else ReadAhead(direct, room=detector.slots + 1)
         stack.callback(feed.close)
         stack.callback(source.stop)  # first of all, so that the feed need not wait for another frame
         start = time.perf_counter()
         waited = _Waited()
-        _judge_all(feed, control, writer, waited)
-        began = time.perf_counter()
+        _infer_all(feed, control, writer, waited)
+        drain_start = time.perf_counter()
         writer.drain()
-        waited.write += time.perf_counter() - began
+        waited.write += time.perf_counter() - drain_start
         state = source.state()
-        control.tally.drop(max(state.dropped - control.tally.dropped, 0))
+        control.statistics.drop(max(state.dropped - control.statistics.dropped, 0))
         seconds = max(time.perf_counter() - start, 1e-9)
         parts = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
         busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in parts.items()}
         slowest = waited.slowest(feed.seconds, seconds)
-        summary = control.tally.summary(busy, slowest, state.passed_over, taken.ended_by)
+        summary = control.statistics.summary(busy, slowest, state.passed_over, direct.ended_by)
         writer.finish(summary)
         return summary
 
 
 class _Waited:
-    """How long the graph's part of the loop waited for the others, in seconds."""
+    """How long inference waited for the other parts, in seconds."""
 
     def __init__(self) -> None:
         self.feed = self.write = 0.0
 
-    def slowest(self, of_feed: dict[str, float], seconds: float) -> str:
+    def slowest(self, feed_seconds: dict[str, float], seconds: float) -> str:
         """The part that the others waited for."""
         if max(self.feed, self.write) < 0.5 * seconds:
             return "infer"
-        return max(of_feed, key=lambda name: of_feed[name]) if self.feed >= self.write else "write"
+        if self.feed < self.write:
+            return "write"
+        return max(feed_seconds, key=lambda name: feed_seconds[name])
 
 
-def _judge_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, waited: _Waited) -> None:
-    """Everything that the feed gives, through the back end, to the writer, in order."""
-    # Frames that were taken and not yet handed on, with what the back end is doing for them.
-    under_way: deque[tuple[Detector, Started | BrokenFrame]] = deque()
+def _infer_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, waited: _Waited) -> None:
+    """Pass everything from the feed through the backend to the writer, in order."""
+    # Frames that were taken and not yet passed on, with what the backend is doing for them.
+    in_flight: deque[Started | BrokenFrame] = deque()
 
-    def hand_on() -> None:
-        detector, started = under_way.popleft()
-        found = started if isinstance(started, BrokenFrame) else Answered(detector, detector.collect(started))
+    def pass_on() -> None:
+        item = in_flight.popleft()
+        ready = item if isinstance(item, BrokenFrame) else item.prepared[0].detector.collect(item)
         start = time.perf_counter()
-        writer.put(found)
+        writer.put(ready)
         waited.write += time.perf_counter() - start
 
     while True:
-        # A result must not wait for the next frame, which may be long in coming.
-        while under_way and not feed.ready:
-            hand_on()
+        # A result must not wait for the next frame, which may take long to come.
+        while in_flight and not feed.ready:
+            pass_on()
         start = time.perf_counter()
         try:
             item = feed.next()
         except Exception:
-            while under_way:  # the source failed; what it gave before has its results
-                hand_on()
+            while in_flight:  # the source failed; earlier frames still get their results
+                pass_on()
             raise
         waited.feed += time.perf_counter() - start
         if item is None:
             break
         if control.new_detector_waits:
-            while under_way:
-                hand_on()
+            while in_flight:
+                pass_on()
             control.take_new()
         detector = control.detector
-        under_way.append((detector, _start(detector, item)))
-        while len(under_way) >= detector.slots:
-            hand_on()
-    while under_way:
-        hand_on()
+        in_flight.append(_start(detector, item))
+        while len(in_flight) >= detector.slots:
+            pass_on()
+    while in_flight:
+        pass_on()
 
 
-def _start(detector: Detector, item: Item) -> Started | BrokenFrame:
-    if item.detector is not detector:
-        # It was made ready for the bundle before, or did not fit that one.
+def _start(detector: Detector, item: Prepared | BrokenFrame) -> Started | BrokenFrame:
+    if isinstance(item, BrokenFrame):
+        if item.frame is not None:  # it may have been rejected by the bundle before
+            item = prepare(detector, item.frame)
+    elif item.detector is not detector:
         item = prepare(detector, item.frame)
-    if isinstance(item.prepared, BrokenFrame):
-        return item.prepared
-    return detector.start([item.prepared])
+    # The sinks need a broken frame's name alone; its image would stay in memory with it.
+    return replace(item, frame=None) if isinstance(item, BrokenFrame) else detector.start([item])
 
 
 def _watch(
@@ -154,16 +158,16 @@ def _watch(
     ended: threading.Event,
     stopped: threading.Event,
 ) -> None:
-    """Ask for the wish to stop, and load a bundle that was asked for, until the run has ended."""
-    while not ended.wait(_LOOK_EVERY):
+    """Poll for a stop, and load a requested bundle, until the run has ended."""
+    while not ended.wait(_POLL_SECONDS):
         if stop():
             stopped.set()
             source.stop()
             return
-        control.reload_when_asked()
+        control.reload_if_requested()
 
 
 def _close(writer: Writer, kind: type[BaseException] | None) -> None:
-    """Close the sinks; at once, without waiting, when the user is in a hurry."""
+    """Close the sinks; not after a second Ctrl-C, when the user is in a hurry."""
     if kind is None or issubclass(kind, Exception):
         writer.close()

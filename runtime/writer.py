@@ -1,4 +1,4 @@
-"""Results on their way out: decided and handed to the sinks in a thread of its own, in order."""
+"""Writer thread: decides each result and passes it to every sink, in order."""
 
 from __future__ import annotations
 
@@ -7,45 +7,39 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from dmdd_edge.runtime.detector import Detector, Inferred
+from dmdd_edge.runtime.detector import Inferred
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sinks.line_file import LineFile
-from dmdd_edge.runtime.summary import Summary, Tally
+from dmdd_edge.runtime.summary import RunStatistics, Summary
 
-#: After how many seconds without a frame the sinks may try again to write what waits.
+#: Seconds without a frame after which the sinks may try again to write waiting lines.
 _IDLE = 1.0
 
 
-@dataclass(frozen=True)
-class Answered:
-    """What the graph said of one frame, and the detector that knows what it means."""
-
-    detector: Detector
-    inferred: Inferred
-
-
 class Writer:
-    """Decides on frames and hands results to every sink; all calls of the sinks come from its thread.
+    """Decides frames and passes results to every sink; all calls of the sinks come from its thread.
 
     Args:
-        sinks: take results.
-        tally: counts them.
-        room: how many frames may wait; whoever brings more waits.
+        sinks: receive results.
+        statistics: counts them.
+        room: number of frames that may wait; ``put`` blocks while there are more.
+
+    Attributes:
+        seconds: time spent on deciding and writing.
     """
 
-    def __init__(self, sinks: Sequence[Sink], tally: Tally, room: int = 4) -> None:
-        self._sinks, self._tally = sinks, tally
-        self._waiting: queue.Queue[Answered | BrokenFrame | Summary | None] = queue.Queue(room)
+    def __init__(self, sinks: Sequence[Sink], statistics: RunStatistics, room: int = 4) -> None:
+        self._sinks, self._statistics = sinks, statistics
+        self._waiting: queue.Queue[Inferred | BrokenFrame | Summary | None] = queue.Queue(room)
         self._error: BaseException | None = None
         self.seconds = 0.0
         self._thread = threading.Thread(target=self._work, name="dmdd-write", daemon=True)
         self._thread.start()
 
-    def put(self, item: Answered | BrokenFrame) -> None:
-        """Hand a frame on; waits while too many wait.
+    def put(self, item: Inferred | BrokenFrame) -> None:
+        """Pass a frame on; blocks while too many wait.
 
         Raises:
             DmddError: a sink could not write.
@@ -54,17 +48,16 @@ class Writer:
         self._waiting.put(item)
 
     def finish(self, summary: Summary) -> None:
-        """Hand the summary to the sinks, after everything else.
+        """Pass the summary to the sinks, after everything else.
 
         Raises:
             DmddError: a sink could not write.
         """
         self._waiting.put(summary)
-        self._waiting.join()
-        self._raise()
+        self.drain()
 
     def drain(self) -> None:
-        """Wait until everything that was handed on is written.
+        """Wait until everything that was passed on is written.
 
         Raises:
             DmddError: a sink could not write.
@@ -76,7 +69,7 @@ class Writer:
         """Write what waits, then close the sinks.
 
         Raises:
-            DmddError: a sink could not write, and nobody has been told yet.
+            DmddError: a sink could not write, and that has not been raised yet.
         """
         self._waiting.put(None)
         self._thread.join()
@@ -87,8 +80,8 @@ class Writer:
             error, self._error = self._error, None
             raise error
 
-    def _next(self, failed: bool) -> Answered | BrokenFrame | Summary | None:
-        """What comes next; while nothing comes, sinks that keep what a disk did not take may try again."""
+    def _next(self, failed: bool) -> Inferred | BrokenFrame | Summary | None:
+        """Wait for the next item; meanwhile, sinks with waiting lines may try again to write them."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._waiting.get(timeout=_IDLE)
@@ -102,9 +95,9 @@ class Writer:
         while (item := self._next(failed)) is not None:
             start = time.perf_counter()
             try:
-                if not failed:  # the others' results would leave a gap where the failed one is missing
+                if not failed:  # further results would leave a gap where the failed one is missing
                     self._write(item)
-            except BaseException as error:  # it belongs to the run
+            except BaseException as error:  # raised again in the run's thread
                 failed, self._error = True, error
             finally:
                 self.seconds += time.perf_counter() - start
@@ -116,18 +109,17 @@ class Writer:
                 self._error = self._error or error
         self._waiting.task_done()
 
-    def _write(self, item: Answered | BrokenFrame | Summary) -> None:
+    def _write(self, item: Inferred | BrokenFrame | Summary) -> None:
         if isinstance(item, Summary):
             for sink in self._sinks:
                 sink.summary(item)
         elif isinstance(item, BrokenFrame):
-            self._tally.skip()
+            self._statistics.skip()
             for sink in self._sinks:
                 sink.broken(item)
         else:
-            for prepared, result in zip(
-                item.inferred.prepared, item.detector.decide(item.inferred), strict=True
-            ):
-                self._tally.add(result)
+            results = item.prepared[0].detector.decide(item)
+            for prepared, result in zip(item.prepared, results, strict=True):
+                self._statistics.add(result)
                 for sink in self._sinks:
                     sink.result(prepared.frame, result)

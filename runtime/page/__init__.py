@@ -1,7 +1,7 @@
 """The live page of a run: a small web server on the standard library, and the page that it serves.
 
-``open_page`` gives the sink. ``/`` is the page, ``/metrics`` is for Prometheus, ``/healthz`` for whatever
-watches over the machine, ``/api/state`` holds the same as JSON.
+``open_page`` returns the sink. ``/`` is the page, ``/metrics`` is for Prometheus, ``/healthz`` for the
+monitoring of the machine, ``/api/state`` has the same as JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the page listens: ``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``0.0.0.0:8080``."""
+"""Address on which the page listens: ``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``0.0.0.0:8080``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.addresses import redacted
 
 LOOPBACK = "127.0.0.1"
-#: Connections that the system holds until the page takes them.
+#: Connections that the system queues until the page accepts them.
 _BACKLOG = 64
 _FORMS = "Write --serve 8080 for this machine alone, or --serve ADDRESS:PORT, for example 0.0.0.0:8080."
 
@@ -23,7 +23,7 @@ class Address:
 
     Attributes:
         host: an IP address or a name; IPv6 without brackets.
-        port: 0 takes a free one.
+        port: 0 chooses a free port.
     """
 
     host: str
@@ -34,7 +34,7 @@ class Address:
 
     @property
     def wildcard(self) -> bool:
-        """Whether it stands for every address of the machine."""
+        """Whether it means every address of the machine."""
         return self.host in ("0.0.0.0", "::")
 
     @property
@@ -49,16 +49,16 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What a browser on this machine opens."""
-        here = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)
-        return f"http://{Address(here, self.port)}/"
+        """Address for a browser on this machine."""
+        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)
+        return f"http://{Address(host, self.port)}/"
 
 
 def parse_address(text: str) -> Address:
-    """Read what ``--serve`` was given; a port alone means loopback.
+    """Parse the value of ``--serve``; a port alone means loopback.
 
     Raises:
-        DmddError: it is not a port, nor an address and a port.
+        DmddError: it is neither a port nor an address and a port.
     """
     # Somebody may have pasted a camera's address here, password and all.
     shown = redacted(text)
@@ -83,14 +83,14 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
     """Open the listening socket.
 
     Returns:
-        The socket, and the address with the port that was really taken.
+        The socket, and the address with the port that was chosen.
 
     Raises:
         DmddError: the port is in use or not allowed, or the address is not one of this machine.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        family, _, _, _, place = found[0]
+        resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        family, _, _, _, place = resolved[0]
         both = address.host == "::" and socket.has_dualstack_ipv6()
         listener = socket.create_server(
             (str(place[0]), int(place[1])), family=family, backlog=_BACKLOG, dualstack_ipv6=both
@@ -106,7 +106,7 @@ def _refused(address: Address, error: Exception) -> DmddError:
         return OptionError(
             f"--serve {address}: the port is in use by another program.",
             f"Name another port, for example --serve {Address(address.host, address.port + 1)}; "
-            "port 0 takes a free one.",
+            "port 0 chooses a free port.",
         )
     if number in (errno.EACCES, errno.EPERM):
         return OptionError(
@@ -114,6 +114,6 @@ def _refused(address: Address, error: Exception) -> DmddError:
             f"Ports below 1024 are the system's; use --serve {Address(address.host, 8080)}.",
         )
     return OptionError(
-        f"--serve {address}: this machine cannot listen there: {error}.",
+        f"--serve {address}: this machine cannot listen on it: {error}.",
         "127.0.0.1 is this machine alone, 0.0.0.0 all its addresses; `ip address` lists them.",
     )

@@ -1,4 +1,4 @@
-"""Who may read and who may change: the token, and the checks against pages of other sites."""
+"""Access to the page: the token, and the checks against pages of other sites."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from dmdd_edge.errors import OptionError
 
-#: A token given by hand is at least this long.
+#: Shortest token that a user may choose.
 SHORTEST_TOKEN = 8
-#: How long a wrong token waits for its answer, in seconds: guessing must not be quick.
+#: Delay of the answer to a wrong token, in seconds: guessing must not be quick.
 WRONG_TOKEN_DELAY = 1.0
 
 _SCHEME = "Bearer "
@@ -20,11 +20,11 @@ class Token:
     """The secret that allows changing the threshold.
 
     Args:
-        given: the user's; None makes one of 128 random bits.
+        given: the user's; None generates one of 128 random bits.
 
     Attributes:
         value: the secret itself.
-        generated: whether it was made here, so that somebody has to be told.
+        generated: whether it was generated, so that it has to be printed.
 
     Raises:
         DmddError: the given one is too short, or does not fit into a header.
@@ -35,17 +35,17 @@ class Token:
         self.value = secrets.token_urlsafe(16) if given is None else given
         if len(self.value) < SHORTEST_TOKEN:
             raise OptionError(
-                f"the token of the page has {len(self.value)} characters, not {SHORTEST_TOKEN} or more.",
-                "Choose a longer one, or give none: then one is made and printed.",
+                f"The page token has {len(self.value)} characters; it needs at least {SHORTEST_TOKEN}.",
+                "Choose a longer token, or omit it to have one generated and printed.",
             )
         if not all("!" <= character <= "~" for character in self.value):
             raise OptionError(
-                "the token of the page may hold letters, digits and punctuation of ASCII only, no spaces.",
-                "Choose another one, or give none: then one is made and printed.",
+                "The page token must consist of ASCII letters, digits and punctuation, without spaces.",
+                "Choose another token, or omit it to have one generated and printed.",
             )
 
     def allows(self, authorization: str | None) -> bool:
-        """Whether an ``Authorization: Bearer ...`` header carries it; the time does not tell how nearly."""
+        """Whether an ``Authorization: Bearer ...`` header carries it; compared in constant time."""
         if authorization is None or not authorization.startswith(_SCHEME):
             return False
         given = authorization[len(_SCHEME) :].strip()
@@ -55,9 +55,9 @@ class Token:
 def host_is_loopback(host: str) -> bool:
     """Whether a ``Host`` header names this machine itself.
 
-    A page that only this machine may see is asked for by no other name. Another name that leads here is a
-    site that had its own name pointed at the loopback address (DNS rebinding), to read from a
-    visitor's browser. The port is not looked at: a tunnel may have another.
+    A page that only this machine may see is requested by no other name. Another name that leads here belongs
+    to a site that pointed its own name at the loopback address (DNS rebinding), to read from a visitor's
+    browser. The port is ignored: a tunnel may have another.
     """
     try:
         name = urlsplit(f"//{host}").hostname
@@ -73,7 +73,7 @@ def _is_loopback_ipv4(name: str) -> bool:
 
 
 def same_origin(origin: str | None, host: str) -> bool:
-    """Whether a request comes from the page itself; a program that is no browser sends no ``Origin``."""
+    """Whether a request comes from the page itself; programs other than browsers send no ``Origin``."""
     if origin is None:
         return True
     try:

@@ -1,4 +1,4 @@
-"""The last anomalies with their pictures, bounded in number and in bytes."""
+"""The last anomalies with their images, bounded in number and in bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dmdd_edge.runtime.result import Result
 _LOG = logging.getLogger(__name__)
 
 KEPT_ANOMALIES = 24
-#: All pictures of anomalies together are at most this large; the oldest go first.
+#: Largest size of all images of anomalies together, in bytes; the oldest are dropped first.
 KEPT_BYTES = 6 << 20
-#: Drawing takes time from the run, so of a burst of anomalies only so many get a picture.
+#: Drawing takes time from the run, so only this many anomalies of a burst get an image.
 ANOMALIES_PER_SECOND = 2
 _LARGE, _SMALL = 1024, 240
 
@@ -30,8 +30,8 @@ class Anomaly:
     """An anomalous frame.
 
     Attributes:
-        caption: what is said about it.
-        passed: anomalous frames between the one kept before and this one, that got no picture.
+        caption: facts shown with it.
+        passed: anomalous frames between the anomaly before and this one that got no image.
         large, small: JPEG.
     """
 
@@ -42,10 +42,10 @@ class Anomaly:
 
 
 class Gallery:
-    """Offered anomalies by the run's writer thread, draws and keeps them in the page's.
+    """Receives anomalies from the run's writer thread; draws and stores them in the page's thread.
 
     Args:
-        wake: has ``offered`` set in the page's event loop; callable from any thread.
+        wake: runs a function in the page's event loop; callable from any thread.
     """
 
     def __init__(self, wake: Callable[[Callable[[], None]], None]) -> None:
@@ -54,11 +54,11 @@ class Gallery:
         self._waiting: Newest | None = None
         self._passed = 0
         self._offered = asyncio.Event()
-        self._kept: deque[Anomaly] = deque()
-        self._last_gone = 0
+        self._stored: deque[Anomaly] = deque()
+        self._last_dropped = 0
 
     def offer(self, number: int, frame: Frame, result: Result) -> None:
-        """Take an anomalous frame; one that still waits for its picture gives way to it."""
+        """Add an anomalous frame; it replaces one that still waits for its image."""
         with self._lock:
             replaced = self._waiting is not None
             self._passed += replaced
@@ -67,7 +67,7 @@ class Gallery:
             self._wake(self._offered.set)
 
     async def keep(self, painter: Painter) -> None:
-        """Draw what is offered, for ever."""
+        """Draw the offered frames, forever."""
         while True:
             await self._offered.wait()
             self._offered.clear()
@@ -76,39 +76,39 @@ class Gallery:
                 passed, self._passed = self._passed, 0
             if newest is not None:
                 try:
-                    large, small = await painter(_pictures, newest)
-                except Exception:  # whatever it is, the next one may be fine and the run goes on
-                    _LOG.warning("no picture of anomaly %s", newest.result.source, exc_info=True)
+                    large, small = await painter(_images, newest)
+                except Exception:  # the next one may be fine, and the run continues
+                    _LOG.warning("No image of anomaly %s.", newest.result.source, exc_info=True)
                 else:
                     self._append(Anomaly(caption(newest), passed, large, small))
             await asyncio.sleep(1 / ANOMALIES_PER_SECOND)
 
     def _append(self, anomaly: Anomaly) -> None:
-        self._kept.append(anomaly)
-        while len(self._kept) > 1 and (len(self._kept) > KEPT_ANOMALIES or self.size > KEPT_BYTES):
-            self._last_gone = self._kept.popleft().caption["number"]
+        self._stored.append(anomaly)
+        while len(self._stored) > 1 and (len(self._stored) > KEPT_ANOMALIES or self.size > KEPT_BYTES):
+            self._last_dropped = self._stored.popleft().caption["number"]
 
-    def let_go(self, number: int) -> bool:
-        """Whether a picture of this number may have been here, and made room for newer ones."""
-        return 0 < number <= self._last_gone
+    def has_dropped(self, number: int) -> bool:
+        """Whether an image of this number may have existed and been dropped for newer ones."""
+        return 0 < number <= self._last_dropped
 
     @property
     def size(self) -> int:
-        """Bytes of all pictures."""
-        return sum(len(anomaly.large) + len(anomaly.small) for anomaly in self._kept)
+        """Size of all images in bytes."""
+        return sum(len(anomaly.large) + len(anomaly.small) for anomaly in self._stored)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What is said about each, the newest first, as fields for JSON."""
-        return [{**anomaly.caption, "passed": anomaly.passed} for anomaly in reversed(self._kept)]
+        """Facts about each, newest first, as fields for JSON."""
+        return [{**anomaly.caption, "passed": anomaly.passed} for anomaly in reversed(self._stored)]
 
-    def picture(self, number: int, small: bool) -> bytes | None:
-        """The JPEG of the anomalous frame with this number; None when it is kept no more."""
-        for anomaly in self._kept:
+    def image(self, number: int, small: bool) -> bytes | None:
+        """JPEG of the anomalous frame with this number; None if it is no longer stored."""
+        for anomaly in self._stored:
             if anomaly.caption["number"] == number:
                 return anomaly.small if small else anomaly.large
         return None
 
 
-def _pictures(newest: Newest) -> tuple[bytes, bytes]:
+def _images(newest: Newest) -> tuple[bytes, bytes]:
     _, frame, result = newest
     return jpeg(draw(frame, result, _LARGE)), jpeg(draw(frame, result, _SMALL), 75)

@@ -1,30 +1,26 @@
-"""What the page remembers of a run, in bounded memory: the newest frame, the traces, the latencies."""
+"""Recent history of a run for the page, in bounded memory: the newest frame and the traces."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 
-#: How many frames the traces reach back.
+#: Number of frames in the short trace.
 KEPT_POINTS = 600
-#: The long trace: so many intervals of so many seconds, an hour in all.
+#: The long trace: number and length of its intervals, an hour in all.
 INTERVAL_SECONDS = 10
 KEPT_INTERVALS = 360
-#: The present rate is taken over so many seconds.
+#: Time over which the current rate is measured, in seconds.
 RATE_SECONDS = 10.0
-#: Upper bounds of the latency histogram, in seconds; above the last is one more class.
-LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-STAGES = ("capture", "prepare", "infer", "finish")
 
 
 class Newest(NamedTuple):
@@ -36,7 +32,7 @@ class Newest(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A frame in the traces: score None when there is none, latency in milliseconds."""
+    """A frame in the traces; the score is None if the graph returned NaN, the latency is in milliseconds."""
 
     number: int
     score: float | None
@@ -47,14 +43,14 @@ class Point(NamedTuple):
 
 @dataclass
 class Interval:
-    """Some seconds of the long trace.
+    """An interval of the long trace.
 
     Attributes:
         start: seconds since 1970.
         frames, anomalous, unreliable: counts.
         scored: frames that had a score.
-        score_sum: of these.
-        highest_score: None while there was none.
+        score_sum: sum of their scores.
+        highest_score: None without a score.
         threshold: the last one in use.
         latency_sum_ms, latency_max_ms: over the frames, in milliseconds.
     """
@@ -71,20 +67,15 @@ class Interval:
     latency_max_ms: float = 0.0
 
 
-@dataclass
-class Latencies:
-    """Counts of latencies since the start, as Prometheus wants them; seconds."""
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
-    total: float = 0.0
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-
 class History:
-    """Filled by the run's writer thread, read by the page's.
+    """Filled by the run's writer thread, read by the page's thread.
 
     Args:
-        clock: seconds, never going back.
+        clock: monotonic, in seconds.
+
+    Attributes:
+        started: when the page was opened, by ``time.time``.
+        ended: whether the run has ended.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,14 +85,13 @@ class History:
         self._number = 0
         self._points: deque[tuple[float, Point]] = deque(maxlen=KEPT_POINTS)
         self._intervals: deque[tuple[int, Interval]] = deque(maxlen=KEPT_INTERVALS)
-        self._latencies = Latencies()
         self._broken: BrokenFrame | None = None
         self._last = self._opened = clock()
         self.started = time.time()
         self.ended = False
 
     def add(self, frame: Frame, result: Result) -> int:
-        """Take a result and give its number; the frame, kept until the next one comes, must not change."""
+        """Add a result and return its number; its frame must not change until the next one comes."""
         now, latency = self._clock(), result.timings.total
         score = result.score if math.isfinite(result.score) else None
         with self._lock:
@@ -111,11 +101,6 @@ class History:
             point = Point(self._number, score, result.status, latency, result.threshold)
             self._points.append((now, point))
             self._add_to_interval(now, point)
-            latencies = self._latencies
-            latencies.counts[bisect_left(LATENCY_BOUNDS, latency / 1000)] += 1
-            latencies.total += latency / 1000
-            for stage in STAGES:
-                latencies.stages[stage] += getattr(result.timings, stage) / 1000
             return self._number
 
     def _add_to_interval(self, now: float, point: Point) -> None:
@@ -135,7 +120,7 @@ class History:
             interval.highest_score = max(interval.highest_score or 0.0, point.score)
 
     def add_broken(self, frame: BrokenFrame) -> None:
-        """Take note of a frame that could not be judged."""
+        """Add a frame that could not be read or prepared."""
         with self._lock:
             self._last = self._clock()
             self._broken = frame
@@ -147,7 +132,7 @@ class History:
 
     @property
     def broken(self) -> BrokenFrame | None:
-        """The last frame that could not be judged."""
+        """The last frame that could not be read or prepared."""
         return self._broken
 
     @property
@@ -156,25 +141,19 @@ class History:
         return self._clock() - self._last
 
     def points_after(self, number: int) -> list[Point]:
-        """The frames of the trace that came after frame ``number``, oldest first."""
+        """Frames of the trace after frame ``number``, oldest first."""
         with self._lock:
-            wanted = min(max(self._number - number, 0), len(self._points))
-            return [point for _, point in islice(self._points, len(self._points) - wanted, None)]
+            count = min(max(self._number - number, 0), len(self._points))
+            return [point for _, point in islice(self._points, len(self._points) - count, None)]
 
     def intervals(self) -> list[dict[str, Any]]:
-        """The intervals of the last hour that had a frame, oldest first, as fields for JSON."""
+        """Intervals of the last hour that had a frame, oldest first, as fields for JSON."""
         oldest = int(self._clock() // INTERVAL_SECONDS) - KEPT_INTERVALS
         with self._lock:
             return [dict(vars(interval)) for key, interval in self._intervals if key > oldest]
 
-    def latencies(self) -> Latencies:
-        """A copy of the counts."""
-        with self._lock:
-            kept = self._latencies
-            return Latencies(list(kept.counts), kept.total, dict(kept.stages))
-
     def rate(self) -> float:
-        """Results a second over the last ten seconds, or over what the trace holds when that is less."""
+        """Results per second over the last ten seconds, or over the trace if that is shorter."""
         now = self._clock()
         with self._lock:
             if not self._points:
@@ -183,5 +162,5 @@ class History:
             full = len(self._points) == KEPT_POINTS and self._points[0][0] > since
             if full:  # the trace is shorter than ten seconds: count the steps between its frames
                 return (KEPT_POINTS - 1) / max(now - self._points[0][0], 1e-3)
-            count = sum(moment > since for moment, _ in self._points)
+            count = sum(when > since for when, _ in self._points)
         return count / max(now - since, 1e-3)

@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server on one thread of its own: whatever its clients do, the run does not notice.
+"""A small HTTP/1.1 server on its own thread: whatever its clients do, the run is not affected.
 
-It knows GET, HEAD and POST with a short body. Sizes, numbers and times are bounded; of connections that only
-wait the oldest makes room for a new one.
+It supports GET, HEAD and POST with a short body. Sizes, numbers and times are bounded; the oldest idle
+connection makes room for a new one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _LOG = logging.getLogger(__name__)
 MOST_CONNECTIONS = 64
 MOST_HEADER_BYTES = 16 << 10
 MOST_BODY_BYTES = 4 << 10
-#: Seconds in which a request has to arrive; also how long an idle connection is kept.
+#: Seconds in which a request must arrive; also how long an idle connection is kept.
 REQUEST_SECONDS = 15.0
-#: Seconds in which a client has to take its answer.
+#: Seconds in which a client must receive its answer.
 ANSWER_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request that was read whole; ``peer`` is the client's address."""
+    """A complete request; ``peer`` is the client's address."""
 
     method: str
     path: str
@@ -54,8 +54,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class BadRequest(Exception):  # noqa: N818 - it is an answer, not a failure
-    """A request that is answered with an error, and the connection closed."""
+class BadRequest(Exception):  # noqa: N818 - an answer, not a failure
+    """A request that is answered with an error before the connection is closed."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -71,11 +71,11 @@ class HttpServer:
     Args:
         listener: a listening socket; closed at the end.
         handler: answers requests, in the server's thread; must not block.
-        background: runs beside, from start to close.
-        headers: go with every answer.
+        background: runs beside it, from start to close.
+        headers: added to every answer.
 
     Attributes:
-        connections: how many are open.
+        connections: number of open connections.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Connections that wait for a request or for the rest of one, the longest waiting first.
+        #: Connections that wait for a request or its rest, the longest waiting first.
         self._waiting: dict[asyncio.StreamWriter, None] = {}
         self.connections = 0
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start serving."""
         self._thread.start()
 
     def call_soon(self, work: Callable[[], None]) -> None:
-        """Have something done in the server's thread; from any thread. Nothing happens once it is closed."""
+        """Run a function in the server's thread; from any thread. No effect once the server is closed."""
         with contextlib.suppress(RuntimeError):  # the loop was closed
             self._loop.call_soon_threadsafe(work)
 
@@ -122,14 +122,14 @@ class HttpServer:
         await self._stopping.wait()
         server.close()
         while self._tasks:
-            # Again and again: before Python 3.12, wait_for forgets a cancellation that comes as it ends.
+            # Repeatedly: before Python 3.12, wait_for forgets a cancellation that comes as it ends.
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(set(self._tasks), timeout=0.1)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
-        self._tasks.add(task)  # the loop itself holds no task fast
+        self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._tasks.discard)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,17 +139,17 @@ class HttpServer:
         self.connections += 1
         try:
             if self.connections > MOST_CONNECTIONS and not self._make_room():
-                await self._send(writer, Response(503, b"too many connections\n"), close=True)
+                await self._send(writer, Response(503, b"Too many connections.\n"), close=True)
                 return
             await self._converse(reader, writer)
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), ANSWER_SECONDS)
         except (OSError, EOFError, asyncio.TimeoutError):
-            pass  # the client went away or is too slow
+            pass  # the client disconnected or is too slow
         finally:
             self.connections -= 1
             self._waiting.pop(writer, None)
-            # What a client did not take until now is dropped; after a proper end this does nothing.
+            # What a client has not received yet is dropped; after a proper end this has no effect.
             writer.transport.abort()
 
     def _make_room(self) -> bool:
@@ -160,7 +160,7 @@ class HttpServer:
         return False
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request after the other."""
+        """Answer the requests of a connection."""
         keep = True
         while keep:
             head_only = False
@@ -180,9 +180,9 @@ class HttpServer:
     async def _answer(self, request: Request) -> Response:
         try:
             return await self._handler(request)
-        except Exception:  # a fault of ours must end neither the page nor the run
-            _LOG.exception("the page could not answer %s %s", request.method, request.path)
-            return Response(500, b"this could not be answered; the run's log says why\n")
+        except Exception:  # a bug here must end neither the page nor the run
+            _LOG.exception("The page failed to answer %s %s.", request.method, request.path)
+            return Response(500, b"Internal error; see the log of the run.\n")
 
     async def _send(
         self, writer: asyncio.StreamWriter, response: Response, close: bool, head_only: bool = False
@@ -204,18 +204,18 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
-        raise BadRequest(431, "the request's header is too long") from None
+        raise BadRequest(431, "The request header is too long.") from None
     first, _, rest = head.partition(b"\r\n")
     words = first.decode("latin-1").split(" ")
     if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1") or not words[1].startswith("/"):
-        raise BadRequest(400, "this is no HTTP/1.1 request")
+        raise BadRequest(400, "This is not an HTTP/1.1 request.")
     method, target, version = words
     if method not in ("GET", "HEAD", "POST"):
-        raise BadRequest(501, f"only GET, HEAD and POST are known here, not {method[:16]}")
+        raise BadRequest(501, f"Only GET, HEAD and POST are supported, not {method[:16]}.")
     try:
         headers: Message = parse_headers(io.BytesIO(rest))
     except HTTPException:
-        raise BadRequest(431, "the request has too many headers") from None
+        raise BadRequest(431, "The request has too many headers.") from None
     if version == "HTTP/1.0":
         del headers["Connection"]
         headers["Connection"] = "close"
@@ -223,7 +223,7 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     try:
         fields = dict(parse_qsl(query, max_num_fields=16))
     except ValueError:
-        raise BadRequest(400, "the request has too many query fields") from None
+        raise BadRequest(400, "The request has too many query fields.") from None
     peer = writer.get_extra_info("peername")
     return Request(
         method,
@@ -237,10 +237,10 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 async def _read_body(reader: asyncio.StreamReader, headers: Message) -> bytes:
     if headers.get("Transfer-Encoding") is not None:
-        raise BadRequest(501, "send a Content-Length instead of a Transfer-Encoding")
+        raise BadRequest(501, "Transfer-Encoding is not supported; send a Content-Length.")
     length = headers.get("Content-Length", "0").strip()
     if not (length.isascii() and length.isdigit()):
-        raise BadRequest(400, "the Content-Length is no number")
+        raise BadRequest(400, "The Content-Length must be a number.")
     if len(length) > 9 or int(length) > MOST_BODY_BYTES:
-        raise BadRequest(413, f"a body may have at most {MOST_BODY_BYTES} bytes")
+        raise BadRequest(413, f"The body exceeds {MOST_BODY_BYTES} bytes.")
     return await reader.readexactly(int(length))

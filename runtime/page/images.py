@@ -1,4 +1,4 @@
-"""The pictures of the page: drawn small, only when asked for, by a thread that gives way to the run."""
+"""Images of the page: drawn at screen size, on request only, by a thread of lower priority than the run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay, scaled
 Image = NDArray[np.uint8]
 T = TypeVar("T")
 
-#: The current frame is drawn at most so often, however many look.
-PICTURES_PER_SECOND = 4
-#: The longer side of a picture, in pixels.
+#: The current frame is drawn at most this often, however many clients look.
+IMAGES_PER_SECOND = 4
+#: Longer side of an image, in pixels.
 LONGEST = 1280
 _QUALITY = 82
 
@@ -37,8 +37,8 @@ def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = T
 
     Args:
         frame: of any size.
-        result: what was found in it.
-        longest: the longer side, in pixels, is at most this; unless the shorter would fall under 16.
+        result: its result.
+        longest: largest longer side in pixels, unless the shorter one would fall below 16.
         overlay: draw the result over it, and enlarge a frame that is too small for that (``draw_overlay``).
 
     Returns:
@@ -52,26 +52,26 @@ def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = T
     return as_bgr(scaled(image, result, min(scale, 1))[0])
 
 
-def jpeg(picture: Image, quality: int = _QUALITY) -> bytes:
-    """Encode a picture.
+def jpeg(image: Image, quality: int = _QUALITY) -> bytes:
+    """Encode an image.
 
     Raises:
-        ValueError: its side is more than JPEG can hold.
+        ValueError: a side exceeds what JPEG allows.
     """
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise ValueError("the picture cannot be encoded")
+        raise ValueError("The image cannot be encoded.")
     return data.tobytes()
 
 
 def caption(newest: Newest) -> dict[str, Any]:
-    """What is said beside a picture, as fields for JSON."""
+    """Facts shown with an image, as fields for JSON."""
     number, _, result = newest
     line = result.to_json()
-    kept = ("source", "index", "status", "score", "threshold")
+    names = ("source", "index", "status", "score", "threshold")
     return {
         "number": number,
-        **{name: line[name] for name in kept},
+        **{name: line[name] for name in names},
         "time": result.time,
         "reason": result.reason,
         "regions": len(result.regions),
@@ -79,22 +79,22 @@ def caption(newest: Newest) -> dict[str, Any]:
 
 
 class Painter:
-    """One thread that draws; of lower priority than the run where the system can do that."""
+    """One thread that draws, with lower priority than the run if the system supports that."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "page-draw", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(1, "page-draw", initializer=_lower_priority)
 
     async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do some work there."""
+        """Run a function in that thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def close(self) -> None:
-        """End the thread, after what it is drawing now."""
+        """End the thread after the image that it is drawing."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _give_way() -> None:
-    # Linux takes a thread's number here; elsewhere it may be refused, and then nothing is lost but niceness.
+def _lower_priority() -> None:
+    # Linux accepts a thread's number here; another system may refuse, and the priority stays as it is.
     with contextlib.suppress(OSError, AttributeError):
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + 5, 19))
@@ -102,19 +102,19 @@ def _give_way() -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture of a frame, ready to be sent."""
+    """An image of a frame, ready to be sent."""
 
     caption: dict[str, Any]
     data: bytes
 
 
-class CurrentPicture:
-    """The newest frame as a picture, shared by all who look.
+class CurrentImage:
+    """The newest frame as an image, shared by all clients.
 
     Args:
-        history: holds the newest frame.
+        history: has the newest frame.
         painter: draws.
-        clock: seconds, never going back.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -125,23 +125,23 @@ class CurrentPicture:
         self._drawing = asyncio.Lock()
 
     async def get(self, overlay: bool) -> Drawn | None:
-        """The newest frame's picture, or one drawn up to a quarter of a second ago; None before the first.
+        """Image of the newest frame, or one drawn up to a quarter of a second ago; None before the first.
 
         Args:
-            overlay: with the map over it, or the frame as it came.
+            overlay: with the map over it, or the frame alone.
         """
         async with self._drawing:
-            newest, kept = self._history.newest, self._drawn.get(overlay)
+            newest, cached = self._history.newest, self._drawn.get(overlay)
             if newest is None:
                 return None
-            if kept is not None:
-                moment, drawn = kept
-                fresh = self._clock() - moment < 1 / PICTURES_PER_SECOND
+            if cached is not None:
+                drawn_at, drawn = cached
+                fresh = self._clock() - drawn_at < 1 / IMAGES_PER_SECOND
                 if fresh or drawn.caption["number"] == newest.number:
                     return drawn
-            moment = self._clock()
+            now = self._clock()
             data = await self._painter(_draw_current, newest, overlay)
-            self._drawn[overlay] = (moment, Drawn(caption(newest), data))
+            self._drawn[overlay] = (now, Drawn(caption(newest), data))
             return self._drawn[overlay][1]
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from itertools import accumulate
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+
 from dmdd_edge._version import __version__
-from dmdd_edge.runtime.page.history import LATENCY_BOUNDS, History
+from dmdd_edge.runtime.latencies import LATENCY_BOUNDS, Histogram
+from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.snapshot import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-Sample = tuple[str, Mapping[str, str], float]
 
 
 def metrics_text(snapshot: Snapshot, history: History) -> str:
@@ -20,82 +27,71 @@ def metrics_text(snapshot: Snapshot, history: History) -> str:
 
     Args:
         snapshot: the run now.
-        history: the latencies and the newest score.
+        history: has the newest score.
     """
-    summary, source = snapshot.summary, snapshot.source
-    newest = history.newest
-    build = {
-        "version": __version__,
-        "category": snapshot.category,
-        "bundle": snapshot.version,
-        "backend": snapshot.backend,
-    }
-    statuses = {name: getattr(summary, name) for name in ("good", "anomalous", "unreliable")}
-    parts = [
-        _family("build_info", "gauge", "Program, bundle and backend in use.", [("", build, 1)]),
-        _family(
-            "frames_total",
-            "counter",
-            "Frames that were judged, by status.",
-            [("", {"status": name}, count) for name, count in statuses.items()],
-        ),
-        _one("frames_skipped_total", "counter", "Frames that could not be judged.", summary.skipped),
-        _one("frames_dropped_total", "counter", "Frames that a live source dropped.", summary.dropped),
-        _latency(history),
-        _one("threshold", "gauge", "Threshold of the score in use.", snapshot.threshold),
-        _one("start_time_seconds", "gauge", "When the run started, since 1970.", history.started),
-        _one("source_connected", "gauge", "1 while the source is connected.", source.connected),
-        _one("source_frames_total", "counter", "Frames that the source delivered.", source.frames),
-        _one("source_reconnects_total", "counter", "Times that the source came back.", source.reconnects),
-    ]
-    if newest is not None:
-        parts.append(_one("score", "gauge", "Score of the newest frame.", newest.result.score))
-        text = "When the newest judged frame was grabbed, since 1970."
-        parts.append(_one("last_frame_time_seconds", "gauge", text, newest.result.time))
-    if source.frame_age is not None:
-        text = "Age of the source's newest frame."
-        parts.append(_one("source_frame_age_seconds", "gauge", text, source.frame_age))
-    return "".join(parts)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Metrics(snapshot, history))
+    return generate_latest(registry).decode()
 
 
-def _latency(history: History) -> str:
-    kept = history.latencies()
-    below = list(accumulate(kept.counts))
-    buckets: list[Sample] = [
-        ("_bucket", {"le": _number(bound)}, count)
-        for bound, count in zip((*LATENCY_BOUNDS, math.inf), below, strict=True)
-    ]
-    whole: list[Sample] = [*buckets, ("_sum", {}, kept.total), ("_count", {}, below[-1])]
-    stages: list[Sample] = []
-    for stage, seconds in kept.stages.items():
-        stages += [("_sum", {"stage": stage}, seconds), ("_count", {"stage": stage}, below[-1])]
-    return _family(
-        "latency_seconds", "histogram", "Time from grabbing a frame to its result.", whole
-    ) + _family("stage_seconds", "summary", "Where that time went.", stages)
+class _Metrics:
+    """Collects the metrics of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, history: History) -> None:
+        self._snapshot, self._history = snapshot, history
+
+    def collect(self) -> Iterator[Metric]:
+        run, newest = self._snapshot.run, self._history.newest
+        summary, source = run.summary, run.source
+        build = {
+            "version": __version__,
+            "category": run.category,
+            "bundle": run.version,
+            "backend": summary.backend,
+        }
+        info = GaugeMetricFamily(_full("build_info"), "Program, bundle and backend in use.", labels=[*build])
+        info.add_metric([*build.values()], 1)
+        yield info
+        frames = CounterMetricFamily(_full("frames"), "Frames with a result, by status.", labels=["status"])
+        for status in ("good", "anomalous", "unreliable"):
+            frames.add_metric([status], getattr(summary, status))
+        yield frames
+        yield _counter("frames_skipped", "Frames that could not be read or prepared.", summary.skipped)
+        yield _counter("frames_dropped", "Frames that a live source dropped.", summary.dropped)
+        yield from _latency(run.latencies)
+        yield _gauge("threshold", "Threshold of the score in use.", run.threshold)
+        yield _gauge("start_time_seconds", "When the run started, since 1970.", self._history.started)
+        yield _gauge("source_connected", "1 while the source is connected.", source.connected)
+        yield _counter("source_frames", "Frames that the source delivered.", source.frames)
+        yield _counter("source_reconnects", "Number of reconnections of the source.", source.reconnects)
+        if newest is not None:
+            yield _gauge("score", "Score of the newest frame.", newest.result.score)
+            text = "When the newest frame with a result was grabbed, since 1970."
+            yield _gauge("last_frame_time_seconds", text, newest.result.time)
+        if source.frame_age is not None:
+            yield _gauge("source_frame_age_seconds", "Age of the source's newest frame.", source.frame_age)
 
 
-def _one(name: str, kind: str, text: str, value: float) -> str:
-    return _family(name, kind, text, [("", {}, value)])
+def _latency(latencies: Histogram) -> Iterator[Metric]:
+    below = list(accumulate(latencies.counts))
+    names = (*(f"{bound:g}" for bound in LATENCY_BOUNDS), "+Inf")
+    text = "Time from grabbing a frame to its result."
+    whole = HistogramMetricFamily(_full("latency_seconds"), text)
+    whole.add_metric([], list(zip(names, below, strict=True)), latencies.seconds)
+    yield whole
+    stages = SummaryMetricFamily(_full("stage_seconds"), "Where that time went.", labels=["stage"])
+    for stage, seconds in latencies.stages.items():
+        stages.add_metric([stage], below[-1], seconds)
+    yield stages
 
 
-def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:
-    full = f"dmdd_edge_{name}"
-    lines = [f"# HELP {full} {text}", f"# TYPE {full} {kind}"]
-    for suffix, labels, value in samples:
-        inside = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels.items())
-        lines.append(
-            f"{full}{suffix}{{{inside}}} {_number(value)}" if inside else f"{full}{suffix} {_number(value)}"
-        )
-    return "\n".join(lines) + "\n"
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(_full(name), text, value)
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(_full(name), text, value)
 
 
-def _number(value: float) -> str:
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if math.isnan(value):
-        return "NaN"
-    return str(int(value)) if value == int(value) else repr(float(value))
+def _full(name: str) -> str:
+    return f"dmdd_edge_{name}"

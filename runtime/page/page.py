@@ -8,50 +8,49 @@ from dmdd_edge.runtime.page.auth import Token
 from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.http_server import HttpServer
-from dmdd_edge.runtime.page.images import CurrentPicture, Painter
-from dmdd_edge.runtime.page.interface import Control
+from dmdd_edge.runtime.page.images import CurrentImage, Painter
 from dmdd_edge.runtime.page.routes import HEADERS, Routes
-from dmdd_edge.runtime.page.snapshot import Snapshots
+from dmdd_edge.runtime.page.snapshot import Run, Snapshots
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 
 
 class Page:
-    """A sink that shows the run to browsers; made by ``open_page``.
+    """A sink that shows the run to browsers; created by ``open_page``.
 
-    Taking a result costs some microseconds. Pictures are drawn in a thread of their own: the current one only
-    while somebody looks, at most four times a second, and of anomalies at most two a second. The newest frame
-    is kept by reference, so a source must not write into it again.
+    Receiving a result costs some microseconds. Images are drawn in a separate thread: the current frame only
+    while somebody looks, at most four times per second, and at most two anomalies per second. The newest
+    frame is kept by reference, so a source must not write into it again.
 
     Attributes:
-        url: what a browser on this machine opens.
+        url: address for a browser on this machine.
         token: allows changing the threshold.
-        announcement: lines to print once at the start: the address, the token if it was made here, and a
-            warning where others than this machine can reach the page.
+        announcement: lines to print once at the start: the address, the token if it was generated, and
+            a warning if other machines can reach the page.
     """
 
-    def __init__(self, address: str, control: Control, token: str | None) -> None:
+    def __init__(self, address: str, run: Run, token: str | None) -> None:
         secret = Token(token)
         listener, taken = listen(parse_address(address))
         self.url, self.token = taken.url, secret.value
         self.announcement = [f"live page: {self.url}"]
         if secret.generated:
-            # Behind the # it is not sent: the page takes it from there, and out of the address.
+            # The part after # is not sent: the page reads it there, and removes it from the address bar.
             self.announcement.append(f"to change the threshold on it: {self.url}#token={secret.value}")
         if not taken.loopback:
             self.announcement.append(
-                f"warning: every machine that reaches {taken} can see the pictures and figures; "
+                f"warning: every machine that reaches {taken} can see the images and figures; "
                 "nothing is encrypted"
             )
         self._history = History()
         self._gallery = Gallery(lambda work: self._server.call_soon(work))
         self._painter = Painter()
         routes = Routes(
-            control,
+            run,
             self._history,
             self._gallery,
-            Snapshots(control, self._history),
-            CurrentPicture(self._history, self._painter),
+            Snapshots(run, self._history),
+            CurrentImage(self._history, self._painter),
             secret,
             taken.loopback,
         )
@@ -59,13 +58,13 @@ class Page:
         self._server.start()
 
     def result(self, frame: Frame, result: Result) -> None:
-        """Show a result; the frame is kept until the next one comes."""
+        """Show a result; its frame is kept until the next one comes."""
         number = self._history.add(frame, result)
         if result.status == "anomalous":
             self._gallery.offer(number, frame, result)
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Show that a frame could not be judged."""
+        """Show that a frame could not be read or prepared."""
         self._history.add_broken(frame)
 
     def summary(self, summary: Summary) -> None:
@@ -73,22 +72,22 @@ class Page:
         self._history.ended = True
 
     def close(self) -> None:
-        """Stop serving: no thread and no socket is left. May be called twice."""
+        """Stop serving: no thread and no socket remains. May be called twice."""
         self._server.close()
         self._painter.close()
 
 
-def open_page(address: str, control: Control, token: str | None = None) -> Page:
+def open_page(address: str, run: Run, token: str | None = None) -> Page:
     """Serve the live page of a run until the sink is closed.
 
     Args:
         address: ``8080`` for this machine alone, ``127.0.0.1:8080``, ``[::1]:8080``, or ``0.0.0.0:8080`` for
-            every machine that can reach this one. Port 0 takes a free one.
-        control: the run.
-        token: allows changing the threshold; at least eight characters of ASCII. None makes one.
+            every machine that can reach this one. Port 0 chooses a free port.
+        run: the run, ``RunControl``.
+        token: allows changing the threshold; at least eight ASCII characters. None generates one.
 
     Raises:
-        DmddError: the address is none, is not this machine's, or its port is in use; a token that is too
-            short or holds a space.
+        DmddError: the address is malformed or not one of this machine, its port is in use, or the token is
+            too short or contains a space.
     """
-    return Page(address, control, token)
+    return Page(address, run, token)

@@ -1,67 +1,77 @@
-"""The run at one moment, as the page's state, the metrics and the health check see it."""
+"""Snapshot of the run for the page's state, the metrics and the health check."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dmdd_edge._version import __version__
+from dmdd_edge.runtime.control import RunState
 from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.images import caption
-from dmdd_edge.runtime.page.interface import Control, SourceView
-from dmdd_edge.runtime.summary import Summary
 
-#: A live source's newest frame, and the newest result of it, may be this old, in seconds ...
+#: Largest age of a live source's newest frame, and of the newest result, in seconds ...
 HEALTHY_AGE = 10.0
-#: ... or as old as so many frames at the rate that the source promises, when that is longer.
+#: ... or in frames at the rate that the source promises, whichever is longer.
 HEALTHY_FRAMES = 5
-#: The run is asked how it does at most once in so many seconds, however many look.
+#: The run is asked for its state at most once per this time, however many clients look; in seconds.
 KEPT_SECONDS = 0.25
 
 _SOURCE = (
     *("name", "live", "connected", "width", "height", "fps"),
     *("frames", "dropped", "reconnects", "frame_age", "message"),
 )
+_COUNTS = ("frames", "good", "anomalous", "unreliable", "skipped", "dropped")
+
+
+class Run(Protocol):
+    """The run that the page shows, ``RunControl``; called from the page's threads."""
+
+    def state(self) -> RunState:
+        """The state of the run now."""
+        ...
+
+    def set_threshold(self, value: float) -> float:
+        """Use another threshold from the next frame on; returns the one before.
+
+        Raises:
+            DmddError: it is outside 0..1.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a run said of itself.
+    """State of a run, and how recent its results are.
 
     Attributes:
-        summary, source, threshold, category, version, backend, message: as ``Control`` gave them.
-        rate: results a second, lately.
+        run: the state.
+        rate: current rate, in results per second.
         result_age: seconds since the last result, or since the start.
-        taken: by ``time.time``.
+        taken: when it was taken, by ``time.time``.
     """
 
-    summary: Summary
-    source: SourceView
-    threshold: float
-    category: str
-    version: str
-    backend: str
-    message: str
+    run: RunState
     rate: float
     result_age: float
     taken: float
 
     @property
     def age_limit(self) -> float:
-        """How old the newest frame of a live source may be, in seconds."""
-        fps = self.source.fps
+        """Largest healthy age of a live source's newest frame, in seconds."""
+        fps = self.run.source.fps
         return max(HEALTHY_AGE, HEALTHY_FRAMES / fps if fps else 0.0)
 
     def trouble(self) -> str:
-        """Why the run is not healthy; empty when it is.
+        """Why the run is not healthy; empty if it is.
 
-        Files wait for nobody, and a folder that is watched may stay empty for hours: only of a live source
-        must frames keep coming.
+        Frames must keep coming from a live source only: files do not wait, and a watched folder may stay
+        empty for hours.
         """
-        source, limit = self.source, self.age_limit
+        source, limit = self.run.source, self.age_limit
         if not source.connected:
             return source.message or "the source is not connected"
         if not source.live:
@@ -75,57 +85,43 @@ class Snapshot:
 
 
 class Snapshots:
-    """Takes moments, not more often than needed.
+    """Takes snapshots, not more often than needed.
 
     Args:
-        control: the run.
-        history: what came out of it.
-        clock: seconds, never going back.
+        run: the run.
+        history: its recent results.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(
-        self, control: Control, history: History, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._control, self._history, self._clock = control, history, clock
-        self._kept: tuple[float, Snapshot] | None = None
+    def __init__(self, run: Run, history: History, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run, self._history, self._clock = run, history, clock
+        self._cached: tuple[float, Snapshot] | None = None
 
     def now(self) -> Snapshot:
         """The run as it is, or as it was up to a quarter of a second ago."""
-        if self._kept is not None and self._clock() - self._kept[0] < KEPT_SECONDS:
-            return self._kept[1]
-        control, history = self._control, self._history
-        snapshot = Snapshot(
-            summary=control.summary(),
-            source=control.source_state(),
-            threshold=control.threshold,
-            category=control.category,
-            version=control.version,
-            backend=control.backend,
-            message=control.message,
-            rate=history.rate(),
-            result_age=history.result_age,
-            taken=time.time(),
-        )
-        self._kept = (self._clock(), snapshot)
+        if self._cached is not None and self._clock() - self._cached[0] < KEPT_SECONDS:
+            return self._cached[1]
+        snapshot = Snapshot(self._run.state(), self._history.rate(), self._history.result_age, time.time())
+        self._cached = (self._clock(), snapshot)
         return snapshot
 
     def forget(self) -> None:
-        """Ask anew next time: something was changed."""
-        self._kept = None
+        """Ask the run again next time, because something was changed."""
+        self._cached = None
 
 
 def health_json(snapshot: Snapshot) -> dict[str, Any]:
     """The answer of ``/healthz``, as fields for JSON."""
-    reason = snapshot.trouble()
+    reason, source = snapshot.trouble(), snapshot.run.source
     return {
         "status": "unhealthy" if reason else "ok",
         "reason": reason,
-        "source": snapshot.source.name,
-        "connected": snapshot.source.connected,
-        "frame_age": snapshot.source.frame_age,
+        "source": source.name,
+        "connected": source.connected,
+        "frame_age": source.frame_age,
         "result_age": round(snapshot.result_age, 3),
         "age_limit": snapshot.age_limit,
-        "frames": snapshot.summary.frames,
+        "frames": snapshot.run.summary.frames,
     }
 
 
@@ -134,29 +130,29 @@ def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: in
 
     Args:
         snapshot: the run now.
-        history: the traces.
+        history: its traces.
         gallery: the last anomalies.
-        after: leave points up to this number out of the trace: the page has them.
+        after: number of the last point that the page already has.
     """
-    summary, newest, broken = snapshot.summary, history.newest, history.broken
-    counts = ("frames", "good", "anomalous", "unreliable", "skipped", "dropped")
+    run, newest, broken = snapshot.run, history.newest, history.broken
+    summary = run.summary
     return {
         "program": __version__,
         "time": snapshot.taken,
         "started": history.started,
         "ended": history.ended,
-        "category": snapshot.category,
-        "version": snapshot.version,
-        "backend": snapshot.backend,
-        "message": snapshot.message,
+        "category": run.category,
+        "version": run.version,
+        "backend": summary.backend,
+        "message": run.message,
         "trouble": snapshot.trouble(),
-        "threshold": snapshot.threshold,
-        "counts": {name: getattr(summary, name) for name in counts},
+        "threshold": run.threshold,
+        "counts": {name: getattr(summary, name) for name in _COUNTS},
         "latency_ms": asdict(summary.latency_ms),
         "age_ms": None if summary.age_ms is None else asdict(summary.age_ms),
         "rate": round(snapshot.rate, 2),
         "throughput": summary.throughput,
-        "source": {name: getattr(snapshot.source, name) for name in _SOURCE},
+        "source": {name: getattr(run.source, name) for name in _SOURCE},
         "latest": None if newest is None else caption(newest),
         "skipped": None if broken is None else {"source": broken.source, "message": broken.error.message},
         "anomalies": gallery.listed(),

@@ -1,4 +1,4 @@
-"""Overlays: each frame with its map over it, in colours fixed to the threshold, and its regions framed."""
+"""Overlays: each frame with its map over it, in colors fixed to the threshold, and its regions framed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,35 @@ Format = Literal["png", "jpg", "webp"]
 #: The values of ``--save-format``.
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-# PNG: the lowest compression is a third larger and several times quicker.
+# PNG: the lowest compression is a third larger and several times faster.
 _SETTINGS: dict[Format, list[int]] = {
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
     "webp": [cv2.IMWRITE_WEBP_QUALITY, 85],
 }
+
+
+class OverlayCache:
+    """The last overlay, so that sinks that share the cache draw a frame once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Result, int | None, bool, NDArray[np.uint8]] | None = None
+
+    def draw(
+        self, frame: Frame, result: Result, longest: int | None = None, caption: bool = True
+    ) -> NDArray[np.uint8]:
+        """``draw_overlay`` of a frame, or the same image again; safe from several threads.
+
+        Returns:
+            Read-only uint8, as of ``draw_overlay``.
+        """
+        last = self._last
+        if last is not None and last[0] is result and last[1:3] == (longest, caption):
+            return last[3]
+        image = draw_overlay(frame.image, result, longest, caption)
+        image.flags.writeable = False
+        self._last = (result, longest, caption, image)
+        return image
 
 
 class Overlays(ImageFolder):
@@ -34,8 +57,9 @@ class Overlays(ImageFolder):
     Args:
         folder, source_root, only_anomalous, options: as for ``ImageFolder``.
         format: of the files; PNG keeps every pixel, JPEG and WebP are many times smaller.
-        longest: the longer side of the picture in pixels at most, without the caption; None: the frame's.
-        caption: add the line with the verdict below the picture.
+        longest: largest longer side of the image in pixels, without the caption; None: the frame's.
+        caption: add the line with the verdict below the image.
+        cache: shared with the run's other sinks that show overlays; None for an own one.
     """
 
     option = "--save"
@@ -49,36 +73,17 @@ class Overlays(ImageFolder):
         format: Format = "png",
         longest: int | None = None,
         caption: bool = True,
+        cache: OverlayCache | None = None,
     ) -> None:
         self.suffix = f".{format}"
         self._format, self._longest, self._caption = format, longest, caption
+        self._cache = cache or OverlayCache()
         super().__init__(folder, source_root, only_anomalous, options)
 
     def encode(self, frame: Frame, result: Result) -> bytes:
-        """The frame with its map over it, in the format asked for."""
-        picture = shared_overlay(frame, result, self._longest, self._caption)
-        done, data = cv2.imencode(self.suffix, picture, _SETTINGS[self._format])
+        """The overlay of a frame in the chosen format."""
+        image = self._cache.draw(frame, result, self._longest, self._caption)
+        done, data = cv2.imencode(self.suffix, image, _SETTINGS[self._format])
         if not done:
-            raise DmddError(f"the overlay of {frame.source} cannot be encoded as {self._format}.")
+            raise DmddError(f"The overlay of {frame.source} cannot be encoded as {self._format}.")
         return data.tobytes()
-
-
-_last: tuple[Result, int | None, bool, NDArray[np.uint8]] | None = None
-
-
-def shared_overlay(
-    frame: Frame, result: Result, longest: int | None = None, caption: bool = True
-) -> NDArray[np.uint8]:
-    """``draw_overlay`` of a frame, drawn once for all the sinks that show it, one after the other.
-
-    Returns:
-        read-only uint8, as ``draw_overlay``.
-    """
-    global _last
-    last = _last
-    if last is not None and last[0] is result and last[1:3] == (longest, caption):
-        return last[3]
-    picture = draw_overlay(frame.image, result, longest, caption)
-    picture.flags.writeable = False
-    _last = (result, longest, caption, picture)
-    return picture

@@ -15,7 +15,7 @@ import cv2
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.overlays import shared_overlay
+from dmdd_edge.runtime.sinks.overlays import OverlayCache
 from dmdd_edge.runtime.summary import Summary
 
 _TITLE = "dmdd-edge"
@@ -41,9 +41,15 @@ class Show:
         DmddError: there is no display, or this OpenCV has no windows.
     """
 
-    def __init__(self, linger: bool = False, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        linger: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
+        cache: OverlayCache | None = None,
+    ) -> None:
         _check_display()
         self._linger, self._stopping = linger, stopping
+        self._cache = cache or OverlayCache()
         self._newest: deque[tuple[Frame, Result]] = deque(maxlen=1)
         self._whole = False
         self._error: cv2.error | None = None
@@ -94,7 +100,7 @@ class Show:
         sized = told = False
         while not self._closing.is_set():
             if self._newest:
-                picture = shared_overlay(*self._newest.pop())
+                picture = self._cache.draw(*self._newest.pop())
                 if not sized:
                     height, width = picture.shape[:2]
                     scale = min(1.0, _LARGEST[0] / width, _LARGEST[1] / height)

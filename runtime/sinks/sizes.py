@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 
+from pydantic import ByteSize, TypeAdapter
+
 from dmdd_edge.errors import OptionError
 
-_UNITS = {
-    "": 1,
-    "B": 1,
-    **{f"{prefix}B": 1000**power for power, prefix in enumerate("KMGT", 1)},
-    **{f"{prefix}IB": 1024**power for power, prefix in enumerate("KMGT", 1)},
-}
+# Stricter than ByteSize, which reads 1,5GB as one byte and takes bits.
+_FORM = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]I?)?B?\s*", re.ASCII | re.IGNORECASE)
 _ALLOWED = (
     "A size is a number with B, KB, MB, GB or TB (steps of 1000) or KiB, MiB, GiB or TiB (of 1024): "
     "500KB, 1.5GB."
 )
+_BYTE_SIZE = TypeAdapter(ByteSize)
 
 
 def parse_size(text: str, option: str = "the size") -> int:
@@ -26,16 +25,14 @@ def parse_size(text: str, option: str = "the size") -> int:
 
     Args:
         text: what the user wrote.
-        option: where, for the message: ``--keep``.
+        option: the option that it belongs to, for the message: ``--keep``.
 
     Raises:
-        DmddError: it is no size, or less than one byte.
+        DmddError: it is not a size, or less than one byte.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    unit = None if match is None else _UNITS.get(match[2].upper())
-    if match is None or unit is None:
+    if not _FORM.fullmatch(text):
         raise OptionError(f"{option} {text!r} is not a size.", _ALLOWED)
-    size = int(float(match[1]) * unit)
+    size = int(_BYTE_SIZE.validate_python(text))
     if size < 1:
         raise OptionError(f"{option} {text!r} is less than one byte.", _ALLOWED)
     return size
@@ -43,7 +40,4 @@ def parse_size(text: str, option: str = "the size") -> int:
 
 def size_text(size: int) -> str:
     """Bytes in words: ``1.5 GB``."""
-    for unit in ("TB", "GB", "MB", "KB"):
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.3g} {unit}"
-    return f"{size} B"
+    return re.sub(r"(?<=\d)(?=[A-Z])", " ", ByteSize(size).human_readable(decimal=True))

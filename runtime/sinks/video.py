@@ -15,7 +15,7 @@ from dmdd_edge.messages.quiet import silent
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions, reason
-from dmdd_edge.runtime.sinks.overlays import shared_overlay
+from dmdd_edge.runtime.sinks.overlays import OverlayCache
 from dmdd_edge.runtime.sinks.recovery import find_parts, part_path
 from dmdd_edge.runtime.sinks.video_clock import VideoClock
 from dmdd_edge.runtime.summary import Summary
@@ -65,7 +65,12 @@ class Video:
     """
 
     def __init__(
-        self, path: Path, fps: float, real_time: bool = False, options: FileOptions = FileOptions()
+        self,
+        path: Path,
+        fps: float,
+        real_time: bool = False,
+        options: FileOptions = FileOptions(),
+        cache: OverlayCache | None = None,
     ) -> None:
         if path.suffix.lower() not in _CODECS:
             raise OptionError(
@@ -75,6 +80,7 @@ class Video:
             raise OptionError(f"--video-fps is {fps:g}.", "Give a rate above 0 and up to 1000.")
         self._path, self._fps, self._options = path, fps, options
         self._clock = VideoClock(fps) if real_time else None
+        self._cache = cache or OverlayCache()
         self._writer: cv2.VideoWriter | None = None
         self._file: tuple[int, int] | None = None
         self._size = (0, 0)
@@ -111,7 +117,7 @@ class Video:
             return
         if self._keep is not None:
             self._keep.make_room(0, self._path.name)
-        picture = self._fitted(shared_overlay(frame, result))
+        picture = self._fitted(self._cache.draw(frame, result))
         try:
             writer = self._opened()
         except (DmddError, OSError) as error:

@@ -100,7 +100,7 @@ def test_the_hint_is_given_once_on_the_first_frames(
         for index in range(frames):
             image = textured(100 if index < anomalous else 20, index)  # the score is the brightest pixel
             sink.result(Frame(image), detector(image))
-    assert len(control.summary().hints) == hints
+    assert len(control.statistics.summary().hints) == hints
     assert len(said) == 2 * hints
 
 

@@ -20,11 +20,12 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.calibrate import score_normals
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.latencies import KEPT_LATENCIES
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.result import Result, Timings
 from dmdd_edge.runtime.signals import StopRequest
 from dmdd_edge.runtime.sources import SourceState, open_source
-from dmdd_edge.runtime.summary import KEPT_LATENCIES, Summary, Tally
+from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]
@@ -295,19 +296,19 @@ def _result(milliseconds: float, status: str = "good", dropped: int = 0) -> Resu
 def test_percentiles_are_nearest_ranks_and_absent_for_too_few_frames(
     frames: int, p50: float | None, p90: float | None, p99: float | None
 ) -> None:
-    tally = Tally("cpu")
+    statistics = RunStatistics("cpu")
     for milliseconds in np.random.default_rng(1).permutation(frames):
-        tally.add(_result(float(milliseconds + 1)))
-    latency = tally.summary().latency_ms
+        statistics.add(_result(float(milliseconds + 1)))
+    latency = statistics.summary().latency_ms
     assert (latency.p50, latency.p90, latency.p99) == (p50, p90, p99)
 
 
 def test_the_summary_counts_and_has_the_fixed_names() -> None:
-    tally = Tally("cpu")
+    statistics = RunStatistics("cpu")
     for status, dropped in (("good", 0), ("anomalous", 2), ("unreliable", 1), ("anomalous", 0)):
-        tally.add(_result(1.0, status, dropped))
-    [tally.skip() for _ in range(5)]
-    line = tally.summary().to_json()
+        statistics.add(_result(1.0, status, dropped))
+    [statistics.skip() for _ in range(5)]
+    line = statistics.summary().to_json()
     assert line["type"] == "summary"
     counts = [line[name] for name in ("frames", "anomalous", "skipped", "dropped", "good", "unreliable")]
     assert counts == [4, 2, 5, 3, 1, 1]
@@ -316,14 +317,13 @@ def test_the_summary_counts_and_has_the_fixed_names() -> None:
 
 
 def test_memory_is_bounded_and_the_newest_latencies_count() -> None:
-    tally = Tally("cpu")
+    statistics = RunStatistics("cpu")
     slow, fast = _result(80.0), _result(8.0)
     for _ in range(KEPT_LATENCIES):
-        tally.add(slow)
+        statistics.add(slow)
     for _ in range(KEPT_LATENCIES):
-        tally.add(fast)
-    summary = tally.summary()
-    assert len(tally._latencies) == KEPT_LATENCIES
+        statistics.add(fast)
+    summary = statistics.summary()
     assert summary.frames == 2 * KEPT_LATENCIES
     assert summary.latency_ms.p99 == 8.0
 

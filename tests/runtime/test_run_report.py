@@ -21,7 +21,7 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, Timings
 from dmdd_edge.runtime.sinks.resume import ResumeState
 from dmdd_edge.runtime.sources.base import FileProgress, SourceState
-from dmdd_edge.runtime.summary import Summary, Tally
+from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,12 +46,12 @@ def _frame(source: str, name: str, index: int = 0) -> Frame:
 
 
 def _summary(statuses: Sequence[str] = (), skipped: int = 0) -> Summary:
-    tally = Tally("cpu")
+    statistics = RunStatistics("cpu")
     for status in statuses:
-        tally.add(_result(status))
+        statistics.add(_result(status))
     for _ in range(skipped):
-        tally.skip()
-    return tally.summary()
+        statistics.skip()
+    return statistics.summary()
 
 
 @pytest.mark.parametrize(

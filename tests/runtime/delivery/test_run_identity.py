@@ -9,7 +9,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.run_identity import frame_key, run_identity
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 from tests.runtime.delivery.delivery_receiver import Receiver
 from tests.runtime.delivery.delivery_results import make_result
 
@@ -57,7 +57,7 @@ def test_a_frame_that_is_judged_again_has_the_same_id(receiver: Receiver, delive
             frame = Frame(None, f"in/{index}.png", f"{index}.png", index - first)  # type: ignore[arg-type]
             delivery.result(frame, make_result(index))
         delivery.broken(BrokenFrame("in/x.png", 9, DmddError("cut off")))
-        delivery.summary(Tally("cpu").summary())
+        delivery.summary(RunStatistics("cpu").summary())
         delivery.close()
         return [request.message["id"] for request in receiver.requests[before:]]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dmdd_edge import DmddError
+from dmdd_edge.runtime.control import RunState
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Region, Result, Timings
-from dmdd_edge.runtime.summary import Summary, Tally
+from dmdd_edge.runtime.sources import SourceState
+from dmdd_edge.runtime.summary import RunStatistics
 
 #: 2026-11-24T08:00:00Z
 MOMENT = 1795507200.0
@@ -40,26 +42,25 @@ class FakeControl:
 
     category: str = "plate"
     version: str = "20261124-080000"
-    backend: str = "cpu"
     threshold: float = 0.5
     message: str = ""
     source: FakeSource = field(default_factory=FakeSource)
-    tally: Tally = field(default_factory=lambda: Tally("cpu", live=True))
+    statistics: RunStatistics = field(default_factory=lambda: RunStatistics("cpu", live=True))
     asked: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def set_threshold(self, value: float) -> None:
+    def set_threshold(self, value: float) -> float:
         if not 0 <= value <= 1:
             raise DmddError(f"a threshold of {value:g} is out of range.", "Choose 0 to 1.")
-        self.threshold = value
+        before, self.threshold = self.threshold, value
+        return before
 
-    def summary(self) -> Summary:
+    def state(self) -> RunState:
         self.asked += 1
         with self.lock:
-            return self.tally.summary()
-
-    def source_state(self) -> FakeSource:
-        return replace(self.source)
+            summary, latencies = self.statistics.summary(), self.statistics.histogram()
+        source = SourceState(**vars(self.source))
+        return RunState(summary, latencies, source, self.category, self.version, self.threshold, self.message)
 
 
 def result_of(
@@ -94,7 +95,7 @@ def feed(control: FakeControl, page: Any, *results: tuple[Frame, Result]) -> Non
     """Count results and give them to the page, as the run does."""
     for frame, result in results:
         with control.lock:
-            control.tally.add(result)
+            control.statistics.add(result)
         control.source.frames += 1
         page.result(frame, result)
 

@@ -78,7 +78,7 @@ def test_an_address_of_another_machine(address: str, control: Any, monkeypatch: 
         return resolve(host, *rest, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", without_network)
-    with pytest.raises(DmddError, match="this machine cannot listen there") as error:
+    with pytest.raises(DmddError, match="this machine cannot listen on it") as error:
         open_page(address, control)
     assert "0.0.0.0 all its addresses" in error.value.fix
 

@@ -34,8 +34,8 @@ def test_only_the_token_itself_is_taken(sent: str | None) -> None:
     [
         ("", "0 characters"),
         ("1234567", "7 characters"),
-        ("with a space", "no spaces"),
-        ("line\nbreak", "no spaces"),
+        ("with a space", "without spaces"),
+        ("line\nbreak", "without spaces"),
         ("geheimnüß", "ASCII"),
     ],
 )

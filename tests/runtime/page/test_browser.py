@@ -48,7 +48,7 @@ def _shows(browser: Browser, selector: str, text: str) -> None:
 def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeControl) -> None:
     control.source.message = ""
     feed(control, page, result_of(0), result_of(1, 0.75, dropped=3), result_of(2, 0.125))
-    control.tally.skip()
+    control.statistics.skip()
     page.broken(BROKEN)
     browser.open(page.url)
     _shows(browser, "#link", "Live")
@@ -122,7 +122,7 @@ def test_the_threshold_is_changed_with_the_token(
     assert "Read-only" in browser.text("#token-form")
     unlock = "document.querySelector('#token-form button').click()"
     browser.js(f"document.getElementById('token').value = 'wrong-token'; {unlock}")
-    _shows(browser, "#token-said", "not this run's token")
+    _shows(browser, "#token-said", "The token does not match")
     assert browser.js("document.getElementById('limit-fields').disabled") is True
     browser.complaints.clear()  # the browser itself notes the refusal
     browser.js(f"document.getElementById('token').value = '{token}'; {unlock}")

@@ -99,16 +99,6 @@ def test_the_hour_ends(history: History, clock: Clock) -> None:
     assert history.intervals() == []
 
 
-def test_latencies_are_counted_by_bounds(history: History) -> None:
-    for index, milliseconds in enumerate((0.5, 1.0, 1.5, 60, 9000)):
-        history.add(*result_of(index, latency=milliseconds))
-    kept = history.latencies()
-    # Bounds 1, 2.5, 5, 10, 25, 50, 100 ms ...; a value on a bound counts as below it.
-    assert kept.counts == [2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
-    assert kept.total == pytest.approx(9.063)
-    assert kept.stages == pytest.approx({"capture": 4.5315, "prepare": 0, "infer": 4.5315, "finish": 0})
-
-
 def test_a_broken_frame_is_remembered_and_counts_as_a_sign_of_life(history: History, clock: Clock) -> None:
     clock.now += 7
     assert history.result_age == 7

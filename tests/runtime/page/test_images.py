@@ -11,7 +11,7 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.page.gallery import KEPT_ANOMALIES, Gallery
 from dmdd_edge.runtime.page.history import History, Newest
-from dmdd_edge.runtime.page.images import CurrentPicture, Painter, caption, draw, jpeg
+from dmdd_edge.runtime.page.images import CurrentImage, Painter, caption, draw, jpeg
 from dmdd_edge.runtime.result import Region
 from dmdd_edge.runtime.sinks.overlay_drawing import scaled
 from tests.runtime.page.a_run import result_of
@@ -83,7 +83,7 @@ def test_a_picture_that_is_no_jpeg() -> None:
 def test_the_current_picture_is_drawn_four_times_a_second_at_most() -> None:
     now = [0.0]
     history, painter = History(), Painter()
-    picture = CurrentPicture(history, painter, clock=lambda: now[0])
+    picture = CurrentImage(history, painter, clock=lambda: now[0])
 
     async def look() -> None:
         assert await picture.get(overlay=True) is None
@@ -136,9 +136,15 @@ def test_anomalies_are_kept_bounded_and_those_passed_over_counted(monkeypatch: p
             await settle(number)
         numbers = [one["number"] for one in gallery.listed()]
         assert numbers == list(range(KEPT_ANOMALIES + 9, 9, -1))
-        assert gallery.picture(9, small=True) is None
-        assert [gallery.let_go(number) for number in (0, 1, 9, 10, 99)] == [False, True, True, False, False]
-        large, small = gallery.picture(10, small=False), gallery.picture(10, small=True)
+        assert gallery.image(9, small=True) is None
+        assert [gallery.has_dropped(number) for number in (0, 1, 9, 10, 99)] == [
+            False,
+            True,
+            True,
+            False,
+            False,
+        ]
+        large, small = gallery.image(10, small=False), gallery.image(10, small=True)
         assert large is not None
         assert small is not None
         assert large[:2] == small[:2] == b"\xff\xd8"
@@ -165,7 +171,7 @@ def test_an_anomaly_that_cannot_be_drawn_does_not_end_the_gallery(
         task = asyncio.create_task(gallery.keep(painter))
         frame, result = result_of(1, 0.75)
         gallery.offer(1, Frame(np.zeros((2, 2), np.float64)), result)
-        while "no picture of anomaly line/1.png" not in caplog.text:
+        while "No image of anomaly line/1.png" not in caplog.text:
             await asyncio.sleep(0.005)
         gallery.offer(2, frame, result)
         while not gallery.listed():

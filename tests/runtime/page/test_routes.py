@@ -59,7 +59,7 @@ def test_the_state_holds_what_the_page_shows(page: Page, control: FakeControl, a
 
 
 def test_the_end_of_the_run_is_told(page: Page, control: FakeControl, ask: Ask) -> None:
-    page.summary(control.tally.summary())
+    page.summary(control.statistics.summary())
     assert ask("/api/state").json["ended"] is True
 
 
@@ -118,7 +118,7 @@ def test_the_last_anomalies(page: Page, control: FakeControl, ask: Ask) -> None:
     for path in ("/anomalies/1.jpg", "/anomalies/2.png", "/anomalies/%32%0A.jpg", "/anomalies/-2.jpg"):
         assert ask(path).status == 404
     # One that made room for newer ones is a picture that says so: the browser may list it for a moment.
-    page._gallery._last_gone = 1
+    page._gallery._last_dropped = 1
     answer = ask("/anomalies/1-small.jpg")
     assert (answer.status, answer.headers["Content-Type"], answer.body[:4]) == (200, "image/svg+xml", b"<svg")
     assert ask("/anomalies/3.jpg").status == 404
@@ -139,7 +139,7 @@ def test_the_threshold_needs_the_token(
     assert (answer.status, answer.json) == (200, {"threshold": 0.3, "before": 0.5})
     assert control.threshold == 0.3
     assert ask("/api/state").json["threshold"] == 0.3
-    assert "threshold to 0.3 for this run, asked by 127.0.0.1; it was 0.5" in caplog.text
+    assert "changed 0.5 -> 0.3 by 127.0.0.1" in caplog.text
     assert token not in caplog.text
 
 
@@ -169,18 +169,18 @@ def test_a_wrong_token_has_to_wait(page: Page, ask: Ask, monkeypatch: pytest.Mon
     [
         ({"threshold": 1.5}, "out of range"),
         ({"threshold": -0.1}, "out of range"),
-        ({"threshold": "0.3"}, "has to be a number"),
-        ({"threshold": True}, "has to be a number"),
-        ({"threshold": None}, "has to be a number"),
-        ({}, "has to be a number"),
-        ([0.3], "has to be a number"),
-        (b"", "has to be a number"),
-        (b"{", "has to be a number"),
-        (b"\xff\xfe", "has to be a number"),
-        (b'{"threshold": NaN}', "has to be a number"),
-        (b'{"threshold": 1e999}', "has to be a number"),
-        (b'{"threshold": ' + b"9" * 400 + b"}", "has to be a number"),
-        (b"[" * 4000, "has to be a number"),
+        ({"threshold": "0.3"}, "must be a number"),
+        ({"threshold": True}, "must be a number"),
+        ({"threshold": None}, "must be a number"),
+        ({}, "must be a number"),
+        ([0.3], "must be a number"),
+        (b"", "must be a number"),
+        (b"{", "must be a number"),
+        (b"\xff\xfe", "must be a number"),
+        (b'{"threshold": NaN}', "must be a number"),
+        (b'{"threshold": 1e999}', "must be a number"),
+        (b'{"threshold": ' + b"9" * 400 + b"}", "must be a number"),
+        (b"[" * 4000, "must be a number"),
     ],
 )
 def test_what_is_no_threshold(
@@ -349,7 +349,7 @@ def test_a_run_that_cannot_answer_ends_neither_page_nor_run(
     def broken() -> None:
         raise DmddError("the back end is gone")
 
-    monkeypatch.setattr(control, "summary", broken)
+    monkeypatch.setattr(control, "state", broken)
     assert ask("/api/state").status == 500
     monkeypatch.undo()
     assert ask("/api/state").status == 200

@@ -33,7 +33,7 @@ from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
 from dmdd_edge.runtime.sinks.overlays import Overlays
 from dmdd_edge.runtime.sinks.recovery import find_parts
 from dmdd_edge.runtime.sinks.resume import ResumeState
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 
 JSON_LIMIT, CSV_LIMIT = 1500, 600
 CALLS = ("open", "write", "rename", "replace", "ftruncate", "unlink", "close", "fsync")
@@ -74,7 +74,7 @@ def run(folder: Path, count: int, fsync: Any) -> None:
     ]
     resume = ResumeState([sink.done for sink in files])
     sinks = (overlays, *files)
-    tally = Tally("cpu")
+    statistics = RunStatistics("cpu")
     waiting: deque[Frame | BrokenFrame] = deque()
 
     def hand_on() -> None:
@@ -93,7 +93,7 @@ def run(folder: Path, count: int, fsync: Any) -> None:
     while waiting:
         hand_on()
     for sink in sinks:
-        sink.summary(tally.summary())
+        sink.summary(statistics.summary())
     for sink in sinks:
         sink.close()
 

@@ -39,7 +39,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "2 gigs", "1e9", "0", "0.5B", "1,5GB"])
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "2 gigs", "1e9", "0", "0.5B", "1,5GB", "8bit", "1_0"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(DmddError, match="--keep") as caught:
         parse_size(text, "--keep")
@@ -47,7 +47,7 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_sizes_in_words() -> None:
-    assert [size_text(n) for n in (12, 1500, 2_000_000_000)] == ["12 B", "1.5 KB", "2 GB"]
+    assert [size_text(n) for n in (12, 1500, 2_000_000_000)] == ["12 B", "1.5 KB", "2.0 GB"]
 
 
 def test_files_rotate_below_the_size_and_keep_their_order(tmp_path: Path, make_result: MakeResult) -> None:

@@ -18,7 +18,7 @@ from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.image_names import image_name
 from dmdd_edge.runtime.sinks.maps import Maps
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
-from dmdd_edge.runtime.sinks.overlays import Overlays, shared_overlay
+from dmdd_edge.runtime.sinks.overlays import OverlayCache, Overlays
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -160,12 +160,14 @@ def test_frames_of_one_size_give_overlays_of_one_size(make_result: MakeResult) -
 
 def test_an_overlay_is_drawn_once_for_all_who_show_it(make_result: MakeResult) -> None:
     frame, result = make_result()
-    first = shared_overlay(frame, result)
-    assert shared_overlay(frame, result) is first
+    cache = OverlayCache()
+    first = cache.draw(frame, result)
+    assert cache.draw(frame, result) is first
+    assert OverlayCache().draw(frame, result) is not first
     np.testing.assert_array_equal(first, draw_overlay(frame.image, result))
-    other = shared_overlay(frame, replace(result, regions=()))
+    other = cache.draw(frame, replace(result, regions=()))
     assert (other != first).any()
-    assert shared_overlay(frame, result, longest=64).shape[1] == 64
+    assert cache.draw(frame, result, longest=64).shape[1] == 64
 
 
 @pytest.mark.parametrize("fsync", ["never", "always"])
