@@ -16,7 +16,7 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
 from dmdd_edge.runtime.sinks.json_lines import JsonLines, JsonLinesFile
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -42,7 +42,7 @@ def test_json_lines_are_written_whole_and_flushed(make_result: MakeResult, broke
     sink.result(*make_result())
     sink.broken(broken)
     sink.result(*make_result("unreliable", math.nan))
-    sink.summary(Tally("cpu").summary())
+    sink.summary(RunStatistics("cpu").summary())
     sink.close()
     assert stream.calls[1::2] == ["flush"] * 4
     assert all(call.endswith("\n") and call.count("\n") == 1 for call in stream.calls[::2])
@@ -66,7 +66,7 @@ def test_a_file_gets_the_same_lines_as_a_stream(
 ) -> None:
     stream = io.StringIO()
     sinks = (JsonLines(stream), JsonLinesFile(tmp_path / "new" / "results.jsonl"))
-    summary = Tally("cpu").summary()
+    summary = RunStatistics("cpu").summary()
     for sink in sinks:
         sink.result(*make_result(name="Stück.png"))
         sink.broken(broken)

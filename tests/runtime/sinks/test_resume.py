@@ -19,7 +19,7 @@ from dmdd_edge.runtime.sinks.csv_file import CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions, existing_policy
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
 from dmdd_edge.runtime.sinks.resume import Done, ResumeState
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -162,7 +162,7 @@ def test_a_summary_ends_each_run_and_a_finished_one_stays_as_it_is(
             frame, result = make_result(name=name, index=index)
             if not state.skip(frame.source, index):
                 sink.result(frame, result)
-        sink.summary(Tally("cpu").summary())
+        sink.summary(RunStatistics("cpu").summary())
         sink.close()
         return [json.loads(line)["type"] for line in path.read_text().splitlines()]
 

@@ -18,7 +18,7 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 from dmdd_edge.runtime.sinks.show import Show
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 
@@ -103,7 +103,7 @@ def test_the_window_lives_and_ends_the_run(display: str, make_result: MakeResult
         window = Show(linger=True)
         shown.clear()
         window.result(frame, result)
-        window.summary(Tally("cpu").summary())
+        window.summary(RunStatistics("cpu").summary())
         _until(lambda: shown)
         _press("space")
         window.close()
@@ -111,7 +111,7 @@ def test_the_window_lives_and_ends_the_run(display: str, make_result: MakeResult
 
         # It does not stay when the user ends the program, nor when the run failed.
         window = Show(linger=True, stopping=lambda: True)
-        window.summary(Tally("cpu").summary())
+        window.summary(RunStatistics("cpu").summary())
         window.close()
         window = Show(linger=True)
         window.close()

@@ -17,7 +17,7 @@ from dmdd_edge.runtime.sinks import line_file
 from dmdd_edge.runtime.sinks.csv_file import CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.video import Video
-from dmdd_edge.runtime.summary import Tally
+from dmdd_edge.runtime.summary import RunStatistics
 from dmdd_edge.runtime.writer import Writer
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
@@ -101,7 +101,7 @@ def test_what_waits_for_the_disk_is_written_although_no_frame_comes(
     disk.free = 0
     sink.result(*make_result(index=0))
     disk.free = None
-    writer = Writer([sink], Tally("cpu"))
+    writer = Writer([sink], RunStatistics("cpu"))
     until = time.monotonic() + 60
     while len(written) < 2 and time.monotonic() < until:
         time.sleep(0.01)
