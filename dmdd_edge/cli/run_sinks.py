@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.sinks.file_options import FileOptions
     from dmdd_edge.runtime.sinks.image_folder import ImageFolder
     from dmdd_edge.runtime.sinks.line_file import LineFile
+    from dmdd_edge.runtime.sinks.overlays import OverlayCache
     from dmdd_edge.runtime.sinks.resume import ResumeState
     from dmdd_edge.runtime.sinks.show import Show
     from dmdd_edge.runtime.sinks.video import Video
@@ -166,7 +167,9 @@ def open_sinks(
     Raises:
         DmddError: one of them cannot be opened.
     """
-    opened = OpenSinks()
+    from dmdd_edge.runtime.sinks.overlays import OverlayCache
+
+    opened, overlays = OpenSinks(), OverlayCache()
     with ExitStack() as undo:
 
         def add(sink: Any) -> Any:
@@ -179,7 +182,7 @@ def open_sinks(
         for delivery in _deliveries(asked, control, "" if identity is None else identity.name, say):
             add(delivery)
         options = _file_options(asked, source.live, endless, stack, stopping, say)
-        _open_files(asked, source, opened, add, options)
+        _open_files(asked, source, opened, add, options, overlays)
         if identity is not None:
             try:
                 identity.keep()
@@ -191,7 +194,7 @@ def open_sinks(
         if asked.show:
             from dmdd_edge.runtime.sinks.show import Show
 
-            opened.window = add(Show(linger=source.total is not None, stopping=stopping))
+            opened.window = add(Show(source.total is not None, stopping, overlays))
         if asked.serve is not None:
             from dmdd_edge.runtime.page import open_page
 
@@ -207,7 +210,12 @@ def open_sinks(
 
 
 def _open_files(
-    asked: Outputs, source: Source, opened: OpenSinks, add: Callable[[Any], Any], options: FileOptions
+    asked: Outputs,
+    source: Source,
+    opened: OpenSinks,
+    add: Callable[[Any], Any],
+    options: FileOptions,
+    overlays: OverlayCache,
 ) -> None:
     from dmdd_edge.runtime.sinks.csv_file import CsvFile
     from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
@@ -234,6 +242,7 @@ def _open_files(
                 asked.save_format,
                 asked.save_size,
                 asked.save_caption,
+                overlays,
             )
         )
     if asked.save_maps is not None:
@@ -244,7 +253,9 @@ def _open_files(
         folder.check_free(getattr(source, "names", ()))
     if asked.video is not None:
         fps = asked.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
-        opened.files.append(("frames", asked.video, add(Video(asked.video, fps, source.live, options))))
+        opened.files.append(
+            ("frames", asked.video, add(Video(asked.video, fps, source.live, options, overlays)))
+        )
     lines: list[LineFile] = []
     if asked.csv is not None:
         lines.append(add(CsvFile(asked.csv, options)))
