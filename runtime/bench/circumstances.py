@@ -130,10 +130,20 @@ def _gpu(watch: NvidiaWatch | None, root: Path) -> dict[str, Any]:
         facts |= {name: known[name] for name in ("name", "sm", "driver", "cuda")}
     if watch is not None:
         facts |= watch.facts()
+    elif probe.facts is not None:
+        facts["unwatched_because"] = _why_unwatched()
     for pattern in ("*gpu*", "*ga10b*"):
         for folder in sorted(root.glob(f"sys/class/devfreq/{pattern}")):
             facts |= _devfreq(folder)
     return facts
+
+
+def _why_unwatched() -> str:
+    try:
+        open_nvml()
+    except RuntimeError as error:
+        return str(error)
+    return "no watch was opened"
 
 
 def _devfreq(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The bundles that lie here: whether each is whole, and whether it runs."""
+"""The bundles on this machine: whether each is intact, and whether it runs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.messages.commands import bundle_options, command
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import version_of
 from dmdd_edge.runtime.doctor.onnxruntime import BUILDS
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
 _ME = "dmdd_edge.runtime.doctor.bundles"
-#: Seconds: an engine is loaded, or a large graph is optimised on a slow processor.
+#: Seconds: loading an engine, or optimizing a large graph on a slow processor.
 _LIMIT = 180.0
-#: The picture that is judged, where the region of interest does not need a larger one.
+#: Size of the test frame, unless the region of interest needs a larger one.
 _WIDTH, _HEIGHT = 640, 480
 
 
 def list_categories(models_dir: str) -> list[str]:
-    """In a process of its own: the categories that have a bundle."""
+    """In a subprocess: list the categories that have a bundle."""
     from dmdd_edge.workspace import list_bundles
 
     return list_bundles(models_dir)
 
 
 def verify(path: str) -> dict[str, Any]:
-    """In a process of its own: hold every file of the version in use against its manifest.
+    """In a subprocess: verify every file of the version in use with its manifest.
 
     Returns:
-        ``problems``: message and fix each; ``version``, ``backbone`` and ``image_size``, None where unknown.
+        ``problems``: pairs of message and fix; ``version``, ``backbone``, ``image_size``: None if unknown.
     """
     from dmdd_edge.bundle.bundle import Bundle, check
     from dmdd_edge.errors import DmddError
@@ -49,10 +49,10 @@ def verify(path: str) -> dict[str, Any]:
 
 
 def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any]:
-    """In a process of its own: judge one frame of noise with a verified bundle.
+    """In a subprocess: run one frame of noise through a verified bundle.
 
     Raises:
-        DmddError: no back end can run it.
+        DmddError: no backend can run it.
     """
     import numpy as np
 
@@ -66,7 +66,7 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
         x, y, width, height = detector.bundle.manifest.preprocess.roi or (0, 0, 0, 0)
         shape = (max(y + height, _HEIGHT), max(x + width, _WIDTH), 3)
         frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        begun = time.perf_counter()
+        began = time.perf_counter()
         result = detector(frame)
         ended = time.perf_counter()
         return {
@@ -77,55 +77,55 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
                 for other in detector.passed_over
             ],
             "load_seconds": round(loaded - start, 3),
-            "frame_ms": round(1000 * (ended - begun), 2),
+            "frame_ms": round(1000 * (ended - began), 2),
             "infer_ms": round(result.timings.infer, 2),
         }
 
 
-def examine_bundles(around: Surroundings) -> list[Finding]:
-    """One finding a category; or one that says that there is none."""
-    answer = around.ask(f"{_ME}:list_categories", str(around.models_dir))
+def examine_bundles(context: Context) -> list[Finding]:
+    """One finding per category; or one that no bundle exists."""
+    reply = context.call(f"{_ME}:list_categories", str(context.models_dir))
     name, title, purpose = "bundles.none", "bundles", "run, calibrate and bench"
-    if not answer.ok:
-        said = f"{around.models_dir}/ cannot be looked at: {answer.failure}"
-        return [Finding(name, title, "broken", said, purpose, answer.fix or "see what is broken above")]
-    if not answer.value:
-        export = command("export", models_dir=around.models_dir)
-        fix = f"{export}, or copy models/ from where it was exported; --models-dir names another place"
-        return [Finding(name, title, "missing", f"none in {around.models_dir}/", purpose, fix)]
-    return [_one(category, around) for category in answer.value]
+    if not reply.ok:
+        detail = f"cannot read {context.models_dir}/: {reply.failure}"
+        return [Finding(name, title, "broken", detail, purpose, reply.fix or "Fix what is broken above.")]
+    if not reply.value:
+        export = command("export", models_dir=context.models_dir)
+        fix = f"{export}, or copy models/ from where it was exported; --models-dir names another folder"
+        return [Finding(name, title, "missing", f"no bundle in {context.models_dir}/", purpose, fix)]
+    return [_one(category, context) for category in reply.value]
 
 
-def _one(category: str, around: Surroundings) -> Finding:
+def _one(category: str, context: Context) -> Finding:
     name, title = f"bundles.{category}", f"bundle {category}"
     purpose = f"--category {category}"
-    path = str(around.models_dir / category)
+    path = str(context.models_dir / category)
     facts: dict[str, Any] = {"category": category, "path": path, "verified": False, "runs": False}
-    verified = around.ask(f"{_ME}:verify", path, limit=_LIMIT)
+    verified = context.call(f"{_ME}:verify", path, limit=_LIMIT)
     if not verified.ok:
         return Finding(name, title, "broken", verified.failure, purpose, verified.fix, facts)
     problems = verified.value.pop("problems")
     facts |= {**verified.value, "problems": [message for message, _ in problems]}
     if problems:
-        said = " ".join(message for message, _ in problems)
-        return Finding(name, title, "broken", said, purpose, problems[0][1], facts)
+        detail = " ".join(message for message, _ in problems)
+        return Finding(name, title, "broken", detail, purpose, problems[0][1], facts)
     facts["verified"] = True
-    what = f"{facts['version']}, {facts['backbone']} {facts['image_size']} px"
-    cache = None if around.engine_cache is None else str(around.engine_cache)
-    ran = around.ask(f"{_ME}:run_once", path, "auto", cache, limit=_LIMIT)
+    summary = f"{facts['version']}, {facts['backbone']} {facts['image_size']} px"
+    cache = None if context.engine_cache is None else str(context.engine_cache)
+    ran = context.call(f"{_ME}:run_once", path, "auto", cache, limit=_LIMIT)
     if ran.ok:
         facts |= {"runs": True, **ran.value}
-        said = f"{what}: a frame in {facts['frame_ms']:.1f} ms, by {facts['description']}"
-        return Finding(name, title, "ok", said, purpose, facts=facts)
-    said, fix = f"{what}: it is whole and does not run: {ran.failure}", ran.fix
+        detail = f"{summary}: a frame in {facts['frame_ms']:.1f} ms, by {facts['description']}"
+        return Finding(name, title, "ok", detail, purpose, facts=facts)
+    detail, fix = f"{summary}: intact, but does not run: {ran.failure}", ran.fix
     if ran.kind in ("crash", "timeout"):
-        # A library that brings the process down cannot be passed over; the plain back end does without most.
-        plain = around.ask(f"{_ME}:run_once", path, "cpu", cache, limit=_LIMIT)
+        # A library that crashes the process cannot be skipped; the plain backend loads the fewest.
+        plain = context.call(f"{_ME}:run_once", path, "cpu", cache, limit=_LIMIT)
         if plain.ok:
             facts |= {"runs_on": "cpu", "frame_ms": plain.value["frame_ms"]}
-            said += "; with --backend cpu it runs"
-            chosen = bundle_options(category, None, around.models_dir)
+            detail += "; it runs with --backend cpu"
+            chosen = bundle_options(category, None, context.models_dir)
             fix = command("run", **chosen, backend="cpu", source="SOURCE")
     elif not any(version_of(build) for build in BUILDS):
-        fix = around.here.extra("cpu")
-    return Finding(name, title, "broken", said, purpose, fix, facts)
+        fix = context.platform.extra("cpu")
+    return Finding(name, title, "broken", detail, purpose, fix, facts)

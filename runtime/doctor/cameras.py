@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.findings import Finding
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
 _ME = "dmdd_edge.runtime.doctor.cameras"
 _DEVICES = Path("/dev")
@@ -22,15 +22,15 @@ _PURPOSE = "--source with a camera"
 
 
 def look(path: str) -> dict[str, Any]:
-    """In a process of its own: what a device says about itself.
+    """In a subprocess: read what a device reports about itself.
 
     Args:
         path: such as /dev/video0.
 
     Returns:
-        ``card``: its name, None when it gives no pictures (a USB camera has a second device of that kind);
-        ``modes``: format, width, height and highest rate; ``busy``: whether someone captures from it.
-        Or ``errno`` and ``error``, when it cannot be asked.
+        ``card``: its name, None if it does not capture video (USB cameras have a second device for metadata);
+        ``modes``: format, width, height and highest rate; ``busy``: whether another program captures from it.
+        Or ``errno`` and ``error``, when it cannot be read.
     """
     try:
         with _v4l2().V4l2Device(path) as device:
@@ -62,34 +62,36 @@ def _v4l2() -> ModuleType:
     return module
 
 
-def examine_cameras(around: Surroundings) -> list[Finding]:
-    """One finding a camera; or one that says that there is none."""
-    found = [
+def examine_cameras(context: Context) -> list[Finding]:
+    """One finding per camera; or one that no camera was found."""
+    findings = [
         finding
         for path in sorted(_DEVICES.glob("video[0-9]*"), key=_number)
-        for finding in _one(path, around)
+        for finding in _one(path, context)
     ]
-    if found:
-        return found
-    fix = "plug one in and see that lsusb lists it (into a container, one comes with --device /dev/video0)"
-    return [Finding("cameras.v4l2", "cameras", "missing", "none found at /dev/video*", _PURPOSE, fix)]
+    if findings:
+        return findings
+    fix = "Connect one and check that lsusb lists it (a container needs --device /dev/video0)."
+    return [Finding("cameras.v4l2", "cameras", "missing", "no /dev/video* captures video", _PURPOSE, fix)]
 
 
-def _one(path: Path, around: Surroundings) -> list[Finding]:
-    """No finding, for a device that gives no pictures."""
+def _one(path: Path, context: Context) -> list[Finding]:
+    """The finding of a device; empty for one that does not capture video."""
     name, title = f"cameras.{path.name}", str(path)
-    answer = around.ask(f"{_ME}:look", title, limit=30)
+    reply = context.call(f"{_ME}:look", title, limit=30)
     facts: dict[str, Any] = {"path": title}
-    if not answer.ok:
-        fix = "unplug it and plug it in again; dmesg may say more"
-        return [Finding(name, title, "broken", answer.failure, _PURPOSE, fix, facts)]
-    value = answer.value
+    if not reply.ok:
+        fix = "Unplug it and plug it in again; `dmesg` may say more."
+        return [Finding(name, title, "broken", reply.failure, _PURPOSE, fix, facts)]
+    value = reply.value
     if "errno" in value:
         if value["errno"] in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTTY, errno.EINVAL):
-            return []  # gone meanwhile, or no camera
+            return []  # unplugged meanwhile, or not a camera
         if value["errno"] in (errno.EACCES, errno.EPERM):
             return [_forbidden(path, name, facts)]
-        return [Finding(name, title, "broken", value["error"], _PURPOSE, "dmesg may say more", facts)]
+        return [
+            Finding(name, title, "broken", value["error"], _PURPOSE, "Check `dmesg` for the cause.", facts)
+        ]
     if value["card"] is None:
         return []
     modes = [
@@ -97,24 +99,24 @@ def _one(path: Path, around: Surroundings) -> list[Finding]:
         for fourcc, width, height, fps in value["modes"]
     ]
     facts |= {"name": value["card"], "busy": value["busy"], "modes": modes}
-    said = f"{value['card']}, {_describe(modes)}" + (", in use by another program" if value["busy"] else "")
-    return [Finding(name, title, "ok", said, _PURPOSE, facts=facts)]
+    busy = ", in use by another program" if value["busy"] else ""
+    return [Finding(name, title, "ok", f"{value['card']}, {_describe(modes)}{busy}", _PURPOSE, facts=facts)]
 
 
 def _forbidden(path: Path, name: str, facts: dict[str, Any]) -> Finding:
-    """A device that this user may not open, and what would change that."""
+    """The finding of a device that this user may not open, with the command that allows it."""
     user, group = _user(), "video"
     try:
         entry = grp.getgrgid(path.stat().st_gid)
         group, members = entry.gr_name, entry.gr_mem
     except (OSError, KeyError):
         members = []
-    said = f"the user {user} may not open it; the group {group} may"
-    fix = f"sudo usermod -aG {group} {user}, then log out and in again"
+    detail = f"the user {user} may not open it; the group {group} may"
+    fix = f"sudo usermod -aG {group} {user}, then log out and in again."
     if user in members:
-        said += f", to which {user} was added after this login"
-        fix = "log out and in again"
-    return Finding(name, str(path), "broken", said, _PURPOSE, fix, {**facts, "group": group})
+        detail += f", to which {user} was added after this login"
+        fix = "Log out and in again."
+    return Finding(name, str(path), "broken", detail, _PURPOSE, fix, {**facts, "group": group})
 
 
 def _user() -> str:
@@ -125,19 +127,19 @@ def _user() -> str:
 
 
 def _describe(modes: list[dict[str, Any]]) -> str:
-    """The formats, and the largest picture of the first of them."""
+    """The formats, and the largest size of the preferred one."""
     if not modes:
-        return "no format that it tells"
+        return "no formats reported"
     formats = list(dict.fromkeys(mode["format"] for mode in modes))
     preferred = "MJPG" if "MJPG" in formats else formats[0]
     sizes = [mode for mode in modes if mode["format"] == preferred]
     best = max(sizes, key=lambda mode: mode["width"] * mode["height"])
-    rate = f" at {best['fps']:g} frames a second" if best["fps"] else ""
+    rate = f" at {best['fps']:g} frames/s" if best["fps"] else ""
     rest = len(formats) - 1
-    others = f" and {rest} more format{'s' if rest > 1 else ''}" if rest else ""
-    return f"{preferred} to {best['width']} x {best['height']}{rate}{others}"
+    more = f" and {rest} more format{'s' if rest > 1 else ''}" if rest else ""
+    return f"{preferred} to {best['width']} x {best['height']}{rate}{more}"
 
 
 def _number(path: Path) -> int:
-    found = re.search(r"\d+", path.name)
-    return int(found.group()) if found else 0
+    digits = re.search(r"\d+", path.name)
+    return int(digits.group()) if digits else 0

@@ -1,4 +1,4 @@
-"""What an examination comes to: findings, and what follows from them."""
+"""The result of an examination: findings, and conclusions from them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-#: ``ok`` works; ``missing`` is not there; ``broken`` is there and does not work.
+#: ``ok`` works; ``missing`` is not installed or not connected; ``broken`` is there but does not work.
 State = Literal["ok", "missing", "broken"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One examined part.
 
     Attributes:
-        name: stable, for programs: its group, a dot, and what it is.
-        title: what a person calls it.
-        state: how it stands.
-        detail: what was found.
-        needed_for: what cannot be done without it.
-        fix: the command that gets or mends it, or what to do where no command does.
-        facts: what was found, for programs.
+        name: stable, for programs: its group, a dot, and the part.
+        title: its name for a person.
+        state: see ``State``.
+        detail: the facts, for a person.
+        needed_for: what does not work without it.
+        fix: the command that installs or repairs it, or an instruction where no command does.
+        facts: the facts, for programs.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was looked at.
+    """All findings.
 
     Attributes:
         version: of dmdd-edge.
-        findings: in the order in which they are shown.
+        findings: in the order of display.
     """
 
     version: str
@@ -52,24 +52,24 @@ class Report:
 
     @property
     def broken(self) -> list[Finding]:
-        """What is there and does not work."""
+        """The findings of what is there but does not work."""
         return [finding for finding in self.findings if finding.state == "broken"]
 
     @property
     def bundles(self) -> list[Finding]:
-        """The bundles that were found."""
+        """The findings of bundles."""
         return [finding for finding in self.findings if finding.group == "bundles" and finding.facts]
 
     @property
     def can_run(self) -> bool:
-        """Whether a bundle runs here; where there is none, whether a back end would run one."""
+        """Whether a bundle runs on this machine; without a bundle, whether any backend works."""
         if self.bundles:
             return any(finding.state == "ok" for finding in self.bundles)
         return bool(self.backends)
 
     @property
     def backends(self) -> list[str]:
-        """The back ends that work as far as can be told without a bundle, as ``--backend`` names them."""
+        """The backends that work as far as is known without a bundle, as ``--backend`` names them."""
         states = {finding.name: finding.state == "ok" for finding in self.findings}
         cuda = states.get("gpu.cuda", False)
         working = {
@@ -82,11 +82,11 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether a bundle can run and nothing that is there is broken."""
+        """Whether a bundle can run and no part is broken."""
         return self.can_run and not self.broken
 
     def to_json(self) -> dict[str, Any]:
-        """As ``doctor --json`` writes it: version, healthy, can_run, backends, broken, findings."""
+        """The output of ``doctor --json``: version, healthy, can_run, backends, broken, findings."""
         return {
             "version": self.version,
             "healthy": self.healthy,

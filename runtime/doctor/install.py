@@ -1,4 +1,4 @@
-"""The command that gets what is missing, for this machine and this environment."""
+"""The command that installs what is missing, for this machine and this environment."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-_MODEL, _TEGRA_RELEASE = Path("/proc/device-tree/model"), Path("/etc/nv_tegra_release")
-_OS_RELEASE = Path("/etc/os-release")
+from dmdd_edge.runtime.machine import board_model, read_text
 
-#: JetPack by the main number of its Linux for Tegra.
+_ROOT = Path("/")
+
+#: JetPack by the major version of its Linux for Tegra.
 _JETPACK = {35: 5, 36: 6, 38: 7}
-#: The wheels that NVIDIA builds of ONNX Runtime with CUDA, by JetPack.
+#: NVIDIA's wheels of ONNX Runtime with CUDA, by JetPack.
 _JETSON_WHEELS = {6: "https://pypi.jetson-ai-lab.io/jp6/cu126"}
-#: What cuda-bindings fits the CUDA of a JetPack.
+#: The cuda-bindings that match the CUDA of a JetPack.
 _JETSON_BINDINGS = {6: "cuda-bindings>=12.6,<13", 7: "cuda-bindings>=13,<14"}
-#: What ONNX Runtime needs of pip when it may not bring what it needs by itself.
+#: The dependencies of ONNX Runtime, for an install with --no-deps.
 _ORT_NEEDS = ("flatbuffers", "protobuf", "packaging")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What decides which command is the right one.
+    """What the right command depends on.
 
     Attributes:
-        jetson: the model's name; empty elsewhere.
-        jetpack: the main version of JetPack, None when it is not known.
+        jetson: the model's name; empty on other machines.
+        jetpack: the major version of JetPack; None if unknown.
         distribution: the ``ID`` of /etc/os-release, such as debian or ubuntu.
-        python: how to call this environment's interpreter.
-        source: what pip installs dmdd-edge from, extras to be added to it, such as ``dmdd-edge`` or a clone.
+        python: the command of this environment's interpreter.
+        source: where pip installs dmdd-edge from, without extras, such as ``dmdd-edge`` or a clone.
         editable: whether it is installed from a clone in development mode.
     """
 
@@ -47,13 +48,13 @@ class Platform:
     editable: bool = False
 
     def pip(self, *arguments: str) -> str:
-        """A call of this environment's pip."""
+        """A command of this environment's pip."""
         return shlex.join([self.python, "-m", "pip", *arguments])
 
     def extra(self, name: str) -> str:
-        """The command that adds an extra of dmdd-edge.
+        """The command that installs an extra of dmdd-edge.
 
-        On a Jetson it leaves out what dmdd-edge itself depends on: pip's OpenCV would hide JetPack's.
+        On a Jetson it leaves out the dependencies of dmdd-edge: pip's OpenCV would hide JetPack's.
         """
         if self.jetson:
             return self._on_jetson(name)
@@ -61,7 +62,7 @@ class Platform:
         return self.pip("install", *(["-e"] if self.editable else []), source)
 
     def system(self, *packages: str) -> str:
-        """The command that installs packages of the system."""
+        """The command that installs system packages."""
         return shlex.join(["sudo", "apt", "install", *packages])
 
     def _on_jetson(self, name: str) -> str:
@@ -70,9 +71,7 @@ class Platform:
         if name == "gpu":
             wheels = _JETSON_WHEELS.get(self.jetpack or 0)
             if wheels is None:
-                return (
-                    "take NVIDIA's wheel of onnxruntime-gpu for this JetPack: https://pypi.jetson-ai-lab.io"
-                )
+                return "Install NVIDIA's wheel of onnxruntime-gpu for this JetPack: https://pypi.jetson-ai-lab.io"
             install = self.pip("install", "--no-deps", "--index-url", wheels, "onnxruntime-gpu")
             return f"{install} && {self.pip('install', '--no-deps', *_ORT_NEEDS)}"
         if name == "tensorrt":
@@ -82,16 +81,16 @@ class Platform:
         if name == "cuda-bindings":
             return self.pip("install", _JETSON_BINDINGS.get(self.jetpack or 0, "cuda-bindings"))
         if name in ("train", "export"):
-            return "train and export on a PC, and copy the folder models/ here"
+            return "Train and export on a PC, and copy the folder models/ to this machine."
         return self.pip("install", "--no-deps", _ALONE.get(name, name))
 
 
-#: Extras that are one package which needs no other.
+#: Extras that are one package without dependencies.
 _ALONE = {"mqtt": "paho-mqtt>=2", "pycuda": "pycuda>=2024.1", "rtx": "tensorrt-rtx-cu13"}
 
 
 def version_of(package: str) -> str:
-    """The version of a package that is installed; empty when it is not."""
+    """The version of an installed package; empty when it is not installed."""
     try:
         return metadata.version(package) or "of an unknown version"
     except metadata.PackageNotFoundError:
@@ -100,31 +99,35 @@ def version_of(package: str) -> str:
         return "of an unknown version"
 
 
-def platform_here() -> Platform:
-    """The platform that this program runs on."""
+def this_platform(root: Path = _ROOT) -> Platform:
+    """The platform that this program runs on.
+
+    Args:
+        root: of the file system.
+    """
+    release = read_text(root / "etc/nv_tegra_release")
     source, editable = _own_source()
     return Platform(
-        jetson=_jetson_model(),
-        jetpack=_jetpack(_read(_TEGRA_RELEASE)),
-        distribution=_os_release(_read(_OS_RELEASE)).get("ID", ""),
+        jetson=_jetson_model(board_model(root) or "", release),
+        jetpack=_jetpack(release or ""),
+        distribution=_os_release(read_text(root / "etc/os-release") or "").get("ID", ""),
         python=_interpreter(),
         source=source,
         editable=editable,
     )
 
 
-def _jetson_model() -> str:
-    model = _read(_MODEL).strip("\0 \n")
+def _jetson_model(model: str, release: str | None) -> str:
     if any(word in model.lower() for word in ("jetson", "orin", "thor")):
         return model
     # In a container the device tree may be hidden.
-    return "Jetson" if _TEGRA_RELEASE.exists() else ""
+    return "Jetson" if release is not None else ""
 
 
 def _jetpack(release: str) -> int | None:
-    """JetPack of a text such as ``# R36 (release), REVISION: 4.3``."""
-    found = re.search(r"R(\d+)\b", release)
-    return _JETPACK.get(int(found.group(1))) if found else None
+    """The JetPack of a text such as ``# R36 (release), REVISION: 4.3``."""
+    match = re.search(r"R(\d+)\b", release)
+    return _JETPACK.get(int(match.group(1))) if match else None
 
 
 def _os_release(text: str) -> Mapping[str, str]:
@@ -133,30 +136,23 @@ def _os_release(text: str) -> Mapping[str, str]:
 
 
 def _interpreter() -> str:
-    """``python`` where that is this interpreter, its whole path otherwise."""
+    """``python`` where that is this interpreter, else its whole path."""
     for name in ("python", "python3"):
-        # Not the file behind the link: a virtual environment is known by the path it is called by.
+        # Not the link's target: a virtual environment is identified by the path of the link.
         if shutil.which(name) == sys.executable:
             return name
     return sys.executable or "python3"
 
 
 def _own_source() -> tuple[str, bool]:
-    """Where pip got dmdd-edge from, and whether in development mode."""
+    """Where pip installed dmdd-edge from, and whether in development mode."""
     try:
         text = metadata.distribution("dmdd-edge").read_text("direct_url.json")
-        noted = json.loads(text) if text else {}
-        url = urlparse(noted.get("url", ""))
+        record = json.loads(text) if text else {}
+        url = urlparse(record.get("url", ""))
     except (metadata.PackageNotFoundError, ValueError, OSError):
         return "dmdd-edge", False
     folder = Path(unquote(url.path))
     if url.scheme == "file" and (folder / "pyproject.toml").is_file():
-        return str(folder), bool(noted.get("dir_info", {}).get("editable"))
+        return str(folder), bool(record.get("dir_info", {}).get("editable"))
     return "dmdd-edge", False
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

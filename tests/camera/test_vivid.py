@@ -25,9 +25,9 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.doctor.cameras import examine_cameras
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.install import Platform
-from dmdd_edge.runtime.doctor.isolate import Answer, ask
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.doctor.subprocess_call import Reply, call
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import open_source
 from dmdd_edge.runtime.sources.cameras import check_camera, list_cameras
@@ -226,10 +226,10 @@ def test_a_camera_that_is_not_there(program: list[str], models: Path, camera: st
 
 
 def test_doctor_names_it(camera: str) -> None:
-    def patiently(question: str, *arguments: object, limit: float = 0) -> Answer:
-        return ask(question, *arguments, limit=PATIENCE)
+    def patiently(function: str, *arguments: object, limit: float = 0) -> Reply:
+        return call(function, *arguments, limit=PATIENCE)
 
-    found = examine_cameras(Surroundings(patiently, Platform(), Path("models")))
+    found = examine_cameras(Context(patiently, Platform(), Path("models")))
     (finding,) = [one for one in found if one.title == camera]
     assert finding.state == "ok"
     assert finding.detail.startswith("vivid, YUYV to 3840 x 2160 at 2 frames a second and ")

@@ -1,4 +1,4 @@
-"""Surroundings whose answers are made up."""
+"""A context with simulated replies."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import Any
 
 import pytest
 
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.install import Platform
-from dmdd_edge.runtime.doctor.isolate import Answer
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.doctor.subprocess_call import Reply
 
 
-class Answers:
-    """Answers by the name of the function that is asked for, and the arguments where it matters.
+class Replies:
+    """Replies by the name of the called function, and its arguments where they matter.
 
     Args:
-        given: by ``function`` or ``function argument``; a plain value stands for an answer that has it.
+        given: by ``function`` or ``function argument``; a plain value is a reply with that value.
     """
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
-        self.asked: list[tuple[Any, ...]] = []
+        self.called: list[tuple[Any, ...]] = []
 
-    def __call__(self, question: str, *arguments: Any, limit: float = 0) -> Answer:
-        function = question.partition(":")[2]
-        self.asked.append((function, *arguments))
-        keys = [f"{function} {argument}" for argument in arguments]
-        found = next(self.given[key] for key in [*keys, function] if key in self.given)
-        return found if isinstance(found, Answer) else Answer(value=found)
+    def __call__(self, function: str, *arguments: Any, limit: float = 0) -> Reply:
+        name = function.partition(":")[2]
+        self.called.append((name, *arguments))
+        keys = [f"{name} {argument}" for argument in arguments]
+        value = next(self.given[key] for key in [*keys, name] if key in self.given)
+        return value if isinstance(value, Reply) else Reply(value=value)
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> Callable[..., Surroundings]:
-    """Make surroundings with such answers: ``surroundings({...}, gpu=True, here=Platform(...))``."""
+def make_context(tmp_path: Path) -> Callable[..., Context]:
+    """Build a context with such replies: ``make_context({...}, gpu=True, platform=Platform(...))``."""
 
-    def make(given: dict[str, Any], gpu: bool = False, here: Platform | None = None) -> Surroundings:
-        return Surroundings(Answers(given), here or Platform(), tmp_path / "models", None, gpu)
+    def make(given: dict[str, Any], gpu: bool = False, platform: Platform | None = None) -> Context:
+        return Context(Replies(given), platform or Platform(), tmp_path / "models", None, gpu)
 
     return make
 
 
 @pytest.fixture
-def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Write a module that processes can import; gives its name."""
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Write a module that subprocesses can import; returns its name."""
 
     def write(source: str) -> str:
-        folder = tmp_path / "questions"
+        folder = tmp_path / "modules"
         folder.mkdir(exist_ok=True)
-        (folder / "made_up.py").write_text(source)
+        (folder / "sample_module.py").write_text(source)
         monkeypatch.setenv("PYTHONPATH", str(folder))
-        return "made_up"
+        return "sample_module"
 
     return write

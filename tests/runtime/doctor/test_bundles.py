@@ -11,20 +11,20 @@ from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.doctor import bundles
 from dmdd_edge.runtime.doctor.bundles import examine_bundles
-from dmdd_edge.runtime.doctor.isolate import Answer
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.doctor.context import Context
+from dmdd_edge.runtime.doctor.subprocess_call import Reply
 
 
-def call(question: str, *arguments: Any, limit: float = 0) -> Answer:
-    """Answer in this process."""
-    return Answer(value=getattr(bundles, question.partition(":")[2])(*arguments))
+def call(function: str, *arguments: Any, limit: float = 0) -> Reply:
+    """Reply in this process."""
+    return Reply(value=getattr(bundles, function.partition(":")[2])(*arguments))
 
 
 def test_a_whole_bundle_runs_and_is_timed(
-    make_bundle: Callable[..., Bundle], surroundings: Callable[..., Surroundings]
+    make_bundle: Callable[..., Bundle], make_context: Callable[..., Context]
 ) -> None:
     version = make_bundle(preprocess=Preprocess(roi=(900, 700, 64, 64))).version
-    (found,) = examine_bundles(replace(surroundings({}), ask=call))
+    (found,) = examine_bundles(replace(make_context({}), call=call))
     assert (found.name, found.title, found.state) == ("bundles.screw", "bundle screw", "ok")
     facts = found.facts
     assert (facts["version"], facts["verified"], facts["runs"]) == (version, True, True)
@@ -34,7 +34,7 @@ def test_a_whole_bundle_runs_and_is_timed(
 
 
 def test_an_altered_one_is_not_run(
-    make_bundle: Callable[..., Bundle], surroundings: Callable[..., Surroundings]
+    make_bundle: Callable[..., Bundle], make_context: Callable[..., Context]
 ) -> None:
     make_bundle("nut")
     broken = make_bundle()
@@ -42,7 +42,7 @@ def test_an_altered_one_is_not_run(
     content = bytearray(graph.read_bytes())
     content[20] ^= 1
     graph.write_bytes(bytes(content))
-    nut, screw = examine_bundles(replace(surroundings({}), ask=call))
+    nut, screw = examine_bundles(replace(make_context({}), call=call))
     assert nut.state == "ok"
     assert screw.state == "broken"
     assert f"`{FP32_GRAPH}` was altered" in screw.detail
@@ -51,17 +51,17 @@ def test_an_altered_one_is_not_run(
 
 
 def test_a_current_that_names_nothing_is_broken(
-    make_bundle: Callable[..., Bundle], surroundings: Callable[..., Surroundings]
+    make_bundle: Callable[..., Bundle], make_context: Callable[..., Context]
 ) -> None:
     bundle = make_bundle()
     (bundle.path.parent / "CURRENT").write_text("20200101T000000Z-00000000\n")
-    (found,) = examine_bundles(replace(surroundings({}), ask=call))
+    (found,) = examine_bundles(replace(make_context({}), call=call))
     assert found.state == "broken"
     assert "which is not there" in found.detail
 
 
-def test_none_is_missing(surroundings: Callable[..., Surroundings]) -> None:
-    (found,) = examine_bundles(replace(surroundings({}), ask=call))
+def test_no_bundle_is_missing(make_context: Callable[..., Context]) -> None:
+    (found,) = examine_bundles(replace(make_context({}), call=call))
     assert (found.name, found.state) == ("bundles.none", "missing")
     assert not found.facts  # so that the report counts no bundle
 
@@ -71,54 +71,54 @@ RAN = {"description": "D", "frame_ms": 3.0}
 
 
 @pytest.mark.parametrize(
-    ("plain", "fix", "said"),
+    ("plain", "fix", "suffix"),
     [
         (
             RAN,
             "dmdd-edge run --category screw --models-dir {} --backend cpu --source SOURCE",
-            "; with --backend cpu it runs",
+            "; it runs with --backend cpu",
         ),
-        (Answer(failure="it crashed (SIGSEGV)", kind="crash"), "", ""),
+        (Reply(failure="it crashed (SIGSEGV)", kind="crash"), "", ""),
     ],
 )
-def test_a_back_end_that_crashes_is_told_with_what_does_without(
-    surroundings: Callable[..., Surroundings], plain: Any, fix: str, said: str
+def test_a_backend_that_crashes_is_reported_with_one_that_runs(
+    make_context: Callable[..., Context], plain: Any, fix: str, suffix: str
 ) -> None:
-    around = surroundings(
+    context = make_context(
         {
             "list_categories": ["screw"],
             "verify": {"problems": [], **WHOLE},
-            "run_once auto": Answer(failure="it crashed (SIGSEGV)", kind="crash"),
+            "run_once auto": Reply(failure="it crashed (SIGSEGV)", kind="crash"),
             "run_once cpu": plain,
         }
     )
-    (found,) = examine_bundles(around)
+    (found,) = examine_bundles(context)
     assert found.state == "broken"
-    assert found.detail == f"V, B 64 px: it is whole and does not run: it crashed (SIGSEGV){said}"
-    assert found.fix == fix.format(around.models_dir)
+    assert found.detail == f"V, B 64 px: intact, but does not run: it crashed (SIGSEGV){suffix}"
+    assert found.fix == fix.format(context.models_dir)
 
 
 @pytest.mark.parametrize(
     ("installed", "fix"), [(True, "Build it."), (False, "python -m pip install 'dmdd-edge[cpu]'")]
 )
-def test_a_users_error_is_told_as_it_is(
-    surroundings: Callable[..., Surroundings], monkeypatch: pytest.MonkeyPatch, installed: bool, fix: str
+def test_a_users_error_is_reported_unchanged(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, installed: bool, fix: str
 ) -> None:
     monkeypatch.setattr(bundles, "version_of", lambda name: "1.23" if installed else "")
-    failed = Answer(failure="no back end can run this bundle.", fix="Build it.", kind="DmddError")
-    around = surroundings(
+    failed = Reply(failure="No backend can run this bundle.", fix="Build it.", kind="DmddError")
+    context = make_context(
         {"list_categories": ["screw"], "verify": {"problems": [], **WHOLE}, "run_once auto": failed}
     )
-    (found,) = examine_bundles(around)
+    (found,) = examine_bundles(context)
     assert (found.state, found.fix) == ("broken", fix)
 
 
-def test_a_folder_that_cannot_be_read_is_told(
-    surroundings: Callable[..., Surroundings], tmp_path: Path
+def test_a_folder_that_cannot_be_read_is_reported(
+    make_context: Callable[..., Context], tmp_path: Path
 ) -> None:
-    around = surroundings({"list_categories": Answer(failure="ImportError: cv2", kind="ImportError")})
-    (found,) = examine_bundles(around)
+    context = make_context({"list_categories": Reply(failure="ImportError: cv2", kind="ImportError")})
+    (found,) = examine_bundles(context)
     assert (found.state, found.detail) == (
         "broken",
-        f"{tmp_path / 'models'}/ cannot be looked at: ImportError: cv2",
+        f"cannot read {tmp_path / 'models'}/: ImportError: cv2",
     )

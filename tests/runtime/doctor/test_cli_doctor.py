@@ -16,7 +16,7 @@ from dmdd_edge.runtime.doctor import examination
 from dmdd_edge.runtime.doctor.examination import examine
 from dmdd_edge.runtime.doctor.findings import Finding, Report
 from dmdd_edge.runtime.doctor.install import Platform
-from dmdd_edge.runtime.doctor.isolate import Answer
+from dmdd_edge.runtime.doctor.subprocess_call import Reply
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -114,7 +114,7 @@ def test_packages_that_crash_are_named_and_crash_nothing_else(
 OK = Finding("onnxruntime.cpu", "ONNX Runtime on the CPU", "ok", "runs a graph")
 NO_GPU = Finding("gpu.device", "GPU", "missing", "none", "speed", "buy one")
 NO_DRIVER = Finding("gpu.driver", "driver", "missing", "none", "the GPU", "buy one")
-BAD_CAMERA = Finding("cameras.video0", "/dev/video0", "broken", "forbidden [x]", "cameras", "ask for it")
+BAD_CAMERA = Finding("cameras.video0", "/dev/video0", "broken", "forbidden [x]", "cameras", "call for it")
 CAMERA = Finding("cameras.video2", "/dev/video2", "ok", facts={"path": "/dev/video2"})
 RUNS = Finding("bundles.nut", "bundle nut", "ok", facts={"category": "nut"})
 FAILS = Finding("bundles.screw", "bundle screw", "broken", "altered", "x", "copy", {"category": "screw"})
@@ -153,7 +153,7 @@ def test_what_the_same_command_mends_stands_together(
     _, lines = show([OK, NO_GPU, NO_DRIVER, BAD_CAMERA])
     assert "broken /dev/video0 forbidden [x]" in [" ".join(line.split()) for line in lines]
     mend, get = lines.index("To mend:"), lines.index("To get what is missing:")
-    assert lines[mend + 1 : mend + 3] == ["/dev/video0, for cameras", "ask for it"]
+    assert lines[mend + 1 : mend + 3] == ["/dev/video0, for cameras", "call for it"]
     assert lines[get + 1 : get + 4] == ["GPU, for speed", "driver, for the GPU", "buy one"]
 
 
@@ -185,9 +185,9 @@ def test_an_examination_that_fails_itself_does_not_end_the_others(
 
     for name in ("examine_machine", "gather", "examine_opencv", "examine_packages"):
         monkeypatch.setattr(examination, name, fail)
-    silent = Answer(failure="it says nothing", kind="crash")
-    report = examine(tmp_path, ask=lambda *arguments, **options: silent, here=Platform())
+    silent = Reply(failure="it says nothing", kind="crash")
+    report = examine(tmp_path, call=lambda *arguments, **options: silent, platform=Platform())
     ill = [finding.name for finding in report.broken if finding.name.endswith(".examination")]
     assert ill == ["machine.examination", "gpu.examination", "opencv.examination", "packages.examination"]
-    assert report.findings[0].detail == "this could not be examined: RuntimeError: the doctor is ill"
+    assert report.findings[0].detail == "the examination failed: RuntimeError: the doctor is ill"
     assert {"engines", "onnxruntime", "bundles"} <= {finding.group for finding in report.findings}

@@ -14,7 +14,7 @@ ORIN = Platform(jetson="NVIDIA Jetson Orin Nano", jetpack=6)
 
 
 @pytest.mark.parametrize(
-    ("here", "extra", "command"),
+    ("platform", "extra", "command"),
     [
         (Platform(), "cpu", "python -m pip install 'dmdd-edge[cpu]'"),
         (
@@ -43,11 +43,11 @@ ORIN = Platform(jetson="NVIDIA Jetson Orin Nano", jetpack=6)
             "sudo apt install nvidia-jetpack, in an environment made with: "
             "python3 -m venv --system-site-packages .venv",
         ),
-        (ORIN, "train", "train and export on a PC, and copy the folder models/ here"),
+        (ORIN, "train", "Train and export on a PC, and copy the folder models/ to this machine."),
     ],
 )
-def test_the_command_fits_platform_and_environment(here: Platform, extra: str, command: str) -> None:
-    assert here.extra(extra) == command
+def test_the_command_fits_platform_and_environment(platform: Platform, extra: str, command: str) -> None:
+    assert platform.extra(extra) == command
 
 
 @pytest.mark.parametrize(
@@ -90,25 +90,26 @@ def test_a_clone_is_what_extras_are_installed_from(tmp_path: Path, monkeypatch: 
         assert install._own_source() == expected
 
 
-def test_a_jetson_is_known_by_its_device_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, release, system = tmp_path / "model", tmp_path / "nv_tegra_release", tmp_path / "os-release"
-    monkeypatch.setattr(install, "_MODEL", model)
-    monkeypatch.setattr(install, "_TEGRA_RELEASE", release)
-    monkeypatch.setattr(install, "_OS_RELEASE", system)
-    assert install.platform_here().jetson == ""
+def test_a_jetson_is_known_by_its_device_tree(tmp_path: Path) -> None:
+    model, release, system = (
+        tmp_path / name for name in ("proc/device-tree/model", "etc/nv_tegra_release", "etc/os-release")
+    )
+    model.parent.mkdir(parents=True)
+    release.parent.mkdir()
+    assert install.this_platform(tmp_path).jetson == ""
     model.write_bytes(b"Raspberry Pi 5 Model B\0")
-    assert install.platform_here().jetson == ""
+    assert install.this_platform(tmp_path).jetson == ""
     model.write_bytes(b"NVIDIA Jetson AGX Orin Developer Kit\0")
     release.write_text("# R36 (release), REVISION: 4.3")
     system.write_text('PRETTY_NAME="Ubuntu 22.04.5 LTS"\nID=ubuntu\n')
-    here = install.platform_here()
-    assert (here.jetson, here.jetpack, here.distribution) == (
+    platform = install.this_platform(tmp_path)
+    assert (platform.jetson, platform.jetpack, platform.distribution) == (
         "NVIDIA Jetson AGX Orin Developer Kit",
         6,
         "ubuntu",
     )
     model.unlink()
-    assert install.platform_here().jetson == "Jetson"  # a container that hides the device tree
+    assert install.this_platform(tmp_path).jetson == "Jetson"  # a container that hides the device tree
 
 
 def test_the_interpreter_is_named_by_its_path_unless_it_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ import cv2
 import pytest
 
 from dmdd_edge.runtime.doctor import opencv
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import Platform
-from dmdd_edge.runtime.doctor.isolate import Answer
 from dmdd_edge.runtime.doctor.opencv import built_in, examine_opencv
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
+from dmdd_edge.runtime.doctor.subprocess_call import Reply
 
 FROM_PIP = """
   GUI:                           QT5
@@ -54,27 +54,27 @@ def test_what_is_built_in_is_read_from_the_build_information(build: str, entry: 
 def test_the_build_information_of_this_opencv_has_these_entries() -> None:
     build = opencv.load()["build"]
     assert build == cv2.getBuildInformation()
-    for _, entry, _ in opencv._BACK_ENDS.values():
+    for _, entry, _ in opencv._BACKENDS.values():
         assert f"{entry}:" in build
-    # What can be asked of OpenCV itself agrees.
+    # OpenCV's registry agrees where it has an answer.
     assert bool(built_in(build, "v4l/v4l2")) == cv2.videoio_registry.hasBackend(cv2.CAP_V4L2)
 
 
 @pytest.fixture
 def examine(
-    surroundings: Callable[..., Surroundings], monkeypatch: pytest.MonkeyPatch
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., dict[str, Finding]]:
-    """Examine an OpenCV that was built so; by name."""
+    """Examine an OpenCV with this build information; findings by name."""
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
 
-    def run(build: str, here: Platform | None = None, window: Answer | None = None) -> dict[str, Finding]:
+    def run(build: str, platform: Platform | None = None, window: Reply | None = None) -> dict[str, Finding]:
         given = {
             "load": {"version": "4.12.0", "path": "/x", "build": build},
-            "open_window": window or Answer(value=None),
+            "open_window": window or Reply(value=None),
         }
-        around = surroundings(given, here=here)
-        return {finding.name.removeprefix("opencv."): finding for finding in examine_opencv(around)}
+        context = make_context(given, platform=platform)
+        return {finding.name.removeprefix("opencv."): finding for finding in examine_opencv(context)}
 
     return run
 
@@ -84,31 +84,33 @@ def test_gstreamer_matters_on_a_jetson_only(examine: Callable[..., dict[str, Fin
     elsewhere = examine(FROM_PIP)["gstreamer"]
     assert (elsewhere.state, elsewhere.fix) == (
         "missing",
-        "nothing to install: only a Jetson has csi:// cameras",
+        "Nothing to install: only a Jetson has csi:// cameras.",
     )
-    on_jetson = examine(FROM_PIP, here=Platform(jetson="NVIDIA Jetson Orin"))["gstreamer"]
+    on_jetson = examine(FROM_PIP, platform=Platform(jetson="NVIDIA Jetson Orin"))["gstreamer"]
     assert on_jetson.fix == (
         "python -m pip uninstall --yes opencv-python && sudo apt install python3-opencv; "
         "install dmdd-edge itself with --no-deps"
     )
 
 
-def test_a_window_takes_a_build_with_one_and_a_display(
+def test_a_window_needs_a_build_with_one_and_a_display(
     examine: Callable[..., dict[str, Finding]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert examine(HEADLESS)["window"].detail == "this OpenCV can show no window (a headless build)"
+    assert examine(HEADLESS)["window"].detail == "a headless build, which cannot open windows"
     without = examine(FROM_PIP)["window"]
-    assert (without.state, without.detail) == ("missing", "QT5, and no display (DISPLAY is not set)")
+    assert (without.state, without.detail) == ("missing", "QT5, but no display (DISPLAY is not set)")
     monkeypatch.setenv("DISPLAY", ":99")
-    assert examine(FROM_PIP)["window"].detail == "QT5, on the display :99"
-    # Qt ends a process that has no display; what it said last is told.
-    fallen = examine(FROM_PIP, window=Answer(failure="it crashed (SIGABRT): no Qt platform", kind="crash"))
+    assert examine(FROM_PIP)["window"].detail == "QT5, on display :99"
+    # Qt terminates a process without a display; the reply has its last line.
+    fallen = examine(FROM_PIP, window=Reply(failure="it crashed (SIGABRT): no Qt platform", kind="crash"))
     assert fallen["window"].state == "missing"
-    assert fallen["window"].detail == "on the display :99 none opens: it crashed (SIGABRT): no Qt platform"
+    assert (
+        fallen["window"].detail == "cannot open a window on display :99: it crashed (SIGABRT): no Qt platform"
+    )
 
 
 @pytest.mark.parametrize(
-    ("failure", "here", "fix"),
+    ("failure", "platform", "fix"),
     [
         (
             "ImportError: libGL.so.1: cannot open shared object file",
@@ -125,13 +127,13 @@ def test_a_window_takes_a_build_with_one_and_a_display(
     ],
 )
 def test_one_that_cannot_be_loaded_is_broken(
-    surroundings: Callable[..., Surroundings],
+    make_context: Callable[..., Context],
     monkeypatch: pytest.MonkeyPatch,
     failure: str,
-    here: Platform,
+    platform: Platform,
     fix: str,
 ) -> None:
     monkeypatch.setattr(opencv, "version_of", lambda name: "4.12.0" if name == "opencv-python" else "")
-    answer = Answer(failure=failure, kind=failure.partition(":")[0])
-    (found,) = examine_opencv(surroundings({"load": answer}, here=here))
+    reply = Reply(failure=failure, kind=failure.partition(":")[0])
+    (found,) = examine_opencv(make_context({"load": reply}, platform=platform))
     assert (found.state, found.detail, found.fix) == ("broken", failure, fix)

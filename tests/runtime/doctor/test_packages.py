@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dmdd_edge.runtime.doctor import packages
+from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.packages import CORE, EXTRAS, examine_packages
-from dmdd_edge.runtime.doctor.surroundings import Surroundings
 
 PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 
@@ -32,12 +32,12 @@ def test_the_core_is_what_is_always_installed() -> None:
     assert [name for name in names("dependencies") if name != "opencv-python"] == list(CORE)
 
 
-def test_what_is_lacking_is_named(
-    surroundings: Callable[..., Surroundings], monkeypatch: pytest.MonkeyPatch
+def test_what_is_missing_is_named(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = {"pydantic", "paho-mqtt", "timm"}
-    monkeypatch.setattr(packages, "version_of", lambda name: "" if name in lacking else "1.0")
-    found = {finding.name: finding for finding in examine_packages(surroundings({}))}
+    missing = {"pydantic", "paho-mqtt", "timm"}
+    monkeypatch.setattr(packages, "version_of", lambda name: "" if name in missing else "1.0")
+    found = {finding.name: finding for finding in examine_packages(make_context({}))}
     core, mqtt, train = (found[f"packages.{name}"] for name in ("core", "mqtt", "train"))
     # Without pydantic no command works, so that is no mere lack.
     assert (core.state, core.fix) == ("broken", "python -m pip install pydantic")
