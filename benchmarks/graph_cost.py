@@ -6,7 +6,7 @@ run in turns on the same image in one process. The ratio is that of the medians.
 says how long each node takes; nodes are put together by the part of the method that their names come from.
 
 Weights decide nothing here, as long as numbers stay in range: they are random unless the backbone's come with
-an installed package, and the student's differ from the teacher's, so that no optimiser can merge the two.
+an installed package, and the student's differ from the teacher's, so that no optimizer can merge the two.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def build(backbone: str, size: int) -> tuple[DMDD, str]:
         for weight in model.student.parameters():
             weight.add_(0.05 * weight.abs().mean() * torch.randn_like(weight))
         for network in (model.teacher, model.student) if origin == "random" else (model.student,):
-            settle(network, model.normalise(torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)))
+            settle(network, model.normalize(torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)))
     return model.eval(), origin
 
 

@@ -1,6 +1,6 @@
 """Training throughput: dmdd-edge's trainer against a straightforward loop over the same model.
 
-Both sides train the same model on the same pairs of images with the same losses and optimiser. The
+Both sides train the same model on the same pairs of images with the same losses and optimizer. The
 straightforward loop is what one writes first: the teacher runs on normal and anomalous images in every step,
 anomalies are synthesised between the steps, memory layout and allocator are the defaults. The trainer keeps
 the teacher's features of the normal images, folds the teacher's BatchNorm, synthesises in threads, uses
@@ -128,7 +128,7 @@ def straightforward(options: Namespace) -> dict[str, Any]:
         seed=config.seed,
         workers=0,
     )
-    optimiser = torch.optim.Adam(model.student.parameters(), config.lr, betas=config.betas)
+    optimizer = torch.optim.Adam(model.student.parameters(), config.lr, betas=config.betas)
 
     def as_input(array: Any) -> torch.Tensor:
         return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous().to(device)
@@ -137,7 +137,7 @@ def straightforward(options: Namespace) -> dict[str, Any]:
     for step in range(options.warm_up + options.steps):
         batch = pairs.batch_at(step)
         count = len(batch.index)
-        x = model.normalise(torch.cat([as_input(images[batch.index]), as_input(batch.anomalous)]))
+        x = model.normalize(torch.cat([as_input(images[batch.index]), as_input(batch.anomalous)]))
         with torch.no_grad():
             teacher = model.teacher(x)
         found = model.student(x)
@@ -150,9 +150,9 @@ def straightforward(options: Namespace) -> dict[str, Any]:
             [t[count:] for t in teacher], [f[count:] for f in own], list(truth), balanced=config.balanced_aim
         )
         aim = 0.5 * (of_normal + of_anomalous)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (ngm + aim).backward()
-        optimiser.step()
+        optimizer.step()
         clock.step({"ngm": ngm.item(), "aim": aim.item()})
     return clock.report(options.warm_up, options.batch_size)
 

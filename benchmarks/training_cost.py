@@ -66,7 +66,7 @@ def features_mib(prepared: Any) -> float:
     from dmdd_edge.train.features import TeacherFeatures
 
     image = prepared.images.train[:1]
-    return TeacherFeatures(prepared.teacher, prepared.model.normalise, image, prepared.device).needed_mb
+    return TeacherFeatures(prepared.teacher, prepared.model.normalize, image, prepared.device).needed_mb
 
 
 def random_weights(backbone: str, folder: Path) -> Path | None:

@@ -43,8 +43,8 @@ def measure_engine(
     side = built.sidecar
     name = f"{side.flavour} {side.precision}"
     with engine_predictor(built.path, side.onnx_sha256, cache=engine_cache(cache)) as predict:
-        artefacts = {name: (predict, LIMITS[side.precision])}
-        (row,) = compare_all(run, data, artefacts, bundle.manifest.threshold.image, progress)
+        artifacts = {name: (predict, LIMITS[side.precision])}
+        (row,) = compare_all(run, data, artifacts, bundle.manifest.threshold.image, progress)
     try:
         require([row])
     except DmddError:

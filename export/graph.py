@@ -169,7 +169,7 @@ class StudentNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Normalised image to four features per branch in use."""
+        """Normalized image to four features per branch in use."""
         found: dict[str, list[Tensor]] = {branch: [] for branch in _BRANCHES}
         for index, stage in enumerate(self.stages):
             feature = stage(x)
@@ -206,11 +206,11 @@ class DeploymentGraph(nn.Module):
     def __init__(self, model: DMDD, *, half: bool = False) -> None:
         super().__init__()
         self.dtype = torch.float16 if half else torch.float32
-        self.island_input = SubtractMean(model.normalise.mean)
+        self.island_input = SubtractMean(model.normalize.mean)
         self.teacher = fold_batchnorm(model.teacher)
         self.student = StudentNetwork(model)
         for network in (self.teacher, self.student):
-            _fold_input_scale(network.stages[0], model.normalise.std)
+            _fold_input_scale(network.stages[0], model.normalize.std)
             if half:
                 to_half(network)
         self.island_distances = Distances(multiplied_out=not half)

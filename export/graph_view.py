@@ -28,7 +28,7 @@ class GraphView:
         types: tensor name -> element type (``onnx.TensorProto.FLOAT`` ...), for every tensor whose
             type could be inferred.
         shapes: tensor name -> dimensions, a number or the name of a free one.
-        constants: tensor name -> small integers that are known (initialisers and Constant nodes).
+        constants: tensor name -> small integers that are known (initializers and Constant nodes).
         producer: tensor name -> the node that makes it.
         consumers: tensor name -> the nodes that read it.
         inference_error: what type inference objected to; empty when nothing.

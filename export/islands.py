@@ -1,8 +1,8 @@
-"""Which parts of the fp16 graph must be fp32, and how they are recognised.
+"""Which parts of the fp16 graph must be fp32, and how they are recognized.
 
 Where fp32 is demanded in the fp16 graph (in half, sums of squares overflow and small distances vanish):
 
-- the image's normalisation: the first Cast goes to float32, and so is all arithmetic before the Cast to half;
+- the image's normalization: the first Cast goes to float32, and so is all arithmetic before the Cast to half;
 - every node of an operation in :data:`FP32_OPS`, and Sigmoid outside the backbones (a gate inside a
   backbone, as in SiLU or squeeze-and-excite, is bounded and harmless in half);
 - every node that has ``island`` in its name: the deployment module names its fp32 parts so;
@@ -52,24 +52,24 @@ def fp16_problems(view: GraphView) -> Iterator[str]:
         kinds = view.floats([*node.input, *node.output]) - {TensorProto.FLOAT}
         if island and kinds and node.op_type != "Cast":
             yield f"{node_name(node)} runs in {listed(map(dtype_name, kinds))}; it must be float32"
-    yield from _normalisation(view)
+    yield from _normalization(view)
     for value in view.model.graph.output:
         yield from _output_tail(view, value.name)
 
 
-def _normalisation(view: GraphView) -> Iterator[str]:
+def _normalization(view: GraphView) -> Iterator[str]:
     """Follow the image until the Cast to half: some arithmetic must stand before it."""
     for first in (node for value in view.inputs for node in view.consumers.get(value.name, [])):
         if first.op_type == "Cast" and view.types.get(first.output[0]) != TensorProto.FLOAT:
             dtype = view.dtype(first.output[0])
-            yield f"{node_name(first)} casts the image to {dtype}; normalisation needs float32"
+            yield f"{node_name(first)} casts the image to {dtype}; normalization needs float32"
             continue
         open_nodes, seen = [first], set()
         while open_nodes:
             node = open_nodes.pop()
             for following in (n for name in node.output for n in view.consumers.get(name, [])):
                 if following.op_type == "Cast" and view.dtype(following.output[0]) == "float16":
-                    yield f"{node_name(following)} casts the image to half before it is normalised"
+                    yield f"{node_name(following)} casts the image to half before it is normalized"
                 elif following.op_type not in _ARITHMETIC | {"Conv"} and following.output[0] not in seen:
                     seen.add(following.output[0])
                     open_nodes.append(following)

@@ -28,7 +28,7 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 
 @dataclass(frozen=True)
 class ParityLimits:
-    """What an artefact may differ from torch; beyond it the export fails.
+    """What an artifact may differ from torch; beyond it the export fails.
 
     Attributes:
         map_max: largest difference of a map's value, 0..1.
@@ -52,23 +52,23 @@ _RESOLUTION_PAIRS = 2
 
 @dataclass(frozen=True)
 class ParityRow:
-    """How one artefact compares with torch in float32.
+    """How one artifact compares with torch in float32.
 
     Attributes:
-        artefact: what was run, such as ``onnxruntime fp32``.
+        artifact: what was run, such as ``onnxruntime fp32``.
         images: how many were compared.
         map_max: largest difference of a map's value.
         map_p99: 99th percentile of the differences.
         score_max: largest difference of a score.
         flipped: decisions that differ at the threshold, without scores that equal it up to rounding.
-        image_auroc: the artefact's figure less torch's; None without test images. Likewise the next two.
+        image_auroc: the artifact's figure less torch's; None without test images. Likewise the next two.
         pixel_auroc: see image_auroc.
         pro: see image_auroc.
         limits: what was allowed.
         pairs: pairs of a good and a defective image, which say how fine the figures are; 0 when not known.
     """
 
-    artefact: str
+    artifact: str
     images: int
     map_max: float
     map_p99: float
@@ -96,12 +96,13 @@ class ParityRow:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as it stands in the manifest."""
-        return asdict(self)
+        """The row as the manifest keeps it."""
+        values = asdict(self)
+        return {"artefact": values.pop("artifact"), **values}
 
 
 def compare(
-    artefact: str,
+    artifact: str,
     reference: Evaluation,
     found: Evaluation,
     threshold: float,
@@ -110,12 +111,12 @@ def compare(
     labelled: bool,
     pairs: int = 0,
 ) -> ParityRow:
-    """Hold an artefact's results against torch's.
+    """Hold an artifact's results against torch's.
 
     Args:
-        artefact: its name.
+        artifact: its name.
         reference: torch's results.
-        found: the artefact's, on the same images.
+        found: the artifact's, on the same images.
         threshold: of the score, for the decisions.
         limits: what is allowed.
         labelled: whether the figures mean something (there are test images).
@@ -126,7 +127,7 @@ def compare(
     flipped = decided & ((reference.scores > threshold) != (found.scores > threshold))
     figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(PAPER_FIELDS)
     return ParityRow(
-        artefact=artefact,
+        artifact=artifact,
         images=len(found.scores),
         map_max=float(difference.max()),
         map_p99=float(np.quantile(difference, 0.99)),
@@ -150,11 +151,11 @@ def require(rows: Sequence[ParityRow]) -> None:
     """Fail when a row exceeds its limits.
 
     Raises:
-        DmddError: names each artefact and figure.
+        DmddError: names each artifact and figure.
     """
     failed = [row for row in rows if row.problems()]
     if failed:
-        problems = [f"{row.artefact}: {problem}" for row in failed for problem in row.problems()]
+        problems = [f"{row.artifact}: {problem}" for row in failed for problem in row.problems()]
         hint = ""
         # fp32 rows are held to rounding: where they pass, the graph is right and half precision too coarse.
         if all(row.limits == LIMITS["fp16"] for row in failed):

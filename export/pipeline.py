@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.bundle.manifest import Licences, graph_specs
+from dmdd_edge.bundle.manifest import Licenses, graph_specs
 from dmdd_edge.bundle.threshold import DEFAULT_ALPHA, Threshold
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
@@ -58,7 +58,7 @@ class Exported:
         run: what was exported.
         bundle: the new version, in use.
         threshold: from the held-out normal images.
-        parity: a row per artefact.
+        parity: a row per artifact.
         graphs: the static checks of each file.
     """
 
@@ -128,8 +128,8 @@ def export_run(
         }
         progress(_THRESHOLD, 0, None)
         threshold = threshold_of(run, predictors["fp32"], alpha)
-        artefacts = {f"onnxruntime {name}": (predict, LIMITS[name]) for name, predict in predictors.items()}
-        rows = compare_all(run, None, artefacts, threshold.image, progress, say)
+        artifacts = {f"onnxruntime {name}": (predict, LIMITS[name]) for name, predict in predictors.items()}
+        rows = compare_all(run, None, artifacts, threshold.image, progress, say)
         require(rows)
         facts: dict[str, Any] = {}
         for extra in extras or []:
@@ -144,11 +144,11 @@ def export_run(
             preprocess=config.preprocess,
             frame_limits=limits,
             look=look,
-            parity={row.artefact: row.as_dict() for row in rows},
+            parity={row.artifact: row.as_dict() for row in rows},
             metrics=files.read_json(folder / METRICS),
-            licences=Licences(
+            licences=Licenses(
                 code="Apache-2.0",
-                weights=weights.licence(config.model.backbone),
+                weights=weights.license(config.model.backbone),
                 data="the training images' own; the bundle holds none of them",
             ),
             created_with={
@@ -167,24 +167,24 @@ def export_run(
 def compare_all(
     run: Run,
     data: Path | None,
-    artefacts: dict[str, tuple[Predictor, ParityLimits]],
+    artifacts: dict[str, tuple[Predictor, ParityLimits]],
     threshold: float,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[ParityRow]:
-    """A parity row per artefact, on the category's test images, or on the held-out ones without any.
+    """A parity row per artifact, on the category's test images, or on the held-out ones without any.
 
     Args:
         run: as trained.
         data: data set, when it is not where training found it.
-        artefacts: what to hold against torch, by name, with what is allowed.
+        artifacts: what to hold against torch, by name, with what is allowed.
         threshold: of the score, for the decisions.
-        progress: told of each artefact, the images done and their count.
+        progress: told of each artifact, the images done and their count.
         say: told what of the data set is not used.
     """
     run = moved(run, data)
     predictors = {"torch": torch_predictor(run.model.to(memory_format=torch.channels_last))}
-    predictors |= {name: predict for name, (predict, _) in artefacts.items()}
+    predictors |= {name: predict for name, (predict, _) in artifacts.items()}
     category = _category(run)
     labelled = category is not None and bool(category.test)
     pairs = 0
@@ -208,13 +208,13 @@ def compare_all(
         }
     reference = results.pop("torch")
     return [
-        compare(name, reference, found, threshold, artefacts[name][1], labelled=labelled, pairs=pairs)
+        compare(name, reference, found, threshold, artifacts[name][1], labelled=labelled, pairs=pairs)
         for name, found in results.items()
     ]
 
 
 def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], None]:
-    """Begins the phase in which an artefact judges the images, and returns what is told of those done."""
+    """Begins the phase in which an artifact judges the images, and returns what is told of those done."""
     progress(f"comparing: {name}", 0, count)
     return lambda done: progress(f"comparing: {name}", done, count)
 

@@ -1,4 +1,4 @@
-"""What ``--target`` means: which artefacts are written, and what ``auto`` takes on this machine.
+"""What ``--target`` means: which artifacts are written, and what ``auto`` takes on this machine.
 
     onnx      the bundle's graphs; always there
     tensorrt  an engine for this machine's GPU, in its engine cache

@@ -54,14 +54,14 @@ def objection(model: nn.Module, stages: nn.ModuleList, channels: list[int], name
     if [tuple(feature.shape) for feature in found] != shapes:
         return "its last four levels are not channels x S/4, S/8, S/16 and S/32 in size"
     if not _takes_changes_of_the_input(stages, x, found):
-        return "it has no plain convolution that reads the image, into which colour order and scale could go"
+        return "it has no plain convolution that reads the image, into which color order and scale could go"
     if not _folds(stages, x):
         return "a BatchNorm registered behind a convolution does not follow it, so it cannot be folded"
     return None
 
 
 def _takes_changes_of_the_input(stages: nn.ModuleList, x: Tensor, expected: list[Tensor]) -> bool:
-    """Whether a change of colour order and scale can be undone in the weights of the first convolutions."""
+    """Whether a change of color order and scale can be undone in the weights of the first convolutions."""
     trial = copy.deepcopy(stages)
     scale = torch.tensor([0.5, 0.8, 1.5]).view(1, 3, 1, 1)
     swap_rgb_bgr(trial[0])

@@ -1,7 +1,7 @@
 """Backbones as four stages: EfficientNet-Lite0, ResNet18, Wide-ResNet50-2 and any sequential one of timm.
 
-The colour order is BGR all the way, as OpenCV delivers it: the first convolution's weights and the
-normalisation are turned round once here, so nothing is reordered at run time.
+The color order is BGR all the way, as OpenCV delivers it: the first convolution's weights and the
+normalization are turned round once here, so nothing is reordered at run time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Backbone(nn.Module):
     Attributes:
         stages: four modules to be run one after the other.
         channels: channels of the four stages' outputs.
-        norm: the input normalisation that the weights expect.
+        norm: the input normalization that the weights expect.
     """
 
     def __init__(self, stages: list[nn.Module], channels: list[int], norm: InputNorm) -> None:
@@ -56,10 +56,10 @@ class Backbone(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of a normalised image.
+        """Features of a normalized image.
 
         Args:
-            x: float N x 3 x S x S, BGR, normalised.
+            x: float N x 3 x S x S, BGR, normalized.
 
         Returns:
             four tensors N x C_i x S/s_i x S/s_i, finest first.

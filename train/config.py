@@ -99,7 +99,7 @@ class SynthesisConfig(BaseModel):
         warps: share of anomalies that bend the part out of shape instead of blending a texture (paper: none).
         shades: share that makes it brighter or darker (paper: none).
         smears: share that takes away its fine detail (paper: none).
-        match_grey: make the texture grey where the image is, so that colour gives nothing away (paper: off).
+        match_grey: make the texture gray where the image is, so that color gives nothing away (paper: off).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -145,7 +145,7 @@ class TrainConfig(BaseModel):
         seed: seed of every random number.
         amp: half-precision arithmetic; ``auto`` is float16 or bfloat16 on GPUs and off on CPUs.
         device: ``auto``, ``cpu`` or ``cuda``.
-        workers: threads that synthesise anomalies.
+        workers: threads that synthesize anomalies.
         cache_mb: memory for the teacher's features of the normal images; None for half of what is free.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.datasets import Category, read_images, summarise
+from dmdd_edge.data.datasets import Category, read_images, summarize
 from dmdd_edge.data.datasets.repeats import repeats
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError, DmddError
@@ -69,7 +69,7 @@ def load_images(
             misfits[0].fix,
         )
     if len(images) < 2:
-        reason = f" (skipped {summarise(category.skipped)})" if category.skipped else ""
+        reason = f" (skipped {summarize(category.skipped)})" if category.skipped else ""
         raise DataError(
             f"category {category.name} has {len(images)} readable training image(s), "
             f"at least 2 are needed{reason}",

@@ -27,8 +27,8 @@ class TeacherFeatures:
     """Gives the teacher's features of normal images by their index.
 
     Args:
-        teacher: maps normalised images to four features; in evaluation mode.
-        normalise: maps uint8 images to the teacher's input.
+        teacher: maps normalized images to four features; in evaluation mode.
+        normalize: maps uint8 images to the teacher's input.
         images: uint8 n x S x S x 3 BGR.
         device: where the networks are.
         budget_mb: memory for the cache in MiB; None for half of what is free.
@@ -38,14 +38,14 @@ class TeacherFeatures:
     def __init__(
         self,
         teacher: nn.Module,
-        normalise: nn.Module,
+        normalize: nn.Module,
         images: NDArray[np.uint8],
         device: torch.device,
         *,
         budget_mb: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.teacher, self.normalise, self.images, self.device = teacher, normalise, images, device
+        self.teacher, self.normalize, self.images, self.device = teacher, normalize, images, device
         first = self.compute(to_input(images[:1], device))
         self.needed_mb = sum(f.numel() for f in first) * 2 * len(images) / 2**20
         budget = free_memory_mb() / 2 if budget_mb is None else budget_mb
@@ -66,7 +66,7 @@ class TeacherFeatures:
     @torch.no_grad()
     def compute(self, images: Tensor) -> list[Tensor]:
         """Features of uint8 images N x 3 x S x S."""
-        return self.teacher(self.normalise(images))
+        return self.teacher(self.normalize(images))
 
     def of(self, index: NDArray[np.int64]) -> list[Tensor]:
         """Features of the normal images with these indices, float32 on the device."""

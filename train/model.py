@@ -30,7 +30,7 @@ class Prediction:
     scores: Tensor
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """uint8 N x 3 x S x S in 0..255, BGR, to the backbone's float input."""
 
     mean: Tensor
@@ -60,7 +60,7 @@ class DMDD(nn.Module):
         self.teacher: Backbone = build_backbone(config.backbone, weights, pretrained=pretrained)
         twin = build_backbone(config.backbone, pretrained=False)
         twin.load_state_dict(self.teacher.state_dict())
-        self.normalise = Normalise(self.teacher.norm)
+        self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
         self.density: FeatureDensity | None = None
         self.set_head(config)
@@ -118,5 +118,5 @@ class DMDD(nn.Module):
         Args:
             images: uint8 N x 3 x S x S, BGR, 0..255.
         """
-        x = self.normalise(images)
+        x = self.normalize(images)
         return Prediction(*self.head(self.distances(self.teacher(x), self.student(x))))

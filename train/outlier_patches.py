@@ -31,14 +31,14 @@ _BATCH = 16
 @torch.no_grad()
 def all_patches(
     teacher: nn.Module,
-    normalise: nn.Module,
+    normalize: nn.Module,
     images: NDArray[np.uint8],
     device: torch.device,
 ) -> Tensor:
     """Features of every patch: each level of length one, averaged over 3 x 3 patches.
 
     Args:
-        teacher, normalise, images, device: as for ``outliers.find_outliers``.
+        teacher, normalize, images, device: as for ``outliers.find_outliers``.
 
     Returns:
         float16 n x P x c, P patches of a square grid in rows.
@@ -47,7 +47,7 @@ def all_patches(
     found = []
     projection: Tensor | None = None
     for start in range(0, len(images), _BATCH):
-        levels = teacher(normalise(to_input(images[start : start + _BATCH], device)))
+        levels = teacher(normalize(to_input(images[start : start + _BATCH], device)))
         features = []
         for level in _LEVELS:
             x = F.normalize(levels[level].float(), dim=1)

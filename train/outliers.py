@@ -3,7 +3,7 @@
 Every image is held against the others by the teacher's features, without anything trained. Of each image the
 patches that are least usual are looked at, on the part where one was found. A patch is judged by its distance
 to the nearest patch of the third nearest *image*, so that two images of the same part, or of the same defect,
-do not excuse each other; and by how much that exceeds the same distance of its neighbours, so that what
+do not excuse each other; and by how much that exceeds the same distance of its neighbors, so that what
 varies in good parts too, such as a thread or a reflection, counts for less (a local outlier factor).
 """
 
@@ -122,7 +122,7 @@ def outliers_of_training(model: DMDD, images: TrainingImages, found: ForegroundM
     held = foreground.masks(list(images.holdout), found.method)[1]
     outliers = find_outliers(
         model.teacher.eval(),
-        model.normalise,
+        model.normalize,
         np.concatenate([images.train, images.holdout]),
         [*images.train_paths, *images.holdout_paths],
         [*found.masks, *held],
@@ -133,7 +133,7 @@ def outliers_of_training(model: DMDD, images: TrainingImages, found: ForegroundM
 
 def find_outliers(
     teacher: nn.Module,
-    normalise: nn.Module,
+    normalize: nn.Module,
     images: Image,
     paths: Sequence[Path],
     parts: Sequence[Mask | None],
@@ -142,8 +142,8 @@ def find_outliers(
     """Judge how far out of place each image looks among the others.
 
     Args:
-        teacher: maps normalised images to four features; in evaluation mode.
-        normalise: maps uint8 images to the teacher's input.
+        teacher: maps normalized images to four features; in evaluation mode.
+        normalize: maps uint8 images to the teacher's input.
         images: uint8 n x S x S x 3 BGR.
         paths: their files.
         parts: where the part is in each, bool S x S; None for everywhere.
@@ -158,7 +158,7 @@ def find_outliers(
     scores = np.zeros(count)
     order = np.random.default_rng(0).permutation(count)
     for group in np.array_split(order, math.ceil(count / _GROUP)):
-        patches = all_patches(teacher, normalise, images[group], device)
+        patches = all_patches(teacher, normalize, images[group], device)
         side = math.isqrt(patches.shape[1])
         on_part = torch.from_numpy(np.stack([cells_on_part(parts[i], side) for i in group])).to(device)
         scores[group] = outlier_scores(unusual_patches(patches, on_part)).cpu().numpy()
@@ -200,13 +200,13 @@ def outlier_scores(patches: Tensor) -> Tensor:
     flat = patches.reshape(-1, width)
     squares = (flat**2).sum(1)
     far = torch.empty(count, each, device=patches.device)
-    neighbours = torch.empty(count, each, nearest, dtype=torch.long, device=patches.device)
+    neighbors = torch.empty(count, each, nearest, dtype=torch.long, device=patches.device)
     for index in range(count):
         distance, which = squared_distances(patches[index], flat, squares, each).min(2)
         distance[:, index] = math.inf
         closest = distance.topk(nearest, dim=1, largest=False)
         far[index] = (closest.values[:, -1] + squares.view(count, each)[index]).clamp(min=1e-12).sqrt()
-        neighbours[index] = closest.indices * each + which.gather(1, closest.indices)
-    usual = far.flatten()[neighbours].mean(2)
+        neighbors[index] = closest.indices * each + which.gather(1, closest.indices)
+    usual = far.flatten()[neighbors].mean(2)
     judged = far * far / usual
     return judged.topk(min(_TOP, each), dim=1).values.mean(1).double()

@@ -3,7 +3,7 @@
 The inner path goes from the stages where the branch decouples well to those where it does not; the outer
 path comes back. Normality: inner top-down (stage 4 to 1), outer bottom-up. Abnormality: the reverse.
 The paper does not give the layers. Here a path begins with its first stage's features as they are, as in
-PANet, and a step of it is: project the neighbour to this stage's channels, resample, add it to the stage's
+PANet, and a step of it is: project the neighbor to this stage's channels, resample, add it to the stage's
 own features, then a 3 x 3 convolution with BatchNorm and ReLU. The last path ends without ReLU, because a
 teacher's features may be negative. With ``residual`` the convolution's result is added to the stage's own
 features and starts at zero, so that training starts from the teacher and learns the difference. The

@@ -25,15 +25,15 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
-        self._synchronise = torch.cuda.synchronize if device.type == "cuda" else None
+        self._synchronize = torch.cuda.synchronize if device.type == "cuda" else None
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a part of the work."""
         began = time.perf_counter()
         yield
-        if self._synchronise is not None:
-            self._synchronise()
+        if self._synchronize is not None:
+            self._synchronize()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
@@ -64,10 +64,10 @@ class Precision:
         """The context in which the networks run."""
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
 
-    def step(self, loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """Backward and update."""
         self.scaler.scale(loss).backward()
-        self.scaler.step(optimiser)
+        self.scaler.step(optimizer)
         self.scaler.update()
 
 
@@ -77,7 +77,7 @@ def student_step(
     batch: PairBatch,
     config: TrainConfig,
     precision: Precision,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     watch: Stopwatch,
 ) -> dict[str, Tensor]:
     """One update of the student on a batch of pairs.
@@ -97,7 +97,7 @@ def student_step(
     with watch.part("student"):
         normal = to_input(features.images[batch.index], device)
         with precision.autocast():
-            found = model.student(model.normalise(torch.cat([normal, anomalous])))
+            found = model.student(model.normalize(torch.cat([normal, anomalous])))
         losses: dict[str, Tensor] = {}
         if "normality" in found:
             own = found["normality"]
@@ -111,10 +111,10 @@ def student_step(
                 teacher_anomalous, [f[count:] for f in own], list(masks), balanced=config.balanced_aim
             )
             losses["aim"] = 0.5 * (of_normal + of_anomalous)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         weights = {"ngm": 1.0, "aim": config.aim_weight}
         precision.step(
-            torch.stack([weights[name] * value for name, value in losses.items()]).sum(), optimiser
+            torch.stack([weights[name] * value for name, value in losses.items()]).sum(), optimizer
         )
     return {name: value.detach() for name, value in losses.items()}
 
@@ -123,12 +123,12 @@ def student_step(
 def distance_maps(model: DMDD, teacher: nn.Module, images: Tensor, precision: Precision) -> list[Tensor]:
     """The distance maps of uint8 images N x 3 x S x S, student and teacher frozen."""
     with precision.autocast():
-        x = model.normalise(images)
+        x = model.normalize(images)
         return model.distances(teacher(x), model.student(x))
 
 
 def head_step(
-    model: DMDD, maps: list[Tensor], masks: Tensor, optimiser: torch.optim.Optimizer
+    model: DMDD, maps: list[Tensor], masks: Tensor, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
     """One update of the head: L_seg = BCE(M, mask) + BCE(S, max(mask)) (paper).
 
@@ -136,7 +136,7 @@ def head_step(
         model: whose head is trained.
         maps: distance maps of N images.
         masks: float N x S x S of 0 and 1.
-        optimiser: of the head's parameters.
+        optimizer: of the head's parameters.
 
     Returns:
         the detached loss ``seg``.
@@ -147,7 +147,7 @@ def head_step(
     scores = anomaly_score(torch.sigmoid(logits), model.config.top_k).clamp(1e-6, 1 - 1e-6)
     of_score = F.binary_cross_entropy(scores, masks.amax((1, 2)))
     loss = of_map + of_score
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     return {"seg": loss.detach()}

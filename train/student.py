@@ -46,7 +46,7 @@ class DecoupledStudent(nn.Module):
         """Features of the branches in use.
 
         Args:
-            x: float N x 3 x S x S, BGR, normalised.
+            x: float N x 3 x S x S, BGR, normalized.
 
         Returns:
             for each branch in use four tensors N x C_i x H_i x W_i, finest first.

@@ -29,7 +29,7 @@ def cache_features(prepared: Prepared) -> TeacherFeatures:
     with prepared.watch.part("teacher cache"):
         features = TeacherFeatures(
             prepared.teacher,
-            prepared.model.normalise,
+            prepared.model.normalize,
             images,
             prepared.device,
             budget_mb=prepared.config.cache_mb,

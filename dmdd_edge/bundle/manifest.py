@@ -55,7 +55,7 @@ class OutputSpec(BaseModel):
     dtype: Literal["float32"] = "float32"
 
 
-class Licences(BaseModel):
+class Licenses(BaseModel):
     """Under what each part of a bundle may be used; three parts, since they differ."""
 
     model_config = ConfigDict(frozen=True)
@@ -96,7 +96,7 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = Field(default_factory=dict)
     files: dict[FileName, Sha256] = Field(max_length=MOST_FILES)
     sizes: dict[FileName, Bytes] = Field(default_factory=dict, max_length=MOST_FILES)
-    licences: Licences
+    licences: Licenses
     created_with: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("input")

@@ -77,7 +77,7 @@ def parity_table(rows: list[ParityRow]) -> Table:
         table.add_column(name, justify="right" if name else "left")
     for row in rows:
         table.add_row(
-            row.artefact,
+            row.artifact,
             f"{row.map_max:.1e}",
             f"{row.map_p99:.1e}",
             f"{row.score_max:.1e}",

@@ -21,9 +21,9 @@ _TINT = 5.0
 _SHARPNESS = math.log(1.4)
 _SIZE = math.log(1.25)
 _ASPECT = math.log(1.03)
-#: Mean difference of channels from which images are coloured, and up to which they are grey.
-_COLOURED, _GREY = 3.0, 0.5
-#: A difference of kind, not of degree, such as grey for colour, weighs this much.
+#: Mean difference of channels from which images are colored, and up to which they are gray.
+_COLORED, _GRAY = 3.0, 0.5
+#: A difference of kind, not of degree, such as gray for color, weighs this much.
 _KIND = 6.0
 
 
@@ -32,7 +32,7 @@ class Cause:
     """A difference from the training images.
 
     Attributes:
-        name: compression, light, sharpness, size, aspect, grey or colour.
+        name: compression, light, sharpness, size, aspect, ``grey`` or ``colour``.
         text: what differs, with the numbers; continues "the frames are".
         fix: what to do about it, in the imperative.
         weight: how far beyond what is allowed; 1 at the limit.
@@ -57,7 +57,7 @@ def find_causes(look: Look, seen: Sequence[ImageLook], preprocess: Preprocess) -
     """
     found = [
         *_size(look, seen, preprocess),
-        *_colour(look, seen),
+        *_color(look, seen),
         *_compression(look, seen),
         *_light(look, seen),
     ]
@@ -93,14 +93,14 @@ def _size(look: Look, seen: Sequence[ImageLook], preprocess: Preprocess) -> list
     return [Cause("size", text, "Set the camera to the size of the training images.", abs(scaled) / _SIZE)]
 
 
-def _colour(look: Look, seen: Sequence[ImageLook]) -> list[Cause]:
-    colour = _middle(seen, "colour")
-    if colour <= _GREY and look.colour.low >= _COLOURED:
-        text = "grey, the training images are in colour"
-        return [Cause("grey", text, "Set the camera to colour, or train with grey images.", _KIND)]
-    if colour >= _COLOURED and look.colour.high <= _GREY:
-        text = "in colour, the training images are grey"
-        return [Cause("grey", text, "Set the camera to monochrome, or train with colour images.", _KIND)]
+def _color(look: Look, seen: Sequence[ImageLook]) -> list[Cause]:
+    color = _middle(seen, "colour")
+    if color <= _GRAY and look.colour.low >= _COLORED:
+        text = "gray, the training images are in color"
+        return [Cause("grey", text, "Set the camera to color, or train with gray images.", _KIND)]
+    if color >= _COLORED and look.colour.high <= _GRAY:
+        text = "in color, the training images are gray"
+        return [Cause("grey", text, "Set the camera to monochrome, or train with color images.", _KIND)]
     shifts = {name: _excess(getattr(look, name), seen, name) for name in ("red", "blue")}
     strongest = max(shifts, key=lambda name: abs(shifts[name]))
     if abs(shifts[strongest]) <= _TINT:

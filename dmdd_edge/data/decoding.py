@@ -190,7 +190,7 @@ def _decode_jpeg(data: NDArray[np.uint8], view: memoryview, name: str, flags: in
 
 
 def _is_cut_off(header: Header, data: memoryview) -> bool:
-    """Whether a file ends before its end mark; decoders return such an image half grey, as if whole."""
+    """Whether a file ends before its end mark; decoders return such an image half gray, as if whole."""
     if header.kind == "PNG":
         at = 8
         while at + 12 <= len(data):

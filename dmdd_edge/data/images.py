@@ -34,7 +34,7 @@ BITS = (10, 12, 14, 16)
 def read_image(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
     """Read an image file as uint8 H x W x 3 in BGR order, 0..255.
 
-    - Grey becomes three equal channels. An alpha channel is dropped: a camera on the line has none.
+    - Gray becomes three equal channels. An alpha channel is dropped: a camera on the line has none.
     - 16 bits are scaled by their full range, 65535 -> 255, rounded, never by what the image holds, so that
       equal light gives equal values in every image. Where a camera writes fewer bits into the low end of a
       16-bit file, ``bits`` says how many: with 12, 4095 -> 255, and what is above is white.
@@ -84,7 +84,7 @@ def _scale(bits: int) -> NDArray[np.uint8]:
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Stretch an image to size x size: uint8 H x W x 3 -> uint8 S x S x 3, the colour order unchanged.
+    """Stretch an image to size x size: uint8 H x W x 3 -> uint8 S x S x 3, the color order unchanged.
 
     Averages over areas (INTER_AREA) where an axis shrinks, interpolates (INTER_LINEAR) where it grows. An
     image already of that size is returned itself, not a copy.
@@ -92,7 +92,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return _stretch(image, size, size)
 
 
-def is_grey(image: NDArray[np.uint8]) -> bool:
+def is_gray(image: NDArray[np.uint8]) -> bool:
     """Whether the three channels of H x W x 3 are the same everywhere."""
     return bool((image == image[..., :1]).all())
 

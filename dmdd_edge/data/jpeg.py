@@ -2,7 +2,7 @@
 
 Between two restart marks the compressed data must hold exactly as many blocks as the picture has there. A
 decoder that finds no end mark behind the data, but nothing at all, gives up where blocks are missing instead
-of painting them grey; and one that succeeds although the last bytes were taken away had too many of them.
+of painting them gray; and one that succeeds although the last bytes were taken away had too many of them.
 So two trial decodings tell both kinds of damage: lost bytes, and bytes that were replaced. Of a file with
 several scans the blocks cannot be counted this way; there libjpeg's own remarks are read.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 Coefficients = NDArray[np.float32]
 
 #: Blocks that are looked at, evenly spread.
@@ -43,22 +43,22 @@ _STEPS = np.array(
 )
 
 
-def grid_contrast(grey: Grey) -> float:
+def grid_contrast(gray: Gray) -> float:
     """Share of high frequencies that vanish in blocks on JPEG's grid, less that in blocks beside it; -1..1.
 
     Args:
-        grey: uint8 H x W, cut out on the grid.
+        gray: uint8 H x W, cut out on the grid.
     """
-    return _vanished(_transform(grey, 0)) - _vanished(_transform(grey, 4))
+    return _vanished(_transform(gray, 0)) - _vanished(_transform(gray, 4))
 
 
-def jpeg_quality(grey: Grey) -> int | None:
+def jpeg_quality(gray: Gray) -> int | None:
     """The quality with which JPEG compressed an image, 10..98; None when it did not, or none can be told.
 
     Args:
-        grey: uint8 H x W, cut out on the grid.
+        gray: uint8 H x W, cut out on the grid.
     """
-    found = _transform(grey, 0)
+    found = _transform(gray, 0)
     best, quality = _BELIEVED, None
     # Steps of a low quality are whole multiples of those of a higher one, which matches too where the low one
     # is not tried: a file of quality 25 would be taken for one of 50.
@@ -85,10 +85,10 @@ def step_table(quality: int) -> NDArray[np.float32]:
     return np.clip(np.floor((_STEPS * scale + 50) / 100), 1, 255).astype(np.float32)
 
 
-def _transform(grey: Grey, offset: int) -> Coefficients:
+def _transform(gray: Gray, offset: int) -> Coefficients:
     """Frequencies of blocks: float32 N x 8 x 8; none where the image is smaller than a block."""
-    rows, columns = (max(side - offset, 0) // 8 for side in grey.shape)
-    blocks = grey[offset : offset + 8 * rows, offset : offset + 8 * columns]
+    rows, columns = (max(side - offset, 0) // 8 for side in gray.shape)
+    blocks = gray[offset : offset + 8 * rows, offset : offset + 8 * columns]
     blocks = blocks.reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
     chosen = blocks[:: max(1, len(blocks) // _BLOCKS)].astype(np.float32)
     return np.asarray(_COSINES @ chosen @ _COSINES.T, np.float32)

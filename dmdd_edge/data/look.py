@@ -1,4 +1,4 @@
-"""What images look like, whatever they show: compression, size, light, colour, sharpness.
+"""What images look like, whatever they show: compression, size, light, color, sharpness.
 
 The manifest keeps the look of the training images. When a line calls most of its first frames anomalous, the
 difference between their look and that one names the likely cause.
@@ -101,12 +101,12 @@ class ImageLook:
         size: width and height of the whole image in pixels.
         blocks: share of high frequencies that vanish in blocks on JPEG's grid, less that in blocks beside it;
             -1..1, above 0.1 only where JPEG compressed the image.
-        light: mean grey level, 0..255.
-        colour: mean difference between an image's strongest and weakest channel, 0..255; 0 for a grey one.
+        light: mean gray level, 0..255.
+        colour: mean difference between an image's strongest and weakest channel, 0..255; 0 for a gray one.
         red: red less green, in percent of the light.
         blue: blue less green, likewise.
-        sharpness: energy of the Laplacian over the variance of the grey image; the light cancels out.
-        part: the grey middle that sharpness and compression were measured on, for the JPEG quality.
+        sharpness: energy of the Laplacian over the variance of the gray image; the light cancels out.
+        part: the gray middle that sharpness and compression were measured on, for the JPEG quality.
     """
 
     size: tuple[int, int]
@@ -145,17 +145,17 @@ def look_at(image: Image, preprocess: Preprocess) -> ImageLook:
     middle = image[y : min(y + _SIDE, top + h), x : min(x + _SIDE, left + w)]
     if min(middle.shape[:2]) < 16:  # a region of few pixels between two lines of the grid
         middle = image
-    grey = np.asarray(cv2.cvtColor(np.ascontiguousarray(middle), cv2.COLOR_BGR2GRAY), np.uint8)
-    energy = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0]) ** 2
+    gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(middle), cv2.COLOR_BGR2GRAY), np.uint8)
+    energy = float(cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))[1][0, 0]) ** 2
     return ImageLook(
         size=(width, height),
-        blocks=grid_contrast(grey),
+        blocks=grid_contrast(gray),
         light=light,
         colour=float(cv2.mean(cv2.subtract(strongest, weakest))[0]),
         red=100 * (red - green) / max(light, 1.0),
         blue=100 * (blue - green) / max(light, 1.0),
-        sharpness=energy / max(float(grey.std()) ** 2, 1.0),
-        part=grey,
+        sharpness=energy / max(float(gray.std()) ** 2, 1.0),
+        part=gray,
     )
 
 

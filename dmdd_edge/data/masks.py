@@ -1,6 +1,6 @@
 """Read masks: which pixels a mask file marks, or why it cannot be a mask.
 
-Mask files differ by the tool that wrote them: black and white, class numbers 1, 2, 3, a palette, colours
+Mask files differ by the tool that wrote them: black and white, class numbers 1, 2, 3, a palette, colors
 on black, paint on a transparent layer, smooth edges, the noise of a JPEG. What is marked is decided from
 what the file holds. A file from which it cannot be told is an error, never a guess.
 """
@@ -38,10 +38,10 @@ def read_mask(path: str | Path) -> Mask:
     """Read a ground-truth or ignore mask as bool H x W, True where marked.
 
     - Class numbers (no value above 32): all above 0.
-    - Levels (black, white, greys or colours of classes): from half of the lowest level that fills an area. So
+    - Levels (black, white, grays or colors of classes): from half of the lowest level that fills an area. So
       every class counts, smooth edges are cut at their middle, and the noise of a JPEG does not count.
     - A transparent layer with paint on it: the paint. Where black and other paint are visible: the other.
-    - A palette without black: every colour but the first.
+    - A palette without black: every color but the first.
     - All black: nothing.
 
     Raises:
@@ -51,19 +51,19 @@ def read_mask(path: str | Path) -> Mask:
     path = Path(path)
     decoded = read_file(path)
     kind = decoded.header.kind
-    colours, alpha = decoded.image, None
+    colors, alpha = decoded.image, None
     palette = None
     if kind != "JPEG":  # which has neither
         data = np.fromfile(path, np.uint8)
         whole = imdecode(data, cv2.IMREAD_UNCHANGED)
         if whole is not None and whole.ndim == 3 and whole.shape[2] == 4:
-            colours, alpha = whole[..., :3], whole[..., 3]
+            colors, alpha = whole[..., :3], whole[..., 3]
         palette = _first_of_palette(data.tobytes()) if kind == "PNG" else None
-    values = colours.max(axis=2).astype(np.int32)
+    values = colors.max(axis=2).astype(np.int32)
     if alpha is not None:
         values = _visible(values, alpha.astype(np.int32), 255 if alpha.dtype == np.uint8 else 65535)
     elif palette is not None and values.min() > 0:
-        values = (colours != palette).any(axis=2).astype(np.int32)
+        values = (colors != palette).any(axis=2).astype(np.int32)
     try:
         return marked(values, lossy=kind in _LOSSY)
     except ValueError as error:
@@ -161,7 +161,7 @@ def _with_parts(values: Values, found: Mask, shown: Mask, least: int) -> Mask:
 
 
 def _even(values: Values, most: int = 0, side: int = 3) -> Mask:
-    """Pixels in whose neighbourhood of side x side the values differ by no more than ``most``."""
+    """Pixels in whose neighborhood of side x side the values differ by no more than ``most``."""
     around = np.ones((side, side), np.uint8)
     exact = values.astype(np.float32)  # up to 65535, which float32 holds exactly
     even: Mask = cv2.dilate(exact, around) - cv2.erode(exact, around) <= most
@@ -186,11 +186,11 @@ def _visible(values: Values, alpha: Values, opaque: int) -> Values:
 
 
 def _first_of_palette(data: bytes) -> NDArray[Any] | None:
-    """The first colour of a PNG's palette, BGR, or None where it has no palette."""
+    """The first color of a PNG's palette, BGR, or None where it has no palette."""
     at = 8
     while at + 11 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind == b"IHDR" and data[at + 17] != 3:  # colours by palette
+        if kind == b"IHDR" and data[at + 17] != 3:  # colors by palette
             return None
         if kind == b"PLTE":
             return np.frombuffer(data[at + 8 : at + 11], np.uint8)[::-1]

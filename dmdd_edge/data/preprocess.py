@@ -157,7 +157,7 @@ class Preprocess(BaseModel):
             )
 
     def apply(self, image: NDArray[np.uint8], name: str | None = None) -> NDArray[np.uint8]:
-        """Cut out the region and rotate: uint8 H x W x 3 -> uint8 H' x W' x 3, colour order unchanged.
+        """Cut out the region and rotate: uint8 H x W x 3 -> uint8 H' x W' x 3, color order unchanged.
 
         A view where no rotation is asked for.
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dmdd_edge.errors import DataError
 from dmdd_edge.fields import Share
 
-#: Grey levels from which a pixel counts as saturated, and up to which it counts as black.
+#: Gray levels from which a pixel counts as saturated, and up to which it counts as black.
 SATURATED_FROM, BLACK_TO = 250, 5
 
 #: The mean level may go half of the way from the training images' extreme to all black or all white.
@@ -31,10 +31,10 @@ class FrameStatistics(BaseModel):
     """What is measured on a frame after the resize.
 
     Attributes:
-        mean: mean grey level, 0..255.
-        saturated: share of pixels at or above grey level 250, 0..1.
-        black: share of pixels at or below grey level 5, 0..1.
-        sharpness: variance of the Laplacian of the grey image, in squared grey levels.
+        mean: mean gray level, 0..255.
+        saturated: share of pixels at or above gray level 250, 0..1.
+        black: share of pixels at or below gray level 5, 0..1.
+        sharpness: variance of the Laplacian of the gray image, in squared gray levels.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,9 +49,9 @@ class FrameLimits(BaseModel):
     """Outside these a frame is ``unreliable``; the manifest's ``frame_limits``.
 
     Attributes:
-        mean_min, mean_max: mean grey level, 0..255.
+        mean_min, mean_max: mean gray level, 0..255.
         saturated_max, black_max: shares of pixels, 0..1.
-        sharpness_min: variance of the Laplacian, in squared grey levels.
+        sharpness_min: variance of the Laplacian, in squared gray levels.
         images: how many images the limits were worked out from.
     """
 
@@ -72,7 +72,7 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
         image: uint8 S x S x 3 BGR, after preprocessing and resize.
         ignored: bool S x S, True where a pixel does not count; None when all count.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     counted: NDArray[np.uint8] | None = None
     inner: NDArray[np.uint8] | None = None
     if ignored is not None:
@@ -80,9 +80,9 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
         # The border of an ignored part is an edge of our own making and must not count as sharpness.
         inner = np.asarray(cv2.erode(counted, np.ones((3, 3), np.uint8)), dtype=np.uint8)
     # One histogram gives the mean and both shares.
-    histogram = cv2.calcHist([grey], [0], counted, [256], [0, 256]).ravel()
+    histogram = cv2.calcHist([gray], [0], counted, [256], [0, 256]).ravel()
     pixels = max(float(histogram.sum()), 1.0)
-    laplacian = cv2.Laplacian(grey, cv2.CV_16S)
+    laplacian = cv2.Laplacian(gray, cv2.CV_16S)
     _, deviation = cv2.meanStdDev(laplacian, mask=inner)
     return FrameStatistics(
         mean=float(histogram @ np.arange(256)) / pixels,

@@ -1,6 +1,6 @@
 """The measures of the paper and its peers, exact on full-resolution maps.
 
-PRO is the per-region overlap of the MVTec AD paper: every connected region (8-neighbourhood) of a ground
+PRO is the per-region overlap of the MVTec AD paper: every connected region (8-neighborhood) of a ground
 truth counts the same, whatever its size; the share of each that is found, averaged over the regions of all
 images, is drawn over the false positive rate of all normal pixels of all images and integrated up to 0.3,
 divided by 0.3. ``pro_per_image`` draws a curve for every defective image by itself, over the false positive

@@ -1,10 +1,10 @@
 """Pictures of results: heat overlay, score histogram, sheet of the hardest cases.
 
-The colours of a heat map are fixed to the threshold and never scaled to an image, so a good part looks good
+The colors of a heat map are fixed to the threshold and never scaled to an image, so a good part looks good
 and two pictures can be compared:
 
 ==============================  =============================================================
-map value                       colour
+map value                       color
 ==============================  =============================================================
 0                               transparent; up to half the threshold a faint blue at most
 threshold                       yellow, half covering
@@ -24,15 +24,15 @@ from numpy.typing import ArrayLike, NDArray
 from dmdd_edge.data.images import resize, resize_mask
 
 Image = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_INK: Colour = (50, 50, 50)
-_PALE: Colour = (225, 225, 225)
-_GOOD: Colour = (150, 160, 60)
-_BAD: Colour = (60, 80, 220)
-_TRUTH: Colour = (255, 60, 255)
-# Position on the scale (0.5 = threshold), colour in BGR, how much it covers.
+_INK: Color = (50, 50, 50)
+_PALE: Color = (225, 225, 225)
+_GOOD: Color = (150, 160, 60)
+_BAD: Color = (60, 80, 220)
+_TRUTH: Color = (255, 60, 255)
+# Position on the scale (0.5 = threshold), color in BGR, how much it covers.
 _STOPS = (
     (0.00, (255, 60, 0), 0.00),
     (0.25, (255, 150, 0), 0.12),
@@ -44,7 +44,7 @@ _STOPS = (
 
 
 def heat_scale(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
-    """Place map values on the colour scale: 0 -> 0, threshold -> 0.5, twice the threshold or 1 -> 1.
+    """Place map values on the color scale: 0 -> 0, threshold -> 0.5, twice the threshold or 1 -> 1.
 
     Args:
         values: map values in 0..1, of any shape.
@@ -57,7 +57,7 @@ def heat_scale(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
 
 
 def heat_overlay(image: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
-    """Lay an anomaly map over an image in colours fixed to the threshold (see the module's table).
+    """Lay an anomaly map over an image in colors fixed to the threshold (see the module's table).
 
     Args:
         image: uint8 H x W x 3, BGR.
@@ -82,7 +82,7 @@ def _tables() -> tuple[Image, Image]:
     at = np.linspace(0, 1, 256)
     stops = [stop for stop, _, _ in _STOPS]
     cover = np.interp(at, stops, [share for _, _, share in _STOPS])
-    paint = [np.interp(at, stops, [colour[k] for _, colour, _ in _STOPS]) * cover for k in range(3)]
+    paint = [np.interp(at, stops, [color[k] for _, color, _ in _STOPS]) * cover for k in range(3)]
     keep = np.repeat(255 * (1 - cover)[:, None], 3, axis=1)
     return np.rint(keep).astype(np.uint8)[None], np.rint(np.stack(paint, 1)).astype(np.uint8)[None]
 
@@ -116,12 +116,12 @@ def score_histogram(scores: ArrayLike, labels: ArrayLike, threshold: float) -> I
     for y in sorted({0, highest // 4, highest // 2, 3 * highest // 4, highest}):
         cv2.line(sheet, place(0, y), place(end, y), _PALE, 1)
         _write(sheet, str(y), (10, place(0, y)[1] + 5))
-    for count, colour in zip(counts, (_GOOD, _BAD), strict=True):
+    for count, color in zip(counts, (_GOOD, _BAD), strict=True):
         bars = sheet.copy()
         for low, high, number in zip(edges[:-1], edges[1:], count, strict=True):
             if number:
                 (x0, y0), (x1, y1) = place(low, number), place(high, 0)
-                cv2.rectangle(bars, (x0 + 1, y0), (x1 - 1, y1), colour, cv2.FILLED)
+                cv2.rectangle(bars, (x0 + 1, y0), (x1 - 1, y1), color, cv2.FILLED)
         sheet = cv2.addWeighted(bars, 0.7, sheet, 0.3, 0)  # type: ignore[assignment]
     rough = end / 5
     unit = 10.0 ** np.floor(np.log10(rough))
@@ -168,7 +168,7 @@ def hardest(scores: ArrayLike, labels: ArrayLike, threshold: float, count: int =
         count: how many to choose at most.
     """
     scores, labels = np.asarray(scores, np.float64), np.asarray(labels, np.bool_)
-    # On the colour scale, so that depth below the threshold and height above it weigh alike.
+    # On the color scale, so that depth below the threshold and height above it weigh alike.
     margin = heat_scale(scores, threshold) - 0.5
     wrong = np.where(labels, -margin, margin)
     return np.argsort(-wrong, kind="stable")[:count].tolist()  # type: ignore[no-any-return]
@@ -188,7 +188,7 @@ def case_sheet(
         threshold: the image threshold, for the verdicts.
         columns: cases in a row.
         tile: the side of each picture in pixels.
-        pixel_threshold: for the colours; the image threshold when None.
+        pixel_threshold: for the colors; the image threshold when None.
 
     Returns:
         uint8 BGR; a single blank row when there are no cases.
@@ -213,12 +213,12 @@ def case_sheet(
             "right" if flagged == case.is_defective else "missed" if case.is_defective else "false alarm"
         )
         _write(sheet, case.title[:44], (x, y + tile + 17))
-        colour = _INK if verdict == "right" else _BAD
-        _write(sheet, f"score {case.score:.4f}   {verdict}", (x, y + tile + 36), colour)
+        color = _INK if verdict == "right" else _BAD
+        _write(sheet, f"score {case.score:.4f}   {verdict}", (x, y + tile + 36), color)
     legend = f"map threshold {pixel:.4g}: yellow; red from {min(2 * pixel, 1):.4g}; outline: true defect"
     _write(sheet, legend, (gap, sheet.shape[0] - 10))
     return sheet
 
 
-def _write(sheet: Image, text: str, at: tuple[int, int], colour: Colour = _INK) -> None:
-    cv2.putText(sheet, text, at, _FONT, 0.45, colour, 1, cv2.LINE_AA)
+def _write(sheet: Image, text: str, at: tuple[int, int], color: Color = _INK) -> None:
+    cv2.putText(sheet, text, at, _FONT, 0.45, color, 1, cv2.LINE_AA)

@@ -27,7 +27,7 @@ def choose(wrong: str, known: Sequence[str]) -> str:
     return f"{did_you_mean(wrong, known)} Choose one of {', '.join(known)}.".lstrip()
 
 
-def neighbour(path: Path) -> str:
+def neighbor(path: Path) -> str:
     """A question that names what is beside ``path``, which does not exist; empty when nothing is close."""
     try:
         return did_you_mean(path.name, [found.name for found in path.parent.iterdir()])

@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 HALF_WIDTH, HALF_HEIGHT, CORNER = 0.80, 0.66, 0.16
 BORE, BOSS, GROOVE = 0.19, 0.35, 0.42
-#: Centre x, y and radius of what is drilled: two corner holes, then six on a circle.
+#: Center x, y and radius of what is drilled: two corner holes, then six on a circle.
 HOLES = (
     (0.63, -0.49, 0.075),
     (-0.63, 0.49, 0.075),
@@ -133,8 +133,8 @@ class Plate:
             cross = np.maximum(*bars)
             dome = 0.05 + 0.45 * np.sqrt(np.clip(radius**2 * 1.25 - r**2, 0, None)) - 0.045 * cross
             part.height[w] = (1 - head) * part.height[w] + head * dome
-            colour = np.array([0.86, 0.95, 1.0]) * tone * (1 - 0.55 * cross[..., None])
-            part.albedo[w] = (1 - head[..., None]) * part.albedo[w] + head[..., None] * colour
+            color = np.array([0.86, 0.95, 1.0]) * tone * (1 - 0.55 * cross[..., None])
+            part.albedo[w] = (1 - head[..., None]) * part.albedo[w] + head[..., None] * color
             ring = np.exp(-(((r - radius - 0.006) / 0.012) ** 2)) * (1 - head)  # the head's contact shadow
             part.albedo[w] *= (1 - 0.55 * ring)[..., None].astype(np.float32)
 

@@ -78,7 +78,7 @@ class Convolutions:
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialised engine, and what its network was.
+    """A serialized engine, and what its network was.
 
     Attributes:
         data: the plan, to be written as it is.

@@ -46,7 +46,7 @@ def parse_gpus(text: str, rtx: ModuleType) -> tuple[str, ...]:
         raise OptionError(
             f"--gpu {text}: TensorRT-RTX {rtx.__version__} cannot build for {what}; "
             f"allowed are {', '.join(allowed)}.",
-            "Orin (sm87), Thor and data-centre GPUs take --target tensorrt, on the GPU itself.",
+            "Orin (sm87), Thor and data-center GPUs take --target tensorrt, on the GPU itself.",
         )
     return tuple(sorted(names, key=_number))
 

@@ -33,7 +33,7 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
             parameter += 0.1 * torch.randn_like(parameter)
     model.eval()
     if isinstance(model.head, ScaledHead):
-        x = model.normalise(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
+        x = model.normalize(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
         if model.density is not None:
             model.density.fit([model.teacher(x)])
         maps = model.distances(model.teacher(x), model.student(x))

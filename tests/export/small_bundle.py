@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.bundle.bundle import Bundle, BundleWriter
-from dmdd_edge.bundle.manifest import Licences, graph_specs
+from dmdd_edge.bundle.manifest import Licenses, graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from tests.export import small_graph
 
@@ -26,6 +26,6 @@ def write_bundle(
             input=inputs,
             outputs=outputs,
             threshold=threshold_from_normals([0.1, 0.3, 0.2]),
-            licences=Licences(code="Apache-2.0", weights="none", data="none"),
+            licences=Licenses(code="Apache-2.0", weights="none", data="none"),
             created_with=extra(writer.path),
         )

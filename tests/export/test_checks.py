@@ -140,7 +140,7 @@ def test_each_broken_rule_is_named_and_no_other(
         report.require()
 
 
-def half_normalisation(model: onnx.ModelProto) -> None:
+def half_normalization(model: onnx.ModelProto) -> None:
     """Cast straight to half: the first Cast's target, and the constants that follow."""
     set_attribute(node_of(model, "Cast"), "to", TensorProto.FLOAT16)
     for name in (node_of(model, "Sub").input[1], node_of(model, "Div").input[1]):
@@ -148,8 +148,8 @@ def half_normalisation(model: onnx.ModelProto) -> None:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name))
 
 
-def half_before_normalisation(model: onnx.ModelProto) -> None:
-    half_normalisation(model)
+def half_before_normalization(model: onnx.ModelProto) -> None:
+    half_normalization(model)
     first = node_of(model, "Cast")
     set_attribute(first, "to", TensorProto.FLOAT)
     insert(
@@ -203,8 +203,8 @@ def fp32_convolution(model: onnx.ModelProto) -> None:
 
 
 FP16_FORM = [
-    (half_normalisation, ["casts the image to float16; normalisation needs float32"]),
-    (half_before_normalisation, ["Cast cast_early casts the image to half before it is normalised"]),
+    (half_normalization, ["casts the image to float16; normalization needs float32"]),
+    (half_before_normalization, ["Cast cast_early casts the image to half before it is normalized"]),
     (half_norms, ["ReduceL2 node_linalg_vector_norm runs in float16; it must be float32"]),
     (
         half_sigmoid,

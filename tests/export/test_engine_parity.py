@@ -71,7 +71,7 @@ def test_an_engine_that_fits_has_its_figures_in_the_sidecar(
 ) -> None:
     device(5e-5)
     row = engine_parity.measure_engine(tiny_outcome.run, tiny_export.bundle, built)
-    assert row.artefact == "tensorrt fp32"
+    assert row.artifact == "tensorrt fp32"
     kept = read_sidecar(built.path).parity
     assert kept["map_max"] == pytest.approx(5e-5, abs=1e-5)
     assert kept["images"] == 8

@@ -33,7 +33,7 @@ def test_differences_by_hand() -> None:
     maps[1, 2, 3] = -0.25
     maps[2, 0, 0] = 0.125
     found = row(evaluation(maps, [0.1, 0.55, 0.5, 0.7], image_auroc=0.85, pixel_auroc=0.8, pro=0.75))
-    assert found.artefact == "a file"
+    assert found.artifact == "a file"
     assert found.images == 4
     assert found.map_max == 0.25
     # 98 of 100 differences are 0; the 99th percentile lies 0.01 of the way from the 99th (0.125) to the last.
@@ -131,7 +131,7 @@ def test_a_row_goes_into_the_manifest_whole() -> None:
 def test_rounding_may_swap_two_pairs_of_a_small_test_set(swapped: int, allowed: bool) -> None:
     """Of 12 good and 40 defective images a pair is 0.2 points, more than any limit allows."""
     row = ParityRow(
-        artefact="a file",
+        artifact="a file",
         images=52,
         map_max=0.0,
         map_p99=0.0,

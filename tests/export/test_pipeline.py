@@ -93,7 +93,7 @@ def test_the_threshold_is_of_the_exported_graph_on_the_held_out_normals(
 
 
 def test_parity_is_measured_on_the_test_images_and_kept(tiny_export: Any) -> None:
-    rows = {row.artefact: row for row in tiny_export.parity}
+    rows = {row.artifact: row for row in tiny_export.parity}
     assert set(rows) == {"onnxruntime fp32", "onnxruntime fp16"}
     assert {row.images for row in rows.values()} == {8}
     assert rows["onnxruntime fp32"].map_max < 1e-4

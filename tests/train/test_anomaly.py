@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.train.config import SynthesisConfig
-from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.anomaly import synthesize
 
 SIZE = 64
 Image = NDArray[np.uint8]
@@ -47,7 +47,7 @@ def draw(
 ) -> tuple[Image, NDArray[np.bool_]]:
     """A blended texture; test_damage.py has the other kinds."""
     config = SynthesisConfig(**{"warps": 0.0, "shades": 0.0, "smears": 0.0, **values})
-    return synthesise(image, foreground, textures, config, np.random.default_rng(seed))
+    return synthesize(image, foreground, textures, config, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 0.7])

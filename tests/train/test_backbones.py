@@ -1,4 +1,4 @@
-"""Backbones as four stages: torchvision's and timm's own features as references, and the colour order."""
+"""Backbones as four stages: torchvision's and timm's own features as references, and the color order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmdd_edge.data.images import resize
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import weights
 from dmdd_edge.train.backbones import InputNorm, build_backbone
-from dmdd_edge.train.model import Normalise
+from dmdd_edge.train.model import Normalize
 
 
 def photograph(name: str, size: int) -> NDArray[np.uint8]:
@@ -77,13 +77,13 @@ def test_lite0_on_bgr_bytes_gives_timms_features_of_the_rgb_image() -> None:
     expected = reference(rgb_input(image, 127.0, 128.0))[1:]
 
     backbone = build_backbone("efficientnet_lite0").eval()
-    found = backbone(Normalise(backbone.norm)(bgr_bytes(image)))
+    found = backbone(Normalize(backbone.norm)(bgr_bytes(image)))
     assert backbone.channels == [24, 40, 112, 320]
     assert [f.shape[-1] for f in found] == [24, 12, 6, 3]
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
-    # The check above can tell the colour orders apart.
-    turned = backbone(Normalise(backbone.norm)(bgr_bytes(image).flip(1)))
+    # The check above can tell the color orders apart.
+    turned = backbone(Normalize(backbone.norm)(bgr_bytes(image).flip(1)))
     assert not torch.allclose(turned[0], expected[0], atol=0.05)
 
 
@@ -145,7 +145,7 @@ def test_a_cut_timm_model_gives_timms_own_features(name: str) -> None:
 
 
 def test_normalisation_is_the_reversed_imagenet_one() -> None:
-    norm = Normalise(InputNorm.from_rgb01((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    norm = Normalize(InputNorm.from_rgb01((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     pixel = torch.tensor([10, 100, 200], dtype=torch.uint8).view(1, 3, 1, 1)  # blue, green, red
     expected = [(10 / 255 - 0.406) / 0.225, (100 / 255 - 0.456) / 0.224, (200 / 255 - 0.485) / 0.229]
     np.testing.assert_allclose(norm(pixel).flatten().tolist(), expected, rtol=1e-5)
@@ -153,7 +153,7 @@ def test_normalisation_is_the_reversed_imagenet_one() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["timm:resnet10t", "timm:repvgg_a0"])  # RepVGG's stem is two side by side
-def test_given_weights_have_their_colour_order_turned_round(name: str, tmp_path: Path) -> None:
+def test_given_weights_have_their_color_order_turned_round(name: str, tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         model = timm.create_model(name.removeprefix("timm:"), pretrained=False).eval()
@@ -177,7 +177,7 @@ def test_given_weights_have_their_colour_order_turned_round(name: str, tmp_path:
         ("timm:selecsls42", ["selecsls42"]),  # stages that hand on several tensors
         ("timm:swin_tiny_patch4_window7_224", ["swin_tiny"]),  # takes one image size only
         ("timm:inception_v3", ["inception_v3", "S/32"]),  # sizes that do not halve
-        ("timm:test_nfnet", ["test_nfnet", "colour order"]),  # standardises the weights that read the image
+        ("timm:test_nfnet", ["test_nfnet", "color order"]),  # standardizes the weights that read the image
         ("timm:repvit_m0_9", ["repvit_m0_9", "BatchNorm"]),  # a BatchNorm over a sum of convolutions
     ],
 )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.train.config import RECIPES, SynthesisConfig
 from dmdd_edge.train.synthesis import damage
-from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.anomaly import synthesize
 
 SIZE = 128
 Image = NDArray[np.uint8]
@@ -99,7 +99,7 @@ def kinds(count: int = 400, **shares: float) -> float:
     config = SynthesisConfig(beta=(0.0, 0.0), match_grey=False, **shares)
     blends = 0
     for seed in range(count):
-        made, mask = synthesise(
+        made, mask = synthesize(
             stripes((0.4, 0.4, 0.4)), disc(40), White(), config, np.random.default_rng(seed)
         )
         blends += bool((made[mask] == 255).all())

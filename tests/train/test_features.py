@@ -24,13 +24,13 @@ def model() -> DMDD:
 
 
 def features(model: DMDD, budget_mb: int | None) -> TeacherFeatures:
-    return TeacherFeatures(model.teacher, model.normalise, IMAGES, CPU, budget_mb=budget_mb)
+    return TeacherFeatures(model.teacher, model.normalize, IMAGES, CPU, budget_mb=budget_mb)
 
 
 @torch.no_grad()
 def expected(model: DMDD) -> list[Tensor]:
     images = torch.from_numpy(IMAGES[INDEX].astype(np.float32)).permute(0, 3, 1, 2)
-    found: list[Tensor] = model.teacher((images - model.normalise.mean) / model.normalise.std)
+    found: list[Tensor] = model.teacher((images - model.normalize.mean) / model.normalize.std)
     return found
 
 
@@ -67,6 +67,6 @@ def test_the_memory_needed_is_two_bytes_a_value(model: DMDD) -> None:
 
 def test_progress_counts_the_images(model: DMDD) -> None:
     seen: list[int] = []
-    TeacherFeatures(model.teacher, model.normalise, IMAGES, CPU, budget_mb=99, progress=seen.append)
+    TeacherFeatures(model.teacher, model.normalize, IMAGES, CPU, budget_mb=99, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 19

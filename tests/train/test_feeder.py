@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge.train.config import SynthesisConfig
-from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.anomaly import synthesize
 from dmdd_edge.train.synthesis.feeder import PairBatch, PairFeeder
 from dmdd_edge.train.synthesis.textures import ProceduralTextures
 
@@ -138,8 +138,8 @@ def test_an_error_in_a_thread_reaches_the_user(monkeypatch: pytest.MonkeyPatch) 
         calls.append(1)
         if len(calls) > 4:
             raise RuntimeError("no more")
-        return synthesise(*arguments)
+        return synthesize(*arguments)
 
-    monkeypatch.setattr("dmdd_edge.train.synthesis.feeder.synthesise", failing)
+    monkeypatch.setattr("dmdd_edge.train.synthesis.feeder.synthesize", failing)
     with pytest.raises(RuntimeError, match="no more"):
         take(feeder(1), 0, 5)

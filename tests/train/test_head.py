@@ -299,10 +299,10 @@ def test_every_part_of_the_head_learns() -> None:
     torch.manual_seed(0)
     head = SegmentationHead(config(head="msn"))
     before = {name: value.clone() for name, value in head.named_parameters()}
-    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
     for seed in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         head.logits(distances(seed=seed)).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     still = [name for name, value in head.named_parameters() if torch.equal(value, before[name])]
     assert still == []

@@ -56,11 +56,11 @@ def step(
 ) -> tuple[DMDD, dict[str, Any]]:
     torch.manual_seed(1)
     model = DMDD(config.model, pretrained=False).train()
-    features = TeacherFeatures(model.teacher, model.normalise, images, CPU)
-    optimiser = torch.optim.Adam(model.student.parameters(), lr)
+    features = TeacherFeatures(model.teacher, model.normalize, images, CPU)
+    optimizer = torch.optim.Adam(model.student.parameters(), lr)
     for _ in range(count):
         losses = student_step(
-            model, features, batch, config, Precision("off", CPU), optimiser, Stopwatch(CPU)
+            model, features, batch, config, Precision("off", CPU), optimizer, Stopwatch(CPU)
         )
     return model, losses
 
@@ -72,7 +72,7 @@ def test_the_students_losses_against_numpy(
     config = tiny_config({"residual": False}, mask_threshold=0.4, balanced_aim=balanced)
     model, losses = step(config, images, batch, lr=1e-9)
 
-    mean, std = model.normalise.mean, model.normalise.std
+    mean, std = model.normalize.mean, model.normalize.std
     normal, anomalous = ((to_tensor(x) - mean) / std for x in (images[[2, 0]], batch.anomalous))
     with torch.no_grad():
         teacher_normal, teacher_anomalous = model.teacher(normal), model.teacher(anomalous)
@@ -143,9 +143,9 @@ def test_the_heads_loss_against_numpy(tiny_config: Callable[..., Any], batch: Pa
     masks = torch.from_numpy(np.concatenate([np.zeros_like(batch.masks[:1]), batch.masks])).float()
     with torch.no_grad():
         logits = model.head.logits(maps).double().numpy()
-    optimiser = torch.optim.Adam(model.head.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.head.parameters(), 1e-2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    losses = head_step(model, maps, masks, optimiser)
+    losses = head_step(model, maps, masks, optimizer)
 
     truth = masks.double().numpy()
     p = scipy.special.expit(logits)
@@ -171,11 +171,11 @@ def test_bfloat16_comes_close(
     torch.manual_seed(1)
     config = tiny_config()
     model = DMDD(config.model, pretrained=False).train()
-    features = TeacherFeatures(model.teacher, model.normalise, images, CPU)
-    optimiser = torch.optim.Adam(model.student.parameters(), 1e-9)
+    features = TeacherFeatures(model.teacher, model.normalize, images, CPU)
+    optimizer = torch.optim.Adam(model.student.parameters(), 1e-9)
     precision = Precision("bf16", CPU)
     watch = Stopwatch(CPU)
-    halves = student_step(model, features, batch, config, precision, optimiser, watch)
+    halves = student_step(model, features, batch, config, precision, optimizer, watch)
     _, full = step(config, images, batch, lr=1e-9)
     for name, value in full.items():
         assert float(halves[name]) == pytest.approx(float(value), abs=0.03)

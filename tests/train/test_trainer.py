@@ -162,7 +162,7 @@ def test_the_scaled_maps_know_the_normal_images_alone(
     assert {kind for kind, _, _ in watching.steps} == {"student"}
     model = load_run(tmp_path / "run").model
     images = np.stack([cv2.imread(path) for path in found.info["train"]])
-    x = model.normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    x = model.normalize(torch.from_numpy(images).permute(0, 3, 1, 2))
     with torch.no_grad():
         maps = model.distances(model.teacher(x), model.student(x))
         peaks = model.head.peaks(model.head.stack(maps))

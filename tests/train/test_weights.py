@@ -185,5 +185,5 @@ def test_the_wheels_file_can_be_given_by_hand(tmp_path: Path) -> None:
 
 def test_each_backbones_weights_have_a_licence() -> None:
     for name in ("efficientnet_lite0", "resnet18", "wide_resnet50_2"):
-        assert any(word in weights.licence(name) for word in ("Apache-2.0", "BSD-3-Clause"))
-    assert "resnet10t" in weights.licence("timm:resnet10t")
+        assert any(word in weights.license(name) for word in ("Apache-2.0", "BSD-3-Clause"))
+    assert "resnet10t" in weights.license("timm:resnet10t")

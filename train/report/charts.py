@@ -58,7 +58,7 @@ def score_chart(
     """Scores of each group of images in a strip of its own, over one axis, with the threshold.
 
     Args:
-        groups: name, class of the colour, and scores.
+        groups: name, class of the color, and scores.
         threshold: the image threshold; None draws none.
         width: of the drawing.
     """

@@ -1,4 +1,4 @@
-"""Drawing a chart as inline SVG: axes, lines, bars, labels. Colours are classes of the page's style sheet."""
+"""Drawing a chart as inline SVG: axes, lines, bars, labels. Colors are classes of the page's style sheet."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.images import is_grey
+from dmdd_edge.data.images import is_gray
 from dmdd_edge.train.config import SynthesisConfig
 from dmdd_edge.train.synthesis import damage
 from dmdd_edge.train.synthesis.perlin import perlin_mask
@@ -19,7 +19,7 @@ from dmdd_edge.train.synthesis.textures import Textures
 _TRIES = 20
 
 
-def synthesise(
+def synthesize(
     image: NDArray[np.uint8],
     foreground: NDArray[np.bool_] | None,
     textures: Textures,
@@ -55,9 +55,9 @@ def synthesise(
             return made, seen
     beta = float(rng.uniform(*config.beta))
     texture = textures.draw(rng)
-    if config.match_grey and is_grey(image):
-        grey = cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-        texture = np.asarray(grey, np.uint8)
+    if config.match_grey and is_gray(image):
+        gray = cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        texture = np.asarray(gray, np.uint8)
     blended = beta * image[mask].astype(np.float32) + (1.0 - beta) * texture[mask].astype(np.float32)
     out = image.copy()
     out[mask] = np.rint(blended).astype(np.uint8)

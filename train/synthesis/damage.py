@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.images import is_grey
+from dmdd_edge.data.images import is_gray
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -74,17 +74,17 @@ def shade(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, 
     """Make a region brighter or darker with a soft edge, as a stain or a rubbed place does.
 
     Args:
-        image: uint8 S x S x 3; a grey image stays grey.
+        image: uint8 S x S x 3; a gray image stays gray.
         region: bool S x S, where to work.
         rng: source of randomness.
 
     Returns:
         see ``warp``.
     """
-    grey = is_grey(image)
+    gray = is_gray(image)
     weight = _soft(region, float(rng.uniform(*_EDGE)) * image.shape[0] / 256)[..., None]
     gain = float(rng.choice([rng.uniform(0.4, 0.85), rng.uniform(1.15, 1.8)]))
-    tint = rng.uniform(-40.0, 40.0, 1 if grey else 3).astype(np.float32)
+    tint = rng.uniform(-40.0, 40.0, 1 if gray else 3).astype(np.float32)
     blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 3.0)))
     base = (blurred if rng.random() < 0.5 else image).astype(np.float32)
     mixed = image + weight * (gain * base + tint - image)
@@ -95,7 +95,7 @@ def shade(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, 
 def smear(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
     """Lose a region's fine detail to what lies around it, as a worn edge or a missing tooth does.
 
-    Grey-level dilation and erosion let thin dark or bright structures vanish, a median both.
+    Gray-level dilation and erosion let thin dark or bright structures vanish, a median both.
 
     Args:
         image: uint8 S x S x 3.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.train.config import SynthesisConfig
-from dmdd_edge.train.synthesis.anomaly import synthesise
+from dmdd_edge.train.synthesis.anomaly import synthesize
 from dmdd_edge.train.synthesis.foreground import grown
 from dmdd_edge.train.synthesis.textures import Textures
 
@@ -95,7 +95,7 @@ class PairFeeder:
     def _make(self, index: int, position: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, self.stream, 1 << 20, position])
         foreground = self.foreground[index] if self.config.fas else None
-        return synthesise(self.images[index], foreground, self.textures, self.config, rng)
+        return synthesize(self.images[index], foreground, self.textures, self.config, rng)
 
     def batches(self, start: int) -> Generator[PairBatch, None, None]:
         """Batches from a step on, without end. Closing the iterator stops the threads."""

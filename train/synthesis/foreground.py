@@ -38,7 +38,7 @@ _PROBES, _AGREE = 12, 0.75
 
 
 def otsu_foreground(image: Image) -> Mask:
-    """Pixels unlike the border's colour, by Otsu's threshold on the distance to it (inverse Otsu).
+    """Pixels unlike the border's color, by Otsu's threshold on the distance to it (inverse Otsu).
 
     Args:
         image: uint8 S x S x 3 BGR.
@@ -90,7 +90,7 @@ def grabcut_foreground(image: Image, seed: int = 0) -> Mask:
         cv2.grabCut(
             small, labels, rectangle, background, foreground, _GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_RECT
         )
-    except cv2.error:  # an image of one colour has nothing to cut
+    except cv2.error:  # an image of one color has nothing to cut
         return np.zeros(image.shape[:2], np.bool_)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
     return _clean(cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR))

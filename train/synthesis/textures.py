@@ -70,7 +70,7 @@ class FolderTextures:
 
 
 class ProceduralTextures:
-    """An endless bank of drawn textures: stripes, checks, cells, clouds, grain and dots in random colours.
+    """An endless bank of drawn textures: stripes, checks, cells, clouds, grain and dots in random colors.
 
     Args:
         size: side S of a texture.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.images import is_grey
+from dmdd_edge.data.images import is_gray
 from dmdd_edge.train.synthesis.damage import displaced
 
 Image = NDArray[np.uint8]
@@ -56,20 +56,20 @@ def spot(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     unit = image.shape[0] / 256
     region = _blob(part.shape, _spot(part, rng), _size(rng, 4, 28) * unit, rng)
     gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.25, 1.7)]))
-    grey = is_grey(image)
-    tint = np.zeros(3) if grey or rng.random() < 0.4 else rng.uniform(-45, 45, 3)
+    gray = is_gray(image)
+    tint = np.zeros(3) if gray or rng.random() < 0.4 else rng.uniform(-45, 45, 3)
     return _blend(image, image * gain + tint, _soft(region, rng.uniform(0.8, 3.0) * unit)), region
 
 
 def missing(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
     """A piece that is not there: its place is filled from around it, or from the background alone."""
     unit = image.shape[0] / 256
-    centre = _spot(part, rng)
-    region = _blob(part.shape, centre, _size(rng, 6, 24) * unit, rng)
+    center = _spot(part, rng)
+    region = _blob(part.shape, center, _size(rng, 6, 24) * unit, rng)
     hole = region.copy()
     if rng.random() < 0.5 and not part.all():
         # Without the part around it, what is filled in is background: a broken edge, a lost tip.
-        hole |= _around(part.shape, centre, 60 * unit) & _wider(part, 2)
+        hole |= _around(part.shape, center, 60 * unit) & _wider(part, 2)
     return _without(image, region, hole), region
 
 
@@ -126,10 +126,10 @@ def worn(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     rim = _rim(part, rng.uniform(1.5, 5.0) * unit)
     if not rim.any():
         return image, rim
-    centre, radius = _spot(rim, rng), _size(rng, 4, 14) * unit
-    gone = _wider(rim & _around(part.shape, centre, radius), unit)
+    center, radius = _spot(rim, rng), _size(rng, 4, 14) * unit
+    gone = _wider(rim & _around(part.shape, center, radius), unit)
     # Filled without the part around it, so that background takes the place.
-    hole = gone | (_around(part.shape, centre, radius + 4 * unit) & _wider(part, 2))
+    hole = gone | (_around(part.shape, center, radius + 4 * unit) & _wider(part, 2))
     return _without(image, gone, hole), gone
 
 
@@ -174,7 +174,7 @@ def _from(place: tuple[float, float], size: int) -> tuple[NDArray[np.float32], N
 
 
 def _blob(
-    shape: tuple[int, ...], centre: tuple[float, float], radius: float, rng: np.random.Generator
+    shape: tuple[int, ...], center: tuple[float, float], radius: float, rng: np.random.Generator
 ) -> Mask:
     """An irregular patch around a place: an oval whose radius wavers."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -183,17 +183,17 @@ def _blob(
     )
     squeeze, turn = rng.uniform(0.4, 1.0), rng.uniform(0, np.pi)
     u, v = radius * waver * np.cos(angle), radius * squeeze * waver * np.sin(angle)
-    x = centre[0] + np.cos(turn) * u - np.sin(turn) * v
-    y = centre[1] + np.sin(turn) * u + np.cos(turn) * v
+    x = center[0] + np.cos(turn) * u - np.sin(turn) * v
+    y = center[1] + np.sin(turn) * u + np.cos(turn) * v
     drawn = np.zeros(shape, np.uint8)
     cv2.fillPoly(drawn, [np.rint(np.stack([x, y], 1) * 16).astype(np.int32)], 1, shift=4)
     return drawn > 0
 
 
-def _around(shape: tuple[int, ...], centre: tuple[float, float], radius: float) -> Mask:
+def _around(shape: tuple[int, ...], center: tuple[float, float], radius: float) -> Mask:
     """A disc around a place."""
     drawn = np.zeros(shape, np.uint8)
-    cv2.circle(drawn, (round(centre[0]), round(centre[1])), round(radius), 1, cv2.FILLED)
+    cv2.circle(drawn, (round(center[0]), round(center[1])), round(radius), 1, cv2.FILLED)
     return drawn > 0
 
 

@@ -18,7 +18,7 @@ is not used is counted and named (`Category.table`, `Category.remarks`).
 from dmdd_edge.data.datasets.category import GOOD, Category, FolderUse, TestImage
 from dmdd_edge.data.datasets.layouts import list_categories, load_category
 from dmdd_edge.data.datasets.reading import read_images
-from dmdd_edge.data.datasets.remarks import grouped, summarise
+from dmdd_edge.data.datasets.remarks import grouped, summarize
 
 __all__ = [
     "GOOD",
@@ -29,5 +29,5 @@ __all__ = [
     "list_categories",
     "load_category",
     "read_images",
-    "summarise",
+    "summarize",
 ]

@@ -12,7 +12,7 @@ from dmdd_edge.data.datasets.walk import Directory, Tree
 
 
 class Kind(Enum):
-    """What the images of a folder are, before its neighbours are looked at."""
+    """What the images of a folder are, before its neighbors are looked at."""
 
     TRAIN_GOOD = "train/good"
     TRAIN_FLAT = "train/"
@@ -64,9 +64,9 @@ class Assigned:
             self.left_out.append(entry)
 
 
-def label(directory: Directory, neighbours: Neighbours | None = None) -> Labelled:
+def label(directory: Directory, neighbors: Neighbors | None = None) -> Labelled:
     """What a directory's images are, from the names of the folders on the way to it."""
-    near = neighbours or Neighbours()
+    near = neighbors or Neighbors()
     names = directory.names
     roles = [near.role(name, shown) for name, shown in names]
     keys = tuple(
@@ -142,7 +142,7 @@ def _training(found: Labelled, roles: Sequence[Role], rest: Sequence[int], first
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """What a name means because of the folders beside it.
 
     Attributes:
@@ -155,8 +155,8 @@ class Neighbours:
     views: Mapping[str, Role] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tree: Tree) -> Neighbours:
-        """The neighbours in a walked folder."""
+    def of(cls, tree: Tree) -> Neighbors:
+        """The neighbors in a walked folder."""
         paths = [directory.parts for directory in tree.directories]
         folders = frozenset(parts[:depth] for parts in paths for depth in range(1, len(parts) + 1))
         views = {
@@ -196,9 +196,9 @@ def assign(tree: Tree, has_train_folder: bool) -> Assigned:
             images.
     """
     by_kind: dict[Kind, list[Labelled]] = {kind: [] for kind in Kind}
-    neighbours = Neighbours.of(tree)
+    neighbors = Neighbors.of(tree)
     for directory in tree.directories:
-        entry = label(directory, neighbours)
+        entry = label(directory, neighbors)
         by_kind[entry.kind].append(entry)
     result = Assigned(masks=by_kind[Kind.MASKS], left_out=by_kind[Kind.LEFT_OUT])
     loose_good, loose_bad, loose = by_kind[Kind.GOOD], by_kind[Kind.BAD], by_kind[Kind.PLAIN]

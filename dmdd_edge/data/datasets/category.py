@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.data.datasets.remarks import count, grouped, summarise
+from dmdd_edge.data.datasets.remarks import count, grouped, summarize
 from dmdd_edge.errors import DataError
 
 GOOD = "good"
@@ -127,8 +127,8 @@ class Category:
         """One line for a person: name, layout, counts, and how many files were skipped or lack a mask."""
         text = self.headline()
         if self.notes:
-            text += f"; {summarise(self.notes)}"
-        return f"{text}; {summarise(self.skipped)}" if self.skipped else text
+            text += f"; {summarize(self.notes)}"
+        return f"{text}; {summarize(self.skipped)}" if self.skipped else text
 
     def headline(self) -> str:
         """One line for a person: name, layout and counts."""

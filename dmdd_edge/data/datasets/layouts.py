@@ -11,7 +11,7 @@ from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.data.datasets.walk import image_names, other_images, subfolders
 from dmdd_edge.errors import DataError, DmddError
-from dmdd_edge.messages.suggest import did_you_mean, neighbour
+from dmdd_edge.messages.suggest import did_you_mean, neighbor
 
 #: How deep the probes for images look; a category's images are found at any depth.
 _DEPTH = 6
@@ -62,7 +62,7 @@ def require_folder(root: Path) -> None:
     except NotADirectoryError:
         raise DataError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
     except FileNotFoundError:
-        meant = neighbour(root)
+        meant = neighbor(root)
         raise DataError(
             f"{root}: no such folder.", fix=f"{meant} Give the data set's folder with --data.".lstrip()
         ) from None

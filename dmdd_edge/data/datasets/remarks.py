@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def summarise(files: Sequence[tuple[Path, str]], shown: int = 3) -> str:
+def summarize(files: Sequence[tuple[Path, str]], shown: int = 3) -> str:
     """Say in one clause which files were skipped or noted: the count, the first few names, their reasons."""
     listed = ", ".join(f"{_short(path)} ({reason})" for path, reason in files[:shown])
     more = f" and {len(files) - shown} more" if len(files) > shown else ""

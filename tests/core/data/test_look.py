@@ -91,7 +91,7 @@ def test_the_steps_are_those_that_an_encoder_writes(tmp_path: Path) -> None:
             ["smaller (96 x 96"],
         ),
         (lambda image: cv2.resize(image, (256, 192)), "aspect", ["256 x 192", "192 x 192", "stretched"]),
-        (lambda image: cv2.merge([image[..., 1]] * 3), "grey", ["the training images are in colour"]),
+        (lambda image: cv2.merge([image[..., 1]] * 3), "grey", ["the training images are in color"]),
         (lambda image: (image * [0.8, 1, 1]).astype(np.uint8), "colour", ["less blue"]),
     ],
 )

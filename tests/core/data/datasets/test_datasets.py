@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dmdd_edge.data.datasets import list_categories, load_category, read_images, summarise
+from dmdd_edge.data.datasets import list_categories, load_category, read_images, summarize
 from dmdd_edge.errors import DmddError
 
 PIXELS = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
@@ -154,7 +154,7 @@ def test_empty_files_are_skipped_at_once_and_broken_ones_on_reading(mvtec):
 
 def test_summary_names_a_few_and_counts_the_rest(tmp_path):
     files = [(tmp_path / "x" / f"{k}.png", "broken") for k in range(5)]
-    assert summarise(files, shown=2) == "5 files: x/0.png (broken), x/1.png (broken) and 3 more"
+    assert summarize(files, shown=2) == "5 files: x/0.png (broken), x/1.png (broken) and 3 more"
 
 
 @pytest.mark.data
