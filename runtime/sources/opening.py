@@ -16,7 +16,7 @@ from dmdd_edge.data.images import (
 )
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted
-from dmdd_edge.messages.suggest import neighbour
+from dmdd_edge.messages.suggest import neighbor
 from dmdd_edge.runtime.sources import csi, replay
 from dmdd_edge.runtime.sources.base import Source
 from dmdd_edge.runtime.sources.camera import Camera
@@ -174,7 +174,7 @@ def _files(source: str, options: SourceOptions) -> Source:
                 passed_over[kind_of_file(name)] += 1
         found = _found(sorted(files, key=natural_key), source, root, written, +passed_over)
         return ImageFiles(found, root, every, source, +passed_over)
-    raise SourceError(f"there is nothing at {source}.", f"{neighbour(path)} {_ALLOWED}".lstrip())
+    raise SourceError(f"there is nothing at {source}.", f"{neighbor(path)} {_ALLOWED}".lstrip())
 
 
 def _found(
