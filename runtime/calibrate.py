@@ -1,106 +1,139 @@
-"""Scoring good parts on the line, for a threshold of their own."""
+"""A new threshold from good parts on the line, without training; kept beside the bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from dmdd_edge.bundle.threshold import map_peak
-from dmdd_edge.data.look import ImageLook, look_at
-from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import (
+    Calibration,
+    EffectiveThreshold,
+    calibration_path,
+    effective_threshold,
+    write_calibration,
+)
+from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
+from dmdd_edge.errors import OptionError
+from dmdd_edge.runtime.backends.options import BackendOptions
+from dmdd_edge.runtime.calibration_doubts import doubts
 from dmdd_edge.runtime.detector import Detector
-from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.loop import run_frames
-from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sources import Source
-from dmdd_edge.runtime.summary import Summary
-
-#: Images whose look is kept.
-_LOOKS = 50
+from dmdd_edge.runtime.normal_scores import NormalScores, score_normals
+from dmdd_edge.runtime.options.calibrate import LIVE_FRAMES, CalibrateOptions
+from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.sources.options import SourceOptions
+from dmdd_edge.storage import require_writable
+from dmdd_edge.workspace import load_bundle
 
 
 @dataclass(frozen=True)
-class NormalScores:
-    """What scoring good parts gave.
+class CalibrationOutcome:
+    """What a calibration did.
 
     Attributes:
-        scores: of the frames that can be judged, in order, each 0..1.
-        peaks: of their maps, see ``threshold.map_peak``.
-        sources: what each of them is called.
-        looks: what the first of them look like.
-        unreliable: frames left out because they cannot be judged.
-        skipped: frames left out because they cannot be read.
-        first_reason: why the first of those was left out; empty when none was.
+        bundle: that has a new threshold.
+        threshold: the new one, and what it is from.
+        calibration: what was written.
+        effective: the thresholds that a run uses from now on.
+        path: of the file that was written.
+        scores: of the images.
+        doubts: what speaks against the images being good parts only.
+        passed_over: what the source found and did not process, by kind.
     """
 
-    scores: tuple[float, ...]
-    peaks: tuple[float, ...]
-    unreliable: int
-    skipped: int
-    first_reason: str = ""
-    sources: tuple[str, ...] = ()
-    looks: tuple[ImageLook, ...] = ()
+    bundle: Bundle
+    threshold: Threshold
+    calibration: Calibration
+    effective: EffectiveThreshold
+    path: Path
+    scores: NormalScores
+    doubts: list[str]
+    passed_over: Mapping[str, int]
 
 
-class _Scores:
-    """A sink that keeps the scores."""
-
-    def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None]) -> None:
-        self.scores: list[float] = []
-        self.peaks: list[float] = []
-        self.sources: list[str] = []
-        self.looks: list[ImageLook] = []
-        self._preprocess = preprocess
-        self.first_reason = ""
-        self._on_frame = on_frame
-
-    def result(self, frame: Frame, result: Result) -> None:
-        if result.status == "unreliable":
-            self.first_reason = self.first_reason or f"{frame.source}: {result.reason}"
-        else:
-            self.scores.append(result.score)
-            self.peaks.append(map_peak(result.anomaly_map))
-            self.sources.append(frame.source)
-            if len(self.looks) < _LOOKS:
-                self.looks.append(look_at(frame.image, self._preprocess))
-        self._on_frame()
-
-    def broken(self, frame: BrokenFrame) -> None:
-        self.first_reason = self.first_reason or frame.error.message
-        self._on_frame()
-
-    def summary(self, summary: Summary) -> None:
-        """Nothing: the caller gets it."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def score_normals(
-    detector: Detector,
-    source: Source,
-    limit: int | None = None,
-    on_frame: Callable[[], None] = lambda: None,
-) -> NormalScores:
-    """Score every frame of a source of good parts; what cannot be judged is left out and counted.
-
-    Args:
-        detector: judges; its threshold plays no part.
-        source: images of good parts.
-        limit: end after so many frames.
-        on_frame: called after each frame, for a progress bar; from another thread.
+def refuse_doubts(doubted: list[str]) -> None:
+    """Refuse images that do not look like good parts.
 
     Raises:
-        DmddError: the back end failed.
+        OptionError: always.
     """
-    sink = _Scores(detector.bundle.manifest.preprocess, on_frame)
-    summary = run_frames(detector, source, [sink], limit)
-    return NormalScores(
-        tuple(sink.scores),
-        tuple(sink.peaks),
-        summary.unreliable,
-        summary.skipped,
-        sink.first_reason,
-        tuple(sink.sources),
-        tuple(sink.looks),
+    raise OptionError(
+        f"The images do not look like good parts only, so the threshold was not changed: {doubted[0]}.",
+        "Check the images. If all of them show good parts, calibrate with a confirmation.",
+    )
+
+
+def calibrate(
+    options: CalibrateOptions,
+    confirm: Callable[[list[str]], None] = refuse_doubts,
+    on_frame: Callable[[int, int | None], None] = lambda done, total: None,
+    say: Callable[[str], None] = logging.getLogger("dmdd_edge").info,
+) -> CalibrationOutcome:
+    """Set a bundle's threshold from images of good parts; nothing is printed.
+
+    Args:
+        options: which bundle, and which images.
+        confirm: called with what speaks against the images, when something does; raises to refuse them.
+        on_frame: called with the number of frames scored and of all; None when the latter is not known.
+        say: receives what a person should know, one line each; default: Python's log.
+
+    Raises:
+        OptionError: the bundle, the source or the backend fails, or no image can be judged.
+    """
+    if options.source is None:
+        raise OptionError("A source is missing.", "Give --source FOLDER with images of good parts.")
+    bundle = load_bundle(options.category, options.model, options.models_dir)
+    check_alpha(options.false_alarm_rate)
+    require_writable(calibration_path(bundle).parent, "--models-dir")
+    frames = open_source(options.source, options.pick(SourceOptions))
+    frames.say = say
+    limit = options.limit
+    if frames.live and limit is None:
+        limit = LIVE_FRAMES
+        say(f"taking {limit} frames; --limit takes more or fewer")
+    exported = bundle.manifest.threshold
+    done, total = 0, limit or frames.total
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_frame(done, total)
+
+    # The threshold is named, so that a broken earlier calibration cannot prevent a new one.
+    with Detector.load(
+        bundle.path,
+        options.backend,
+        exported.image,
+        exported.pixel,
+        verify=False,
+        options=options.pick(BackendOptions, slots=2),
+    ) as detector:
+        scores = score_normals(detector, frames, limit, on_frame=count)
+        backend = detector.backend.name
+    if not scores.scores:
+        raise OptionError(
+            f"None of the {scores.unreliable + scores.skipped} images could be judged; the first: "
+            f"{scores.first_reason}.",
+            "Take images of good parts under the light and focus of the line.",
+        )
+    # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
+    peaks = scores.peaks if exported.pixel != exported.image else None
+    threshold = threshold_from_normals(scores.scores, options.false_alarm_rate, peaks=peaks)
+    doubted = doubts(bundle, scores)
+    if doubted:
+        confirm(doubted)
+    calibration = write_calibration(
+        bundle, threshold, options.source, backend, scores.unreliable, scores.skipped
+    )
+    return CalibrationOutcome(
+        bundle,
+        threshold,
+        calibration,
+        effective_threshold(bundle),
+        calibration_path(bundle),
+        scores,
+        doubted,
+        frames.state().passed_over,
     )

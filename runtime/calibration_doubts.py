@@ -9,7 +9,7 @@ import numpy as np
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.causes import find_causes
 from dmdd_edge.data.look import ImageLook
-from dmdd_edge.runtime.calibrate import NormalScores
+from dmdd_edge.runtime.normal_scores import NormalScores
 
 #: A score stands out from this many spreads above the median on, the spread at least ``_LEAST``.
 _OUTLYING, _LEAST = 6.0, 0.02

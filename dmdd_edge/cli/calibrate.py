@@ -2,109 +2,82 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from dmdd_edge.cli import run_options as o
-from dmdd_edge.cli.options import (
-    BackendOption,
-    CategoryOption,
-    CudaDriverOption,
-    EngineCacheOption,
-    IoMemoryOption,
-    JsonOption,
-    ModelOption,
-    ModelsDirOption,
-)
+from dmdd_edge.cli.expand import add_command
+from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.commands import bundle_options, command
+from dmdd_edge.options import Option, Rule
+from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
-    from dmdd_edge.runtime.backends.options import BackendOptions
-    from dmdd_edge.runtime.sources.options import SourceOptions
-
-#: Frames of a live source unless told otherwise: what a false-alarm rate of 1 % needs.
-_LIVE_FRAMES = 100
+    from dmdd_edge.runtime.calibrate import CalibrationOutcome
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("calibrate")(calibrate)
+    add_command(app, "calibrate", calibrate, CalibrateCommand)
 
 
-def calibrate(
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source", help="Good parts: folder, glob in quotes, video file, camera or stream, as for run."
+@dataclass(frozen=True, kw_only=True)
+class CalibrateCommand(JsonOutput, CalibrateOptions):
+    """The options of ``calibrate``."""
+
+    reset: Annotated[bool, Option("Return to the threshold set at export.")] = False
+    yes: Annotated[bool, Option("Set the threshold even if the images do not look like good parts.")] = False
+
+    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("source", "reset"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("limit", "false_alarm_rate", "backend", "engine_cache", "cuda_driver", "io_memory"),
+            lambda values: not values["reset"],
+            "has no effect with --reset, which returns to the exported threshold",
+            "give --source instead of --reset",
         ),
-    ] = None,
-    category: CategoryOption = None,
-    model: ModelOption = None,
-    models_dir: ModelsDirOption = Path("models"),
-    false_alarm_rate: Annotated[
-        float, typer.Option("--false-alarm-rate", help="Share of good parts that may be called anomalous.")
-    ] = 0.01,
-    reset: Annotated[bool, typer.Option("--reset", help="Go back to the threshold set at export.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Set the threshold even if the images do not look like good parts.")
-    ] = False,
-    backend: BackendOption = "auto",
-    engine_cache: EngineCacheOption = None,
-    cuda_driver: CudaDriverOption = "auto",
-    io_memory: IoMemoryOption = "auto",
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", min=1, help=f"End after so many frames; of a camera or a stream {_LIVE_FRAMES}."
-        ),
-    ] = None,
-    fps: o.FpsOption = None,
-    camera_size: o.CameraSizeOption = None,
-    camera_fps: o.CameraFpsOption = None,
-    exposure: o.ExposureOption = None,
-    gain: o.GainOption = None,
-    white_balance: o.WhiteBalanceOption = None,
-    camera_control: o.CameraControlOption = None,
-    stream_timeout: o.StreamTimeoutOption = 10.0,
-    json: JsonOption = False,
-) -> None:
+    )
+
+    def check(self) -> None:
+        """Raise an ``OptionError`` without anything to do."""
+        super().check()
+        if self.source is None and not self.reset:
+            raise OptionError(
+                "calibrate needs --source or --reset.", "Give --source FOLDER with images of good parts."
+            )
+
+
+def calibrate(options: CalibrateCommand) -> None:
     """Set a new threshold from images of good parts; kept beside the bundle."""
     from dmdd_edge.workspace import load_bundle
 
-    if reset == (source is not None):
-        raise OptionError(
-            "calibrate takes either --source or --reset.", "Give --source FOLDER with images of good parts."
-        )
-    bundle = load_bundle(category, model, models_dir)
-    if reset:
-        _reset(bundle, json)
-    else:
-        assert source is not None
-        chosen = bundle_options(bundle.category, model, models_dir)
-        from dmdd_edge.runtime.backends.options import BackendOptions
-        from dmdd_edge.runtime.sources.options import SourceOptions, parse_control, parse_size
+    if options.reset:
+        _reset(load_bundle(options.category, options.model, options.models_dir), options.json)
+        return
+    from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.progress import Work
+    from dmdd_edge.runtime.calibrate import calibrate as set_threshold
 
-        asked = SourceOptions(
-            fps=fps,
-            camera_size=None if camera_size is None else parse_size(camera_size),
-            camera_fps=camera_fps,
-            exposure=exposure,
-            gain=gain,
-            white_balance=white_balance,
-            camera_controls=tuple(parse_control(text) for text in camera_control or ()),
-            stream_timeout=stream_timeout,
+    with ExitStack() as stack:
+        work = stack.enter_context(Work())
+
+        def confirm(doubted: list[str]) -> None:
+            stack.close()  # the bar would hide the question
+            _confirm(doubted, options.yes)
+
+        outcome = set_threshold(
+            options,
+            confirm,
+            lambda done, total: work.update("scoring good parts", done, total),
+            say=console.print,
         )
-        options = BackendOptions(
-            engine_cache=engine_cache, cuda_driver=cuda_driver, io_memory=io_memory, slots=2
-        )
-        _calibrate(bundle, source, asked, limit, false_alarm_rate, backend, options, yes, json, chosen)
+    _report(outcome, options)
 
 
 def _reset(bundle: Bundle, json: bool) -> None:
@@ -123,97 +96,46 @@ def _reset(bundle: Bundle, json: bool) -> None:
             }
         )
     what = "calibration removed" if removed else "there was no calibration"
-    console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported", markup=False)
+    console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported")
 
 
-def _calibrate(
-    bundle: Bundle,
-    source: str,
-    asked: SourceOptions,
-    limit: int | None,
-    alpha: float,
-    backend: str,
-    options: BackendOptions,
-    yes: bool,
-    json: bool,
-    chosen: dict[str, object],
-) -> None:
-    from dmdd_edge.bundle.calibration import calibration_path, effective_threshold, write_calibration
-    from dmdd_edge.bundle.threshold import check_alpha, threshold_from_normals
+def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
     from dmdd_edge.cli.console import console, next_step, print_json
-    from dmdd_edge.cli.progress import Work
     from dmdd_edge.data.images import describe_passed_over
-    from dmdd_edge.runtime.calibrate import score_normals
-    from dmdd_edge.runtime.calibration_doubts import doubts
-    from dmdd_edge.runtime.detector import Detector
-    from dmdd_edge.runtime.sources import open_source
-    from dmdd_edge.storage import require_writable
 
-    check_alpha(alpha)
-    require_writable(calibration_path(bundle).parent, "--models-dir")
-    frames = open_source(source, asked)
-    frames.say = lambda line: console.print(line, markup=False)
-    if frames.live and limit is None:
-        limit = _LIVE_FRAMES
-        console.print(f"taking {limit} frames; --limit takes more or fewer", markup=False)
-    exported = bundle.manifest.threshold
-    # The threshold is named, so that a broken older calibration cannot stand in the way of a new one.
-    with (
-        Detector.load(
-            bundle.path, backend, exported.image, exported.pixel, verify=False, options=options
-        ) as detector,
-        Work() as work,
-    ):
-        scored, total = itertools.count(1), limit or frames.total
-        found = score_normals(
-            detector, frames, limit, on_frame=lambda: work.update("scoring good parts", next(scored), total)
-        )
-        used = detector.backend.name
-    left_out = found.unreliable + found.skipped
-    if not found.scores:
-        raise OptionError(
-            f"none of the {left_out} images could be judged; the first: {found.first_reason}.",
-            "Take images of good parts under the light and focus of the line.",
-        )
-    # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
-    peaks = found.peaks if exported.pixel != exported.image else None
-    threshold = threshold_from_normals(found.scores, alpha, peaks=peaks)
-    doubted = doubts(bundle, found)
-    if doubted:
-        _confirm(doubted, yes)
-    calibration = write_calibration(bundle, threshold, source, used, found.unreliable, found.skipped)
-    if json:
-        effective = effective_threshold(bundle)
-        document = calibration.model_dump(mode="json")
-        document["exported"] = exported.image
-        document["doubts"] = doubted
-        document["pixel"] = effective.pixel
-        document["path"] = str(calibration_path(bundle))
+    bundle, scores = outcome.bundle, outcome.scores
+    exported = bundle.manifest.threshold.image
+    if options.json:
+        document = outcome.calibration.model_dump(mode="json")
+        document["exported"] = exported
+        document["doubts"] = outcome.doubts
+        document["pixel"] = outcome.effective.pixel
+        document["path"] = str(outcome.path)
         print_json(document)
-    if passed_over := frames.state().passed_over:
-        console.print(f"passed over: {describe_passed_over(passed_over)}", markup=False)
-    if left_out:
+    if outcome.passed_over:
+        console.print(f"passed over: {describe_passed_over(outcome.passed_over)}")
+    if scores.unreliable + scores.skipped:
         console.print(
-            f"left out: {found.unreliable} unreliable, {found.skipped} unreadable; "
-            f"the first: {found.first_reason}",
-            markup=False,
+            f"left out: {scores.unreliable} unreliable, {scores.skipped} unreadable; "
+            f"the first: {scores.first_reason}"
         )
-    console.print(f"{bundle.category}: {threshold.describe()}", markup=False)
-    undo = command("calibrate", **chosen, reset=True)
-    console.print(f"it was {exported.image:.4f} at export; undo: {undo}")
-    next_step(command("run", **chosen, source=redacted(source), engine_cache=options.engine_cache))
+    console.print(f"{bundle.category}: {outcome.threshold.describe()}")
+    chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, reset=True)}")
+    source = redacted(options.source or "")
+    next_step(command("run", **chosen, source=source, engine_cache=options.engine_cache))
 
 
 def _confirm(doubted: list[str], yes: bool) -> None:
     """Ask whether the images are good parts all the same.
 
     Raises:
-        DmddError: the answer is no, or nobody can be asked.
+        OptionError: the answer is no, or nobody can answer.
     """
     from dmdd_edge.cli.console import console
 
     for line in doubted:
-        console.print(f"doubtful: {line}", markup=False, style="yellow")
+        console.print(f"doubtful: {line}", style="yellow")
     if yes:
         return
     if sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
@@ -222,5 +144,5 @@ def _confirm(doubted: list[str], yes: bool) -> None:
         raise OptionError("The threshold was not changed.", "Give images of good parts only.")
     raise OptionError(
         "The images do not look like good parts only, so the threshold was not changed.",
-        "Look at the images. If all of them show good parts, repeat the command with --yes.",
+        "Check the images. If all of them show good parts, repeat the command with --yes.",
     )

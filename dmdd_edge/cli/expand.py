@@ -39,6 +39,8 @@ from dmdd_edge.options.model import OptionField, option_fields
 from dmdd_edge.options.values import members
 
 Model = TypeVar("Model", bound=Options)
+#: typer's own usage error, without the words "Invalid value" before the message.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 def add_command(app: typer.Typer, name: str, function: Callable[[Model], None], model: type[Model]) -> None:
@@ -63,16 +65,19 @@ def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..
         for number, spelling in enumerate(field.option.earlier)
     }
 
-    def command(context: typer.Context, **values: Any) -> None:
+    def read(context: typer.Context, values: dict[str, Any]) -> Model:
         given = {key for key in values if _source(context, key) not in ("DEFAULT", "")}
+        for key, (field, spelling) in earlier.items():
+            _take_earlier(values, given, key, field, spelling)
+        return model.build(
+            {field.name: _value(field, values[field.name]) for field in fields}, frozenset(given)
+        )
+
+    def command(context: typer.Context, **values: Any) -> None:
         try:
-            for key, (field, spelling) in earlier.items():
-                _take_earlier(values, given, key, field, spelling)
-            options = model.build(
-                {field.name: _value(field, values[field.name]) for field in fields}, frozenset(given)
-            )
+            options = read(context, values)
         except UsageError as error:
-            raise typer.BadParameter(str(error), ctx=context) from None
+            raise _UsageError(str(error), ctx=context) from None
         function(options)
 
     parameters = [
@@ -85,6 +90,8 @@ def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.model = model  # type: ignore[attr-defined]
+    command.read = read  # type: ignore[attr-defined]  # what the command line means, without doing it
     command.__name__ = function.__name__
     command.__doc__ = function.__doc__
     return command
@@ -102,8 +109,9 @@ def _parameter(name: str, field: OptionField, info: Any) -> inspect.Parameter:
         default = None
     elif default is dataclasses.MISSING:
         default = inspect.Parameter.empty
-    elif field.option.parse is not None or isinstance(default, tuple):
-        # typer reads the text; what is shown instead of it is the default's text.
+    elif isinstance(field.option.show_default, str):
+        default = field.option.show_default  # the same value as a person writes it
+    elif isinstance(default, tuple) or (field.option.parse is not None and not isinstance(default, str)):
         default = None
     hint = _hint(field)
     if default is None and type(None) not in get_args(hint):
@@ -135,9 +143,10 @@ def _shown(field: OptionField) -> Any:
         "hidden": option.hidden,
         "metavar": option.metavar or None,
         "rich_help_panel": option.panel or None,
-        "show_default": option.show_default,
-        "min": option.minimum if _is_number(field) else None,
-        "max": option.maximum if _is_number(field) else None,
+        "show_default": bool(option.show_default),
+        # Other ranges are the model's alone, whose message names the value.
+        "min": option.minimum if _is_int(field) else None,
+        "max": option.maximum if _is_int(field) else None,
     }
     if option.argument:
         return typer.Argument(**common)
@@ -160,8 +169,9 @@ def _take_earlier(
         raise UsageError(
             f"{spelling} and {field.spelling} are the same option.", f"Give {field.spelling} only."
         )
-    shown = "" if isinstance(value, bool) else f" {value}"
-    console.print(f"{spelling}{shown} is now {field.spelling}{shown}; the old name will be removed.")
+    if field.option.check_earlier is not None:
+        field.option.check_earlier(value)
+    console.print(f"{spelling} is now {field.spelling}; the old name will be removed.")
     values[field.name] = value
     given.add(field.name)
 
@@ -173,5 +183,5 @@ def _value(field: OptionField, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_number(field: OptionField) -> bool:
-    return any(part in (int, float) for part in members(field.type))
+def _is_int(field: OptionField) -> bool:
+    return field.option.parse is None and members(field.type) == (int,)

@@ -1,4 +1,4 @@
-"""What ``dmdd-edge run`` tells a person: a line per frame, and the closing table."""
+"""What ``dmdd-edge run`` prints: a line per frame, and the closing table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dmdd_edge.data.images import describe_passed_over
 from dmdd_edge.messages.text import visible
 
 if TYPE_CHECKING:
-    from dmdd_edge.cli.run_sinks import OpenSinks
+    from dmdd_edge.runtime.assembly import RunOutcome
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
     from dmdd_edge.runtime.result import Result
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _PARTS = {
     "capture": "reading frames",
     "prepare": "preparing frames",
-    "infer": "the graph",
+    "infer": "inference",
     "write": "writing results",
 }
 _STYLES = {"good": "green", "anomalous": "bold red", "unreliable": "yellow", "skipped": "yellow"}
 
 
 class Report:
-    """A sink that talks to a person on standard error.
+    """A sink that prints on standard error.
 
     Args:
         each: print a line per frame, not only the errors and the closing table.
@@ -44,7 +44,7 @@ class Report:
         """Print the verdict on a frame."""
         if not self._each:
             return
-        # Of a camera and a video the name says which frame; of an image it is the end of the path.
+        # The name of a camera's or a video's frame says which it is; that of an image ends its path.
         same = PurePath(frame.source).name == PurePath(frame.name).name
         parts = [
             f"{result.score:.4f}",
@@ -75,7 +75,7 @@ class Report:
         number = ""
         if self._total is not None and 1 < self._total > index:
             number = f"{index + 1:>{len(str(self._total))}}/{self._total}  "
-        # A file's name may hold a line break, and a frame has one line.
+        # A file's name may contain a line break, and a frame has one line.
         console.print(Text.assemble(number, (f"{status:<10}", _STYLES[status]), " ", visible(text)))
 
     def summary(self, summary: Summary) -> None:
@@ -96,19 +96,20 @@ class Report:
         table.add_row("throughput", f"{summary.throughput:.1f} frames/s on {summary.backend}")
         if summary.frames:
             busy = ", ".join(f"{part} {share:.0%}" for part, share in summary.busy.items())
-            table.add_row("slowest part", f"{_PARTS[summary.slowest]} (at work: {busy})")
+            table.add_row("bottleneck", f"{_PARTS[summary.slowest]} (busy: {busy})")
         console.print(table)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
 
-def print_start(detector: Detector, verbose: bool = False) -> None:
-    """Print what is about to run: the bundle, the threshold, the backend and those passed over.
+def print_start(detector: Detector, camera: str, verbose: bool = False) -> None:
+    """Print what is about to run: bundle, threshold, backend and camera, and the backends that cannot run.
 
     Args:
-        detector: judges.
-        verbose: add where the bundle is, and how each backend that was passed over could run.
+        detector: runs the bundle.
+        camera: what the camera was found to be set to; empty for other sources.
+        verbose: add where the bundle is, and how each backend that cannot run could.
     """
     bundle, threshold = detector.bundle, detector.threshold
     origin = {
@@ -122,15 +123,17 @@ def print_start(detector: Detector, verbose: bool = False) -> None:
     console.print(f"backend {detector.backend.name}: {detector.backend.description}")
     if verbose:
         for passed in detector.passed_over:
-            console.print(f"backend {passed.name} passed over: {passed.reason} {passed.fix}".rstrip())
+            console.print(f"backend {passed.name} unavailable: {passed.reason} {passed.fix}".rstrip())
     elif detector.passed_over:
         reasons = [f"{passed.name} ({passed.reason.rstrip('.')})" for passed in detector.passed_over]
-        console.print(f"backends passed over: {', '.join(reasons)}")
+        console.print(f"backends unavailable: {', '.join(reasons)}")
+    if camera:
+        console.print(f"camera: {camera}")
 
 
-def print_end(sinks: OpenSinks) -> None:
-    """Print what was written; deliveries speak for themselves when they are closed."""
-    for what, path, count in sinks.written():
+def print_end(outcome: RunOutcome) -> None:
+    """Print what was written; deliveries report by themselves when they are closed."""
+    for what, path, count in outcome.written:
         console.print(f"{count} {what} in {path}")
-    if sinks.resume is not None:
-        console.print(f"{sinks.resume.skipped.total()} frames were done before")
+    if outcome.resumed is not None:
+        console.print(f"{outcome.resumed} frames were already done")

@@ -16,7 +16,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dmdd_edge.cli.companions import check_companions
 from dmdd_edge.cli.unexpected import without_secrets
 
 #: No path, address or name is longer; Linux takes paths of at most 4095 bytes.
@@ -52,24 +51,8 @@ def tighten(command: Any) -> None:
         if not getattr(parameter, "strict", False):
             parameter.process_value = _checked(parameter, parameter.process_value)
             parameter.strict = True
-    if not getattr(command, "strict", False):
-        command.invoke = _accompanied(command, command.invoke)
-        command.strict = True
     for inner in getattr(command, "commands", {}).values():
         tighten(inner)
-
-
-def _accompanied(command: Any, invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``invoke``, how a command is run, after a look at options that have no effect beside the others."""
-    spelled = {parameter.name: parameter.opts[0] for parameter in command.params}
-
-    def checked(ctx: Any) -> Any:
-        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-        given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-        check_companions(command.name, ctx.params, {name: spelled[name] for name in given})
-        return invoke(ctx)
-
-    return checked
 
 
 def _checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -17,8 +17,13 @@ class ModelsDirOption(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundleOptions(ModelsDirOption):
-    """Which bundle is used."""
+class BundleName(Options):
+    """The name of a bundle."""
 
     category: Annotated[str | None, Option("Category; not needed when there is only one.")] = None
     model: Annotated[Path | None, Option("Folder of a bundle, instead of --category.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions(ModelsDirOption, BundleName):
+    """Which bundle is used, and where it is."""

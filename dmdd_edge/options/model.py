@@ -8,7 +8,7 @@ its annotation adds what the type and the default cannot say::
         category: Annotated[str, Option("Name of the category.")] = "plate"
         fps: Annotated[float | None, Option("Frames per second.", above=0, panel="Cameras")] = None
 
-        RULES = (needs(("fps",), "category"),)
+        RULES: ClassVar[tuple[Rule, ...]] = (needs(("fps",), "category"),)
 
 Groups that several commands share are such models themselves, and a command's model derives from all of its
 groups. ``SampleOptions(fps=30)`` checks every value, whoever builds it. ``dmdd_edge.cli.expand`` makes the
@@ -52,10 +52,11 @@ class Option:
         above: a bound that the value must exceed.
         choices: the values that a text may have.
         parse: reads a text as the field's type; of a tuple, as one item of it.
-        check: raises a ``DmddError`` for a value that is refused; None is not checked.
+        check: raises an ``OptionError`` for a value that is refused; None is not checked.
         hidden: whether the help leaves it out.
-        show_default: whether the help shows the default; a text is shown instead of it.
+        show_default: whether the help shows the default; or the default as a person writes it, for ``parse``.
         earlier: spellings that it had before; they keep working, with one warning.
+        check_earlier: raises an ``OptionError`` for a text that an earlier spelling is not meant to have.
         command_line_only: whether neither a configuration file nor an environment variable sets it.
     """
 
@@ -74,6 +75,7 @@ class Option:
     hidden: bool = False
     show_default: bool | str = True
     earlier: tuple[str, ...] = ()
+    check_earlier: Callable[[str], None] | None = None
     command_line_only: bool = False
 
 
@@ -139,7 +141,7 @@ class Options:
         EXCLUSIVE: groups of fields of which one at most may be given.
 
     Raises:
-        DmddError: a value has a wrong type or is out of its range, or an option has no effect.
+        OptionError: a value has a wrong type or is out of its range, or an option has no effect.
     """
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
@@ -153,7 +155,7 @@ class Options:
         self.check()
 
     def check(self) -> None:
-        """Raise a ``DmddError`` where options do not fit together; for what no rule can say."""
+        """Raise an ``OptionError`` where options do not fit together; for what no rule can say."""
 
     def values(self) -> dict[str, Any]:
         """The values by field."""
@@ -169,6 +171,12 @@ class Options:
             for field in option_fields(type(self))
             if field.default is dataclasses.MISSING or getattr(self, field.name) != field.default
         )
+
+    @classmethod
+    def spelling(cls, name: str) -> str:
+        """How the command line spells a field: ``camera_fps`` is ``--camera-fps``."""
+        fields = {field.name: field for field in option_fields(cls)}
+        return fields[name].spelling
 
     @classmethod
     def build(cls: type[T], values: Mapping[str, Any], given: frozenset[str]) -> T:
@@ -220,7 +228,7 @@ def checked(field: OptionField, value: Any) -> Any:
     """A value as its field's type, after all checks of the field.
 
     Raises:
-        DmddError: it cannot be one.
+        OptionError: it cannot be one.
     """
     option, spelling = field.option, field.spelling
     if option.parse is not None:
@@ -228,9 +236,11 @@ def checked(field: OptionField, value: Any) -> Any:
     value = convert(value, field.type, spelling)
     for item in _items(value):
         if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
-            raise OptionError(f"{spelling}: {problem}")
+            raise OptionError(f"{spelling}: {problem}", f"Give another {spelling}.")
         if isinstance(item, float) and not math.isfinite(item):
-            raise OptionError(f"{spelling} is {item}; it must be a finite number.")
+            raise OptionError(
+                f"{spelling} is {item}; it must be a finite number.", f"Give another {spelling}."
+            )
         if isinstance(item, (int, float)) and not isinstance(item, bool):
             _check_range(option, spelling, item)
         if option.choices and isinstance(item, str) and item not in option.choices:
@@ -250,7 +260,7 @@ def check_rules(model: type[Options], values: Mapping[str, Any], given: frozense
 
     Raises:
         UsageError: two options exclude each other.
-        DmddError: an option has no effect beside the others.
+        OptionError: an option has no effect beside the others.
     """
     spelled = {field.name: field.spelling for field in option_fields(model)}
     for names in _declared(model, "EXCLUSIVE"):
@@ -280,9 +290,12 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 
 def _check_range(option: Option, spelling: str, number: float) -> None:
+    bound = ""
     if option.minimum is not None and number < option.minimum:
-        raise OptionError(f"{spelling} is {number:g}; it must be at least {option.minimum:g}.")
-    if option.maximum is not None and number > option.maximum:
-        raise OptionError(f"{spelling} is {number:g}; it must be at most {option.maximum:g}.")
-    if option.above is not None and number <= option.above:
-        raise OptionError(f"{spelling} is {number:g}; it must be more than {option.above:g}.")
+        bound = f"at least {option.minimum:g}"
+    elif option.maximum is not None and number > option.maximum:
+        bound = f"at most {option.maximum:g}"
+    elif option.above is not None and number <= option.above:
+        bound = f"more than {option.above:g}"
+    if bound:
+        raise OptionError(f"{spelling} is {number:g}; it must be {bound}.", f"Give {bound}.")

@@ -31,7 +31,7 @@ def convert(value: Any, hint: Any, name: str) -> Any:
         name: of the option, for the message.
 
     Raises:
-        DmddError: it is of another type.
+        OptionError: it is of another type.
     """
     try:
         return _convert(value, hint)
@@ -40,7 +40,7 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     allowed = [item for part in members(hint) if get_origin(part) is Literal for item in get_args(part)]
     if allowed and isinstance(value, str):
         raise OptionError(f"{name} {value!r} is unknown.", choose(value, allowed))
-    raise OptionError(f"{name} is {value!r}; it must be {describe(hint)}.")
+    raise OptionError(f"{name} is {value!r}; it must be {describe(hint)}.", f"Give {describe(hint)}.")
 
 
 def members(hint: Any) -> tuple[Any, ...]:
@@ -96,7 +96,9 @@ def _convert(value: Any, hint: Any) -> Any:
     elif get_origin(hint) is Literal:
         if any(value == item and type(value) is type(item) for item in get_args(hint)):
             return value
-    elif hint is Any or (isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)):
+    elif hint is Any or not isinstance(hint, type):
+        return value  # not a type that an option has
+    elif isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool):
         return value
     elif hint in (int, float) and not isinstance(value, (bool, str)):
         # numpy's numbers, too

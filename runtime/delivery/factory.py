@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError, OptionError
-from dmdd_edge.messages.suggest import choose
+from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery.address import (
     MqttAddress,
     WebhookAddress,
@@ -16,10 +15,10 @@ from dmdd_edge.runtime.delivery.address import (
 )
 from dmdd_edge.runtime.delivery.delivery import Delivery
 from dmdd_edge.runtime.delivery.notices import Say, say_to_log
-from dmdd_edge.runtime.delivery.options import NOTIFY, DeliveryOptions, default_spool, secret
+from dmdd_edge.runtime.delivery.options import DeliveryOptions, default_spool, secret
 from dmdd_edge.runtime.delivery.spool import Spool
 from dmdd_edge.runtime.delivery.transport import Transport
-from dmdd_edge.storage import FSYNC_POLICIES, expand_home
+from dmdd_edge.storage import expand_home
 
 
 def open_delivery(
@@ -43,7 +42,6 @@ def open_delivery(
         DmddError: an address or an option is wrong, a package is missing, or a spool is in use or unusable.
     """
     options = DeliveryOptions() if options is None else options
-    _check(options)
     transports: list[tuple[MqttAddress | WebhookAddress, Transport]] = []
     if mqtt is not None:
         from dmdd_edge.runtime.delivery.mqtt import MqttTransport
@@ -68,15 +66,6 @@ def open_delivery(
             delivery.close()
         raise
     return opened
-
-
-def _check(options: DeliveryOptions) -> None:
-    for option, value, allowed in (
-        ("--notify", options.notify, NOTIFY),
-        ("--fsync", options.fsync, FSYNC_POLICIES),
-    ):
-        if value not in allowed:
-            raise OptionError(f"{option} {value} is unknown.", choose(value, allowed))
 
 
 def _folder(options: DeliveryOptions, address: MqttAddress | WebhookAddress) -> Path:

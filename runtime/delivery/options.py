@@ -6,45 +6,30 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dmdd_edge.errors import DeliveryError
-from dmdd_edge.storage import Fsync, expand_home
-
-Notify = Literal["anomalous", "all"]
-#: The values of ``--notify``.
-NOTIFY: tuple[Notify, ...] = ("anomalous", "all")
+from dmdd_edge.runtime.options.delivery import DeliverySettings
+from dmdd_edge.runtime.options.files import FsyncOption
+from dmdd_edge.storage import expand_home
 
 
-@dataclass(frozen=True)
-class DeliveryOptions:
-    """Options of a run's deliveries.
+@dataclass(frozen=True, kw_only=True)
+class DeliveryOptions(FsyncOption, DeliverySettings):
+    """How a run's messages are delivered: the options of the command line, and what the run adds.
 
     Attributes:
         category: goes into each message and names the spool's folder; empty for none.
         version: the bundle's, or what gives it at the moment of a message; goes into each; empty for none.
-        notify: ``anomalous`` leaves good results out; unreliable ones, errors and the summary always go.
-        spool: folder of the spools; None for ``default_spool()``.
-        spool_limit: bytes that one destination's spool may take on the disk.
-        fsync: what a power cut may cost: ``never``, ``second``, ``always``.
-        webhook_secret_env: environment variable with the key that each body is signed with (HMAC-SHA256).
-        webhook_token_env: environment variable with the token of ``Authorization: Bearer``.
         close_wait: seconds that the end of a run waits for what is left.
         first_retry, longest_retry: seconds between attempts.
         answer_timeout: seconds that a receiver has to answer.
         refusal_patience: seconds for which a refusal that may end is retried; see ``Sender``.
-        run: begins the ids of a run over files that can be resumed (``run_identity``): a frame that is judged
-            again has the id that it had before. Empty: ids are unique to this process.
+        run: begins the ids of a run over files that can be resumed (``run_identity``): a frame that is
+            processed again has the id that it had before. Empty: ids are unique to this process.
     """
 
     category: str = ""
     version: str | Callable[[], str] = ""
-    notify: Notify = "all"
-    spool: Path | None = None
-    spool_limit: int = 64 << 20
-    fsync: Fsync = "second"
-    webhook_secret_env: str | None = None
-    webhook_token_env: str | None = None
     close_wait: float = 5.0
     first_retry: float = 0.5
     longest_retry: float = 15.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -11,17 +10,14 @@ from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
+from dmdd_edge.runtime.options.files import OverlayFormat
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 
-Format = Literal["png", "jpg", "webp"]
-#: The values of ``--save-format``.
-FORMATS: tuple[Format, ...] = get_args(Format)
-
 # PNG: the lowest compression is a third larger and several times faster.
-_SETTINGS: dict[Format, list[int]] = {
+_SETTINGS: dict[OverlayFormat, list[int]] = {
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
     "webp": [cv2.IMWRITE_WEBP_QUALITY, 85],
@@ -70,7 +66,7 @@ class Overlays(ImageFolder):
         source_root: Path,
         only_anomalous: bool = False,
         options: FileOptions = FileOptions(),
-        format: Format = "png",
+        format: OverlayFormat = "png",
         longest: int | None = None,
         caption: bool = True,
         cache: OverlayCache | None = None,

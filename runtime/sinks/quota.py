@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from dmdd_edge.runtime.options.sizes import size_text
 from dmdd_edge.runtime.sinks.ledger import ENTRY_SIZE, LEDGER_NAME, Ledger
-from dmdd_edge.runtime.sinks.sizes import size_text
 
 
 class DiskQuota:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dmdd_edge.runtime.sources.base import Source, SourceState
 from dmdd_edge.runtime.sources.cameras import CameraInfo, list_cameras
 from dmdd_edge.runtime.sources.files import ImageFiles
-from dmdd_edge.runtime.sources.opening import open_source
+from dmdd_edge.runtime.sources.opening import open_source, open_sources
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.video import VideoFile
 
@@ -18,4 +18,5 @@ __all__ = [
     "VideoFile",
     "list_cameras",
     "open_source",
+    "open_sources",
 ]

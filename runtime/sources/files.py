@@ -24,6 +24,7 @@ class ImageFiles(FileProgress):
         every: only each ``every``-th file is read, the first one included.
         name: what a person calls them; the root when it is left out.
         passed_over: what was found beside them; see ``SourceState``.
+        names: the frames' names; paths relative to the root when they are left out.
     """
 
     def __init__(
@@ -33,24 +34,28 @@ class ImageFiles(FileProgress):
         every: int = 1,
         name: str = "",
         passed_over: Mapping[str, int] | None = None,
+        names: list[str] | None = None,
     ) -> None:
         super().__init__(name or str(root), passed_over=passed_over)
-        self._paths = paths[::every]
+        self.paths = paths[::every]
         self.root = root
-        self.total: int | None = len(self._paths)
+        self.total: int | None = len(self.paths)
+        self._names = None if names is None else names[::every]
 
     @property
     def names(self) -> Iterator[str]:
         """The names of the frames to come, so that a run can see beforehand what it would write."""
-        return (path.relative_to(self.root).as_posix() for path in self._paths)
+        if self._names is not None:
+            return iter(self._names)
+        return (path.relative_to(self.root).as_posix() for path in self.paths)
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
-        for index, path in enumerate(self._paths):
+        for index, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             if self._stopped.is_set():
                 return
             if self.skip(str(path), index):
                 continue
-            frame = read_frame(path, path.relative_to(self.root).as_posix(), index, self.bits)
+            frame = read_frame(path, name, index, self.bits)
             self._note(frame)
             yield frame
 

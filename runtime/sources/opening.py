@@ -5,6 +5,9 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from dmdd_edge.data.images import (
@@ -23,7 +26,7 @@ from dmdd_edge.runtime.sources.camera import Camera
 from dmdd_edge.runtime.sources.device import Device
 from dmdd_edge.runtime.sources.files import ImageFiles, is_under
 from dmdd_edge.runtime.sources.live import LiveSource
-from dmdd_edge.runtime.sources.options import SourceOptions, option_name
+from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.path_list import PathList, standard_input
 from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.stream import FfmpegStream
@@ -59,20 +62,73 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
         options: what is asked of it.
 
     Raises:
-        DmddError: nothing is there, nothing that can be read, the device cannot be had, an option does not
+        SourceError: nothing is there, nothing that can be read, the device cannot be had, an option does not
             fit this kind of source, or results would go where the source lies.
     """
-    try:
+    with _readable(source):
         opened = _open(source, options)
+    return _apart(opened, options)
+
+
+def open_sources(sources: Sequence[str], options: SourceOptions = SourceOptions()) -> Source:
+    """Several sources as one: image files, folders and globs, in this order, each image once.
+
+    Args:
+        sources: as for ``open_source``; a single one may be of any kind.
+        options: what is requested of them.
+
+    Raises:
+        SourceError: as of ``open_source``, or one of several is a video, a camera or a stream.
+    """
+    if len(sources) == 1:
+        return open_source(sources[0], options)
+    images: dict[str, Path] = {}
+    passed_over: Counter[str] = Counter()
+    for source in sources:
+        with _readable(source):
+            if not _is_of_images(source):
+                raise SourceError(
+                    f"{redacted(source)} cannot be one of several sources.",
+                    "Only images, folders and globs can. Run a video, a camera or a stream by itself.",
+                )
+            _check("files", options, source)
+            opened = _files(source, replace(options, every=1))
+        assert isinstance(opened, ImageFiles)
+        passed_over += Counter(opened.state().passed_over)
+        for path in opened.paths:
+            if images.setdefault(os.path.abspath(path), path) is not path:  # noqa: PTH100 (links stay links)
+                passed_over["named twice"] += 1
+    root = Path(os.path.commonpath([os.path.dirname(name) for name in images]))  # noqa: PTH120
+    names = [Path(name).relative_to(root).as_posix() for name in images]
+    found = ImageFiles(
+        list(images.values()), root, options.every, f"{len(sources)} sources", passed_over, names
+    )
+    return _apart(found, options)
+
+
+@contextmanager
+def _readable(source: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:  # a folder that may not be entered, a name that is too long
-        raise SourceError(
-            f"{redacted(source)} cannot be looked at: {error.strerror or error}.", _ALLOWED
-        ) from None
+        raise SourceError(f"Cannot read {redacted(source)}: {error.strerror or error}.", _ALLOWED) from None
+
+
+def _is_of_images(source: str) -> bool:
+    """Whether a source is an image, a folder or a glob, or does not exist."""
+    path = Path(source)
+    live = scheme_of(source) or source.startswith((replay.PREFIX, "/dev/video")) or source == "-"
+    number = source.isdecimal() and not path.exists()
+    return not (live or number or path.is_char_device() or path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _apart(opened: Source, options: SourceOptions) -> Source:
+    """The source, unless results would go where it is."""
     for name in ("save", "save_maps", "save_frames"):
         folder: Path | None = getattr(options, name)
         if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
             raise SourceError(
-                f"{option_name(name)} {folder} is where the source lies.",
+                f"{options.spelling(name)} {folder} is where the source lies.",
                 "Name another folder, for example out/.",
             )
     return opened
@@ -108,11 +164,12 @@ def _open(source: str, options: SourceOptions) -> Source:
 
 def _check(kind: str, options: SourceOptions, source: str) -> None:
     """Refuse an option that this kind of source could only ignore."""
-    for name in options.given():
+    for name in sorted(options.given()):
         if name not in _ALL and name not in _FITTING[kind]:
             suits = [other for other, names in _FITTING.items() if name in names]
+            option, kinds = options.spelling(name), " and ".join(suits)
             raise SourceError(
-                f"{option_name(name)} does not go with {redacted(source)}: it is for {' and '.join(suits)}.",
+                f"{option} applies to {kinds} only, not to {redacted(source)}.",
                 "Leave it out." if name != "fps" else "Leave it out, or thin the frames with --every.",
             )
 

@@ -19,8 +19,8 @@ from dmdd_edge.cli import calibrate
 from dmdd_edge.data.look import look_at, look_of
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.calibrate import NormalScores
 from dmdd_edge.runtime.calibration_doubts import doubts
+from dmdd_edge.runtime.normal_scores import NormalScores
 
 Make = Callable[..., Bundle]
 EXPORTED = [0.40, 0.43, 0.45, 0.48, 0.50]

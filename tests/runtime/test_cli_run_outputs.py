@@ -110,7 +110,7 @@ def test_a_killed_run_is_resumed_with_every_frame_once(
     content = (tmp_path / "r.jsonl").read_bytes()
     done = dmdd_edge(*command, "--resume", "--fail-on-anomaly")
     assert done.returncode == 3
-    assert "600 frames were done before" in done.stderr
+    assert "600 frames were already done" in done.stderr
     assert (tmp_path / "r.jsonl").read_bytes() == content
 
 

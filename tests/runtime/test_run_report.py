@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -16,12 +13,12 @@ import typer
 from dmdd_edge import DmddError
 from dmdd_edge.cli.run import _exit
 from dmdd_edge.cli.run_report import Report
-from dmdd_edge.cli.run_sinks import OpenSinks, rotation_size
+from dmdd_edge.runtime.assembly import RunOutcome
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, Timings
-from dmdd_edge.runtime.sinks.resume import ResumeState
-from dmdd_edge.runtime.sources.base import FileProgress, SourceState
+from dmdd_edge.runtime.sources import SourceState
 from dmdd_edge.runtime.summary import RunStatistics, Summary
+from dmdd_edge.runtime.verdict import reach_verdict
 
 Capture = pytest.CaptureFixture[str]
 
@@ -93,29 +90,16 @@ def test_quiet_and_verbose(capsys: Capture) -> None:
     assert "threshold 0.5000; ms: capture 1.0, prepare 2.0, infer 3.0, finish 4.0" in capsys.readouterr().err
 
 
-class _Source(FileProgress):
-    total = None
-    root = Path()
-
-    def __init__(self) -> None:
-        super().__init__("the camera")
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(())
-
-    def state(self) -> SourceState:
-        return replace(super().state(), message="it is away")
-
-
 def _code(
-    summary: Summary, received: signal.Signals | None = None, before: Counter[str] | None = None
+    summary: Summary,
+    received: signal.Signals | None = None,
+    before: Counter[str] | None = None,
+    gate: bool = True,
 ) -> int:
-    sinks = OpenSinks()
-    if before is not None:
-        sinks.resume = ResumeState([])
-        sinks.resume.skipped = before
+    camera = SourceState("the camera", live=False, message="it is disconnected")
+    verdict = reach_verdict(summary, camera, False, before or Counter())
     try:
-        _exit(summary, sinks, _Source(), False, received, True, lambda line: None)
+        _exit(RunOutcome(summary, verdict), received, gate)
     except typer.Exit as ended:
         return ended.exit_code
     return 0
@@ -135,28 +119,8 @@ def test_the_gate_passes_only_when_every_frame_was_judged_good() -> None:
 
 @pytest.mark.parametrize("received", [None, signal.SIGTERM])
 def test_the_gate_does_not_pass_when_nothing_was_judged(received: signal.Signals | None) -> None:
-    with pytest.raises(DmddError, match="No frame came from the camera in 0 s: it is away"):
+    with pytest.raises(DmddError, match="No frame came from the camera in 0 s: it is disconnected"):
         _code(_summary(), received)
-    with pytest.raises(DmddError, match="none of the 2 frames"):
+    with pytest.raises(DmddError, match="None of the 2 frames"):
         _code(_summary(skipped=2), received)
-    _exit(_summary(), OpenSinks(), _Source(), False, received, False, lambda line: None)  # files, no gate
-
-
-def test_the_size_option_and_its_earlier_name() -> None:
-    said: list[str] = []
-    assert rotation_size(None, None, said.append) is None
-    assert rotation_size("100MB", None, said.append) == 100_000_000
-    assert said == []
-    assert rotation_size(None, "100MB", said.append) == 100_000_000
-    assert len(said) == 1
-    assert "--rotate-size 100MB" in said[0]
-    with pytest.raises(DmddError, match="same option"):
-        rotation_size("1MB", "1MB", said.append)
-
-
-@pytest.mark.parametrize("angle", ["90", "180", "0", "-90", "270 ", "90deg", "45°"])
-def test_an_angle_is_refused(angle: str) -> None:
-    with pytest.raises(DmddError, match=re.escape(f"--rotate {angle}: run takes the rotation")) as caught:
-        rotation_size(None, angle, lambda line: None)
-    assert "train --rotate" in caught.value.fix
-    assert "--rotate-size 100MB" in caught.value.fix
+    assert _code(_summary(), received, gate=False) == 0  # files, no gate

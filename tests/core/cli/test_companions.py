@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from dmdd_edge.cli import companions
 from dmdd_edge.cli.main import app
-from dmdd_edge.cli.strict import tighten
 from dmdd_edge.errors import DmddError
+from dmdd_edge.options.model import option_fields
 
 ROOT: Any = get_command(app)
 WITHOUT_EFFECT = {
@@ -40,9 +39,7 @@ def check(line: str) -> None:
     with ROOT.make_context("dmdd-edge", [name]) as root:
         command = ROOT.get_command(root, name)
         with command.make_context(name, arguments, parent=root) as context:
-            given = {key for key in context.params if context.get_parameter_source(key).name == "COMMANDLINE"}
-            spelled = {item.name: item.opts[0] for item in command.params}
-            companions.check_companions(name, context.params, {key: spelled[key] for key in given})
+            command.callback.read(context, dict(context.params))
 
 
 @pytest.mark.parametrize("line", WITHOUT_EFFECT)
@@ -58,18 +55,11 @@ def test_an_option_with_its_companion_is_taken(line: str) -> None:
     check(line)
 
 
-def test_the_program_checks_before_the_command_begins() -> None:
-    with ROOT.make_context("dmdd-edge", ["run"]) as root:
-        command = ROOT.get_command(root, "run")
-        tighten(command)  # twice does no harm
-        with (
-            command.make_context("run", ["--source", "x", "--video-fps", "5"], parent=root) as context,
-            pytest.raises(DmddError, match="--video-fps has no effect"),
-        ):
-            command.invoke(context)
-
-
 def test_every_rule_names_options_that_there_are() -> None:
-    for name, rules in companions._RULES.items():
-        known = {parameter.name for parameter in ROOT.commands[name].params}
-        assert {option for rule in rules for option in rule.options} <= known
+    models = [command.callback.model for command in ROOT.commands.values() if hasattr(command, "callback")]
+    for model in (model for model in models if model is not None):
+        declared = {field.name for field in option_fields(model)}
+        for base in model.__mro__:
+            rules = vars(base).get("RULES", ())
+            assert {option for rule in rules for option in rule.options} <= declared
+            assert {name for names in vars(base).get("EXCLUSIVE", ()) for name in names} <= declared

@@ -34,8 +34,8 @@ def test_nothing_is_opened_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"notify": "bad"}, "--notify bad is unknown"),
-        ({"fsync": "hourly"}, "--fsync hourly is unknown"),
+        ({"notify": "bad"}, "--notify 'bad' is unknown"),
+        ({"fsync": "hourly"}, "--fsync 'hourly' is unknown"),
         ({"spool_limit": 5}, "--spool-limit is at least 64 KiB"),
     ],
 )

@@ -13,12 +13,12 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.durable import locking
 from dmdd_edge.runtime.frame import Frame
+from dmdd_edge.runtime.options.sizes import parse_size, size_text
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import line_file
 from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
-from dmdd_edge.runtime.sinks.sizes import parse_size, size_text
 
 MakeResult = Callable[..., "tuple[Frame, Result]"]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from pydantic import ByteSize, TypeAdapter
-
 from dmdd_edge.errors import OptionError
 
 # Stricter than ByteSize, which reads 1,5GB as one byte and takes bits.
@@ -14,7 +12,6 @@ _ALLOWED = (
     "A size is a number with B, KB, MB, GB or TB (steps of 1000) or KiB, MiB, GiB or TiB (of 1024): "
     "500KB, 1.5GB."
 )
-_BYTE_SIZE = TypeAdapter(ByteSize)
 
 
 def parse_size(text: str, option: str = "the size") -> int:
@@ -28,11 +25,13 @@ def parse_size(text: str, option: str = "the size") -> int:
         option: the option that it belongs to, for the message: ``--keep``.
 
     Raises:
-        DmddError: it is not a size, or less than one byte.
+        OptionError: it is not a size, or less than one byte.
     """
+    from pydantic import ByteSize, TypeAdapter  # slow to import, and a help text needs no size
+
     if not _FORM.fullmatch(text):
         raise OptionError(f"{option} {text!r} is not a size.", _ALLOWED)
-    size = int(_BYTE_SIZE.validate_python(text))
+    size = int(TypeAdapter(ByteSize).validate_python(text))
     if size < 1:
         raise OptionError(f"{option} {text!r} is less than one byte.", _ALLOWED)
     return size
@@ -40,4 +39,6 @@ def parse_size(text: str, option: str = "the size") -> int:
 
 def size_text(size: int) -> str:
     """Bytes in words: ``1.5 GB``."""
+    from pydantic import ByteSize
+
     return re.sub(r"(?<=\d)(?=[A-Z])", " ", ByteSize(size).human_readable(decimal=True))

@@ -1,4 +1,4 @@
-"""``--fail-on-anomaly`` passes nothing that was not judged."""
+"""A run passes only when everything was processed and is good."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge import Detector, DmddError
+from dmdd_edge import Detector
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.cli.gate import check_all_judged, failures
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import SourceState, open_source
 from dmdd_edge.runtime.summary import Latency, Summary
+from dmdd_edge.runtime.verdict import failures, reach_verdict, unprocessed
 
 ALL_GOOD = Summary(3, 3, 0, 0, 0, 0, Latency(1.0, None, None), 1.0, 3.0, "cpu")
 FILES = SourceState("parts", live=False)
 
 
 def test_good_frames_pass_also_when_fewer_were_asked_for() -> None:
-    check_all_judged(ALL_GOOD, FILES, endless=False)
-    check_all_judged(replace(ALL_GOOD, ended_by="limit"), FILES, endless=False)
-    check_all_judged(replace(ALL_GOOD, ended_by="stop"), replace(FILES, live=True), endless=True)
-    check_all_judged(replace(ALL_GOOD, passed_over={".txt": 2, "hidden": 1}), FILES, endless=False)
+    for summary, state, endless in (
+        (ALL_GOOD, FILES, False),
+        (replace(ALL_GOOD, ended_by="limit"), FILES, False),
+        (replace(ALL_GOOD, ended_by="stop"), replace(FILES, live=True), True),
+        (replace(ALL_GOOD, passed_over={".txt": 2, "hidden": 1}), FILES, False),
+    ):
+        assert unprocessed(summary, state, endless) is None
+        assert reach_verdict(summary, state, endless, Counter()).passed
 
 
 @pytest.mark.parametrize(
@@ -42,8 +46,22 @@ def test_good_frames_pass_also_when_fewer_were_asked_for() -> None:
 def test_what_was_not_judged_does_not_pass(
     summary: Summary, state: SourceState, endless: bool, part: str
 ) -> None:
-    with pytest.raises(DmddError, match=part):
-        check_all_judged(summary, state, endless)
+    problem = unprocessed(summary, state, endless)
+    assert problem is not None
+    assert part in problem.message
+    assert not reach_verdict(summary, state, endless, Counter()).passed
+
+
+def test_a_run_without_any_result_does_not_pass_unless_an_earlier_one_has_them() -> None:
+    empty = replace(ALL_GOOD, frames=0, good=0)
+    verdict = reach_verdict(empty, FILES, False, Counter())
+    assert verdict.no_frame is not None
+    assert (verdict.passed, verdict.nothing) == (False, None)
+    assert reach_verdict(empty, FILES, False, Counter(good=2)).passed
+    assert reach_verdict(empty, FILES, False, Counter(good=2, error=1)).failed == {"skipped": 1}
+    skipped = reach_verdict(replace(empty, skipped=2), FILES, False, Counter())
+    assert skipped.nothing is not None
+    assert skipped.nothing.message == "None of the 2 frames could be judged."
 
 
 def test_images_that_vanished_unread_are_failures_and_a_cameras_dropped_frames_are_not() -> None:

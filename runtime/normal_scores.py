@@ -1,0 +1,106 @@
+"""Scoring good parts on the line, for a threshold of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dmdd_edge.bundle.threshold import map_peak
+from dmdd_edge.data.look import ImageLook, look_at
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sources import Source
+from dmdd_edge.runtime.summary import Summary
+
+#: Images whose look is kept.
+_LOOKS = 50
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """What scoring good parts gave.
+
+    Attributes:
+        scores: of the frames that can be judged, in order, each 0..1.
+        peaks: of their maps, see ``threshold.map_peak``.
+        sources: what each of them is called.
+        looks: what the first of them look like.
+        unreliable: frames left out because they cannot be judged.
+        skipped: frames left out because they cannot be read.
+        first_reason: why the first of those was left out; empty when none was.
+    """
+
+    scores: tuple[float, ...]
+    peaks: tuple[float, ...]
+    unreliable: int
+    skipped: int
+    first_reason: str = ""
+    sources: tuple[str, ...] = ()
+    looks: tuple[ImageLook, ...] = ()
+
+
+class _Scores:
+    """A sink that keeps the scores."""
+
+    def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None]) -> None:
+        self.scores: list[float] = []
+        self.peaks: list[float] = []
+        self.sources: list[str] = []
+        self.looks: list[ImageLook] = []
+        self._preprocess = preprocess
+        self.first_reason = ""
+        self._on_frame = on_frame
+
+    def result(self, frame: Frame, result: Result) -> None:
+        if result.status == "unreliable":
+            self.first_reason = self.first_reason or f"{frame.source}: {result.reason}"
+        else:
+            self.scores.append(result.score)
+            self.peaks.append(map_peak(result.anomaly_map))
+            self.sources.append(frame.source)
+            if len(self.looks) < _LOOKS:
+                self.looks.append(look_at(frame.image, self._preprocess))
+        self._on_frame()
+
+    def broken(self, frame: BrokenFrame) -> None:
+        self.first_reason = self.first_reason or frame.error.message
+        self._on_frame()
+
+    def summary(self, summary: Summary) -> None:
+        """Nothing: the caller gets it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def score_normals(
+    detector: Detector,
+    source: Source,
+    limit: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> NormalScores:
+    """Score every frame of a source of good parts; what cannot be judged is left out and counted.
+
+    Args:
+        detector: judges; its threshold plays no part.
+        source: images of good parts.
+        limit: end after so many frames.
+        on_frame: called after each frame, for a progress bar; from another thread.
+
+    Raises:
+        DmddError: the back end failed.
+    """
+    sink = _Scores(detector.bundle.manifest.preprocess, on_frame)
+    summary = run_frames(detector, source, [sink], limit)
+    return NormalScores(
+        tuple(sink.scores),
+        tuple(sink.peaks),
+        summary.unreliable,
+        summary.skipped,
+        sink.first_reason,
+        tuple(sink.sources),
+        tuple(sink.looks),
+    )

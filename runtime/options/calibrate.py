@@ -1,0 +1,38 @@
+"""The options of a calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from dmdd_edge.options import Option, Options
+from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
+from dmdd_edge.runtime.options.source import CameraOptions
+
+#: Frames of a live source unless the user sets a limit: what a false-alarm rate of 1 % needs.
+LIVE_FRAMES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoodParts(Options):
+    """Where images of good parts come from."""
+
+    source: Annotated[
+        str | None,
+        Option("Good parts: folder, glob in quotes, video file, camera or stream, as for run."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ThresholdRate(Options):
+    false_alarm_rate: Annotated[float, Option("Share of good parts that may be called anomalous.")] = 0.01
+    limit: Annotated[
+        int | None,
+        Option(f"End after this many frames; of a camera or a stream {LIVE_FRAMES}.", minimum=1),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(CameraOptions, CudaOptions, BackendName, _ThresholdRate, BundleOptions, GoodParts):
+    """Which bundle gets a new threshold, and from which images; see ``calibrate``."""

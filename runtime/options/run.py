@@ -1,0 +1,93 @@
+"""The options of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from dmdd_edge.options import Option, Options, Rule, UsageError, needs
+from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
+from dmdd_edge.runtime.options.delivery import MessageOptions
+from dmdd_edge.runtime.options.files import OutputOptions
+from dmdd_edge.runtime.options.source import CameraOptions, FrameOptions
+
+_LIVE = "Watching a run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceNames(Options):
+    """What is processed."""
+
+    sources: Annotated[
+        tuple[str, ...],
+        Option("Images, folders and globs, or one of what --source takes.", argument=True, metavar="SOURCE"),
+    ] = ()
+    source: Annotated[
+        str | None,
+        Option(
+            "Image, video, folder (with its subfolders), glob in quotes, - for a list of paths; camera "
+            "(0, /dev/video0, csi://0), rtsp://, http(s)://, or replay:VIDEO."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdOptions(Options):
+    """Thresholds of one run."""
+
+    threshold: Annotated[
+        float | None, Option("Threshold of the score, 0..1, for this run.", minimum=0, maximum=1)
+    ] = None
+    pixel_threshold: Annotated[
+        float | None,
+        Option("Threshold of the map, 0..1; default: the bundle's.", minimum=0, maximum=1),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(Options):
+    """How a run is watched."""
+
+    serve: Annotated[
+        str | None, Option("Show the run in a browser: 8080, or 127.0.0.1:8080.", panel=_LIVE)
+    ] = None
+    serve_token_env: Annotated[
+        str | None,
+        Option("Environment variable with the token that may change the threshold there.", panel=_LIVE),
+    ] = None
+    show: Annotated[bool, Option("Show the overlays in a window.", panel=_LIVE)] = False
+
+    RULES: ClassVar[tuple[Rule, ...]] = (needs(("serve_token_env",), "serve"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(
+    LiveOptions,
+    MessageOptions,
+    OutputOptions,
+    CameraOptions,
+    FrameOptions,
+    ThresholdOptions,
+    CudaOptions,
+    BackendName,
+    BundleOptions,
+    SourceNames,
+):
+    """What a run processes, with which bundle, and where its results go; see ``run``.
+
+    One of ``source``, ``sources`` and ``watch`` is needed.
+    """
+
+    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("sources", "source", "watch"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        needs(("fsync",), "jsonl", "csv", "video", "save", "save_maps", "save_frames", "mqtt", "webhook"),
+    )
+
+    def check(self) -> None:
+        """Raise an ``OptionError`` where two options do not fit together."""
+        super().check()
+        if self.source is None and not self.sources and self.watch is None:
+            raise UsageError(
+                "A source is missing.", "Name it as an argument or with --source, or give --watch."
+            )

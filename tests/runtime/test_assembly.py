@@ -1,0 +1,114 @@
+"""A run from its options in Python: the same results as on the command line, and nothing printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dmdd_edge import DmddError
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.options import UsageError
+from dmdd_edge.runtime.assembly import run
+from dmdd_edge.runtime.options.run import RunOptions
+
+Make = Callable[..., Bundle]
+
+
+@pytest.fixture
+def models(make_bundle: Make) -> Path:
+    """The folder of a bundle."""
+    return make_bundle().path.parents[1]
+
+
+def test_a_run_calls_back_and_writes_what_its_options_name(
+    models: Path, images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (images / "bad" / "1.png").write_bytes(b"broken")
+    results: list[tuple[str, str]] = []
+    broken: list[str] = []
+    options = RunOptions(
+        source=str(images),
+        models_dir=models,
+        backend="cpu",
+        jsonl=tmp_path / "r.jsonl",
+        save=tmp_path / "out",
+        save_only_anomalous=True,
+    )
+    outcome = run(
+        options,
+        on_result=lambda frame, result: results.append((frame.name, result.status)),
+        on_error=lambda frame: broken.append(Path(frame.source).name),
+    )
+    assert results == [("bad/0.png", "anomalous"), ("good/0.png", "good"), ("good/1.png", "good")]
+    assert broken == ["1.png"]
+    assert outcome.verdict.failed == {"anomalous": 1, "skipped": 1}
+    assert not outcome.verdict.passed
+    assert [(what, path.name, count) for what, path, count in outcome.written] == [
+        ("overlays", "out", 1),
+        ("lines", "r.jsonl", 5),
+    ]
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["result", "error", "result", "result", "summary"]
+    assert capfd.readouterr() == ("", "")
+    again = run(RunOptions(source=str(images), models_dir=models, jsonl=tmp_path / "r.jsonl", resume=True))
+    assert (again.summary.frames, again.resumed) == (0, 4)
+
+
+def test_several_sources_are_one_run_and_an_image_named_twice_is_processed_once(
+    models: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images)
+    (images / "good" / "0.txt").touch()
+    names = ("good/1.png", str(images / "good"), "../images/bad/*.png")
+    seen: list[tuple[str, str]] = []
+    run(
+        RunOptions(sources=names, models_dir=models, save=tmp_path / "out"),
+        on_result=lambda frame, result: seen.append((frame.source, frame.name)),
+    )
+    assert seen == [
+        ("good/1.png", "good/1.png"),
+        (str(images / "good" / "0.png"), "good/0.png"),
+        ("../images/bad/0.png", "bad/0.png"),
+        ("../images/bad/1.png", "bad/1.png"),
+    ]
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert written == {"good/0.png", "good/1.png", "bad/0.png", "bad/1.png"}
+
+
+@pytest.mark.parametrize("other", ["0", "rtsp://u:secret@cam/x", "film.mp4", "-", "replay:a.mp4", "csi://0"])
+def test_only_images_can_be_several_sources(models: Path, images: Path, other: str) -> None:
+    with pytest.raises(DmddError, match="cannot be one of several sources") as caught:
+        run(RunOptions(sources=(str(images), other), models_dir=models))
+    assert "secret" not in str(caught.value)
+
+
+def test_the_callers_wish_ends_a_run(models: Path, images: Path) -> None:
+    for number in range(50):  # more than are read ahead
+        os.link(images / "good" / "0.png", images / f"{number}.png")
+    polled = threading.Event()
+    outcome = run(
+        RunOptions(source=str(images), models_dir=models),
+        on_result=lambda frame, result: polled.wait(60) and None,
+        stop=lambda: polled.set() or True,
+    )
+    assert outcome.summary.ended_by == "stop"
+    assert outcome.verdict.unprocessed is not None
+
+
+def test_a_run_in_which_nothing_can_be_judged_is_an_error(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0.png").write_bytes(b"")
+    with pytest.raises(DmddError, match="None of the 1 frames could be judged"):
+        run(RunOptions(source=str(tmp_path / "broken"), models_dir=models))
+
+
+def test_a_run_needs_one_source() -> None:
+    with pytest.raises(UsageError, match="A source is missing"):
+        RunOptions()
+    with pytest.raises(UsageError, match="SOURCE and --watch exclude each other"):
+        RunOptions(sources=("a",), watch="b")
