@@ -22,7 +22,7 @@ class BackendOptions(CudaOptions):
             for benchmarks.
     """
 
-    slots: Annotated[int, Option(minimum=1)] = 1
+    slots: Annotated[int, Option(name="slots", minimum=1)] = 1
     batch: int | None = None
     cuda_graphs: bool = True
     spin: bool = False

@@ -142,9 +142,9 @@ def test_a_cache_that_cannot_be_made_leaves_the_bundles_own_engines(
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"cuda_driver": "rocm"}, "--cuda-driver rocm"),
-        ({"io_memory": "magic"}, "--io-memory magic"),
-        ({"slots": 0}, "0 slots"),
+        ({"cuda_driver": "rocm"}, "--cuda-driver 'rocm' is unknown"),
+        ({"io_memory": "magic"}, "--io-memory 'magic' is unknown"),
+        ({"slots": 0}, "slots is 0"),
     ],
 )
 def test_options_out_of_range(change: dict[str, Any], part: str) -> None:
