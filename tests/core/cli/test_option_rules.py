@@ -56,8 +56,8 @@ def test_an_option_with_its_companion_is_taken(line: str) -> None:
 
 
 def test_every_rule_names_options_that_there_are() -> None:
-    models = [command.callback.model for command in ROOT.commands.values() if hasattr(command, "callback")]
-    for model in (model for model in models if model is not None):
+    models = [getattr(command.callback, "model", None) for command in ROOT.commands.values()]
+    for model in filter(None, models):
         declared = {field.name for field in option_fields(model)}
         for base in model.__mro__:
             rules = vars(base).get("RULES", ())
