@@ -1,0 +1,119 @@
+"""Every example runs as it is printed, on drawn parts and with a network that trains in seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import runpy
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dmdd_edge
+from dmdd_edge.bundle.bundle import Bundle
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Path) -> None:
+    """Few images, few steps and a small network, whatever the example sets; all else is as printed."""
+    train_options, write_sample = dmdd_edge.TrainOptions, dmdd_edge.write_sample
+
+    def options(**values: Any) -> Any:
+        quick = {"backbone": "timm:test_efficientnet", "weights": tiny_weights, "image_size": 64, "steps": 2}
+        return train_options(**{**values, **quick, "batch_size": 2, "workers": 1, "device": "cpu"})
+
+    def sample(folder: Path, category: str = "plate", **values: Any) -> Path:
+        return write_sample(folder, category, **{**values, "train": 12, "test_good": 3, "test_bad": 1})
+
+    monkeypatch.setattr(dmdd_edge, "TrainOptions", options)
+    monkeypatch.setattr(dmdd_edge, "write_sample", sample)
+
+
+@pytest.fixture
+def run_example(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a script in ``tmp_path``; returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.usefixtures("small")
+def test_the_whole_way_in_25_lines(run_example: Run, tmp_path: Path) -> None:
+    shown = run_example("whole_way.py").splitlines()
+    results = [line for line in shown if line.startswith("<Result ")]
+    assert 1 <= len(results) <= 8  # a camera drops what comes while a frame is inspected
+    rejected = [line for line in results if ": good," not in line]
+    assert len(list((tmp_path / "whole_way").glob("rejected-*.png"))) == len(rejected)
+    assert len((EXAMPLES / "whole_way.py").read_text().splitlines()) <= 27
+
+
+@pytest.mark.usefixtures("small")
+def test_the_notebook_runs_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((EXAMPLES / "first_hour.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    for number, cell in enumerate(cells):
+        exec(compile(cell, f"cell {number}", "exec"), names)
+    assert (tmp_path / "first_hour" / "models" / "plate" / "CURRENT").is_file()
+    assert names["counts"]["good"] == 3
+    assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+def test_detect_image(run_example: Run, make_bundle: Callable[..., Bundle], images: Path) -> None:
+    bundle = make_bundle()
+    bad, good = images / "bad" / "0.png", images / "good" / "0.png"
+    shown = run_example("detect_image.py", bundle.path, bad, good, "nowhere.png").splitlines()
+    assert shown[0] == f"{bad}: anomalous, score 0.800 (threshold 0.500)"
+    assert shown[1] == "  Region(x=100, y=20, width=40, height=20, area=800, peak=0.8)"
+    assert shown[2] == f"{good}: good, score 0.118 (threshold 0.500)"
+    assert shown[3].startswith("nowhere.png: nowhere.png")
+    assert Path(f"{bad}.overlay.png").is_file()
+    assert not Path(f"{good}.overlay.png").exists()
+
+
+def test_camera_loop(
+    run_example: Run, make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    shown = run_example("camera_loop.py", make_bundle().path, images).splitlines()
+    assert shown[-1] == "2 good, 2 anomalous, 0 unreliable"
+    assert len(shown) == 5
+
+
+def test_plc_reject(run_example: Run, make_bundle: Callable[..., Bundle], images: Path) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as lines:
+                received.extend(lines)
+
+        plc = threading.Thread(target=listen, daemon=True)
+        plc.start()
+        run_example("plc_reject.py", make_bundle().path, images, f"127.0.0.1:{server.getsockname()[1]}")
+        plc.join(10)
+    assert received == [b"NOK 0\r\n", b"NOK 1\r\n", b"OK 2\r\n", b"OK 3\r\n"]
+
+
+def test_every_example_is_listed_and_tested() -> None:
+    listed = (EXAMPLES / "README.md").read_text()
+    tests = Path(__file__).read_text()
+    for path in EXAMPLES.iterdir():
+        if path.suffix in (".py", ".ipynb"):
+            assert path.name in listed
+            assert path.name in tests
