@@ -48,10 +48,10 @@ def stream_results(
                 raise
             if item is None:
                 break
-            if isinstance(item.prepared, BrokenFrame):
-                (on_error or _warn)(item.prepared)
+            if isinstance(item, BrokenFrame):
+                (on_error or _warn)(item)
                 continue
-            pending.append(detector.start([item.prepared]))
+            pending.append(detector.start([item]))
             # A result must not wait for the next frame, which may be long in coming.
             while pending and (len(pending) >= detector.slots or not feed.ready):
                 yield _result(detector, pending.popleft())
