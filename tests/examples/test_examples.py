@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import runpy
+import shutil
 import socket
 import sys
 import threading
@@ -15,16 +16,26 @@ from typing import Any
 import pytest
 
 import dmdd_edge
-from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge import Bundle, Export, ExportOptions
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Run = Callable[..., str]
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first example that exports leaves a copy of its bundles for the others."""
+    return tmp_path_factory.mktemp("exported") / "models"
+
+
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Path) -> None:
-    """Few images, few steps and a small network, whatever the example sets; all else is as printed."""
+def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, exported: Path) -> None:
+    """Few images, few steps and a small network, whatever the example sets; all else is as printed.
+
+    An export takes long even of a small network, so it is done once: the second example gets its result.
+    """
     train_options, write_sample = dmdd_edge.TrainOptions, dmdd_edge.write_sample
+    export_bundle = dmdd_edge.export_bundle
 
     def options(**values: Any) -> Any:
         quick = {"backbone": "timm:test_efficientnet", "weights": tiny_weights, "image_size": 64, "steps": 2}
@@ -33,7 +44,16 @@ def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Path) -
     def sample(folder: Path, category: str = "plate", **values: Any) -> Path:
         return write_sample(folder, category, **{**values, "train": 12, "test_good": 3, "test_bad": 1})
 
+    def export(options: ExportOptions, progress: Any = None) -> Export:
+        if exported.exists():
+            shutil.copytree(exported, options.models_dir)
+            return Export(Bundle.load(options.models_dir / "plate"))
+        result = export_bundle(options, progress)
+        shutil.copytree(options.models_dir, exported)
+        return result
+
     monkeypatch.setattr(dmdd_edge, "TrainOptions", options)
+    monkeypatch.setattr(dmdd_edge, "export_bundle", export)
     monkeypatch.setattr(dmdd_edge, "write_sample", sample)
 
 
