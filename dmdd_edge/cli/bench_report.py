@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dmdd_edge.cli.console import console
-from dmdd_edge.runtime.bench.markdown import summary_cells
+from dmdd_edge.runtime.bench.document import summary_cells
 
 if TYPE_CHECKING:
-    from dmdd_edge.runtime.bench.pictures import Pictures
+    from dmdd_edge.runtime.bench.images import ImageSet
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 _UNRELIABLE = ("not reliable", "bold red")
@@ -21,9 +21,9 @@ _SUMMARY = (
 )
 
 
-def print_images(pictures: Pictures) -> None:
+def print_images(images: ImageSet) -> None:
     """Say what is measured on."""
-    facts = pictures.as_dict()
+    facts = images.as_dict()
     text = f"{facts['count']} images in rotation, {', '.join(facts['sizes'])}: {facts['origin']}"
     console.print(text, markup=False)
     if facts["kind"] == "generated":

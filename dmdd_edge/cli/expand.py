@@ -124,6 +124,8 @@ def _parameter(name: str, field: OptionField, info: Any) -> inspect.Parameter:
 def _hint(field: OptionField) -> Any:
     """The type as typer reads it: a text for what is parsed here, a list for a tuple of any length."""
     parts = members(field.type)
+    if field.option.one_text:
+        return str
     if any(_any_length(part) for part in parts):
         inner = next(get_args(part)[0] for part in parts if _any_length(part))
         return list[str] if field.option.parse is not None else list[inner]  # type: ignore[valid-type]

@@ -52,6 +52,7 @@ class Option:
         above: a bound that the value must exceed.
         choices: the values that a text may have.
         parse: reads a text as the field's type; of a tuple, as one item of it.
+        one_text: whether ``parse`` reads one text as the whole tuple.
         check: raises an ``OptionError`` for a value that is refused; None is not checked.
         hidden: whether the help leaves it out.
         show_default: whether the help shows the default; or the default as a person writes it, for ``parse``.
@@ -71,7 +72,8 @@ class Option:
     above: float | None = None
     choices: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
-    check: Callable[[Any], None] | None = None
+    one_text: bool = False
+    check: Callable[[Any], object] | None = None
     hidden: bool = False
     show_default: bool | str = True
     earlier: tuple[str, ...] = ()

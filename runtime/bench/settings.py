@@ -11,9 +11,7 @@ from typing import Any
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.runtime.bench.timing import Plan
-
-#: Every scenario, in the order in which they run.
-SCENARIOS = ("single", "multi", "offline", "stream")
+from dmdd_edge.runtime.options.bench import SCENARIOS, scenario_names
 
 #: Default batch sizes of the scenario ``offline``.
 SWEEP = (1, 2, 4, 8, 16)
@@ -140,11 +138,6 @@ class Settings:
     data: Path | None = None
 
     @property
-    def like(self) -> Preset:
-        """Former name of ``preset``."""
-        return self.preset
-
-    @property
     def note(self) -> str:
         """What to know when comparing with another tool's figures; empty for our own way of measuring."""
         note = self.preset.note
@@ -173,10 +166,7 @@ def make_settings(
     Raises:
         OptionError: an unknown scenario, a duration or rate out of range, or an option without effect.
     """
-    names = [name.strip() for text in scenarios for name in text.split(",")]
-    for name in names:
-        if name not in SCENARIOS:
-            raise OptionError(f"--scenario: unknown scenario {name!r}.", choose(name, SCENARIOS))
+    names = scenario_names(tuple(scenarios))
     plan = Plan(
         preset.seconds if duration is None else duration,
         preset.fewest,
@@ -187,24 +177,6 @@ def make_settings(
     settings = Settings(preset, chosen, plan, **others)
     _check(settings)
     return settings
-
-
-def parse_batches(text: str) -> tuple[int, ...]:
-    """Parse a list of batch sizes such as ``1,8,16``.
-
-    Raises:
-        OptionError: not a list of batch sizes.
-    """
-    try:
-        sizes = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        sizes = ()
-    if not sizes or not all(1 <= size <= 1024 for size in sizes):
-        raise OptionError(
-            f"--batches: {text!r} is not a list of batch sizes.",
-            "Give whole numbers from 1 to 1024, for example 1,8,16.",
-        )
-    return sizes
 
 
 def _check(settings: Settings) -> None:

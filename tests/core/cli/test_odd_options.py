@@ -79,7 +79,7 @@ WORK = {
     "export": ["export.targets.choose_targets"],
     "calibrate": ["runtime.detector.Detector.load"],
     "run": ["runtime.detector.Detector.load"],
-    "bench": ["runtime.bench.machine.circumstances"],
+    "bench": ["runtime.bench.measure.circumstances"],
     "doctor": ["runtime.doctor.examination.examine"],
 }
 

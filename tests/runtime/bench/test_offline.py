@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.scenarios import best, sweep
-from dmdd_edge.runtime.bench.settings import parse_batches
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan
+from dmdd_edge.runtime.options.bench import parse_batches
 
 from .conftest import FakeClock, QuietWatch, TimedBackend, TimedEngine
 

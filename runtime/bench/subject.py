@@ -1,5 +1,0 @@
-"""Former name of ``timed_detector``."""
-
-from dmdd_edge.runtime.bench.timed_detector import TimedDetector as Subject
-
-__all__ = ["Subject"]
