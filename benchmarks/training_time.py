@@ -38,6 +38,8 @@ def train(code: Path, steps: int, options: Namespace) -> dict[str, Any]:
         command += ["--steps", str(steps), "--seed", str(options.seed), "--runs-dir", runs]
         if options.textures:
             command += ["--textures", str(options.textures)]
+        if options.image_size:
+            command += ["--image-size", str(options.image_size)]
         done = run_code(code, [*common.PROGRAM, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         found = list(Path(runs).glob("*/metrics.json"))
         if done.returncode or not found:
@@ -109,6 +111,7 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
         help="in percent (default: the paper's for the category)",
     )
     parser.add_argument("--textures", type=Path, help="folder of textures for both (default: drawn ones)")
+    parser.add_argument("--image-size", type=int, help="of both (default: each form's own)")
     parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(None if arguments is None else list(arguments))

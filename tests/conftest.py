@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dmdd_edge  # noqa: F401 - the first import, which keeps the telemetry of libraries off
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has its process already
+
+#: CPU seconds of a test, and of the processes that it waits for, above which it is to be marked as slow.
+SLOW = 2.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note what a test costs; CPU time, because it hardly depends on what else the machine does."""
+    before = os.times()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("cpu_seconds", sum(os.times()[:4]) - sum(before[:4])))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the tests that ought to be marked as slow."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    costs = {report.nodeid: dict(report.user_properties).get("cpu_seconds", 0.0) for report in reports}
+    marked = {report.nodeid for report in reports if "slow" in report.keywords}
+    slow = {name: seconds for name, seconds in costs.items() if seconds > SLOW and name not in marked}
+    if slow and len(costs) > 100:  # the first tests of a process also pay for its imports
+        terminalreporter.section(f"more than {SLOW:.0f} s of CPU time without the marker slow")
+        for name, seconds in sorted(slow.items(), key=lambda item: -item[1]):
+            terminalreporter.line(f"{seconds:5.1f} s  {name}")
 
 
 def _data_folder() -> Path:

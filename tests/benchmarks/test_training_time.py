@@ -106,10 +106,10 @@ def test_code_laid_out_elsewhere_trains(tmp_path: Path, plates: Path) -> None:
     if subprocess.run(asked, cwd=common.ROOT, capture_output=True, check=False).returncode:
         pytest.skip("not a clone")
     training_time.check_out("HEAD", tmp_path)
-    options = Namespace(data=plates, category="plate", seed=0, textures=None)
+    options = Namespace(data=plates, category="plate", seed=0, textures=None, image_size=64)
     found = training_time.train(tmp_path, 2, options)
     assert found["steps"] == 2
     assert 0.0 <= found["pro"] <= 1.0
     assert not (tmp_path / "runs").exists()
     with pytest.raises(SystemExit, match="nothing"):
-        training_time.train(tmp_path, 2, Namespace(data=plates, category="nothing", seed=0, textures=None))
+        training_time.train(tmp_path, 2, Namespace(**{**vars(options), "category": "nothing"}))

@@ -33,17 +33,22 @@ def sources() -> dict[str, str]:
     return project_sources(ROOT)
 
 
+@pytest.fixture(scope="module")
+def collected(sources: dict[str, str]) -> dict[Binding, Collected]:
+    return {binding: collect(sources, binding) for binding in (TENSORRT, RTX, CUDA)}
+
+
 def places(found: Collected, names: list[str]) -> list[str]:
     return [f"{use.name} ({use.where})" for use in found.uses if use.name in names]
 
 
 @pytest.mark.parametrize("binding", [TENSORRT, RTX, CUDA], ids=lambda binding: binding.module)
-def test_every_use_can_be_resolved(binding: Binding, sources: dict[str, str]) -> None:
-    assert collect(sources, binding).unresolved == []
+def test_every_use_can_be_resolved(binding: Binding, collected: dict[Binding, Collected]) -> None:
+    assert collected[binding].unresolved == []
 
 
-def test_what_the_code_is_known_to_use_is_collected(sources: dict[str, str]) -> None:
-    names = set(collect(sources, TENSORRT).names)
+def test_what_the_code_is_known_to_use_is_collected(collected: dict[Binding, Collected]) -> None:
+    names = set(collected[TENSORRT].names)
     assert names >= {
         "Builder.create_network",
         "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
@@ -56,31 +61,33 @@ def test_what_the_code_is_known_to_use_is_collected(sources: dict[str, str]) -> 
         "IExecutionContext.execute_async_v3",
     }
     assert "IBuilderConfig.num_compute_capabilities" not in names
-    assert "IBuilderConfig.num_compute_capabilities" in collect(sources, RTX).names
-    assert "IRuntimeConfig.cuda_graph_strategy" in collect(sources, RTX).names
-    assert {"cudaDeviceProp.totalGlobalMem", "cudaGraphInstantiate"} <= set(collect(sources, CUDA).names)
+    assert "IBuilderConfig.num_compute_capabilities" in collected[RTX].names
+    assert "IRuntimeConfig.cuda_graph_strategy" in collected[RTX].names
+    assert {"cudaDeviceProp.totalGlobalMem", "cudaGraphInstantiate"} <= set(collected[CUDA].names)
 
 
 @pytest.mark.network
 @pytest.mark.parametrize("wheel", [TRT_10_3, TRT_10_16, TRT_11_4, RTX_1_7], ids=str)
 def test_tensorrt_has_every_name_in_all_versions(
-    wheel: Wheel, sources: dict[str, str], missing: Missing
+    wheel: Wheel, collected: dict[Binding, Collected], missing: Missing
 ) -> None:
-    found = collect(sources, TENSORRT)
+    found = collected[TENSORRT]
     assert len(found.names) > 40
     assert places(found, missing(wheel, found.names)) == []
 
 
 @pytest.mark.network
-def test_tensorrt_rtx_has_every_name(sources: dict[str, str], missing: Missing) -> None:
-    found = collect(sources, RTX)
+def test_tensorrt_rtx_has_every_name(collected: dict[Binding, Collected], missing: Missing) -> None:
+    found = collected[RTX]
     assert places(found, missing(RTX_1_7, found.names)) == []
 
 
 @pytest.mark.network
 @pytest.mark.parametrize("wheel", [CUDA_12_9, CUDA_13], ids=str)
-def test_cuda_bindings_have_every_name(wheel: Wheel, sources: dict[str, str], missing: Missing) -> None:
-    found = collect(sources, CUDA)
+def test_cuda_bindings_have_every_name(
+    wheel: Wheel, collected: dict[Binding, Collected], missing: Missing
+) -> None:
+    found = collected[CUDA]
     assert len(found.names) > 8
     assert places(found, missing(wheel, found.names)) == []
 

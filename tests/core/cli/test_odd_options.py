@@ -159,7 +159,12 @@ def place(
         for number in range(4):
             image = np.full((64, 64, 3), 60 * number, np.uint8)
             cv2.imwrite(str(tmp_path / folder / f"{number}.png"), image)
-    monkeypatch.chdir(tmp_path)
+    # Deep in the folder of the test, so that ``../..`` leads to nothing but its own files.
+    inside = tmp_path / "line" / "cell"
+    inside.mkdir(parents=True)
+    for folder in ("models", "pictures", "data"):
+        (tmp_path / folder).rename(inside / folder)
+    monkeypatch.chdir(inside)
     monkeypatch.setattr(program, "app", ROOT)  # made once
 
     def enough(*_: object, **__: object) -> Any:
@@ -167,7 +172,7 @@ def place(
 
     for name in WORK.get(command, ()):
         monkeypatch.setattr(f"dmdd_edge.{name}", enough)
-    return tmp_path
+    return inside
 
 
 @pytest.mark.parametrize("command", sorted(NEEDED))
