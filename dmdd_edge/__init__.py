@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from dmdd_edge.export.evaluate_detector import Evaluated, evaluate_detector
     from dmdd_edge.export.export_bundle import Export, export_bundle
     from dmdd_edge.export.options import EvaluateOptions, ExportOptions
+    from dmdd_edge.runtime.assembly import RunOutcome, run_source
     from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
+    from dmdd_edge.runtime.options.run import RunOptions
     from dmdd_edge.runtime.result import Region, Result, Timings
     from dmdd_edge.runtime.sinks import Sink
     from dmdd_edge.runtime.sources import Source, open_source
@@ -70,6 +72,8 @@ _PLACES = {
     "Listener": "dmdd_edge.train.listener",
     "Region": "dmdd_edge.runtime.result",
     "Result": "dmdd_edge.runtime.result",
+    "RunOptions": "dmdd_edge.runtime.options.run",
+    "RunOutcome": "dmdd_edge.runtime.assembly",
     "Sink": "dmdd_edge.runtime.sinks",
     "Source": "dmdd_edge.runtime.sources",
     "SourceOptions": "dmdd_edge.runtime.sources.options",
@@ -80,6 +84,7 @@ _PLACES = {
     "evaluate_detector": "dmdd_edge.export.evaluate_detector",
     "export_bundle": "dmdd_edge.export.export_bundle",
     "open_source": "dmdd_edge.runtime.sources",
+    "run_source": "dmdd_edge.runtime.assembly",
     "train_detector": "dmdd_edge.train.train_detector",
     "write_sample": "dmdd_edge.sample.write",
 }
@@ -103,6 +108,8 @@ __all__ = [
     "OptionError",
     "Region",
     "Result",
+    "RunOptions",
+    "RunOutcome",
     "Sink",
     "Source",
     "SourceError",
@@ -117,6 +124,7 @@ __all__ = [
     "evaluate_detector",
     "export_bundle",
     "open_source",
+    "run_source",
     "train_detector",
     "write_sample",
 ]

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import BundleOptions
-from dmdd_edge.runtime.options.backend import EngineCacheOption
+from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
 _ENGINES = "Targets and engines"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(DeviceOption, BundleOptions, RunsDirOption):
+class EvaluateOptions(BackendName, DeviceOption, BundleOptions, RunsDirOption):
     """The options of ``evaluate_detector`` and of ``dmdd-edge evaluate``.
 
     ``good`` and ``bad`` need no data set: ``category`` then takes the bundle if there is one, else the run.
@@ -29,7 +29,6 @@ class EvaluateOptions(DeviceOption, BundleOptions, RunsDirOption):
         Path | None, Option("Your own images of defective parts; a subfolder is a defect type.")
     ] = None
     masks: Annotated[Path | None, Option("Masks of the images of --bad, paired by name.")] = None
-    backend: Annotated[str, Option("What runs the graph: auto, tensorrt, rtx, cuda or cpu.")] = "auto"
     report: Annotated[
         Path | None, Option("Write a page of figures, curves and images: an HTML file; a folder with --all.")
     ] = None

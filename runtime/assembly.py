@@ -1,12 +1,4 @@
-"""A run from its options, for the command line and for Python: opens the source, the bundle and the sinks.
-
-from dmdd_edge.runtime.assembly import run
-from dmdd_edge.runtime.options.run import RunOptions
-
-options = RunOptions(source="parts/", category="screw", jsonl="results.jsonl")
-outcome = run(options, on_result=lambda frame, result: print(frame.name, result.status))
-print(outcome.summary.anomalous, outcome.verdict.passed)
-"""
+"""A run from its options, for the command line and for Python: opens the source, the bundle and the sinks."""
 
 from __future__ import annotations
 
@@ -62,8 +54,10 @@ class RunOutcome:
     lost: str = ""
 
 
-def run(
+def run_source(
     options: RunOptions,
+    *,
+    sinks: Sequence[Sink] = (),
     on_result: Callable[[Frame, Result], None] | None = None,
     on_error: Callable[[BrokenFrame], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -71,8 +65,19 @@ def run(
 ) -> RunOutcome:
     """Process every frame of a source with a bundle; nothing is printed.
 
+        from pathlib import Path
+        from dmdd_edge import RunOptions, run_source
+
+        options = RunOptions(source="parts/", category="screw", jsonl=Path("results.jsonl"))
+        outcome = run_source(options, on_result=lambda frame, result: print(frame.name, result.status))
+        print(outcome.summary.anomalous, outcome.verdict.passed)
+
+    Reading, inference and writing work at the same time. ``Detector.stream`` is the simpler way for a loop that
+    only needs results.
+
     Args:
         options: what is processed, with which bundle, and where results go.
+        sinks: the caller's own sinks; each result reaches them after the files that the options name.
         on_result: called with each frame (uint8 H x W x 3, BGR) and its result, in order, from one thread,
             after it is in the files that the options name.
         on_error: called with each frame that could not be read.
@@ -83,7 +88,7 @@ def run(
         DmddError: the source, the bundle, the backend or an output fails, or no frame could be judged.
     """
     with AssembledRun(options, say=say, stopping=stop) as assembled:
-        outcome = assembled.process(last=[_Callbacks(on_result, on_error)])
+        outcome = assembled.process(last=[*sinks, _Callbacks(on_result, on_error)])
     for problem in (outcome.verdict.nothing, outcome.verdict.no_frame if outcome.live else None):
         if problem is not None:
             raise problem

@@ -114,6 +114,15 @@ def test_camera_loop(
     assert len(shown) == 5
 
 
+def test_custom_sink(
+    run_example: Run, make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    shown = run_example("custom_sink.py", make_bundle().path, images, tmp_path / "defects.csv")
+    assert shown == "4 frames, 2 anomalous\n"
+    rows = (tmp_path / "defects.csv").read_text().splitlines()
+    assert rows[1:] == ["bad/0.png,100,20,40,20,800,0.800", "bad/1.png,100,20,40,20,800,1.000"]
+
+
 def test_plc_reject(run_example: Run, make_bundle: Callable[..., Bundle], images: Path) -> None:
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:

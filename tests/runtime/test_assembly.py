@@ -13,7 +13,7 @@ import pytest
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.options import UsageError
-from dmdd_edge.runtime.assembly import run
+from dmdd_edge.runtime.assembly import run_source
 from dmdd_edge.runtime.options.run import RunOptions
 
 Make = Callable[..., Bundle]
@@ -39,7 +39,7 @@ def test_a_run_calls_back_and_writes_what_its_options_name(
         save=tmp_path / "out",
         save_only_anomalous=True,
     )
-    outcome = run(
+    outcome = run_source(
         options,
         on_result=lambda frame, result: results.append((frame.name, result.status)),
         on_error=lambda frame: broken.append(Path(frame.source).name),
@@ -55,7 +55,9 @@ def test_a_run_calls_back_and_writes_what_its_options_name(
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [line["type"] for line in lines] == ["result", "error", "result", "result", "summary"]
     assert capfd.readouterr() == ("", "")
-    again = run(RunOptions(source=str(images), models_dir=models, jsonl=tmp_path / "r.jsonl", resume=True))
+    again = run_source(
+        RunOptions(source=str(images), models_dir=models, jsonl=tmp_path / "r.jsonl", resume=True)
+    )
     assert (again.summary.frames, again.resumed) == (0, 4)
 
 
@@ -66,7 +68,7 @@ def test_several_sources_are_one_run_and_an_image_named_twice_is_processed_once(
     (images / "good" / "0.txt").touch()
     names = ("good/1.png", str(images / "good"), "../images/bad/*.png")
     seen: list[tuple[str, str]] = []
-    run(
+    run_source(
         RunOptions(sources=names, models_dir=models, save=tmp_path / "out"),
         on_result=lambda frame, result: seen.append((frame.source, frame.name)),
     )
@@ -83,7 +85,7 @@ def test_several_sources_are_one_run_and_an_image_named_twice_is_processed_once(
 @pytest.mark.parametrize("other", ["0", "rtsp://u:secret@cam/x", "film.mp4", "-", "replay:a.mp4", "csi://0"])
 def test_only_images_can_be_several_sources(models: Path, images: Path, other: str) -> None:
     with pytest.raises(DmddError, match="cannot be one of several sources") as caught:
-        run(RunOptions(sources=(str(images), other), models_dir=models))
+        run_source(RunOptions(sources=(str(images), other), models_dir=models))
     assert "secret" not in str(caught.value)
 
 
@@ -91,7 +93,7 @@ def test_the_callers_wish_ends_a_run(models: Path, images: Path) -> None:
     for number in range(50):  # more than are read ahead
         os.link(images / "good" / "0.png", images / f"{number}.png")
     polled = threading.Event()
-    outcome = run(
+    outcome = run_source(
         RunOptions(source=str(images), models_dir=models),
         on_result=lambda frame, result: polled.wait(60) and None,
         stop=lambda: polled.set() or True,
@@ -104,7 +106,7 @@ def test_a_run_in_which_nothing_can_be_judged_is_an_error(models: Path, tmp_path
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0.png").write_bytes(b"")
     with pytest.raises(DmddError, match="None of the 1 frames could be judged"):
-        run(RunOptions(source=str(tmp_path / "broken"), models_dir=models))
+        run_source(RunOptions(source=str(tmp_path / "broken"), models_dir=models))
 
 
 def test_a_run_needs_one_source() -> None:
