@@ -72,8 +72,8 @@ def run_source(
         outcome = run_source(options, on_result=lambda frame, result: print(frame.name, result.status))
         print(outcome.summary.anomalous, outcome.verdict.passed)
 
-    Reading, inference and writing work at the same time. ``Detector.stream`` is the simpler way for a loop that
-    only needs results.
+    Reading, inference and writing work at the same time. For a loop that only needs results,
+    ``Detector.stream`` is simpler.
 
     Args:
         options: what is processed, with which bundle, and where results go.
