@@ -1,4 +1,4 @@
-"""What runs the graph: one module a back end, one protocol for all of them."""
+"""Backends run the graph: one module per backend, one protocol for all of them."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class Backend(Protocol):
         ...
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Judge a batch.
+        """Run a batch.
 
         Args:
             images: contiguous uint8 N x S x S x 3 BGR.
 
         Returns:
-            Anomaly maps, float32 N x S x S, 0..1, and scores, float32 N. Both are the caller's to keep: a
+            Anomaly maps, float32 N x S x S, 0..1, and scores, float32 N. Both are owned by the caller: a
             later call does not change them.
 
         Raises:
-            DmddError: the device or the library refused, saying what to do.
+            DmddError: the device or the library failed; the error states what to do.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the back end holds; ``infer`` must not be called afterwards."""
+        """Release the backend's resources; ``infer`` must not be called afterwards."""
         ...
 
 
 @runtime_checkable
 class OverlappingBackend(Backend, Protocol):
-    """A back end that works on a batch while the next is made ready.
+    """A backend that computes one batch while the next is prepared.
 
     ``submit`` and ``collect`` are called from one thread at a time; batches are collected in the order in
     which they were submitted.
@@ -52,20 +52,20 @@ class OverlappingBackend(Backend, Protocol):
 
     @property
     def slots(self) -> int:
-        """How many batches may be under way at once."""
+        """The number of batches that may be in flight at once."""
         ...
 
     def submit(self, images: NDArray[np.uint8]) -> Any:
         """Start a batch, and return at once.
 
         Args:
-            images: as for ``infer``, but no more than it takes at once; free to be changed afterwards.
+            images: as for ``infer``, but at most the largest batch; the caller may change them afterwards.
 
         Returns:
-            What ``collect`` takes, once.
+            The ticket for ``collect``; valid once.
 
         Raises:
-            DmddError: all slots are busy, or the device or the library refused.
+            DmddError: all slots are busy, or the device or the library failed.
         """
         ...
 

@@ -29,13 +29,13 @@ def engine_predictor(
 
     Args:
         engine: the ``.engine`` file, with its sidecar beside it.
-        onnx_sha256: of the graph that it must have been built from.
-        listed_sha256: what the engine's SHA-256 must be; for one that goes into a bundle.
+        onnx_sha256: of the graph, which it must have been built from.
+        listed_sha256: the required SHA-256 of the engine, for one of a bundle.
         cache: the engine cache that holds it, unless it is in a bundle.
-        options: how to run.
+        options: how it runs.
 
     Raises:
-        DmddError: it is not to be trusted, does not fit this machine, or does not run.
+        DmddError: it is not trusted, does not match this machine, or does not run.
     """
     options = replace(options or BackendOptions(), engine_cache=cache)
     machine = engine_machine(read_sidecar(engine).flavour, options)

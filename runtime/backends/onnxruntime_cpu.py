@@ -1,4 +1,4 @@
-"""The ``cpu`` back end: ONNX Runtime on the processor, fp32; the embedded default that works everywhere."""
+"""The ``cpu`` backend: ONNX Runtime on the processor, fp32; the default that works everywhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 )
 from dmdd_edge.runtime.malloc_trim import trim_heap
 
-_Found = tuple[NDArray[np.float32], NDArray[np.float32]]
+_Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class OnnxRuntimeCpu:
-    """Runs the fp32 graph, with as many threads as there are physical cores: hyperthreads gain nothing.
+    """Runs the fp32 graph with one thread per physical core; hyperthreads gain nothing.
 
-    With one slot all threads work on one frame, which has it done soonest. With more, each thread works on a
-    frame of its own, which has most frames done: none waits for another within a frame, where many operations
+    With one slot, all threads share one frame, for the lowest latency. With more, each thread computes its
+    own frame, for the highest throughput: no thread waits for another within a frame, where many operations
     are too small to share.
 
-    The fp16 graph is no use here: ONNX Runtime computes it in fp32 on a CPU, and slower.
+    The fp16 graph does not help: on a CPU, ONNX Runtime computes it in fp32, and slower.
 
     Args:
         bundle: a verified bundle.
-        threads: how many threads; None takes the physical cores that the process may use, within a
+        threads: number of threads; None for the physical cores that the process may use, within a
             container's quota.
         slots: more than 1 for several frames at once.
 
@@ -39,8 +39,8 @@ class OnnxRuntimeCpu:
         DmddError: ONNX Runtime is not installed, or the graph cannot be opened.
 
     Attributes:
-        threads: how many threads.
-        slots: how many batches may be under way at once.
+        threads: number of threads.
+        slots: number of batches that may be in flight at once.
     """
 
     name = "cpu"
@@ -56,24 +56,24 @@ class OnnxRuntimeCpu:
         how = f"{self.threads} frames at once" if several else f"{self.threads} threads"
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, fp32, {how}"
 
-    def infer(self, images: NDArray[np.uint8]) -> _Found:
+    def infer(self, images: NDArray[np.uint8]) -> _Outputs:
         """See ``Backend.infer``."""
         return run_session(self._session, images)
 
-    def submit(self, images: NDArray[np.uint8]) -> Future[_Found]:
+    def submit(self, images: NDArray[np.uint8]) -> Future[_Outputs]:
         """See ``OverlappingBackend.submit``."""
         if self._workers is None:
-            found: Future[_Found] = Future()
-            found.set_result(self.infer(images))
-            return found
+            done: Future[_Outputs] = Future()
+            done.set_result(self.infer(images))
+            return done
         return self._workers.submit(run_session, self._session, images)
 
-    def collect(self, ticket: Future[_Found]) -> _Found:
+    def collect(self, ticket: Future[_Outputs]) -> _Outputs:
         """See ``OverlappingBackend.collect``."""
         return ticket.result()
 
     def close(self) -> None:
-        """Give the session back."""
+        """Release the session."""
         if self._workers is not None:
             self._workers.shutdown()
         self._session = None

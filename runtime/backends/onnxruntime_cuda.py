@@ -1,4 +1,4 @@
-"""The ``cuda`` back end: ONNX Runtime on an NVIDIA GPU, with the fp32 graph."""
+"""The ``cuda`` backend: ONNX Runtime on an NVIDIA GPU, with the fp32 graph."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PROVIDER = "CUDAExecutionProvider"
 
 _INSTALL = (
     "The CPU and GPU builds cannot share an environment: pip uninstall onnxruntime, then "
-    'pip install "dmdd-edge[gpu]". On a Jetson take NVIDIA\'s own wheel of onnxruntime-gpu.'
+    'pip install "dmdd-edge[gpu]". On a Jetson use NVIDIA\'s own wheel of onnxruntime-gpu.'
 )
 
 
 class OnnxRuntimeCuda:
-    """Runs the fp32 graph on the GPU, in true fp32: fp16 waits for its parity on the device.
+    """Runs the fp32 graph on the GPU, in full fp32; fp16 needs its parity measured on the device first.
 
     Args:
         bundle: a verified bundle.
         device: the GPU's number.
 
     Raises:
-        DmddError: the installed ONNX Runtime has no CUDA, or there is none that works on this machine.
+        DmddError: the installed ONNX Runtime was built without CUDA, or CUDA does not work on this machine.
     """
 
     name = "cuda"
@@ -40,16 +40,16 @@ class OnnxRuntimeCuda:
     def __init__(self, bundle: Bundle, device: int = 0) -> None:
         onnxruntime = import_onnxruntime("gpu")
         if _PROVIDER not in onnxruntime.get_available_providers():
-            raise BackendError("the installed ONNX Runtime was built without CUDA.", _INSTALL)
+            raise BackendError("The installed ONNX Runtime was built without CUDA.", _INSTALL)
         _preload_libraries(onnxruntime)
         # TF32 would keep 10 bits of each factor: enough to move a score across its threshold.
         provider = (_PROVIDER, {"device_id": str(device), "use_tf32": "0"})
         session = open_session(onnxruntime, bundle, FP32_GRAPH, session_options(onnxruntime), [provider])
-        # "Available" only means compiled in: a session that cannot have CUDA silently becomes a CPU one.
+        # "Available" only means compiled in: without CUDA a session silently falls back to the CPU.
         if _PROVIDER not in session.get_providers():
             raise BackendError(
                 "ONNX Runtime could not start CUDA on this machine and fell back to the CPU.",
-                "Check the driver (nvidia-smi), and that CUDA and cuDNN fit this ONNX Runtime.",
+                "Check the driver (nvidia-smi), and that CUDA and cuDNN match this ONNX Runtime.",
             )
         self._session: BoundSession | None = BoundSession(onnxruntime, session, "cuda", device)
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CUDA device {device}, fp32"
@@ -60,11 +60,11 @@ class OnnxRuntimeCuda:
         return self._session.run(images)
 
     def close(self) -> None:
-        """Give the session and its GPU memory back."""
+        """Release the session and its GPU memory."""
         self._session = None
 
 
 def _preload_libraries(onnxruntime: Any) -> None:
-    """Let ONNX Runtime find CUDA and cuDNN where pip put them (1.21 and later)."""
+    """Let ONNX Runtime find the CUDA and cuDNN that pip installed (1.21 and later)."""
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()

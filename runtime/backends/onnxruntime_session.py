@@ -1,4 +1,4 @@
-"""What the two ONNX Runtime back ends share: opening a session on a bundle's graph, and running it."""
+"""Shared by both ONNX Runtime backends: open a session on a bundle's graph, and run it."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.messages.text import visible
 
-#: How much of ONNX Runtime's message is repeated, in characters: it may quote the graph at length.
+#: Most characters of ONNX Runtime's message that are repeated; it may quote the graph at length.
 _SHOWN = 500
 
 
 def import_onnxruntime(extra: str) -> Any:
-    """The module ``onnxruntime``, loaded when it is first needed.
+    """Import the module ``onnxruntime`` on first use.
 
     Raises:
-        DmddError: it is not installed; names the ``extra`` that brings it.
+        DmddError: it is not installed; names the ``extra`` that installs it.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            f"ONNX Runtime cannot be loaded: {error}.", f'Install it: pip install "dmdd-edge[{extra}]"'
+            f"Cannot load ONNX Runtime: {error}.", f'Install it: pip install "dmdd-edge[{extra}]"'
         ) from None
     return onnxruntime
 
 
 def session_options(onnxruntime: Any, threads: int = 0) -> Any:
-    """Options that both providers run with; 0 threads leaves the number to ONNX Runtime."""
+    """Session options of both providers; 0 threads lets ONNX Runtime choose the number."""
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; what matters of the rest is checked and said by us
-    # Within a frame threads that wait for each other spin: many operations take some hundredths of a
-    # millisecond, and to be woken takes as long (a fifth of the time of a frame on two cores). Between two
-    # frames they sleep, since beside a line the processor is shared.
+    options.log_severity_level = 3  # errors only; relevant warnings are checked here
+    # Within a frame, threads that wait for each other spin: many operations take a few hundredths of a
+    # millisecond, and waking a thread takes as long (a fifth of a frame's time on two cores). Between two
+    # frames they sleep, since the processor is shared.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads != 1 else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
 def open_session(onnxruntime: Any, bundle: Bundle, graph: str, options: Any, providers: Sequence[Any]) -> Any:
-    """An inference session on a file of the bundle, its input and outputs held against the manifest.
+    """Open an inference session on a file of the bundle; check its input and outputs with the manifest.
 
     Raises:
-        DmddError: the bundle lacks the graph, the graph cannot be read, or it is not the manifest's.
+        DmddError: the bundle lacks the graph, the graph cannot be read, or it does not match the manifest.
     """
     path = bundle.file(graph)
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime has a dozen exception types of its own
+    except Exception as error:  # ONNX Runtime has a dozen exception types
         raise BackendError(
-            f"ONNX Runtime cannot open {path}: {_first_line(error)}", "Export the bundle again."
+            f"ONNX Runtime cannot open {path}: {_first_line(error)}.", "Export the bundle again."
         ) from error
     _check_names(session, bundle, path)
     return session
@@ -68,10 +68,10 @@ def run_session(session: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.flo
     """One call of the graph; shapes as in ``Backend.infer``.
 
     Raises:
-        DmddError: ONNX Runtime failed, for instance for want of memory.
+        DmddError: ONNX Runtime failed, for instance out of memory.
     """
     try:
-        # Without a copy: ONNX Runtime reads a contiguous array in place and hands out arrays of their own.
+        # No copies: ONNX Runtime reads a contiguous array in place and returns arrays that own their memory.
         maps, scores = session.run(["anomaly_map", "score"], {"image": images})
     except Exception as error:
         raise failure(error, len(images)) from error
@@ -79,9 +79,9 @@ def run_session(session: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.flo
 
 
 def failure(error: Exception, count: int) -> DmddError:
-    """What a user is told when ONNX Runtime fails on a batch."""
+    """The error when ONNX Runtime fails on a batch."""
     return BackendError(
-        f"ONNX Runtime failed on a batch of {count}: {_first_line(error)}",
+        f"ONNX Runtime failed on a batch of {count}: {_first_line(error)}.",
         "Try a smaller batch; if it persists, check the bundle: dmdd-edge models check CATEGORY",
     )
 
@@ -90,16 +90,17 @@ def _check_names(session: Any, bundle: Bundle, path: Path) -> None:
     size = bundle.manifest.image_size
     inputs = {item.name: list(item.shape) for item in session.get_inputs()}
     outputs = {item.name for item in session.get_outputs()}
-    # A batch dimension that is a number would take batches of that size alone.
+    # A fixed batch dimension would accept batches of that size only.
     fits = list(inputs) == ["image"] and inputs["image"][1:] == [size, size, 3]
     if not fits or isinstance(inputs["image"][0], int) or not {"anomaly_map", "score"} <= outputs:
         raise BackendError(
-            f"{path} is not the manifest's graph: inputs {inputs}, outputs {sorted(outputs)}.",
-            f"It must take `image` (N x {size} x {size} x 3), give `anomaly_map` and `score`: export again.",
+            f"{path} does not match the manifest: inputs {inputs}, outputs {sorted(outputs)}.",
+            f"Export again: the graph needs the input `image` (N x {size} x {size} x 3), and the outputs "
+            "`anomaly_map` and `score`.",
         )
 
 
 def _first_line(error: Exception) -> str:
-    """The part of ONNX Runtime's message that says something, without its source file and line."""
+    """The first line of ONNX Runtime's message, without prefix and full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return visible(re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", lines[0]).strip())[:_SHOWN]
+    return visible(re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", lines[0]).strip())[:_SHOWN].rstrip(".")

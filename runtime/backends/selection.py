@@ -1,4 +1,4 @@
-"""Which back end runs a bundle, and why each one before it in the order does not."""
+"""Select the backend that runs a bundle, and report why each one before it cannot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
 from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
 
-#: Every back end, in the order in which ``auto`` tries them.
+#: Every backend, in the order in which ``auto`` tries them.
 BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
     "tensorrt": TensorRt,
     "rtx": TensorRtRtx,
@@ -30,12 +30,12 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A back end that was tried and cannot run here.
+    """A backend that was tried and cannot run on this machine.
 
     Attributes:
         name: as ``--backend`` names it.
         reason: why not.
-        fix: what to install or build, so that it can.
+        fix: what to install or build.
     """
 
     name: str
@@ -45,11 +45,11 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Selection:
-    """The back end that runs, and those before it that cannot.
+    """The backend that runs, and those before it that cannot.
 
     Attributes:
         backend: ready to run.
-        passed_over: one entry for each back end that was tried first; empty when one was asked for by name.
+        passed_over: one entry per backend that was tried before; empty when the user named one.
     """
 
     backend: Backend
@@ -57,10 +57,10 @@ class Selection:
 
 
 def _ready(name: str, bundle: Bundle, options: BackendOptions) -> Backend:
-    """Start a backend and judge one black image with it; one that fails at that is closed.
+    """Start a backend and run one black image; a backend that fails at that is closed.
 
-    Much that is missing (cuDNN, memory) shows only when a graph is run. And the first call allocates and
-    tunes: a frame on the line does not wait for that.
+    A missing cuDNN or too little memory shows only when a graph runs. And the first call allocates and
+    tunes, which a frame on the line must not wait for.
 
     Raises:
         DmddError: it cannot be opened, its first inference fails, or the model's results have another shape
@@ -75,21 +75,21 @@ def _ready(name: str, bundle: Bundle, options: BackendOptions) -> Backend:
             raise
     except DmddError:
         raise
-    except Exception as error:  # a library that does not fit this machine raises what it likes
-        said = visible(f"{type(error).__name__}: {error}".strip())
+    except Exception as error:  # an incompatible library raises anything
+        cause = visible(f"{type(error).__name__}: {error}".strip())
         raise BackendError(
-            f"The backend {name} failed: {said}", "See what works: dmdd-edge doctor"
+            f"The backend {name} failed: {cause.rstrip('.')}.", "See what works: dmdd-edge doctor"
         ) from error
     return backend
 
 
 def _warm_up(backend: Backend, size: int) -> None:
     maps, scores = backend.infer(np.zeros((1, size, size, 3), np.uint8))
-    found = [(str(part.dtype), part.shape) for part in (maps, scores)]
-    if found != [("float32", (1, size, size)), ("float32", (1,))]:
-        told = " and ".join(f"{dtype} {shape}" for dtype, shape in found)
+    outputs = [(str(part.dtype), part.shape) for part in (maps, scores)]
+    if outputs != [("float32", (1, size, size)), ("float32", (1,))]:
+        actual = " and ".join(f"{dtype} {shape}" for dtype, shape in outputs)
         raise BackendError(
-            f"The model returned {told}; float32 (1, {size}, {size}) and float32 (1,) are expected.",
+            f"The model returned {actual}; float32 (1, {size}, {size}) and float32 (1,) are expected.",
             "Export the bundle again.",
         )
 
@@ -100,15 +100,15 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
     Args:
         bundle: a verified bundle.
         name: ``auto`` for the first that works in the order of ``BACKENDS``, or one of its names.
-        options: how it is to run.
+        options: how it runs.
 
     Raises:
-        DmddError: the name is unknown, the one asked for cannot run, or none can; says what to install.
+        DmddError: the name is unknown, the named one cannot run, or none can; states what to install.
     """
     options = options or BackendOptions()
     if name != AUTO:
         if name not in BACKENDS:
-            raise OptionError(f"there is no backend {name!r}.", choose(name, [AUTO, *BACKENDS]))
+            raise OptionError(f"Unknown backend {name!r}.", choose(name, [AUTO, *BACKENDS]))
         return Selection(_ready(name, bundle, options))
     passed_over: list[PassedOver] = []
     for candidate in BACKENDS:
@@ -116,7 +116,8 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
             return Selection(_ready(candidate, bundle, options), tuple(passed_over))
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
-    raise OptionError(
-        "no backend can run this bundle: " + " ".join(f"{p.name}: {p.reason}" for p in passed_over),
+    reasons = "; ".join(f"{item.name}: {item.reason.rstrip('.')}" for item in passed_over)
+    raise BackendError(
+        f"No backend can run this bundle: {reasons}.",
         passed_over[-1].fix,
     )

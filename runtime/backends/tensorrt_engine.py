@@ -1,4 +1,4 @@
-"""The ``tensorrt`` and ``rtx`` back ends: a ready engine on an NVIDIA GPU."""
+"""The ``tensorrt`` and ``rtx`` backends: a prebuilt engine on an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EngineMachine:
         flavour: which library.
         library: its module.
         cuda: the driver, with the GPU.
-        cache: the engines built here; None where there can be none.
+        cache: the folder of engines built here; None where none can exist.
     """
 
     flavour: Flavour
@@ -48,7 +48,7 @@ class EngineMachine:
         """Start a checked engine and warm it up.
 
         Raises:
-            DmddError: it does not run.
+            DmddError: the engine does not run.
         """
 
         def load() -> LoadedEngine:
@@ -67,10 +67,10 @@ class EngineMachine:
 
 
 def engine_machine(flavour: Flavour, options: BackendOptions) -> EngineMachine:
-    """What this machine has to run engines of a library with; the cheapest questions come first.
+    """What this machine needs to run engines of a library; the cheapest checks come first.
 
     Raises:
-        DmddError: the library, a CUDA driver or a GPU is missing; says what to install.
+        DmddError: the library, a CUDA driver or a GPU is missing; states what to install.
     """
     require_installed(flavour)
     cuda = open_cuda(options.cuda_driver)
@@ -83,13 +83,13 @@ class EngineBackend:
     Args:
         bundle: a verified bundle.
         flavour: which library runs it.
-        options: how to run.
+        options: how it runs.
 
     Raises:
         DmddError: the library, a driver or a GPU is missing, no engine fits, or it does not run.
 
     Attributes:
-        sidecar: of the engine that runs.
+        sidecar: of the running engine.
     """
 
     def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
@@ -106,7 +106,7 @@ class EngineBackend:
 
     @property
     def slots(self) -> int:
-        """How many batches may be under way at once."""
+        """The number of batches that may be in flight at once."""
         return self._runner.slots
 
     @property
@@ -116,7 +116,7 @@ class EngineBackend:
 
     @property
     def times(self) -> DeviceTimes | None:
-        """Of the batch collected last, on the GPU."""
+        """Times of the last collected batch on the GPU."""
         return self._runner.times
 
     def submit(self, images: NDArray[np.uint8]) -> Ticket:
@@ -132,7 +132,7 @@ class EngineBackend:
         return self._runner.infer(images)
 
     def close(self) -> None:
-        """Give engine and memory back."""
+        """Release the engine and its memory."""
         self._runner.close()
 
 
@@ -151,7 +151,7 @@ class TensorRtRtx(EngineBackend):
 
 
 def _cache(option: Path | None) -> Path | None:
-    """The engine cache; None where the user named none and there cannot be one."""
+    """The engine cache; None where the user named none and the default cannot exist."""
     try:
         return engine_cache(option)
     except DmddError:

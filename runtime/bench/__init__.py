@@ -1,1 +1,1 @@
-"""Measuring a bundle on this machine: latency, throughput, accuracy, and what was going on meanwhile."""
+"""Measure a bundle: latency, throughput and accuracy, with the interference of other processes."""

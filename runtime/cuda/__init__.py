@@ -1,4 +1,4 @@
-"""CUDA from Python, by whichever of two packages is there: ``cuda-bindings`` or PyCUDA."""
+"""CUDA from Python, through whichever of two packages is installed: ``cuda-bindings`` or PyCUDA."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ CUDA_DRIVERS = ("auto", *_DRIVERS)
 
 
 def open_cuda(driver: str = "auto") -> Cuda:
-    """Start a driver on the first GPU that CUDA shows (``CUDA_VISIBLE_DEVICES`` chooses).
+    """Start a driver on the first visible GPU (``CUDA_VISIBLE_DEVICES`` selects it).
 
     Args:
         driver: ``cuda-bindings``, ``pycuda``, or ``auto`` for the first of them that works.
 
     Raises:
-        DmddError: the name is unknown, the package is missing, or there is no GPU or no driver that fits;
-            says what to install.
+        DmddError: the name is unknown, the package is missing, or there is no GPU or no suitable driver;
+            states what to install.
     """
     if driver != "auto":
         if driver not in _DRIVERS:
             raise OptionError(
-                f"--cuda-driver {driver}: there is no such driver.",
+                f"--cuda-driver {driver!r} is unknown.",
                 choose(driver, CUDA_DRIVERS),
             )
         return _DRIVERS[driver]()
@@ -70,7 +70,7 @@ def open_cuda(driver: str = "auto") -> Cuda:
             return start()
         except DmddError as error:
             errors.append(error)
-    # The first is the one to install; the second is only worth a word where it is there and fails otherwise.
+    # The first is the one to install; the second matters only if it is installed and failed.
     first = errors[0]
     others = [error.message for error in errors[1:] if "not installed" not in error.message]
     raise BackendError(" ".join([first.message, *others]), first.fix)

@@ -1,7 +1,7 @@
-"""CUDA by NVIDIA's ``cuda-bindings``: wheels for x86-64 and aarch64, and graphs.
+"""CUDA through NVIDIA's ``cuda-bindings``: wheels for x86-64 and aarch64, and graphs.
 
-Each call answers a tuple whose first element is a status. The package imports without a driver, and then
-answers ``cudaErrorInsufficientDriver`` to everything. The primary context is every thread's without asking.
+Each call returns a tuple whose first element is a status. The package imports without a driver, and then
+returns ``cudaErrorInsufficientDriver`` from every call. The primary context is current in every thread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CudaBindings:
             raise BackendError(_missing, 'Install it: pip install "dmdd-edge[tensorrt]"')
         probe = probe_gpu()
         if probe.facts is None:
-            raise BackendError(f"CUDA cannot be used: {probe.reason}.", _driver_fix())
+            raise BackendError(f"Cannot use CUDA: {probe.reason}.", _driver_fix())
         self.gpu = probe.facts
         self.version = metadata.version("cuda-bindings")
 
@@ -66,16 +66,16 @@ class CudaBindings:
         if not mapped:
             return HostMemory(array, None, release)
         try:
-            seen = _value("map memory", cudart.cudaHostGetDevicePointer(pointer, 0))
+            address = _value("map memory", cudart.cudaHostGetDevicePointer(pointer, 0))
         except DmddError:
             release()
             raise
-        return HostMemory(array, int(seen), release)
+        return HostMemory(array, int(address), release)
 
     def stream(self) -> Stream:
         """See ``Cuda``."""
         flags: int = cudart.cudaStreamNonBlocking
-        native = _value("make a stream", cudart.cudaStreamCreateWithFlags(flags))
+        native = _value("create a stream", cudart.cudaStreamCreateWithFlags(flags))
         return Stream(
             int(native), native, lambda: _check("destroy a stream", cudart.cudaStreamDestroy(native))
         )
@@ -83,24 +83,24 @@ class CudaBindings:
     def event(self, blocking: bool = True) -> Event:
         """See ``Cuda``."""
         flags: int = cudart.cudaEventBlockingSync if blocking else cudart.cudaEventDefault
-        native = _value("make an event", cudart.cudaEventCreateWithFlags(flags))
+        native = _value("create an event", cudart.cudaEventCreateWithFlags(flags))
         return Event(native, lambda: _check("destroy an event", cudart.cudaEventDestroy(native)))
 
     def copy_to_device(self, target: DeviceMemory, source: HostMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
         kind: Any = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-        answer: tuple[Any, ...] = cudart.cudaMemcpyAsync(
+        result: tuple[Any, ...] = cudart.cudaMemcpyAsync(
             target.address, source.address, nbytes, kind, stream.native
         )
-        _check("copy to the GPU", answer)
+        _check("copy to the GPU", result)
 
     def copy_to_host(self, target: HostMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
         kind: Any = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        answer: tuple[Any, ...] = cudart.cudaMemcpyAsync(
+        result: tuple[Any, ...] = cudart.cudaMemcpyAsync(
             target.address, source.address, nbytes, kind, stream.native
         )
-        _check("copy from the GPU", answer)
+        _check("copy from the GPU", result)
 
     def record(self, event: Event, stream: Stream) -> None:
         """See ``Cuda``."""
@@ -116,14 +116,14 @@ class CudaBindings:
 
     def milliseconds(self, start: Event, end: Event) -> float:
         """See ``Cuda``."""
-        return float(_value("take the time", cudart.cudaEventElapsedTime(start.native, end.native)))
+        return float(_value("read the time", cudart.cudaEventElapsedTime(start.native, end.native)))
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """See ``Cuda``."""
         try:
             native = _capture(stream, work)
         except BaseException:
-            # TensorRT looks at CUDA's last error after its own launches, and would take this for theirs.
+            # TensorRT reads CUDA's last error after its launches, and would mistake this one for its own.
             cudart.cudaGetLastError()
             raise
         return Graph(native, lambda: _check("destroy a graph", cudart.cudaGraphExecDestroy(native)))
@@ -133,24 +133,24 @@ class CudaBindings:
         _check("launch a graph", cudart.cudaGraphLaunch(graph.native, stream.native))
 
 
-def _check(what: str, answer: tuple[Any, ...], nbytes: int = 0) -> None:
-    """Raise unless the status in ``answer`` is success."""
-    status = answer[0]
+def _check(what: str, result: tuple[Any, ...], nbytes: int = 0) -> None:
+    """Raise unless the status in ``result`` is success."""
+    status = result[0]
     if status == cudart.cudaError_t.cudaSuccess:
         return
-    said = _text(cudart.cudaGetErrorString(status)[1]) or str(status)
-    raise refusal(what, said, nbytes, status == cudart.cudaError_t.cudaErrorMemoryAllocation)
+    cause = _text(cudart.cudaGetErrorString(status)[1]) or str(status)
+    raise refusal(what, cause, nbytes, status == cudart.cudaError_t.cudaErrorMemoryAllocation)
 
 
-def _value(what: str, answer: tuple[Any, ...], nbytes: int = 0) -> Any:
-    """The value behind a status of success."""
-    _check(what, answer, nbytes)
-    return answer[1]
+def _value(what: str, result: tuple[Any, ...], nbytes: int = 0) -> Any:
+    """The value of a call, after checking its status."""
+    _check(what, result, nbytes)
+    return result[1]
 
 
 def _capture(stream: Stream, work: Callable[[], None]) -> Any:
-    """Note what ``work`` queues; the stream is not capturing afterwards, whatever happened."""
-    # Of this thread alone: what others allocate meanwhile must not break the capture.
+    """Capture what ``work`` queues; afterwards the stream is no longer capturing, even after an error."""
+    # Of this thread only: allocations of other threads must not break the capture.
     mode: Any = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
     _check("begin a capture", cudart.cudaStreamBeginCapture(stream.native, mode))
     try:
@@ -162,21 +162,22 @@ def _capture(stream: Stream, work: Callable[[], None]) -> Any:
         raise
     captured = _value("end a capture", cudart.cudaStreamEndCapture(stream.native))
     try:
-        return _value("make a graph", cudart.cudaGraphInstantiate(captured, 0))
+        return _value("create a graph", cudart.cudaGraphInstantiate(captured, 0))
     finally:
         cudart.cudaGraphDestroy(captured)
 
 
 def _driver_fix() -> str:
-    """What to do where CUDA cannot be used: which package would fit the driver, if that is what is wrong."""
-    _, served = cudart.cudaDriverGetVersion()
-    _, wanted = cudart.cudaRuntimeGetVersion()
-    if served and wanted and served // 1000 < wanted // 1000:
+    """How to fix an unusable CUDA: the package that fits the driver, if the driver is too old."""
+    _, supported = cudart.cudaDriverGetVersion()
+    _, needed = cudart.cudaRuntimeGetVersion()
+    if supported and needed and supported // 1000 < needed // 1000:
+        version = f"{supported // 1000}.{supported % 1000 // 10}"
         return (
-            f"The driver serves CUDA {served // 1000}.{served % 1000 // 10}: update it, or take the package "
-            f'that fits it: pip install "cuda-bindings=={served // 1000}.*"'
+            f"Update the driver, which supports CUDA {version}, or install the package for it: "
+            f'pip install "cuda-bindings=={supported // 1000}.*"'
         )
-    return "Install NVIDIA's driver (on a Jetson it comes with JetPack), and see that nvidia-smi works."
+    return "Install NVIDIA's driver (on a Jetson it comes with JetPack), and check that nvidia-smi works."
 
 
 def _text(value: bytes | str) -> str:

@@ -1,4 +1,4 @@
-"""What is known of this machine's GPU: what an engine is bound to, and why there is none to use."""
+"""Facts about this machine's GPU, which an engine is bound to, or why there is no usable GPU."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class GpuFacts:
     """One NVIDIA GPU.
 
     Attributes:
-        name: as CUDA gives it, such as ``Orin`` or ``NVIDIA RTX A2000``.
+        name: from CUDA, such as ``Orin`` or ``NVIDIA RTX A2000``.
         sm: its compute capability, such as ``sm87``.
-        driver: the kernel driver's version, such as ``580.65.06``; of CUDA, where that is not told.
-        cuda: the newest CUDA that the driver serves, such as ``13.0``.
+        driver: the kernel driver's version, such as ``580.65.06``; that of CUDA, where it is unknown.
+        cuda: the newest CUDA that the driver supports, such as ``13.0``.
         memory: in bytes; shared with the CPU where ``integrated``.
         integrated: whether it shares its memory with the CPU, as on a Jetson.
     """
@@ -35,29 +35,27 @@ class GpuFacts:
 
 @dataclass(frozen=True)
 class GpuProbe:
-    """The result of looking for a GPU: its facts, or the reason why there are none."""
+    """The result of probing for a GPU: its facts, or the reason without them."""
 
     facts: GpuFacts | None
     reason: str = ""
 
 
 def probe_gpu(index: int = 0) -> GpuProbe:
-    """Look for a GPU through ``cuda-bindings``; never raises, and starts no CUDA context.
+    """Probe for a GPU through ``cuda-bindings``; never raises, and does not start a CUDA context.
 
     Args:
-        index: which one, as CUDA counts.
+        index: CUDA's index of the GPU.
     """
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        return GpuProbe(
-            None, f'cuda-bindings cannot be imported ({error}): pip install "dmdd-edge[tensorrt]"'
-        )
+        return GpuProbe(None, f'cannot import cuda-bindings ({error}): pip install "dmdd-edge[tensorrt]"')
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess:
         return GpuProbe(None, _reason(runtime.cudaGetErrorString(status)[1], str(status)))
     if index >= count:
-        return GpuProbe(None, f"CUDA sees {count} GPUs, so there is none with the index {index}")
+        return GpuProbe(None, f"no GPU has the index {index}; CUDA sees {count}")
     props: runtime.cudaDeviceProp
     status, props = runtime.cudaGetDeviceProperties(index)
     if status != runtime.cudaError_t.cudaSuccess:
@@ -77,35 +75,35 @@ def probe_gpu(index: int = 0) -> GpuProbe:
 
 
 def gpu_facts(index: int = 0) -> GpuFacts | None:
-    """The facts of a GPU, or None; :func:`probe_gpu` says why."""
+    """The facts of a GPU, or None; :func:`probe_gpu` gives the reason."""
     return probe_gpu(index).facts
 
 
 def _reason(text: bytes | str, status: str) -> str:
-    """CUDA's own words, and what they mean where they mislead."""
-    said = _text(text) or status
-    if "insufficient" in said:  # what CUDA answers where there is no driver at all
+    """CUDA's own message, or its meaning where it misleads."""
+    message = _text(text) or status
+    if "insufficient" in message:  # CUDA's message also without any driver
         if not _KERNEL_DRIVER.exists():
             return "no NVIDIA driver is loaded on this machine"
         driver = kernel_driver("of an unknown version")
-        return f"the NVIDIA driver {driver} is older than cuda-bindings needs ({said})"
-    return said
+        return f"the NVIDIA driver {driver} is older than cuda-bindings needs ({message})"
+    return message
 
 
 def kernel_driver(unknown: str = "") -> str:
-    """The version of the NVIDIA driver that is loaded, such as ``580.65.06``; empty when none is.
+    """The version of the loaded NVIDIA driver, such as ``580.65.06``; empty without one.
 
     Args:
-        unknown: what to say of one that does not tell its version.
+        unknown: returned for a driver without a readable version.
     """
     try:
         text = _KERNEL_DRIVER.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
-    return found.group(1) if found else unknown
+    match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
+    return match.group(1) if match else unknown
 
 
 def _text(value: bytes | str) -> str:
-    """CUDA's strings come as bytes, padded with zeros in some versions."""
+    """Decode CUDA's strings, which are bytes, padded with zeros in some versions."""
     return value.decode(errors="replace").split("\0")[0].strip() if isinstance(value, bytes) else value

@@ -1,7 +1,7 @@
-"""What the runtime asks of CUDA: memory, copies, a stream, events, graphs; and no more than that.
+"""The part of CUDA that the runtime uses: memory, copies, streams, events, graphs.
 
-Two drivers answer it, ``cuda-bindings`` and PyCUDA. Everything handed out is given back exactly once, by
-``free``; a second call does nothing.
+Two drivers implement it, ``cuda-bindings`` and PyCUDA. Every resource is released exactly once, by ``free``;
+a second call does nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from dmdd_edge.runtime.cuda.gpu import GpuFacts
 
 
 class Owned:
-    """Something of the GPU's that must be given back, once.
+    """A GPU resource that must be released, once.
 
     Args:
-        release: gives it back.
+        release: releases it.
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
         self._release: Callable[[], None] | None = release
 
     def free(self) -> None:
-        """Give it back; later calls do nothing.
+        """Release it; later calls do nothing.
 
         Raises:
-            DmddError: CUDA refused, which it does when an earlier launch has failed.
+            DmddError: CUDA failed, as it does after a failed launch.
         """
         release, self._release = self._release, None
         if release is not None:
@@ -39,7 +39,7 @@ class Owned:
 
 
 class DeviceMemory(Owned):
-    """Memory of the GPU.
+    """GPU memory.
 
     Attributes:
         address: on the device.
@@ -57,7 +57,7 @@ class HostMemory(Owned):
     Attributes:
         array: uint8, one dimension; empty once it is freed.
         address: on the host.
-        device_address: where the GPU sees the same bytes; None unless it was asked for as mapped.
+        device_address: the GPU's address of the same bytes; None unless it is mapped.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class HostMemory(Owned):
 
 
 class _Native(Owned):
-    """Something that only the driver can use.
+    """A resource that only the driver can use.
 
     Attributes:
         native: the driver's own object; None once it is freed.
@@ -94,7 +94,7 @@ class Stream(_Native):
     """A queue of work; it does not wait for the default stream.
 
     Attributes:
-        handle: the ``cudaStream_t``, as TensorRT takes it.
+        handle: the ``cudaStream_t``, for TensorRT.
     """
 
     def __init__(self, handle: int, native: Any, release: Callable[[], None]) -> None:
@@ -103,18 +103,18 @@ class Stream(_Native):
 
 
 class Event(_Native):
-    """A mark in a stream, with the time at which it was passed."""
+    """A mark in a stream, with the time at which the GPU passed it."""
 
 
 class Graph(_Native):
-    """Work that was captured once and can be launched many times."""
+    """Work captured once, to be launched many times."""
 
 
 class Cuda(Protocol):
     """A driver.
 
     Every method but ``active`` is called inside ``with cuda.active():`` and raises ``DmddError``, with
-    CUDA's own words, when CUDA refuses.
+    CUDA's own message, when CUDA fails.
 
     Attributes:
         name: as ``--cuda-driver`` names it.
@@ -129,7 +129,7 @@ class Cuda(Protocol):
     graphs: bool
 
     def active(self) -> AbstractContextManager[None]:
-        """Make the GPU's primary context the calling thread's, for as long as this lasts."""
+        """Make the GPU's primary context current in the calling thread, for the duration of the block."""
         ...
 
     def device_memory(self, nbytes: int) -> DeviceMemory:
@@ -137,19 +137,19 @@ class Cuda(Protocol):
         ...
 
     def host_memory(self, nbytes: int, mapped: bool = False) -> HostMemory:
-        """Allocate page-locked memory; ``mapped``: with an address for the GPU."""
+        """Allocate page-locked memory; ``mapped``: with an address for the GPU as well."""
         ...
 
     def stream(self) -> Stream:
-        """Make a stream of our own."""
+        """Create a stream."""
         ...
 
     def event(self, blocking: bool = True) -> Event:
-        """Make an event; ``blocking``: who waits for it sleeps, instead of asking over and over."""
+        """Create an event; ``blocking``: waiting for it sleeps instead of polling."""
         ...
 
     def copy_to_device(self, target: DeviceMemory, source: HostMemory, nbytes: int, stream: Stream) -> None:
-        """Queue a copy of the first ``nbytes``; ``source`` must stay as it is until it is done."""
+        """Queue a copy of the first ``nbytes``; ``source`` must not change until it is done."""
         ...
 
     def copy_to_host(self, target: HostMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
@@ -157,23 +157,23 @@ class Cuda(Protocol):
         ...
 
     def record(self, event: Event, stream: Stream) -> None:
-        """Queue the mark; it is passed when all that was queued before is done."""
+        """Queue the mark; the GPU passes it when all work queued before is done."""
         ...
 
     def wait(self, event: Event) -> None:
-        """Wait until the mark is passed; other threads run meanwhile."""
+        """Wait until the GPU passes the mark; other threads run meanwhile."""
         ...
 
     def synchronize(self, stream: Stream) -> None:
-        """Wait until all that was queued is done; other threads run meanwhile."""
+        """Wait until all queued work is done; other threads run meanwhile."""
         ...
 
     def milliseconds(self, start: Event, end: Event) -> float:
-        """The time between two marks that were passed."""
+        """The time between two passed marks."""
         ...
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
-        """Note what ``work`` queues instead of running it; the stream is as before when this fails."""
+        """Capture what ``work`` queues instead of running it; on failure the stream is unchanged."""
         ...
 
     def launch(self, graph: Graph, stream: Stream) -> None:
@@ -181,17 +181,17 @@ class Cuda(Protocol):
         ...
 
 
-def refusal(what: str, said: str, nbytes: int = 0, memory: bool = False) -> DmddError:
-    """The error for what CUDA refused.
+def refusal(what: str, cause: str, nbytes: int = 0, memory: bool = False) -> DmddError:
+    """The error for a failed call of CUDA.
 
     Args:
-        what: what was asked of it, such as ``allocate memory``.
-        said: CUDA's own words.
-        nbytes: how much was asked for, if that is a number of bytes.
-        memory: whether it was for want of memory.
+        what: the request, such as ``allocate memory``.
+        cause: CUDA's own message.
+        nbytes: the requested number of bytes; 0 if the request was not for memory.
+        memory: whether memory ran out.
     """
     size = f" of {nbytes:,} bytes" if nbytes else ""
-    fix = "See `nvidia-smi` and `dmesg` for what befell the GPU, then start again."
+    fix = "Check `nvidia-smi` and `dmesg` for the cause, then restart."
     if memory:
-        fix = "Close what else uses the GPU, or build the engine for smaller batches."
-    return BackendError(f"CUDA could not {what}{size}: {said}.", fix)
+        fix = "Close other programs that use the GPU, or build the engine for smaller batches."
+    return BackendError(f"CUDA failed to {what}{size}: {cause}.", fix)

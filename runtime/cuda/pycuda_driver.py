@@ -1,8 +1,8 @@
-"""CUDA by PyCUDA, for machines where it is what is there: it is compiled on the device, and has no graphs.
+"""CUDA through PyCUDA, for machines that have only that: it is compiled on the device, and has no graphs.
 
 ``pycuda.autoprimaryctx`` is used, since TensorRT works in the primary context. PyCUDA keeps a stack of
-contexts for each thread, and a thread that ends with one on its stack takes the whole process down: so the
-context is pushed for as long as it is needed and popped again.
+contexts per thread, and a thread that ends with one on its stack crashes the whole process: so the context
+is pushed only while it is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
-#: CUDA's number for a stream that does not wait for the default one; PyCUDA has no name for it.
+#: CUDA's flag for a stream that does not wait for the default one; PyCUDA has no name for it.
 _NON_BLOCKING = 1
 
 
@@ -36,7 +36,7 @@ class PyCuda:
         except (ImportError, OSError) as error:
             absent = isinstance(error, ModuleNotFoundError) and error.name == "pycuda"
             raise BackendError(
-                "PyCUDA is not installed." if absent else f"PyCUDA cannot be loaded: {error}.",
+                "PyCUDA is not installed." if absent else f"Cannot load PyCUDA: {error}.",
                 'Install it: pip install "dmdd-edge[pycuda]"; it is compiled on this machine, with the CUDA '
                 "toolkit (nvcc and cuda.h).",
             ) from error
@@ -49,7 +49,7 @@ class PyCuda:
                 self.gpu = _facts(self._driver, pycuda.autoprimaryctx.device)
         except (self._driver.Error, RuntimeError) as error:
             raise BackendError(
-                f"PyCUDA cannot use a GPU: {error}.", "See that NVIDIA's driver is loaded: nvidia-smi"
+                f"PyCUDA cannot use a GPU: {error}.", "Check that NVIDIA's driver is loaded: nvidia-smi"
             ) from error
         self.version = metadata.version("pycuda")
 
@@ -68,28 +68,28 @@ class PyCuda:
 
     def device_memory(self, nbytes: int) -> DeviceMemory:
         """See ``Cuda``."""
-        with self._said("allocate memory", nbytes):
+        with self._errors("allocate memory", nbytes):
             memory = self._driver.mem_alloc(nbytes)
         return DeviceMemory(int(memory), nbytes, memory.free)
 
     def host_memory(self, nbytes: int, mapped: bool = False) -> HostMemory:
         """See ``Cuda``."""
         flags = self._driver.host_alloc_flags.DEVICEMAP if mapped else 0
-        with self._said("allocate pinned memory", nbytes):
+        with self._errors("allocate pinned memory", nbytes):
             array = self._driver.pagelocked_empty((nbytes,), "uint8", "C", flags)
             address = int(array.base.get_device_pointer()) if mapped else None
         return HostMemory(array, address, array.base.free)
 
     def stream(self) -> Stream:
         """See ``Cuda``."""
-        with self._said("make a stream"):
+        with self._errors("create a stream"):
             native = self._driver.Stream(_NON_BLOCKING)
         return Stream(int(native.handle), native, _nothing)
 
     def event(self, blocking: bool = True) -> Event:
         """See ``Cuda``."""
         flags = self._driver.event_flags
-        with self._said("make an event"):
+        with self._errors("create an event"):
             native = self._driver.Event(int(flags.BLOCKING_SYNC if blocking else flags.DEFAULT))
         return Event(native, _nothing)
 
@@ -97,45 +97,45 @@ class PyCuda:
 
     def copy_to_device(self, target: DeviceMemory, source: HostMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
-        with self._said("copy to the GPU"):
+        with self._errors("copy to the GPU"):
             self._driver.memcpy_htod_async(target.address, source.array[:nbytes], stream.native)
 
     def copy_to_host(self, target: HostMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
         """See ``Cuda``."""
-        with self._said("copy from the GPU"):
+        with self._errors("copy from the GPU"):
             self._driver.memcpy_dtoh_async(target.array[:nbytes], source.address, stream.native)
 
     def record(self, event: Event, stream: Stream) -> None:
         """See ``Cuda``."""
-        with self._said("record an event"):
+        with self._errors("record an event"):
             event.native.record(stream.native)
 
     def wait(self, event: Event) -> None:
         """See ``Cuda``."""
-        with self._said("wait for the GPU"):
+        with self._errors("wait for the GPU"):
             event.native.synchronize()
 
     def synchronize(self, stream: Stream) -> None:
         """See ``Cuda``."""
-        with self._said("wait for the GPU"):
+        with self._errors("wait for the GPU"):
             stream.native.synchronize()
 
     def milliseconds(self, start: Event, end: Event) -> float:
         """See ``Cuda``."""
-        with self._said("take the time"):
+        with self._errors("read the time"):
             return float(start.native.time_till(end.native))
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """Always fails: PyCUDA has no graphs."""
-        raise BackendError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
+        raise BackendError("PyCUDA has no CUDA graphs.", 'Use the other driver: pip install "cuda-bindings"')
 
     def launch(self, graph: Graph, stream: Stream) -> None:
         """Always fails: PyCUDA has no graphs."""
-        raise BackendError("PyCUDA has no CUDA graphs.", 'Take the other driver: pip install "cuda-bindings"')
+        raise BackendError("PyCUDA has no CUDA graphs.", 'Use the other driver: pip install "cuda-bindings"')
 
     @contextmanager
-    def _said(self, what: str, nbytes: int = 0) -> Iterator[None]:
-        """Turn PyCUDA's exceptions into ours."""
+    def _errors(self, what: str, nbytes: int = 0) -> Iterator[None]:
+        """Convert PyCUDA's exceptions."""
         try:
             yield
         except self._driver.Error as error:
@@ -143,7 +143,7 @@ class PyCuda:
 
 
 def _nothing() -> None:
-    """There is nothing to call."""
+    """Do nothing."""
 
 
 def _facts(driver: Any, device: Any) -> GpuFacts:

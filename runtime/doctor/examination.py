@@ -34,7 +34,7 @@ def examine(
 
     Args:
         models_dir: the folder of bundles.
-        engine_cache: where engines built here lie; None for the user's default.
+        engine_cache: the folder of engines built here; None for the user's default.
         call: calls a function in a subprocess.
         platform: None for this machine's.
     """

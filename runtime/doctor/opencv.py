@@ -41,7 +41,7 @@ def open_window() -> None:
 
 
 def built_in(build: str, entry: str) -> str:
-    """The build information's value of an entry; empty when it is NO or absent.
+    """The build information's value of an entry; empty for NO and without the entry.
 
     Args:
         build: the text of ``cv2.getBuildInformation()``.

@@ -1,1 +1,1 @@
-"""Engines on the device: finding one that fits, running it; nothing here imports torch or onnx."""
+"""Engines on the device: find a matching one and run it, without torch or onnx."""

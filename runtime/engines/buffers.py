@@ -1,4 +1,4 @@
-"""The memory of one input or output: pinned on the host, with a twin on the GPU unless both share it."""
+"""The memory of one input or output: pinned on the host, and a copy on the GPU unless both share it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Buffer:
     Args:
         cuda: allocates.
         nbytes: for the largest batch.
-        mapped: let the GPU work in the host's memory instead of a copy.
+        mapped: let the GPU access the host's memory instead of a copy.
 
     Raises:
-        DmddError: there is not that much memory.
+        DmddError: not enough memory.
 
     Attributes:
-        address: what the engine is given.
+        address: for the engine.
     """
 
     def __init__(self, cuda: Cuda, nbytes: int, mapped: bool) -> None:
@@ -44,17 +44,17 @@ class Buffer:
         return self._host.array[:size].view(dtype).reshape(shape)
 
     def upload(self, nbytes: int, stream: Stream) -> None:
-        """Queue the copy to the GPU, if there is one to make."""
+        """Queue the copy to the GPU; no-op with mapped memory."""
         if self._device is not None:
             self._cuda.copy_to_device(self._device, self._host, nbytes, stream)
 
     def download(self, nbytes: int, stream: Stream) -> None:
-        """Queue the copy to the host, if there is one to make."""
+        """Queue the copy to the host; no-op with mapped memory."""
         if self._device is not None:
             self._cuda.copy_to_host(self._host, self._device, nbytes, stream)
 
     def free(self) -> None:
-        """Give the memory back; nothing may be under way with it."""
+        """Release the memory; no run may be using it."""
         if self._device is not None:
             self._device.free()
         self._host.free()

@@ -1,4 +1,4 @@
-"""Where engines built on this machine lie: outside the bundle, named by all that an engine is bound to."""
+"""The folder of engines built on this machine: outside the bundle, named by what an engine depends on."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dmdd_edge.storage import expand_home
 
 
 def engine_cache(option: Path | str | None = None) -> Path:
-    """The folder of this machine's engines, made when missing, writable by its owner alone.
+    """The folder of this machine's engines, created if missing, writable by its owner only.
 
     Args:
-        option: what ``--engine-cache`` names; otherwise ``$XDG_CACHE_HOME/dmdd-edge/engines``, and
+        option: value of ``--engine-cache``; None for ``$XDG_CACHE_HOME/dmdd-edge/engines``, or
             ``~/.cache/dmdd-edge/engines`` without that variable.
 
     Raises:
-        DmddError: it cannot be made.
+        DmddError: it cannot be created.
     """
     folder = engine_cache_path(option)
-    with storage_errors(folder, "made", "Name another folder: --engine-cache DIR."):
+    with storage_errors(folder, "created", "Name another folder: --engine-cache DIR."):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def engine_cache_path(option: Path | str | None = None) -> Path:
-    """Where the folder of this machine's engines lies, or would lie; see ``engine_cache``, which makes it.
+    """The path of the folder of this machine's engines, which may not exist; ``engine_cache`` creates it.
 
     Raises:
         DmddError: the user has no home folder, and no other folder is named.
@@ -47,7 +47,7 @@ def cached_engine(
     batch: BatchProfile,
     hardware_compatible: bool = False,
 ) -> Path:
-    """Where the engine of exactly these facts lies, or would lie.
+    """The path of the engine with exactly these facts, which may not exist.
 
     Args:
         onnx_sha256: of the graph.
@@ -61,12 +61,12 @@ def cached_engine(
 
 def cached_engines(cache: Path, onnx_sha256: str) -> list[Path]:
     """Every engine in the cache that was built from this graph, newest first."""
-    found = list((cache / onnx_sha256[:16]).glob("*.engine"))
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    engines = (cache / onnx_sha256[:16]).glob("*.engine")
+    return sorted(engines, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def timing_cache(cache: Path, gpu: GpuFacts, library_version: str) -> Path:
-    """Where the measured kernel times of this GPU and TensorRT version lie, or would lie."""
+    """The path of the measured kernel times of this GPU and TensorRT version, which may not exist."""
     return cache / "timing" / f"{_slug(gpu.name)}-{gpu.sm}-trt{library_version}.timing"
 
 

@@ -1,4 +1,4 @@
-"""Finding an engine for a bundle on this GPU: built here and in the engine cache, or come with the bundle."""
+"""Find an engine for a bundle on this GPU: in this machine's engine cache, or in the bundle."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from dmdd_edge.runtime.engines.engine import (
 )
 from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
-#: The bundle's graph of each precision; fp16 first, since it is what an engine is for.
+#: The bundle's graph of each precision; fp16 first, the purpose of an engine.
 _GRAPHS = {"fp16": FP16_GRAPH, "fp32": FP32_GRAPH}
 
-#: So many engines that do not fit are named.
+#: Most unsuitable engines that are named.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class FoundEngine:
-    """An engine that can be used here.
+    """An engine that can be used on this machine.
 
     Attributes:
-        path: where it lies.
-        sidecar: what it is.
-        data: its bytes, the ones that were checked.
+        path: its file.
+        sidecar: its description.
+        data: its bytes, which were checked.
     """
 
     path: Path
@@ -57,9 +57,9 @@ def find_engine(
     cache: Path | None,
     batch: int | None = None,
 ) -> FoundEngine:
-    """The engine to run a bundle with; nothing is deserialised here.
+    """Find the engine to run a bundle with; it is not deserialized.
 
-    Fp16 goes before fp32, an engine from the cache before one from the bundle, a newer one before an older.
+    Fp16 comes before fp32, an engine from the cache before one from the bundle, a newer one before an older.
 
     Args:
         bundle: verified.
@@ -67,10 +67,10 @@ def find_engine(
         library_version: of that library on this machine.
         gpu: the GPU.
         cache: this machine's engines; None to use only the bundle's.
-        batch: the batch size that it must take.
+        batch: the batch size that it must support.
 
     Raises:
-        DmddError: there is none that fits; says why each one does not, and how to build one.
+        DmddError: none is usable; states why each one is not, and how to build one.
     """
     candidates, unreadable = _candidates(bundle, flavour, cache)
     errors: list[DmddError] = []
@@ -93,12 +93,15 @@ def find_engine(
         return FoundEngine(candidate.path, sidecar, data)
     errors += unreadable
     if errors:
-        named = " ".join(error.message for error in errors[:_NAMED])
-        more = f" Nor can {len(errors) - _NAMED} more." if len(errors) > _NAMED else ""
-        raise BackendError(named + more, errors[0].fix or how_to_build(bundle, flavour, gpu))
-    where = "" if cache is None else f" nor in the engine cache {cache}"
+        causes = "; ".join(error.message.rstrip(".") for error in errors[:_NAMED])
+        more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+        raise BackendError(
+            f"No usable {PRODUCT[flavour]} engine: {causes}{more}.",
+            errors[0].fix or how_to_build(bundle, flavour, gpu),
+        )
+    where = "" if cache is None else f" or in the engine cache {cache}"
     raise BackendError(
-        f"there is no {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
+        f"No {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
         how_to_build(bundle, flavour, gpu),
     )
 
@@ -112,8 +115,8 @@ def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts) -> str:
 def _candidates(
     bundle: Bundle, flavour: Flavour, cache: Path | None
 ) -> tuple[list[_Candidate], list[DmddError]]:
-    """Every engine of that flavour, in order, and what is wrong with those whose sidecar cannot be read."""
-    found: list[_Candidate] = []
+    """Every engine of a flavor, in order, and the errors of those with an unreadable sidecar."""
+    candidates: list[_Candidate] = []
     unreadable: list[DmddError] = []
     for path, listed in _files(bundle, cache):
         try:
@@ -122,8 +125,8 @@ def _candidates(
             unreadable.append(error)
             continue
         if sidecar.flavour == flavour:
-            found.append(_Candidate(path, sidecar, listed))
-    return sorted(found, key=lambda item: list(_GRAPHS).index(item.sidecar.precision)), unreadable
+            candidates.append(_Candidate(path, sidecar, listed))
+    return sorted(candidates, key=lambda item: list(_GRAPHS).index(item.sidecar.precision)), unreadable
 
 
 def _files(bundle: Bundle, cache: Path | None) -> Iterator[tuple[Path, str | None]]:
@@ -135,7 +138,7 @@ def _files(bundle: Bundle, cache: Path | None) -> Iterator[tuple[Path, str | Non
                 yield from ((path, None) for path in cached_engines(cache, files[graph]))
     for name, digest in sorted(files.items()):
         path = Path(name)
-        listed = sidecar_path(path).as_posix() in files  # a sidecar put there by hand says nothing
+        listed = sidecar_path(path).as_posix() in files  # a sidecar that was added by hand does not count
         if path.parts[0] == ENGINES_FOLDER and path.suffix == ".engine" and listed:
             yield bundle.file(name), digest
 
@@ -143,6 +146,6 @@ def _files(bundle: Bundle, cache: Path | None) -> Iterator[tuple[Path, str | Non
 def _check_size(path: Path, sidecar: EngineSidecar, bundle: Bundle) -> None:
     if sidecar.image_size != bundle.manifest.image_size:
         raise BackendError(
-            f"{path.name} takes images of {sidecar.image_size} pixels; the bundle's have "
+            f"{path.name} was built for images of {sidecar.image_size} pixels, the bundle for "
             f"{bundle.manifest.image_size}."
         )

@@ -1,8 +1,8 @@
-"""How one batch size is run: in a context of its own, from the second run on as a CUDA graph.
+"""Run one batch size: in a separate context, from the second run on as a CUDA graph.
 
-A graph holds addresses and the state of the context that it was captured from, which must therefore stay as
-it is: one context for each graph. The first run settles what a new shape left open, so it is never the one
-that is captured. The contexts of a slot share its scratch memory, since they run one after the other.
+A graph holds addresses and the state of the context it was captured from, which must therefore not change:
+one context per graph. The first run completes the setup of a new shape, so it is never captured. The
+contexts of a slot share its scratch memory, since they run one after the other.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class GraphUse:
-    """Whether CUDA graphs are used; a capture that fails ends it for the whole engine.
+    """Whether CUDA graphs are used; a failed capture disables them for the whole engine.
 
     Attributes:
-        wanted: try to.
-        why_not: the reason, where they are not; empty where they are.
+        wanted: whether to capture graphs.
+        why_not: why they are not used; else empty.
     """
 
     wanted: bool
@@ -38,14 +38,14 @@ class Launcher:
     Args:
         loaded: the engine.
         cuda: the driver.
-        stream: where it runs.
+        stream: it runs in.
         count: N.
-        addresses: of every tensor, large enough for N.
+        addresses: of every tensor, with memory for N.
         scratch: memory for the run; None when the engine needs none.
         graphs: whether to capture.
 
     Raises:
-        DmddError: the engine does not take this batch.
+        DmddError: the engine rejects this batch size.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Launcher:
         unknown: list[str] = list(context.infer_shapes())
         if not all(accepted) or unknown:
             raise BackendError(
-                f"the engine does not take a batch of {count}: {loaded.book.quote()}.",
-                f"It was built for batches of {loaded.layout.batch}.",
+                f"The engine rejected a batch of {count}: {loaded.book.quote()}.",
+                f"Use a batch of {loaded.layout.batch}, which the engine was built for.",
             )
         self._context: tensorrt.IExecutionContext | None = context
 
@@ -80,13 +80,13 @@ class Launcher:
         """Queue a run.
 
         Raises:
-            DmddError: the engine refused, or CUDA did.
+            DmddError: the engine or CUDA failed.
         """
         if self._graph is None and self._has_run and self._graphs.wanted:
             try:
                 self._graph = self._cuda.capture(self._stream, self._execute)
             except DmddError as error:
-                # Slower, not wrong: the run goes on without.
+                # Slower, but correct: continue without graphs.
                 self._graphs.wanted, self._graphs.why_not = False, error.message
         if self._graph is not None:
             self._cuda.launch(self._graph, self._stream)
@@ -94,11 +94,11 @@ class Launcher:
             self._execute()
 
     def done(self) -> None:
-        """The run was waited for: all that the first one had to settle is settled."""
+        """Note that a run has finished, which completes the setup of the shape."""
         self._has_run = True
 
     def free(self) -> None:
-        """Give graph and context back, in this order; no run may be under way."""
+        """Release graph and context, in this order; no run may be in flight."""
         graph, self._graph, self._context = self._graph, None, None
         if graph is not None:
             graph.free()
@@ -109,7 +109,7 @@ class Launcher:
         queued: bool = context.execute_async_v3(self._stream.handle)
         if not queued:
             raise BackendError(
-                f"{self._loaded.sidecar.library} could not run a batch of {self._count}: "
+                f"{self._loaded.sidecar.library} failed to run a batch of {self._count}: "
                 f"{self._loaded.book.quote()}.",
-                "Close what else uses the GPU; if it persists, build the engine anew.",
+                "Close other programs that use the GPU; if it persists, rebuild the engine.",
             )

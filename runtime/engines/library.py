@@ -1,4 +1,4 @@
-"""The two libraries that run engines, TensorRT and TensorRT-RTX, loaded when they are first needed."""
+"""The two libraries that run engines, TensorRT and TensorRT-RTX, loaded on first use."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from types import ModuleType
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
-#: Strong typing exists from 10.3 on; 12 is not known yet.
+#: Strong typing exists from 10.3 on; 12 is not tested yet.
 OLDEST, FIRST_UNKNOWN = (10, 3), (12, 0)
 
 _MODULE: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 
 
 def load_library(flavour: Flavour) -> ModuleType:
-    """The module ``tensorrt`` or ``tensorrt_rtx``.
+    """Load the module ``tensorrt`` or ``tensorrt_rtx``.
 
     Raises:
-        DmddError: it is not installed, its libraries cannot be loaded, or its version is not served.
+        DmddError: it is not installed, its libraries cannot be loaded, or its version is not supported.
     """
     return load_tensorrt() if flavour == "tensorrt" else load_rtx()
 
 
 def require_installed(flavour: Flavour) -> None:
-    """Raise where the library is not installed, without the time that loading it takes.
+    """Raise if the library is not installed, without the time it takes to load.
 
     Raises:
         DmddError: it is not installed.
     """
     try:
-        found = util.find_spec(_MODULE[flavour])
-    except ValueError:  # in sys.modules already, put there without a spec
+        spec = util.find_spec(_MODULE[flavour])
+    except ValueError:  # in sys.modules without a spec
         return
-    if found is None:
+    if spec is None:
         raise BackendError(f"{PRODUCT[flavour]} is not installed.", _how_to_install(flavour))
 
 
 def load_tensorrt() -> ModuleType:
-    """The module ``tensorrt``.
+    """Load the module ``tensorrt``.
 
     Raises:
-        DmddError: it is not installed, its libraries cannot be loaded, or its version is not served.
+        DmddError: it is not installed, its libraries cannot be loaded, or its version is not supported.
     """
     try:
         import tensorrt
     except (ImportError, OSError) as error:
-        raise BackendError(f"TensorRT cannot be imported: {error}.", _how_to_install("tensorrt")) from error
+        raise BackendError(f"Cannot import TensorRT: {error}.", _how_to_install("tensorrt")) from error
     version = tuple(int(part) for part in re.findall(r"\d+", tensorrt.__version__)[:2])
     if not OLDEST <= version < FIRST_UNKNOWN:
         raise BackendError(
-            f"TensorRT {tensorrt.__version__} is installed; 10.3 to 11.x are served.",
+            f"TensorRT {tensorrt.__version__} is not supported. Supported versions: 10.3 to 11.x.",
             _how_to_install("tensorrt"),
         )
     module: ModuleType = tensorrt
@@ -60,7 +60,7 @@ def load_tensorrt() -> ModuleType:
 
 
 def load_rtx() -> ModuleType:
-    """The module ``tensorrt_rtx``.
+    """Load the module ``tensorrt_rtx``.
 
     Raises:
         DmddError: it is not installed, or its libraries cannot be loaded.
@@ -68,7 +68,7 @@ def load_rtx() -> ModuleType:
     try:
         import tensorrt_rtx
     except (ImportError, OSError) as error:
-        raise BackendError(f"TensorRT-RTX cannot be imported: {error}.", _how_to_install("rtx")) from error
+        raise BackendError(f"Cannot import TensorRT-RTX: {error}.", _how_to_install("rtx")) from error
     module: ModuleType = tensorrt_rtx
     return module
 
@@ -76,7 +76,7 @@ def load_rtx() -> ModuleType:
 def _how_to_install(flavour: Flavour) -> str:
     if flavour == "tensorrt" and platform.machine() == "aarch64":
         return (
-            "On a Jetson it comes with JetPack (sudo apt install nvidia-jetpack): make the environment with "
-            "`python3 -m venv --system-site-packages`, so that it is seen."
+            "Install it with JetPack (sudo apt install nvidia-jetpack), and create the environment with "
+            "`python3 -m venv --system-site-packages`."
         )
     return f'Install it: pip install "dmdd-edge[{flavour}]"'

@@ -1,4 +1,4 @@
-"""An engine in memory, its tensors held against what a bundle's engine must be."""
+"""An engine in memory, its tensors checked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 IMAGE, MAP, SCORE = "image", "anomaly_map", "score"
 
 
-def build_again(sidecar: EngineSidecar) -> str:
-    """What to do about an engine that this machine does not take."""
-    return f"Build the engine again on this machine: {command('export', target=sidecar.flavour)}"
+def rebuild(sidecar: EngineSidecar) -> str:
+    """The fix for an engine that this machine rejects."""
+    return f"Rebuild the engine on this machine: {command('export', target=sidecar.flavour)}"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Layout:
 
     Attributes:
         size: S of the image uint8 N x S x S x 3 and of the map float32 N x S x S; the score is float32 N.
-        batch: the sizes that N may have.
+        batch: the possible sizes of N.
     """
 
     size: int
@@ -36,22 +36,22 @@ class Layout:
 
 
 class LoadedEngine:
-    """A deserialised engine. Its contexts must be gone before it is closed.
+    """A deserialized engine. Its contexts must be released before it is closed.
 
     Args:
         trt: the module ``tensorrt`` or ``tensorrt_rtx``.
-        data: the engine's bytes, checked before: this runs native code.
-        sidecar: what they are said to be.
+        data: the engine's bytes, already checked: this runs native code.
+        sidecar: its description.
 
     Raises:
-        DmddError: the library refuses the engine, or its tensors are not those of a bundle's engine.
+        DmddError: the library rejects the engine, or its tensors are not those of a bundle's engine.
 
     Attributes:
         sidecar: as given.
         layout: its tensors.
-        scratch_bytes: of the memory that a run needs besides them.
-        own_graphs: whether the library makes CUDA graphs by itself.
-        book: what the library said.
+        scratch_bytes: size of the additional memory of a run.
+        own_graphs: whether the library creates CUDA graphs itself.
+        book: the library's messages.
     """
 
     own_graphs = False
@@ -59,14 +59,14 @@ class LoadedEngine:
     def __init__(self, trt: ModuleType, data: bytes, sidecar: EngineSidecar) -> None:
         self.sidecar, self.book = sidecar, LogBook()
         self._trt = trt
-        # Every object of the library keeps using the logger, so it must live as long as they do.
+        # Every object of the library uses the logger, so it must live as long as they do.
         self._logger: tensorrt.ILogger = make_logger(trt, self.book)
         self._runtime: tensorrt.Runtime | None = self._start_runtime()
         engine: tensorrt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise BackendError(
-                f"{sidecar.library} does not take the engine: {self.book.quote()}.",
-                build_again(sidecar),
+                f"{sidecar.library} rejected the engine: {self.book.quote()}.",
+                rebuild(sidecar),
             )
         self.layout = read_layout(trt, engine, sidecar)
         self.scratch_bytes = int(engine.device_memory_size_v2)
@@ -77,17 +77,18 @@ class LoadedEngine:
         try:
             runtime: tensorrt.Runtime = trt.Runtime(self._logger)
         except Exception as error:  # the bindings raise TypeError, RuntimeError or their own, by version
+            cause = self.book.quote() if self.book.messages else str(error)
             raise BackendError(
-                f"{self.sidecar.library} cannot start: {self.book.quote() if self.book.messages else error}.",
-                "An NVIDIA driver that fits this version must be loaded: see nvidia-smi.",
+                f"{self.sidecar.library} cannot start: {cause}.",
+                "Check with nvidia-smi that a driver for this version is loaded.",
             ) from error
         return runtime
 
     def new_context(self) -> tensorrt.IExecutionContext:
-        """A context that must be given scratch memory.
+        """Create a context, which needs scratch memory.
 
         Raises:
-            DmddError: there is none to be had, quoting the library.
+            DmddError: the library failed; quotes it.
         """
         trt = self._trt
         engine: tensorrt.ICudaEngine | None = self.engine
@@ -99,29 +100,29 @@ class LoadedEngine:
         return self.require(context)
 
     def require(self, context: tensorrt.IExecutionContext | None) -> tensorrt.IExecutionContext:
-        """The context, which the library could not make if it is None.
+        """Return the context, which is None if the library could not create it.
 
         Raises:
             DmddError: it is None.
         """
         if context is None:
             raise BackendError(
-                f"{self.sidecar.library} cannot make the engine ready: {self.book.quote()}.",
-                "Close what else uses the GPU, or build the engine for smaller batches.",
+                f"{self.sidecar.library} cannot create a context: {self.book.quote()}.",
+                "Close other programs that use the GPU, or build the engine for smaller batches.",
             )
         return context
 
     def keep(self) -> None:
-        """Called when a batch size has run for the first time: nothing is worth keeping here."""
+        """Called after the first run of a batch size; a library may save its compiled kernels."""
 
     def close(self) -> None:
-        """Give the engine back, and the runtime after it."""
+        """Release the engine, then the runtime."""
         self.engine = None
         self._runtime = None
 
 
 def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSidecar) -> Layout:
-    """The tensors of an engine, held against its sidecar.
+    """Read the tensors of an engine, and check them with its sidecar.
 
     Raises:
         DmddError: they are not those of a bundle's engine of that size and batch.
@@ -132,15 +133,15 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
         MAP: (trt.DataType.FLOAT, (size, size)),
         SCORE: (trt.DataType.FLOAT, ()),
     }
-    found = {}
+    tensors = {}
     for index in range(engine.num_io_tensors):
         name: str = engine.get_tensor_name(index)
         shape: tuple[int, ...] = tuple(engine.get_tensor_shape(name))
-        found[name] = (engine.get_tensor_dtype(name), shape[1:])
-    if found != expected:
+        tensors[name] = (engine.get_tensor_dtype(name), shape[1:])
+    if tensors != expected:
         raise BackendError(
-            f"the engine's tensors are {found}; those of a bundle's are {expected}.",
-            build_again(sidecar),
+            f"The engine's tensors are {tensors} instead of {expected}.",
+            rebuild(sidecar),
         )
     free, *_ = tuple(engine.get_tensor_shape(IMAGE))
     sizes = [free] * 3
@@ -151,7 +152,7 @@ def read_layout(trt: ModuleType, engine: tensorrt.ICudaEngine, sidecar: EngineSi
     batch = BatchProfile(minimum=smallest, optimum=best, maximum=largest)
     if batch != sidecar.batch:
         raise BackendError(
-            f"the engine takes batches of {batch}; its sidecar says {sidecar.batch}.",
-            build_again(sidecar),
+            f"The engine supports batches of {batch}, but its sidecar states {sidecar.batch}.",
+            rebuild(sidecar),
         )
     return Layout(size, batch)

@@ -1,4 +1,4 @@
-"""What TensorRT-RTX has of its own: kernels compiled on first use, kept in a file, and graphs by itself."""
+"""TensorRT-RTX's particulars: kernels compiled on first use and saved to a file, and built-in CUDA graphs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class LoadedRtxEngine(LoadedEngine):
-    """A deserialised TensorRT-RTX engine.
+    """A deserialized TensorRT-RTX engine.
 
     Args:
         rtx: the module ``tensorrt_rtx``.
-        data: the engine's bytes, checked before.
-        sidecar: what they are said to be.
-        graphs: let the library capture CUDA graphs; it knows when its kernels are ready for it.
-        kernels: the file of compiled kernels, read and written back; None to compile them each time.
+        data: the engine's bytes, already checked.
+        sidecar: its description.
+        graphs: let the library capture CUDA graphs; it knows when its kernels are ready.
+        kernels: the file of compiled kernels, read and updated; None to compile them each time.
 
     Raises:
         DmddError: see ``LoadedEngine``.
@@ -35,21 +35,21 @@ class LoadedRtxEngine(LoadedEngine):
         super().__init__(rtx, data, sidecar)
         self.own_graphs = graphs
         self._kernels = kernels
-        self._fresh = False  # whether kernels were compiled since they were written down
+        self._fresh = False  # whether kernels were compiled since the last save
         engine: tensorrt_rtx.ICudaEngine = self.engine
         config: tensorrt_rtx.IRuntimeConfig = engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(rtx.ExecutionContextAllocationStrategy.USER_MANAGED)
         config.cuda_graph_strategy = (
             rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE if graphs else rtx.CudaGraphStrategy.DISABLED
         )
-        # Wait for the kernels of a new batch size at its first run, which is part of warming up, instead of
-        # running slower ones until they are there.
+        # Wait for the kernels of a new batch size in its first run, which is part of the warm-up, instead of
+        # running slower ones until they are ready.
         config.dynamic_shapes_kernel_specialization_strategy = (
             rtx.DynamicShapesKernelSpecializationStrategy.EAGER
         )
         cache: tensorrt_rtx.IRuntimeCache = config.create_runtime_cache()
-        if kernels is not None and kernels.is_file() and ours_alone(kernels):
-            cache.deserialize(kernels.read_bytes())  # False where they do not fit: they are compiled anew
+        if kernels is not None and kernels.is_file() and is_ours(kernels):
+            cache.deserialize(kernels.read_bytes())  # False if they do not match: they are recompiled
         config.set_runtime_cache(cache)
         self._cache: tensorrt_rtx.IRuntimeCache | None = cache
         self._config: tensorrt_rtx.IRuntimeConfig | None = config
@@ -62,7 +62,7 @@ class LoadedRtxEngine(LoadedEngine):
         return self.require(context)
 
     def keep(self) -> None:
-        """Write compiled kernels down, after the first run of a batch size."""
+        """Save compiled kernels, after the first run of a batch size."""
         cache: tensorrt_rtx.IRuntimeCache | None = self._cache
         if self._kernels is None or not self._fresh or cache is None:
             return
@@ -72,7 +72,7 @@ class LoadedRtxEngine(LoadedEngine):
             self._kernels.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._kernels, bytes(memoryview(memory)))
         except OSError:
-            self._kernels = None  # a full or read-only disk: they are compiled again next time
+            self._kernels = None  # a full or read-only disk: they are recompiled next time
 
     def close(self) -> None:
         """See ``LoadedEngine.close``."""
@@ -82,11 +82,11 @@ class LoadedRtxEngine(LoadedEngine):
 
 
 def kernels_file(cache: Path, sidecar: EngineSidecar, gpu: GpuFacts) -> Path:
-    """Where the compiled kernels of an engine on this GPU lie, or would lie."""
+    """The path of the compiled kernels of an engine on this GPU, which may not exist."""
     name = f"{sidecar.engine_sha256[:16]}-{gpu.sm}-rtx{sidecar.library_version}.kernels"
     return cache / "rtx" / name
 
 
-def ours_alone(file: Path) -> bool:
-    """Whether nobody else can write a file or exchange it; kernels are code."""
+def is_ours(file: Path) -> bool:
+    """Whether only this user and root can write or replace a file; kernels are code."""
     return all(is_private(path) for path in (file, file.parent, file.parent.parent))

@@ -1,4 +1,4 @@
-"""Batches through an engine: one at a time, or several under way at once in slots of their own."""
+"""Run batches through an engine: one at a time, or several in flight at once, each in its own slot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Ticket:
-    """A batch under way, to be given to ``collect`` once."""
+    """A batch in flight, for one call of ``collect``."""
 
     slot: Slot | None
 
@@ -32,20 +32,20 @@ class Ticket:
 class EngineRunner:
     """Runs an engine.
 
-    ``infer`` may be called from several threads, which then take turns. Whoever uses ``submit`` and
-    ``collect`` instead does so from one thread at a time, and collects what was submitted first, first.
+    ``infer`` may be called from several threads, which are then serialized. ``submit`` and ``collect`` must
+    be called from one thread at a time, and batches collected in the order of submission.
 
     Args:
-        load: makes the engine; called in the GPU's context.
+        load: loads the engine; called in the GPU's context.
         cuda: the driver.
-        options: how to run.
+        options: how it runs.
 
     Raises:
-        DmddError: the engine cannot be loaded, or there is not enough memory.
+        DmddError: the engine cannot be loaded, or not enough memory.
 
     Attributes:
-        slots: how many batches may be under way at once.
-        times: of the batch collected last, on the GPU; None before the first.
+        slots: number of batches that may be in flight at once.
+        times: of the last collected batch on the GPU; None before the first.
     """
 
     def __init__(self, load: Callable[[], LoadedEngine], cuda: Cuda, options: BackendOptions) -> None:
@@ -53,14 +53,14 @@ class EngineRunner:
         self.times: DeviceTimes | None = None
         self._cuda = cuda
         self._mapped = options.io_memory == "mapped" or (options.io_memory == "auto" and cuda.gpu.integrated)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._free: list[Slot] = []
         self._busy: list[Slot] = []
         with cuda.active(), ExitStack() as undo:
             self._loaded = load()
             undo.callback(self._loaded.close)
             self._graphs = _graph_use(self._loaded, cuda, options)
-            self._said = self._graphs.why_not
+            self._reported = self._graphs.why_not
             for _ in range(options.slots):
                 slot = Slot(cuda, self._loaded, self._mapped, not options.spin, self._graphs)
                 undo.callback(slot.free)
@@ -74,12 +74,12 @@ class EngineRunner:
 
     @property
     def largest_batch(self) -> int:
-        """The largest batch that ``submit`` takes; ``infer`` takes any."""
+        """The largest batch of ``submit``; ``infer`` accepts any."""
         return self._loaded.layout.batch.maximum
 
     @property
     def description(self) -> str:
-        """One line for a person: library, precision, GPU, and how it is driven."""
+        """One line for a person: library, precision, GPU, driver and memory."""
         sidecar, cuda = self._loaded.sidecar, self._cuda
         how = [f"{cuda.name} {cuda.version}", "mapped memory" if self._mapped else "copied memory"]
         if self._graphs.wanted or self._loaded.own_graphs:
@@ -94,7 +94,7 @@ class EngineRunner:
         return f"{built}, {cuda.gpu.name} ({cuda.gpu.sm}), {', '.join(how)}"
 
     def warm_up(self, count: int = 1) -> None:
-        """Run a batch size twice in every slot, which makes its contexts and captures its graphs.
+        """Run a batch size twice in every slot, which creates its contexts and captures its graphs.
 
         Raises:
             DmddError: as ``submit`` and ``collect``.
@@ -110,15 +110,16 @@ class EngineRunner:
         """Start a batch, and return while the GPU works.
 
         Args:
-            images: uint8 N x S x S x 3 BGR, N from 1 to ``largest_batch``; copied, so free to be changed.
+            images: uint8 N x S x S x 3 BGR, N from 1 to ``largest_batch``; the caller may change them
+                afterwards.
 
         Raises:
-            DmddError: the shape or type is another, all slots are busy, or the engine refused.
+            DmddError: wrong shape or dtype, all slots are busy, or the engine failed.
         """
         self._check(images)
         if not self._free:
             raise BackendError(
-                f"all {self.slots} slots are busy: collect a batch before the next is started."
+                f"All {self.slots} slots are busy.", "Collect a batch before submitting the next."
             )
         with self._cuda.active():
             slot = self._free.pop(0)
@@ -128,7 +129,7 @@ class EngineRunner:
                 self._free.append(slot)
                 raise
             finally:
-                self._say()
+                self._report()
             self._busy.append(slot)
         return Ticket(slot)
 
@@ -139,11 +140,11 @@ class EngineRunner:
             Maps float32 N x S x S, 0..1, and scores float32 N, which own their memory.
 
         Raises:
-            DmddError: the GPU failed, or the batch was collected already.
+            DmddError: the GPU failed, or the batch has already been collected.
         """
         slot, ticket.slot = ticket.slot, None
         if slot is None:
-            raise BackendError("this batch was collected already.")
+            raise BackendError("This batch has already been collected.")
         with self._cuda.active():
             try:
                 maps, scores, self.times = slot.finish()
@@ -154,32 +155,32 @@ class EngineRunner:
         return maps, scores
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See ``Backend.infer``; more images than the engine takes at once go through in parts."""
+        """See ``Backend.infer``; more images than the largest batch are split into parts."""
         step = self.largest_batch
         if len(images) <= step:
-            with self._turn:
+            with self._lock:
                 return self.collect(self.submit(images))
-        found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        outputs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         started: deque[Ticket] = deque()
-        with self._turn:
+        with self._lock:
             try:
                 for first in range(0, len(images), step):
                     if len(started) == self.slots:
-                        found.append(self.collect(started.popleft()))
+                        outputs.append(self.collect(started.popleft()))
                     started.append(self.submit(images[first : first + step]))
                 while started:
-                    found.append(self.collect(started.popleft()))
+                    outputs.append(self.collect(started.popleft()))
             finally:
                 for ticket in started:
                     with suppress(DmddError):
                         self.collect(ticket)
-        maps, scores = zip(*found, strict=True)
+        maps, scores = zip(*outputs, strict=True)
         return np.concatenate(maps), np.concatenate(scores)
 
     def close(self) -> None:
-        """Give everything back; what is under way is waited for and lost. A second call does nothing."""
-        # A failed launch makes CUDA refuse everything after it, giving back included; nothing can be done.
-        with self._turn, self._cuda.active(), suppress(DmddError):
+        """Release everything; batches in flight are finished and lost. A second call does nothing."""
+        # After a failed launch every call of CUDA fails, releasing included; nothing can be done.
+        with self._lock, self._cuda.active(), suppress(DmddError):
             self._free, self._busy = [], []
             self._owned.close()
 
@@ -189,19 +190,19 @@ class EngineRunner:
         if images.dtype != np.uint8 or not fits:
             shape = " x ".join(map(str, images.shape))
             raise BackendError(
-                f"the engine takes uint8 of the shape 1..{most} x {size} x {size} x 3, "
-                f"not {images.dtype} of {shape}."
+                f"The engine needs uint8 images of shape 1..{most} x {size} x {size} x 3, "
+                f"got {images.dtype} of shape {shape}."
             )
 
-    def _say(self) -> None:
-        """Say once why graphs are not used."""
-        if self._graphs.why_not != self._said:
-            self._said = self._graphs.why_not
-            _LOG.warning("running without CUDA graphs, which is slower: %s", self._said)
+    def _report(self) -> None:
+        """Log once why graphs are not used."""
+        if self._graphs.why_not != self._reported:
+            self._reported = self._graphs.why_not
+            _LOG.warning("running without CUDA graphs, which is slower: %s", self._reported)
 
 
 def _graph_use(loaded: LoadedEngine, cuda: Cuda, options: BackendOptions) -> GraphUse:
-    """Whether we are to capture graphs."""
+    """Whether to capture graphs."""
     if not options.cuda_graphs or loaded.own_graphs:
         return GraphUse(False)
-    return GraphUse(cuda.graphs, "" if cuda.graphs else f"{cuda.name} has none")
+    return GraphUse(cuda.graphs, "" if cuda.graphs else f"{cuda.name} does not support them")

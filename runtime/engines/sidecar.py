@@ -1,4 +1,4 @@
-"""An engine as it lies on the disk: a plain ``.engine``, as trtexec and Triton read it, and its sidecar."""
+"""An engine on disk: a plain ``.engine``, readable by trtexec and Triton, and its JSON sidecar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 Flavour = Literal["tensorrt", "rtx"]
 
-#: The product behind a flavour, for messages.
+#: The product of a flavor, for messages.
 PRODUCT = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}
 
 SCHEMA_VERSION = 1
@@ -32,7 +32,7 @@ Sm = Annotated[str, StringConstraints(pattern=r"^sm[1-9][0-9]{1,2}[a-z]?$")]
 
 
 class BatchProfile(BaseModel):
-    """The batch sizes that an engine takes, and the one it is tuned for."""
+    """The batch sizes that an engine supports, and the one it is tuned for."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ class BatchProfile(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> BatchProfile:
-        """Read ``1`` (that size alone), ``1:8`` (1 to 8, tuned for 8) or ``1:4:8`` (tuned for 4).
+        """Parse ``1`` (that size only), ``1:8`` (1 to 8, tuned for 8) or ``1:4:8`` (tuned for 4).
 
         Raises:
             DmddError: the text is none of these.
@@ -61,7 +61,7 @@ class BatchProfile(BaseModel):
             if low <= best <= high:
                 return cls(minimum=low, optimum=best, maximum=high)
         raise BackendError(
-            f"--batch {text}: not a batch size or a range of them.",
+            f"--batch: {text!r} is not a batch size or a range of them.",
             "Give one size (1), smallest:largest (1:8) or smallest:tuned for:largest (1:4:8).",
         )
 
@@ -77,14 +77,14 @@ class EngineSidecar(BaseModel):
 
     Attributes:
         flavour: ``tensorrt`` (built on the GPU it runs on) or ``rtx`` (TensorRT-RTX, built anywhere).
-        library_version: of TensorRT or TensorRT-RTX; engines run on this very version only.
-        gpu: the name of the GPU it was built on; None for one built without a GPU.
+        library_version: of TensorRT or TensorRT-RTX; engines run on exactly this version.
+        gpu: the name of the GPU it was built on; None if built without a GPU.
         sms: the compute capabilities it runs on, such as ``sm87``.
-        hardware_compatible: whether it was built for every GPU from ``sm80`` on.
+        hardware_compatible: whether it was built for GPUs from ``sm80`` on.
         driver, cuda: of the machine it was built on; None without a GPU.
-        convolutions, half_convolutions: outside the fp32 islands, and how many of those are half.
-        island_convolutions: inside the islands.
-        parity: how it compares with the fp32 graph, if that was measured on the device.
+        convolutions, half_convolutions: number outside the fp32 islands, and how many of those are fp16.
+        island_convolutions: number inside the islands.
+        parity: its deviation from the fp32 graph, if measured on the device.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -115,7 +115,7 @@ class EngineSidecar(BaseModel):
 
     @property
     def half_share(self) -> float:
-        """The share of convolutions outside the islands that are half, 0..1; 0 without any."""
+        """The fp16 share of the convolutions outside the islands, 0..1; 0 without any."""
         return self.half_convolutions / self.convolutions if self.convolutions else 0.0
 
     @property
@@ -125,12 +125,12 @@ class EngineSidecar(BaseModel):
 
 
 def sidecar_path(engine: Path) -> Path:
-    """Where an engine's sidecar lies."""
+    """The path of an engine's sidecar."""
     return engine.with_name(engine.name + ".json")
 
 
 def write_engine(engine: Path, data: bytes, sidecar: EngineSidecar) -> None:
-    """Write an engine and its sidecar, the engine first: without a sidecar it is not used.
+    """Write an engine, then its sidecar: without a sidecar it is not used.
 
     Raises:
         DmddError: the folder cannot be written.
@@ -160,16 +160,16 @@ def read_sidecar(engine: Path) -> EngineSidecar:
     try:
         raw = parse_object(read_bounded(path, _LARGEST))
         schema = raw.get("schema_version", SCHEMA_VERSION)
-        if type(schema) is int and schema > SCHEMA_VERSION:  # its fields may be others
+        if type(schema) is int and schema > SCHEMA_VERSION:  # its fields may differ
             raise BackendError(
-                f"{path} has schema version {schema}; this dmdd-edge reads {SCHEMA_VERSION}.",
+                f"{path} has schema version {schema}; this version of dmdd-edge supports {SCHEMA_VERSION}.",
                 "Update dmdd-edge on this machine.",
             )
         return validate(EngineSidecar, raw)
     except FileNotFoundError:
         raise BackendError(
-            f"{engine} has no sidecar {path.name}, so nothing tells what it was built for."
+            f"{engine} has no sidecar {path.name}, so what it was built for is unknown."
         ) from None
     except (OSError, NotStrict) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BackendError(f"{path} cannot be read as an engine's sidecar ({reason}).") from error
+        raise BackendError(f"{path} is not a readable sidecar of an engine ({reason}).") from error

@@ -1,4 +1,4 @@
-"""One batch under way: its memory, its stream, and what runs it."""
+"""One batch in flight: its memory, its stream, and its launcher."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dmdd_edge.runtime.engines.buffers import Buffer
 from dmdd_edge.runtime.engines.launcher import GraphUse, Launcher
 from dmdd_edge.runtime.engines.loaded import IMAGE, MAP, SCORE, LoadedEngine
 
-#: A slot keeps the contexts and graphs of so many batch sizes; the one not used for longest goes first.
+#: Most batch sizes whose contexts and graphs a slot keeps; the least recently used is dropped first.
 KEPT_LAUNCHERS = 8
 
 
 @dataclass(frozen=True)
 class DeviceTimes:
-    """Where a batch's time went on the GPU, in milliseconds.
+    """Where a batch spent its time on the GPU, in milliseconds.
 
     Attributes:
         upload: from the host; about 0 with mapped memory.
@@ -41,12 +41,12 @@ class Slot:
     Args:
         cuda: the driver.
         loaded: the engine.
-        mapped: let the GPU work in the host's memory instead of copies.
+        mapped: let the GPU access the host's memory instead of copies.
         blocking: sleep while waiting for the GPU.
         graphs: whether to capture.
 
     Raises:
-        DmddError: there is not enough memory; what was taken is given back.
+        DmddError: not enough memory; what was allocated is released.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Slot:
             self._owned = undo.pop_all()
 
     def start(self, images: NDArray[np.uint8]) -> None:
-        """Take a batch in and queue all that is to be done with it.
+        """Copy a batch in and queue all of its work.
 
         Args:
-            images: uint8 n x S x S x 3, n no more than the largest batch; free to be changed afterwards.
+            images: uint8 n x S x S x 3, n at most the largest batch; the caller may change them afterwards.
 
         Raises:
-            DmddError: the engine or CUDA refused; nothing is under way then.
+            DmddError: the engine or CUDA failed; the slot is idle then.
         """
         count, size = len(images), self._size
         padded = max(count, self._loaded.layout.batch.minimum)
@@ -105,7 +105,7 @@ class Slot:
         Raises:
             DmddError: the GPU failed.
         """
-        assert self._running is not None, "nothing is under way"
+        assert self._running is not None, "the slot is idle"
         (count, launcher), self._running = self._running, None
         marks = self._marks
         self._cuda.wait(marks[-1])
@@ -116,13 +116,13 @@ class Slot:
         return np.array(maps, np.float32), np.array(scores, np.float32), times
 
     def settle(self) -> None:
-        """Wait until nothing is under way, whatever became of it."""
+        """Wait until the slot is idle, even after an error."""
         self._running = None
         with suppress(DmddError):
             self._cuda.synchronize(self._stream)
 
     def free(self) -> None:
-        """Give everything back, what was taken last first."""
+        """Release everything, in reverse order of allocation."""
         self.settle()
         with ExitStack() as last_first:
             last_first.push(self._owned)
@@ -141,14 +141,14 @@ class Slot:
         cuda.record(marks[3], stream)
 
     def _launcher(self, count: int) -> Launcher:
-        found = self._launchers.get(count)
-        if found is None:
+        launcher = self._launchers.get(count)
+        if launcher is None:
             addresses = {name: buffer.address for name, buffer in self._buffers.items()}
-            found = Launcher(
+            launcher = Launcher(
                 self._loaded, self._cuda, self._stream, count, addresses, self._scratch, self._graphs
             )
-            self._launchers[count] = found
+            self._launchers[count] = launcher
             if len(self._launchers) > KEPT_LAUNCHERS:
                 self._launchers.popitem(last=False)[1].free()
         self._launchers.move_to_end(count)
-        return found
+        return launcher

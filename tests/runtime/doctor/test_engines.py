@@ -41,7 +41,7 @@ def write(folder: Path, name: str, version: str = "10.3.0") -> Path:
 
 
 def test_a_library_is_ok_missing_or_broken(make_context: Callable[..., Context]) -> None:
-    failed = Reply(failure="TensorRT cannot be imported: libnvinfer.so.10.", kind="DmddError")
+    failed = Reply(failure="Cannot import TensorRT: libnvinfer.so.10.", kind="DmddError")
     context = make_context(
         {"load tensorrt": failed, "load rtx": {"installed": False}, "list_cache": NO_CACHE}, gpu=True
     )

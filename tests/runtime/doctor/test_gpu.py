@@ -30,7 +30,7 @@ STARTED = {
     "graphs": True,
     "gpu": FACTS,
 }
-REFUSED = {"imports": {}, "error": "CUDA cannot be used: it says no.", "fix": "See that nvidia-smi works."}
+REFUSED = {"imports": {}, "error": "Cannot use CUDA: it says no.", "fix": "See that nvidia-smi works."}
 BINDINGS = {"cuda-bindings": "12.9"}
 
 

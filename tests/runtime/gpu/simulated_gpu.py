@@ -366,7 +366,7 @@ class Gpu:
             raise Violation(f"a {kind} is used that was destroyed")
 
     def left_over(self) -> dict[str, int]:
-        """What was not given back, by kind; what is left of zero is left out."""
+        """What was not released, by kind; what is left of zero is left out."""
         counts = {
             "device memory": sum(m.kind == "device" and not m.freed for m in self.memories),
             "pinned memory": sum(m.kind == "pinned" and not m.freed for m in self.memories),
@@ -381,7 +381,7 @@ class Gpu:
         if self.violations:
             raise Violation("; ".join(self.violations))
         if left := self.left_over():
-            raise Violation(f"not given back: {left}")
+            raise Violation(f"not released: {left}")
         for memory in self.memories:
             if memory.data.min() != POISON:
                 raise Violation(f"{memory.kind} memory was written after it was freed")

@@ -69,7 +69,7 @@ def test_the_other_driver_and_one_that_is_none(
     *_, summary = cli("run", bundle, "--backend", "tensorrt", "--cuda-driver", "pycuda")
     assert summary["backend"] == "tensorrt"
     assert "mem_alloc" in gpu.calls
-    with pytest.raises(DmddError, match="--cuda-driver opencl"):
+    with pytest.raises(DmddError, match="--cuda-driver 'opencl' is unknown"):
         cli("run", bundle, "--cuda-driver", "opencl")
 
 
@@ -122,7 +122,7 @@ def test_where_no_engine_can_be_built_it_is_an_error(
     with pytest.raises(DmddError, match="--build-engine does not go with --backend cpu"):
         cli("run", bundle, "--backend", "cpu", "--build-engine")
     gpu.broken = "cudaErrorNoDevice"
-    with pytest.raises(DmddError, match=r"no engine can be built here: CUDA cannot be used: .*TensorRT-RTX"):
+    with pytest.raises(DmddError, match=r"no engine can be built here: Cannot use CUDA: .*TensorRT-RTX"):
         cli("run", bundle, "--build-engine")
     with pytest.raises(DmddError, match="no engine can be built here: TensorRT-RTX"):
         cli("run", bundle, "--backend", "rtx", "--build-engine")

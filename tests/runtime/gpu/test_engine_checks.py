@@ -90,8 +90,8 @@ MISMATCHES: list[tuple[dict[str, Any], str]] = [
     ({"library_version": "10.16.1.11"}, "built with TensorRT 10.3.0; this machine has 10.16.1.11"),
     ({"gpu": A2000}, "built on Orin (sm87); this GPU is NVIDIA RTX A2000 (sm86)"),
     ({"gpu": replace(ORIN, name="Orin NX")}, "built on Orin (sm87); this GPU is Orin NX (sm87)"),
-    ({"batch": 16}, "it takes batches of 1:8; 16 is wanted"),
-    ({"listed_sha256": "ee" * 32, "cache": None}, "not the file that the bundle's manifest lists"),
+    ({"batch": 16}, "it supports batches of 1:8, not 16"),
+    ({"listed_sha256": "ee" * 32, "cache": None}, "not the file in the bundle's manifest"),
     ({"cache": None}, "neither in the bundle's manifest nor in the engine cache"),
 ]
 
@@ -103,11 +103,11 @@ def test_one_mismatch_gives_one_reason(
     reasons = check_engine(engine, replace(needs, **change))
     assert len(reasons) == 1, reasons
     assert reason in reasons[0]
-    with pytest.raises(DmddError, match="cannot be used here") as raised:
+    with pytest.raises(DmddError, match="cannot be used on this machine") as raised:
         load_engine(engine, replace(needs, **change), model=Path("models/my screw"))
     assert reason in raised.value.message
     command = "dmdd-edge export --model 'models/my screw' --target tensorrt --precision fp16 --batch 1:8"
-    assert raised.value.fix == f"Build it again: {command}"
+    assert raised.value.fix == f"Rebuild it: {command}"
 
 
 def test_every_reason_is_told_at_once(engine: Path, needs: EngineNeeds) -> None:
@@ -121,17 +121,17 @@ def test_an_engine_of_a_bundle_is_trusted_by_its_listed_hash(engine: Path, needs
 
 def test_altered_cut_and_missing_files_are_told(engine: Path, needs: EngineNeeds) -> None:
     engine.write_bytes(DATA[:-1])
-    assert "altered or cut short" in check_engine(engine, needs)[0]
+    assert "altered or truncated" in check_engine(engine, needs)[0]
     sidecar_path(engine).write_text('{"flavour": "tensorrt"}')
-    assert "cannot be read as an engine's sidecar" in check_engine(engine, needs)[0]
+    assert "is not a readable sidecar of an engine" in check_engine(engine, needs)[0]
     sidecar_path(engine).unlink()
     assert "has no sidecar some.engine.json" in check_engine(engine, needs)[0]
     write_engine(engine, DATA, sidecar(schema_version=2))
     assert "schema version 2" in check_engine(engine, needs)[0]
     write_engine(engine, DATA, sidecar())
     engine.unlink()
-    assert "cannot be read" in check_engine(engine, needs)[0]
-    with pytest.raises(DmddError, match="cannot be read"):
+    assert "cannot read the engine" in check_engine(engine, needs)[0]
+    with pytest.raises(DmddError, match="cannot read the engine"):
         load_engine(engine, needs)
 
 
@@ -139,7 +139,7 @@ def test_a_cache_that_others_can_write_is_not_trusted(engine: Path, needs: Engin
     assert cache.stat().st_mode & 0o777 == 0o700
     for mode in (0o707, 0o770, 0o777):
         cache.chmod(mode)
-        assert "can be written by others" in check_engine(engine, needs)[0]
+        assert "other users can write to" in check_engine(engine, needs)[0]
     cache.chmod(0o755)
     assert check_engine(engine, needs) == []
 

@@ -26,7 +26,7 @@ def test_an_engine_that_refuses_is_quoted_and_can_be_used_again(start: Start, tr
     runner = start()
     runner.infer(pictures(1))
     trt.fail_execution = trt.executions + 1
-    with pytest.raises(DmddError, match=r"could not run a batch of 2: enqueue failed") as caught:
+    with pytest.raises(DmddError, match=r"failed to run a batch of 2: enqueue failed") as caught:
         runner.infer(pictures(2))
     assert "GPU" in caught.value.fix
     require_right(runner.infer(pictures(2)), pictures(2))
@@ -48,12 +48,12 @@ def test_a_part_that_fails_loses_nothing_of_the_others(start: Start, trt: Simula
 @pytest.mark.parametrize(
     ("call", "after", "reason"),
     [
-        ("cudaStreamBeginCapture", 0, "could not begin a capture"),
-        ("cudaStreamEndCapture", 0, "could not end a capture: operation failed due to a previous error"),
-        ("cudaGraphInstantiate", 0, "could not make a graph"),
+        ("cudaStreamBeginCapture", 0, "failed to begin a capture"),
+        ("cudaStreamEndCapture", 0, "failed to end a capture: operation failed due to a previous error"),
+        ("cudaGraphInstantiate", 0, "failed to create a graph"),
     ],
 )
-def test_a_capture_that_fails_is_said_and_done_without(
+def test_a_capture_that_fails_is_reported_and_done_without(
     call: str, after: int, reason: str, start: Start, gpu: Gpu, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = start()
@@ -76,7 +76,7 @@ def test_an_engine_that_refuses_to_be_captured_runs_without(
     trt.fail_execution = 2
     for seed in range(3):
         require_right(runner.infer(pictures(1, seed)), pictures(1, seed))
-    assert "no CUDA graphs (TensorRT 10.3.0 could not run a batch of 1: enqueue failed" in runner.description
+    assert "no CUDA graphs (TensorRT 10.3.0 failed to run a batch of 1: enqueue failed" in runner.description
     runner.close()
 
 
@@ -116,7 +116,7 @@ def test_memory_that_runs_out_is_given_back_to_the_last_byte(start: Start, gpu: 
 def test_other_refusals_at_the_start_leave_nothing_behind(call: str, start: Start, gpu: Gpu) -> None:
     for number in range(2):
         gpu.fail(call, "cudaErrorInvalidValue", after=number)
-        with pytest.raises(DmddError, match="CUDA could not"):
+        with pytest.raises(DmddError, match="CUDA failed to"):
             start(io_memory="mapped", slots=2)
         gpu.require_clean()
 
@@ -125,7 +125,7 @@ def test_other_refusals_at_the_start_leave_nothing_behind(call: str, start: Star
 def test_a_context_that_cannot_be_made(start: Start, trt: SimulatedTensorrt) -> None:
     runner = start()
     trt.fail_context = 1
-    with pytest.raises(DmddError, match="cannot make the engine ready: out of memory for a context"):
+    with pytest.raises(DmddError, match="cannot create a context: out of memory for a context"):
         runner.infer(pictures(1))
     require_right(runner.infer(pictures(1)), pictures(1))
     runner.close()
@@ -137,7 +137,7 @@ def test_a_call_that_is_refused_once_leaves_the_slot_usable(call: str, start: St
     runner = start()
     runner.warm_up()
     gpu.fail(call, "cudaErrorInvalidValue")
-    with pytest.raises(DmddError, match="CUDA could not"):
+    with pytest.raises(DmddError, match="CUDA failed to"):
         runner.infer(pictures(1))
     require_right(runner.infer(pictures(1)), pictures(1))
     runner.close()
@@ -149,7 +149,7 @@ def test_a_gpu_that_broke_down_is_told_and_closing_does_not_hide_it(start: Start
     runner.warm_up()
     ticket = runner.submit(pictures(1))
     gpu.broken = "cudaErrorLaunchFailure"
-    with pytest.raises(DmddError, match="could not wait for the GPU: unspecified launch failure") as caught:
+    with pytest.raises(DmddError, match="failed to wait for the GPU: unspecified launch failure") as caught:
         runner.collect(ticket)
     assert "dmesg" in caught.value.fix
     with pytest.raises(DmddError, match="unspecified launch failure"):
@@ -164,10 +164,10 @@ def test_engines_that_are_not_those_of_a_bundle_are_refused(
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(b"graph")
     cases: list[tuple[bytes, dict[str, Any], str]] = [
-        (b"another engine", {}, "TensorRT 10.3.0 does not take the engine: deserialize: magic tag"),
-        (engine_bytes(size=32), {}, "the engine's tensors are"),
-        (engine_bytes(map_type="HALF"), {}, "the engine's tensors are"),
-        (engine_bytes(batch=(1, 2, 8)), {}, "takes batches of 1:2:8; its sidecar says 1:4"),
+        (b"another engine", {}, "TensorRT 10.3.0 rejected the engine: deserialize: magic tag"),
+        (engine_bytes(size=32), {}, "The engine's tensors are"),
+        (engine_bytes(map_type="HALF"), {}, "The engine's tensors are"),
+        (engine_bytes(batch=(1, 2, 8)), {}, "supports batches of 1:2:8, but its sidecar states 1:4"),
     ]
     for data, changes, message in cases:
         sidecar = make_sidecar(data, graph, **changes)
@@ -196,10 +196,8 @@ def test_a_batch_that_the_engine_does_not_take_after_all(start: Start, trt: Simu
     runner = start()
     (engine,) = trt.living
     engine.facts.batch = [1, 2, 2]
-    with pytest.raises(
-        DmddError, match=r"does not take a batch of 3: image: .* is outside the profile"
-    ) as caught:
+    with pytest.raises(DmddError, match=r"rejected a batch of 3: image: .* is outside the profile") as caught:
         runner.infer(pictures(3))
-    assert "built for batches of 1:4" in caught.value.fix
+    assert "batch of 1:4" in caught.value.fix
     require_right(runner.infer(pictures(2)), pictures(2))
     runner.close()

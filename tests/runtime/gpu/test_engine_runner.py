@@ -128,12 +128,12 @@ def test_two_slots_overlap(start: Start, gpu: Gpu) -> None:
     assert "cudaEventSynchronize" not in gpu.calls[before:]
     busy = [stream for stream in gpu.streams if stream.queue]
     assert len(busy) == 2
-    with pytest.raises(DmddError, match="all 2 slots are busy"):
+    with pytest.raises(DmddError, match="All 2 slots are busy"):
         runner.submit(a)
     require_right(runner.collect(first), a)
     assert len([stream for stream in gpu.streams if stream.queue]) == 1
     require_right(runner.collect(second), b)
-    with pytest.raises(DmddError, match="collected already"):
+    with pytest.raises(DmddError, match="already been collected"):
         runner.collect(first)
     runner.close()
 
@@ -288,7 +288,7 @@ def test_close_waits_for_what_is_under_way(start: Start, gpu: Gpu, trt: Simulate
 )
 def test_other_shapes_and_types_are_refused(images: NDArray[Any], start: Start) -> None:
     runner = start()
-    with pytest.raises(DmddError, match="takes uint8 of the shape"):
+    with pytest.raises(DmddError, match="needs uint8 images of shape"):
         runner.infer(images)
     require_right(runner.infer(pictures(1)), pictures(1))
     runner.close()

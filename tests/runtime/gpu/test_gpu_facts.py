@@ -47,7 +47,7 @@ def test_facts_are_read_in_plain_words(monkeypatch: pytest.MonkeyPatch, tmp_path
     version.unlink()
     assert device.probe_gpu().facts is not None
     assert device.probe_gpu().facts.driver == "of CUDA 12.6"  # type: ignore[union-attr]
-    assert device.probe_gpu(1).reason == "CUDA sees 1 GPUs, so there is none with the index 1"
+    assert device.probe_gpu(1).reason == "no GPU has the index 1; CUDA sees 1"
 
 
 def test_a_missing_driver_is_not_called_an_old_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -195,6 +195,6 @@ def test_the_engine_is_built_where_tensorrt_rtx_is_installed(
 
         library = load_library("rtx")
         found = find_engine(bundle, "rtx", library.__version__, GPU, engine_cache(tmp_path / "engines"))
-        with pytest.raises(DmddError, match=r"does not take the engine: .*driver") as caught:
+        with pytest.raises(DmddError, match=r"rejected the engine: .*driver") as caught:
             LoadedEngine(library, found.data, found.sidecar)
         assert "dmdd-edge export --target rtx" in caught.value.fix

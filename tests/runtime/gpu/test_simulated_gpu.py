@@ -296,7 +296,7 @@ def test_reading_before_waiting_gives_nonsense(program: Program) -> None:
 
 
 def test_what_is_left_over_is_counted(program: Program) -> None:
-    with pytest.raises(Violation, match=r"not given back: .*'device memory': 5, 'pinned memory': 1"):
+    with pytest.raises(Violation, match=r"not released: .*'device memory': 5, 'pinned memory': 1"):
         program.gpu.require_clean()
 
 

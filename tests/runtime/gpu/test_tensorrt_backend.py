@@ -73,11 +73,11 @@ def test_without_an_engine_auto_goes_on_and_says_why(
     assert selection.backend.name == "cpu"
     reasons = {passed.name: passed for passed in selection.passed_over}
     assert list(reasons) == ["tensorrt", "rtx", "cuda"]
-    assert "there is no TensorRT engine of screw" in reasons["tensorrt"].reason
+    assert "No TensorRT engine of screw" in reasons["tensorrt"].reason
     assert "--build-engine" in reasons["tensorrt"].fix
     assert "TensorRT-RTX" in reasons["rtx"].reason
     assert 'pip install "dmdd-edge[rtx]"' in reasons["rtx"].fix
-    with pytest.raises(DmddError, match="there is no TensorRT engine of screw"):
+    with pytest.raises(DmddError, match="No TensorRT engine of screw"):
         select(bundle, "tensorrt", options)
     assert trt.deserialised == []
 
@@ -98,7 +98,7 @@ def test_what_is_refused_is_never_deserialised(
 def test_the_library_is_asked_for_first(both_graphs: Make, options: BackendOptions) -> None:
     """An environment without TensorRT must not load CUDA to find that out."""
     bundle = both_graphs()
-    with pytest.raises(DmddError, match=r"TensorRT is not installed|TensorRT cannot be imported") as caught:
+    with pytest.raises(DmddError, match=r"TensorRT is not installed|Cannot import TensorRT") as caught:
         select(bundle, "tensorrt", options)
     assert "tensorrt" in caught.value.fix.lower() or "jetpack" in caught.value.fix.lower()
 
@@ -121,7 +121,7 @@ def test_an_engine_that_does_not_run_is_passed_over(
     trt.fail_execution = 1
     selection = select(bundle, "auto", options)
     assert selection.backend.name == "cpu"
-    assert "could not run a batch of 1" in selection.passed_over[0].reason
+    assert "failed to run a batch of 1" in selection.passed_over[0].reason
     gpu.require_clean()
 
 
@@ -304,7 +304,7 @@ def test_the_judge_of_an_engine(
     before = len(trt.deserialised)
     for arguments, reason in [
         ({}, "neither in the bundle's manifest nor in the engine cache"),
-        ({"listed_sha256": "ab" * 32}, "not the file that the bundle's manifest lists"),
+        ({"listed_sha256": "ab" * 32}, "not the file in the bundle's manifest"),
     ]:
         with pytest.raises(DmddError, match=reason), engine_predictor(path, digest, **arguments):
             pass
