@@ -248,7 +248,7 @@ def test_pycuda_is_used_from_other_threads_and_its_stacks_are_left_as_they_were(
         runner = start(driver="pycuda", slots=2)
         found.append(runner.infer(images))
         found.append(runner.infer(images))
-        assert "no CUDA graphs (pycuda has none)" in runner.description
+        assert "no CUDA graphs (pycuda does not support them)" in runner.description
         runner.close()
         gc.collect()
 
