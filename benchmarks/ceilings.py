@@ -1,6 +1,6 @@
-"""What a machine can do at most: fp32 products of matrices and copies of memory, measured; GPUs as published.
+"""Ceilings of a machine: fp32 matrix products and memory copies, measured; GPUs as published.
 
-A ceiling is the best of several runs: whatever disturbs a run can only lower it.
+A ceiling is the best of several runs: a disturbance can only lower it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from onnx import TensorProto, helper
 
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
-#: Sides of the matrices that are tried, and bytes of the arrays that are copied: in the cache, and beyond it.
+#: Sides of the matrices, and bytes of the copied arrays: within the cache, and beyond it.
 SIDES = (512, 1024, 2048)
 IN_CACHE, BEYOND_CACHE = 256 << 10, 192 << 20
 
 
 @dataclass(frozen=True)
 class Published:
-    """A GPU's ceilings as NVIDIA publishes them; nothing of it is measured here.
+    """A GPU's ceilings as NVIDIA publishes them; not measured here.
 
     Attributes:
-        fp16: dense fp16 operations of the tensor cores with fp32 accumulation, in 10^12 a second.
-        bandwidth: of its memory, in 10^9 bytes a second.
-        source: where the figures are from.
+        fp16: dense fp16 operations of the tensor cores with fp32 accumulation, in 10^12 per second.
+        bandwidth: memory bandwidth in 10^9 bytes per second.
+        source: origin of the figures.
     """
 
     fp16: float
@@ -50,7 +50,7 @@ PUBLISHED = {
 
 
 def product_session(side: int, threads: int) -> tuple[Any, dict[str, NDArray[np.float32]]]:
-    """A session that multiplies two square matrices as the graph's own are, and its inputs."""
+    """A session that multiplies two square matrices, with the runtime's options, and its inputs."""
     square = [side, side]
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["a", "b"], ["c"])],
@@ -68,7 +68,7 @@ def product_session(side: int, threads: int) -> tuple[Any, dict[str, NDArray[np.
 
 
 def best_product(threads: int, runs: int) -> tuple[int, dict[int, float]]:
-    """The side at which products are fastest, and 10^9 operations a second at each side."""
+    """The side at which products are fastest, and 10^9 operations per second at each side."""
     found = {}
     for side in SIDES:
         session, inputs = product_session(side, threads)
@@ -80,22 +80,22 @@ def best_product(threads: int, runs: int) -> tuple[int, dict[int, float]]:
 
 
 def numpy_product(side: int, runs: int) -> float:
-    """10^9 operations a second of numpy's product, with as many threads as its library takes."""
+    """10^9 operations per second of NumPy's product, with its library's default threads."""
     a, b = (np.random.default_rng(i).random((side, side), np.float32) for i in range(2))
     rates = [2 * side**3 / _seconds(lambda: a @ b) / 1e9 for _ in range(runs)]
     return max(rates)
 
 
 def copy_rate(nbytes: int, threads: int, runs: int) -> float:
-    """10^9 bytes a second, read and written, when each thread copies an array of its own.
+    """10^9 bytes per second, read and written, when each thread copies its own array.
 
     Args:
-        nbytes: of each array.
-        threads: how many at once.
-        runs: the best of so many.
+        nbytes: bytes of each array.
+        threads: number of threads.
+        runs: number of runs; the best counts.
     """
     arrays = [(np.ones(nbytes, np.uint8), np.zeros(nbytes, np.uint8)) for _ in range(threads)]
-    repeats = max((1 << 30) // nbytes, 1)  # long beside the start of a thread
+    repeats = max((1 << 30) // nbytes, 1)  # long compared with the start of a thread
 
     def copy(index: int) -> None:
         source, target = arrays[index]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: facts about the machine, versions of what was measured, writing a result.
+"""What the benchmarks share: facts about the machine, versions of what was measured, result files.
 
 A result names everything needed to judge and repeat it, and nothing that identifies a person or a host.
 """
@@ -24,21 +24,21 @@ RESULTS = ROOT / "benchmarks" / "results"
 #: The backbones whose graphs are published.
 BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 
-#: `dmdd-edge` as a process of this Python.
+#: `dmdd-edge` run by this Python.
 PROGRAM = (sys.executable, "-c", "from dmdd_edge.cli.main import main; main()")
 
-#: Begins the line by which a process of its own hands back what it measured.
+#: Begins the line in which a subprocess reports what it measured.
 _MARK = "measured: "
 
-#: Above this share of the cores, others were at work and the figures of a benchmark mean little.
+#: Above this share of the cores, other processes were running and the figures of a benchmark mean little.
 _BUSY = 0.3
 
 
 def begin() -> dict[str, Any]:
-    """What a benchmark starts with: facts about the machine, and a warning when others are at work on it.
+    """Collect facts about the machine; warn when other processes use it.
 
     Returns:
-        processor, cores that this process may use, memory, system, GPU if any, load average before the start.
+        processor, usable cores, memory, system, GPU or None, load average before the start.
     """
     from dmdd_edge.cores import allowed_cores
     from dmdd_edge.runtime.machine import cpu_name
@@ -46,9 +46,7 @@ def begin() -> dict[str, Any]:
     cores = len(allowed_cores())
     load = os.getloadavg()[0]
     if load > _BUSY * cores:
-        print(
-            f"warning: load average {load:.1f}: others use this machine, these figures are not for publishing"
-        )
+        print(f"warning: load average {load:.1f}: other processes are running; do not publish these figures.")
     return {
         "cpu": cpu_name(),
         "logical_cores": cores,
@@ -63,26 +61,26 @@ def begin() -> dict[str, Any]:
 def _gpu_name() -> str | None:
     from dmdd_edge.runtime.cuda.gpu import gpu_facts
 
-    found = gpu_facts()
-    return None if found is None else str(found)
+    facts = gpu_facts()
+    return None if facts is None else str(facts)
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions of these distributions, dmdd-edge always among them."""
+    """Installed versions of these distributions and of dmdd-edge."""
     from dmdd_edge.runtime.bench.circumstances import installed
 
     return installed(["dmdd-edge", *names])
 
 
 def commit() -> str | None:
-    """The commit that was measured, with a mark when files differ from it; None outside a clone."""
+    """The measured commit, with the suffix -dirty when files differ from it; None outside a clone."""
     from dmdd_edge.runtime.bench.circumstances import commit
 
     return commit(ROOT)
 
 
 def command() -> str:
-    """The command that was given, as it is typed from the repository's root; of whole paths the last name."""
+    """The command, as typed in the repository's root; absolute paths are reduced to their last name."""
     script = Path(sys.argv[0]).resolve()
     shown = script.relative_to(ROOT) if script.is_relative_to(ROOT) else Path(script.name)
     words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
@@ -90,11 +88,11 @@ def command() -> str:
 
 
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:
-    """A parser with the option that every benchmark has.
+    """Make a parser with the option that every benchmark has.
 
     Args:
         description: the script's docstring.
-        name: of the result's file, without ``.json``.
+        name: name of the result file, without ``.json``.
     """
     made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     made.add_argument(
@@ -110,13 +108,13 @@ def write_result(
     figures: dict[str, Any],
     names: Sequence[str],
 ) -> None:
-    """Write a result: when, where, with what, by which command, and the figures.
+    """Write a result: date, machine, versions, command, settings and figures.
 
     Args:
         path: file to write.
-        machine: as ``begin`` gave it.
-        settings: what was chosen.
-        figures: what came out.
+        machine: as returned by ``begin``.
+        settings: the options that matter.
+        figures: the measurements.
         names: distributions whose versions matter.
     """
     document = {
@@ -133,13 +131,13 @@ def write_result(
     print(f"wrote {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
 
 
-def hand_back(found: dict[str, Any]) -> None:
-    """Print what was measured in a process of its own, for ``measure_apart`` to read."""
-    print(_MARK + json.dumps(found))
+def report_apart(figures: dict[str, Any]) -> None:
+    """Print the figures of a subprocess, for ``measure_apart`` to read."""
+    print(_MARK + json.dumps(figures))
 
 
 def measure_apart(script: str, arguments: Iterable[str], what: str) -> dict[str, Any]:
-    """Run a script that ends with ``hand_back`` in a process of its own.
+    """Run a script that ends with ``report_apart`` as a subprocess.
 
     Exits with a message when it fails.
 
@@ -153,9 +151,9 @@ def measure_apart(script: str, arguments: Iterable[str], what: str) -> dict[str,
     )
     marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if done.returncode or not marked:
-        sys.exit(f"{what} failed with exit code {done.returncode}")
-    found: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
-    return found
+        sys.exit(f"{what} failed with exit code {done.returncode}.")
+    figures: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
+    return figures
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -168,14 +166,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
-    """A Markdown table; the first ``left`` columns are text, the others numbers."""
+    """Format a Markdown table; the first ``left`` columns are text, the others numbers."""
     rule = ["---" if index < left else "---:" for index in range(len(columns))]
-    drawn = [columns, rule, *lines]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in drawn)
+    rows = [columns, rule, *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in rows)
 
 
 def resident_mib(process: int | str = "self", name: str = "VmRSS") -> float:
-    """Resident memory of a process in MiB: ``VmRSS`` now, ``VmHWM`` the highest so far."""
+    """Resident memory of a process in MiB: ``VmRSS`` is the current, ``VmHWM`` the peak value."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024

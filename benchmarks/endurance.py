@@ -1,12 +1,11 @@
-"""A day in an hour: a live run whose surroundings are taken away and given back in turn, and what it loses.
+"""Endurance: inject faults into a live run and count what it loses.
 
-Two runs judge a drawn MJPEG camera. Of the first, the results disk, the log's disk, the broker and the
-webhook's receiver are taken away and given back, one after the other and now and then together; of the
-second, the terminal, which at last is closed for good. The camera itself stops, stalls and goes away. At the
-end both get SIGTERM, and what they promised is counted: every judged frame has its line, every line its
-message.
+Two runs process a drawn MJPEG camera. For the first, the results disk, the log disk, the broker and the
+webhook receiver fail and recover, one after the other and sometimes together; for the second, the terminal
+blocks and is finally closed. The camera itself stops, stalls and disappears. At the end both get SIGTERM,
+and their promises are counted: every processed frame has its line, every line its message.
 
-Wants root for file systems of its own, and mosquitto.
+Needs root, to mount small file systems, and mosquitto.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Camera:
                         number += 1
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = _serve(Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -81,7 +80,7 @@ class Camera:
 
 
 class Receiver:
-    """Takes the webhook's messages; ``mode`` is "on", "busy" (503), "gone" (404) or "hanging"."""
+    """Receives the webhook's messages; ``mode`` is "on", "busy" (503), "gone" (404) or "hanging"."""
 
     def __init__(self) -> None:
         receiver = self
@@ -102,13 +101,13 @@ class Receiver:
                     self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = _serve(Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self.mode = "on"
         self._server.shutdown()
 
@@ -121,7 +120,7 @@ def _serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
 
 
 class Broker:
-    """A mosquitto that can be killed and started again, and what a subscriber gets from it."""
+    """A mosquitto that can be stopped and restarted, and what a subscriber receives from it."""
 
     def __init__(self, folder: Path) -> None:
         import paho.mqtt.client as mqtt
@@ -144,17 +143,17 @@ class Broker:
         self._client.loop_start()
 
     def start(self) -> None:
-        """Start it, with what it kept."""
+        """Start the broker with its persistent state."""
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
-            sys.exit("install mosquitto first")
+            sys.exit("mosquitto is not installed.\nInstall it: sudo apt install mosquitto")
         self._process = subprocess.Popen(
             [program, "-c", self._config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         time.sleep(1)
 
     def stop(self) -> None:
-        """Take it away; it writes down what it holds, as at a restart."""
+        """Stop the broker; it saves its state, as at a restart."""
         assert self._process is not None
         self._process.terminate()
         self._process.wait()
@@ -192,16 +191,16 @@ class Memory:
     def figures(self) -> dict[str, dict[str, float]]:
         """Medians of the second fifth and of the last fifth of the run, in MiB."""
         self._ended.set()
-        found = {}
+        medians = {}
         for name, values in self.samples.items():
             fifth = max(len(values) // 5, 1)
             early, late = statistics.median(values[fifth : 2 * fifth]), statistics.median(values[-fifth:])
-            found[name] = {"early_mib": round(early, 1), "late_mib": round(late, 1)}
-        return found
+            medians[name] = {"early_mib": round(early, 1), "late_mib": round(late, 1)}
+        return medians
 
 
 def fill(disk: Path) -> None:
-    """Take all room of a small file system."""
+    """Fill a small file system."""
     with suppress(OSError), (disk / "taken").open("wb") as stream:
         while True:
             stream.write(b"\0" * 4096)
@@ -209,19 +208,19 @@ def fill(disk: Path) -> None:
 
 
 def free(disk: Path) -> None:
-    """Give the room back."""
+    """Free the space that ``fill`` took."""
     (disk / "taken").unlink(missing_ok=True)
 
 
 def small_disk(folder: Path, size: str) -> Path:
-    """A file system of its own, of this size."""
+    """Mount a file system of this size."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     return folder
 
 
 def measure(options: Namespace) -> dict[str, Any]:
-    """Take everything away in turn for as long as asked, and count afterwards."""
+    """Inject faults for the requested time, then count."""
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -235,14 +234,14 @@ def measure(options: Namespace) -> dict[str, Any]:
             stack.callback(part.close)
         results, logs = small_disk(folder / "results", "64m"), small_disk(folder / "logs", "256k")
         stack.callback(subprocess.run, ["umount", results, logs], check=True)
-        judge = [*common.PROGRAM, "run", "--model", options.model, "--source", camera.url]
-        judge += ["--stream-timeout", "3"]
+        command = [*common.PROGRAM, "run", "--model", options.model, "--source", camera.url]
+        command += ["--stream-timeout", "3"]
         deliveries = ["--mqtt", f"mqtt://127.0.0.1:{broker.port}/line/results", "--webhook", receiver.url]
         files = ["--jsonl", results / "results.jsonl", "--spool", folder / "spool"]
         log = stack.enter_context((logs / "run.log").open("ab"))
-        first = subprocess.Popen([*judge, *files, *deliveries], stderr=log)
+        first = subprocess.Popen([*command, *files, *deliveries], stderr=log)
         terminal, slave = os.openpty()
-        second = subprocess.Popen([*judge, "--jsonl", folder / "second.jsonl"], stderr=slave)
+        second = subprocess.Popen([*command, "--jsonl", folder / "second.jsonl"], stderr=slave)
         os.close(slave)
         reading = threading.Event()
         reading.set()
@@ -258,22 +257,22 @@ def measure(options: Namespace) -> dict[str, Any]:
             "receiver answers 503": (mode(receiver, "busy"), mode(receiver, "on")),
             "receiver answers 404": (mode(receiver, "gone"), mode(receiver, "on")),
             "receiver hangs": (mode(receiver, "hanging"), mode(receiver, "on")),
-            "terminal stands still": (reading.clear, reading.set),
+            "terminal blocks": (reading.clear, reading.set),
             "camera gone": (mode(camera, "off"), mode(camera, "on")),
             "camera stalls": (mode(camera, "stalled"), mode(camera, "on")),
             "camera sends noise": (mode(camera, "noise"), mode(camera, "on")),
         }
         memory = Memory({"first": first, "second": second})
-        taken = _take_away(faults, draw, options.minutes, [first, second])
-        os.close(terminal)  # the second run's terminal goes away for good
+        taken = _inject(faults, draw, options.minutes, [first, second])
+        os.close(terminal)  # the second run's terminal closes for good
         time.sleep(20)
         for process in (first, second):
             process.send_signal(signal.SIGTERM)
         codes = {"first": first.wait(120), "second": second.wait(120)}
-        # What waits in the spool goes first in the next run: here, one over a single picture.
-        picture = folder / "next.jpg"
-        picture.write_bytes(images[0])
-        again = [*common.PROGRAM, "run", "--model", options.model, "--source", picture, "--spool"]
+        # The next run delivers what waits in the spool first: here, one over a single image.
+        image = folder / "next.jpg"
+        image.write_bytes(images[0])
+        again = [*common.PROGRAM, "run", "--model", options.model, "--source", image, "--spool"]
         subprocess.run([*again, folder / "spool", *deliveries], check=True, stderr=subprocess.DEVNULL)
         time.sleep(3)
         return {
@@ -293,13 +292,13 @@ def _read(terminal: int, reading: threading.Event) -> None:
             os.read(terminal, 1 << 16)
 
 
-def _take_away(
+def _inject(
     faults: dict[str, tuple[Callable[[], None], Callable[[], None]]],
     draw: random.Random,
     minutes: float,
     processes: list[subprocess.Popen[Any]],
 ) -> dict[str, int]:
-    """Each fault at least once, then by chance, up to two at a time, until the time is over."""
+    """Inject each fault at least once, then random ones, up to two at a time, until the time is over."""
     ends = time.monotonic() + 60 * minutes
     waiting = draw.sample(list(faults), len(faults))
     counts = dict.fromkeys(faults, 0)
@@ -317,7 +316,7 @@ def _take_away(
 
 
 def _count(file: Path) -> dict[str, Any]:
-    """Lines of a results file against what its summary says."""
+    """Compare the lines of a results file with its summary."""
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     results = [line for line in lines if line["type"] == "result"]
     summary = lines[-1] if lines else {}
@@ -334,7 +333,7 @@ def _count(file: Path) -> dict[str, Any]:
 
 
 def _messages(got: list[dict[str, Any]]) -> dict[str, Any]:
-    """Messages of results that arrived: how many different ones, and whether they first came in order."""
+    """Count the result messages that arrived: different ones, all, and whether they first came in order."""
     first: dict[int, None] = {}
     for message in got:
         if message["type"] == "result" and message["source"].startswith("http"):
@@ -351,7 +350,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if _PRIVATE not in os.environ:
-        # Mounts that nobody else sees, and that end with this process.
+        # Mounts that no other process sees, and that end with this one.
         command = ["unshare", "-m", sys.executable, *sys.argv]
         os.execvpe(command[0], command, {**os.environ, _PRIVATE: "1"})
     machine = common.begin()

@@ -1,9 +1,9 @@
-"""How much faster the fused graph is than in its first form, backbone by backbone, in one run.
+"""Compare the latency of the fused graph with its first version, per backbone, in one run.
 
-The first form is exported by the project's own code of that time, taken from the repository's history;
-today's by today's code. Both files are opened with today's session options and run in turns on the same
-image, so that the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time does
-not depend on it.
+The first version is exported by the project's code of that time, taken from the repository's history; the
+current version by the current code. Both files are opened with the current session options and interleaved
+on the same image, so the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time
+does not depend on training.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 #: The commit whose figures were the first to be published.
 FIRST = "362b35b"
 _FOLDERS = ("dmdd_edge", "train", "export", "runtime", "benchmarks")
-#: Run by the code of that time, which has these names too.
+#: Executed with the code of that time, which has these names too.
 _EXPORT = """
 import sys
 from pathlib import Path
@@ -47,15 +47,17 @@ write_onnx(DeploymentGraph(graph_cost.build(backbone, size)[0]), file, size)
 
 
 def check_out(commit: str, folder: Path) -> None:
-    """Lay the code of a commit out as the package is installed.
+    """Extract the code of a commit with the layout of the installed package.
 
-    Exits with a message when the clone has no such commit.
+    Exits with a message when the clone does not contain the commit.
     """
     archive = subprocess.run(
         ["git", "archive", commit, *_FOLDERS], cwd=common.ROOT, capture_output=True, check=False
     )
     if archive.returncode:
-        sys.exit(f"no commit {commit} in this clone: fetch the whole history (git fetch --unshallow)")
+        sys.exit(
+            f"This clone does not contain commit {commit}.\nFetch the whole history: git fetch --unshallow"
+        )
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         # The first releases of 3.10 and 3.11 have no filters; the archive is the clone's own.
         safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -65,27 +67,27 @@ def check_out(commit: str, folder: Path) -> None:
 
 
 def run_code(code: Path, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a Python command on the code that ``check_out`` laid out, its benchmarks included.
+    """Run a Python command with the code that ``check_out`` extracted, including its benchmarks.
 
     Args:
-        code: where it lies.
+        code: folder of the code.
         command: the interpreter and its arguments.
         options: of ``subprocess.run``.
     """
     path = os.pathsep.join([str(code), str(code / "benchmarks")])
-    # The folder of the process is where Python looks first: in the clone it would find today's.
+    # Python searches the working folder first; in the clone that would be the current code.
     return subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, cwd=code, text=True, check=False, **options
     )
 
 
 def export_first(code: Path, backbone: str, size: int, file: Path) -> None:
-    """Export a backbone's graph with the code that ``check_out`` laid out."""
+    """Export a backbone's graph with the code that ``check_out`` extracted."""
     run_code(code, [sys.executable, "-c", _EXPORT, backbone, str(size), str(file)]).check_returncode()
 
 
 def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
-    """One backbone's figures."""
+    """Measure one backbone."""
     size = options.image_size
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -113,13 +115,13 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "first_form")
     parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES))
-    parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
+    parser.add_argument("--first", default=FIRST, help="commit of the first version (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument(
         "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
     )
-    parser.add_argument("--warm-up", type=int, default=10, help="turns that are not counted")
-    parser.add_argument("--runs", type=int, default=60, help="counted turns")
+    parser.add_argument("--warm-up", type=int, default=10, help="untimed calls")
+    parser.add_argument("--runs", type=int, default=60, help="timed calls")
     return parser.parse_args(None if arguments is None else list(arguments))
 
 
@@ -131,11 +133,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         check_out(options.first, Path(folder))
         for backbone in options.backbone:
-            found = figures[backbone] = measure(Path(folder), backbone, options)
-            ms, blocks = found["milliseconds"], found["ratio_of_blocks"]
+            row = figures[backbone] = measure(Path(folder), backbone, options)
+            ms, blocks = row["milliseconds"], row["ratio_of_blocks"]
             print(
-                f"{backbone}: first form {ms['first']:.2f} ms, now {ms['now']:.2f} ms: "
-                f"ratio {found['ratio']:.3f} (blocks {blocks['low']:.3f} to {blocks['high']:.3f})"
+                f"{backbone}: first version {ms['first']:.2f} ms, now {ms['now']:.2f} ms: "
+                f"ratio {row['ratio']:.3f} (blocks {blocks['low']:.3f} to {blocks['high']:.3f})"
             )
     settings = {name: value for name, value in vars(options).items() if name not in ("out", "backbone")}
     names = ["onnxruntime", "onnx", "torch", "torchvision", "timm", "numpy"]

@@ -1,7 +1,7 @@
-"""Footprint: what the lean install weighs and how fast the program starts.
+"""Measure the size of the lean install and the start time of the program.
 
-Makes fresh environments, installs `.` (core alone) and `.[cpu]` (the runtime on a CPU) into them, adds up
-what pip wrote for each distribution, and times `dmdd-edge --help`. Needs a package index.
+Installs `.` (core only) and `.[cpu]` (the runtime on a CPU) into fresh environments, adds up the files of
+each distribution, and times `dmdd-edge --help`. Needs a package index.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import common
 
 #: Environment -> what is installed in it.
 INSTALLS = {"base": ".", "cpu": ".[cpu]"}
-#: Distributions that have no business in a lean install.
+#: Distributions that must not be in a lean install.
 _HEAVY = ("torch", "torchvision", "timm", "onnx", "onnxscript", "safetensors")
 
-# Runs in the measured environment: bytes on disk of every distribution, by what its RECORD lists.
+# Runs in the measured environment: bytes on disk of every distribution, from its RECORD.
 _SIZES = """
 import importlib.metadata, json, os
 found = {}
@@ -35,10 +35,10 @@ print(json.dumps(found))
 
 
 def install(folder: Path, what: str) -> Path:
-    """Make an environment and install into it; returns its folder of programs."""
+    """Create an environment and install into it; returns its bin folder."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     programs = folder / "bin"
-    shutil.rmtree(common.ROOT / "build", ignore_errors=True)  # may hold modules that are gone since
+    shutil.rmtree(common.ROOT / "build", ignore_errors=True)  # may contain deleted modules
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [programs / "python", "-m", "pip", "install", "-q", what]
     subprocess.run(command, cwd=common.ROOT, env=environment, check=True)
@@ -46,7 +46,7 @@ def install(folder: Path, what: str) -> Path:
 
 
 def sizes(programs: Path) -> dict[str, tuple[str, int]]:
-    """Version and bytes of each distribution, largest first; pip itself is left out."""
+    """Version and bytes of each distribution, largest first, without pip itself."""
     done = subprocess.run([programs / "python", "-c", _SIZES], capture_output=True, text=True, check=True)
     found = {name: (version, size) for name, (version, size) in json.loads(done.stdout).items()}
     kept = {name: value for name, value in found.items() if name not in ("pip", "setuptools", "wheel")}
@@ -54,7 +54,7 @@ def sizes(programs: Path) -> dict[str, tuple[str, int]]:
 
 
 def start_seconds(programs: Path, count: int) -> list[float]:
-    """Wall time of `dmdd-edge --help`, after one run that fills the file cache and is not counted."""
+    """Wall time of `dmdd-edge --help`, after one untimed run that fills the file cache."""
     found = []
     for _ in range(count + 1):
         began = time.perf_counter()
@@ -64,7 +64,7 @@ def start_seconds(programs: Path, count: int) -> list[float]:
 
 
 def measure(what: str, starts: int) -> dict[str, Any]:
-    """One environment's figures."""
+    """Measure one environment."""
     with tempfile.TemporaryDirectory() as folder:
         programs = install(Path(folder) / "env", what)
         found = sizes(programs)
@@ -95,7 +95,7 @@ def main() -> None:
         )
         if found["heavy_packages"]:
             sys.exit(
-                f"{what} brings {', '.join(found['heavy_packages'])}, which belong to training and export"
+                f"{what} installs {', '.join(found['heavy_packages'])}, which belong to training and export."
             )
     common.write_result(options.out, machine, {"starts": options.starts, "installs": INSTALLS}, figures, [])
 

@@ -1,11 +1,11 @@
-"""Rows of a GPU: every back end that is installed, every backbone, in the time that is given.
+"""Measure the rows of a GPU: every installed backend, every backbone, within a time budget.
 
-A row is what `dmdd-edge bench` measures of one bundle on one back end. A row that could not be made is named
-with its reason; without an NVIDIA GPU that is all of them, and no result is written.
+A row is what `dmdd-edge bench` measures for one bundle on one backend. Rows that cannot be made are named
+with the reason; without an NVIDIA GPU that is all of them, and no result is written.
 
-Bundles are those named with --model. Without any they are made on the spot from the drawn sample images, with
-two training steps: good for timing, their accuracy means nothing. Only EfficientNet-Lite0 has its pretrained
-weights then; the others are marked as untrained.
+Bundles are those given by --model. Without --model they are made from the drawn sample images with two
+training steps: valid for timing, not for accuracy. Only EfficientNet-Lite0 then has pretrained weights; the
+others are marked as untrained.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import common
 from dmdd_edge.runtime.bench.document import markdown_row
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
 
-#: Back ends of a GPU, the fastest first.
+#: Backends of a GPU, the fastest first.
 BACKENDS = ("tensorrt", "rtx", "cuda")
-#: Seconds that a row must have left to be begun.
+#: Minimum remaining seconds to begin a row.
 _LEAST = 25.0
 
 
@@ -36,10 +36,10 @@ class Subject:
     """A bundle to measure.
 
     Attributes:
-        path: its folder; None where there is none.
-        label: what a row is called.
-        weights: where the backbone's weights are from.
-        reason: why there is none; empty otherwise.
+        path: folder of the bundle; None when it could not be made.
+        label: name of the row.
+        weights: origin of the backbone's weights.
+        reason: why it could not be made; else empty.
     """
 
     path: Path | None
@@ -50,11 +50,11 @@ class Subject:
 
 @dataclass
 class Rows:
-    """What was made, and what was not.
+    """Rows that were made, and those that were not.
 
     Attributes:
-        made: documents of `dmdd-edge bench`.
-        missing: row -> why it was not made.
+        made: documents of `dmdd-edge bench`, by row.
+        missing: reasons, by row.
     """
 
     made: dict[str, Any] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class Rows:
 
 
 class Budget:
-    """The time that is left.
+    """The remaining time.
 
     Args:
-        seconds: in all.
-        now: the clock.
+        seconds: total.
+        now: clock.
     """
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
@@ -75,11 +75,11 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Remaining seconds."""
         return self._end - self._now()
 
 
-#: Runs `dmdd-edge` with some arguments for so many seconds at most; standard output, and what went wrong.
+#: Runs `dmdd-edge` with arguments and a time limit in seconds; returns standard output and the error.
 Program = Callable[[Sequence[str], float], tuple[str, str]]
 
 
@@ -94,7 +94,7 @@ def run_program(arguments: Sequence[str], seconds: float) -> tuple[str, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "", f"`dmdd-edge {arguments[0]}` was not done in the {seconds:.0f} s that were left"
+        return "", f"`dmdd-edge {arguments[0]}` did not finish in the remaining {seconds:.0f} s"
     if done.returncode == 0:
         return done.stdout, ""
     errors = [line for line in done.stderr.splitlines() if line.startswith(("error:", "fix:"))]
@@ -110,14 +110,14 @@ def measure(
     budget: Budget,
     program: Program,
 ) -> Rows:
-    """Make every row that can be made.
+    """Make every row that this machine can make.
 
     Args:
         subjects: bundles.
         gpu: compute capability, such as ``sm87``; None without a GPU.
-        reason: why there is none.
-        seconds: of each scenario.
-        budget: what is left of the time.
+        reason: why no GPU was found.
+        seconds: per scenario.
+        budget: remaining time.
         program: runs `dmdd-edge`.
     """
     rows = Rows()
@@ -126,7 +126,7 @@ def measure(
             name = f"{subject.label}, {backend}"
             why = f"no NVIDIA GPU: {reason}" if gpu is None else subject.reason
             if not why and budget.left < _LEAST:
-                why = "no time was left"
+                why = "out of time"
             if not why and subject.path is not None and gpu is not None:
                 document, why = _row(subject.path, backend, gpu, seconds, budget, program)
                 if document is not None:
@@ -141,7 +141,7 @@ def measure(
 def _row(
     path: Path, backend: str, gpu: str, seconds: float, budget: Budget, program: Program
 ) -> tuple[dict[str, Any] | None, str]:
-    """One row: an engine where one is needed, then the measurement; or why not."""
+    """Build an engine if needed and measure one row; returns the document or the reason."""
     if backend in ("tensorrt", "rtx"):
         build = ["export", "--model", str(path), "--target", backend, "--batch", "1:8"]
         build += ["--gpu", gpu] if backend == "rtx" else []
@@ -162,26 +162,26 @@ def _row(
         return None, why
     document: dict[str, Any] = json.loads(output)
     for row in document["scenarios"].values():
-        row.pop("samples_ms", None)  # thousands of numbers that nobody reads here
+        row.pop("samples_ms", None)  # thousands of numbers, not needed here
     return document, ""
 
 
 def make_bundles(
     folder: Path, backbones: Sequence[str], budget: Budget, program: Program
 ) -> Iterator[Subject]:
-    """Bundles of the drawn sample images after two training steps, one a backbone.
+    """Make a bundle per backbone from the drawn sample images with two training steps.
 
     Args:
-        folder: where all of it goes.
+        folder: scratch folder.
         backbones: their names.
-        budget: what is left of the time.
+        budget: remaining time.
         program: runs `dmdd-edge`.
     """
     data = folder / "data"
     counts = ["--train", "16", "--test-good", "4", "--test-bad", "1"]
     _, why = program(["sample", str(data), *counts], budget.left)
     for backbone in backbones:
-        why = why or ("no time was left" if budget.left < _LEAST else "")
+        why = why or ("out of time" if budget.left < _LEAST else "")
         if why:
             yield Subject(None, backbone, reason=why)
             continue
@@ -204,7 +204,7 @@ def make_bundles(
 
 
 def untrained(backbone: str, path: Path) -> str:
-    """Write random weights of a backbone, in a range that half precision holds; why not, or empty."""
+    """Write random weights of a backbone within half-precision range; returns the error, or empty."""
     try:
         import torch
         import torchvision
@@ -223,18 +223,21 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "gpu")
     parser.add_argument(
-        "--model", type=Path, nargs="+", default=[], help="bundles; made on the spot without any"
+        "--model", type=Path, nargs="+", default=[], help="bundles; default: made from drawn images"
     )
     parser.add_argument(
-        "--backbone", nargs="+", default=list(common.BACKBONES), help="of bundles made on the spot"
+        "--backbone",
+        nargs="+",
+        default=list(common.BACKBONES),
+        help="backbones of the bundles made from drawn images",
     )
-    parser.add_argument("--seconds", type=float, default=440.0, help="for everything together")
-    parser.add_argument("--duration", type=float, default=3.0, help="seconds of each scenario")
+    parser.add_argument("--seconds", type=float, default=440.0, help="total time")
+    parser.add_argument("--duration", type=float, default=3.0, help="seconds per scenario")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Make the rows, print them and the reasons for those that are missing, and write the result."""
+    """Make the rows, print them and the reasons for missing ones, and write the result."""
     options = options_from()
     budget = Budget(options.seconds)
     machine = common.begin()
@@ -249,10 +252,12 @@ def main() -> None:
         else:
             subjects = make_bundles(Path(folder), options.backbone, budget, run_program)
         rows = Rows()
-        for subject in subjects:  # one by one: a bundle is made while there is time to measure it
-            found = measure([subject], gpu, probe.reason, options.duration, budget, run_program)
-            rows.made |= found.made
-            rows.missing |= found.missing
+        for (
+            subject
+        ) in subjects:  # one by one, so that a bundle is made only while there is time to measure it
+            measured = measure([subject], gpu, probe.reason, options.duration, budget, run_program)
+            rows.made |= measured.made
+            rows.missing |= measured.missing
     print()
     for index, document in enumerate(rows.made.values()):
         print(markdown_row(document, header=index == 0), end="")
@@ -260,7 +265,7 @@ def main() -> None:
         names = [name for name, reason in rows.missing.items() if reason == why]
         print(f"not made: {'; '.join(names)}: {why}")
     if not rows.made:
-        print("no row was made, so no result is written")
+        print("No row was made; no result is written.")
         return
     settings = {"seconds": options.seconds, "duration": options.duration}
     figures = {"rows": rows.made, "not_made": rows.missing}

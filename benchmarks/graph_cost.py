@@ -1,12 +1,12 @@
-"""What the fused graph costs against the two bare backbones, and where the rest goes.
+"""Measure the cost of the fused graph against the two bare backbones, part by part.
 
 The fused fp32 graph (teacher, student, decoupling, PMN, distances, head, score) and a graph of the teacher's
 and the student's stages alone are exported by the same code, opened with the runtime's session options, and
-run in turns on the same image in one process. The ratio is that of the medians. ONNX Runtime's profiler then
-says how long each node takes; nodes are put together by the part of the method that their names come from.
+interleaved on the same image in one process. The ratio is that of the medians. ONNX Runtime's profiler then
+times each node; nodes are grouped by the part of the method that their names begin with.
 
-Weights decide nothing here, as long as numbers stay in range: they are random unless the backbone's come with
-an installed package, and the student's differ from the teacher's, so that no optimizer can merge the two.
+Weights do not matter, as long as numbers stay in range: they are random unless an installed package has the
+backbone's, and the student's differ from the teacher's, so that no optimizer can merge the two.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.model import DMDD
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _BLOCKS = 5
-#: Part of the method -> how the names of its nodes begin; the first that fits counts.
+#: Part of the method -> prefixes of its nodes' names; the first match counts.
 PARTS = {
     "input": ("island_input",),
     "teacher": ("teacher",),
@@ -61,7 +61,7 @@ OTHER = "other"
 
 
 class _Stages(nn.Module):
-    """The student's stages, one after the other."""
+    """The student's stages in sequence."""
 
     def __init__(self, stages: nn.ModuleList) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Stages(nn.Module):
 
 
 class BareBackbones(nn.Module):
-    """The input and the two backbones of a deployment graph, nothing else; gives the last feature of each."""
+    """Input and the two backbones of a deployment graph only; returns the last feature of each."""
 
     def __init__(self, graph: DeploymentGraph) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class BareBackbones(nn.Module):
 
 
 def build(backbone: str, size: int) -> tuple[DMDD, str]:
-    """A model to measure, and where its weights are from."""
+    """Build a model to measure; returns it and the origin of its weights."""
     torch.manual_seed(0)
     config = ModelConfig(backbone=backbone, image_size=size)
     model, origin = DMDD(config, pretrained=False), "random"
@@ -105,11 +105,11 @@ def build(backbone: str, size: int) -> tuple[DMDD, str]:
 
 
 def settle(network: nn.Module, x: Tensor) -> None:
-    """Take BatchNorm's statistics from an input, so that no layer's output grows out of range."""
+    """Set BatchNorm's statistics from an input, so that no layer's output grows out of range."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # the plain average over what follows
+            module.momentum = None  # plain average over the following inputs
     network.train()
     network(x)
 
@@ -117,7 +117,7 @@ def settle(network: nn.Module, x: Tensor) -> None:
 def take_turns(
     sessions: Mapping[str, Any], image: NDArray[np.uint8], warm_up: int, runs: int
 ) -> dict[str, list[float]]:
-    """Milliseconds of each run; who begins changes from one turn to the next."""
+    """Milliseconds of each call, interleaved; the order alternates."""
     found: dict[str, list[float]] = {name: [] for name in sessions}
     for turn in range(warm_up + runs):
         names = list(sessions) if turn % 2 else list(reversed(sessions))
@@ -130,13 +130,13 @@ def take_turns(
 
 
 def ratios(fused: list[float], bare: list[float]) -> list[float]:
-    """Ratio of the medians in each of a few blocks of the run, to show how far it can be trusted."""
+    """Ratio of the medians in each of a few blocks of the run, which shows how reliable it is."""
     cuts = np.linspace(0, len(fused), _BLOCKS + 1).astype(int)
     return [statistics.median(fused[a:b]) / statistics.median(bare[a:b]) for a, b in pairwise(cuts)]
 
 
 def part_of(name: str) -> str | None:
-    """The part of the method that a node's name belongs to."""
+    """Part of the method that a node's name belongs to."""
     for part, beginnings in PARTS.items():
         if name.startswith(beginnings):
             return part
@@ -181,7 +181,7 @@ def profile(path: Path, image: NDArray[np.uint8], threads: int, runs: int) -> di
         options = session_options(onnxruntime, threads)
         options.enable_profiling = True
         options.profile_file_prefix = f"{folder}/profile"
-        options.optimized_model_filepath = f"{folder}/optimised.onnx"
+        options.optimized_model_filepath = f"{folder}/optimized.onnx"
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         for _ in range(runs + 2):
             run_session(session, image)
@@ -198,7 +198,7 @@ def profile(path: Path, image: NDArray[np.uint8], threads: int, runs: int) -> di
 
 
 def measure(backbone: str, options: Namespace) -> dict[str, Any]:
-    """One backbone's figures."""
+    """Measure one backbone."""
     size = options.image_size
     model, origin = build(backbone, size)
     graph = DeploymentGraph(model)
@@ -254,9 +254,9 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     parser.add_argument(
         "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
     )
-    parser.add_argument("--warm-up", type=int, default=20, help="turns that are not counted")
-    parser.add_argument("--runs", type=int, default=100, help="counted turns")
-    parser.add_argument("--profiled", type=int, default=50, help="runs under the profiler")
+    parser.add_argument("--warm-up", type=int, default=20, help="untimed calls")
+    parser.add_argument("--runs", type=int, default=100, help="timed calls")
+    parser.add_argument("--profiled", type=int, default=50, help="profiled calls")
     return parser.parse_args(None if arguments is None else list(arguments))
 
 
@@ -264,7 +264,7 @@ def main() -> None:
     """Measure each backbone, print and write."""
     options = options_from()
     if options.runs < _BLOCKS:
-        sys.exit(f"--runs must be at least {_BLOCKS}")
+        sys.exit(f"--runs must be at least {_BLOCKS}.")
     machine = common.begin()
     figures = {}
     for backbone in options.backbone:

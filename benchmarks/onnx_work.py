@@ -1,8 +1,8 @@
-"""The work in an ONNX graph, node by node: floating-point operations, and bytes read and written.
+"""Count the work in an ONNX graph per node: floating-point operations, bytes read and written.
 
-A multiplication and an addition are two operations. Elementwise nodes count one for each value that comes
-out, whatever they compute; comparisons and moves count none. Bytes are what a node would move by itself: its
-inputs, weights among them, and its outputs.
+A multiplication and an addition are two operations. Elementwise nodes count one per output value, whatever
+they compute; comparisons and moves count zero. Bytes are what a node would move alone: its inputs, including
+weights, and its outputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOVING = {
     *("Cast", "Transpose", "Reshape", "Concat", "Split", "Slice", "Pad", "Gather", "Flatten", "Squeeze"),
     *("Unsqueeze", "Identity", "Expand", "Constant", "Shape", "TopK", "Where", "Greater", "Less", "Equal"),
 }
-#: A view of what is there already.
+#: A view of existing data; moves nothing.
 _FREE = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Constant", "Shape"}
 
 
@@ -36,8 +36,8 @@ class NodeWork:
     """One node.
 
     Attributes:
-        name: as the graph names it.
-        kind: its operator; of a convolution also what sort it is.
+        name: name in the graph.
+        kind: operator; for a convolution also its kernel.
         flops: floating-point operations.
         read, written: bytes.
     """
@@ -61,7 +61,7 @@ class GraphWork:
     Attributes:
         nodes: in the graph's order.
         weights: bytes of its constants.
-        compulsory: bytes that must be moved at least: constants, inputs and outputs, each once.
+        compulsory: minimum bytes to move: constants, inputs and outputs, each once.
         unknown: operators whose operations were not counted.
     """
 
@@ -77,22 +77,22 @@ class GraphWork:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all nodes, each moving its own."""
+        """Sum of the bytes of all nodes."""
         return sum(node.nbytes for node in self.nodes)
 
     def by_kind(self) -> dict[str, NodeWork]:
-        """Nodes of a kind put together, the most operations first."""
-        found: dict[str, NodeWork] = {}
+        """Sums per kind of node, the most operations first."""
+        kinds: dict[str, NodeWork] = {}
         for node in self.nodes:
-            before = found.get(node.kind, NodeWork(node.kind, node.kind, 0, 0, 0))
-            found[node.kind] = NodeWork(
+            before = kinds.get(node.kind, NodeWork(node.kind, node.kind, 0, 0, 0))
+            kinds[node.kind] = NodeWork(
                 node.kind,
                 node.kind,
                 before.flops + node.flops,
                 before.read + node.read,
                 before.written + node.written,
             )
-        return dict(sorted(found.items(), key=lambda item: -item[1].flops))
+        return dict(sorted(kinds.items(), key=lambda item: -item[1].flops))
 
 
 def work_of(path: Path | str, batch: int = 1) -> GraphWork:
@@ -100,10 +100,10 @@ def work_of(path: Path | str, batch: int = 1) -> GraphWork:
 
     Args:
         path: an ONNX file whose only free dimension is the batch.
-        batch: images in a batch.
+        batch: images per batch.
 
     Raises:
-        ValueError: a shape cannot be worked out.
+        ValueError: a shape cannot be inferred.
     """
     model = onnx.load(path)
     for item in model.graph.input:
@@ -121,7 +121,7 @@ def work_of(path: Path | str, batch: int = 1) -> GraphWork:
     for node in graph.node:
         missing = [name for name in (*node.input, *node.output) if name and name not in shapes]
         if missing:
-            raise ValueError(f"{node.name}: the shape of {missing[0]} is not known")
+            raise ValueError(f"{node.name}: the shape of {missing[0]} is unknown.")
         flops = _flops(node, shapes)
         if flops is None:
             unknown.append(node.op_type)
@@ -139,7 +139,7 @@ def work_of(path: Path | str, batch: int = 1) -> GraphWork:
 
 
 def _flops(node: NodeProto, shapes: Shapes) -> int | None:
-    """Operations of a node; None for an operator that is not known."""
+    """Operations of a node; None for an unknown operator."""
     out = math.prod(shapes[node.output[0]])
     if node.op_type in _MOVING:
         return 0
@@ -152,7 +152,7 @@ def _flops(node: NodeProto, shapes: Shapes) -> int | None:
 
 
 def _convolution(node: NodeProto, shapes: Shapes, out: int) -> int:
-    # The weights are out x (in / groups) x height x width: all but the first is what one value takes.
+    # The weights are out x (in / groups) x height x width; one output value needs all but the first.
     return 2 * out * math.prod(shapes[node.input[1]][1:]) + (out if len(node.input) > 2 else 0)
 
 
@@ -173,7 +173,7 @@ def _pool(node: NodeProto, shapes: Shapes, out: int) -> int:
 
 def _resize(node: NodeProto, shapes: Shapes, out: int) -> int:
     mode = next((a.s.decode() for a in node.attribute if a.name == "mode"), "nearest")
-    return 7 * out if mode == "linear" else 0  # four products and three sums between four neighbours
+    return 7 * out if mode == "linear" else 0  # four products and three sums of four neighbors
 
 
 _COUNTED: dict[str, Callable[[NodeProto, Shapes, int], int]] = {

@@ -1,12 +1,12 @@
-"""How far the fused graph is from what this machine could do at best.
+"""Roofline: compare the fused graph with the ceilings of this machine.
 
-The work of each node is counted from the exported ONNX file. The ceilings are measured here with the same
-number of threads: a product of large fp32 matrices in ONNX Runtime, and copies of memory. Graph and product
-take turns in one run, so the share of the ceiling that the graph reaches hangs little on how busy the machine
-was. The bound by node lets every node run at the ceiling of operations or of memory, whichever takes longer,
-without merging it with its neighbours; what ONNX Runtime merges can beat it.
+The work of each node is counted from the exported ONNX file. The ceilings are measured on this machine with
+the same number of threads: a product of large fp32 matrices in ONNX Runtime, and memory copies. Graph and
+product are interleaved in one run, so the share of the ceiling that the graph reaches depends little on the
+load of the machine. The bound by node lets every node run at the ceiling of operations or of memory,
+whichever takes longer, without merging it with its neighbors; merged nodes can exceed it.
 
-GPUs: bounds from the ceilings that their maker publishes, marked as such; nothing was measured on them.
+GPUs: bounds from published ceilings, marked as such; nothing was measured on them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 from dmdd_edge.runtime.bench.interleave import interleave
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _SHOWN_KINDS = 8
 
 
 def timed(work: Callable[[], object]) -> Query:
-    """A query of anything that can be called."""
+    """A query that times a call."""
 
     def query(number: int) -> dict[str, float]:
         began = time.perf_counter()
@@ -55,13 +55,13 @@ def timed(work: Callable[[], object]) -> Query:
 
 
 def bounds(work: GraphWork, operations: float, cache: float, memory: float) -> dict[str, float]:
-    """The shortest times that ceilings allow, in milliseconds.
+    """The shortest times that the ceilings allow, in milliseconds.
 
     Args:
-        work: of the graph.
-        operations: ceiling in 10^9 a second.
-        cache: bytes moved within the cache, in 10^9 a second.
-        memory: bytes moved from and to memory, in 10^9 a second.
+        work: work of the graph.
+        operations: ceiling of operations, in 10^9 per second.
+        cache: ceiling of bytes moved within the cache, in 10^9 per second.
+        memory: ceiling of bytes moved from and to memory, in 10^9 per second.
     """
     by_node = sum(max(node.flops / operations, node.nbytes / cache) for node in work.nodes)
     return {
@@ -72,7 +72,7 @@ def bounds(work: GraphWork, operations: float, cache: float, memory: float) -> d
 
 
 def published_bounds(work: GraphWork, batch: int) -> dict[str, dict[str, Any]]:
-    """The same for GPUs in fp16, with half the bytes, from published ceilings."""
+    """The bounds of GPUs in fp16, with half the bytes, from published ceilings."""
     found = {}
     for name, gpu in ceilings.PUBLISHED.items():
         operations = work.flops / (gpu.fp16 * 1e9)
@@ -87,13 +87,13 @@ def published_bounds(work: GraphWork, batch: int) -> dict[str, dict[str, Any]]:
 
 
 def measure(backbone: str, options: Namespace, found: dict[str, Any]) -> dict[str, Any]:
-    """One backbone's figures, against the ceilings that were found."""
+    """Measure one backbone against the measured ceilings."""
     size, batch = options.image_size, options.batch
     model, origin = build(backbone, size)
     image: NDArray[np.uint8] = np.random.default_rng(0).integers(
         0, 256, (batch, size, size, 3), dtype=np.uint8
     )
-    side = ceilings.SIDES[-1]  # large, so that waking a thread is nothing beside it
+    side = ceilings.SIDES[-1]  # large, so that waking a thread does not matter
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fused.onnx"
         write_onnx(DeploymentGraph(model), path, size)
@@ -146,7 +146,7 @@ def measure(backbone: str, options: Namespace, found: dict[str, Any]) -> dict[st
 
 
 def measure_ceilings(threads: int, runs: int) -> dict[str, Any]:
-    """This machine's ceilings at a number of threads."""
+    """Measure this machine's ceilings at a number of threads."""
     side, rates = ceilings.best_product(threads, runs)
     return {
         "product_gflop_s": round(rates[side], 2),
@@ -179,13 +179,13 @@ def show(backbone: str, found: dict[str, Any]) -> None:
         print(f"  {name:<22}{kind['gflop']:>9.3f} GFLOP{kind['mb']:>9.1f} MB  {density}")
     for name, gpu in found["gpus"].items():
         print(
-            f"  {name}: not under {gpu['operations_ms']:.3f} ms by operations, "
-            f"{gpu['all_bytes_from_memory_ms']:.3f} ms were nothing kept on the chip ({gpu['label']})"
+            f"  {name}: at least {gpu['operations_ms']:.3f} ms by operations, "
+            f"{gpu['all_bytes_from_memory_ms']:.3f} ms without on-chip reuse ({gpu['label']})"
         )
     if found["operators_not_counted"]:
         print(f"  not counted: {', '.join(found['operators_not_counted'])}")
     if found["not_reliable_because"]:
-        print(f"  not reliable: {'; '.join(found['not_reliable_because'])}")
+        print(f"  unreliable: {'; '.join(found['not_reliable_because'])}")
 
 
 def options_from() -> Namespace:
@@ -197,8 +197,10 @@ def options_from() -> Namespace:
     parser.add_argument(
         "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
     )
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each backbone, in rounds")
-    parser.add_argument("--most-times", type=float, default=3.0, help="goes on so many times as long at most")
+    parser.add_argument("--seconds", type=float, default=12.0, help="seconds per backbone, all rounds")
+    parser.add_argument(
+        "--most-times", type=float, default=3.0, help="maximum extension of --seconds, as a factor"
+    )
     parser.add_argument("--runs", type=int, default=15, help="runs of each ceiling")
     return parser.parse_args()
 

@@ -1,9 +1,9 @@
-"""What the run loop costs: a folder end to end against bare session calls, and Python's share of one frame.
+"""Measure the cost of the run loop: a folder against bare session calls, and Python's share of a frame.
 
 1. Folder: `run_frames` over image files (decode, resize, graph, regions, JSON line to a file), against the
-   graph called in a loop on ready tensors with the options of a live run. Both take turns, the folder once
-   after every block of bare calls; the ratio is folder rate over bare rate.
-2. Overhead: one frame of the graph's size from memory through `Detector`, less the session call in it.
+   graph called in a loop on prepared tensors with the options of a live run. Both are interleaved, the folder
+   once after every block of bare calls; the ratio is folder rate over bare rate.
+2. Overhead: one frame of the graph's size from memory through `Detector`, minus the session call in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
 
 
 def bare_rate(live: Detector, tensors: list[NDArray[np.uint8]]) -> float:
-    """Calls a second of the graph alone on ready tensors, one after the other."""
+    """Calls per second of the graph alone on prepared tensors, one at a time."""
     start = time.perf_counter()
     for tensor in tensors:
         live.backend.infer(tensor)
@@ -42,36 +42,36 @@ def bare_rate(live: Detector, tensors: list[NDArray[np.uint8]]) -> float:
 def folder_rate(
     detector: Detector, folder: str, every: int, out: Path
 ) -> tuple[float, dict[str, float], str]:
-    """Frames a second of a run over a folder, how busy each part was, and the slowest."""
+    """Frames per second of a run over a folder, the share of time of each part, and the slowest part."""
     sink = JsonLinesFile(out, FileOptions(existing="replace"))
     summary = run_frames(detector, open_source(folder, SourceOptions(every=every)), [sink])
     return summary.throughput, summary.busy, summary.slowest
 
 
 def overhead(live: Detector, frames: list[NDArray[np.uint8]], rounds: int) -> list[float]:
-    """Milliseconds of each frame outside the session call."""
+    """Milliseconds per frame outside the session call."""
     inside = [0.0]
     infer = live.backend.infer
 
     def timed(images: NDArray[np.uint8]) -> Any:
         start = time.perf_counter()
-        found = infer(images)
+        outputs = infer(images)
         inside[0] = time.perf_counter() - start
-        return found
+        return outputs
 
     live.backend.infer = timed  # type: ignore[method-assign]
-    found = []
+    outside = []
     for _ in range(rounds):
         for frame in frames:
             start = time.perf_counter()
             live(frame)
-            found.append(1e3 * (time.perf_counter() - start - inside[0]))
+            outside.append(1e3 * (time.perf_counter() - start - inside[0]))
     live.backend.infer = infer  # type: ignore[method-assign]
-    return found
+    return outside
 
 
 def measure(options: Namespace) -> dict[str, Any]:
-    """All figures."""
+    """Measure everything."""
     paths = list_images(Path(options.source), recursive=True)[:: options.every]
     with (
         Detector.load(options.model, "cpu") as live,
@@ -81,7 +81,7 @@ def measure(options: Namespace) -> dict[str, Any]:
         size = live.bundle.manifest.image_size
         frames = [resize(read_image(path), size) for path in paths]
         tensors = [np.ascontiguousarray(frame)[None] for frame in frames]
-        bare_rate(live, tensors)  # warm
+        bare_rate(live, tensors)  # warm-up
         rates: dict[str, list[float]] = {"bare": [], "folder": []}
         busy: dict[str, float] = {}
         slowest = ""
@@ -112,21 +112,21 @@ def measure(options: Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write."""
     parser = common.parser(__doc__, "run_loop")
-    parser.add_argument("--model", type=Path, required=True, help="a bundle, or a category's folder of them")
-    parser.add_argument("--source", required=True, help="a folder of images")
+    parser.add_argument("--model", type=Path, required=True, help="bundle, or a category's folder of bundles")
+    parser.add_argument("--source", required=True, help="folder of images")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.rounds < 1:
-        sys.exit("--rounds must be at least 1")
+        sys.exit("--rounds must be at least 1.")
     machine = common.begin()
     figures = measure(options)
     bare, folder = figures["bare_calls_per_second"], figures["folder_frames_per_second"]
-    print(f"bare session calls  {bare['median']:.1f} a second ({figures['back_ends']['live']})")
-    print(f"folder, end to end  {folder['median']:.1f} a second ({figures['back_ends']['folder']})")
+    print(f"bare session calls  {bare['median']:.1f} per second ({figures['back_ends']['live']})")
+    print(f"folder, end to end  {folder['median']:.1f} per second ({figures['back_ends']['folder']})")
     ratio = figures["ratio"]
     print(f"ratio               {ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})")
-    print(f"overhead            {figures['overhead_ms']['median']:.3f} ms a frame outside the session call")
+    print(f"overhead            {figures['overhead_ms']['median']:.3f} ms per frame outside the session call")
     settings = {"every": options.every, "rounds": options.rounds, "image_size_on_disk": "as the files are"}
     common.write_result(options.out, machine, settings, figures, _LIBRARIES)
 

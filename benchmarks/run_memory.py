@@ -1,8 +1,8 @@
-"""A camera faster than the graph, for half an hour: memory, age of results, every frame accounted for.
+"""Run half an hour with a camera faster than the graph: memory, age of results, accounting of frames.
 
 `dmdd-edge run --source replay:VIDEO` plays a drawn video at a multiple of the graph's rate as if it were a
 camera. The resident memory of the process is read from /proc every few seconds; growth is the median of the
-last tenth of the run less the median of the tenth after the warm-up.
+last tenth of the run minus the median of the tenth after the warm-up.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _WARM_UP = 120.0
 
 
 def draw_video(path: Path, size: int) -> None:
-    """A short clip of moving noise, MJPG."""
+    """Write a short clip of moving noise, MJPG."""
     rng = np.random.default_rng(0)
-    picture = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), 5)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), 5)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (size, size))
     for shift in range(60):
-        writer.write(np.roll(picture, 2 * shift, axis=1))
+        writer.write(np.roll(image, 2 * shift, axis=1))
     writer.release()
 
 
 def graph_ms(model: Path) -> float:
-    """Median milliseconds of one frame through the detector."""
+    """Median milliseconds per frame of the detector."""
     with Detector.load(model, "cpu") as detector:
         size = detector.bundle.manifest.image_size
         frame = np.full((size, size, 3), 128, np.uint8)
@@ -52,7 +52,7 @@ def graph_ms(model: Path) -> float:
 
 
 def measure(options: Namespace) -> dict[str, Any]:
-    """Run the program and watch it."""
+    """Run the program and sample its memory."""
     alone = graph_ms(options.model)
     fps = options.times * 1000 / alone
     with tempfile.TemporaryDirectory() as folder:
@@ -84,13 +84,13 @@ def measure(options: Namespace) -> dict[str, Any]:
                     summary = found
                 elif found["type"] == "result":
                     if indices and found["index"] != indices[-1] + 1:
-                        sys.exit(f"after result {indices[-1]} came {found['index']}")
+                        sys.exit(f"Result {indices[-1]} is followed by result {found['index']}.")
                     indices[:] = [found["index"]]
                     dropped += found["dropped"]
             ended.set()
             watcher.join()
         if process.returncode != 0:
-            sys.exit(f"the run ended with {process.returncode}")
+            sys.exit(f"The run ended with exit code {process.returncode}.")
     warm = min(_WARM_UP, 60 * options.minutes / 4)
     after = [mib for at, mib in memory if at > warm]
     tenth = max(1, len(after) // 10)
@@ -112,10 +112,10 @@ def measure(options: Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write."""
     parser = common.parser(__doc__, "run_memory")
-    parser.add_argument("--model", type=Path, required=True, help="a bundle, or a category's folder of them")
+    parser.add_argument("--model", type=Path, required=True, help="bundle, or a category's folder of bundles")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument(
-        "--times", type=float, default=5.0, help="how much faster than the graph the camera is"
+        "--times", type=float, default=5.0, help="rate of the camera, as a multiple of the graph's"
     )
     options = parser.parse_args()
     machine = common.begin()

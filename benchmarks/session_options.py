@@ -1,10 +1,10 @@
-"""Which options of an ONNX Runtime session make the fused graph faster on this CPU: measured, not from habit.
+"""Measure which options of an ONNX Runtime session make the fused graph faster on this CPU.
 
-Each option by itself takes turns with the options that the runtime uses, in one run on the same image; the
+Each option alone is interleaved with the options that the runtime uses, in one run on the same image; the
 ratio is that of the medians, below 1 when the option is faster, with its 95 % interval. Then all options
-whose interval lies below 1 are put together and measured once more: ``chosen``. Spinning, which pays by
-keeping cores busy, is measured but never chosen; the processor time of a call says what it costs. What an
-option changes in the graph's outputs is given beside its ratio.
+whose interval is below 1 are combined and measured again: ``chosen``. Spinning, which keeps cores busy, is
+measured but never chosen; the processor time per call shows its cost. The change in the graph's outputs is
+reported next to the ratio.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 from dmdd_edge.runtime.bench.interleave import interleave
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 _CPU = "CPUExecutionProvider"
-#: Sessions are opened anew so often for each option; fewer than elsewhere, since there are many options.
+#: Rounds per option, each with new sessions; fewer than elsewhere, since there are many options.
 _ROUNDS = 5
 Change = Callable[[Any], None]
 
@@ -49,8 +49,8 @@ class Variant:
     """A change to the options that the runtime uses.
 
     Attributes:
-        change: makes it.
-        question: what it is about.
+        change: applies it.
+        question: what the option tests.
         choose: whether it may be chosen when it is faster.
         provider: options of the CPU provider.
         bound: run with inputs and outputs bound to arrays that are allocated once.
@@ -64,17 +64,17 @@ class Variant:
 
 
 def entry(key: str, value: str) -> Change:
-    """A change of a session's configuration entry."""
+    """Change a session's configuration entry."""
     return lambda options: options.add_session_config_entry(key, value)
 
 
 def attribute(name: str, value: Any) -> Change:
-    """A change of an attribute of the options."""
+    """Change an attribute of the options."""
     return lambda options: setattr(options, name, value)
 
 
 def _nothing(options: Any) -> None:
-    """The options stay as they are."""
+    """Change nothing."""
 
 
 def _parallel(options: Any) -> None:
@@ -83,57 +83,59 @@ def _parallel(options: Any) -> None:
 
 
 def variants(threads: int) -> dict[str, Variant]:
-    """What is tried, by name.
+    """All variants, by name.
 
     Args:
-        threads: of the runtime's own options.
+        threads: threads of the runtime's options.
     """
     level = onnxruntime.GraphOptimizationLevel
     cores = sorted(allowed_cores())
     found = {
-        "itself": Variant(_nothing, "the same options again: how far a ratio can be trusted", choose=False),
-        "one thread": Variant(attribute("intra_op_num_threads", 1), "is one thread enough"),
+        "itself": Variant(_nothing, "the same options again: how reliable a ratio is", choose=False),
+        "one thread": Variant(attribute("intra_op_num_threads", 1), "a single thread"),
         "one thread more": Variant(attribute("intra_op_num_threads", threads + 1), "more threads than cores"),
         "spinning": Variant(
             entry("session.intra_op.allow_spinning", "1"),
-            "threads wait by asking over and over",
+            "threads wait by polling",
             choose=False,
         ),
-        "nodes in parallel": Variant(_parallel, "nodes that do not hang on each other run at once"),
-        "basic optimisation": Variant(
+        "nodes in parallel": Variant(_parallel, "independent nodes run in parallel"),
+        "basic optimization": Variant(
             attribute("graph_optimization_level", level.ORT_ENABLE_BASIC), "no merged nodes, no NCHWc layout"
         ),
         "no NCHWc layout": Variant(
             attribute("graph_optimization_level", level.ORT_ENABLE_EXTENDED),
             "merged nodes, but the layout as exported",
         ),
-        "no memory pattern": Variant(attribute("enable_mem_pattern", False), "memory planned anew each run"),
+        "no memory pattern": Variant(
+            attribute("enable_mem_pattern", False), "memory planned again on each run"
+        ),
         "no arena": Variant(attribute("enable_cpu_mem_arena", False), "memory from the C library"),
         "arena as requested": Variant(
             _nothing,
-            "the arena grows by what is needed",
+            "the arena grows by the requested size only",
             provider=(("arena_extend_strategy", "kSameAsRequested"),),
         ),
         "denormals as zero": Variant(
-            entry("session.set_denormal_as_zero", "1"), "tiny numbers count as zero"
+            entry("session.set_denormal_as_zero", "1"), "denormal numbers count as zero"
         ),
         "no prepacking": Variant(entry("session.disable_prepacking", "1"), "weights as they are in the file"),
         "dynamic blocks": Variant(
-            entry("session.dynamic_block_base", "4"), "work is shared out in smaller parts"
+            entry("session.dynamic_block_base", "4"), "work is split into smaller parts"
         ),
-        "bound outputs": Variant(_nothing, "inputs and outputs bound to arrays of our own", bound=True),
+        "bound outputs": Variant(_nothing, "inputs and outputs bound to preallocated arrays", bound=True),
     }
     if len(cores) >= threads > 1:
-        # The calling thread is the first; each of the others is tied to a core, counted from 1.
+        # The calling thread is the first; each other thread is pinned to a core, counted from 1.
         tied = ";".join(str(core + 1) for core in cores[1:threads])
         found["threads tied to cores"] = Variant(
-            entry("session.intra_op_thread_affinities", tied), "the system moves no thread"
+            entry("session.intra_op_thread_affinities", tied), "the system does not move threads"
         )
     return found
 
 
 class Session:
-    """A session on a file, and what it does with an image."""
+    """A session of a file, run on one image."""
 
     def __init__(self, path: Path, threads: int, changes: list[Variant], image: NDArray[np.uint8]) -> None:
         options = session_options(onnxruntime, threads)
@@ -163,7 +165,7 @@ class Session:
         return self._outputs[0], self._outputs[1]
 
     def query(self, processor_ms: list[float]) -> Query:
-        """The call, timed; notes the processor time of each."""
+        """A timed call; appends the processor time of each."""
 
         def query(number: int) -> dict[str, float]:
             used, began = time.process_time(), time.perf_counter()
@@ -178,7 +180,7 @@ class Session:
 def measure(
     path: Path, changes: list[Variant], image: NDArray[np.uint8], options: Namespace, most_times: float = 1
 ) -> dict[str, Any]:
-    """The ratio of some changes to the runtime's options, as the runtime uses them."""
+    """Measure the ratio of changed options to the runtime's options."""
     processor: tuple[list[float], list[float]] = [], []
     found = []
     for given in ([], changes):
@@ -210,7 +212,7 @@ def measure(
 
 
 def study(backbone: str, options: Namespace) -> dict[str, Any]:
-    """One backbone's figures."""
+    """Measure one backbone."""
     model, origin = build(backbone, options.image_size)
     size = options.image_size
     image = np.random.default_rng(0).integers(0, 256, (options.batch, size, size, 3), dtype=np.uint8)
@@ -223,7 +225,7 @@ def study(backbone: str, options: Namespace) -> dict[str, Any]:
         for name, variant in known.items():
             try:
                 found[name] = measure(path, [variant], image, options)
-            except Exception as error:  # an option that this ONNX Runtime does not take
+            except Exception as error:  # an option that this ONNX Runtime does not support
                 found[name] = {"failed": str(error).splitlines()[0]}
             show(name, found[name])
         faster = [n for n, f in found.items() if known[n].choose and f.get("high", 1.0) < 1.0]
@@ -232,7 +234,7 @@ def study(backbone: str, options: Namespace) -> dict[str, Any]:
             chosen |= measure(path, [known[name] for name in faster], image, options, most_times=3)
             show(f"chosen: {', '.join(faster)}", chosen)
         else:
-            print("  chosen: none is faster than what the runtime uses")
+            print("  chosen: none; no option is faster than the runtime's")
     return {
         "weights": origin,
         "questions": {name: variant.question for name, variant in known.items()},
@@ -244,12 +246,12 @@ def study(backbone: str, options: Namespace) -> dict[str, Any]:
 def show(name: str, found: dict[str, Any]) -> None:
     """Print one row."""
     if "failed" in found:
-        print(f"  {name:<24} not taken: {found['failed']}")
+        print(f"  {name:<24} not supported: {found['failed']}")
         return
     changed = max(found["largest_change_of_map"], found["largest_change_of_score"])
     print(
         f"  {name:<24}{found['ratio']:7.3f} ({found['low']:.3f} to {found['high']:.3f}), "
-        f"{found['milliseconds']:8.2f} ms, processor {found['processor_ms']:8.2f} ms a call, "
+        f"{found['milliseconds']:8.2f} ms, processor {found['processor_ms']:8.2f} ms per call, "
         f"outputs change by {changed:.1g}"
     )
 
@@ -263,7 +265,7 @@ def options_from() -> Namespace:
     parser.add_argument(
         "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
     )
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each option, in rounds")
+    parser.add_argument("--seconds", type=float, default=6.0, help="seconds per option, all rounds")
     return parser.parse_args()
 
 
@@ -271,8 +273,8 @@ def main() -> None:
     """Try every option on every backbone, print and write."""
     options = options_from()
     if options.seconds <= 0:
-        sys.exit("--seconds must be above 0")
-    onnxruntime.set_default_logger_severity(3)  # it warns of every option that is given twice
+        sys.exit("--seconds must be above 0.")
+    onnxruntime.set_default_logger_severity(3)  # it warns about every option that is set twice
     machine = common.begin()
     figures = {}
     for backbone in options.backbone:

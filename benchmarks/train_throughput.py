@@ -1,14 +1,14 @@
-"""Training throughput: dmdd-edge's trainer against a straightforward loop over the same model.
+"""Compare the training throughput of dmdd-edge with a straightforward loop over the same model.
 
 Both sides train the same model on the same pairs of images with the same losses and optimizer. The
-straightforward loop is what one writes first: the teacher runs on normal and anomalous images in every step,
-anomalies are synthesised between the steps, memory layout and allocator are the defaults. The trainer keeps
-the teacher's features of the normal images, folds the teacher's BatchNorm, synthesises in threads, uses
-channels_last, flushes denormal numbers, and has the C library keep freed memory.
+straightforward loop is a first version: the teacher runs on normal and anomalous images in every step,
+anomalies are synthesized between the steps, memory layout and allocator are the defaults. The trainer caches
+the teacher's features of the normal images, folds the teacher's BatchNorm, synthesizes in threads, uses
+channels_last, flushes denormal numbers, and makes the C library keep freed memory.
 
-The allocator's setting is one of the whole process, so each measurement is a process of its own; the two
-sides take turns. Images per second count normal and anomalous images, as the trainer's own progress does.
-Preparation (reading, foreground, feature cache) is left out on both sides and given apart.
+The allocator's setting applies to the whole process, so each measurement is a subprocess; the two sides are
+interleaved. Images per second count normal and anomalous images, like the trainer's progress. Preparation
+(reading, foreground, feature cache) is excluded on both sides and reported separately.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Clock:
     losses: dict[str, float] = field(default_factory=dict)
 
     def step(self, losses: dict[str, float]) -> None:
-        """A step has ended."""
+        """Record the end of a step."""
         self.ends.append(time.perf_counter())
         self.losses = self.losses or losses
 
@@ -71,7 +71,7 @@ def make_config(options: Namespace) -> Any:
 
 
 def run_trainer(config: Any) -> tuple[Any, Any, Clock]:
-    """Train as `dmdd-edge train` does; what it worked on, its facts, and the time of each step."""
+    """Train like `dmdd-edge train`; returns what was prepared, the facts, and the time of each step."""
     from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.schedule import Progress
     from dmdd_edge.train.trainer import Listener, Trainer
@@ -93,12 +93,12 @@ def run_trainer(config: Any) -> tuple[Any, Any, Clock]:
 
 
 def ours(options: Namespace) -> dict[str, Any]:
-    """The trainer's side."""
+    """Measure the trainer."""
     return run_trainer(make_config(options))[2].report(options.warm_up, options.batch_size)
 
 
 def straightforward(options: Namespace) -> dict[str, Any]:
-    """The same training as a plain loop."""
+    """Measure the same training as a plain loop."""
     import torch
 
     from dmdd_edge.data.datasets import load_category
@@ -161,7 +161,7 @@ SIDES = {"ours": ours, "straightforward": straightforward}
 
 
 def measure(side: str, arguments: list[str]) -> dict[str, Any]:
-    """Run one side in a process of its own."""
+    """Measure one side in a subprocess."""
     return common.measure_apart(__file__, ["--side", side, *arguments], f"the {side} side")
 
 
@@ -173,25 +173,25 @@ def same_training(first: dict[str, float], second: dict[str, float]) -> bool:
 def options_from(arguments: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = common.parser(__doc__, "train_throughput")
-    parser.add_argument("--data", type=Path, help="data set; a category is drawn when left out")
+    parser.add_argument("--data", type=Path, help="data set; default: a drawn category")
     parser.add_argument("--category", help="category of the data set")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--weights", type=Path, help="file with the backbone's weights")
     parser.add_argument("--image-size", type=int, default=256)
-    parser.add_argument("--batch-size", type=int, default=8, help="pairs a step")
-    parser.add_argument("--warm-up", type=int, default=5, help="steps that are not timed")
-    parser.add_argument("--steps", type=int, default=25, help="timed steps of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side, taking turns")
+    parser.add_argument("--batch-size", type=int, default=8, help="pairs per step")
+    parser.add_argument("--warm-up", type=int, default=5, help="untimed steps")
+    parser.add_argument("--steps", type=int, default=25, help="timed steps per measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements per side, interleaved")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--side", choices=SIDES, help="measure one side in this process")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Let the two sides take turns and compare them."""
+    """Measure both sides, interleaved, and compare them."""
     options = options_from()
     if options.side:
-        common.hand_back(SIDES[options.side](options))
+        common.report_apart(SIDES[options.side](options))
         return
     machine = common.begin()
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +210,7 @@ def main() -> None:
                 print(f"round {number + 1}, {side}: {result['images_per_second']:.2f} images/s")
     first = {side: results[0]["first_losses"] for side, results in found.items()}
     if not same_training(first["ours"], first["straightforward"]):
-        sys.exit(f"the two sides do not train the same: losses of the first step {first}")
+        sys.exit(f"The two sides train differently; losses of the first step: {first}.")
     report(options, machine, found)
 
 

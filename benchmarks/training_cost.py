@@ -1,9 +1,9 @@
-"""What a training step costs, backbone by backbone: seconds and memory, and the minutes of a training.
+"""Measure the cost of a training step per backbone: seconds, memory, and the minutes of a training.
 
-Each backbone trains a few steps of the default recipe in a process of its own, on a drawn category. Weights
-that would have to be fetched are random: time and memory do not depend on them. Memory is the process's
-highest resident size, the teacher's features of the drawn images included; on a GPU the highest that torch
-held there, where the features are not.
+Each backbone trains a few steps of the default recipe in a subprocess, on a drawn category. Weights that
+would have to be downloaded are random: time and memory do not depend on them. Memory is the process's peak
+resident size, including the teacher's features of the drawn images; on a GPU it is torch's peak allocation,
+without the features.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train_throughput import run_trainer
 
 from dmdd_edge.train.length import automatic_steps
 
-#: Length of the default training on 150 images, which the estimate is for.
+#: Length of the default training on 150 images, for which the estimate is made.
 _DEFAULT_STEPS = automatic_steps(150, 8)
 
 
@@ -70,7 +70,7 @@ def features_mib(prepared: Any) -> float:
 
 
 def random_weights(backbone: str, folder: Path) -> Path | None:
-    """A file of random weights; None for the backbone whose own come with the install."""
+    """Write a file of random weights; None for the backbone whose weights come with the install."""
     import torch
     import torchvision
 
@@ -83,7 +83,7 @@ def random_weights(backbone: str, folder: Path) -> Path | None:
 
 
 def apart(backbone: str, arguments: Iterable[str]) -> dict[str, Any]:
-    """Measure a backbone in a process of its own; exits when that fails."""
+    """Measure a backbone in a subprocess; exits when that fails."""
     return common.measure_apart(__file__, [*arguments, "--one", backbone], f"{backbone}: the measurement")
 
 
@@ -92,8 +92,8 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     parser = common.parser(__doc__, "training_cost")
     parser.add_argument("--backbone", nargs="+", default=list(common.BACKBONES), choices=common.BACKBONES)
     parser.add_argument("--image-size", type=int, default=256)
-    parser.add_argument("--batch-size", type=int, default=8, help="pairs a step")
-    parser.add_argument("--warm-up", type=int, default=2, help="steps that are not timed")
+    parser.add_argument("--batch-size", type=int, default=8, help="pairs per step")
+    parser.add_argument("--warm-up", type=int, default=2, help="untimed steps")
     parser.add_argument("--steps", type=int, default=6, help="timed steps")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--one", choices=common.BACKBONES, help="measure this backbone in this process")
@@ -104,16 +104,16 @@ def main() -> None:
     """Measure each backbone, print and write."""
     options = options_from()
     if options.one:
-        common.hand_back(measure(options.one, options))
+        common.report_apart(measure(options.one, options))
         return
     machine = common.begin()
     figures = {}
     for backbone in options.backbone:
-        found = figures[backbone] = apart(backbone, sys.argv[1:])
+        row = figures[backbone] = apart(backbone, sys.argv[1:])
         print(
-            f"{backbone} on {found['device']}: {found['seconds_per_step']['median']:.2f} s a step, "
-            f"{found['peak_mib']} MiB; {_DEFAULT_STEPS} steps are "
-            f"{found['minutes_of_default_training']:.0f} min",
+            f"{backbone} on {row['device']}: {row['seconds_per_step']['median']:.2f} s per step, "
+            f"{row['peak_mib']} MiB; {_DEFAULT_STEPS} steps take "
+            f"{row['minutes_of_default_training']:.0f} min",
             flush=True,
         )
     settings = {

@@ -1,10 +1,10 @@
-"""How much sooner training reaches a category's figures than in the project's first form, in one run.
+"""Compare the time to reach target accuracy with the project's first version, in one run.
 
-The first form is the project's own code of that time, taken from the repository's history and run with its
-own defaults; today's code is as it was last committed. Each trains anew, from the same seed, at one length
-after another until its pixel AUROC and PRO are both no lower than the target: the paper's for the category,
-or what --target says. The ratio is that of the two trainings that end there, each alone; what led up to them
-is not counted. All happen on the same machine, one after the other.
+The first version is the project's code of that time, taken from the repository's history and run with its
+defaults; the current code is the last commit. Each version trains from scratch with the same seed, at one
+length after another, until its pixel AUROC and PRO both reach the target: the paper's figures for the
+category, or --target. The ratio is that of the two trainings that reach it; shorter trainings are not
+counted. All run on the same machine, one after the other.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from first_form import FIRST, check_out, run_code
 from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 from dmdd_edge.evaluation.paper import paper_row
 
-#: What has to be reached.
+#: Figures that must reach the target.
 _TARGETS = ("pixel_auroc", "pro")
 
 
 def train(code: Path, steps: int, options: Namespace) -> dict[str, Any]:
-    """Train with the code that lies in a folder; returns the run's metrics.json.
+    """Train with the code in a folder; returns the run's metrics.json.
 
     Exits with the training's own message when it fails.
     """
@@ -43,49 +43,50 @@ def train(code: Path, steps: int, options: Namespace) -> dict[str, Any]:
         done = run_code(code, [*common.PROGRAM, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         found = list(Path(runs).glob("*/metrics.json"))
         if done.returncode or not found:
-            sys.exit(f"training failed:\n{done.stderr}")
+            sys.exit(f"Training failed:\n{done.stderr}")
         metrics: dict[str, Any] = json.loads(found[0].read_text())
         return metrics
 
 
 def reached(metrics: Mapping[str, Any], target: Mapping[str, float]) -> bool:
-    """Whether a training's figures are no lower than the target's."""
+    """Whether a training's figures reach the target."""
     return all(metrics[name] >= target[name] for name in _TARGETS)
 
 
 def verdict(
     target: Mapping[str, float], now: Sequence[Mapping[str, Any]], first: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What the trainings say.
+    """Compare the trainings of both versions.
 
     Args:
         target: figures to reach, 0..1.
-        now: metrics of today's trainings, in the order of their lengths.
-        first: the first form's, likewise.
+        now: metrics of the current version's trainings, shortest first.
+        first: metrics of the first version's trainings, shortest first.
 
     Returns:
-        ``now_reached`` and ``first_reached``: whether the last of each is there. ``ratio``: the first form's
-        time over today's; a lower bound where the first form is not there, None where today's is not.
+        ``now_reached`` and ``first_reached``: whether the last training of each reaches the target.
+        ``ratio``: the first version's time over the current one's; a lower bound when the first version does
+        not reach the target, None when the current one does not.
     """
-    there = reached(now[-1], target)
+    now_reached = reached(now[-1], target)
     return {
-        "now_reached": there,
+        "now_reached": now_reached,
         "first_reached": reached(first[-1], target),
-        "ratio": round(first[-1]["train_seconds"] / now[-1]["train_seconds"], 3) if there else None,
+        "ratio": round(first[-1]["train_seconds"] / now[-1]["train_seconds"], 3) if now_reached else None,
     }
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """A verdict in words."""
+    """The verdict as a sentence."""
     if not found["now_reached"]:
-        return "today's code does not reach the target at any of these lengths"
+        return "the current version does not reach the target at any of these lengths"
     if found["first_reached"]:
-        return f"the first form takes {found['ratio']:.2f} times as long to the target"
-    return f"the first form is not there after {found['ratio']:.2f} times as long"
+        return f"the first version takes {found['ratio']:.2f} times as long to reach the target"
+    return f"the first version has not reached the target after {found['ratio']:.2f} times as long"
 
 
 def short(metrics: Mapping[str, Any]) -> str:
-    """Steps, time and figures in a line."""
+    """Steps, time and figures in one line."""
     figures = ", ".join(f"{shown} {100 * metrics[name]:.2f}" for shown, name in PAPER_FIGURES)
     return f"{metrics['steps']} steps in {metrics['train_seconds']:.0f} s: {figures}"
 
@@ -100,19 +101,21 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
         type=int,
         nargs="+",
         default=[300, 600, 1200, 2400],
-        help="lengths, from short to long (default: 300 600 1200 2400)",
+        help="lengths, shortest first (default: 300 600 1200 2400)",
     )
-    parser.add_argument("--first-steps", type=int, nargs="+", help="of the first form (default: the same)")
+    parser.add_argument(
+        "--first-steps", type=int, nargs="+", help="lengths of the first version (default: the same)"
+    )
     parser.add_argument(
         "--target",
         type=float,
         nargs=2,
         metavar=("P-AUROC", "PRO"),
-        help="in percent (default: the paper's for the category)",
+        help="target in percent (default: the paper's)",
     )
-    parser.add_argument("--textures", type=Path, help="folder of textures for both (default: drawn ones)")
-    parser.add_argument("--image-size", type=int, help="of both (default: each form's own)")
-    parser.add_argument("--first", default=FIRST, help="commit of the first form (default: %(default)s)")
+    parser.add_argument("--textures", type=Path, help="folder of textures for both (default: drawn)")
+    parser.add_argument("--image-size", type=int, help="image size of both (default: each version's)")
+    parser.add_argument("--first", default=FIRST, help="commit of the first version (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(None if arguments is None else list(arguments))
     options.data = options.data.absolute()
@@ -121,7 +124,7 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
     if options.target is None:
         paper = paper_row(options.category)
         if paper is None:
-            parser.error(f"the paper has no {options.category}: give --target")
+            parser.error(f"The paper has no category {options.category!r}. Set --target.")
         options.target = [round(100 * paper.pixel_auroc, 2), round(100 * paper.pro, 2)]
     return options
 
@@ -129,7 +132,7 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
 def train_until(
     target: Mapping[str, float], code: Path, lengths: Iterable[int], name: str, options: Namespace
 ) -> list[dict[str, Any]]:
-    """Train at one length after another until the target is reached; returns the metrics of each."""
+    """Train at increasing lengths until the target is reached; returns the metrics of each."""
     done: list[dict[str, Any]] = []
     for steps in lengths:
         done.append(train(code, steps, options))
@@ -140,7 +143,7 @@ def train_until(
 
 
 def main() -> None:
-    """Train both, print and write."""
+    """Train both versions, print and write."""
     options = options_from()
     machine = common.begin()
     target = dict(zip(_TARGETS, (value / 100 for value in options.target), strict=True))

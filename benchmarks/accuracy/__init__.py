@@ -1,1 +1,1 @@
-"""The accuracy study: declared experiments, a queue that trains and measures them, and their table."""
+"""Accuracy study: declared experiments, a queue that trains and measures them, and their tables."""

@@ -5,6 +5,6 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Python put this folder on the path, not the one that holds it.
+    # Python adds this folder to the path, not its parent.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     importlib.import_module("accuracy.study").main()

@@ -1,7 +1,7 @@
-"""The study's experiments. One line is one row; edit, add, and run `python benchmarks/accuracy --list`.
+"""Declarations of the study's experiments, one per row; `python benchmarks/accuracy --list` shows them.
 
-Lengths are steps, so that rows of a set have the same budget on any machine. On two CPU cores a step of eight
-pairs of 256 px takes 0.7 s to 1.2 s with EfficientNet-Lite0: 300 steps are four to six minutes.
+Lengths are in steps, so that rows of a set have the same budget on any machine. On two CPU cores a step of
+eight pairs of 256 px takes 0.7 s to 1.2 s with EfficientNet-Lite0: 300 steps take four to six minutes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from accuracy.declaration import Experiment
 
 _BOTH = ("bottle", "screw")
-#: Steps of a try-out on the way to the recipe, and of a row of the tables that compare many.
+#: Steps of a trial on the way to the recipe, and of a row of the tables that compare many.
 _SHORT, _ROW = 300, 150
 #: Steps of a full run: some hundred passes over the images of bottle and screw, sixty over PIPED's.
 _FULL = {"bottle": 1200, "screw": 3000, "PA_BDP01_TL": 240, "PA_BFT01_TL": 240, "PA_BRG01_RL": 240}
@@ -22,8 +22,8 @@ def _slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower())
 
 
-#: The edge recipe before the study: what each row of the screen changes one thing of. The scaled head's floor
-#: is no setting: it was 0.1 when the kept rows were measured, and is 0.03 now.
+#: The edge recipe before the study; each row of the screen changes one thing in it. The scaled head's floor
+#: is not a setting: it was 0.1 when the kept rows were measured, and is 0.03 now.
 _BEFORE: dict[str, dict[str, Any]] = {
     "model": {"smoothing": 4.0, "stage_weights": [1.0, 1.0, 1.0, 1.0], "abnormality_weight": 0.1},
     "synthesis": {"warps": 0.0, "shades": 0.0, "smears": 0.0},
@@ -46,7 +46,7 @@ def _ablation(
 ) -> list[Experiment]:
     """A row of the paper's ablation table; its figures are means over MVTec AD's fifteen categories.
 
-    What needs no training of its own judges the networks of the recipe's first seed.
+    Rows with ``trained=False`` evaluate the networks of the recipe's first seed.
     """
     return [
         Experiment(
@@ -70,7 +70,7 @@ def _msn(**model: Any) -> dict[str, Any]:
     return {"head": "msn", **model}
 
 
-#: How the study came to the recipe; the first row is the recipe before it.
+#: The way to the recipe; the first row is the recipe before the study.
 SCREEN = [
     _screen("recipe"),
     _screen("lr 1e-3", run={"lr": 1e-3}),
@@ -85,11 +85,11 @@ SCREEN = [
 
 
 def _knob(name: str, **changes: Any) -> Experiment:
-    """A change to the recipe as decided, against the rows of the seeds."""
+    """A change to the final recipe, compared with the rows of the seeds."""
     return Experiment(f"knob-{_slug(name)}", "screw", _ROW, label=name, **changes)
 
 
-#: What one change to the recipe does; the rows of the seeds are the recipe without one, and its spread.
+#: One change to the recipe each; the rows of the seeds are the recipe without a change, and its spread.
 KNOBS = [
     _knob("constant lr", run={"schedule": "constant"}),
     _knob("lr 1e-3", run={"lr": 1e-3}),
@@ -115,33 +115,33 @@ KNOBS = [
 ]
 
 
-#: The map's stages and the abnormality branch weighed as in the score, for every category alike.
+#: Stages and abnormality branch of the map with the score's weights, the same for every category.
 _FIXED = {"stage_weights": [1.0, 1.0, 2.0, 0.5], "abnormality_weight": 0.3}
 
 
-def _judged(name: str, model: dict[str, Any]) -> Experiment:
-    """Another head over the networks of the recipe's first seed; nothing is trained."""
+def _head(name: str, model: dict[str, Any]) -> Experiment:
+    """Another head on the networks of the recipe's first seed; nothing is trained."""
     return Experiment(f"head-{_slug(name)}", "screw", _ROW, label=name, after="seeds-screw-0", model=model)
 
 
-#: The recipe's networks judged by other heads.
+#: Other heads on the recipe's networks.
 HEADS = [
-    _judged("fixed weights", model=_FIXED),
-    _judged("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
-    _judged("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
-    _judged("sum", model={"head": "sum"}),
-    _judged("abnormality 0", model={"abnormality_weight": 0.0}),
-    _judged("abnormality 0.1", model={"abnormality_weight": 0.1}),
-    _judged("abnormality 1", model={"abnormality_weight": 1.0}),
-    _judged("no smoothing", model={"smoothing": 0.0}),
-    _judged("smoothing 4", model={"smoothing": 4.0}),
-    _judged("smoothing 6", model={"smoothing": 6.0}),
-    _judged("top 20", model={"top_k": 20}),
-    _judged("top 500", model={"top_k": 500}),
+    _head("fixed weights", model=_FIXED),
+    _head("equal stages", model={"stage_weights": [1.0, 1.0, 1.0, 1.0]}),
+    _head("stage 3 triple", model={"stage_weights": [1.0, 1.0, 3.0, 1.0]}),
+    _head("sum", model={"head": "sum"}),
+    _head("abnormality 0", model={"abnormality_weight": 0.0}),
+    _head("abnormality 0.1", model={"abnormality_weight": 0.1}),
+    _head("abnormality 1", model={"abnormality_weight": 1.0}),
+    _head("no smoothing", model={"smoothing": 0.0}),
+    _head("smoothing 4", model={"smoothing": 4.0}),
+    _head("smoothing 6", model={"smoothing": 6.0}),
+    _head("top 20", model={"top_k": 20}),
+    _head("top 500", model={"top_k": 500}),
 ]
 
-#: The paper's ablation table: its switches on our recipe, since a start at random with the paper's learning
-#: rate is nowhere near its end after so few steps. The last row is our head.
+#: The paper's ablation table: its switches on our recipe, since a random start with the paper's learning rate
+#: needs far more steps. The last row is our head.
 ABLATION = [
     *_ablation("normality: no PMN", (95.76, 97.72, 93.89), **_branch("normality", "none")),
     *_ablation("normality: inner", (98.66, 98.19, 94.90), **_branch("normality", "inner")),
@@ -170,7 +170,7 @@ FULL = [
     for category, steps in _FULL.items()
 ]
 
-#: The networks of the full runs under fixed weights of the map: what it brings that each run chooses them.
+#: The networks of the full runs under fixed map weights, to measure what the choice per run gains.
 FIXED = [
     Experiment(
         f"fixed-{full.category}",
@@ -186,7 +186,7 @@ FIXED = [
 
 
 def _limit(branch: float, *stages: float) -> Experiment:
-    """The network of screw's full run under other weights of its map."""
+    """The network of screw's full run with other map weights."""
     shown = ", ".join(f"{weight:g}" for weight in stages)
     return Experiment(
         f"limit-{_slug(shown)}-branch-{_slug(str(branch))}",
@@ -198,7 +198,7 @@ def _limit(branch: float, *stages: float) -> Experiment:
     )
 
 
-#: How far weights of the map alone could carry screw, were they chosen with the test images known.
+#: What map weights alone could reach on screw if they were chosen on the test images.
 LIMIT = [
     _limit(0.0, 1.0, 1.0, 2.0, 0.5),
     _limit(0.1, 1.0, 1.0, 2.0, 0.5),
@@ -232,7 +232,7 @@ MARGIN = [
     _margin("12-full", 12, 4500, textures="dtd/images"),
 ]
 
-#: From few good images; what is left out of them serves for validation.
+#: Few good images; the unused ones serve as validation.
 FEW = [
     Experiment(f"few-{count}", "bottle", _ROW, images=count, label=f"{count} good images")
     for count in (10, 20, 50, 100)

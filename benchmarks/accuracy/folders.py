@@ -1,4 +1,4 @@
-"""The images that an experiment may see: a data set as it is, or links that take from it and add to it."""
+"""The images of an experiment: a data set as it is, or a folder of links to a changed selection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from accuracy.declaration import Experiment
 from dmdd_edge.data.datasets import Category, TestImage, load_category
 
-#: Defective images of this share of the training images are kept from the test set of every contaminated
-#: run, whatever its own share, so that all of them are measured on the same images.
+#: Share of the training images whose number of defective images is removed from the test set of every
+#: contaminated run, whatever its own share, so that all are measured on the same images.
 RESERVED = 0.05
-#: Normal images beyond a few-shot run's own that validation uses, at most.
+#: Maximum number of unused normal images that validate a few-shot run.
 _SPARE = 32
 
 
@@ -24,9 +24,9 @@ class Prepared:
     """An experiment's data.
 
     Attributes:
-        data: the data set's folder, to be trained on.
-        spare: normal images that the run does not see; for validation.
-        defective: files in the training folder that show a defect.
+        data: folder of the data set to train on.
+        spare: unused normal images, for validation.
+        defective: defective images in the training folder.
     """
 
     data: Path
@@ -35,15 +35,15 @@ class Prepared:
 
 
 def prepare(experiment: Experiment, root: Path, work: Path) -> Prepared:
-    """Lay out an experiment's data.
+    """Prepare an experiment's data.
 
     Args:
-        experiment: what was declared.
+        experiment: the declaration.
         root: folder of the data sets.
-        work: folder for the links; what an earlier call left for this experiment is replaced.
+        work: folder for the links; those of an earlier call for this experiment are replaced.
 
     Raises:
-        DmddError: the data set or the category is not there.
+        DmddError: the data set or the category does not exist.
     """
     source = root / experiment.data
     if experiment.images is None and experiment.defective is None:
@@ -67,12 +67,12 @@ def prepare(experiment: Experiment, root: Path, work: Path) -> Prepared:
 
 
 def _count(share: float, normals: Sequence[Path]) -> int:
-    """How many images to add to the normal ones for them to be this share of all."""
+    """Number of images to add to the normal ones so that they are this share of all."""
     return round(share * len(normals) / (1.0 - share))
 
 
 def _in_turns(category: Category, seed: int) -> list[TestImage]:
-    """The defective test images in an order that takes the defect types in turns, shuffled in each type."""
+    """The defective test images, alternating between the defect types, shuffled within each type."""
     rng = np.random.default_rng([seed, 102])
     queues = []
     for defect in category.defects:
@@ -85,7 +85,7 @@ def _in_turns(category: Category, seed: int) -> list[TestImage]:
 def _link(
     folder: Path, train: Sequence[Path], added: Sequence[TestImage], test: Sequence[TestImage]
 ) -> list[Path]:
-    """Lay out a category in MVTec AD's way; returns the links of the added images."""
+    """Link a category in MVTec AD's layout; returns the links of the added images."""
     good = folder / "train" / "good"
     for path in train:
         _point(good / path.name, path)

@@ -1,4 +1,4 @@
-"""Another head over networks that are trained already: what a change to the head does costs no training."""
+"""Replace the head of trained networks, to measure a head without training."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from dmdd_edge.train.scales import fit_head
 from dmdd_edge.train.steps import Precision, distance_maps
 
 _BATCH = 8
-#: Values of ``ModelConfig`` that shape the head and nothing else.
+#: Fields of ``ModelConfig`` that affect the head only.
 HEAD_ONLY = frozenset(
     {"head", "abnormality_weight", "stage_weights", "density", "smoothing", "top_k", "head_stride"}
 )
 
 
 def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
-    """A run with another head; what the head takes from normal images is taken from the training images.
+    """Replace the head of a run; the head is fitted on the training images.
 
     Args:
-        run: a finished run; it is changed and must not be used afterwards.
-        changes: to ``ModelConfig``, of the head only.
+        run: a finished run; it is changed in place.
+        changes: changes to ``ModelConfig`` that affect the head only.
 
     Raises:
-        ValueError: a change is not of the head alone, or the head would have to be trained.
+        ValueError: a change affects more than the head, or the head needs training.
     """
     others = sorted(set(changes) - HEAD_ONLY)
     if others:
-        raise ValueError(f"{', '.join(others)}: not of the head alone, so this needs a training of its own")
+        raise ValueError(f"{', '.join(others)}: not of the head alone; train this experiment.")
     shape = ModelConfig(**{**run.config.model.model_dump(), **changes})
     if any(True for _ in make_head(shape).parameters()):
-        raise ValueError(f"the head {shape.head!r} is trained, so this needs a training of its own")
+        raise ValueError(f"The head {shape.head!r} is trained; train this experiment.")
     run.config = run.config.model_copy(update={"model": shape})
     device = next(run.model.parameters()).device
     run.model.set_head(shape)
@@ -51,7 +51,7 @@ def with_head(run: Run, changes: Mapping[str, Any]) -> Run:
 
 
 def _fit(run: Run, head: ScaledHead) -> None:
-    """What training does for such a head once the student is done."""
+    """Fit the head as training does after the student."""
     model, device = run.model.eval(), next(run.model.parameters()).device
     precision = Precision("off", device)
 

@@ -1,4 +1,4 @@
-"""What an experiment's networks reach: on validation and on the test images, by their head and by the sum."""
+"""Measure an experiment's networks on validation and test images, with their head and with the sum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
 
 _BATCH = 8
-#: The head of a run in what ``measure`` gives, and the plain sum of its maps that it is held against.
+#: Keys in the result of ``measure``: the run's head, and the plain sum of its maps to compare with.
 OWN, SUM = "head", "sum"
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -36,13 +36,13 @@ def measure(run: Run, spare: Sequence[Path], device: torch.device) -> dict[str, 
 
     Args:
         run: a finished run.
-        spare: further normal images for validation that the run has not seen.
-        device: where to compute.
+        spare: further unused normal images for validation.
+        device: device to compute on.
 
     Returns:
         ``{"validation": {"head": ..., "sum": ...}, "test": {"head": ..., "sum": ...}, "seconds": ...}``.
-        Each of the four holds the figures and ``per_defect``; validation's are the means over the kinds.
-        Without test images ``test`` is None, without unseen normal images ``validation`` is.
+        Each of the four has the figures and ``per_defect``; validation's are means over the kinds of damage.
+        ``test`` is None without test images, ``validation`` without unused normal images.
     """
     config = run.config
     model = run.model.to(device).to(memory_format=torch.channels_last).eval()
@@ -63,17 +63,17 @@ def measure(run: Run, spare: Sequence[Path], device: torch.device) -> dict[str, 
 
 
 def sum_head(config: ModelConfig) -> nn.Module:
-    """The plain sum of the distance maps under the same smoothing, which no head may be worse than."""
+    """The plain sum of the distance maps with the same smoothing: the baseline of every head."""
     return make_head(config.model_copy(update={"head": "sum"}))
 
 
 @torch.no_grad()
-def judge(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]) -> dict[str, Found]:
-    """Judge images with several heads over the same distance maps.
+def infer(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]) -> dict[str, Found]:
+    """Infer images with several heads on the same distance maps.
 
     Args:
         model: teacher and student; its own head is not used.
-        heads: by name.
+        heads: heads by name.
         images: uint8 n x S x S x 3 BGR.
 
     Returns:
@@ -96,12 +96,12 @@ def judge(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]
 def _figures(model: DMDD, heads: Mapping[str, nn.Module], test: TestSet) -> dict[str, dict[str, Any]]:
     return {
         name: _rounded(evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask))
-        for name, (maps, scores) in judge(model, heads, test.images).items()
+        for name, (maps, scores) in infer(model, heads, test.images).items()
     }
 
 
 def _rounded(metrics: Metrics) -> dict[str, Any]:
-    """Figures to six places: enough for 20 million pixels, and lines that can be read."""
+    """Round figures to six places: enough for 20 million pixels, and short lines."""
 
     def short(value: Any) -> Any:
         if isinstance(value, dict):
@@ -113,7 +113,7 @@ def _rounded(metrics: Metrics) -> dict[str, Any]:
 
 
 def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    """Each figure's mean over the kinds of damage; None where no kind has it."""
+    """Mean of each figure over the kinds of damage; None when no kind has it."""
     means: dict[str, float | None] = {}
     for name in PAPER_FIELDS:
         values = [found[name] for found in kinds.values() if found[name] is not None]
@@ -123,7 +123,7 @@ def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
 
 def _validation(run: Run, normals: Sequence[Path]) -> TestSet:
     images = run_images(run, normals)
-    # The way that training found the part by, for validation has too few images to choose one.
+    # Training's method, because validation has too few images to choose one.
     method = run.info["foreground"]["method"]
     parts = foreground.masks(list(images), method)[1]
     return validation_set(images, parts)

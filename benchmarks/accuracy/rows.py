@@ -1,7 +1,7 @@
-"""The study's results: one JSON line an experiment, appended the moment it is finished.
+"""Results of the study: one JSON line per experiment, appended as soon as it is finished.
 
-A line is written in one piece and forced to the disk. A kill in the middle of it leaves a torn last line at
-most, which is passed over when reading and closed off before the next line is written.
+A line is written in one call and synced to disk. A kill while writing leaves at most a torn last line, which
+is skipped when reading and terminated before the next line is written.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Row = dict[str, Any]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a results file in the order they were written; [] where there is none.
+    """Rows of a results file in order; [] when the file does not exist.
 
-    A line that is no JSON object was torn by a kill or damaged, and is passed over.
+    A line that is not a JSON object (torn by a kill, or damaged) is skipped.
     """
     if not path.is_file():
         return []
@@ -34,10 +34,10 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Add a row, so that it is on the disk when this returns.
+    """Append a row and sync it to disk.
 
     Raises:
-        ValueError: the row holds a number that JSON does not know, such as NaN.
+        ValueError: the row contains a number that JSON does not support, such as NaN.
     """
     line = json.dumps(row, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,5 +52,5 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def latest(rows: Iterable[Row]) -> dict[str, Row]:
-    """The last row of each experiment by its key: a repeated experiment replaces its earlier row."""
+    """The last row of each experiment by key: a repeated experiment replaces its earlier row."""
     return {row["key"]: row for row in rows if "key" in row}

@@ -1,4 +1,4 @@
-"""The queue: trains and measures experiments one after the other, and goes on where it was stopped."""
+"""Queue of experiments: trains and measures one after the other, and resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.trainer import Listener
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python")
-#: The code that a training depends on, and what lies beside it without a say in it.
+#: The code that a training depends on, and subfolders that do not affect it.
 _CODE, _NOT_CODE = ("dmdd_edge", "train"), ("dmdd_edge/cli", "train/report")
 _CODE_FILE = "study.json"
 _TALK_SECONDS = 30.0
@@ -38,16 +38,16 @@ _TALK_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Queue:
-    """Where experiments run.
+    """The queue's folders and settings.
 
     Attributes:
         root: folder of the data sets.
         work: folder of the runs and of the links to their images.
         results: the results file.
-        experiments: every declared experiment by its name, for those that come after another.
+        experiments: every declared experiment by name, for those that come after another.
         device: ``auto``, ``cpu`` or ``cuda``.
-        say: told of progress.
-        again: train and measure also what has a row already.
+        say: called with progress messages.
+        again: repeat experiments that already have a row.
     """
 
     root: Path
@@ -57,26 +57,26 @@ class Queue:
     device: str = "auto"
     say: Callable[[str], None] = field(default=partial(print, flush=True))
     again: bool = False
-    #: The code as it was when this process began; what is edited later does not run in it.
+    #: Digest of the code at the start of this process; later edits do not run in it.
     code: str = field(default_factory=lambda: code_digest())
     commit: str | None = field(default_factory=common.commit)
 
     def run(self, chosen: Iterable[Experiment]) -> list[str]:
-        """Do what has no row yet, in order; each row is written as soon as it is finished.
+        """Run the experiments that have no row yet, in order; each row is written when it is finished.
 
         Returns:
-            the names of the experiments that failed; the others were done all the same.
+            names of the experiments that failed; the others were run.
         """
         failed = []
         machine = common.begin()
         for experiment in chosen:
             if not self.again and experiment.key in latest(read_rows(self.results)):
-                self.say(f"{experiment.name}: has its row")
+                self.say(f"{experiment.name}: already has a row")
                 continue
             self.say(f"{experiment.name}: {experiment.steps} steps of {experiment.category}")
             try:
                 row = self.one(experiment)
-            except Exception as error:  # one that fails must not cost the night
+            except Exception as error:  # a failure must not stop the queue
                 failed.append(experiment.name)
                 self.say(f"{experiment.name} FAILED: {type(error).__name__}: {error}")
                 continue
@@ -85,7 +85,7 @@ class Queue:
         return failed
 
     def one(self, experiment: Experiment) -> Row:
-        """Train, if need be, and measure an experiment."""
+        """Train an experiment if necessary, and measure it."""
         began, cpu = time.perf_counter(), time.process_time()
         if experiment.after is None:
             run, data = self.trained(experiment, fresh=self.again)
@@ -106,7 +106,7 @@ class Queue:
             "train_seconds": run.info["train_seconds"],
             "train_split": run.info["seconds"],
             "seconds": round(time.perf_counter() - began, 1),
-            # Of a machine that others use too, wall-clock time says little without it.
+            # On a shared machine, wall-clock time alone says little.
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "parameters": run.info["parameters"],
             "map_weights": run.info.get("map_weights"),
@@ -116,11 +116,11 @@ class Queue:
         }
 
     def trained(self, experiment: Experiment, *, fresh: bool = False) -> tuple[files.Run, Prepared]:
-        """The run of an experiment: as it is, gone on with, or begun.
+        """Return the run of an experiment: finished, resumed or new.
 
         Args:
             experiment: one that trains.
-            fresh: begin anew in any case.
+            fresh: always train from scratch.
         """
         folder = self.work / "runs" / experiment.name
         stamp = {"code": self.code, "declared": experiment.declared()}
@@ -137,12 +137,12 @@ class Queue:
         return files.load_run(folder), data
 
     def config(self, experiment: Experiment, data: Prepared) -> TrainConfig:
-        """The configuration that a declaration stands for."""
+        """Make the configuration of a declaration."""
         synthesis = dict(experiment.synthesis)
         if synthesis.get("textures") is not None:
             synthesis["textures"] = (self.root / synthesis["textures"]).resolve()
         return make_config(
-            experiment.recipe,  # type: ignore[arg-type]  # a wrong one is refused with its name
+            experiment.recipe,  # type: ignore[arg-type]  # an unknown one is rejected by name
             data=data.data.absolute(),
             category=experiment.category,
             steps=experiment.steps,
@@ -154,7 +154,7 @@ class Queue:
         )
 
     def own(self, experiment: Experiment) -> dict[str, Any]:
-        """Changes to ``TrainConfig``; a file of weights is named under the root as data is."""
+        """Changes to ``TrainConfig``; a weights file is relative to the root, like data."""
         changes = dict(experiment.run)
         if changes.get("weights") is not None:
             changes["weights"] = (self.root / changes["weights"]).resolve()
@@ -162,27 +162,27 @@ class Queue:
 
 
 class Talk(Listener):
-    """Says now and then how far a training is."""
+    """Reports the progress of a training every 30 seconds."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say, self._said = say, time.monotonic()
+        self._say, self._reported = say, time.monotonic()
 
     def say(self, text: str) -> None:
-        """A line of the training's log."""
+        """Print a line of the training's log."""
         self._say(f"  {text}")
 
     def step(
         self, phase: str, progress: Progress, losses: dict[str, float], images_per_second: float
     ) -> None:
-        """A step was done."""
-        if time.monotonic() - self._said > _TALK_SECONDS:
-            self._said = time.monotonic()
+        """Report a step."""
+        if time.monotonic() - self._reported > _TALK_SECONDS:
+            self._reported = time.monotonic()
             shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
             self._say(f"  {phase} {progress.step}: {shown}, {progress.seconds_left():.0f} s left")
 
 
 def outliers(info: dict[str, Any], defective: Iterable[Path]) -> dict[str, Any] | None:
-    """How the warning about images that look out of place did: who was named, how many rightly."""
+    """Score the outlier warning: which images it named, and how many of them are defective."""
     found = info.get("outliers")
     if found is None:
         return None
@@ -192,7 +192,7 @@ def outliers(info: dict[str, Any], defective: Iterable[Path]) -> dict[str, Any] 
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:
-    """A configuration without this machine's folders."""
+    """Dump a configuration without this machine's folders."""
     shown = config.model_dump(mode="json")
     for part, name in ((shown, "data"), (shown, "weights"), (shown["synthesis"], "textures")):
         if part[name] is not None:
@@ -201,7 +201,7 @@ def plain(config: TrainConfig) -> dict[str, Any]:
 
 
 def short(row: Row) -> str:
-    """A row in a line: the paper's three figures on validation and test, in percent."""
+    """A row in one line: the paper's three figures on validation and test, in percent."""
     parts = []
     for where in ("validation", "test"):
         if row[where] is not None:
@@ -213,7 +213,7 @@ def short(row: Row) -> str:
 
 
 def code_digest() -> str:
-    """A digest of the code that a training depends on; a run is gone on with under the same code only."""
+    """Digest of the code that a training depends on; a run is resumed with the same code only."""
     digest = hashlib.sha256()
     for name in _CODE:
         for path in sorted((common.ROOT / name).rglob("*.py")):

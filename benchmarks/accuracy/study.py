@@ -1,15 +1,14 @@
-"""The accuracy study: a queue of declared experiments that goes on where it was stopped.
+"""Accuracy study: a queue of declared experiments that can be stopped and resumed.
 
-    python benchmarks/accuracy --list                  what is declared, and what has its row
-    python benchmarks/accuracy --only ablation         do a set, or experiments by name ('few-*')
-    python benchmarks/accuracy --table                 the rows as Markdown
-    python benchmarks/accuracy --show full-screw       a row by kind of damage and by defect type
+    python benchmarks/accuracy --list                  list the experiments and which have a row
+    python benchmarks/accuracy --only ablation         run a set, or experiments by name ('few-*')
+    python benchmarks/accuracy --table                 print the rows as Markdown
+    python benchmarks/accuracy --show full-screw       print a row per kind of damage and defect type
 
 Experiments are declared in experiments.py. Each is trained on good images, then measured on validation
-(held-out good images, and damage made on them by other generators than training's) and on the test images.
-The recipe is decided on validation; the test figures stand beside it for the record. Each finished row is
-appended to benchmarks/results/accuracy.jsonl at once. A stopped queue is given again and goes on with the
-step it had reached.
+(held-out good images with damage made by generators that training does not use) and on the test images. The
+recipe is chosen on validation; test figures are recorded next to it. Each finished row is appended to
+benchmarks/results/accuracy.jsonl at once. A stopped queue resumes at its last step when it is run again.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="name the experiments and what has its row")
+    what.add_argument("--list", action="store_true", help="list the experiments and which have a row")
     what.add_argument("--table", action="store_true", help="print the rows as Markdown")
-    what.add_argument("--show", metavar="NAME", help="print a row's parts as Markdown")
+    what.add_argument("--show", metavar="NAME", help="print a row in parts as Markdown")
     parser.add_argument(
         "--only", action="append", metavar="SET|NAME", help="sets, or names with * and ?; may be repeated"
     )
-    parser.add_argument("--steps", type=int, help="another length for all; their names then end in it")
-    parser.add_argument("--again", action="store_true", help="train also what has its row")
+    parser.add_argument("--steps", type=int, help="another length for all; appended to their names")
+    parser.add_argument("--again", action="store_true", help="repeat experiments that have a row")
     parser.add_argument(
         "--data", type=Path, help="folder of the data sets (default: DMDD_DATA, or ../shared/data)"
     )
@@ -60,12 +59,12 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def declared(file: Path | None, steps: int | None) -> Sets:
-    """The experiments by set, at another length if one is given."""
+    """The experiments by set, at another length if given."""
     sets: Sets = experiments.SETS
     if file is not None:
         spec = importlib.util.spec_from_file_location("declared_experiments", file)
         if spec is None or spec.loader is None or not file.is_file():
-            sys.exit(f"{file} is no Python file that declares experiments")
+            sys.exit(f"{file} is not a Python file that declares experiments.")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sets = module.SETS
@@ -76,16 +75,16 @@ def declared(file: Path | None, steps: int | None) -> Sets:
 
 
 def choose(sets: Sets, only: Sequence[str] | None) -> dict[str, list[Experiment]]:
-    """The sets that are meant, each with those of its experiments that are meant.
+    """Select sets and experiments.
 
-    Exits with a message when a word means nothing.
+    Exits with a message when a word matches nothing.
     """
     if not only:
         return {name: list(group) for name, group in sets.items()}
     names = [experiment.name for group in sets.values() for experiment in group]
     for word in only:
         if word not in sets and not fnmatch.filter(names, word):
-            sys.exit(f"--only {word}: no such set ({', '.join(sets)}) and no such experiment; see --list")
+            sys.exit(f"--only {word}: unknown set or experiment. Sets: {', '.join(sets)}.\nList all: --list")
     return {
         name: found
         for name, group in sets.items()
@@ -94,7 +93,7 @@ def choose(sets: Sets, only: Sequence[str] | None) -> dict[str, list[Experiment]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line asks for."""
+    """Run the command."""
     options = options_from(arguments)
     sets = declared(options.experiments, options.steps)
     chosen = choose(sets, options.only)
@@ -113,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.show:
         found = [row for row in rows.values() if row["name"] == options.show]
         if not found:
-            sys.exit(f"--show {options.show}: no such row in {options.results}")
+            sys.exit(f"--show {options.show}: no such row in {options.results}.")
         print(parts_table(found[-1]))
     else:
         work_off(options, sets, chosen)
@@ -125,7 +124,7 @@ def work_off(options: argparse.Namespace, sets: Sets, chosen: dict[str, list[Exp
 
     root = options.data or Path(os.environ.get("DMDD_DATA", common.ROOT.parent / "shared" / "data"))
     if not root.is_dir():
-        sys.exit(f"no data sets at {root}: give their folder with --data")
+        sys.exit(f"No data sets at {root}.\nSet their folder with --data.")
     queue = Queue(
         root=root.resolve(),
         work=options.work.resolve(),
@@ -137,4 +136,4 @@ def work_off(options: argparse.Namespace, sets: Sets, chosen: dict[str, list[Exp
     wanted = {experiment.name: experiment for group in chosen.values() for experiment in group}
     failed = queue.run(wanted.values())
     if failed:
-        sys.exit(f"{len(failed)} failed: {', '.join(failed)}")
+        sys.exit(f"{len(failed)} failed: {', '.join(failed)}.")

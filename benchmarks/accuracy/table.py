@@ -1,4 +1,4 @@
-"""The results as Markdown: a set's rows beside the paper's, means over seeds or categories, a row's parts."""
+"""Results as Markdown: rows of a set next to the paper's, means over seeds or categories, parts of a row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _HEAD = ["experiment", "category", "steps", "seed"]
 
 
 def set_table(name: str, experiments: Sequence[Experiment], rows: Mapping[str, Row]) -> str:
-    """A set's experiments that have a row, in the declared order, with the mean of those of one label.
+    """Table of a set's experiments that have a row, in declared order, with the mean per label.
 
     Args:
-        name: the set's name, for the heading.
+        name: name of the set, for the heading.
         experiments: the set.
-        rows: by key, as ``rows.latest`` gives them.
+        rows: rows by key, as from ``rows.latest``.
     """
     with_paper = any(experiment.paper for experiment in experiments)
     columns = [
@@ -47,7 +47,7 @@ def set_table(name: str, experiments: Sequence[Experiment], rows: Mapping[str, R
 
 
 def parts_table(row: Row) -> str:
-    """One row in parts: each kind of validation damage, each defect type of the test images, both heads."""
+    """Table of one row: each kind of validation damage, each defect type of the test images, both heads."""
     lines = []
     for where, key in (("validation", "kinds"), ("test", "per_defect")):
         if row[where] is None:
@@ -69,19 +69,19 @@ def parts_table(row: Row) -> str:
 
 
 def _values(row: Row) -> list[float | None]:
-    """Validation and test by the run's head, then test's pixel figures by the sum."""
-    found: list[float | None] = []
+    """Validation and test with the run's head, then test's pixel figures with the sum."""
+    values: list[float | None] = []
     for where, head, figures in (
         ("validation", "head", PAPER_FIGURES),
         ("test", "head", PAPER_FIGURES),
         ("test", "sum", PAPER_FIGURES[1:]),
     ):
-        found += [None if row[where] is None else row[where][head][figure] for _, figure in figures]
-    return found
+        values += [None if row[where] is None else row[where][head][figure] for _, figure in figures]
+    return values
 
 
 def _mean(label: str, done: Sequence[tuple[Experiment, Row]], with_paper: bool) -> list[str]:
-    """The mean of some rows; over seeds of one category with the smallest and the largest."""
+    """Mean of some rows; over seeds of one category with the smallest and largest."""
     categories = list(dict.fromkeys(experiment.category for experiment, _ in done))
     cells = []
     for values in zip(*(_values(row) for _, row in done), strict=True):

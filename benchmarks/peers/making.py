@@ -1,4 +1,4 @@
-"""Has anomalib's environment train and export a peer, and keeps what came out."""
+"""Train and export a peer in anomalib's environment, and cache the result."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from peers.files import File, peer_form
 
 _HERE = Path(__file__).resolve().parent
 _NOTE, _FILE, _LOG = "made.json", "model.onnx", "worker.log"
-#: Where files lie that are the same for every category.
+#: Folder of files that are the same for every category.
 ANY = "any"
-#: How the environment is made, from the repository's root.
+#: Command that makes the environment, in the repository's root.
 ENVIRONMENT = "python -m venv {0} && {0}/bin/pip install -r benchmarks/peers/requirements.txt"
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What the worker is told; paths are absolute.
+    """The worker's input; paths are absolute.
 
     Attributes:
-        name: the peer's, in the results.
+        name: name of the peer in the results.
         model, options, making, size, batch: as in ``Peer``.
-        epochs: of the training.
-        seed: of everything.
-        threads: of torch.
-        images: how many there are to train on.
-        data: a folder that holds them in ``train/good``, prepared.
-        out: where ``model.onnx`` and ``worker.json`` are written.
+        epochs: training epochs.
+        seed: seed of every random number.
+        threads: threads of torch.
+        images: number of training images.
+        data: folder with the prepared images in ``train/good``.
+        out: folder for ``model.onnx`` and ``worker.json``.
     """
 
     name: str
@@ -59,13 +59,13 @@ class Specification:
     out: str
 
     def stamp(self) -> dict[str, Any]:
-        """What decides what comes out; a peer is made again when it is another."""
-        found = asdict(self)
+        """Fields that decide the result; a peer is made again when they change."""
+        fields = asdict(self)
         for name in ("data", "out", "threads"):
-            del found[name]
+            del fields[name]
         if PEERS[self.name].making == "none":
-            del found["images"]
-        decided: dict[str, Any] = json.loads(json.dumps(found))
+            del fields["images"]
+        decided: dict[str, Any] = json.loads(json.dumps(fields))
         return decided
 
 
@@ -74,12 +74,12 @@ class Maker:
     """Makes peers.
 
     Attributes:
-        work: folder of what is kept.
-        python: of anomalib's environment.
-        threads: of torch.
-        epochs: of the peers that are trained for long; the others take one pass.
-        say: told of progress.
-        again: make also what is there.
+        work: cache folder.
+        python: Python of anomalib's environment.
+        threads: threads of torch.
+        epochs: epochs of the peers that are trained for long; the others take one pass.
+        say: called with progress messages.
+        again: repeat peers that are already made.
     """
 
     work: Path
@@ -90,20 +90,20 @@ class Maker:
     again: bool = False
 
     def check(self) -> None:
-        """Raise DmddError, with the two commands that mend it, when there is no environment."""
+        """Raise DmddError, with the commands that fix it, when the environment does not exist."""
         if not self.python.is_file():
             folder = self.python.parent.parent
             raise DmddError(
-                f"there is no Python at {self.python}: anomalib has an environment of its own.",
-                f"Make it: {ENVIRONMENT.format(folder)}; or name another with --python.",
+                f"No Python at {self.python}; anomalib needs a separate environment.",
+                f"Make it: {ENVIRONMENT.format(folder)}; or name another one with --python.",
             )
 
     def folder(self, name: str, category: str) -> Path:
-        """Where a peer's file for a category lies."""
+        """Folder of a peer's file for a category."""
         return self.work / "made" / (category if PEERS[name].per_category else ANY) / name
 
     def specification(self, name: str, category: str, data: Path, images: int) -> Specification:
-        """What the worker is to be told."""
+        """Make the worker's input."""
         peer = PEERS[name]
         return Specification(
             name=name,
@@ -121,47 +121,47 @@ class Maker:
         )
 
     def note(self, name: str, category: str, images: int) -> dict[str, Any] | None:
-        """What is known of a peer that was made as it is declared now; None where it was not."""
+        """The note of a peer that was made as currently declared; None if it was not."""
         found = read_note(self.folder(name, category))
         wanted = self.specification(name, category, self.work, images).stamp()
         return found if found is not None and found["stamp"] == wanted else None
 
     def make(self, name: str, category: str, data: Path, images: int) -> None:
-        """Make a peer, unless it is there.
+        """Make a peer, unless it is already made.
 
         Args:
             name: one of ``PEERS``.
-            category: what it is made for.
+            category: name of the category.
             data: see ``Specification``.
-            images: how many there are.
+            images: number of training images.
 
         Raises:
-            DmddError: there is no environment, or the worker failed; names its log.
+            DmddError: the environment does not exist, or the worker failed; names its log.
         """
         if not self.again and self.note(name, category, images) is not None:
-            self.say(f"{category}, {name}: is there")
+            self.say(f"{category}, {name}: already made")
             return
         self.check()
-        self.say(f"{category}, {name}: making it")
+        self.say(f"{category}, {name}: training and exporting")
         spec = self.specification(name, category, data, images)
         about = {"threads": self.threads, "load_average_before": round(os.getloadavg()[0], 2)}
         folder = Path(spec.out)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        told = folder / "spec.json"
-        told.write_text(json.dumps(asdict(spec), indent=2), encoding="utf-8")
+        spec_file = folder / "spec.json"
+        spec_file.write_text(json.dumps(asdict(spec), indent=2), encoding="utf-8")
         log = folder / _LOG
         with log.open("w", encoding="utf-8") as stream:
             done = subprocess.run(
-                [self.python, _HERE / "worker.py", told],
+                [self.python, _HERE / "worker.py", spec_file],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                cwd=folder,  # anomalib leaves things where it runs
+                cwd=folder,  # anomalib writes files into its working folder
                 check=False,
             )
         if done.returncode != 0 or not (folder / _FILE).is_file():
             raise DmddError(
-                f"{name} could not be made: {last_line(log)} (exit code {done.returncode}, see {log})",
+                f"{name} could not be made: {last_line(log)} (exit code {done.returncode}, see {log}).",
                 f"If a module is missing: {ENVIRONMENT.format(self.python.parent.parent)}",
             )
         found = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
@@ -170,7 +170,7 @@ class Maker:
 
 
 def read_note(folder: Path) -> dict[str, Any] | None:
-    """What was noted of a peer in a folder; None where it was not finished."""
+    """The note of a peer in a folder; None if it was not finished."""
     try:
         found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -179,27 +179,27 @@ def read_note(folder: Path) -> dict[str, Any] | None:
 
 
 def peer_file(folder: Path, peer: Peer) -> File:
-    """The file that was made."""
+    """The file of a peer."""
     return File(folder / _FILE, peer_form(peer.size))
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last non-empty line of a log."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "it said nothing")
+    return next((line for line in reversed(lines) if line), "no output")
 
 
 def prepare_images(category: Category, preprocess: Preprocess, size: int, work: Path) -> tuple[Path, int]:
-    """Write the good images as dmdd-edge prepares them, so that every model sees the same pixels.
+    """Write the good images as dmdd-edge prepares them, so that every model gets the same pixels.
 
     Args:
-        category: whose training images.
-        preprocess: the bundle's.
-        size: of the images, in pixels.
+        category: the category.
+        preprocess: the bundle's preprocessing.
+        size: side of the images, in pixels.
         work: as in ``Maker``.
 
     Returns:
-        a folder with PNG files in ``train/good``, and how many there are.
+        a folder with PNG files in ``train/good``, and their number.
     """
     folder = work / "images" / category.name
     stamp = json.dumps(
@@ -217,6 +217,6 @@ def prepare_images(category: Category, preprocess: Preprocess, size: int, work: 
         for number, path in enumerate(category.train):
             image = preprocess.prepare(read_image(path), size)
             if not cv2.imwrite(str(good / f"{number:04d}.png"), image):
-                raise DmddError(f"{good} cannot be written to.", "Check the disk, or name another --work.")
+                raise DmddError(f"Cannot write to {good}.", "Check the disk, or set another --work.")
         write_atomically(kept, stamp)
     return folder, len(category.train)

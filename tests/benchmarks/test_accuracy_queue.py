@@ -14,7 +14,7 @@ from accuracy import runner
 from accuracy.declaration import Experiment
 from accuracy.folders import prepare
 from accuracy.heads import with_head
-from accuracy.measure import judge, sum_head
+from accuracy.measure import infer, sum_head
 from accuracy.rows import read_rows
 from accuracy.runner import Queue, outliers, plain
 from accuracy.study import choose, main
@@ -196,7 +196,7 @@ def test_the_outlier_warning_is_counted() -> None:
 def test_several_heads_judge_the_same_maps(tiny_outcome: Any) -> None:
     model = tiny_outcome.run.model.eval()
     images = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
-    found = judge(model, {"head": model.head, "sum": sum_head(tiny_outcome.run.config.model)}, images)
+    found = infer(model, {"head": model.head, "sum": sum_head(tiny_outcome.run.config.model)}, images)
     maps, scores = torch_predictor(model)(images)
     np.testing.assert_allclose(found["head"][0], maps, atol=1e-6)
     np.testing.assert_allclose(found["head"][1], scores, atol=1e-6)

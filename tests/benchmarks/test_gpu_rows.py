@@ -72,7 +72,7 @@ def test_it_keeps_to_its_time() -> None:
     rows = measure(subjects, "sm86", "", 3.0, program.budget(300), program)
     # 300 s: building and measuring on tensorrt takes 180 s, on rtx as long, which leaves nothing.
     assert set(rows.made) == {"a, tensorrt", "a, rtx"}
-    assert set(rows.missing.values()) == {"no time was left"}
+    assert set(rows.missing.values()) == {"out of time"}
     assert len(rows.missing) == 4
 
 
@@ -109,11 +109,11 @@ def test_an_error_of_the_program_is_its_message_and_the_fix(tmp_path: Path) -> N
 def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     _, why = run_program(["bench"], 1.0)
-    assert why == "`dmdd-edge bench` was not done in the 1 s that were left"
+    assert why == "`dmdd-edge bench` did not finish in the remaining 1 s"
 
 
 def test_no_bundle_is_begun_without_time(tmp_path: Path) -> None:
     program = Program(takes=60.0)
     (found,) = make_bundles(tmp_path, ["efficientnet_lite0"], program.budget(80), program)
-    assert found.reason == "no time was left"
+    assert found.reason == "out of time"
     assert [command[0] for command in program.commands] == ["sample"]

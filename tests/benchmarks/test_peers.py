@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from peers import table
-from peers.files import File, Form, judged, own_form, peer_form
-from peers.judging import accuracy
+from peers.accuracy import accuracy
+from peers.files import File, Form, outputs_of, own_form, peer_form
 from peers.making import Maker, prepare_images
 from peers.memory import measure_memory
 from peers.study import main
@@ -180,7 +180,7 @@ def test_both_forms_see_the_same_red(write: Callable[..., File]) -> None:
     """What is 102 in the last channel of BGR is 0.4 in the first plane of RGB."""
     image = red(51, patch=102)
     for file in (write(own_graph(SIZE), own_form(SIZE)), write(peer_graph(SIZE), peer_form(SIZE))):
-        anomaly_map, score = file.asker(1)(image)
+        anomaly_map, score = file.predictor(1)(image)
         assert anomaly_map.shape == (SIZE, SIZE)
         assert anomaly_map[0, 0] == pytest.approx(0.2)
         assert anomaly_map[20, 20] == pytest.approx(0.4)
@@ -190,13 +190,13 @@ def test_both_forms_see_the_same_red(write: Callable[..., File]) -> None:
 def test_an_image_is_resized_to_the_file_and_its_map_back(write: Callable[..., File]) -> None:
     file = write(peer_graph(2 * SIZE, shrink=4), peer_form(2 * SIZE))
     assert file.form.to_input(red(51)).shape == (1, 3, 2 * SIZE, 2 * SIZE)
-    anomaly_map, _ = file.asker(1)(red(51))
+    anomaly_map, _ = file.predictor(1)(red(51))
     np.testing.assert_allclose(anomaly_map, np.full((SIZE, SIZE), 0.2, np.float32), rtol=1e-6)
 
 
 def test_a_map_is_enlarged_by_interpolation() -> None:
     outputs = [np.array([[[[0.0, 1.0]] * 2]], np.float32), np.array([[0.5]], np.float32)]
-    anomaly_map, score = judged(outputs, 4)
+    anomaly_map, score = outputs_of(outputs, 4)
     np.testing.assert_allclose(anomaly_map[0], [0, 0.25, 0.75, 1])
     assert score == 0.5
 
@@ -234,13 +234,13 @@ def test_accuracy_is_worked_out_once(
     # one, at 30: of all normal pixels, 4 x 15/16 + 2 images, that is 1 / 5.75, for a quarter of the marked.
     assert found["pixel_auroc"] == pytest.approx(1 - 0.25 / 5.75, abs=1e-6)
     assert found["images"] == 6
-    monkeypatch.setattr(File, "asker", lambda *given: pytest.fail("judged again"))
+    monkeypatch.setattr(File, "predictor", lambda *given: pytest.fail("evaluated again"))
     assert accuracy(file, test, 1, kept) == found
     onnx.save(peer_graph(SIZE, shrink=2), file.path)
-    with pytest.raises(pytest.fail.Exception, match="judged again"):
+    with pytest.raises(pytest.fail.Exception, match="evaluated again"):
         accuracy(file, test, 1, kept)
     kept.write_text("{")
-    with pytest.raises(pytest.fail.Exception, match="judged again"):
+    with pytest.raises(pytest.fail.Exception, match="evaluated again"):
         accuracy(file, test, 1, kept)
 
 
@@ -351,7 +351,7 @@ def test_the_whole_way(
     assert own["file_bytes"] == len(own_graph(FULL).SerializeToString())
     assert document["settings"]["as_good"]["tile"]["strictly"]["fastest"] is None
     printed = capsys.readouterr().out
-    assert table.NOT_HAD in printed
+    assert table.NOT_MEASURED in printed
     assert "Not measured: stfpm" in printed
     main([*given[:-4], "--table"])
     shown = capsys.readouterr().out
@@ -378,11 +378,11 @@ def test_what_the_command_line_refuses(
 
 def test_a_user_is_told_in_a_line(data: Path, bundle: Path, tmp_path: Path) -> None:
     given = ["--data", str(data), "--work", str(tmp_path / "work"), "--python", str(tmp_path / "python")]
-    with pytest.raises(SystemExit, match=r"there is no Python at .*\nMake it: python -m venv"):
+    with pytest.raises(SystemExit, match=r"No Python at .*\nMake it: python -m venv"):
         main([*given, "--model", str(bundle), "--make"])
-    with pytest.raises(SystemExit, match="two bundles of tile"):
+    with pytest.raises(SystemExit, match="--model names two bundles of tile"):
         main([*given, "--model", str(bundle), str(bundle)])
-    with pytest.raises(SystemExit, match="no peer could be measured"):
+    with pytest.raises(SystemExit, match="No peer could be measured"):
         main([*given, "--model", str(bundle), "--measure"])
     with pytest.raises(SystemExit, match="cannot be read as a result"):
         main(["--table", "--out", str(tmp_path / "nothing.json")])

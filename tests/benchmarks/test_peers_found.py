@@ -87,7 +87,7 @@ def test_the_table_in_markdown() -> None:
     assert lines[5].startswith(
         "| peer of 2, 30 epochs | 50.00 | 98.00 | 25.00 |  | 20.00 | 22.00 | 2.00 (1.9"
     )
-    assert lines[6].startswith(f"| peer of 3 | {table.NOT_HAD} |  |  | 98.6 | 30.00 |")
+    assert lines[6].startswith(f"| peer of 3 | {table.NOT_MEASURED} |  |  | 98.6 | 30.00 |")
     assert lines[-1] == "Not measured: glass: no module"
 
 

@@ -30,13 +30,16 @@ def test_both_figures_must_be_reached(pixel_auroc: float, pro: float, there: boo
 def test_the_trainings_that_end_at_the_target_are_compared() -> None:
     found = training_time.verdict(TARGET, [metrics(30.0, 0.95, 0.85)], [SHORT, LONG])
     assert found == {"now_reached": True, "first_reached": True, "ratio": 3.0}
-    assert training_time.sentence(found) == "the first form takes 3.00 times as long to the target"
+    assert training_time.sentence(found) == "the first version takes 3.00 times as long to reach the target"
 
 
 def test_a_first_form_that_is_not_there_gives_a_bound() -> None:
     found = training_time.verdict(TARGET, [SHORT, LONG], [metrics(180.0, 0.9, 0.7)])
     assert found == {"now_reached": True, "first_reached": False, "ratio": 2.0}
-    assert training_time.sentence(found) == "the first form is not there after 2.00 times as long"
+    assert (
+        training_time.sentence(found)
+        == "the first version has not reached the target after 2.00 times as long"
+    )
 
 
 def test_without_today_at_the_target_there_is_no_ratio() -> None:

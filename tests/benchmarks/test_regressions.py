@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard import Watched, figures, judge, main
+from regressions import Watched, compare, figures, main
 
 LOWER = Watched("figures.*.ratio", "lower", 0.05)
 HIGHER = Watched("figures.*.share.value", "higher", 0.05)
@@ -56,7 +56,7 @@ def test_where_less_is_better(watched: Watched, kept: float, new: float, state: 
     def document(value: float) -> Any:
         return {"figures": {"lite": {"ratio": value}}}
 
-    (verdict,) = judge("graph_cost", document(kept), document(new), [watched])
+    (verdict,) = compare("graph_cost", document(kept), document(new), [watched])
     assert (verdict.state, verdict.figure) == (state, "figures.lite.ratio")
     assert verdict.failed == (state == "worse")
 
@@ -68,16 +68,16 @@ def test_where_more_is_better(new: float, state: str) -> None:
     def document(value: float) -> Any:
         return {"figures": {"lite": {"share": {"value": value}}}}
 
-    (verdict,) = judge("roofline", document(0.60), document(new), [HIGHER])
+    (verdict,) = compare("roofline", document(0.60), document(new), [HIGHER])
     assert verdict.state == state
 
 
 def test_a_figure_that_is_gone_fails_and_a_new_one_does_not() -> None:
     kept = {"figures": {"a": {"ratio": 1.0}, "b": {"ratio": 1.0}}}
     new = {"figures": {"b": {"ratio": 1.0}, "c": {"ratio": 1.0}}}
-    states = {v.figure: (v.state, v.failed) for v in judge("graph_cost", kept, new, [LOWER])}
+    states = {v.figure: (v.state, v.failed) for v in compare("graph_cost", kept, new, [LOWER])}
     assert states == {
-        "figures.a.ratio": ("gone", True),
+        "figures.a.ratio": ("missing", True),
         "figures.b.ratio": ("same", False),
         "figures.c.ratio": ("new", False),
     }
@@ -89,11 +89,11 @@ def test_files_against_the_kept_ones(write: Write, capsys: pytest.CaptureFixture
     assert main([str(good), "--kept", str(kept.parent)]) == 0
     output = capsys.readouterr().out
     assert "2 ratios, none worse" in output
-    assert "better graph_cost figures.resnet.ratio" in output
+    assert "better  graph_cost figures.resnet.ratio" in output
     assert main([str(bad), "--kept", str(kept.parent)]) == 1
     output = capsys.readouterr().out
-    assert "worse  graph_cost figures.lite.ratio        1.5000      1.7000   +13.3 %" in output
-    assert "1 of 2 ratios became worse or are gone" in output
+    assert "worse   graph_cost figures.lite.ratio        1.5000      1.7000   +13.3 %" in output
+    assert "1 of 2 ratios are worse or missing" in output
     assert "the new result was made at a load average of 3 on 2 cores" in output
 
 
@@ -127,6 +127,6 @@ def test_what_cannot_be_compared(tmp_path: Path, name: str, content: str, part: 
         main([str(tmp_path / name), "--kept", str(tmp_path)])
 
 
-def test_the_kept_results_of_this_clone_can_be_judged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kept_results_of_this_clone_can_be_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) in (0, 1)
     assert capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How accurate a file is on a category's test images, kept beside it so that it is judged once."""
+"""Accuracy of a file on a category's test images, cached next to it."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from peers.files import File
 def accuracy(
     file: File, test: TestSet, threads: int, kept: Path, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """Judge the test images with a file.
+    """Evaluate a file on the test images.
 
     Args:
-        file: what is judged with.
+        file: the file.
         test: prepared images.
-        threads: of the session; they change no figure that is shown.
-        kept: where the figures of this very file on as many images are looked for, and written to.
-        say: told how far it is.
+        threads: threads of the session; they do not change the reported figures.
+        kept: cache of the figures of this file on this number of images.
+        say: called with progress messages.
 
     Returns:
         ``image_auroc, pixel_auroc, pro`` (0..1, limit 0.3; None where undefined), ``images``.
 
     Raises:
-        DmddError: the file cannot be opened, or gives values that are not numbers.
+        DmddError: the file cannot be opened, or returns NaN.
     """
     stamp = {"sha256": file.digest, "images": len(test.items)}
-    found = _read(kept)
-    if found is not None and found["stamp"] == stamp:
-        figures: dict[str, Any] = found["figures"]
+    cached = _read(kept)
+    if cached is not None and cached["stamp"] == stamp:
+        figures: dict[str, Any] = cached["figures"]
         return figures
-    ask = file.asker(threads)
+    predict_one = file.predictor(threads)
 
-    def judge(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        pairs = [ask(image) for image in images]
+    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        pairs = [predict_one(image) for image in images]
         return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
 
     total = len(test.items)
-    metrics = evaluate_predictor(judge, test, lambda done: say(f"judged {done} of {total}")).metrics
+    metrics = evaluate_predictor(predict, test, lambda done: say(f"{done} of {total} images")).metrics
     figures = {name: _rounded(getattr(metrics, name)) for name in PAPER_FIELDS}
     figures["images"] = total
     write_atomically(kept, json.dumps({"stamp": stamp, "figures": figures}))

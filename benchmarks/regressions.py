@@ -1,11 +1,11 @@
-"""Holds new results against the last kept ones, ratio by ratio; exit code 1 when one has become worse.
+"""Compare new results with the kept ones, ratio by ratio; exit code 1 on a regression.
 
-Only ratios are compared, never times: a time says as much about the machine as about the code. What is kept
-lies in ``benchmarks/results``, each file with the command that made it.
+Only ratios are compared, never times: a time depends on the machine as much as on the code. Kept results are
+in ``benchmarks/results``, each with the command that made it.
 
-    python benchmarks/guard.py                        what is changed in the clone against the last commit
-    python benchmarks/guard.py NEW.json [NEW.json]    files against the kept ones of the same name
-    python benchmarks/guard.py --rerun graph_cost     run the kept command again, and compare
+    python benchmarks/regressions.py                        compare changed results with the last commit
+    python benchmarks/regressions.py NEW.json [NEW.json]    compare files with the kept ones of the same name
+    python benchmarks/regressions.py --rerun graph_cost     run the kept command again, and compare
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ import common
 
 @dataclass(frozen=True)
 class Watched:
-    """A ratio that is looked after.
+    """A ratio that is checked for regressions.
 
     Attributes:
-        path: where it stands in a result, names with dots between; ``*`` stands for every name.
-        better: which way is better.
-        tolerance: how much worse it may become before it counts, as a share of the kept one.
+        path: its path in a result, dotted; ``*`` matches every name.
+        better: which direction is better.
+        tolerance: tolerated change for the worse, as a share of the kept ratio.
     """
 
     path: str
@@ -39,8 +39,8 @@ class Watched:
     tolerance: float
 
 
-#: Name of a result without ``.json`` -> its ratios. Tolerances are twice what the same code gave on a machine
-#: that was shared.
+#: Name of a result without ``.json`` -> its ratios. Tolerances are twice the variation of the same code on a
+#: shared machine.
 WATCHED: dict[str, tuple[Watched, ...]] = {
     "graph_cost": (Watched("figures.*.ratio", "lower", 0.03),),
     "first_form": (Watched("figures.*.ratio", "lower", 0.03),),
@@ -53,13 +53,13 @@ WATCHED: dict[str, tuple[Watched, ...]] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """A ratio, then and now.
+    """A ratio, kept and new.
 
     Attributes:
         result: name of the result.
-        figure: where in it.
-        kept, new: its values; None where there is none.
-        state: ``better``, ``same``, ``worse``, ``gone`` or ``new``.
+        figure: its path in the result.
+        kept, new: its values; None when absent.
+        state: ``better``, ``same``, ``worse``, ``missing`` or ``new``.
     """
 
     result: str
@@ -70,12 +70,12 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the guard is to fail."""
-        return self.state in ("worse", "gone")
+        """Whether this is a regression."""
+        return self.state in ("worse", "missing")
 
 
 def figures(document: Any, path: str) -> Iterator[tuple[str, float]]:
-    """The numbers at a path, with the names that stood for ``*``.
+    """The numbers at a path, with the names that matched ``*``.
 
     Args:
         document: a result.
@@ -93,13 +93,13 @@ def figures(document: Any, path: str) -> Iterator[tuple[str, float]]:
             yield key, float(value)
 
 
-def judge(result: str, kept: Any, new: Any, watched: Sequence[Watched]) -> list[Verdict]:
-    """Compare two results of a name.
+def compare(result: str, kept: Any, new: Any, watched: Sequence[Watched]) -> list[Verdict]:
+    """Compare two results.
 
     Args:
-        result: the name.
-        kept: the last kept result.
-        new: the new one.
+        result: name of the result.
+        kept: kept result.
+        new: new result.
         watched: its ratios.
     """
     verdicts = []
@@ -113,10 +113,10 @@ def judge(result: str, kept: Any, new: Any, watched: Sequence[Watched]) -> list[
 
 def _state(item: Watched, kept: float | None, new: float | None) -> str:
     if new is None:
-        return "gone"
+        return "missing"
     if kept is None:
         return "new"
-    # How many times worse: above 1 when it is worse, whichever way is better.
+    # Above 1 when it is worse, whichever direction is better.
     worse = new / kept if item.better == "lower" else kept / new
     if worse > 1 + item.tolerance:
         return "worse"
@@ -124,15 +124,15 @@ def _state(item: Watched, kept: float | None, new: float | None) -> str:
 
 
 def read(path: Path) -> Any:
-    """A result's file; ends the program with one line when it cannot be read."""
+    """Read a result; exits with a message when it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        sys.exit(f"{path} cannot be read as a result: {error}")
+        sys.exit(f"{path} cannot be read as a result: {error}.")
 
 
 def committed(path: Path, reference: str = "HEAD") -> Any | None:
-    """A result as it is in a commit; None where it is not there."""
+    """A result as of a commit; None when the commit does not contain it."""
     name = path.resolve().relative_to(common.ROOT).as_posix()
     done = subprocess.run(
         ["git", "show", f"{reference}:{name}"], cwd=common.ROOT, capture_output=True, text=True, check=False
@@ -141,19 +141,19 @@ def committed(path: Path, reference: str = "HEAD") -> Any | None:
 
 
 def rerun(kept: Any, name: str, folder: Path) -> Any:
-    """Run a result's command again; its new result."""
+    """Run a result's command again; returns the new result."""
     out = folder / f"{name}.json"
     program, *arguments = shlex.split(str(kept["command"]))
     if program != "python":
-        sys.exit(f"{name}.json: its command does not begin with python: {kept['command']}")
+        sys.exit(f"The command of {name}.json does not begin with python: {kept['command']}")
     done = subprocess.run([sys.executable, *arguments, "--out", str(out)], cwd=common.ROOT, check=False)
     if done.returncode != 0 or not out.is_file():
-        sys.exit(f"{name}: the command ended with exit code {done.returncode}: {kept['command']}")
+        sys.exit(f"The command of {name} ended with exit code {done.returncode}: {kept['command']}")
     return read(out)
 
 
 def remarks(name: str, kept: Any, new: Any) -> Iterator[str]:
-    """What to bear in mind when reading a comparison."""
+    """Remarks on how reliable a comparison is."""
     for which, document in (("kept", kept), ("new", new)):
         machine = document.get("machine", {})
         load, cores = machine.get("load_average_before", 0), machine.get("logical_cores", 1)
@@ -161,7 +161,7 @@ def remarks(name: str, kept: Any, new: Any) -> Iterator[str]:
             yield f"{name}: the {which} result was made at a load average of {load:g} on {cores} cores"
     before, after = (document.get("machine", {}).get("cpu") for document in (kept, new))
     if before != after:
-        yield f"{name}: made on {before}, now on {after}: a ratio may differ by the machine"
+        yield f"{name}: made on {before}, now on {after}: a ratio may depend on the machine"
 
 
 def show(verdicts: Sequence[Verdict]) -> None:
@@ -173,11 +173,11 @@ def show(verdicts: Sequence[Verdict]) -> None:
         if verdict.kept and verdict.new is not None:
             change = f"{100 * (verdict.new / verdict.kept - 1):+.1f} %"
         label = f"{verdict.result} {verdict.figure}"
-        print(f"{verdict.state:<7}{label:<{width}}{kept:>12}{new:>12}{change:>10}")
+        print(f"{verdict.state:<8}{label:<{width}}{kept:>12}{new:>12}{change:>10}")
 
 
 def pairs(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any, Any]]:
-    """Name, kept and new result of everything that is to be compared."""
+    """Name, kept and new result of each comparison."""
     if options.rerun is not None:
         for name in options.rerun or [n for n in WATCHED if (options.kept / f"{n}.json").is_file()]:
             kept = read(options.kept / f"{name}.json")
@@ -196,32 +196,32 @@ def options_from(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="new results")
-    parser.add_argument("--kept", type=Path, default=common.RESULTS, help="folder of what is kept")
+    parser.add_argument("--kept", type=Path, default=common.RESULTS, help="folder of the kept results")
     parser.add_argument(
-        "--rerun", nargs="*", metavar="NAME", help="run kept commands again; none: all of them"
+        "--rerun", nargs="*", metavar="NAME", help="run kept commands again; without a name: all"
     )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print, and give the exit code."""
+    """Compare and print; returns the exit code."""
     options = options_from(arguments)
     verdicts: list[Verdict] = []
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, kept, new in pairs(options, Path(folder)):
             if name not in WATCHED:
-                sys.exit(f"{name}: nothing is watched in it; watched are {', '.join(WATCHED)}")
-            verdicts += judge(name, kept, new, WATCHED[name])
+                sys.exit(f"{name} has no checked ratio; results with checked ratios: {', '.join(WATCHED)}.")
+            verdicts += compare(name, kept, new, WATCHED[name])
             notes += remarks(name, kept, new)
     show(verdicts)
     for note in notes:
         print(f"note: {note}")
     failed = [verdict for verdict in verdicts if verdict.failed]
     if not verdicts:
-        print("there is nothing to compare")
+        print("Nothing to compare.")
     elif failed:
-        print(f"{len(failed)} of {len(verdicts)} ratios became worse or are gone")
+        print(f"{len(failed)} of {len(verdicts)} ratios are worse or missing")
     else:
         print(f"{len(verdicts)} ratios, none worse")
     return 1 if failed else 0
