@@ -1,6 +1,6 @@
 """What the benchmarks share: facts about the machine, versions of what was measured, result files.
 
-A result names everything needed to judge and repeat it, and nothing that identifies a person or a host.
+A result contains everything needed to repeat it and nothing private: no name of a person or a host.
 """
 
 from __future__ import annotations

@@ -266,7 +266,8 @@ def session_options() -> str:
     for name, variant in row["variants"].items():
         ratio = f"{variant['ratio']:.3f} ({variant['low']:.3f} to {variant['high']:.3f})"
         unreliable = "unreliable" if variant["not_reliable_because"] else ""
-        lines.append([name, ratio, f"{variant['milliseconds']:.2f}", unreliable])
+        shown = name.replace("optimisation", "optimization")
+        lines.append([shown, ratio, f"{variant['milliseconds']:.2f}", unreliable])
     return markdown_table(["option", "times the default's latency (95 %)", "ms", ""], lines, left=1)
 
 

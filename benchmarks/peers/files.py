@@ -96,16 +96,18 @@ class File:
             session = onnxruntime.InferenceSession(
                 str(self.path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # ONNX Runtime has a dozen exception types of its own
+        except Exception as error:  # ONNX Runtime has a dozen exception types
             message = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DmddError(f"{self.path} cannot be opened: {message}", "Make it again: --again") from error
+            raise DmddError(
+                f"{self.path} cannot be opened: {message}.", "Make it again: run with --again."
+            ) from error
         inputs = {item.name for item in session.get_inputs()}
         outputs = {item.name for item in session.get_outputs()}
         if inputs != {self.form.input} or not {self.form.anomaly_map, self.form.score} <= outputs:
             raise DmddError(
                 f"{self.path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected are "
                 f"{self.form.input}, {self.form.anomaly_map} and {self.form.score}.",
-                "Make it again, with the versions in requirements.txt: --again",
+                "Make it again, with the versions in requirements.txt: run with --again.",
             )
         return session
 

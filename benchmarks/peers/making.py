@@ -162,7 +162,7 @@ class Maker:
         if done.returncode != 0 or not (folder / _FILE).is_file():
             raise DmddError(
                 f"{name} could not be made: {last_line(log)} (exit code {done.returncode}, see {log}).",
-                f"If a module is missing: {ENVIRONMENT.format(self.python.parent.parent)}",
+                f"If a module is missing, run `{ENVIRONMENT.format(self.python.parent.parent)}`.",
             )
         found = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
         write_atomically(folder / _NOTE, json.dumps({"stamp": spec.stamp(), **about, **found}, indent=2))

@@ -43,7 +43,9 @@ def measure_memory(file: File, threads: int) -> dict[str, float]:
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no output"]
-        raise DmddError(f"Memory of {file.path} could not be measured: {lines[-1]}", "Make it again: --again")
+        raise DmddError(
+            f"Memory of {file.path} could not be measured: {lines[-1]}.", "Make it again: run with --again."
+        )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 

@@ -119,7 +119,7 @@ def test_the_kept_command_is_run_again(
 
 @pytest.mark.parametrize(
     ("name", "content", "part"),
-    [("other.json", "{}", "nothing is watched"), ("graph_cost.json", "{", "cannot be read as a result")],
+    [("other.json", "{}", "has no checked ratio"), ("graph_cost.json", "{", "cannot be read as a result")],
 )
 def test_what_cannot_be_compared(tmp_path: Path, name: str, content: str, part: str) -> None:
     (tmp_path / name).write_text(content)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import dmdd_edge
 from dmdd_edge.cli.main import app
 from tests.docs import pages
 from tests.docs.pages import PAGES, ROOT
@@ -160,6 +161,12 @@ def test_the_python_of_the_pages_is_valid_and_its_imports_exist() -> None:
         compile(code, pages.name(page), "exec")
         imports = [line for line in code.splitlines() if re.match(r"(from|import) ", line)]
         exec("\n".join(imports), {})
+
+
+def test_the_page_of_python_lists_the_public_names_and_no_others() -> None:
+    page = pages.text(ROOT / "docs" / "reference" / "python.md")
+    listed = re.findall(r"^::: dmdd_edge\.(\w+)$", page, re.MULTILINE)
+    assert sorted(listed) == sorted(set(dmdd_edge.__all__) - {"__version__"})
 
 
 def test_the_page_of_the_command_line_has_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
