@@ -63,7 +63,9 @@ def check_out(commit: str, folder: Path) -> None:
         safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         files.extractall(folder, **safely)
     for name in ("train", "export", "runtime"):
-        (folder / name).rename(folder / "dmdd_edge" / name)
+        inside = folder / "dmdd_edge" / name
+        if not inside.is_symlink():  # older code has no links to its stages
+            (folder / name).rename(inside)
 
 
 def run_code(code: Path, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:

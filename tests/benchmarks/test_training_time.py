@@ -45,7 +45,7 @@ def test_a_first_form_that_is_not_there_gives_a_bound() -> None:
 def test_without_today_at_the_target_there_is_no_ratio() -> None:
     found = training_time.verdict(TARGET, [SHORT], [LONG])
     assert found == {"now_reached": False, "first_reached": True, "ratio": None}
-    assert "today's code does not reach" in training_time.sentence(found)
+    assert "the current version does not reach" in training_time.sentence(found)
 
 
 def test_longer_trainings_follow_until_the_target_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
