@@ -1,16 +1,27 @@
-"""MkDocs hook: fill the command line reference from the program itself when the site is built."""
+"""MkDocs hook: when the site is built, fill in the command line reference and the included examples."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-MARKER = "<!-- commands -->"
+COMMANDS = "<!-- commands -->"
+EXAMPLE = re.compile(r"<!-- example: ([\w.]+) -->")
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace the marker of the command line page."""
-    return markdown.replace(MARKER, "\n".join(reference())) if MARKER in markdown else markdown
+    """Replace the markers of a page."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, "\n".join(reference()))
+    return EXAMPLE.sub(lambda match: example(match[1]), markdown)
+
+
+def example(name: str) -> str:
+    """An example as a code block."""
+    return f"```python\n{(EXAMPLES / name).read_text(encoding='utf-8')}```"
 
 
 def reference() -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from tests.docs.pages import ROOT
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("material", reason="no MkDocs Material here (pip install 'dmdd-edge[dev]')")
     pytest.importorskip("mkdocstrings", reason="no mkdocstrings here (pip install 'dmdd-edge[dev]')")
