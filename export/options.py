@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import BundleOptions
@@ -33,7 +33,7 @@ class EvaluateOptions(BackendName, DeviceOption, BundleOptions, RunsDirOption):
         Path | None, Option("Write a page of figures, curves and images: an HTML file; a folder with --all.")
     ] = None
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("run", "runs_dir", "device"),
             lambda values: values["model"] is None,
@@ -78,7 +78,7 @@ class BuildSettings(Options):
         "triton"
     )
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("precision", "batch", "workspace", "opt_level", "hardware_compatible", "gpu"),
             _builds_engines,
@@ -106,7 +106,7 @@ class ExportOptions(BuildSettings, EngineCacheOption, BundleOptions, RunsDirOpti
     data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
     false_alarm_rate: Annotated[float, Option("Share of good parts that may be called anomalous.")] = 0.01
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("run", "runs_dir", "data", "false_alarm_rate"),
             lambda values: values["model"] is None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule
 
@@ -127,7 +127,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
     overwrite: Annotated[bool, Option("Replace an existing run.")] = False
     tensorboard: Annotated[bool, Option("Write a TensorBoard log into the run.")] = False
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("pyramid_upsampling", "multi_perception", "head_steps"),
             _has_msn,

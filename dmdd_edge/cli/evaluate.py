@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -24,7 +24,7 @@ class EvaluateCommand(JsonOutput, QuietOutput, EvaluateOptions):
 
     every: Annotated[bool, Option("Every run; with --data, those of its categories.", name="--all")] = False
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("every",),
             lambda values: values["model"] is None,

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from dmdd_edge.cli.expand import add_command
+from dmdd_edge.sample.options import SampleOptions
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("sample")(_sample)
+    add_command(app, "sample", sample, SampleOptions)
 
 
-def _sample(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data set folder to draw into.")],
-    category: Annotated[str, typer.Option(help="Name of the category.")] = "plate",
-    train: Annotated[int, typer.Option(help="Good training images.")] = 60,
-    test_good: Annotated[int, typer.Option(help="Good test images.")] = 12,
-    test_bad: Annotated[int, typer.Option(help="Defective test images of each type.")] = 8,
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="Same seed, same images.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a category drawn before.")] = False,
-) -> None:
+def sample(options: SampleOptions) -> None:
     """Draw procedural metal plates, good and defective, with masks, in MVTec AD's layout."""
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.cli.progress import Work
@@ -32,16 +23,8 @@ def _sample(
 
     with Work() as work:
         target = write_sample(
-            folder,
-            category,
-            train=train,
-            test_good=test_good,
-            test_bad=test_bad,
-            size=size,
-            seed=seed,
-            overwrite=overwrite,
-            on_image=lambda done, total: work.update("drawing", done, total),
+            **options.values(), on_image=lambda done, total: work.update("drawing", done, total)
         )
     console.print(load_category(target).describe(), markup=False)
-    console.print(f"drawn into {target}", markup=False)
-    next_step(command("train", data=folder, category=category))
+    console.print(f"wrote {target}", markup=False)
+    next_step(command("train", data=options.folder, category=options.category))

@@ -76,7 +76,7 @@ BESIDE = {
 WORK = {
     "sample": ["sample.write_sample"],
     "train": ["train.session.train"],
-    "export": ["export.targets.choose_targets"],
+    "export": ["export.export_bundle.choose_targets"],
     "calibrate": ["runtime.detector.Detector.load"],
     "run": ["runtime.detector.Detector.load"],
     "bench": ["runtime.bench.measure.circumstances"],
