@@ -1,4 +1,4 @@
-"""Delivery of results to a broker or a receiver: at least once, in order, through a spool on the disk."""
+"""Delivery of results to an MQTT broker or an HTTP receiver: at least once, in order, from a disk spool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``--mqtt`` and ``--webhook`` name, and how it is shown without its secrets."""
+"""Addresses of ``--mqtt`` and ``--webhook``, and how they are shown without their secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dmdd_edge.errors import DeliveryError, OptionError
 from dmdd_edge.messages.addresses import looks_secret, redacted
 from dmdd_edge.storage import expand_home
 
-#: Read where the address of a broker names no user.
+#: Environment variables for an MQTT address without a user.
 USER_VARIABLE, PASSWORD_VARIABLE = "DMDD_MQTT_USER", "DMDD_MQTT_PASSWORD"
 
 _MQTT_FORM = "mqtt://user:password@host:1883/topic"
@@ -27,12 +27,12 @@ class MqttAddress:
 
     Attributes:
         host, port: where the broker listens.
-        topic: what is published to; its ``status`` lies below it.
+        topic: messages are published to it; ``status`` is a topic below it.
         tls: whether the connection is encrypted.
         user, password: empty for none.
-        client_id: empty for one of its own for each run.
-        keepalive: seconds after which a silent connection is tried.
-        ca: file of the certificates to trust, instead of the system's.
+        client_id: empty for a new one in each run.
+        keepalive: seconds after which a silent connection is tested.
+        ca: file of trusted certificates, instead of the system's.
         cert, key: files of the client's own certificate and key.
     """
 
@@ -55,7 +55,7 @@ class MqttAddress:
 
     @property
     def identity(self) -> str:
-        """What tells one destination from another; the user is not part of it."""
+        """Distinguishes this destination from others; the user is not part of it."""
         return self.name
 
 
@@ -67,7 +67,7 @@ class WebhookAddress:
         host, port: where it listens.
         target: path and query.
         tls: whether the connection is encrypted.
-        user, password: for basic authorisation; empty for none.
+        user, password: for basic authorization; empty for none.
     """
 
     host: str
@@ -79,7 +79,7 @@ class WebhookAddress:
 
     @property
     def name(self) -> str:
-        """The address without its secrets: many receivers take a key in the query or in the path."""
+        """The address without its secrets: many receivers expect a key in the query or in the path."""
         path, query, _ = self.target.partition("?")
         shown = "/".join("***" if looks_secret(part) else part for part in path.split("/"))
         base = f"http{'s' * self.tls}://{_host_port(self.host, self.port)}"
@@ -87,7 +87,7 @@ class WebhookAddress:
 
     @property
     def identity(self) -> str:
-        """What tells one destination from another; the user is not part of it."""
+        """Distinguishes this destination from others; the user is not part of it."""
         return f"http{'s' * self.tls}://{_host_port(self.host, self.port)}{self.target}"
 
 
@@ -95,36 +95,34 @@ def parse_mqtt(url: str) -> MqttAddress:
     """The address in ``mqtt://user:password@host:1883/topic``, or ``mqtts://`` for TLS.
 
     User, password and topic may be percent-encoded. The query may set ``client_id``, ``keepalive`` (seconds),
-    ``ca``, ``cert`` and ``key`` (files). Without a user, ``DMDD_MQTT_USER`` and ``DMDD_MQTT_PASSWORD`` count.
+    ``ca``, ``cert`` and ``key`` (files). Without a user, ``DMDD_MQTT_USER`` and ``DMDD_MQTT_PASSWORD`` apply.
 
     Raises:
-        DmddError: it is no such address.
+        DmddError: the address is malformed.
     """
     parts, port = _split(url, "--mqtt", ("mqtt", "mqtts"), _MQTT_FORM)
     topic = unquote(parts.path.removeprefix("/"))
     if not topic or "#" in url or set(topic) & set("+#\0") or len(topic.encode()) > 60000:
         raise OptionError(
-            f"--mqtt {redacted(url)}: results are published to one topic, without + and #.",
-            f"Write it behind the host: {_MQTT_FORM}",
+            f"--mqtt {redacted(url)}: the topic is missing or contains + or #.",
+            f"Add a topic after the host, for example {_MQTT_FORM}.",
         )
     settings = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(settings) - set(_MQTT_SETTINGS)):
         raise OptionError(
-            f"--mqtt {redacted(url)}: there is no setting {unknown[0]!r}.",
-            f"There are {', '.join(_MQTT_SETTINGS)}.",
+            f"--mqtt {redacted(url)}: unknown setting {unknown[0]!r}.",
+            f"Use one of {', '.join(_MQTT_SETTINGS)}.",
         )
     keepalive = settings.get("keepalive", "30")
     if not keepalive.isascii() or not keepalive.isdecimal() or not 5 <= int(keepalive) <= 65535:
-        raise OptionError(f"--mqtt {redacted(url)}: keepalive is 5 to 65535 seconds, not {keepalive!r}.")
-    named = [name for name in ("ca", "cert", "key") if name in settings]
-    files = {name: expand_home(Path(settings[name]), f"{name}=") for name in named}
+        raise OptionError(f"--mqtt {redacted(url)}: keepalive must be 5 to 65535 seconds, not {keepalive!r}.")
+    names = [name for name in ("ca", "cert", "key") if name in settings]
+    files = {name: expand_home(Path(settings[name]), f"{name}=") for name in names}
     if missing := [path for path in files.values() if not path.is_file()]:
-        raise DeliveryError(f"--mqtt {redacted(url)}: there is no file {missing[0]}.")
+        raise DeliveryError(f"--mqtt {redacted(url)}: the file {missing[0]} does not exist.")
     tls = parts.scheme == "mqtts"
     if files and not tls:
-        raise OptionError(
-            f"--mqtt {redacted(url)}: certificates are for mqtts://.", "Write mqtts:// for TLS."
-        )
+        raise OptionError(f"--mqtt {redacted(url)}: certificates require mqtts://.", "Use mqtts:// for TLS.")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user:
         user, password = os.environ.get(USER_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
@@ -144,17 +142,17 @@ def parse_mqtt(url: str) -> MqttAddress:
 def parse_webhook(url: str) -> WebhookAddress:
     """The address in ``https://host/path`` or ``http://``.
 
-    A user and a password before the host are for basic authorisation.
+    A user and a password before the host are for basic authorization.
 
     Raises:
-        DmddError: it is no such address.
+        DmddError: the address is malformed.
     """
     parts, port = _split(url, "--webhook", ("http", "https"), _WEBHOOK_FORM)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not target.isascii() or re.search(r"[\x00-\x20\x7f]", target):
         raise OptionError(
-            f"--webhook {redacted(url)}: an address has neither blanks nor letters beyond ASCII.",
-            "Percent-encode them: %20 for a blank.",
+            f"--webhook {redacted(url)}: the address contains spaces or non-ASCII characters.",
+            "Percent-encode them, for example a space as %20.",
         )
     tls = parts.scheme == "https"
     return WebhookAddress(
@@ -168,7 +166,7 @@ def parse_webhook(url: str) -> WebhookAddress:
 
 
 def folder_name(address: MqttAddress | WebhookAddress) -> str:
-    """A name for the folder of a destination: readable, without secrets, one for each destination."""
+    """Folder name of a destination: readable, without secrets, different for each destination."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", address.name).strip("-.")[:60]
     return f"{readable}-{hashlib.sha256(address.identity.encode()).hexdigest()[:8]}"
 
@@ -184,8 +182,8 @@ def _split(url: str, option: str, schemes: tuple[str, ...], form: str) -> tuple[
     if not host or parts.scheme not in schemes or any(c.isspace() for c in parts.netloc):
         known = " or ".join(f"{scheme}://" for scheme in schemes)
         raise OptionError(
-            f"{option} {redacted(url)!r} is no address of the form {known}.",
-            f"For example: {form}. Percent-encode / : @ in a user or a password (%2F %3A %40).",
+            f"{option} {redacted(url)!r} is not an address of the form {known}.",
+            f"For example: {form}. Percent-encode / : @ in a user name or password (%2F %3A %40).",
         )
     return parts, port
 

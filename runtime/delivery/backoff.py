@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Delays between attempts, growing exponentially."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 
 class Backoff:
-    """Doubles from a first delay up to a longest one; each delay is spread by a quarter either way.
+    """Doubles from a first delay up to a longest one; each delay varies randomly by a quarter.
 
-    The spread keeps many lines that lost the same receiver from coming back at the same moment.
+    The variation keeps many lines that lost the same receiver from reconnecting at the same moment.
 
     Args:
         first, longest: seconds.
@@ -20,7 +20,7 @@ class Backoff:
         self._random = random.Random()
 
     def reset(self) -> None:
-        """Begin with the first delay again: an attempt has succeeded."""
+        """Start again with the first delay, after an attempt that succeeded."""
         self._next = self._first
 
     def delay(self) -> float:

@@ -1,4 +1,4 @@
-"""Messages that the receiver refused for good: moved aside, so that they hold up nobody and are not lost."""
+"""Dead letters: messages that the receiver rejected for good, moved aside so that they block nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class DeadLetters:
     """JSON lines ``{"refused": reason, "time": when, "message": {...}}``, in a file and the one before it.
 
     Args:
-        folder: where they lie.
-        limit: bytes of both files together.
+        folder: of the files.
+        limit: largest size of both files together, in bytes.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -27,7 +27,7 @@ class DeadLetters:
         self._limit = limit // 2
 
     def add(self, body: bytes, reason: str) -> None:
-        """Keep a message.
+        """Store a message.
 
         Args:
             body: UTF-8 JSON.

@@ -1,4 +1,4 @@
-"""The sink that hands each result to a receiver somewhere else, and never makes the run wait for it."""
+"""The sink that delivers results to a remote receiver and never makes the run wait for it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.json_lines import error_line
 from dmdd_edge.runtime.summary import Summary
 
-#: The part of a spool's limit that refused messages may take beside it.
+#: Dead letters may take this fraction of the spool's limit in addition.
 _REFUSED_PART = 8
 
 
 @dataclass(frozen=True)
 class DeliveryState:
-    """How a delivery stands.
+    """State of a delivery.
 
     Attributes:
         name: the receiver's address, without secrets.
-        delivered: messages that the receiver has, of this run and left over from earlier ones.
+        delivered: messages that the receiver has accepted, leftovers of earlier runs included.
         waiting: messages in the spool.
-        dropped: messages that were given up in this run because a bound was reached.
-        refused: messages that the receiver refused for good.
-        connected: whether the receiver was there when it was last asked.
-        message: what is wrong now; empty when all is well.
+        dropped: messages that this run gave up because a bound was reached.
+        refused: messages that the receiver rejected for good.
+        connected: whether the receiver was reachable at the last attempt.
+        message: the current fault; may be empty.
     """
 
     name: str
@@ -54,15 +54,15 @@ class DeliveryState:
 class Delivery:
     """Puts each result into a spool, from which a thread delivers it: at least once, in order.
 
-    A message is what ``--json`` writes about a frame, with ``id`` (unique for ever, the same for a message
-    that is sent again), ``category`` and ``version``. ``result`` returns once the spool has the message.
+    A message is what ``--json`` writes about a frame, with ``id`` (globally unique; a message that is sent
+    again has the same one), ``category`` and ``version``. ``result`` returns once the spool has the message.
 
     Args:
-        transport: the way to the receiver.
-        spool: where messages wait; closed at the end.
-        run: unique for ever; begins each id, unless ``options.run`` does.
+        transport: sends messages to the receiver.
+        spool: stores messages until they are delivered; closed at the end.
+        run: globally unique prefix of each id, unless ``options.run`` is set.
         options: of the delivery.
-        say: takes what a person should know, a line at a time, from any thread.
+        say: receives notices for a person, one line each, from any thread.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Delivery:
         self._version = version if callable(version) else lambda: version
         self._notices = Notices(transport.name, say)
         self._count = 0
-        self._told_dropped = self._told_damaged = 0
+        self._reported_dropped = self._reported_damaged = 0
         self._remaining: int | None = None
         left = spool.waiting
         if left:
-            self._notices.say(f"{messages(left)} of an earlier run in {spool.folder}, delivered first.")
+            self._notices.say(f"Delivering {messages(left)} left by an earlier run ({spool.folder}) first.")
         dead_letters = DeadLetters(spool.folder, options.spool_limit // _REFUSED_PART)
         backoff = Backoff(options.first_retry, options.longest_retry)
         self._sender = Sender(
@@ -86,24 +86,24 @@ class Delivery:
         )
 
     def result(self, frame: Frame, result: Result) -> None:
-        """Take a result; good ones are left out under ``notify="anomalous"``."""
+        """Deliver a result; good ones are omitted under ``notify="anomalous"``."""
         wanted = self._options.notify == "all" or result.status != "good"
         self._take(result.to_json() if wanted else None, frame.source, frame.name)
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Take note of a frame that could not be judged: always, since it was not found good."""
+        """Deliver a frame that could not be read or prepared: always, because it was not found good."""
         self._take(error_line(frame), frame.source, str(frame.index))
 
     def summary(self, summary: Summary) -> None:
-        """Take the closing summary."""
+        """Deliver the summary."""
         self._take(summary.to_json())
 
     def state(self) -> DeliveryState:
-        """How it stands; from any thread, also after the end."""
+        """The current state; from any thread, also after the end."""
         spool, sender = self._spool, self._sender
         faults = [sender.outage]
         if spool.fault:
-            faults.append(f"the spool's disk takes nothing ({spool.fault}): messages are kept in memory")
+            faults.append(f"cannot write to the spool ({spool.fault}); buffering messages in memory")
         return DeliveryState(
             name=self._transport.name,
             delivered=sender.delivered,
@@ -115,12 +115,12 @@ class Delivery:
         )
 
     def close(self) -> None:
-        """Wait for what is left, at most ``close_wait`` seconds and some four more, and say what remains."""
+        """Wait up to ``close_wait`` plus about four seconds for the rest, and report what remains."""
         if self._remaining is not None:
             return
         waiting = self._spool.waiting
         if waiting and self._sender.outage and self._options.close_wait:
-            self._notices.say(f"waiting up to {self._options.close_wait:g} s for {messages(waiting)}.")
+            self._notices.say(f"Waiting up to {self._options.close_wait:g} s to deliver {messages(waiting)}.")
         self._sender.finish(self._options.close_wait)
         self._remaining = self._spool.close()
         state = self.state()
@@ -134,7 +134,7 @@ class Delivery:
         self._notices.say(f"{', '.join(counts)}.")
 
     def _take(self, line: dict[str, Any] | None, source: str = "", name: str = "") -> None:
-        # Counted also when it is left out, so that all destinations give a result the same id.
+        # Omitted results are counted too, so that all destinations give a result the same id.
         number = self._count
         self._count += 1
         if line is None:
@@ -146,26 +146,28 @@ class Delivery:
             if value:
                 line[key] = value
         text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-        # Half a surrogate, from a file name that is no UTF-8, becomes an escape, which JSON allows.
+        # Half a surrogate, from a file name that is not UTF-8, becomes an escape, which JSON allows.
         self._spool.put(id, text.encode("utf-8", "backslashreplace"))
         self._sender.wake()
-        self._tell_of_losses()
+        self._report_losses()
 
-    def _tell_of_losses(self) -> None:
+    def _report_losses(self) -> None:
         spool = self._spool
-        if spool.dropped > self._told_dropped:
+        if spool.dropped > self._reported_dropped:
             bound = (
-                "the disk takes nothing" if spool.fault else f"{self._options.spool_limit >> 10} KiB are full"
+                "the disk rejects writes"
+                if spool.fault
+                else f"the spool has reached its limit of {self._options.spool_limit >> 10} KiB"
             )
-            text = f"{messages(spool.dropped)} dropped so far, the oldest first: {bound}."
+            text = f"{messages(spool.dropped)} dropped so far, oldest first: {bound}."
             if self._notices.sometimes("dropped", text):
-                self._told_dropped = spool.dropped
-        if spool.damaged > self._told_damaged:
-            text = f"{messages(spool.damaged)} in {spool.folder} damaged: not to be delivered."
+                self._reported_dropped = spool.dropped
+        if spool.damaged > self._reported_damaged:
+            text = f"{messages(spool.damaged)} in {spool.folder} damaged and lost."
             if self._notices.sometimes("damaged", text):
-                self._told_damaged = spool.damaged
+                self._reported_damaged = spool.damaged
         if spool.fault:
             self._notices.sometimes(
                 "disk",
-                f"the spool's disk takes nothing ({spool.fault}); messages are kept in memory for now.",
+                f"Cannot write to the spool ({spool.fault}); buffering messages in memory.",
             )

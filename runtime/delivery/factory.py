@@ -1,4 +1,4 @@
-"""From ``--mqtt`` and ``--webhook`` to the sinks that deliver there."""
+"""Create the delivery sinks of ``--mqtt`` and ``--webhook``."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def open_delivery(
     options: DeliveryOptions | None = None,
     say: Say = say_to_log,
 ) -> list[Delivery]:
-    """The deliveries of a run; each begins at once with what earlier runs left in its spool.
+    """Open the deliveries of a run; each starts at once with what earlier runs left in its spool.
 
     Args:
-        mqtt: ``--mqtt``, a broker and a topic: ``mqtt://user:password@host:1883/topic``; ``mqtts://``: TLS.
-        webhook: ``--webhook``, where messages are POSTed: ``https://host/path``.
+        mqtt: ``--mqtt``, broker and topic: ``mqtt://user:password@host:1883/topic``; ``mqtts://``: TLS.
+        webhook: ``--webhook``, receiver of the POST requests: ``https://host/path``.
         options: of all of them.
-        say: takes what a person should know, a line at a time, from any thread; default: Python's log.
+        say: receives notices for a person, one line each, from any thread; default: Python's log.
 
     Returns:
-        A sink for each address that is given; to be closed.
+        A sink for each address; the caller closes them.
 
     Raises:
         DmddError: an address or an option is wrong, a package is missing, or a spool is in use or unusable.

@@ -1,10 +1,10 @@
-"""Where messages wait while the disk takes nothing: in memory, within a bound."""
+"""A bounded queue in memory for messages that the disk rejects."""
 
 from __future__ import annotations
 
 from collections import deque
 
-#: What is kept at most, in bytes.
+#: Largest size of all messages together, in bytes.
 MEMORY_LIMIT = 8 << 20
 
 
@@ -12,7 +12,7 @@ class MemoryQueue:
     """First in, first out.
 
     Args:
-        limit: bytes that it may hold.
+        limit: largest size of all messages together, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,7 +24,7 @@ class MemoryQueue:
         return len(self._messages)
 
     def add(self, id: str, body: bytes) -> int:
-        """Take a message; returns how many were dropped for it, the oldest first."""
+        """Add a message; returns how many were dropped for it, oldest first."""
         self._messages.append((id, body))
         self._bytes += len(body)
         before = len(self._messages)
@@ -33,11 +33,11 @@ class MemoryQueue:
         return before - len(self._messages)
 
     def first(self) -> tuple[str, bytes]:
-        """The id and the body of the first message, which stays."""
+        """Id and body of the first message, which stays."""
         return self._messages[0]
 
     def take(self) -> tuple[str, bytes]:
-        """The id and the body of the first message, which is gone from here."""
+        """Remove the first message; returns its id and body."""
         id, body = self._messages.popleft()
         self._bytes -= len(body)
         return id, body

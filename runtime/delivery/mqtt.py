@@ -1,4 +1,4 @@
-"""Messages by MQTT: published at QoS 1, and delivered when the broker has acknowledged them."""
+"""Messages over MQTT: published at QoS 1, delivered once the broker has acknowledged them."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
 if TYPE_CHECKING:
     from dmdd_edge.runtime.delivery.mqtt_session import MqttSession
 
-#: Bytes of a PUBLISH packet beside topic and body, at most: type, lengths, identifier, properties.
+#: Largest overhead of a PUBLISH packet beside topic and body: type, lengths, identifier, properties. Bytes.
 _PACKET_OVERHEAD = 16
 #: PUBACK codes from here on are failures.
 _FAILURE = 0x80
-#: The one failure that says that it passes.
+#: The one failure that is defined as temporary.
 _QUOTA_EXCEEDED = 0x97
-#: Failures that are about the message itself. The others may end, for example with a corrected access rule.
+#: Failures caused by the message itself. Others may pass, for example when an access rule is corrected.
 _FINAL = (0x90, 0x95, 0x99)
 _FAILURES = {
-    0x87: "not authorised",
+    0x87: "not authorized",
     0x90: "topic name invalid",
     0x95: "packet too large",
     0x99: "payload format invalid",
 }
 _LEAVE_TIMEOUT = 1.0
-#: So many connections in a row that the broker ended within so many seconds are no accident.
+#: This number of connections in a row that the broker ended within this time (seconds) is a pattern.
 _SHORT_CONNECTIONS, _SHORT_CONNECTION = 3, 20.0
-_OWN_ID = "give each client a client_id of its own"
+_OWN_ID = "use a different client_id for each client"
 _WINDOWS = 8
 
 
 class MqttTransport:
-    """Delivers to a topic of a broker, over a connection that is held all the time.
+    """Delivers to a topic of a broker over a permanent connection.
 
-    ``<topic>/status`` holds a retained ``online`` while it is open, otherwise ``offline``. It speaks MQTT 5,
-    or 3.1.1 to a broker that knows no more.
+    ``<topic>/status`` has a retained ``online`` while it is open, and ``offline`` after that. It uses MQTT 5,
+    or 3.1.1 with a broker that does not support it.
 
     Args:
         address: the broker and the topic.
         answer_timeout: seconds that the broker has to acknowledge a message.
 
     Raises:
-        DmddError: paho-mqtt is missing, or a certificate cannot be loaded.
+        DmddError: paho-mqtt is not installed, or a certificate cannot be loaded.
     """
 
     def __init__(self, address: MqttAddress, answer_timeout: float = 10.0) -> None:
@@ -55,7 +55,7 @@ class MqttTransport:
             from dmdd_edge.runtime.delivery.mqtt_session import check_certificates
         except ImportError as error:
             raise DeliveryError(
-                f"--mqtt needs paho-mqtt 2 or later ({error}).",
+                f"--mqtt requires paho-mqtt 2 or later ({error}).",
                 "Install it: pip install 'dmdd-edge[mqtt]'",
             ) from error
         check_certificates(address)
@@ -65,7 +65,7 @@ class MqttTransport:
         self._session: MqttSession | None = None
         self._version5, self._version_known = True, False
         self._lost: Callable[[], None] = lambda: None
-        self._short_ones = 0
+        self._short_connections = 0
         self._aborted = False
 
     @property
@@ -76,12 +76,12 @@ class MqttTransport:
 
     @property
     def window(self) -> int:
-        """Some times what the broker lets be under way at once, so that the way is seldom empty."""
+        """A multiple of the messages that the broker allows in flight, so that it rarely waits."""
         session = self._session
         return 1 if session is None else _WINDOWS * session.in_flight
 
     def watch(self, lost: Callable[[], None]) -> None:
-        """Have ``lost`` called when the connection ends by itself."""
+        """Set the function that is called when the connection is lost."""
         self._lost = lost
 
     def open(self) -> None:
@@ -102,29 +102,29 @@ class MqttTransport:
         except ForeignProtocolError:
             if self._version_known:
                 raise
-            # An old broker, or one that is just going down: try the other version, now and from now on.
+            # An old broker, or one that is just shutting down: try the other version, now and later.
             self._version5 = not self._version5
             self._connect()
         self._version_known = True
 
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
-        """Publish messages, some ahead of the one whose acknowledgement is waited for."""
+        """Publish messages, several ahead of the one whose acknowledgment is awaited."""
         session = self._session
         if session is None:
             raise UnreachableError("not connected")
-        under_way: deque[tuple[Message, int | None]] = deque()
+        in_flight: deque[tuple[Message, int | None]] = deque()
         try:
             for message in messages:
-                if len(under_way) == session.in_flight:
-                    self._settle(session, *under_way.popleft(), done)
+                if len(in_flight) == session.in_flight:
+                    self._settle(session, *in_flight.popleft(), done)
                 fits = session.most_bytes is None or self._packet_size(message) <= session.most_bytes
-                under_way.append(
+                in_flight.append(
                     (message, session.publish(self._address.topic, message.body) if fits else None)
                 )
-            while under_way:
-                self._settle(session, *under_way.popleft(), done)
+            while in_flight:
+                self._settle(session, *in_flight.popleft(), done)
         except UnreachableError:
-            # Order holds over one connection only: the next begins with the first without acknowledgement.
+            # Order is kept within one connection only: the next one begins with the first unacknowledged one.
             session.cut()
             raise
 
@@ -151,20 +151,20 @@ class MqttTransport:
         )
 
     def _note_end(self, taken_over: bool, seconds: float) -> None:
-        """Wait before the next connection when the last one ended in a way that will repeat itself.
+        """Delay the next connection if the last one ended in a way that will repeat itself.
 
         Raises:
             UnreachableError: another client has the same identifier, or seems to.
         """
-        self._short_ones = self._short_ones + 1 if seconds < _SHORT_CONNECTION else 0
+        self._short_connections = self._short_connections + 1 if seconds < _SHORT_CONNECTION else 0
         if taken_over:
             reason = (
                 f"another client with the client_id {self._client_id} took over the connection; {_OWN_ID}"
             )
             raise UnreachableError(reason, kind="identifier")
-        if self._short_ones >= _SHORT_CONNECTIONS and self._address.client_id:
+        if self._short_connections >= _SHORT_CONNECTIONS and self._address.client_id:
             reason = (
-                "the broker ends each connection soon after it was made; if another client has the client_id "
+                "the broker closes each connection soon after it opens; if another client has the client_id "
                 f"{self._client_id}, {_OWN_ID}"
             )
             raise UnreachableError(reason, kind="identifier")
@@ -175,18 +175,18 @@ class MqttTransport:
             session.drop()
 
     def _settle(self, session: MqttSession, message: Message, mid: int | None, done: Done) -> None:
-        """Wait for the acknowledgement of a message, and report it."""
+        """Wait for the acknowledgment of a message, and report it."""
         if mid is None:
-            done(message, Refusal(f"larger than the {session.most_bytes} bytes that the broker takes"))
+            done(message, Refusal(f"larger than the {session.most_bytes} bytes that the broker accepts"))
         else:
-            done(message, _refusal(session.await_acknowledgement(mid, self._timeout)))
+            done(message, _refusal(session.await_acknowledgment(mid, self._timeout)))
 
     def _packet_size(self, message: Message) -> int:
         return len(message.body) + len(self._address.topic.encode()) + _PACKET_OVERHEAD
 
 
 def _refusal(code: int) -> Refusal | None:
-    """Why the broker refused a message, from the code of its PUBACK; None when it did not."""
+    """Why the broker rejected a message, from the code of its PUBACK; None if it accepted it."""
     if code < _FAILURE:
         return None
     if code == _QUOTA_EXCEEDED:

@@ -1,4 +1,4 @@
-"""One connection to a broker, from CONNECT to DISCONNECT; a lost one is not mended but replaced."""
+"""One connection to a broker, from CONNECT to DISCONNECT; a lost one is replaced, not repaired."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from dmdd_edge.errors import DeliveryError
 from dmdd_edge.runtime.delivery.address import MqttAddress
 from dmdd_edge.runtime.delivery.transport import UnreachableError
 
-#: Seconds to connect, and for a broker to welcome a client.
-_CONNECT_TIMEOUT, _WELCOME_TIMEOUT = 5.0, 10.0
-#: Messages under way at once, unless the broker wants fewer.
+#: Seconds to connect, and for the broker to answer CONNECT.
+_CONNECT_TIMEOUT, _CONNACK_TIMEOUT = 5.0, 10.0
+#: Messages in flight, unless the broker wants fewer.
 IN_FLIGHT = 64
 _UNSUPPORTED_PROTOCOL = 0x84
 _SESSION_TAKEN_OVER = 0x8E
-#: CONNACK codes that are about who we are.
-_WHO = (0x85, 0x86, 0x87, 0x8C)
+#: CONNACK codes about the client's identity.
+_IDENTITY_CODES = (0x85, 0x86, 0x87, 0x8C)
 
 
 class ForeignProtocolError(UnreachableError):
-    """The broker does not seem to speak this version of MQTT."""
+    """The broker does not seem to support this version of MQTT."""
 
 
 class BrokenOffError(UnreachableError):
-    """The broker ended the connection right after its welcome.
+    """The broker closed the connection right after CONNACK.
 
     Args:
         reason: see ``UnreachableError``.
@@ -46,25 +46,25 @@ class BrokenOffError(UnreachableError):
 
 
 class MqttSession:
-    """Connects when made.
+    """Connects when created.
 
     Args:
         address: of the broker.
-        client_id: who we are.
-        version5: speak MQTT 5, in which the broker says why it refuses a message; otherwise 3.1.1.
+        client_id: of this client.
+        version5: use MQTT 5, in which the broker says why it rejects a message; False: 3.1.1.
         status_topic: gets a retained ``online``, and ``offline`` when the connection ends, however it ends.
-        lost: called, from another thread, when the connection ends by itself.
+        lost: called, from another thread, when the connection is lost.
 
     Attributes:
-        in_flight: how many messages may wait for their acknowledgement at once.
-        most_bytes: the largest packet that the broker takes; None when it did not say.
-        ended_by_broker: the broker, or something on the way, ended the connection after its welcome.
+        in_flight: number of messages that may wait for their acknowledgment at once.
+        most_bytes: largest packet that the broker accepts; None if it did not say.
+        ended_by_broker: the broker, or a device on the way, closed the connection after CONNACK.
         taken_over: it did so because another client has the same identifier. MQTT 3.1.1 cannot say that.
 
     Raises:
-        BrokenOffError: the broker ended the connection right after its welcome.
-        ForeignProtocolError: the broker refused this version, or hung up before it said anything.
-        UnreachableError: the broker is not there, or does not let us in.
+        BrokenOffError: the broker closed the connection right after CONNACK.
+        ForeignProtocolError: the broker rejected this version, or closed the connection before CONNACK.
+        UnreachableError: the broker is unreachable, or rejects the connection.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class MqttSession:
         status_topic: str,
         lost: Callable[[], None],
     ) -> None:
-        self._status_topic, self._tell_lost = status_topic, lost
+        self._status_topic, self._on_lost = status_topic, lost
         self._changed = threading.Condition()
-        self._welcome: int | None = None  # the CONNACK's code
+        self._connack: int | None = None  # the CONNACK's code
         self._ended = ""  # why the connection ended
         self._opened = self._closed = time.monotonic()
         self.ended_by_broker = self.taken_over = False
@@ -85,7 +85,7 @@ class MqttSession:
         self._acknowledged: dict[int, int] = {}  # message identifier -> the PUBACK's code
         self.most_bytes: int | None
         self.in_flight, self.most_bytes = IN_FLIGHT, None
-        # A client of its own for each connection: paho would otherwise send by itself what the last one left.
+        # A new client for each connection: paho would send what the last connection left by itself.
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -105,22 +105,22 @@ class MqttSession:
         try:
             self._client.connect(address.host, address.port, address.keepalive)
         except (OSError, ValueError) as error:
-            self._let_go()
+            self._release()
             raise UnreachableError(_reason(error)) from error
         opened = self._client.socket()
         if isinstance(opened, socket.socket):
-            # Many small packets: each held back for the acknowledgement of the last makes 40 ms of a burst.
+            # Many small packets: waiting for the acknowledgment of the last one would add 40 ms to a burst.
             with contextlib.suppress(OSError):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client.loop_start()
         try:
-            self._await_welcome()
-            # Whatever the answer: one who may not publish his status can still publish results.
-            self.await_acknowledgement(self.publish(status_topic, b"online", retain=True), _WELCOME_TIMEOUT)
+            self._await_connack()
+            # Whatever the answer: a client that may not publish its status may still publish results.
+            self.await_acknowledgment(self.publish(status_topic, b"online", retain=True), _CONNACK_TIMEOUT)
         except UnreachableError as error:
-            # paho may have noticed the end before this session did: wait for its word.
+            # paho may have noticed the end before this session did: wait for its callback.
             with self._changed:
-                ended = self._changed.wait_for(lambda: bool(self._ended), 0.2 if self._welcome == 0 else 0)
+                ended = self._changed.wait_for(lambda: bool(self._ended), 0.2 if self._connack == 0 else 0)
             self.drop()
             if ended and self.ended_by_broker:
                 raise BrokenOffError(error.reason, self.taken_over) from error
@@ -133,11 +133,11 @@ class MqttSession:
 
     @property
     def seconds(self) -> float:
-        """How long the connection was open."""
+        """Duration of the connection."""
         return self._closed - self._opened
 
     def publish(self, topic: str, body: bytes, retain: bool = False) -> int:
-        """Send a message at QoS 1; returns its identifier for ``await_acknowledgement``.
+        """Send a message at QoS 1; returns its identifier for ``await_acknowledgment``.
 
         Raises:
             UnreachableError: the connection has ended.
@@ -147,11 +147,11 @@ class MqttSession:
             raise UnreachableError(self._ended or "the connection has ended")
         return info.mid
 
-    def await_acknowledgement(self, mid: int, seconds: float) -> int:
+    def await_acknowledgment(self, mid: int, seconds: float) -> int:
         """Wait for a message's PUBACK; returns its code, 0 in MQTT 3.1.1.
 
         Raises:
-            UnreachableError: it did not come in time, or the connection ended before.
+            UnreachableError: it did not arrive in time, or the connection ended before.
         """
         end = time.monotonic() + seconds
         with self._changed:
@@ -163,7 +163,7 @@ class MqttSession:
             return self._acknowledged.pop(mid)
 
     def cut(self) -> None:
-        """End the connection at once, without a word: the broker then publishes ``offline`` for us."""
+        """Close the connection at once, without DISCONNECT: the broker then publishes ``offline``."""
         with self._changed:
             self._ended = self._ended or "the connection was cut"
             self._changed.notify_all()
@@ -174,11 +174,11 @@ class MqttSession:
                 socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     def leave(self, seconds: float) -> None:
-        """Say ``offline`` and goodbye, or cut the connection after so many seconds."""
+        """Publish ``offline`` and disconnect; cut the connection after the given seconds."""
         self._leaving = True
         if self.alive:
             with contextlib.suppress(UnreachableError):
-                self.await_acknowledgement(self.publish(self._status_topic, b"offline", True), seconds)
+                self.await_acknowledgment(self.publish(self._status_topic, b"offline", True), seconds)
                 self._client.disconnect()
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._ended), seconds / 2)
@@ -189,34 +189,34 @@ class MqttSession:
         self._leaving = True
         self.cut()
         self._client.loop_stop()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
-        # paho's client and this session hold each other; without that its sockets are closed here and now.
+    def _release(self) -> None:
+        # paho's client and this session reference each other; without that its sockets are closed at once.
         self._client.on_connect = self._client.on_disconnect = self._client.on_publish = None
 
-    def _await_welcome(self) -> None:
+    def _await_connack(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._welcome is not None or bool(self._ended), _WELCOME_TIMEOUT)
-            code, ended = self._welcome, self._ended
+            self._changed.wait_for(lambda: self._connack is not None or bool(self._ended), _CONNACK_TIMEOUT)
+            code, ended = self._connack, self._ended
         if code is None:
             if ended:
-                raise ForeignProtocolError("the broker hung up instead of a welcome")
-            raise UnreachableError("the broker does not answer in MQTT")
+                raise ForeignProtocolError("the broker closed the connection before CONNACK")
+            raise UnreachableError("the broker does not answer as an MQTT broker")
         if code == _UNSUPPORTED_PROTOCOL:
-            raise ForeignProtocolError("the broker does not speak this version of MQTT")
+            raise ForeignProtocolError("the broker does not support this version of MQTT")
         if code:
-            hint = "; check user, password and client_id" if code in _WHO else ""
-            raise UnreachableError(f"the broker refuses the connection ({ended or code}{hint})")
+            hint = "; check user, password and client_id" if code in _IDENTITY_CODES else ""
+            raise UnreachableError(f"the broker rejects the connection ({ended or code}{hint})")
 
-    # paho's thread calls these. They must not wait: it holds locks that publishing needs.
+    # Called by paho's thread. They must not wait: it holds locks that publishing needs.
 
     def _on_connect(self, client: Client, data: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         if not code.is_failure:
             self.in_flight = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
             self.most_bytes = getattr(properties, "MaximumPacketSize", None)
         with self._changed:
-            self._welcome = code.value if code.is_failure else 0
+            self._connack = code.value if code.is_failure else 0
             if code.is_failure:
                 self._ended = str(code).lower()
             self._changed.notify_all()
@@ -224,15 +224,15 @@ class MqttSession:
     def _on_disconnect(
         self, client: Client, data: Any, flags: Any, code: ReasonCode, properties: Any
     ) -> None:
-        said = f" ({code})".lower() if flags.is_disconnect_packet_from_server else ""
+        reason = f" ({code})".lower() if flags.is_disconnect_packet_from_server else ""
         with self._changed:
             self._closed = time.monotonic()
-            self.ended_by_broker = self._welcome == 0 and not self._ended
-            self.taken_over = bool(said) and code.value == _SESSION_TAKEN_OVER
-            self._ended = self._ended or f"the broker ended the connection{said}"
+            self.ended_by_broker = self._connack == 0 and not self._ended
+            self.taken_over = bool(reason) and code.value == _SESSION_TAKEN_OVER
+            self._ended = self._ended or f"the broker closed the connection{reason}"
             self._changed.notify_all()
         if not self._leaving:
-            self._tell_lost()
+            self._on_lost()
 
     def _on_publish(
         self, client: Client, data: Any, mid: int, code: ReasonCode | None, properties: Any
@@ -243,7 +243,7 @@ class MqttSession:
 
 
 def check_certificates(address: MqttAddress) -> None:
-    """Load what the address names once, before a run depends on it.
+    """Load the certificates of an address once, before a run depends on them.
 
     Raises:
         DmddError: a certificate or a key cannot be loaded.
@@ -254,7 +254,7 @@ def check_certificates(address: MqttAddress) -> None:
         except (OSError, ssl.SSLError) as error:
             raise DeliveryError(
                 f"--mqtt {address.name}: a certificate cannot be loaded: {error}.",
-                "ca, cert and key are files in PEM form; a key has no passphrase.",
+                "Use PEM files for ca, cert and key, and a key without a passphrase.",
             ) from error
 
 
@@ -269,9 +269,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message}); ?ca=FILE in the address names yours"
+        return f"its certificate is not trusted ({error.verify_message}); add ?ca=FILE to trust yours"
     if isinstance(error, socket.gaierror):
         return "its host name cannot be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return f"it cannot be connected to ({type(error).__name__})"
+    return f"the connection failed ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""What is said to a person about a destination: at once, and then only once in a while."""
+"""Notices to a person about a destination: at once, then at a limited rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def say_to_log(text: str) -> None:
-    """Say it where nobody else was named: in Python's log, as a warning."""
+    """Write to Python's log as a warning; the default receiver of notices."""
     _LOG.warning("%s", text)
 
 
@@ -23,12 +23,12 @@ def messages(count: int) -> str:
 
 
 class Notices:
-    """Says things of several kinds, each kind at most once an interval. Safe for several threads.
+    """Gives notices of several kinds, each kind at most once per interval. Safe for several threads.
 
     Args:
         name: of the destination, without secrets; begins each line.
-        say: takes a line.
-        interval: seconds.
+        say: receives each line.
+        interval: in seconds.
     """
 
     def __init__(self, name: str, say: Say, interval: float = 60.0) -> None:
@@ -37,11 +37,11 @@ class Notices:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        """Say it now."""
+        """Give a notice now."""
         self._say(f"{self._name}: {text}")
 
     def sometimes(self, kind: str, text: str) -> bool:
-        """Say it, unless something of its kind was said within the interval; whether it was said."""
+        """Give a notice unless one of its kind came within the interval; returns whether it was given."""
         now = time.monotonic()
         with self._lock:
             if now - self._last.get(kind, -self._interval) < self._interval:

@@ -1,4 +1,4 @@
-"""How results are delivered: what the command line's options set."""
+"""Options of the deliveries of a run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
     """How a run's messages are delivered: the options of the command line, and what the run adds.
 
     Attributes:
-        category: goes into each message and names the spool's folder; empty for none.
-        version: the bundle's, or what gives it at the moment of a message; goes into each; empty for none.
-        close_wait: seconds that the end of a run waits for what is left.
+        category: part of each message and of the spool's folder; may be empty.
+        version: of the bundle, or a function that returns it; part of each message; may be empty.
+        close_wait: seconds that the end of a run waits for the remaining messages.
         first_retry, longest_retry: seconds between attempts.
         answer_timeout: seconds that a receiver has to answer.
-        refusal_patience: seconds for which a refusal that may end is retried; see ``Sender``.
-        run: begins the ids of a run over files that can be resumed (``run_identity``): a frame that is
-            processed again has the id that it had before. Empty: ids are unique to this process.
+        refusal_patience: seconds during which a refusal that may pass is retried; see ``Sender``.
+        run: prefix of the ids of a run over files that can be resumed (``run_identity``): a frame that is
+            processed again gets the same id. Empty: ids are unique to this process.
     """
 
     category: str = ""
@@ -39,7 +39,7 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
 
 
 def default_spool() -> Path:
-    """Where the spools lie: under systemd its ``StateDirectory=``, otherwise the user's state directory.
+    """Default folder of the spools: systemd's ``StateDirectory=`` if set, else the user's state directory.
 
     ``$STATE_DIRECTORY/spool``, ``$XDG_STATE_HOME/dmdd-edge/spool`` or ``~/.local/state/dmdd-edge/spool``.
     """
@@ -50,10 +50,10 @@ def default_spool() -> Path:
 
 
 def secret(variable: str | None, option: str) -> str:
-    """What an environment variable holds; empty when none is named.
+    """Value of an environment variable; empty without a variable.
 
     Raises:
-        DmddError: it is named, and not set, empty, or not printable ASCII.
+        DmddError: the variable is not set, is empty, or is not printable ASCII.
     """
     if variable is None:
         return ""
@@ -64,5 +64,5 @@ def secret(variable: str | None, option: str) -> str:
             f"Set it for this process: export {variable}=...",
         )
     if not value.isascii() or not value.isprintable():
-        raise DeliveryError(f"{option}: {variable} may hold printable ASCII only.")
+        raise DeliveryError(f"{option}: the value of {variable} must be printable ASCII.")
     return value

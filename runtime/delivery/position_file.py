@@ -1,4 +1,4 @@
-"""How far the messages of a spool have been delivered, kept on the disk."""
+"""Delivered position of a spool, stored on the disk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 #: Generation, segment, offset, checksum of the three.
 _SLOT = struct.Struct("<QQQI")
-#: The two slots lie in different sectors, so that one torn write cannot spoil both.
+#: The two slots are in different sectors, so that one torn write cannot damage both.
 _SLOT_OFFSETS = (0, 4096)
 
 
 class Position(NamedTuple):
-    """A place between two messages: everything before it has been delivered.
+    """A position between two messages: everything before it has been delivered.
 
     Attributes:
         segment: a segment's number.
@@ -27,16 +27,16 @@ class Position(NamedTuple):
 
 
 class PositionFile:
-    """Two slots, written in turn: at any moment at least one of them is whole.
+    """Two slots, written in turn: at any moment at least one of them is intact.
 
-    It is never waited for to reach the disk. After a power cut the position may be an older one, or be lost
-    altogether; then messages are delivered again, which at-least-once allows.
+    It is never synced. After a power cut the position may be older or missing; then messages are delivered
+    again, which at-least-once delivery allows.
 
     Args:
-        path: the file; made when missing.
+        path: the file; created if missing.
 
     Raises:
-        OSError: it cannot be opened or made.
+        OSError: it cannot be opened or created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class PositionFile:
                 self._generation, self.position = generation, Position(segment, offset)
 
     def write(self, position: Position) -> None:
-        """Keep a new position. One that cannot be written only means that messages may be sent again."""
+        """Store a new position; if that fails, messages may be sent again, nothing else."""
         self._generation += 1
         self.position = position
         slot = _SLOT.pack(self._generation, *position, _checksum(self._generation, *position))

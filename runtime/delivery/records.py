@@ -1,7 +1,7 @@
-"""How a message lies on the disk: one line, with a checksum that tells a whole one from a torn one.
+"""Format of a message on the disk: one line, with a checksum that tells whether it is intact.
 
-``<crc32, 8 hex digits> <id> <body>\\n``; the checksum is taken over everything between it and the line break.
-JSON has no line breaks, so a damaged stretch costs the lines that it touches and no more.
+``<crc32, 8 hex digits> <id> <body>\\n``; the checksum covers everything between it and the line break.
+JSON has no line breaks, so damage costs the lines that it touches and no others.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Record:
     """A line that was read.
 
     Attributes:
-        end: the offset just behind it in its file.
-        id: the message's; empty when the line is damaged.
+        end: offset of the next line in the file.
+        id: of the message; empty if the line is damaged.
         body: the message, UTF-8 JSON.
     """
 
@@ -31,37 +31,37 @@ def encode_record(id: str, body: bytes) -> bytes:
     """The line of a message.
 
     Args:
-        id: ASCII without blanks.
+        id: ASCII without spaces.
         body: without line breaks.
 
     Raises:
-        ValueError: the id or the body would break the line apart.
+        ValueError: the id or the body would break the line format.
     """
-    if not id or any(blank in id for blank in " \n") or b"\n" in body:
-        raise ValueError(f"message {id!r} does not fit on a line")
+    if not id or any(space in id for space in " \n") or b"\n" in body:
+        raise ValueError(f"Message {id!r} does not fit on a line.")
     content = b"%s %s" % (id.encode("ascii"), body)
     return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
 def decode_record(line: bytes) -> tuple[str, bytes] | None:
-    """The id and the body in a line, or None when it is torn or damaged."""
+    """Id and body of a line, or None if it is torn or damaged."""
     checksum, content = line[:8], line[9:-1]
     if line[8:9] != b" " or line[-1:] != b"\n" or checksum != b"%08x" % zlib.crc32(content):
         return None
-    id, blank, body = content.partition(b" ")
-    if not id or not blank or not id.isascii():
+    id, space, body = content.partition(b" ")
+    if not id or not space or not id.isascii():
         return None
     return id.decode("ascii"), body
 
 
 def read_records(path: Path, start: int, end: int, count: int, most_bytes: int = 1 << 20) -> list[Record]:
-    """Up to ``count`` lines of a file, from ``start`` on.
+    """Up to ``count`` lines of a file, beginning at ``start``.
 
     Args:
         start: offset of the first line.
-        end: offset behind the last line that may be read.
-        count: at most so many lines,
-        most_bytes: and no further line once there are so many bytes.
+        end: offset after the last line that may be read.
+        count: largest number of lines.
+        most_bytes: no further line is read after this number of bytes.
 
     Raises:
         OSError: the file cannot be read.
@@ -84,7 +84,7 @@ def _records(path: Path, start: int, end: int, count: int, most_bytes: int) -> I
 
 
 def count_lines(path: Path, start: int = 0) -> int:
-    """How many whole lines a file has from an offset on."""
+    """Number of whole lines in a file, from an offset to its end."""
     count = 0
     with path.open("rb") as stream:
         stream.seek(start)

@@ -1,4 +1,4 @@
-"""The name of a run over files that stays the same when the run is killed and resumed."""
+"""Identity of a run over files: it stays the same when the run is killed and resumed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LONGEST = 200  # bytes
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Begins the ids of a run's messages.
+    """Prefix of the ids of a run's messages.
 
     Attributes:
-        name: unique for ever; the same in each start of a resumed run.
-        path: the hidden file beside the results file that keeps the name.
+        name: globally unique; the same in each start of a resumed run.
+        path: hidden file beside the results file that stores the name.
     """
 
     name: str
     path: Path
 
     def keep(self) -> None:
-        """Write the name, once the results file is this run's.
+        """Store the name, once the results file belongs to this run.
 
         Raises:
             OSError: it cannot be written.
@@ -43,10 +43,10 @@ def run_identity(results: Path, resumed: bool) -> RunIdentity:
 
     Args:
         results: ``--jsonl`` or ``--csv``.
-        resumed: the run continues an earlier one: take its name if it is known.
+        resumed: the run continues an earlier one, whose name is used if it is known.
     """
     real = Path(os.path.realpath(results))
-    # The hidden name must fit too, where that of the results file is as long as a name can be.
+    # The hidden name must fit too if that of the results file has the maximum length.
     long = len(os.fsencode(real.name)) > _LONGEST
     path = real.with_name(f".{frame_key(real.name, '') if long else real.name}.dmdd-edge-run")
     if resumed:
@@ -58,11 +58,11 @@ def run_identity(results: Path, resumed: bool) -> RunIdentity:
 
 
 def frame_key(source: str, name: str) -> str:
-    """Tells a frame of a run over files from all others, also when files were added between two starts.
+    """Unique key of a frame in a run over files, stable when files are added between two starts.
 
     Args:
         source: as in ``Frame.source``.
-        name: as in ``Frame.name``; of a frame that could not be read its index.
+        name: as in ``Frame.name``; the index of a frame that could not be read.
     """
     text = f"{source}\0{name}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""The files of a spool: each holds some of the messages, in the order of their numbers."""
+"""Segments: the files of a spool, each with a part of the messages, in the order of their numbers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Segment:
     """One file.
 
     Attributes:
-        number: larger than that of every segment before it, also of those that are gone.
-        path: where it lies.
-        size: bytes of whole lines in it.
-        waiting: messages in it that have not been delivered.
+        number: larger than that of every earlier segment, removed ones included.
+        path: of the file.
+        size: length of its whole lines in bytes.
+        waiting: number of its messages that have not been delivered.
     """
 
     number: int
@@ -30,14 +30,14 @@ class Segment:
 
 
 def new_segment(folder: Path, number: int) -> Segment:
-    """An empty segment, whose file is still to be made."""
+    """An empty segment; its file does not exist yet."""
     return Segment(number, folder / f"{number:012d}{_SUFFIX}")
 
 
 def leftover_segments(folder: Path, delivered: Position) -> list[Segment]:
-    """What earlier runs left to be delivered, in order.
+    """Segments that earlier runs left to be delivered, in order.
 
-    A torn tail is cut off, and a segment without a waiting message is removed.
+    Torn tails are cut off, and segments without waiting messages are removed.
 
     Args:
         delivered: everything before it has been delivered.
@@ -45,7 +45,7 @@ def leftover_segments(folder: Path, delivered: Position) -> list[Segment]:
     Raises:
         OSError: a segment cannot be read, cut or removed.
     """
-    found: list[Segment] = []
+    leftovers: list[Segment] = []
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         if not path.stem.isdecimal():
             continue
@@ -55,7 +55,7 @@ def leftover_segments(folder: Path, delivered: Position) -> list[Segment]:
             start = delivered.offset if segment.number == delivered.segment else 0
             segment.waiting = count_lines(path, start)
         if segment.waiting:
-            found.append(segment)
+            leftovers.append(segment)
         else:
             path.unlink()
-    return found
+    return leftovers

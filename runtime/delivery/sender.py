@@ -1,4 +1,4 @@
-"""The thread that takes messages from a spool to their receiver, and does not give up."""
+"""The sender thread: delivers messages from a spool to the receiver, and does not give up."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from dmdd_edge.runtime.delivery.notices import Notices, messages
 from dmdd_edge.runtime.delivery.spool import Message, Spool
 from dmdd_edge.runtime.delivery.transport import Refusal, Transport, UnreachableError
 
-#: While a run waits for its last messages, attempts are at most this far apart, in seconds.
+#: Longest delay between attempts while a run waits for its last messages, in seconds.
 _LAST_ATTEMPTS = 1.0
-#: A connection that held for so long was a good one: the next attempt is made soon. Seconds.
+#: A connection that lasted this long was a good one: the next attempt is made soon. Seconds.
 _GOOD_CONNECTION = 60.0
 
 _LOG = logging.getLogger(__name__)
 
 
 class Sender:
-    """Delivers in order, at least once: a message leaves the spool when the receiver has it or refused it.
+    """Delivers in order, at least once: a message leaves the spool when the receiver accepts or rejects it.
 
-    A refusal that may end, such as HTTP 404 of a proxy, is taken for final once the receiver has taken
-    nothing for ``patience`` seconds since the first one. From then on each refused message is moved aside at
-    once, until the receiver takes one again.
+    A refusal that may pass, such as HTTP 404 of a proxy, counts as final once the receiver has accepted no
+    message for ``patience`` seconds since the first one. From then on each rejected message is moved aside at
+    once, until the receiver accepts one again.
 
     Args:
-        transport: the way to the receiver; closed at the end.
-        spool: where the messages are; not closed.
-        dead_letters: where refused messages go.
-        notices: told about an outage and its end, and about refusals.
+        transport: sends messages to the receiver; closed at the end.
+        spool: stores the messages; not closed.
+        dead_letters: stores rejected messages.
+        notices: reports an outage and its end, and refusals.
         backoff: between attempts.
         patience: see above, in seconds.
 
     Attributes:
-        delivered: messages that the receiver has.
-        refused: messages that it refused for good.
-        outage: why the receiver cannot be had now; empty when it can, or nothing was tried.
+        delivered: messages that the receiver has accepted.
+        refused: messages that it rejected for good.
+        outage: why the receiver is unreachable now; empty if it is reachable, or before the first attempt.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Sender:
         self.refused = 0
         self.outage = ""
         self._outage_since = self._opened_at = 0.0
-        self._told_of_outage = False
-        self._not_before = 0.0  # until then the receiver asked to be left alone
+        self._outage_reported = False
+        self._not_before = 0.0  # the receiver requested no attempt before
         self._deadline = 0.0
         self._wake, self._draining, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         transport.watch(self._wake.set)
@@ -66,11 +66,11 @@ class Sender:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is a new message. Costs next to nothing."""
+        """Notify the thread of a new message. Costs next to nothing."""
         self._wake.set()
 
     def finish(self, seconds: float) -> None:
-        """Deliver what is left and end, at the latest after about so many seconds, and two to take leave."""
+        """Deliver the remaining messages and end, after about this time plus two seconds at the latest."""
         self._deadline = time.monotonic() + seconds
         self._draining.set()
         self._wake.set()
@@ -86,29 +86,29 @@ class Sender:
                 try:
                     self._once()
                 except UnreachableError as error:
-                    self._lost(error)
+                    self._report_outage(error)
                     self._pause(error.retry_after)
-                except Exception as error:  # whatever it is, a line that runs for months goes on
-                    _LOG.exception("delivery to %s failed", self._transport.name)
-                    self._lost(UnreachableError(f"an unexpected {type(error).__name__}"))
+                except Exception as error:  # a bug must not stop a line that runs for months
+                    _LOG.exception("Delivery to %s failed.", self._transport.name)
+                    self._report_outage(UnreachableError(f"an unexpected {type(error).__name__}"))
                     self._pause(None)
         finally:
             self._transport.close()
 
     def _once(self) -> None:
-        """Deliver some messages, or wait for the next."""
-        self._wake.clear()  # before looking, so that nothing that comes meanwhile is slept through
+        """Deliver some messages, or wait for the next one."""
+        self._wake.clear()  # before looking, so that no message that comes meanwhile is missed
         before = self._transport.connected
         self._transport.open()
         if self._transport.connected and not before:
             self._opened_at = time.monotonic()
-            self._found()
+            self._connected()
         try:
-            next_ones = self._spool.peek(self._transport.window)
+            batch = self._spool.peek(self._transport.window)
         except OSError as error:
-            raise UnreachableError(f"the spool cannot be read: {error}") from error
-        if next_ones:
-            self._transport.deliver(next_ones, self._done)
+            raise UnreachableError(f"cannot read the spool: {error}") from error
+        if batch:
+            self._transport.deliver(batch, self._done)
         elif not self._draining.is_set():
             self._wake.wait()
 
@@ -118,10 +118,10 @@ class Sender:
             self._refused_since = self._refused_since or now
             if now - self._refused_since < self._patience:
                 raise UnreachableError(
-                    f"{refusal.reason}; refused messages are moved aside after {self._patience:g} s of that",
+                    f"{refusal.reason}; rejected messages are moved aside after {self._patience:g} s",
                     refusal.retry_after,
                 )
-        self._found()
+        self._connected()
         self._backoff.reset()
         if refusal is not None:
             self._refuse(message, refusal.reason)
@@ -134,14 +134,14 @@ class Sender:
 
     def _refuse(self, message: Message, reason: str) -> None:
         self.refused += 1
-        where = f"refused messages are in {self._dead_letters.path}"
+        place = f"rejected messages are in {self._dead_letters.path}"
         try:
             self._dead_letters.add(message.body, reason)
         except OSError as error:
-            where = f"it could not be kept: {error}"
-        self._notices.sometimes("refused", f"refused message {message.id}: {reason}; {where}.")
+            place = f"it could not be stored: {error}"
+        self._notices.sometimes("refused", f"Message {message.id} rejected: {reason}; {place}.")
 
-    def _lost(self, error: UnreachableError) -> None:
+    def _report_outage(self, error: UnreachableError) -> None:
         if self._abandoned.is_set():
             return
         if not self.outage:
@@ -149,18 +149,18 @@ class Sender:
             if self._outage_since - self._opened_at > _GOOD_CONNECTION:
                 self._backoff.reset()
         self.outage = error.reason
-        if not self._told_of_outage or error.kind != "outage":
-            text = f"{error.reason}; messages wait in {self._spool.folder}."
-            self._told_of_outage |= self._notices.sometimes(error.kind, text)
+        if not self._outage_reported or error.kind != "outage":
+            text = f"{error.reason}; messages are queued in {self._spool.folder}."
+            self._outage_reported |= self._notices.sometimes(error.kind, text)
 
-    def _found(self) -> None:
-        if self._told_of_outage:
+    def _connected(self) -> None:
+        if self._outage_reported:
             seconds = time.monotonic() - self._outage_since
-            self._notices.say(f"there again after {seconds:.0f} s; {messages(self._spool.waiting)} waited.")
-        self.outage, self._told_of_outage = "", False
+            self._notices.say(f"Reconnected after {seconds:.0f} s; {messages(self._spool.waiting)} queued.")
+        self.outage, self._outage_reported = "", False
 
     def _pause(self, retry_after: float | None) -> None:
-        """Wait before the next attempt; the run's end cuts a back-off short, but not the receiver's wish."""
+        """Wait before the next attempt; the run's end shortens a backoff, but not the receiver's request."""
         now = time.monotonic()
         delay = self._backoff.delay()
         if retry_after is not None:

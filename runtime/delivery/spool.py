@@ -26,7 +26,7 @@ from dmdd_edge.runtime.delivery.segments import Segment, leftover_segments, new_
 from dmdd_edge.runtime.delivery.writer import SegmentWriter
 from dmdd_edge.storage import Fsync
 
-#: The least that a spool may be bounded to, in bytes.
+#: Smallest limit of a spool, in bytes.
 LEAST_LIMIT = 64 << 10
 _RETRY_DISK_AFTER = 1.0  # seconds
 
@@ -36,10 +36,10 @@ class Message:
     """One message on its way.
 
     Attributes:
-        number: its place in the order, within this process.
-        id: unique for ever.
+        number: position in the order, within this process.
+        id: globally unique.
         body: UTF-8 JSON.
-        end: the place behind it on the disk; None while it is in memory alone.
+        end: position after it on the disk; None while it is in memory only.
     """
 
     number: int
@@ -49,30 +49,36 @@ class Message:
 
 
 class Spool:
-    """Takes messages, hands them out in order, and forgets those that were acknowledged.
+    """Stores messages, returns them in order, and removes those that were acknowledged.
 
-    A message that ``put`` took is on the disk, in the sense of ``fsync``; when the disk takes nothing (it is
-    full, say), messages are kept in memory within a bound, and go to the disk as soon as it takes them. What
-    a bound pushes out is the oldest, and is counted. Safe for one thread that puts and one that delivers.
+    When ``put`` returns, the message is on the disk as ``fsync`` promises. If the disk rejects writes (it may
+    be full), messages are buffered in memory within a bound, and written as soon as the disk accepts them.
+    Beyond a bound the oldest messages are dropped and counted. Safe for one thread that puts and one that
+    delivers.
 
     Args:
-        folder: made when missing, readable by its owner alone; one process at a time holds it.
-        limit: bytes on the disk.
-        fsync: what a power cut may cost; see ``SegmentWriter``.
-        memory_limit: bytes in memory while the disk takes nothing.
+        folder: created if missing, readable by its owner only; locked to one process at a time.
+        limit: largest size on the disk, in bytes.
+        fsync: what a power cut may cost; see ``Syncer``.
+        memory_limit: largest size in memory while the disk rejects writes, in bytes.
+
+    Attributes:
+        folder: see above.
+        dropped: messages that a bound pushed out.
+        damaged: messages that were damaged on the disk.
 
     Raises:
-        DmddError: another process holds it, the limit is too small, or the folder cannot be used.
+        DmddError: another process uses the folder, the limit is too small, or the folder is unusable.
     """
 
     def __init__(
         self, folder: Path, limit: int, fsync: Fsync = "second", memory_limit: int = MEMORY_LIMIT
     ) -> None:
         if limit < LEAST_LIMIT:
-            raise OptionError(f"--spool-limit is at least {LEAST_LIMIT >> 10} KiB, not {limit} bytes.")
+            raise OptionError(f"--spool-limit must be at least {LEAST_LIMIT >> 10} KiB, not {limit} bytes.")
         self.folder = folder
         self._limit = limit
-        # A segment is dropped as a whole, so that one is a small part of what may be kept.
+        # A segment is dropped as a whole, so it is a small part of the limit.
         self._segment_size = min(limit // 16, 4 << 20)
         with contextlib.ExitStack() as undo:
             try:
@@ -90,14 +96,14 @@ class Spool:
         self._position = position
         self._segments = deque(segments)
         self._bytes = sum(segment.size for segment in segments)
-        self._read = position.position  # everything before it was read ahead
+        self._read = position.position  # everything before it has been read ahead
         self._next_segment = max([position.position.segment, *(s.number for s in segments)]) + 1
         self._writer = SegmentWriter(folder, fsync)
         self._lock = threading.Lock()
         self._ahead: deque[Message] = deque()  # read and not yet acknowledged
         self._numbers = 0
         self._memory = MemoryQueue(memory_limit)
-        self._unsaved = 0  # messages that are in memory alone, read ahead or not
+        self._unsaved = 0  # messages that are in memory only, read ahead or not
         self._retry_at = 0.0
         self._closed = False
         self._fault = ""
@@ -114,19 +120,19 @@ class Spool:
 
     @property
     def fault(self) -> str:
-        """Why the disk takes nothing; empty when it does."""
+        """Why the disk rejects writes; empty if it accepts them."""
         return self._fault or self._writer.fault
 
     def put(self, id: str, body: bytes) -> None:
-        """Take a message, behind all others.
+        """Add a message after all others.
 
         Raises:
-            ValueError: it has a line break, or its id is none.
+            ValueError: it has a line break, or its id is invalid.
         """
         line = encode_record(id, body)
         with self._lock:
             if self._closed:
-                raise ValueError("the spool is closed")
+                raise ValueError("The spool is closed.")
             if self._unsaved and not self._save_memory():
                 self._keep_in_memory(id, body)
                 return
@@ -138,7 +144,7 @@ class Spool:
                 self._keep_in_memory(id, body)
 
     def peek(self, count: int) -> list[Message]:
-        """The first messages in the order; fewer when there are fewer. They stay until acknowledged.
+        """The first messages in order, at most ``count``. They stay until acknowledged.
 
         Raises:
             OSError: the disk cannot be read now.
@@ -153,18 +159,18 @@ class Spool:
                     return list(islice(self._ahead, count))
                 segment, start, end = unread
                 before = self._read
-            # Outside the lock: a cold disk may take its time, and nobody who puts should wait for it.
+            # Outside the lock: a cold disk may be slow, and ``put`` must not wait for it.
             try:
                 records = read_records(segment.path, start, end, missing)
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.EIO):
-                    raise  # too many open files, say: that passes
+                    raise  # for example too many open files: that passes
                 records = []
             with self._lock:
                 if self._read != before or self._closed:
                     continue  # meanwhile the segment was dropped
                 if not records:
-                    self._drop(segment)  # the file is gone, shortened or unreadable
+                    self._drop(segment)  # the file is missing, truncated or unreadable
                 for record in records:
                     self._read = Position(segment.number, record.end)
                     if record.id:
@@ -174,7 +180,7 @@ class Spool:
                         self.damaged += 1
 
     def acknowledge(self, message: Message) -> None:
-        """Forget a message, and all before it."""
+        """Remove a message, and all before it."""
         with self._lock:
             delivered: Position | None = None
             while not self._closed and self._ahead and self._ahead[0].number <= message.number:
@@ -189,10 +195,10 @@ class Spool:
                 self._remove_delivered(delivered)
 
     def close(self) -> int:
-        """End, leaving what waits to the next run.
+        """Close, leaving waiting messages to the next run.
 
         Returns:
-            How many messages wait on the disk. Those that are in memory and cannot be put there are dropped.
+            The number of messages on the disk. Messages in memory that cannot be written there are dropped.
         """
         with self._lock:
             if self._closed:
@@ -225,7 +231,7 @@ class Spool:
         return next(segment for segment in self._segments if segment.number == number)
 
     def _append(self, line: bytes) -> Position | None:
-        """Write a line; returns the place behind it, or None when it was dropped for its size."""
+        """Write a line; returns the position after it, or None if it was dropped for its size."""
         if len(line) > self._limit:
             self.dropped += 1
             return None
@@ -243,12 +249,12 @@ class Spool:
         segment.waiting += 1
         return Position(segment.number, segment.size)
 
-    def _make_room(self, wanted: int) -> None:
-        while self._segments and self._bytes + wanted > self._limit:
+    def _make_room(self, size: int) -> None:
+        while self._segments and self._bytes + size > self._limit:
             self._drop(self._segments[0])
 
     def _drop(self, segment: Segment) -> None:
-        """Give up a segment with all that waits in it."""
+        """Drop a segment with all its waiting messages."""
         self.dropped += segment.waiting
         segment.waiting = 0
         while self._ahead and self._ahead[0].end and self._ahead[0].end.segment <= segment.number:
@@ -272,7 +278,7 @@ class Spool:
             segment.path.unlink()
 
     def _first_unread(self) -> tuple[Segment, int, int] | None:
-        """The segment that is to be read next, and from where to where."""
+        """The segment to read next, and the offsets of its unread part."""
         for segment in self._segments:
             start = self._read.offset if segment.number == self._read.segment else 0
             if segment.number >= self._read.segment and start < segment.size:
@@ -284,7 +290,7 @@ class Spool:
         self._ahead.append(Message(self._numbers, id, body, end))
 
     def _take_from_memory(self, count: int) -> None:
-        """Read ahead from memory; the disk has been read to its end."""
+        """Read ahead from memory, after the disk has been read to its end."""
         for _ in range(min(count, len(self._memory))):
             self._take_ahead(*self._memory.take(), None)
 
@@ -294,12 +300,12 @@ class Spool:
         self.dropped += dropped
 
     def _save_memory(self) -> bool:
-        """Put what is in memory alone onto the disk, in order; whether all of it is there now."""
+        """Write the messages in memory to the disk, in order; returns whether all are there now."""
         if time.monotonic() < self._retry_at:
             return False
         try:
             # Those read ahead come first. The disk was read to its end before them, so what is written now
-            # is read already.
+            # has already been read.
             for message in [m for m in self._ahead if m.end is None]:
                 message.end = self._append(encode_record(message.id, message.body))
                 self._unsaved -= 1

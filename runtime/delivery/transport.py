@@ -1,4 +1,4 @@
-"""What the sender of messages asks of a way to deliver them."""
+"""The transport protocol: how messages reach one receiver."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dmdd_edge.runtime.delivery.spool import Message
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a receiver did not take a message.
+    """Why a receiver rejected a message.
 
     Attributes:
         reason: without secrets.
-        final: the message itself is at fault, so that it will never be taken. False: the receiver, or a proxy
-            before it, may take it later, for example after a restart.
-        retry_after: seconds that the receiver asked to be left alone; None when it did not.
+        final: the message itself is at fault and will never be accepted. False: the receiver, or a proxy in
+            front of it, may accept it later, for example after a restart.
+        retry_after: delay that the receiver requested, in seconds; None if it did not.
     """
 
     reason: str
@@ -25,18 +25,18 @@ class Refusal:
     retry_after: float | None = None
 
 
-#: Called for each message in order: with None when the receiver has it, otherwise with why it refused it.
-#: Raises ``UnreachableError`` when the message is to be sent again.
+#: Called for each message in order, with None if the receiver accepted it, or with the refusal.
+#: Raises ``UnreachableError`` if the message must be sent again.
 Done = Callable[[Message, Refusal | None], None]
 
 
 class UnreachableError(Exception):
-    """The receiver cannot be had, or could not take a message now; later it may.
+    """The receiver is unreachable, or cannot accept a message now; later it may.
 
     Args:
         reason: why, without secrets.
-        retry_after: seconds that the receiver asked to be left alone; None when it did not.
-        kind: of the notice to a person; one of another kind is not held back by a recent ``outage``.
+        retry_after: delay that the receiver requested, in seconds; None if it did not.
+        kind: of the notice to a person; a recent ``outage`` does not suppress a notice of another kind.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None, kind: str = "outage") -> None:
@@ -47,7 +47,7 @@ class UnreachableError(Exception):
 
 
 class Transport(Protocol):
-    """A way to one receiver. Used by one thread; but for ``abort``."""
+    """Sends messages to one receiver. Used by one thread, except for ``abort``."""
 
     @property
     def name(self) -> str:
@@ -56,38 +56,38 @@ class Transport(Protocol):
 
     @property
     def window(self) -> int:
-        """How many messages are best handed over at once."""
+        """Best number of messages for one call of ``deliver``."""
         ...
 
     @property
     def connected(self) -> bool:
-        """Whether the receiver was there when it was last asked."""
+        """Whether the receiver was reachable at the last attempt."""
         ...
 
     def watch(self, lost: Callable[[], None]) -> None:
-        """Have ``lost`` called, from any thread, when an open connection ends by itself."""
+        """Set the function that is called, from any thread, when an open connection is lost."""
         ...
 
     def open(self) -> None:
-        """Connect, unless connected; does nothing where each message connects by itself.
+        """Connect, unless connected; no effect if each message connects by itself.
 
         Raises:
-            UnreachableError: the receiver cannot be had.
+            UnreachableError: the receiver is unreachable.
         """
         ...
 
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
-        """Hand messages over, in order, and report on each; what was not reported on may have arrived or not.
+        """Send messages in order and report each one; a message without a report may have arrived or not.
 
         Raises:
-            UnreachableError: at some message the receiver was gone, or asked to wait; or ``done`` raised it.
+            UnreachableError: the receiver was lost, or requested a delay; or ``done`` raised it.
         """
         ...
 
     def abort(self) -> None:
-        """Make whatever goes on end soon, in ``UnreachableError``. From any thread, and for good."""
+        """End the current call soon with ``UnreachableError``, and all later ones. From any thread."""
         ...
 
     def close(self) -> None:
-        """Take leave of the receiver, within two seconds."""
+        """Disconnect cleanly within two seconds."""
         ...

@@ -1,4 +1,4 @@
-"""Messages by HTTP: each is POSTed as JSON, over a connection that is kept."""
+"""Messages over HTTP: each is POSTed as JSON, over a persistent connection."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
 
 #: Seconds to connect.
 _CONNECT_TIMEOUT = 5.0
-#: The longest that a receiver's Retry-After is followed, in seconds.
+#: Longest Retry-After that is respected, in seconds.
 _LONGEST_RETRY_AFTER = 3600.0
-#: Of an answer's body no more than this is read; a longer one costs the connection. Bytes.
+#: Largest part of an answer's body that is read; after a longer one the connection is dropped. Bytes.
 _MOST_ANSWER = 64 << 10
-#: In how many times the receiver's timeout an answer must be complete.
+#: An answer must be complete within this multiple of the timeout.
 _ANSWERS = 2.0
-#: 4xx that say "later", not "never".
+#: 4xx codes that mean "later", not "never".
 _TRY_LATER = (408, 425, 429)
-#: 4xx that are about the message itself. The others may come from a proxy whose receiver is being restarted,
-#: or end when somebody corrects an access rule.
+#: 4xx codes about the message itself. Others may come from a proxy whose receiver is being restarted, or
+#: pass when an access rule is corrected.
 _FINAL = (400, 411, 413, 414, 415, 422, 431)
-#: How a kept connection fails whose other end has closed it meanwhile.
+#: Errors of a persistent connection that the other end has closed meanwhile.
 _STALE = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, http.client.BadStatusLine)
 
 
 class WebhookTransport:
     """Delivers to a receiver of POST requests.
 
-    2xx: the receiver has the message. 400, 411, 413, 414, 415, 422 and 431: it refused it for good. Other
-    4xx: a refusal that may end (``Refusal.final``). All else, a redirection, 408, 425 and 429 too: later
-    again. No attempt is made before ``Retry-After``. Each request carries ``Idempotency-Key``, the message's
-    id, so that the receiver can tell one that is sent again. ``http_proxy`` and its kin are not followed: a
-    message goes to the address that was given.
+    2xx: the receiver accepted the message. 400, 411, 413, 414, 415, 422 and 431: it rejected it for good.
+    Other 4xx: a refusal that may pass (``Refusal.final``). Everything else, including redirections, 408, 425
+    and 429: retried later, never before ``Retry-After``. Each request carries ``Idempotency-Key``, the
+    message's id, so that the receiver can recognize a repeated message. ``http_proxy`` and similar variables
+    are ignored: a message goes to the given address only.
 
     Args:
         address: of the receiver.
-        signing_key: when not empty, ``X-Dmdd-Signature: sha256=<hex>`` is the body's HMAC-SHA256 with it.
-        token: when not empty, sent as ``Authorization: Bearer``.
+        signing_key: if not empty, ``X-Dmdd-Signature: sha256=<hex>`` is the body's HMAC-SHA256 with it.
+        token: if not empty, sent as ``Authorization: Bearer``.
         answer_timeout: seconds that the receiver has to answer.
     """
 
@@ -67,19 +67,19 @@ class WebhookTransport:
         elif address.user:
             pair = base64.b64encode(f"{address.user}:{address.password}".encode())
             self._headers["Authorization"] = f"Basic {pair.decode()}"
-        # SSL_CERT_FILE and SSL_CERT_DIR name other certificates to trust.
+        # SSL_CERT_FILE and SSL_CERT_DIR can name other trusted certificates.
         self._context = ssl.create_default_context() if address.tls else None
         self._connection: http.client.HTTPConnection | None = None
         self._aborted = False
 
     def watch(self, lost: Callable[[], None]) -> None:
-        """Nothing: a connection that ends between two messages is no loss."""
+        """No effect: a connection that ends between two messages loses nothing."""
 
     def open(self) -> None:
-        """Nothing: each message connects when it has to."""
+        """No effect: each message connects when needed."""
 
     def deliver(self, messages: Sequence[Message], done: Done) -> None:
-        """POST messages, one after the other."""
+        """POST messages one after the other."""
         for message in messages:
             try:
                 refusal = self._post(message)
@@ -103,20 +103,20 @@ class WebhookTransport:
         self._drop_connection()
 
     def _post(self, message: Message) -> Refusal | None:
-        """Send a message; returns why it was refused, or None."""
+        """Send a message; returns why it was rejected, or None."""
         headers = {**self._headers, "Idempotency-Key": message.id}
         if self._signing_key:
             digest = hmac.new(self._signing_key, message.body, hashlib.sha256).hexdigest()
             headers["X-Dmdd-Signature"] = f"sha256={digest}"
-        kept = self._connection is not None and self._connection.sock is not None
+        reused = self._connection is not None and self._connection.sock is not None
         try:
             return self._exchange(message.body, headers)
         except _STALE as error:
-            if not kept:
+            if not reused:
                 raise UnreachableError(_reason(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(_reason(error)) from error
-        # The other end closed the kept connection, as it may at any time: no failure yet.
+        # The other end closed the persistent connection, as it may at any time: not a failure yet.
         self._drop_connection()
         try:
             return self._exchange(message.body, headers)
@@ -125,9 +125,9 @@ class WebhookTransport:
 
     def _exchange(self, body: bytes, headers: dict[str, str]) -> Refusal | None:
         connection = self._connect()
-        with contextlib.suppress(BrokenPipeError):  # one who refuses before he has read it all still answers
+        with contextlib.suppress(BrokenPipeError):  # a receiver that rejects early still answers
             connection.request("POST", self._address.target, body, headers)
-        # A socket's own timeout starts again with each byte of an answer that drips in.
+        # A socket's timeout restarts with each byte of an answer that arrives slowly.
         timer = threading.Timer(_ANSWERS * self._timeout, _cut, [connection.sock])
         timer.daemon = True
         timer.start()
@@ -135,7 +135,7 @@ class WebhookTransport:
             with connection.getresponse() as response:
                 status = response.status
                 retry_after = _retry_after(response.headers.get("Retry-After"))
-                # The status says whether it was taken, whatever becomes of the rest.
+                # The status says whether it was accepted, whatever happens to the rest.
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     response.read(_MOST_ANSWER)
                 whole = response.isclosed()
@@ -143,16 +143,16 @@ class WebhookTransport:
             timer.cancel()
         if not whole:
             self._drop_connection()
-        return self._verdict(status, retry_after)
+        return self._decide(status, retry_after)
 
-    def _verdict(self, status: int, retry_after: float | None) -> Refusal | None:
+    def _decide(self, status: int, retry_after: float | None) -> Refusal | None:
         phrase = f"HTTP {status} {http.client.responses.get(status, '')}".strip()
         if 200 <= status < 300:
             return None
         if 400 <= status < 500 and status not in _TRY_LATER:
             return Refusal(phrase, status in _FINAL, retry_after)
         if 300 <= status < 400:
-            phrase += ": it sends elsewhere; give the address that it sends to"
+            phrase += ": redirections are not followed; use the address that it redirects to"
         raise UnreachableError(phrase, retry_after)
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -184,18 +184,18 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message}); SSL_CERT_FILE can name yours"
+        return f"its certificate is not trusted ({error.verify_message}); set SSL_CERT_FILE to trust yours"
     if isinstance(error, socket.gaierror):
         return "its host name cannot be resolved"
     if isinstance(error, http.client.RemoteDisconnected):
         return "it closed the connection without an answer"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return f"it did not answer in HTTP ({type(error).__name__})"
+    return f"it did not answer as an HTTP server ({type(error).__name__})"
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Seconds in a Retry-After header, which holds seconds or a date; None when there is none or nonsense."""
+    """Seconds of a Retry-After header, which has seconds or a date; None if it is missing or malformed."""
     if text is None:
         return None
     text = text.strip()
@@ -209,7 +209,7 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _cut(connected: socket.socket) -> None:
-    """End what another thread waits for."""
+    """Shut a socket down, to end the wait of another thread."""
     with contextlib.suppress(OSError):
         # The plain call, below TLS: another thread may be reading.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -67,7 +67,7 @@ def test_certificates_are_files_that_are_there(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("")
     assert parse_mqtt(f"mqtts://h/t?ca={ca}").ca == ca
-    with pytest.raises(DmddError, match=r"there is no file .*key\.pem"):
+    with pytest.raises(DmddError, match=r"the file .*key\.pem does not exist"):
         parse_mqtt(f"mqtts://h/t?ca={ca}&key={tmp_path / 'key.pem'}")
     with pytest.raises(DmddError, match="certificates are for mqtts"):
         parse_mqtt(f"mqtt://h/t?ca={ca}")
@@ -76,17 +76,17 @@ def test_certificates_are_files_that_are_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("broker/line", "no address of the form mqtt:// or mqtts://"),
-        ("tcp://broker/line", "no address of the form"),
-        ("mqtt:///line", "no address of the form"),
-        ("mqtt://h:port/line", "no address of the form"),
-        ("mqtt://h:99999/line", "no address of the form"),
-        ("mqtt://h", "published to one topic"),
-        ("mqtt://h/", "published to one topic"),
-        ("mqtt://h/a/#", "published to one topic"),
-        ("mqtt://h/a/+/b", "published to one topic"),
-        ("mqtt://h/t?qos=2", "there is no setting 'qos'"),
-        ("mqtt://h/t?keepalive=0", "keepalive is 5 to 65535 seconds, not '0'"),
+        ("broker/line", "not an address of the form mqtt:// or mqtts://"),
+        ("tcp://broker/line", "not an address of the form"),
+        ("mqtt:///line", "not an address of the form"),
+        ("mqtt://h:port/line", "not an address of the form"),
+        ("mqtt://h:99999/line", "not an address of the form"),
+        ("mqtt://h", "the topic is missing or contains"),
+        ("mqtt://h/", "the topic is missing or contains"),
+        ("mqtt://h/a/#", "the topic is missing or contains"),
+        ("mqtt://h/a/+/b", "the topic is missing or contains"),
+        ("mqtt://h/t?qos=2", "unknown setting 'qos'"),
+        ("mqtt://h/t?keepalive=0", "keepalive must be 5 to 65535 seconds, not '0'"),
     ],
 )
 def test_what_is_no_broker(url: str, message: str) -> None:

@@ -36,7 +36,7 @@ def test_nothing_is_opened_for_nothing() -> None:
     [
         ({"notify": "bad"}, "--notify 'bad' is unknown"),
         ({"fsync": "hourly"}, "--fsync 'hourly' is unknown"),
-        ({"spool_limit": 5}, "--spool-limit is at least 64 KiB"),
+        ({"spool_limit": 5}, "--spool-limit must be at least 64 KiB"),
     ],
 )
 def test_wrong_options_are_errors(deliver: Deliver, options: dict[str, object], message: str) -> None:
@@ -83,7 +83,7 @@ def test_what_the_limit_drops_is_said_and_counted(receiver: Receiver, deliver: D
     dropped = delivery.state().dropped
     assert dropped > 100
     assert delivery.state().waiting == 500 - dropped
-    assert len(said.about("dropped so far, the oldest first: 64 KiB are full")) == 1
+    assert len(said.about("dropped so far, oldest first: the spool has reached its limit of 64 KiB")) == 1
     delivery.close()
     assert f"{500 - dropped} remain for the next run" in said.lines[-1]
     assert f"{dropped} dropped" in said.lines[-1]

@@ -191,7 +191,7 @@ def test_what_is_left_goes_first_in_the_next_run(
     broker.start()
     listener.connect()
     delivery = deliver(_url(broker.port))
-    assert len(said.about("5 messages of an earlier run in")) == 1
+    assert len(said.about("Delivering 5 messages left by an earlier run")) == 1
     _send(delivery, range(5, 8))
     delivery.close()
     wait_until(lambda: 7 in listener.indices(TOPIC))
@@ -252,7 +252,7 @@ def test_what_the_broker_refuses_is_moved_aside(tmp_path: Path, deliver: Deliver
         delivery.close()
         state = delivery.state()
         assert (state.delivered, state.refused, state.waiting) == (0, 3, 0)
-        assert "the broker answered 0x87 not authorised" in said.about("refused message")[0]
+        assert "the broker answered 0x87 not authorized" in said.about("rejected: ")[0]
         [file] = tmp_path.rglob("refused.jsonl")
         assert len(file.read_text().splitlines()) == 3
     finally:
@@ -292,7 +292,7 @@ def test_no_more_is_under_way_than_the_session_allows() -> None:
             self.most = max(self.most, len(self.under_way))
             return self.sent
 
-        def await_acknowledgement(self, mid: int, seconds: float) -> int:
+        def await_acknowledgment(self, mid: int, seconds: float) -> int:
             self.under_way.remove(mid)
             return 0x87 if mid == 5 else 0
 
@@ -302,7 +302,7 @@ def test_no_more_is_under_way_than_the_session_allows() -> None:
     reported: list[tuple[int, Refusal | None]] = []
     transport.deliver(messages, lambda message, refusal: reported.append((message.number, refusal)))
     assert session.most == 3
-    refused = Refusal("the broker answered 0x87 not authorised", final=False)
+    refused = Refusal("the broker answered 0x87 not authorized", final=False)
     assert reported == [(number, refused if number == 5 else None) for number in range(1, 11)]
 
 
@@ -349,7 +349,7 @@ def test_an_old_broker_is_spoken_to_in_its_own_version(deliver: Deliver, said: S
     results = [json.loads(body)["index"] for topic, body in broker.published if topic == TOPIC]
     assert results == list(range(100))
     assert [body for topic, body in broker.published if topic == STATUS] == [b"online", b"offline"]
-    assert said.about("messages wait in") == []
+    assert said.about("messages are queued in") == []
 
 
 def test_attempts_leave_nothing_open(broker: Broker, wire: Wire) -> None:
@@ -392,6 +392,6 @@ def test_without_paho_the_error_says_what_to_install(
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "paho", None)
-    with pytest.raises(DmddError, match="--mqtt needs paho-mqtt") as caught:
+    with pytest.raises(DmddError, match="--mqtt requires paho-mqtt") as caught:
         deliver("mqtt://h/t")
     assert "pip install 'dmdd-edge[mqtt]'" in caught.value.fix

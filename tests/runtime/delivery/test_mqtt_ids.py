@@ -45,7 +45,7 @@ def test_two_clients_with_one_id_are_explained(monkeypatch: pytest.MonkeyPatch) 
     # MQTT 3.1.1 has no such word: the broker closes the connection, again and again.
     old = MqttTransport(parse_mqtt("mqtt://h/t?client_id=line1"))
     assert [ends(old, False, 0.4) for _ in range(2)] == ["", ""]
-    assert "if another client has the client_id line1, give each" in ends(old, False, 0.4)
+    assert "if another client has the client_id line1, use a different client_id" in ends(old, False, 0.4)
     assert [ends(old, False, 300.0), ends(old, False, 0.4), ends(old, False, 0.4)] == ["", "", ""]
     # An id that was drawn at random is nobody else's.
     drawn = MqttTransport(parse_mqtt("mqtt://h/t"))

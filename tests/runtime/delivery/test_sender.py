@@ -113,8 +113,8 @@ def test_an_outage_is_said_once_with_its_end(spool: Spool, send: Callable[..., S
     put_all(spool, range(1))
     send(ScriptedTransport(*[UnreachableError("away")] * 10)).finish(60)
     assert said.lines == [
-        f"receiver: away; messages wait in {spool.folder}.",
-        "receiver: there again after 0 s; 1 message waited.",
+        f"receiver: away; messages are queued in {spool.folder}.",
+        "receiver: Reconnected after 0 s; 1 message queued.",
     ]
 
 
@@ -125,7 +125,7 @@ def test_a_refusal_that_may_end_is_retried(spool: Spool, send: Callable[..., Sen
     sender.finish(60)
     assert transport.delivered == ids(range(4))
     assert (sender.delivered, sender.refused) == (4, 0)
-    assert "HTTP 404 Not Found; refused messages are moved aside after 300 s" in said.lines[0]
+    assert "HTTP 404 Not Found; rejected messages are moved aside after 300 s" in said.lines[0]
 
 
 def test_a_refusal_that_does_not_end_is_taken_for_final(

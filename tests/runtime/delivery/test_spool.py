@@ -139,7 +139,7 @@ def test_a_message_above_the_limit_is_dropped_alone(make_spool: Callable[..., Sp
 
 
 def test_a_limit_that_holds_nothing_is_an_error(folder: Path) -> None:
-    with pytest.raises(DmddError, match="--spool-limit is at least 64 KiB, not 1000 bytes"):
+    with pytest.raises(DmddError, match="--spool-limit must be at least 64 KiB, not 1000 bytes"):
         Spool(folder, 1000)
 
 

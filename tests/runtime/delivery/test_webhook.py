@@ -117,7 +117,7 @@ def test_what_passes_is_tried_again(
     assert first_arrivals([r.message["index"] for r in receiver.requests]) == [0, 1, 2, 3]
     assert len(receiver.requests) == 12
     assert delivery.state().delivered == 4
-    assert len(said.about("messages wait in")) == 1
+    assert len(said.about("messages are queued in")) == 1
 
 
 def test_a_message_whose_answer_was_lost_comes_again_with_the_same_id(
@@ -156,8 +156,8 @@ def test_what_is_refused_is_moved_aside(
     assert [line["message"]["index"] for line in lines] == [1, 3, 5]
     assert {line["refused"] for line in lines} == {"HTTP 422 Unprocessable Entity"}
     # Said once, not three times.
-    assert len(said.about("refused message")) == 1
-    assert str(file) in said.about("refused message")[0]
+    assert len(said.about("rejected: ")) == 1
+    assert str(file) in said.about("rejected: ")[0]
     assert "3 refused" in said.lines[-1]
 
 
@@ -197,8 +197,8 @@ def test_a_receiver_that_is_away_misses_nothing(receiver: Receiver, deliver: Del
     delivery.close()
     assert first_arrivals(receiver.indices) == list(range(80))
     # An outage is said once and its end too; those that follow within a minute are not.
-    assert len(said.about("messages wait in")) == 1
-    assert len(said.about("there again after")) == 1
+    assert len(said.about("messages are queued in")) == 1
+    assert len(said.about("Reconnected after")) == 1
 
 
 def test_the_receivers_wish_to_be_left_alone_is_granted(receiver: Receiver, deliver: Deliver) -> None:
@@ -258,7 +258,7 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_outage(
         wait_until(lambda: not receiver._open)
     delivery.close()
     assert receiver.indices == list(range(5))
-    assert said.about("messages wait in") == []
+    assert said.about("messages are queued in") == []
 
 
 def test_long_answers_do_not_get_in_the_way(receiver: Receiver, deliver: Deliver) -> None:
@@ -284,7 +284,7 @@ def test_the_end_of_a_run_is_bounded_and_the_next_run_delivers_the_rest(
     receiver.answer = lambda request: Answer()
     receiver.requests.clear()
     delivery = deliver(webhook=receiver.url)
-    assert "5 messages of an earlier run in" in said.lines[-1]
+    assert "Delivering 5 messages left by an earlier run" in said.lines[-1]
     _send(delivery, range(5, 7))
     delivery.close()
     assert receiver.indices == list(range(7))
@@ -346,7 +346,7 @@ def test_a_secret_that_is_not_set_is_an_error(
     with pytest.raises(DmddError, match=f"--{option.replace('_', '-')} names .* LINE_KEY, which is not set"):
         deliver(webhook=receiver.url, **{option: "LINE_KEY"})
     monkeypatch.setenv("LINE_KEY", "a\nb")
-    with pytest.raises(DmddError, match="LINE_KEY may hold printable ASCII only"):
+    with pytest.raises(DmddError, match="LINE_KEY must be printable ASCII"):
         deliver(webhook=receiver.url, **{option: "LINE_KEY"})
 
 
