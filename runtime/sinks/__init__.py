@@ -1,4 +1,4 @@
-"""Where results go: one module a sink, one protocol for all of them."""
+"""Sinks receive results: one module per sink, one protocol for all of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dmdd_edge.runtime.summary import Summary
 
 
 class Sink(Protocol):
-    """Takes results in the order in which they are made."""
+    """Receives results in the order of the frames."""
 
     def result(self, frame: Frame, result: Result) -> None:
-        """Take the result of a frame.
+        """Receive the result of a frame.
 
         Raises:
             DmddError: it cannot be written.
@@ -21,13 +21,13 @@ class Sink(Protocol):
         ...
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Take note of a frame that could not be read or judged."""
+        """Receive a frame that could not be read or prepared."""
         ...
 
     def summary(self, summary: Summary) -> None:
-        """Take the closing summary, after everything else."""
+        """Receive the summary, after everything else."""
         ...
 
     def close(self) -> None:
-        """Finish what was written; called once, also when the run ended in an error."""
+        """Finish writing; called once, also when the run ended with an error."""
         ...

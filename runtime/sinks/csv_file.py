@@ -1,4 +1,4 @@
-"""A CSV file: one row a frame, for a spreadsheet."""
+"""A CSV file: one row per frame, for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ COLUMNS = (
 
 
 class CsvFile(LineFile):
-    """Writes a header, then a row a frame; one that could not be read has the status ``error``.
+    """Writes a header, then a row per frame; one that could not be read has the status ``error``.
 
     A row is one line of the file: line breaks within a value become spaces. Rotated files have the header
     too. See ``LineFile`` and ``FileOptions`` for the rest.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         options: how it is written.
 
     Raises:
@@ -65,7 +65,7 @@ class CsvFile(LineFile):
             self.write(_encode([frame.source, frame.index, "error", *blank, frame.error.message]))
 
     def summary(self, summary: Summary) -> None:
-        """Nothing: a summary is no row."""
+        """No effect: the summary has no row."""
 
 
 class CsvFormat:
@@ -79,7 +79,7 @@ class CsvFormat:
         return line == self.header
 
     def read_back(self, source: str) -> str:
-        """Without line breaks; what is no UTF-8 is escaped."""
+        """Without line breaks; bytes that are not UTF-8 are escaped."""
         return str(_flat(source)).encode("utf-8", "backslashreplace").decode()
 
     def frame_of(self, line: bytes) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What all sinks that write files share: what to do about earlier files, a full disk, a loss of power."""
+"""Options of all sinks that write files: existing files, a full disk, a power cut."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dmdd_edge.storage import Fsync
 
 Existing = Literal["refuse", "append", "resume", "replace"]
 
-#: Pauses between two tries to write to a disk that takes nothing, in seconds.
+#: Pause between two attempts to write to a disk that rejects writes, in seconds.
 PAUSE = 0.25
 
-# What may pass by itself or by somebody's hand: no space, a cable, a share that is away. Not: no permission.
+# Errors that may pass, by themselves or by somebody's action: no space, a cable, a share. Not: permissions.
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -33,29 +33,28 @@ _PASSING = frozenset(
 class FileOptions:
     """How files are written.
 
-    What a full disk (or one that is away) does depends on the source. Of a live one the run goes on: result
-    lines wait in memory, up to ``backlog`` of them a file, and are written in order once the disk takes them;
-    beyond that the oldest are dropped, counted and said; pictures are not written, which is counted and
-    said too. Of files, each result is owed exactly once: the run waits for up to ``patience`` seconds, and
-    ends with an error that names ``--resume`` if nothing has changed by then.
+    The effect of a full or missing disk depends on the source. A live run continues: result lines wait in
+    memory, up to ``backlog`` of them per file, and are written in order once the disk accepts them; beyond
+    that the oldest are dropped, counted and reported. Images are not written, which is counted and reported
+    too. A run over files owes each result exactly once: it waits for up to ``patience`` seconds, then ends
+    with an error that names ``--resume``.
 
     Attributes:
         live: whether the source is live.
-        existing: what is done about results of an earlier run at the same place: ``refuse`` to start,
+        existing: how results of an earlier run at the same place are handled: ``refuse`` to start,
             ``append`` to them, ``resume`` (append what they lack), ``replace`` them.
-        fsync: when what was written is forced onto the disk. A killed process loses nothing under any of
-            them, since what was written is the kernel's already. A loss of power takes with it: under
-            ``never`` what the kernel had not written yet, usually the last 30 seconds; under ``second`` the
-            lines of about the last second, and pictures of the last 30; under ``always`` nothing that a
-            sink had taken, as far as the disk keeps its word, for a wait of milliseconds a frame (tens on
-            an SD card).
-        rotate: the size in bytes that no file exceeds: it is put aside before, and a new one begun. None
-            never; see ``rotate_at``.
-        keep: bounds what is kept on disk; None keeps everything.
+        fsync: when data is forced onto the disk. A killed process loses nothing under any policy. A power
+            cut loses: under ``never`` what the kernel had not written yet, usually the last 30 seconds;
+            under ``second`` the lines of about the last second, and images of the last 30; under ``always``
+            no data that a sink had received, if the disk keeps its promise, at a cost of milliseconds per
+            frame (tens on an SD card).
+        rotate: largest size of a file in bytes; it is renamed before that, and a new one begun. None never
+            rotates; see ``rotate_at``.
+        keep: limits the size of all files; None keeps everything.
         patience: see above, in seconds.
         backlog: see above, in lines.
-        stopping: asked while waiting for the disk; true ends the wait, as when the user wants the run to end.
-        note: told what a person should know, in whole sentences; from the writer thread.
+        stopping: polled while waiting for the disk; true ends the wait, as when the user stops the run.
+        note: receives messages for a person, in whole sentences; from the writer thread.
     """
 
     live: bool = False
@@ -70,9 +69,9 @@ class FileOptions:
 
     @property
     def rotate_at(self) -> int | None:
-        """Where files are rotated, in bytes: at ``rotate``, and at a quarter of ``keep`` at most.
+        """Size at which files are rotated, in bytes: ``rotate``, at most a quarter of ``keep``.
 
-        What is in use is never deleted, so a file that grew beyond that could not be bounded.
+        A file in use is never deleted, so a larger one could not be limited.
         """
         if self.keep is None:
             return self.rotate
@@ -81,10 +80,10 @@ class FileOptions:
 
 
 def existing_policy(live: bool, resume: bool, overwrite: bool) -> Existing:
-    """What is done about earlier results, from what the user asked for.
+    """How results of an earlier run are handled, from the user's options.
 
-    Nothing asked: a live run appends, so that a service that starts again goes on with its file; a run over
-    files refuses, since the same images would be in it twice and nothing is overwritten unasked.
+    Without an option, a live run appends, so that a restarted service continues its file; a run over files
+    refuses, because the same images would be in it twice, and overwriting needs a request.
 
     Args:
         live: whether the source is live.
@@ -92,14 +91,14 @@ def existing_policy(live: bool, resume: bool, overwrite: bool) -> Existing:
         overwrite: whether ``--overwrite`` was given.
 
     Raises:
-        DmddError: the two were given together, or ``--resume`` for a live source.
+        DmddError: both were given, or ``--resume`` for a live source.
     """
     if resume and overwrite:
-        raise OptionError("--resume and --overwrite contradict each other.", "Give one of them.")
+        raise OptionError("--resume and --overwrite contradict each other.", "Use one of them.")
     if resume and live:
         raise OptionError(
-            "--resume is for files: what a live source showed does not come back.",
-            "Leave it out; the results of a live run are appended to the file.",
+            "--resume applies to files only: a live source cannot repeat its frames.",
+            "Omit it; the results of a live run are appended to the file.",
         )
     if resume:
         return "resume"
@@ -109,7 +108,7 @@ def existing_policy(live: bool, resume: bool, overwrite: bool) -> Existing:
 
 
 def reason(error: OSError) -> str:
-    """What is wrong, without Python's number and the path again."""
+    """Reason of an error, without Python's number and the path."""
     return error.strerror or str(error)
 
 
@@ -124,13 +123,13 @@ def insist(
     options: FileOptions,
     owed: Callable[[OSError], bool] = lambda error: True,
 ) -> None:
-    """Call ``write`` until it succeeds, for a run over files; it must go on where it stopped.
+    """Call ``write`` until it succeeds, for a run over files; it must continue where it stopped.
 
     Args:
         write: writes; called again after an error that may pass.
         path: of the file, for messages.
-        options: how long to wait, and whom to tell.
-        owed: whether the file must be written in spite of an error; false raises the error itself.
+        options: how long to wait, and where to report.
+        owed: whether the file must be written despite an error; false raises the error itself.
 
     Raises:
         DmddError: it failed for a reason that does not pass, or for longer than ``patience``.

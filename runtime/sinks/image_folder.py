@@ -1,4 +1,4 @@
-"""Folders of pictures about frames: overlays, maps, raw frames. One file per frame, never half a file."""
+"""Folders of images of frames: overlays, maps, raw frames. One file per frame, never a partial file."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from dmdd_edge.runtime.sinks.image_names import image_name, other_name, safe_nam
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.storage import fsync_path
 
-#: This many pictures that are left out are named, each with its reason; the rest are counted.
+#: Number of omitted images that are named, each with its reason; the rest are counted.
 _NAMED = 5
-#: Made and removed when a folder is opened, to see that it can be written.
+#: Created and removed when a folder is opened, to check that it can be written.
 _PROBE = ".dmdd-edge-probe"
 
 
 class ImageFolder(ABC):
     """Writes files that mirror the source's folders, so that no two frames share a name.
 
-    A file is written under a name that begins with a dot, then renamed, so that it is seen whole or not at
-    all. Earlier files are treated like earlier result files (``FileOptions.existing``): a run over files does
-    not start when one of its pictures exists, a live run writes beside them, and ``replace`` and ``resume``
-    replace them. Two frames of one run never replace each other's picture, also where the file system takes
-    their names for the same (``A.png`` and ``a.png``): the second gets a digest in its name.
+    A file is written under a name that begins with a dot, then renamed, so that it is complete or absent.
+    Earlier files are treated like earlier result files (``FileOptions.existing``): a run over files does not
+    start if one of its images exists, a live run writes beside them, and ``replace`` and ``resume`` replace
+    them. Two frames of one run never replace each other's image, even if the file system treats their names
+    as the same (``A.png`` and ``a.png``): the second gets a digest in its name.
 
-    A full disk concerns the run; see ``FileOptions``. Any other error concerns one picture: a name that the
-    file system rejects is shortened (``safe_name``), and a picture that still cannot be written is left out,
-    named, and counted.
+    A full disk affects the run; see ``FileOptions``. Any other error affects one image: a name that the file
+    system rejects is shortened (``safe_name``), and an image that still cannot be written is omitted, named
+    and counted.
 
     Args:
-        folder: where they go; made when missing.
-        source_root: the source's folder; nothing is ever written into it but below ``folder``.
-        only_anomalous: leave good frames out.
+        folder: of the images; created if missing.
+        source_root: the source's folder; no file is written into it except below ``folder``.
+        only_anomalous: omit good frames.
         options: how files are written.
 
     Attributes:
         suffix: of the files; see ``image_name``.
-        option: which option names the folder, for messages.
+        option: the option that names the folder, for messages.
         written: number of files written.
-        lost: number of files that a live run could not write because the disk was full or away.
+        lost: number of files that a live run could not write because the disk was full or missing.
         renamed: number of files with a shortened name.
-        left_out: number of files that could not be written for a reason of their own.
+        left_out: number of files that could not be written for another reason.
 
     Raises:
-        DmddError: the folder cannot be made or written.
+        DmddError: the folder cannot be created or written.
     """
 
     suffix: str
@@ -71,13 +71,13 @@ class ImageFolder(ABC):
         self.folder = folder
         self._only_anomalous, self._options = only_anomalous, options
         self.written = self.lost = self.renamed = self.left_out = 0
-        self._away = False
+        self._failing = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._opened: int | None = _probe(folder)
         except OSError as error:
-            # A disk that is full now may have space when the first picture comes. One that is read-only from
-            # the start stays so: only a live run, which nobody watches, waits for somebody to change it.
+            # A disk that is full now may have space when the first image comes. One that is read-only from
+            # the start stays so: only a live run, which nobody watches, waits for a change.
             may_pass = folder.is_dir() and error.errno != errno.EROFS
             if not (is_of_the_volume(error) and (options.live or may_pass)):
                 raise DmddError(
@@ -88,20 +88,20 @@ class ImageFolder(ABC):
         root = Path(os.path.realpath(source_root))
         inside = Path(os.path.realpath(folder)).is_relative_to(root)
         self._forbidden = None if inside else root
-        self._keep, self._ledger = options.keep, None
+        self._quota, self._ledger = options.keep, None
         if options.keep is not None:
             self._ledger = options.keep.ledger(folder)
 
     @abstractmethod
     def encode(self, frame: Frame, result: Result) -> bytes:
-        """The content of the file about a frame.
+        """Content of the file of a frame.
 
         Raises:
             DmddError: this OpenCV cannot write such a file.
         """
 
     def check_free(self, names: Iterable[str]) -> None:
-        """Look for earlier pictures before the run begins.
+        """Look for earlier images before the run begins.
 
         Args:
             names: of the frames to come, as far as they are known.
@@ -120,8 +120,8 @@ class ImageFolder(ABC):
         """Write the file of a frame.
 
         Raises:
-            DmddError: it would replace an image of the source or a picture of an earlier run; or, in a run
-                over files, the disk does not take it.
+            DmddError: it would replace an image of the source or of an earlier run; or, in a run over files,
+                the disk rejects it.
         """
         if self._only_anomalous and result.status == "good":
             return
@@ -137,7 +137,7 @@ class ImageFolder(ABC):
             if is_of_the_volume(error):
                 self._note_loss(name, error)
                 return
-            # A file system that does not take the name may take a plainer one.
+            # A file system that rejects the name may accept a plainer one.
             plainer = safe_name(name, self.suffix)
             try:
                 self._save(plainer, data, frame)
@@ -148,39 +148,39 @@ class ImageFolder(ABC):
                 if self.renamed == 1:
                     self._options.note(
                         f"{self.folder / name} cannot be written: {reason(error)}. "
-                        f"It is written as {plainer}, and others like it in the same way."
+                        f"It is written as {plainer}, and similar names are shortened too."
                     )
 
     def broken(self, frame: BrokenFrame) -> None:  # noqa: B027 - every sink has it
-        """Nothing: there is no picture."""
+        """No effect: there is no image."""
 
     def summary(self, summary: Summary) -> None:  # noqa: B027 - every sink has it
-        """Nothing: every file is written."""
+        """No effect: every file is written."""
 
     def close(self) -> None:
-        """Say how many files are missing, if any; every other one is written."""
+        """Report how many files are missing, if any; the others are written."""
         if self.lost:
             self._options.note(f"{self.folder}: {self.lost} files could not be written and are lost.")
         if self.renamed:
             self._options.note(f"{self.folder}: {self.renamed} files have shortened names.")
         if self.left_out:
             self._options.note(
-                f"{self.folder}: {self.left_out} pictures could not be written and are left out; "
+                f"{self.folder}: {self.left_out} images could not be written and are omitted; "
                 "their results are complete."
             )
 
     def _save(self, name: str, data: bytes, frame: Frame) -> None:
-        """Write a picture under a name that is free.
+        """Write an image under a free name.
 
         Raises:
-            OSError: of a live run any; of a run over files one that concerns this picture alone.
+            OSError: any, in a live run; in a run over files, one that affects this image only.
         """
 
         def write() -> None:
             target = self._place(name, frame)
             if self._forbidden is not None and Path(os.path.realpath(target)).is_relative_to(self._forbidden):
                 raise DmddError(
-                    f"{target} would be written among the source's images.",
+                    f"{target} is inside the folder of the source's images.",
                     f"Name another folder for {self.option}.",
                 )
             self._write(target, data)
@@ -190,23 +190,23 @@ class ImageFolder(ABC):
         else:
             insist(write, self.folder / name, self._options, is_of_the_volume)
         self.written += 1
-        if self._away:
+        if self._failing:
             self._options.note(f"{self.folder} can be written again; {self.lost} files are lost.")
-            self._away = False
+            self._failing = False
 
     def _place(self, name: str, frame: Frame) -> Path:
-        """Where a picture goes: under its name, unless that belongs to another picture.
+        """Path of an image: under its own name, unless another image has that name.
 
         Raises:
             OSError: the file system rejects the name, or there is no free one.
         """
         target = self.folder / name
-        found = _status(target)
-        if found is None:
+        status = _status(target)
+        if status is None:
             return target
         existing = self._options.existing
-        # A file of this run is younger than the moment at which the folder was opened.
-        ours = self.written > 0 and self._opened is not None and found.st_ctime_ns >= self._opened
+        # A file of this run is newer than the time at which the folder was opened.
+        ours = self.written > 0 and self._opened is not None and status.st_ctime_ns >= self._opened
         if not ours and existing in ("replace", "resume"):
             return target
         if not ours and existing == "refuse" and not self._options.live and not self.written:
@@ -219,36 +219,34 @@ class ImageFolder(ABC):
 
     def _exists(self, target: Path) -> DmddError:
         return OptionError(
-            f"{target} exists already; {self.option} does not overwrite pictures.",
+            f"{target} already exists; {self.option} does not overwrite images.",
             f"Name another folder for {self.option}, add --overwrite to replace them, or add --resume (with "
             "--jsonl or --csv) to continue an earlier run.",
         )
 
     def _note_loss(self, name: str, error: OSError) -> None:
-        """Of a live run: the disk is full or away, and the run goes on without pictures."""
+        """In a live run: the disk is full or missing, and the run continues without images."""
         self.lost += 1
-        if not self._away:
+        if not self._failing:
             self._options.note(
                 f"{self.folder / name} cannot be written: {reason(error)}. "
-                "The run goes on without such files."
+                "The run continues without these files."
             )
-        self._away = True
+        self._failing = True
 
     def _leave_out(self, name: str, why: str) -> None:
-        """One picture that cannot be written: name it, count it, and go on."""
+        """Name and count an image that cannot be written, and continue."""
         self.left_out += 1
         if self.left_out <= _NAMED:
             more = " Further ones are counted." if self.left_out == _NAMED else ""
             why = why.rstrip(".")
-            self._options.note(
-                f"{self.folder / name} cannot be written: {why}. This picture is left out.{more}"
-            )
+            self._options.note(f"{self.folder / name} cannot be written: {why}. This image is omitted.{more}")
 
     def _write(self, target: Path, data: bytes) -> None:
-        if self._keep is not None:
-            self._keep.make_room(len(data), str(target))
-        # The same name for the same target, so that a rest of a killed run is used up by the next; short,
-        # since the target's may be as long as a name can be.
+        if self._quota is not None:
+            self._quota.make_room(len(data), str(target))
+        # The same name for the same target, so that the next run overwrites the leftover of a killed one;
+        # short, because the target's name may have the maximum length.
         part = target.with_name(f".{zlib.crc32(os.fsencode(target.name)):08x}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
@@ -263,12 +261,12 @@ class ImageFolder(ABC):
                     rest = rest[os.write(descriptor, rest) :]
                 if self._options.fsync == "always":
                     os.fsync(descriptor)
-                found = os.fstat(descriptor)
+                status = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
             if self._ledger is not None:
                 name = target.relative_to(self.folder).as_posix()
-                self._ledger.enter(name, found.st_size, found.st_mtime_ns)
+                self._ledger.enter(name, status.st_size, status.st_mtime_ns)
             os.replace(part, target)  # noqa: PTH105 - the one call that replaces atomically, by its name
         except OSError:
             with contextlib.suppress(OSError):
@@ -280,7 +278,7 @@ class ImageFolder(ABC):
 
 
 def _probe(folder: Path) -> int:
-    """See that a folder can be written; gives the time of that by the file system's clock, in nanoseconds.
+    """Check that a folder can be written; returns the time by the file system's clock, in nanoseconds.
 
     Raises:
         OSError: it cannot.
@@ -297,7 +295,7 @@ def _probe(folder: Path) -> int:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is known of a file, links not followed; None when there is none."""
+    """Status of a file, links not followed; None if it does not exist."""
     try:
         return path.lstat()
     except FileNotFoundError:

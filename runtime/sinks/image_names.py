@@ -1,4 +1,4 @@
-"""Names of the pictures that a run writes: they mirror the source, never repeat, and fit the file system."""
+"""Names of the images that a run writes: they mirror the source, never repeat, and fit the file system."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LONGEST_NAME = 1000
 
 
 def image_name(name: str, suffix: str) -> str:
-    """The relative path of the picture of a frame: ``a/000.png`` -> ``a/000`` + suffix; others get it added.
+    """Relative path of the image of a frame: ``a/000.png`` -> ``a/000`` + suffix.
 
-    ``a/000.jpg`` gives ``a/000.jpg`` + suffix. No two names of frames give the same: what ends in .png and
-    would look like such an addition (``000.jpg.png``) gets one more.
+    The suffix is added to other names: ``a/000.jpg`` -> ``a/000.jpg`` + suffix. Different frame names never
+    give the same result: a .png name that looks like such an addition (``000.jpg.png``) gets one more.
 
     Args:
         name: a frame's name, a relative path with ``/``.
-        suffix: of the picture, for example ``.png``.
+        suffix: of the image, for example ``.png``.
     """
     path = PurePosixPath(name)
     looks_added = path.stem.lower().endswith(IMAGE_SUFFIXES)
@@ -31,15 +31,15 @@ def image_name(name: str, suffix: str) -> str:
 
 
 def safe_name(name: str, suffix: str) -> str:
-    """A name for a picture whose own name the file system rejects: too long, or with bytes it does not take.
+    """Name for an image whose own name the file system rejects: too long, or with unsupported bytes.
 
-    Each component that is longer than 120 bytes or holds anything but letters, digits and ``._-`` is replaced
-    by its readable beginning and a digest of the whole of it, so different names stay different. The same
-    name always gives the same result. A name that is still too long loses its folders.
+    Each component that is longer than 120 bytes or has characters other than letters, digits and ``._-`` is
+    replaced by its readable beginning and a digest of it, so different names stay different. The same name
+    always gives the same result. A name that is still too long loses its folders.
 
     Args:
         name: from ``image_name``.
-        suffix: of the picture; it is kept.
+        suffix: of the image; it is kept.
     """
     *folders, file = name.split("/")
     safe = "/".join([*(_shortened(folder, folder) for folder in folders), _shortened(file, file, suffix)])
@@ -47,12 +47,12 @@ def safe_name(name: str, suffix: str) -> str:
 
 
 def other_name(name: str, suffix: str, mark: str = "") -> str:
-    """Another name in the same folder, for a picture whose own name is taken.
+    """Another name in the same folder, for an image whose own name is taken.
 
     Args:
         name: from ``image_name``.
-        suffix: of the picture; it is kept.
-        mark: is added to the name; empty for a digest of the name.
+        suffix: of the image; it is kept.
+        mark: added to the name; empty for a digest of the name.
     """
     folder, slash, file = name.rpartition("/")
     if mark:
@@ -61,8 +61,8 @@ def other_name(name: str, suffix: str, mark: str = "") -> str:
 
 
 def _shortened(part: str, whole: str, suffix: str = "") -> str:
-    kept = part.isascii() and all(_is_safe(letter) for letter in part)
-    return part if kept and len(part) <= _LONGEST_PART else _with_digest(part, whole, suffix)
+    safe = part.isascii() and all(_is_safe(letter) for letter in part)
+    return part if safe and len(part) <= _LONGEST_PART else _with_digest(part, whole, suffix)
 
 
 def _with_digest(part: str, whole: str, suffix: str) -> str:

@@ -1,4 +1,4 @@
-"""JSON lines: one line a frame, written whole, the summary last; to a stream or to a file."""
+"""JSON lines: one line per frame, the summary last; to a stream or to a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JsonLinesFile(LineFile):
         >>> sink = JsonLinesFile(Path("out/results.jsonl"))  # doctest: +SKIP
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         options: how it is written.
 
     Raises:
@@ -56,8 +56,8 @@ class JsonLinesFile(LineFile):
 
     def __init__(self, path: Path, options: FileOptions = FileOptions()) -> None:
         super().__init__(path, JsonFormat(), options)
-        # A run that was resumed after its end has nothing to add, not even another summary.
-        self._summed_up = bool(self.done) and _type_of(self.last) == "summary"
+        # A run that is resumed after its end adds nothing, not even another summary.
+        self._has_summary = bool(self.done) and _type_of(self.last) == "summary"
 
     def result(self, frame: Frame, result: Result) -> None:
         """Write a line of type ``result``, unless the file has it."""
@@ -70,12 +70,12 @@ class JsonLinesFile(LineFile):
             self._write(error_line(frame))
 
     def summary(self, summary: Summary) -> None:
-        """Write the line of type ``summary``, unless nothing was written since an earlier one."""
-        if not self._summed_up:
+        """Write the line of type ``summary``, unless no line was written since an earlier one."""
+        if not self._has_summary:
             self._write(summary.to_json())
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._summed_up = False
+        self._has_summary = False
         self.write(_encode(line))
 
 
@@ -90,23 +90,23 @@ class JsonFormat:
         return _type_of(line) in ("result", "error", "summary")
 
     def read_back(self, source: str) -> str:
-        """As it was: JSON keeps every character."""
+        """Unchanged: JSON keeps every character."""
         return source
 
     def frame_of(self, line: bytes) -> tuple[str, str] | None:
         """Source and status of a line of type ``result`` or ``error``."""
         try:
-            found = json.loads(line)
-            kind = found["type"]
+            fields = json.loads(line)
+            kind = fields["type"]
             if kind in ("result", "error"):
-                return str(found["source"]), "error" if kind == "error" else str(found["status"])
+                return str(fields["source"]), "error" if kind == "error" else str(fields["status"])
         except (ValueError, TypeError, KeyError):
             pass
         return None
 
 
 def error_line(frame: BrokenFrame) -> dict[str, Any]:
-    """The fields of the line about a frame that could not be read."""
+    """Fields of the line about a frame that could not be read."""
     return {
         "type": "error",
         "source": frame.source,
@@ -117,7 +117,7 @@ def error_line(frame: BrokenFrame) -> dict[str, Any]:
 
 
 def _encode(line: dict[str, Any]) -> bytes:
-    # A file name that is no UTF-8 has characters that only an escape can carry; JSON reads them back.
+    # A file name that is not UTF-8 has characters that only an escape can represent; JSON restores them.
     text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")
 

@@ -1,4 +1,4 @@
-"""The list of files that runs wrote into a folder, so that they are told from everybody else's."""
+"""Ledger: the list of files that runs wrote into a folder, which tells them from other files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.locking import open_locked
 
-#: The name of the list in a folder of pictures.
+#: Name of the list in a folder of images.
 LEDGER_NAME = ".dmdd-edge-files"
 
-#: How much of the list may be about deleted files before it is written anew, in bytes.
+#: Largest part of the list that may be about deleted files before it is rewritten, in bytes.
 _WASTE = 1 << 18
 
 #: The list is rewritten in pieces of about this size, in bytes.
 _BLOCK = 1 << 16
 
-#: How long the line of a file may be, beside its name, in bytes.
+#: Largest length of a file's line without its name, in bytes.
 ENTRY_SIZE = 48
 
-# FAT keeps times to two seconds; the file's is compared with that much of allowance.
-_ALLOWANCE = 2_000_000_000
+# FAT stores times to two seconds; times are compared with this tolerance, in nanoseconds.
+_TOLERANCE = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Entry:
     Attributes:
         name: relative to the folder, with ``/``.
         size: in bytes.
-        time: of its last change, in nanoseconds since 1970, as the file system says.
+        time: of its last change by the file system's clock, in nanoseconds since 1970.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Entry:
 
 
 class Ledger:
-    """Lines of ``[name, size, time]``, the oldest first; read as needed, so that memory stays flat.
+    """Lines of ``[name, size, time]``, oldest first; read as needed, so that memory use stays constant.
 
-    A file is entered before it gets its name, with the size and time that it will have under it: killed
-    between the two, the entry fits no file and is passed over.
+    A file is entered before it gets its name, with the size and time that it will have: if the process is
+    killed between the two, the entry matches no file and is ignored.
 
     Args:
         folder: must exist.
@@ -78,7 +78,7 @@ class Ledger:
 
     @property
     def used(self) -> int:
-        """Bytes of the files, as they were entered, and of the list."""
+        """Size of the entered files and of the list, in bytes."""
         return self._files + self._list.size
 
     def enter(self, name: str, size: int, time: int) -> None:
@@ -91,13 +91,13 @@ class Ledger:
         self._files += size
 
     def oldest(self) -> Entry | None:
-        """The file that was entered first of those that are left."""
+        """The oldest remaining file."""
         if self._next is None:
             self._next = next(self._entries(self._head), None)
         return None if self._next is None else self._next[0]
 
     def delete_oldest(self) -> None:
-        """Delete it, unless it is gone or no longer what was entered, and the folders that are empty then."""
+        """Delete the oldest file, unless it is missing or changed, and the folders that are then empty."""
         entry = self.oldest()
         assert entry is not None
         assert self._next is not None
@@ -105,7 +105,7 @@ class Ledger:
         self._files -= entry.size
         path = self.folder / entry.name
         if _is_as_entered(path, entry):
-            with contextlib.suppress(OSError):  # a disk that takes nothing; it will be full again soon enough
+            with contextlib.suppress(OSError):  # the disk rejects writes; the next call tries the next file
                 path.unlink()
             for parent in path.parents:
                 if parent == self.folder:
@@ -123,7 +123,7 @@ class Ledger:
         os.close(self._list.descriptor)
 
     def _entries(self, start: int) -> Iterator[tuple[Entry, int]]:
-        """Entries from an offset on, each with the offset behind it; what is torn is passed over."""
+        """Entries after an offset, each with the offset of the next one; torn lines are ignored."""
         offset = start
         with self._path.open("rb") as stream:
             stream.seek(start)
@@ -180,8 +180,8 @@ def _line(entry: Entry) -> bytes:
 
 def _is_as_entered(path: Path, entry: Entry) -> bool:
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    same = found.st_size == entry.size and abs(found.st_mtime_ns - entry.time) <= _ALLOWANCE
-    return stat.S_ISREG(found.st_mode) and same
+    same = status.st_size == entry.size and abs(status.st_mtime_ns - entry.time) <= _TOLERANCE
+    return stat.S_ISREG(status.st_mode) and same

@@ -79,7 +79,7 @@ class LineFile:
                 self._read_existing(file)
                 self._join_quota()
             else:
-                # A device such as /dev/null has no earlier lines, is not rotated, and takes no space.
+                # A device such as /dev/null has no earlier lines, is not rotated, and needs no space.
                 self._syncer = Syncer("never")
         except DmddError:
             self._close_file()

@@ -12,7 +12,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.messages.outlet import Outlet
 from dmdd_edge.runtime.sinks.file_options import PAUSE, FileOptions, is_of_the_volume, reason
 
-#: After how many seconds without anything taken it is said that nobody reads.
+#: Seconds without a read after which it is reported that nothing reads the stream.
 STILL = 5.0
 
 #: How long a run over files waits for its reader, in seconds: people page through output, programs hang.
@@ -25,10 +25,10 @@ LAST_WAIT = 5.0
 class LineStream:
     """Writes lines to a stream, which stays open, as UTF-8 in any locale.
 
-    A live run never waits for it: lines that a full disk or a reader that stands still does not take wait in
-    memory, up to ``options.backlog``, then the oldest are dropped and counted. A run over files waits: for a
-    disk up to ``options.patience``, for a reader up to ``READER_PATIENCE``; then it ends with an error. A
-    message is given when the wait begins and when it is over. A reader that went away ends the run.
+    A live run never waits for it: lines that a full disk or a stalled reader does not accept wait in memory,
+    up to ``options.backlog``, then the oldest are dropped and counted. A run over files waits: for a disk up
+    to ``options.patience``, for a reader up to ``READER_PATIENCE``; then it ends with an error. A message is
+    given when the wait begins and when it is over. A reader that closes the stream ends the run.
 
     Args:
         stream: for example standard output. One in memory, without a descriptor, is written to directly.
@@ -38,10 +38,10 @@ class LineStream:
     def __init__(self, stream: TextIO, options: FileOptions) -> None:
         self._stream, self._options = stream, options
         self._outlet: Outlet | None = None
-        self._said, self._lost_before = False, 0  # of the present outage
+        self._noted, self._lost_before = False, 0  # in the current outage
         with suppress(OSError, ValueError):
             self._descriptor = stream.fileno()
-            # One more than may wait: the first may be under way.
+            # One more than may wait: the first may be in progress.
             self._outlet = Outlet(self._descriptor, max(options.backlog, 1) + 1, "old")
             stream.flush()
 
@@ -49,26 +49,26 @@ class LineStream:
         """Write a line, its break included.
 
         Raises:
-            DmddError: the reader went away, the stream cannot be written at all, or a run over files does not
-                wait any longer.
+            DmddError: the reader closed the stream, it cannot be written at all, or a run over files has
+                waited long enough.
         """
         if self._outlet is None:
             self._write_directly(line)
             return
         if self._options.live:
-            self._look(self._outlet)  # first: what waits now has waited since the line before, at least
+            self._check(self._outlet)  # first: what waits now has waited since the last line, at least
             self._outlet.put(line)
         else:
             self._outlet.put(line)
             self._wait(self._outlet)
 
     def close(self) -> None:
-        """Write what waits as far as that is possible; a live run counts the rest."""
+        """Write waiting lines as far as possible; a live run counts the rest."""
         outlet = self._outlet
         if outlet is None:
             return
         if outlet.close(LAST_WAIT if self._options.live else 0):
-            self._say_again(outlet)
+            self._note_recovery(outlet)
             return
         if outlet.torn:
             self._cut_off(outlet.torn)
@@ -83,54 +83,54 @@ class LineStream:
         except OSError as error:
             raise _failure(error) from error
 
-    def _look(self, outlet: Outlet) -> None:
-        """Of a live run: say how the stream stands, when that has changed."""
+    def _check(self, outlet: Outlet) -> None:
+        """In a live run: report the state of the stream when it changes."""
         error = outlet.error
         if error is not None and not is_of_the_volume(error):
             raise _failure(error) from error
         if not outlet.waiting:
-            self._say_again(outlet)
-        elif not self._said and (error is not None or outlet.still_for >= STILL):
+            self._note_recovery(outlet)
+        elif not self._noted and (error is not None or outlet.still_for >= STILL):
             self._options.note(
-                f"{_state(error)} The run goes on; up to {self._options.backlog} results wait in memory, "
+                f"{_state(error)} The run continues; up to {self._options.backlog} results wait in memory, "
                 "then the oldest are dropped."
             )
-            self._said = True
+            self._noted = True
 
-    def _say_again(self, outlet: Outlet) -> None:
-        if self._said:
+    def _note_recovery(self, outlet: Outlet) -> None:
+        if self._noted:
             lost = outlet.lost - self._lost_before
             what = f"{lost} results are lost" if lost else "no result is lost"
             self._options.note(f"Standard output is written again; {what}.")
-            self._said, self._lost_before = False, outlet.lost
+            self._noted, self._lost_before = False, outlet.lost
 
     def _wait(self, outlet: Outlet) -> None:
-        """Of a run over files: wait until the line is written."""
-        said = False
+        """In a run over files: wait until the line is written."""
+        noted = False
         while not outlet.wait(PAUSE):
             error, still = outlet.error, outlet.still_for
             if error is not None and not is_of_the_volume(error):
                 raise _failure(error) from error
             patience = READER_PATIENCE if error is None else self._options.patience
-            if not said and (error is not None or still >= STILL):
+            if not noted and (error is not None or still >= STILL):
                 self._options.note(
                     f"{_state(error)} The run waits up to {patience:g} s for that to change, "
                     "then ends with an error."
                 )
-                said = True
+                noted = True
             if still >= patience or self._options.stopping():
                 raise _failure(error) from error
             if error is not None:
                 time.sleep(PAUSE)
-        if said:
+        if noted:
             self._options.note("Standard output is written again.")
 
     def _cut_off(self, torn: int) -> None:
-        """Take the part of a line back that a full disk took, where it is the end of a file."""
+        """Cut off the part of a line that a full disk accepted, if it is the end of a file."""
         with suppress(OSError):
-            found = os.fstat(self._descriptor)
-            if stat.S_ISREG(found.st_mode) and os.lseek(self._descriptor, 0, os.SEEK_CUR) == found.st_size:
-                os.ftruncate(self._descriptor, found.st_size - torn)
+            status = os.fstat(self._descriptor)
+            if stat.S_ISREG(status.st_mode) and os.lseek(self._descriptor, 0, os.SEEK_CUR) == status.st_size:
+                os.ftruncate(self._descriptor, status.st_size - torn)
                 os.lseek(self._descriptor, -torn, os.SEEK_CUR)
 
 
@@ -141,9 +141,11 @@ def _state(error: OSError | None) -> str:
 
 
 def _failure(error: OSError | None) -> DmddError:
-    fix = "Repeat the run; with --jsonl FILE in place of --json, --resume continues an interrupted one."
+    fix = "Repeat the run. With --jsonl FILE instead of --json, --resume continues an interrupted run."
     if isinstance(error, BrokenPipeError):
-        return DmddError("The reader of standard output has gone away; the run stops.", fix)
+        return DmddError("Standard output was closed by its reader; the run stops.", fix)
     if error is None:
         return DmddError("Nothing reads standard output; the run stops.", fix)
-    return DmddError(f"Standard output cannot be written: {reason(error)}.", f"Free some space. {fix}")
+    return DmddError(
+        f"Standard output cannot be written: {reason(error)}.", f"{fix} A full disk needs free space first."
+    )

@@ -1,4 +1,4 @@
-"""Raw maps: the anomaly map of each frame at full precision, for evaluation and for a closer look."""
+"""Raw maps: the anomaly map of each frame at full precision, for evaluation and inspection."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 
-# Without compression: the noise in the last bits of floats leaves little to gain (a quarter, for 70 times the
-# work), and readers without a further package take it, tifffile among them.
+# No compression: the noise in the last bits of floats leaves little to gain (a quarter, for 70 times the
+# work), and readers such as tifffile need no further package.
 _PLAIN = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
 
 
 class Maps(ImageFolder):
-    """Writes TIFF files of one float32 channel: S x S, 0..1, as the graph gave them.
+    """Writes TIFF files of one float32 channel: S x S, 0..1, as the graph returned them.
 
-    TIFF, since it is what evaluation of MVTec AD reads (``test/crack/000.png`` -> ``test/crack/000.tiff``),
-    and what ImageJ, HALCON and Python open alike. A map lies in the frame as it was cut out, rotated and
-    resized; ``Preprocess.map_to_source`` of the bundle lays it back. Arguments and errors as of
+    TIFF, because the evaluation of MVTec AD reads it (``test/crack/000.png`` -> ``test/crack/000.tiff``), and
+    ImageJ, HALCON and Python open it. A map covers the frame as it was cropped, rotated and resized;
+    ``Preprocess.map_to_source`` of the bundle maps it back. Arguments and errors as for
     ``ImageFolder``.
 
     Example:
@@ -35,5 +35,7 @@ class Maps(ImageFolder):
         """A TIFF of its map."""
         done, data = cv2.imencode(".tiff", np.asarray(result.anomaly_map, np.float32), _PLAIN)
         if not done:
-            raise DmddError(f"the map of {frame.source} cannot be encoded.", "This OpenCV lacks TIFF.")
+            raise DmddError(
+                f"The map of {frame.source} cannot be encoded.", "Install an OpenCV build with TIFF support."
+            )
         return data.tobytes()

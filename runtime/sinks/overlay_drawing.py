@@ -1,4 +1,4 @@
-"""Draws a result over its frame: the map in fixed colours, the regions, the verdict below."""
+"""Draw a result over its frame: the map in fixed colors, the regions, the verdict below."""
 
 from __future__ import annotations
 
@@ -19,70 +19,70 @@ Image = NDArray[np.uint8]
 #: Left, top, right, bottom in pixels; right and bottom belong to the box.
 Box = tuple[int, int, int, int]
 
-#: A frame that is narrower is enlarged by a whole number until it has this width, in pixels: the verdict and
-#: the boxes cannot be read below it.
+#: A narrower frame is enlarged by a whole number to at least this width, in pixels: below it the verdict and
+#: the boxes are unreadable.
 READABLE_WIDTH = 320
-#: The longer side of an enlarged frame is at most this, in pixels.
+#: Largest longer side of an enlarged frame, in pixels.
 _LARGEST_ENLARGED = 1280
-#: More boxes than these hide the picture. The regions with the highest peaks come first.
+#: More boxes than these hide the image. The regions with the highest peaks come first.
 _MOST_BOXES = 40
-#: The shortest side of a box, in pixels of the drawn picture.
+#: Shortest side of a box, in pixels of the drawn image.
 _SHORTEST_SIDE = 12
-#: Regions with no side longer than this are specks, and no more than so many of them get a box.
+#: Regions with no side longer than the first number are specks; only the second number of them get a box.
 _SPECK, _MOST_SPECKS = 6, 12
-#: Boxes that are no further apart than so many pixels become one.
+#: Boxes within this distance become one, in pixels.
 _GAP = 4
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# White within black is seen on any ground.
+# White within black is visible on any background.
 _LIGHT, _DARK = (255, 255, 255), (0, 0, 0)
-_COLOURS = {"good": (80, 160, 60), "anomalous": (40, 40, 220), "unreliable": (0, 100, 220)}
+_COLORS = {"good": (80, 160, 60), "anomalous": (40, 40, 220), "unreliable": (0, 100, 220)}
 _SMALLEST_TEXT = 0.42
 
 
 def draw_overlay(
     image: Image, result: Result, longest: int | None = None, caption: bool = True, enlarge: bool = True
 ) -> Image:
-    """Draw a result over its frame; the colours are fixed to the result's pixel threshold.
+    """Draw a result over its frame; the colors are fixed to the result's pixel threshold.
 
     Regions are framed in white within black: at most 40, and at most 12 specks of up to 6 pixels. A smaller
-    box grows to 12 pixels a side, and boxes beside each other become one. An anomalous frame without a region
-    has a circle around the highest value of its map.
+    box grows to 12 pixels per side, and adjacent boxes become one. An anomalous frame without a region has a
+    circle around the highest value of its map.
 
     Args:
-        image: the frame, uint8 H x W x 3 BGR (grey H x W is taken too).
-        result: what was found in it.
-        longest: shrink the picture until its longer side has at most so many pixels; None keeps its size.
-        caption: add a strip with the verdict below the picture.
-        enlarge: enlarge a frame narrower than 320 pixels by a whole number, so that it can be read.
+        image: the frame, uint8 H x W x 3 BGR, or gray H x W.
+        result: its result.
+        longest: largest longer side of the returned image in pixels; None keeps its size.
+        caption: add a strip with the verdict below the image.
+        enlarge: enlarge a frame narrower than 320 pixels by a whole number, so that it is readable.
 
     Returns:
-        uint8 (h + the strip) x w x 3 BGR. The picture begins at the upper left corner with or without the
-        strip; it has the frame's size and coordinates unless it was enlarged or shrunk: then they are
-        multiplied by w / W. Frames of one size give pictures of one size.
+        uint8 (h + the strip) x w x 3 BGR. The image is at the upper left corner with or without the strip;
+        it has the frame's size and coordinates, multiplied by w / W if it was enlarged or shrunk. Frames of
+        one size give images of one size.
     """
     bgr, result = scaled(as_bgr(image), result, _scale(image.shape[:2], longest, enlarge))
     anomaly_map, preprocess = result.anomaly_map, result.preprocess
     if preprocess.roi is not None or preprocess.rotate:
         anomaly_map = preprocess.map_to_source(anomaly_map, bgr.shape)
-    # A map of the whole frame is stretched by heat_overlay, after colouring: several times quicker.
-    picture = heat_overlay(as_bgr(bgr), anomaly_map, result.pixel_threshold)
+    # A map of the whole frame is stretched by heat_overlay, after coloring: several times faster.
+    drawing = heat_overlay(as_bgr(bgr), anomaly_map, result.pixel_threshold)
     line = max(1, round(min(bgr.shape[:2]) / 400))
-    for left, top, right, bottom in boxes(result.regions, picture.shape[1], picture.shape[0]):
-        for colour, thickness in ((_DARK, line + 2), (_LIGHT, line)):
-            cv2.rectangle(picture, (left, top), (right, bottom), colour, thickness)
+    for left, top, right, bottom in boxes(result.regions, drawing.shape[1], drawing.shape[0]):
+        for color, thickness in ((_DARK, line + 2), (_LIGHT, line)):
+            cv2.rectangle(drawing, (left, top), (right, bottom), color, thickness)
     text = f"{result.status}  {result.score:.4f}  (threshold {result.threshold:.4f})"
     if result.reason:
         text = f"{result.status}: {result.reason}"
     elif result.status == "anomalous" and not result.regions:
-        text += "  highest value circled" * _mark_peak(picture, anomaly_map, line)
+        text += "  highest value circled" * _mark_peak(drawing, anomaly_map, line)
     if not caption:
-        return picture
-    return np.vstack([picture, _strip(text, picture.shape[1], _COLOURS[result.status])])
+        return drawing
+    return np.vstack([drawing, _strip(text, drawing.shape[1], _COLORS[result.status])])
 
 
 def scaled(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
-    """Resize a frame together with what its result says in source pixels; no side falls under 16 pixels.
+    """Resize a frame and the source pixels of its result; no side becomes shorter than 16 pixels.
 
     Args:
         image: uint8 H x W or H x W x 3.
@@ -90,7 +90,7 @@ def scaled(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
         scale: 1 returns both as they are.
 
     Returns:
-        the resized frame, and the result with its regions and region of interest in the new pixels; the area
+        The resized frame, and the result with its regions and region of interest in the new pixels; the area
         of a region stays in source pixels.
     """
     if scale == 1:
@@ -111,19 +111,19 @@ def scaled(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
         Region(*box(region.x, region.y, region.width, region.height), region.area, region.peak)
         for region in result.regions
     )
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
-    return picture, replace(result, regions=regions, preprocess=preprocess)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
+    return resized, replace(result, regions=regions, preprocess=preprocess)
 
 
 def boxes(regions: Sequence[Region], width: int, height: int) -> list[Box]:
-    """The boxes to draw for regions of a picture of this size; see ``draw_overlay``.
+    """Boxes to draw for the regions of an image of this size; see ``draw_overlay``.
 
     Args:
-        regions: the highest peak first.
-        width, height: of the picture in pixels.
+        regions: highest peak first.
+        width, height: of the image in pixels.
     """
-    found: list[Box] = []
+    merged: list[Box] = []
     specks = [region for region in regions if max(region.width, region.height) <= _SPECK]
     left_out = {id(region) for region in specks[_MOST_SPECKS:]}
     drawn = [region for region in regions if id(region) not in left_out]
@@ -131,14 +131,14 @@ def boxes(regions: Sequence[Region], width: int, height: int) -> list[Box]:
         left, right = _side(region.x, region.width, width)
         top, bottom = _side(region.y, region.height, height)
         box = (left, top, right, bottom)
-        # A union can reach a box that neither of its parts touched, so look again.
-        while touching := [other for other in found if _touch(box, other)]:
-            found = [other for other in found if other not in touching]
+        # A union can touch a box that neither of its parts touched, so check again.
+        while touching := [other for other in merged if _touch(box, other)]:
+            merged = [other for other in merged if other not in touching]
             lows = (min(one[k] for one in (box, *touching)) for k in (0, 1))
             highs = (max(one[k] for one in (box, *touching)) for k in (2, 3))
             box = (*lows, *highs)  # type: ignore[assignment]
-        found.append(box)
-    return found
+        merged.append(box)
+    return merged
 
 
 def _scale(shape: tuple[int, ...], longest: int | None, enlarge: bool) -> float:
@@ -153,7 +153,7 @@ def _scale(shape: tuple[int, ...], longest: int | None, enlarge: bool) -> float:
 
 
 def _side(start: int, length: int, size: int) -> tuple[int, int]:
-    """First and last pixel of one side of a box, grown about its middle to the shortest side."""
+    """First and last pixel of one side of a box, enlarged around its center to the shortest side."""
     missing = max(0, min(_SHORTEST_SIDE, size) - length)
     first = min(max(0, start - missing // 2), max(0, size - length - missing))
     return first, min(first + length + missing, size) - 1
@@ -165,34 +165,34 @@ def _touch(a: Box, b: Box) -> bool:
     return max(across, down) <= _GAP
 
 
-def _mark_peak(picture: Image, anomaly_map: NDArray[np.float32], line: int) -> bool:
-    """Circle the highest value of a map; false when it has none."""
+def _mark_peak(drawing: Image, anomaly_map: NDArray[np.float32], line: int) -> bool:
+    """Circle the highest value of a map; false if all values are zero or not finite."""
     if not np.isfinite(anomaly_map).all() or anomaly_map.max() <= 0:
         return False
     rows, columns = anomaly_map.shape
     row, column = divmod(int(anomaly_map.argmax()), columns)
-    height, width = picture.shape[:2]
-    centre = (int((column + 0.5) * width / columns), int((row + 0.5) * height / rows))
+    height, width = drawing.shape[:2]
+    center = (int((column + 0.5) * width / columns), int((row + 0.5) * height / rows))
     radius = max(_SHORTEST_SIDE, min(height, width) // 16)
-    for colour, thickness in ((_DARK, line + 2), (_LIGHT, line)):
-        cv2.circle(picture, centre, radius, colour, thickness, cv2.LINE_AA)
+    for color, thickness in ((_DARK, line + 2), (_LIGHT, line)):
+        cv2.circle(drawing, center, radius, color, thickness, cv2.LINE_AA)
     return True
 
 
-def _strip(text: str, width: int, colour: tuple[int, int, int]) -> Image:
-    """A line of text on white, as large as the width allows and reads well; cut where it is too long."""
+def _strip(text: str, width: int, color: tuple[int, int, int]) -> Image:
+    """A line of text on white, as large as the width allows and readable; cut if it is too long."""
     (_, high), _ = cv2.getTextSize("Ag", _FONT, 1.0, 1)
     largest = max(width / 1000, 0.5)
     fits = 0.94 * width
     while len(text) > 4 and _SMALLEST_TEXT * _length(text) > fits:
         text = f"{text.removesuffix('...')[:-1]}..."
     scale = min(fits / _length(text), largest)
-    # Of the largest text, so that the height is the same for every text: a video has one size.
+    # From the largest text, so that the height is the same for every text: a video has one size.
     height = max(round(2.2 * high * largest), 8)
     strip = np.full((height, width, 3), 255, np.uint8)
     origin = (round(0.03 * width), round(height / 2 + high * scale / 2))
     thick = max(1, round(1.6 * scale))
-    cv2.putText(strip, text, origin, _FONT, scale, colour, thick, cv2.LINE_AA)
+    cv2.putText(strip, text, origin, _FONT, scale, color, thick, cv2.LINE_AA)
     return strip
 
 

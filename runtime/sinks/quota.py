@@ -1,4 +1,4 @@
-"""A bound on disk use: the oldest of the files that the run itself wrote go first."""
+"""Disk quota: the oldest of the files that runs wrote are deleted first."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dmdd_edge.runtime.sinks.ledger import ENTRY_SIZE, LEDGER_NAME, Ledger
 
 
 class DiskQuota:
-    """Keeps all that a run writes below a size; one for all the sinks of a run.
+    """Limits the size of everything that a run writes; one for all the sinks of a run.
 
-    Each sink enters what it finished into the ledger of its folder, and asks for room before it writes more.
-    A ledger lists this and earlier runs' files with their size and time, so a file that somebody else put
-    there, or changed since, is never deleted; nor is a file in use.
+    Each sink enters finished files into the ledger of its folder, and makes room before it writes more. A
+    ledger lists the files of this and earlier runs with their size and time, so a file that somebody else put
+    there, or changed since, is never deleted; neither is a file in use.
 
     Args:
-        limit: bytes.
-        note: told, once, when files in use alone are above the limit.
+        limit: in bytes.
+        note: receives a message, once, if the files in use alone exceed the limit.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class DiskQuota:
         self._note = note
         self._ledgers: dict[Path, Ledger] = {}
         self._in_use: list[Callable[[], int]] = []
-        self._said = False
+        self._noted = False
 
     def ledger(self, folder: Path, name: str = LEDGER_NAME) -> Ledger:
-        """The ledger of a folder, which must exist; the same one for all sinks that ask for the same.
+        """The ledger of a folder, which must exist; the same object for all sinks of that folder.
 
         Raises:
             DmddError: another run has it.
@@ -46,28 +46,28 @@ class DiskQuota:
         return self._ledgers[resolved / name]
 
     def count_in_use(self, size: Callable[[], int]) -> None:
-        """Count a file that is being written: its size in bytes is asked for when it matters."""
+        """Count a file that is being written; ``size`` returns its current size in bytes."""
         self._in_use.append(size)
 
     @property
     def used(self) -> int:
-        """Bytes on disk: all files entered, those in use, and the ledgers themselves."""
+        """Size on the disk in bytes: entered files, files in use, and the ledgers themselves."""
         return sum(ledger.used for ledger in self._ledgers.values()) + sum(size() for size in self._in_use)
 
     def make_room(self, size: int, name: str) -> None:
-        """Delete the oldest files until ``size`` more bytes, and the entry of ``name``, fit in."""
+        """Delete the oldest files until ``size`` more bytes and the entry of ``name`` fit."""
         size += len(os.fsencode(name)) + ENTRY_SIZE
         while self.used + size > self.limit:
-            found = [(entry.time, ledger) for ledger in self._ledgers.values() if (entry := ledger.oldest())]
-            if not found:
-                if not self._said:
-                    self._said = True
-                    self._note(f"the files in use alone are larger than --keep {size_text(self.limit)}.")
+            oldest = [(entry.time, ledger) for ledger in self._ledgers.values() if (entry := ledger.oldest())]
+            if not oldest:
+                if not self._noted:
+                    self._noted = True
+                    self._note(f"The files in use alone exceed --keep {size_text(self.limit)}.")
                 return
-            min(found, key=lambda pair: pair[0])[1].delete_oldest()
+            min(oldest, key=lambda pair: pair[0])[1].delete_oldest()
 
     def close(self) -> None:
-        """Close the ledgers; another run may have them then."""
+        """Close the ledgers; another run can use them then."""
         for ledger in self._ledgers.values():
             with contextlib.suppress(OSError):
                 ledger.close()

@@ -11,7 +11,7 @@ from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 
 
 class RawFrames(ImageFolder):
-    """Writes each judged frame as a PNG with the pixels of the source, before region of interest and resize.
+    """Writes each frame as a PNG with the pixels of the source, before region of interest and resize.
 
     Names mirror the source's folders. A camera's frames are named ``LABEL/DATE/TIME-INDEX.png`` in UTC, so
     they sort by time and can be copied into a training folder. A frame that could not be read has no file.
@@ -23,8 +23,8 @@ class RawFrames(ImageFolder):
 
     def encode(self, frame: Frame, result: Result) -> bytes:
         """A PNG of the frame."""
-        # The lowest compression: a third larger, several times quicker.
+        # The lowest compression: a third larger, several times faster.
         done, data = cv2.imencode(".png", frame.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         if not done:
-            raise DmddError(f"the frame {frame.source} cannot be encoded as a PNG.")
+            raise DmddError(f"The frame {frame.source} cannot be encoded as a PNG.")
         return data.tobytes()

@@ -1,4 +1,4 @@
-"""Exactly once over several starts: which frames the results files have already."""
+"""Exactly once over several starts: which frames the results files already have."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _STATUSES = {ord(letter): status for status, letter in _LETTERS.items()}
 
 
 class Done:
-    """The frames that one results file has lines of.
+    """The frames that have lines in one results file.
 
-    A frame is known by its source alone: the k-th line about a source stands for its k-th frame, since lines
-    are in the order of the frames. So images may be added or removed between two starts, a path may come
-    twice, and the frames of a video need no names.
+    A frame is identified by its source alone: the k-th line about a source is about its k-th frame, because
+    lines are in the order of the frames. So images may be added or removed between two starts, a path may
+    come twice, and the frames of a video need no names.
 
     Args:
-        key: how a source reads when it comes back from the file.
+        key: converts a source to how it reads in the file.
     """
 
     def __init__(self, key: Callable[[str], str] = str) -> None:
         self._key = key
-        # A letter a line: of a source that is an image one byte, of a video one for each frame.
+        # One letter per line: one byte for an image, one per frame for a video.
         self._lines: dict[str, bytearray] = {}
         self._ignored: set[int] = set()
 
@@ -30,11 +30,11 @@ class Done:
         return bool(self._lines)
 
     def add(self, source: str, status: str) -> None:
-        """There is a line about a frame of this source."""
+        """Add a line about a frame of this source."""
         self._lines.setdefault(source, bytearray()).append(ord(_LETTERS.get(status, "u")))
 
     def take(self, source: str) -> str | None:
-        """Strike out the first line about a source, and give the status in it; None when none is left."""
+        """Remove the first line about a source; returns its status, None without a line."""
         source = self._key(source)
         lines = self._lines.get(source)
         if lines is None:
@@ -46,11 +46,11 @@ class Done:
         return status
 
     def ignore(self, index: int) -> None:
-        """The frame of this index is judged once more for the sake of another file; this one has it."""
+        """Note that this file has the frame of this index, which is processed again for another file."""
         self._ignored.add(index)
 
     def ignores(self, index: int) -> bool:
-        """Whether that was said of a frame; asked once for each."""
+        """Whether this file already has a frame; called once for each."""
         if index not in self._ignored:
             return False
         self._ignored.discard(index)
@@ -58,14 +58,14 @@ class Done:
 
 
 class ResumeState:
-    """Decides which frames a resumed run need not judge again. Empty when nothing is resumed.
+    """Decides which frames a resumed run skips. Empty if the run is not resumed.
 
     Args:
-        files: what each results file has. A frame that one of them lacks is judged, and the others pass over
-            its result.
+        files: the frames of each results file. A frame that one of them lacks is processed, and the others
+            ignore its result.
 
     Attributes:
-        skipped: how many frames were passed over, by what their lines say: ``good``, ``anomalous``,
+        skipped: number of skipped frames by the status in their lines: ``good``, ``anomalous``,
             ``unreliable``, ``error``.
     """
 

@@ -21,24 +21,25 @@ from dmdd_edge.runtime.summary import Summary
 _TITLE = "dmdd-edge"
 _ESCAPE = 27
 _WAIT_MS = 20
-_LARGEST = (1280, 800)  # of the window when it opens; a person may make it larger
+_LARGEST = (1280, 800)  # of the window when it opens; the user may enlarge it
 
-_ELSE = "Look at it in a browser with --serve 127.0.0.1:8080, or write overlays with --save out/."
+_ELSE = "Use a browser with --serve 127.0.0.1:8080, or write overlays with --save out/."
 
 
 class Show:
     """Shows the newest overlay in a window; ``q``, Esc or closing the window ends the run.
 
-    OpenCV wants all calls about windows from one thread, for the life of the process. That is one of its own
-    here, which also draws: the run never waits for the window, and frames that come faster than it shows them
-    are left out of it. (On Linux it need not be the main thread; on macOS it would.)
+    OpenCV requires all window calls from one thread, for the life of the process. It is a separate thread,
+    which also draws: the run never waits for the window, which omits frames that come too fast. (On Linux
+    it need not be the main thread; on macOS it would.)
 
     Args:
-        linger: keep the last picture after a run over files has come to its end, until a key is pressed.
-        stopping: asked meanwhile; true closes the window, as when the user wants the program to end.
+        linger: show the last image after a run over files has ended, until a key is pressed.
+        stopping: polled meanwhile; true closes the window, as when the user stops the program.
+        cache: shared with the run's other sinks that show overlays; None for an own one.
 
     Raises:
-        DmddError: there is no display, or this OpenCV has no windows.
+        DmddError: there is no display, or this OpenCV does not support windows.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Show:
 
     @property
     def ended(self) -> bool:
-        """Whether the person wants the run to end; from any thread."""
+        """Whether the user wants the run to end; from any thread."""
         return self._ended.is_set()
 
     def result(self, frame: Frame, result: Result) -> None:
@@ -66,14 +67,14 @@ class Show:
         self._newest.append((frame, result))
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Nothing: there is no picture."""
+        """No effect: there is no image."""
 
     def summary(self, summary: Summary) -> None:
-        """The run came to its end."""
+        """The run has ended."""
         self._whole = True
 
     def close(self) -> None:
-        """Close the window; of a run over files that came to its end, once a key was pressed.
+        """Close the window; after a run over files has ended, once a key is pressed.
 
         Raises:
             DmddError: the window failed.
@@ -92,24 +93,24 @@ class Show:
         except cv2.error as error:
             self._error = error
         finally:
-            self._ended.set()  # also after an error: a window that is gone can't be closed by hand
+            self._ended.set()  # also after an error: a missing window cannot be closed by hand
             self._closed.set()
 
     def _show(self) -> None:
         cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        sized = told = False
+        sized = titled = False
         while not self._closing.is_set():
             if self._newest:
-                picture = self._cache.draw(*self._newest.pop())
+                image = self._cache.draw(*self._newest.pop())
                 if not sized:
-                    height, width = picture.shape[:2]
+                    height, width = image.shape[:2]
                     scale = min(1.0, _LARGEST[0] / width, _LARGEST[1] / height)
                     cv2.resizeWindow(_TITLE, max(1, round(width * scale)), max(1, round(height * scale)))
                     sized = True
-                cv2.imshow(_TITLE, picture)
-            if self._whole and self._linger and not told:
+                cv2.imshow(_TITLE, image)
+            if self._whole and self._linger and not titled:
                 cv2.setWindowTitle(_TITLE, f"{_TITLE}: done, press a key")
-                told = True
+                titled = True
             key = cv2.waitKey(_WAIT_MS) & 0xFF
             if key in (ord("q"), _ESCAPE) or (self._whole and key != 0xFF):
                 self._ended.set()
@@ -120,17 +121,17 @@ class Show:
 
 
 class _WindowThread:
-    """The one thread that has to do with windows; it is begun when it is needed."""
+    """The only thread that calls window functions; started when needed."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._begun = False
+        self._started = False
 
     def do(self, job: Callable[[], None]) -> None:
-        """Run this after what it has to do already."""
+        """Run a function after those that already wait."""
         self._jobs.put(job)
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             threading.Thread(target=self._run, name="window", daemon=True).start()
 
     def _run(self) -> None:
@@ -142,13 +143,13 @@ _WINDOWS = _WindowThread()
 
 
 def _check_display() -> None:
-    """See whether a window can be opened, in another process: without a display Qt ends the one that asks.
+    """Check in another process that a window can be opened: without a display Qt ends the process.
 
     Raises:
         DmddError: it cannot.
     """
     if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        raise OptionError("--show needs a display, and there is none (DISPLAY is not set).", _ELSE)
+        raise OptionError("--show needs a display, but DISPLAY is not set.", _ELSE)
     code = "import cv2; cv2.namedWindow('dmdd-edge')"
     try:
         tried = subprocess.run(
@@ -160,8 +161,8 @@ def _check_display() -> None:
         return
     if "not implemented" in tried.stderr:
         raise OptionError(
-            "--show: this OpenCV was built without windows.",
-            f"Install opencv-python instead of opencv-python-headless. {_ELSE}",
+            "--show: this OpenCV was built without window support.",
+            "Install opencv-python instead of opencv-python-headless, or use a browser with --serve 8080.",
         )
     shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    raise OptionError(f"--show: no window can be opened on the display {shown}.", _ELSE)
+    raise OptionError(f"--show: cannot open a window on the display {shown}.", _ELSE)

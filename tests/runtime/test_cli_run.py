@@ -189,7 +189,7 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(
         process.stdout.close()
         errors = process.stderr.read()
     assert process.returncode == 1
-    assert "gone away" in errors
+    assert "closed by its reader" in errors
     assert "Exception" not in errors
     assert "Traceback" not in errors
 

@@ -62,7 +62,7 @@ def test_every_output_at_once(make_bundle: Make, images: Path, tmp_path: Path, d
         "run", "--source", "images", "--save", "out", "--save-frames", "f", "--jsonl", "s.jsonl"
     )
     assert refused.returncode == 1
-    assert "0.png exists already" in refused.stderr
+    assert "0.png already exists" in refused.stderr
     assert not (tmp_path / "s.jsonl").exists()
     same = dmdd_edge("run", "--source", "images", "--save", "f", "--save-frames", "f")
     assert same.returncode == 1

@@ -69,7 +69,7 @@ def test_certificates_are_files_that_are_there(tmp_path: Path) -> None:
     assert parse_mqtt(f"mqtts://h/t?ca={ca}").ca == ca
     with pytest.raises(DmddError, match=r"the file .*key\.pem does not exist"):
         parse_mqtt(f"mqtts://h/t?ca={ca}&key={tmp_path / 'key.pem'}")
-    with pytest.raises(DmddError, match="certificates are for mqtts"):
+    with pytest.raises(DmddError, match="certificates require mqtts"):
         parse_mqtt(f"mqtt://h/t?ca={ca}")
 
 

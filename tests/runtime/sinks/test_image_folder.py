@@ -80,7 +80,7 @@ def test_an_error_of_one_picture_leaves_out_that_one(
     _write_all(sink, make_result, "0.png", "1.png", "2.png")
     assert _files(tmp_path / "out") == ["0.png", "2.png"]
     assert (sink.written, sink.left_out, sink.lost) == (2, 1, 0)
-    assert f"1.png cannot be written: {os.strerror(number)}. This picture is left out" in notes[0]
+    assert f"1.png cannot be written: {os.strerror(number)}. This image is omitted" in notes[0]
     assert "1 pictures could not be written and are left out" in notes[1]
     assert len(notes) == 2
 
@@ -143,7 +143,7 @@ def test_many_pictures_left_out_are_counted_and_not_all_named(
     _write_all(sink, make_result, *(f"a/{n}.png" for n in range(50)))
     assert sink.left_out == 50
     assert len(notes) == 6
-    assert "50 pictures" in notes[-1]
+    assert "50 images" in notes[-1]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_the_run(tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_earlier_pictures_are_not_overwritten_unasked(tmp_path: Path, make_resul
     (out / "1.png").write_bytes(b"mine")
     (out / "notes.txt").write_bytes(b"mine")
     sink = RawFrames(out, tmp_path / "images")
-    with pytest.raises(DmddError, match=r"1\.png exists already") as caught:
+    with pytest.raises(DmddError, match=r"1\.png already exists") as caught:
         sink.check_free(["0.png", "1.png"])
     assert "--overwrite" in caught.value.fix
     sink.check_free(["0.png", "2.png"])
     # Where the names are not known beforehand, the first picture finds out.
-    with pytest.raises(DmddError, match=r"1\.png exists already"):
+    with pytest.raises(DmddError, match=r"1\.png already exists"):
         sink.result(*make_result(name="1.png"))
     sink.result(*make_result(name="0.png"))
     sink.result(*make_result(name="1.png"))

@@ -120,7 +120,7 @@ def test_a_reader_that_went_away_ends_the_run(pipe: tuple[TextIO, TextIO], live:
     pipe[0].close()
     notes: list[str] = []
     stream = line_stream.LineStream(pipe[1], FileOptions(live=live, note=notes.append))
-    with pytest.raises(DmddError, match="gone away; the run stops"):  # noqa: PT012
+    with pytest.raises(DmddError, match="closed by its reader; the run stops"):  # noqa: PT012
         stream.write(b"1\n")
         _until(lambda: stream._outlet is not None and stream._outlet.error is not None)
         stream.write(b"2\n")

@@ -93,7 +93,7 @@ def test_a_reader_that_went_away_ends_the_run_with_a_message(make_result: MakeRe
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    with pytest.raises(DmddError, match="gone away"):
+    with pytest.raises(DmddError, match="closed by its reader"):
         JsonLines(Closed()).result(*make_result())
 
 

@@ -78,7 +78,7 @@ def test_an_overlay_never_lands_among_the_images_of_the_source(
     original.parent.mkdir(parents=True)
     original.write_bytes(b"original")
     sink = Overlays(tmp_path, tmp_path / "images")
-    with pytest.raises(DmddError, match="among the source's images"):
+    with pytest.raises(DmddError, match="inside the folder of the source's images"):
         sink.result(*make_result(name="images/0.png"))
     assert original.read_bytes() == b"original"
     inside = Overlays(tmp_path / "images" / "out", tmp_path / "images")

@@ -130,7 +130,7 @@ def test_an_earlier_video_is_not_overwritten_unasked(tmp_path: Path, make_result
         sink.close()
 
     write(1, "refuse")
-    with pytest.raises(DmddError, match="there already"):
+    with pytest.raises(DmddError, match="already exists"):
         write(2, "refuse")
     write(2, "resume")
     write(0, "resume")
@@ -200,7 +200,7 @@ def test_a_video_that_cannot_be_rotated_does_not_end_the_run(
     # The second could not be put aside, and was not written over: two frames are missing.
     assert [len(_read(part)[1]) for part in sorted(tmp_path.glob("run.*.avi"))] == [1, 1, 1]
     assert (sink.written, sink.lost) == (3, 2)
-    assert notes[0] == f"{path} cannot be written; the run goes on without a video."
+    assert notes[0] == f"{path} cannot be written; the run continues without a video."
     assert notes[-2] == f"{path}: 2 frames are missing, since it could not be written."
     assert notes[-1] == f"{path}: 3 frames in MJPEG, for players; name a .webm for browsers."
 
