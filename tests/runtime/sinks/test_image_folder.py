@@ -81,7 +81,7 @@ def test_an_error_of_one_picture_leaves_out_that_one(
     assert _files(tmp_path / "out") == ["0.png", "2.png"]
     assert (sink.written, sink.left_out, sink.lost) == (2, 1, 0)
     assert f"1.png cannot be written: {os.strerror(number)}. This image is omitted" in notes[0]
-    assert "1 pictures could not be written and are left out" in notes[1]
+    assert "1 images could not be written and are omitted" in notes[1]
     assert len(notes) == 2
 
 

@@ -201,7 +201,7 @@ def test_a_video_that_cannot_be_rotated_does_not_end_the_run(
     assert [len(_read(part)[1]) for part in sorted(tmp_path.glob("run.*.avi"))] == [1, 1, 1]
     assert (sink.written, sink.lost) == (3, 2)
     assert notes[0] == f"{path} cannot be written; the run continues without a video."
-    assert notes[-2] == f"{path}: 2 frames are missing, since it could not be written."
+    assert notes[-2] == f"{path}: 2 frames are missing because it could not be written."
     assert notes[-1] == f"{path}: 3 frames in MJPEG, for players; name a .webm for browsers."
 
 
