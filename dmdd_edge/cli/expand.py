@@ -12,6 +12,8 @@ How a command uses it::
         \"\"\"Draw procedural metal plates ...\"\"\"           # the help text
         from dmdd_edge.sample.drawing import write_sample   # what is heavy is imported here
 
+Every command also gets ``--config`` and ``--print-config``; see ``dmdd_edge.cli.configuration``.
+
 The function receives one checked object. ``options.given()`` names the fields that came from the command
 line, the environment or the configuration file. What only the command line needs, such as ``--json``, belongs
 in a model of the command in ``dmdd_edge.cli`` that derives from the public one. Fields are listed from the
@@ -29,16 +31,19 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
+from dmdd_edge.cli.configuration import Setting, print_settings, resolve
 from dmdd_edge.cli.console import console
 from dmdd_edge.options import Options, UsageError
 from dmdd_edge.options.model import OptionField, option_fields
-from dmdd_edge.options.values import members
+from dmdd_edge.options.values import literals, members
 
 Model = TypeVar("Model", bound=Options)
+_CONFIG, _PRINT = "config_file", "print_config"
 #: typer's own usage error, without the words "Invalid value" before the message.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -55,8 +60,18 @@ def add_command(app: typer.Typer, name: str, function: Callable[[Model], None], 
     app.command(name, help=inspect.getdoc(function))(expand(function, model))
 
 
-def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..., None]:
-    """``function`` with a parameter for each option of ``model``, as typer reads them."""
+def expand(
+    function: Callable[..., None], model: type[Model], with_context: bool = False
+) -> Callable[..., None]:
+    """``function`` with a parameter for each option of ``model``, as typer reads them.
+
+    Two options are added: ``--config`` and ``--print-config``; see ``configuration``.
+
+    Args:
+        function: receives an object of ``model``.
+        model: declares the options.
+        with_context: whether the function receives typer's context first.
+    """
     fields = option_fields(model)
     # Parameters for the earlier spellings of an option, which the help does not show.
     earlier = {
@@ -65,20 +80,31 @@ def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..
         for number, spelling in enumerate(field.option.earlier)
     }
 
-    def read(context: typer.Context, values: dict[str, Any]) -> Model:
-        given = {key for key in values if _source(context, key) not in ("DEFAULT", "")}
+    def settings_of(context: typer.Context, values: dict[str, Any]) -> dict[str, Setting]:
+        given = {key for key in values if _is_given(context, key)}
         for key, (field, spelling) in earlier.items():
             _take_earlier(values, given, key, field, spelling)
-        return model.build(
-            {field.name: _value(field, values[field.name]) for field in fields}, frozenset(given)
-        )
+        typed = {field.name: _value(values[field.name]) for field in fields if field.name in given}
+        root = getattr(context.find_root().command, "commands", {})
+        return resolve(model, _table(context), tuple(root), typed, values[_CONFIG])
+
+    def read(context: typer.Context, values: dict[str, Any]) -> Model:
+        settings = settings_of(context, values)
+        given = frozenset(name for name, setting in settings.items() if setting.rank)
+        return model.build({name: setting.value for name, setting in settings.items()}, given)
 
     def command(context: typer.Context, **values: Any) -> None:
         try:
+            if values[_PRINT]:
+                print_settings(_table(context), model, settings_of(context, values))
+                return
             options = read(context, values)
         except UsageError as error:
             raise _UsageError(str(error), ctx=context) from None
-        function(options)
+        if with_context:
+            function(context, options)
+        else:
+            function(options)
 
     parameters = [
         inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
@@ -87,6 +113,7 @@ def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..
             _parameter(key, field, typer.Option(spelling, hidden=True))
             for key, (field, spelling) in earlier.items()
         ),
+        *_configuration(),
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -97,10 +124,37 @@ def expand(function: Callable[[Model], None], model: type[Model]) -> Callable[..
     return command
 
 
-def _source(context: typer.Context, key: str) -> str:
-    """Where a value is from: COMMANDLINE, ENVIRONMENT, DEFAULT_MAP (the configuration file) or DEFAULT."""
+def _is_given(context: typer.Context, key: str) -> bool:
+    """Whether the command line sets a value; of ``models`` also what is before the sub-command."""
     source = context.get_parameter_source(key)
-    return "" if source is None else source.name
+    return source is not None and source.name != "DEFAULT"
+
+
+def _table(context: typer.Context) -> str:
+    """The name of the command in a configuration file: of a sub-command, that of its group."""
+    words = context.command_path.split()
+    return words[1] if len(words) > 1 else words[0]
+
+
+def _configuration() -> list[inspect.Parameter]:
+    """The options that every command has for its configuration."""
+    panel = "Configuration"
+    config = typer.Option(
+        "--config",
+        help="TOML file with options: NAME = VALUE at the top or under [COMMAND]. The command line wins over "
+        "DMDD_NAME variables, and those over the file. Paths are relative to the working directory.",
+        rich_help_panel=panel,
+    )
+    show = typer.Option(
+        "--print-config",
+        help="Print the resulting options as TOML, each with its origin, and exit.",
+        rich_help_panel=panel,
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(_CONFIG, kind, default=None, annotation=Annotated[Path | None, config]),
+        inspect.Parameter(_PRINT, kind, default=False, annotation=Annotated[bool, show]),
+    ]
 
 
 def _parameter(name: str, field: OptionField, info: Any) -> inspect.Parameter:
@@ -150,6 +204,10 @@ def _shown(field: OptionField) -> Any:
         "min": option.minimum if _is_int(field) else None,
         "max": option.maximum if _is_int(field) else None,
     }
+    if values := option.choices or literals(field.type):
+        common["autocompletion"] = lambda incomplete: [
+            value for value in values if value.startswith(incomplete)
+        ]
     if option.argument:
         return typer.Argument(**common)
     spelled = [option.name or "--" + field.name.replace("_", "-")]
@@ -178,10 +236,8 @@ def _take_earlier(
     given.add(field.name)
 
 
-def _value(field: OptionField, value: Any) -> Any:
-    """What typer read as the model takes it: its own default where nothing was given."""
-    if (value is None or value == []) and field.default is not dataclasses.MISSING:
-        return field.default
+def _value(value: Any) -> Any:
+    """What typer read, as the model accepts it."""
     return tuple(value) if isinstance(value, list) else value
 
 

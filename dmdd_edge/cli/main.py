@@ -25,7 +25,6 @@ app = typer.Typer(
     cls=StrictGroup,
     help="Train on good images, export one fused graph, run it on a line.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

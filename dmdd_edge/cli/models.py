@@ -2,51 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dmdd_edge.cli.options import JsonOption, ModelsDirOption
+from dmdd_edge.cli.expand import add_command, expand
+from dmdd_edge.cli.options import JsonOutput
+from dmdd_edge.options import Option
+from dmdd_edge.options.groups import ModelsDirOption
 
-_MODELS = Path("models")
 _HELP = "List bundles and their versions; show one, choose the one in use, verify it, remove one."
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and its sub-commands to the program."""
     group = typer.Typer(help=_HELP)
-    group.callback(invoke_without_command=True)(models)
-    group.command("list")(list_models)
-    group.command("show")(show)
-    group.command("use")(use)
-    group.command("check")(check)
-    group.command("remove")(remove)
+    group.callback(invoke_without_command=True)(expand(models, ModelsOptions, with_context=True))
+    add_command(group, "list", list_models, ModelsOptions)
+    add_command(group, "show", show, ShowOptions)
+    add_command(group, "use", use, VersionOptions)
+    add_command(group, "check", check, CheckOptions)
+    add_command(group, "remove", remove, VersionOptions)
     app.add_typer(group, name="models")
 
 
-def models(context: typer.Context, models_dir: ModelsDirOption = _MODELS, json: JsonOption = False) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions(JsonOutput, ModelsDirOption):
+    """The options of every sub-command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(ModelsOptions):
+    """Which version is shown."""
+
+    category: Annotated[str | None, Option("Category; not needed when there is only one.", argument=True)] = (
+        None
+    )
+    version: Annotated[
+        str | None, Option("Version, or the start of its name; default: the one in use.", argument=True)
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionOptions(ModelsOptions):
+    """Which version is meant."""
+
+    category: Annotated[str, Option("Category.", argument=True)]
+    version: Annotated[str, Option("Version, or the start of its name.", argument=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(ModelsOptions):
+    """What is verified."""
+
+    category: Annotated[str | None, Option("Category; default: all.", argument=True)] = None
+    model: Annotated[Path | None, Option("Folder of a bundle, instead of a category.")] = None
+
+
+def models(context: typer.Context, options: ModelsOptions) -> None:
     """List bundles and their versions; show one, choose the one in use, verify it, remove one."""
     if context.invoked_subcommand is None:
-        list_models(models_dir, json)
+        list_models(options)
         return
-    # What stands before the sub-command is meant for it.
-    context.default_map = {context.invoked_subcommand: {"models_dir": str(models_dir), "json": json}}
+    # Options before the sub-command are meant for it.
+    given = {name: getattr(options, name) for name in options.given()}
+    context.default_map = {
+        context.invoked_subcommand: {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}
+    }
 
 
-def list_models(models_dir: ModelsDirOption = _MODELS, json: JsonOption = False) -> None:
+def list_models(options: ModelsOptions) -> None:
     """List bundles and their versions."""
     from dmdd_edge.bundle.versions import list_versions
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.messages.commands import command
     from dmdd_edge.workspace import list_bundles
 
+    models_dir = options.models_dir
     rows = [
         _describe(version, category)
         for category in list_bundles(models_dir)
         for version in list_versions(models_dir, category)
     ]
-    if json:
+    if options.json:
         print_json(rows)
     elif not rows:
         console.print(
@@ -57,89 +97,63 @@ def list_models(models_dir: ModelsDirOption = _MODELS, json: JsonOption = False)
         console.print(_table(rows))
 
 
-def show(
-    category: Annotated[
-        str | None, typer.Argument(help="Category; not needed when there is only one.")
-    ] = None,
-    version: Annotated[
-        str | None, typer.Argument(help="Version, or the start of its name; the one in use when left out.")
-    ] = None,
-    models_dir: ModelsDirOption = _MODELS,
-    json: JsonOption = False,
-) -> None:
+def show(options: ShowOptions) -> None:
     """Show what a bundle says about itself."""
     from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.bundle.versions import list_versions, match_version
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.workspace import find_bundle
 
+    category, version, models_dir = options.category, options.version, options.models_dir
     folder = find_bundle(category, None, models_dir)
     chosen = Bundle.open_unverified(folder if version is None else folder / match_version(folder, version))
     (entry,) = (item for item in list_versions(models_dir, folder.name) if item.name == chosen.path.name)
     row = _describe(entry, folder.name)
-    if json:
+    if options.json:
         print_json({**chosen.manifest.model_dump(mode="json"), **row})
     else:
         console.print(_facts(row, chosen.manifest))
 
 
-def remove(
-    category: Annotated[str, typer.Argument(help="Category.")],
-    version: Annotated[str, typer.Argument(help="Version, or the start of its name.")],
-    models_dir: ModelsDirOption = _MODELS,
-    json: JsonOption = False,
-) -> None:
+def remove(options: VersionOptions) -> None:
     """Remove a version that is not in use, with its calibration."""
     from dmdd_edge.bundle.versions import remove_version
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.workspace import find_bundle
 
+    category, version, models_dir = options.category, options.version, options.models_dir
     removed = remove_version(find_bundle(category, None, models_dir), version)
-    if json:
+    if options.json:
         print_json({"category": category, "removed": removed})
     console.print(f"{category}: {removed} is removed")
 
 
-def use(
-    category: Annotated[str, typer.Argument(help="Category.")],
-    version: Annotated[str, typer.Argument(help="Version, or the start of its name.")],
-    models_dir: ModelsDirOption = _MODELS,
-    json: JsonOption = False,
-) -> None:
+def use(options: VersionOptions) -> None:
     """Make a version the one in use, once it has been verified."""
     from dmdd_edge.bundle.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.workspace import find_bundle
 
+    category, version, models_dir = options.category, options.version, options.models_dir
     find_bundle(category, None, models_dir)  # which knows what else may have been meant
     bundle = use_version(models_dir, category, version)
-    if json:
+    if options.json:
         print_json({"category": category, "version": bundle.version})
     console.print(f"{category}: {bundle.version} is in use", markup=False)
 
 
-def check(
-    category: Annotated[
-        str | None,
-        typer.Argument(help="Category; all of them when left out."),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", help="Folder of a bundle, instead of a category."),
-    ] = None,
-    models_dir: ModelsDirOption = _MODELS,
-    json: JsonOption = False,
-) -> None:
+def check(options: CheckOptions) -> None:
     """Verify every file of the version in use against the manifest; exit code 1 when one is wrong."""
     from dmdd_edge import workspace
     from dmdd_edge.cli.console import console, print_json
 
+    category, model, models_dir = options.category, options.model, options.models_dir
     if category is None and model is None and len(workspace.list_bundles(models_dir)) > 1:
         paths = [models_dir / name for name in workspace.list_bundles(models_dir)]
     else:
         paths = [workspace.find_bundle(category, model, models_dir)]
     reports = [_check_one(path) for path in paths]
-    if json:
+    if options.json:
         print_json(reports)
     for report in reports:
         if report["ok"]:

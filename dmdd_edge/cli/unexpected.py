@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dmdd_edge._version import __version__
+from dmdd_edge.cli import configuration
 from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.messages.addresses import redacted, secret_parts
@@ -120,7 +121,7 @@ def _secrets(arguments: Sequence[str]) -> set[str]:
     ]
     named += [value for option, _, value in (a.partition("=") for a in arguments) if option.endswith("-env")]
     found |= {os.environ.get(name, "") for name in (*named, *_PASSWORD_VARIABLES)}
-    return found - {""}
+    return (found | configuration.secrets) - {""}
 
 
 def _known(text: str, arguments: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from dmdd_edge.options.model import Option, Options
 
@@ -22,6 +22,8 @@ class BundleName(Options):
 
     category: Annotated[str | None, Option("Category; not needed when there is only one.")] = None
     model: Annotated[Path | None, Option("Folder of a bundle, instead of --category.")] = None
+
+    ALTERNATIVES: ClassVar[tuple[tuple[str, ...], ...]] = (("category", "model"),)
 
 
 @dataclass(frozen=True, kw_only=True)

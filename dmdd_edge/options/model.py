@@ -58,7 +58,6 @@ class Option:
         show_default: whether the help shows the default; or the default as a person writes it, for ``parse``.
         earlier: spellings that it had before; they keep working, with one warning.
         check_earlier: raises an ``OptionError`` for a text that an earlier spelling is not meant to have.
-        command_line_only: whether neither a configuration file nor an environment variable sets it.
     """
 
     help: str = ""
@@ -78,7 +77,6 @@ class Option:
     show_default: bool | str = True
     earlier: tuple[str, ...] = ()
     check_earlier: Callable[[str], None] | None = None
-    command_line_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,8 @@ class Options:
     Attributes:
         RULES: what options need to have an effect; those of all groups count.
         EXCLUSIVE: groups of fields of which one at most may be given.
+        ALTERNATIVES: groups of fields of which the command line's replaces a variable's, and that the file's;
+            the command itself refuses two of them from the same origin.
 
     Raises:
         OptionError: a value has a wrong type or is out of its range, or an option has no effect.
@@ -148,6 +148,7 @@ class Options:
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
     EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    ALTERNATIVES: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     def __post_init__(self) -> None:
         for field in option_fields(type(self)):
@@ -226,13 +227,18 @@ def _option_fields(model: type[Any]) -> tuple[OptionField, ...]:
     return tuple(found)
 
 
-def checked(field: OptionField, value: Any) -> Any:
+def checked(field: OptionField, value: Any, name: str = "") -> Any:
     """A value as its field's type, after all checks of the field.
+
+    Args:
+        field: the option.
+        value: to check.
+        name: of the option in messages; the command line's spelling when it is left out.
 
     Raises:
         OptionError: it cannot be one.
     """
-    option, spelling = field.option, field.spelling
+    option, spelling = field.option, name or field.spelling
     if option.parse is not None:
         value = _parsed(option.parse, value)
     value = convert(value, field.type, spelling)

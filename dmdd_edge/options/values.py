@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -15,6 +16,10 @@ from dmdd_edge.messages.suggest import choose
 LONGEST = 4096
 #: The second form is what is left of an address after something took it for a path.
 _ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(?:rtsps?|rtmp|https?|mqtts?|wss?|ftp|file):/")
+_SWITCH = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
@@ -37,16 +42,50 @@ def convert(value: Any, hint: Any, name: str) -> Any:
         return _convert(value, hint)
     except _UnfitError:
         pass
-    allowed = [item for part in members(hint) if get_origin(part) is Literal for item in get_args(part)]
+    allowed = literals(hint)
     if allowed and isinstance(value, str):
         raise OptionError(f"{name} {value!r} is unknown.", choose(value, allowed))
     raise OptionError(f"{name} is {value!r}; it must be {describe(hint)}.", f"Give {describe(hint)}.")
+
+
+def from_text(text: str, hint: Any, parsed: bool) -> Any:
+    """A text of an environment variable as a value that ``convert`` accepts, if it can be one.
+
+    Args:
+        text: a list's items have blanks between, and quotes around what contains blanks.
+        hint: as of ``convert``.
+        parsed: whether the option reads texts itself.
+    """
+    parts = members(hint)
+    if any(get_origin(part) is tuple for part in parts):
+        try:
+            items = shlex.split(text)
+        except ValueError:
+            return text
+        item = next(get_args(part)[0] for part in parts if get_origin(part) is tuple)
+        return [from_text(single, item, parsed) for single in items]
+    if parsed:
+        return text
+    for part, read in ((bool, _SWITCH.get), (int, int), (float, float)):
+        if part in parts:
+            try:
+                value = read(text.strip().lower())
+            except ValueError:
+                continue
+            if value is not None:
+                return value
+    return text
 
 
 def members(hint: Any) -> tuple[Any, ...]:
     """The types that a union allows besides None; of another type, itself."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return tuple(part for part in parts if part is not type(None))
+
+
+def literals(hint: Any) -> tuple[Any, ...]:
+    """The values that the literals of a type allow; empty for a type without any."""
+    return tuple(value for part in members(hint) if get_origin(part) is Literal for value in get_args(part))
 
 
 def describe(hint: Any) -> str:
@@ -87,11 +126,11 @@ def _convert(value: Any, hint: Any) -> Any:
                 return _convert(value, part)
             except _UnfitError:
                 continue
-    elif get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+    elif get_origin(hint) is tuple:
         parts = get_args(hint)
-        if len(parts) == 2 and parts[1] is Ellipsis:
+        if isinstance(value, (list, tuple)) and parts[1:] == (Ellipsis,):
             return tuple(_convert(item, parts[0]) for item in value)
-        if len(parts) == len(value):
+        if isinstance(value, (list, tuple)) and len(parts) == len(value):
             return tuple(map(_convert, value, parts))
     elif get_origin(hint) is Literal:
         if any(value == item and type(value) is type(item) for item in get_args(hint)):
