@@ -1,4 +1,4 @@
-"""Whether images that should be good parts look like it, before a threshold is set from them."""
+"""Doubts about images of good parts, before a threshold is set from them."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from dmdd_edge.data.causes import find_causes
 from dmdd_edge.data.look import ImageLook
 from dmdd_edge.runtime.normal_scores import NormalScores
 
-#: A score stands out from this many spreads above the median on, the spread at least ``_LEAST``.
+#: A score stands out above the median plus this number of spreads; the spread is at least ``_LEAST``.
 _OUTLYING, _LEAST = 6.0, 0.02
-#: Of fewer images, none can stand out.
+#: With fewer images, no score can stand out.
 _FEWEST = 5
-#: Scores differ widely when their range is so many times that of the scores at export.
+#: Scores differ widely if their range exceeds this multiple of the range at export.
 _WIDE = 2.0
 
 
-def doubts(bundle: Bundle, found: NormalScores) -> list[str]:
-    """What speaks against setting a threshold from these images; none when nothing does.
+def doubts(bundle: Bundle, normals: NormalScores) -> list[str]:
+    """Reasons against setting a threshold from these images; may be empty.
 
     Args:
-        bundle: judges.
-        found: the scores of the images, at least one.
+        bundle: the bundle that scored them.
+        normals: the scores of the images, at least one.
     """
-    left_out = found.unreliable + found.skipped
+    left_out = normals.unreliable + normals.skipped
     lines = [
-        *_above(bundle, found),
-        *(_outlying(bundle, found) or _wide(bundle, found)),
-        *_mixed(found.looks),
+        *_above(bundle, normals),
+        *(_outlying(bundle, normals) or _wide(bundle, normals)),
+        *_mixed(normals.looks),
     ]
-    if left_out > len(found.scores):
+    if left_out > len(normals.scores):
         lines.append(
-            f"{left_out} of {left_out + len(found.scores)} images cannot be judged and are left out; "
-            f"the first: {found.first_reason}"
+            f"{left_out} of {left_out + len(normals.scores)} images cannot be judged and are omitted; "
+            f"the first: {normals.first_reason}"
         )
     return lines
 
 
-def _above(bundle: Bundle, found: NormalScores) -> list[str]:
-    manifest, scores = bundle.manifest, found.scores
+def _above(bundle: Bundle, normals: NormalScores) -> list[str]:
+    manifest, scores = bundle.manifest, normals.scores
     above = sum(score > manifest.threshold.image for score in scores)
     if 2 * above <= len(scores):
         return []
     line = f"{above} of {len(scores)} images are above the exported threshold {manifest.threshold.image:.4f}"
     causes = []
-    if manifest.look is not None and found.looks:
-        causes = find_causes(manifest.look, found.looks, manifest.preprocess)
+    if manifest.look is not None and normals.looks:
+        causes = find_causes(manifest.look, normals.looks, manifest.preprocess)
     return [f"{line}, and they are {causes[0].text}" if causes else line]
 
 
-def _outlying(bundle: Bundle, found: NormalScores) -> list[str]:
-    """Few images far above the rest: defective parts among good ones set the threshold for all."""
-    scores = np.asarray(found.scores)
+def _outlying(bundle: Bundle, normals: NormalScores) -> list[str]:
+    """Few images far above the rest: defective parts among good ones would raise the threshold."""
+    scores = np.asarray(normals.scores)
     if len(scores) < _FEWEST:
         return []
     middle = float(np.median(scores))
@@ -68,19 +68,19 @@ def _outlying(bundle: Bundle, found: NormalScores) -> list[str]:
     one = len(out) == 1
     return [
         f"{len(out)} of {len(scores)} images stand{'s' if one else ''} out from the others, "
-        f"whose scores reach {rest:.4f}: {found.sources[furthest]} has {scores[furthest]:.4f}"
+        f"whose scores reach {rest:.4f}: {normals.sources[furthest]} has {scores[furthest]:.4f}"
     ]
 
 
-def _wide(bundle: Bundle, found: NormalScores) -> list[str]:
-    exported, scores = bundle.manifest.threshold.scores, found.scores
+def _wide(bundle: Bundle, normals: NormalScores) -> list[str]:
+    exported, scores = bundle.manifest.threshold.scores, normals.scores
     if min(len(scores), len(exported)) < _FEWEST:
         return []
     usual = max(exported) - min(exported)
     if max(scores) - min(scores) <= _WIDE * max(usual, _LEAST) or max(scores) <= max(exported):
         return []
     return [
-        f"the images differ among themselves: scores from {min(scores):.4f} to {max(scores):.4f}, "
+        f"the images differ from each other: scores from {min(scores):.4f} to {max(scores):.4f}, "
         f"at export from {min(exported):.4f} to {max(exported):.4f}"
     ]
 

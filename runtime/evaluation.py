@@ -1,4 +1,4 @@
-"""A bundle on test images, with the back end that runs it on this machine; neither torch nor onnx."""
+"""Evaluate a bundle on test images with the backend of this machine; without torch and onnx."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dmdd_edge.runtime.detector import Detector
 
 @dataclass(frozen=True)
 class MeasuredBundle:
-    """A bundle's figures on test images.
+    """Metrics of a bundle on test images.
 
     Attributes:
         metrics: the fields of metrics.json, with ``version``, ``backend`` and ``threshold_origin``.
         decisions: at the threshold in use.
         test: the images.
-        found: maps and scores of them.
+        found: their maps and scores.
     """
 
     metrics: dict[str, Any]
@@ -39,16 +39,16 @@ def evaluate_bundle(
     groups: Mapping[Path, str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> MeasuredBundle:
-    """Measure a bundle at its threshold; a frame that cannot be judged counts as neither good nor anomalous.
+    """Evaluate a bundle at its threshold; an unreliable frame counts as neither good nor anomalous.
 
     Args:
-        detector: the bundle, started.
-        category: its test images are judged; what cannot be read is noted in it.
-        groups: the name of each image's group; None groups by defect type.
-        progress: called with the images done and their count.
+        detector: runs the bundle.
+        category: has the test images; unreadable ones are noted in it.
+        groups: name of each image's group; None groups by defect type.
+        progress: called with the number of finished images and the total.
 
     Raises:
-        DmddError: there are no readable test images, or the back end failed.
+        DmddError: there are no readable test images, or the backend failed.
     """
     manifest = detector.bundle.manifest
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
@@ -59,15 +59,15 @@ def evaluate_bundle(
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
     decisions = decide(found.scores, test.labels, names, detector.threshold.image, unreliable)
-    made = manifest.created_with
+    training = manifest.created_with
     metrics = {
         "category": manifest.category,
         "version": manifest.version,
         "backbone": manifest.backbone,
-        "recipe": made.get("recipe", ""),
+        "recipe": training.get("recipe", ""),
         "image_size": manifest.image_size,
-        "steps": made.get("steps"),
-        "seed": made.get("seed"),
+        "steps": training.get("steps"),
+        "seed": training.get("seed"),
         **found.metrics.as_dict(),
         "threshold": detector.threshold.image,
         "threshold_origin": detector.threshold.origin,

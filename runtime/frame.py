@@ -1,4 +1,4 @@
-"""A frame on its way through the runtime, and the check that every frame passes."""
+"""The frame: an image on its way through the runtime, and the check that every frame passes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.errors import DataError, DmddError
 
-#: As many pixels as OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
+#: Largest number of pixels that OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
 LARGEST_FRAME = 1 << 30
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture, and where it came from.
+    """One image, and where it came from.
 
     Attributes:
         image: uint8 H x W x 3 BGR.
-        source: what a person would call it: a path, a video.
-        name: a relative path, unique within the run, that names what is written about this frame.
-        index: its number within the run, from 0.
+        source: a name for people: a path, a video.
+        name: relative path, unique within the run, for files that are written about this frame.
+        index: number within the run, from 0.
         time: when it was grabbed, in seconds since 1970 (UTC).
-        capture_ms: how long reading and decoding took.
+        capture_ms: duration of reading and decoding.
         dropped: frames that a live source dropped just before this one.
-        peak: the largest value of a 16-bit file before it was scaled to 8 bits; None of other frames.
-        more: whether the file holds pages or animation frames after this one, which are not judged.
+        peak: largest value of a 16-bit file before it was scaled to 8 bits; None for other frames.
+        more: whether the file has further pages or animation frames, which are ignored.
     """
 
     image: NDArray[np.uint8] = field(repr=False)
@@ -61,44 +61,44 @@ class BrokenFrame:
 
 
 def as_bgr(image: Any) -> NDArray[np.uint8]:
-    """A frame as the runtime takes it: uint8 H x W x 3 BGR.
+    """Convert an image to the frame format of the runtime: uint8 H x W x 3 BGR.
 
     Args:
-        image: uint8 H x W x 3 in BGR order, as OpenCV delivers it; grey H x W or H x W x 1 becomes three
-            equal channels; of BGRA, H x W x 4, the alpha is dropped.
+        image: uint8 H x W x 3 in BGR order, as OpenCV delivers it; gray H x W or H x W x 1 becomes three
+            equal channels; the alpha channel of BGRA, H x W x 4, is dropped.
 
     Raises:
-        DmddError: it is no array, of another type or shape, smaller than 16 pixels a side, or larger than
-            2^30 pixels.
+        DataError: not an array, wrong dtype or shape, a side under 16 pixels, or more than 2^30 pixels.
     """
     if not isinstance(image, np.ndarray):
         raise DataError(
-            f"a frame is a numpy array, not {type(image).__name__}.",
+            f"Frames must be NumPy arrays, got {type(image).__name__}.",
             "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if image.dtype != np.uint8:
         raise DataError(
-            f"a frame holds uint8 values 0..255, not {image.dtype}.",
-            "Floats in 0..1: (frame * 255).round().astype('uint8'); 16 bits: (frame // 257).astype('uint8').",
+            f"Frames must be uint8 (0..255), got {image.dtype}.",
+            "Convert floats in 0..1 with (frame * 255).round().astype('uint8'), 16 bits with "
+            "(frame // 257).astype('uint8').",
         )
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4):
         shape = " x ".join(map(str, image.shape)) or "a single number"
         raise DataError(
-            f"a frame has the shape H x W x 3 (BGR) or H x W (grey), not {shape}.",
+            f"Frames must have the shape H x W x 3 (BGR) or H x W (gray), got {shape}.",
             "Move the channels last: frame.transpose(1, 2, 0)."
             if image.ndim == 3 and image.shape[0] in (1, 3, 4)
             else "Read a file with dmdd_edge.data.images.read_image(path).",
         )
     if min(image.shape[:2]) < MIN_SIDE:
         raise DataError(
-            f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too small.",
-            f"It needs at least {MIN_SIDE} pixels a side.",
+            f"A frame of {image.shape[1]} x {image.shape[0]} pixels is too small.",
+            f"Use frames of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
         )
     if image.shape[0] * image.shape[1] > LARGEST_FRAME:
         raise DataError(
-            f"a frame of {image.shape[1]} x {image.shape[0]} pixels is too large.",
-            f"At most {LARGEST_FRAME:,} pixels are accepted: cut it into parts.",
+            f"A frame of {image.shape[1]} x {image.shape[0]} pixels is too large.",
+            f"Cut it into parts of at most {LARGEST_FRAME:,} pixels.",
         )
     if image.ndim == 2:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Why a line calls most of its first frames anomalous: said once, with the likely cause, numbers and fix."""
+"""Hint at why most of the first frames are anomalous: given once, with likely cause, numbers and fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 
-#: Frames that are looked at, and the fewest that a hint is given on.
+#: Number of frames that are examined, and the fewest for a hint.
 FRAMES, FEWEST = 20, 5
 
 
@@ -24,12 +24,12 @@ class Hint:
     """A likely cause of what a run shows; an element of the summary's ``hints``.
 
     Attributes:
-        cause: compression, light, sharpness, size, aspect, grey or colour; ``threshold`` when the frames look
-            like the training images; ``unknown`` when the bundle does not say how those look.
-        message: what was seen, with the numbers.
+        cause: name of a ``Cause``; ``threshold`` if the frames look like the training images; ``unknown`` if
+            the bundle does not say how those look.
+        message: the observation, with numbers.
         fix: what to do, in the imperative.
-        frames: how many frames were looked at.
-        anomalous: how many of those are anomalous or unreliable.
+        frames: number of examined frames.
+        anomalous: number of those that are anomalous or unreliable.
     """
 
     cause: str
@@ -40,12 +40,12 @@ class Hint:
 
 
 class FirstFrames:
-    """A sink that looks at the first frames of a run, and costs nothing after them.
+    """A sink that examines the first frames of a run, and costs no time after them.
 
     Args:
-        control: the run; gets the hint for its summary.
-        expected: how many frames will come, when that is known; a hint waits for fewer then.
-        say: told of the hint, one line each.
+        control: the run; receives the hint for its summary.
+        expected: number of frames to come, if known; the hint then waits for fewer.
+        say: receives the hint, one line each.
     """
 
     def __init__(self, control: RunControl, expected: int | None, say: Callable[[str], None]) -> None:
@@ -55,7 +55,7 @@ class FirstFrames:
         self._not_good = 0
 
     def result(self, frame: Frame, result: Result) -> None:
-        """Look at a frame; after the last of the first ones, give the hint."""
+        """Examine a frame; after the last of the first ones, give the hint."""
         if self._left <= 0:
             return
         self._seen.append(look_at(frame.image, self._control.detector.bundle.manifest.preprocess))
@@ -63,15 +63,15 @@ class FirstFrames:
         self._passed()
 
     def broken(self, frame: BrokenFrame) -> None:
-        """Count a frame that has no picture."""
+        """Count a frame that has no image."""
         if self._left > 0:
             self._passed()
 
     def summary(self, summary: Summary) -> None:
-        """Nothing: the hint is in it."""
+        """No effect: the hint is in it."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """No effect."""
 
     def _passed(self) -> None:
         self._left -= 1
@@ -89,13 +89,13 @@ class FirstFrames:
 
 
 def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook], not_good: int) -> Hint:
-    """The likely cause of many frames that are not good.
+    """Find the likely cause of many frames that are not good.
 
     Args:
-        bundle: what judges.
+        bundle: the bundle in use.
         threshold: in use.
-        seen: the looks of the frames.
-        not_good: how many of them are anomalous or unreliable.
+        seen: looks of the frames.
+        not_good: number of them that are anomalous or unreliable.
     """
     manifest = bundle.manifest
     head = f"{not_good} of the first {len(seen)} frames are anomalous or unreliable"
@@ -103,11 +103,11 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
     if causes:
         message = f"{head}, and the frames are {_joined(causes)}."
-        fix = f"{causes[0].fix} If the parts are good and the frames must stay so: {calibrate}"
+        fix = f"{causes[0].fix} If the parts are good and the frames cannot be changed: {calibrate}"
         return Hint(causes[0].name, message, fix, len(seen), not_good)
     if threshold.origin == "option":
-        message = f"{head}. The threshold {threshold.image:.4f} was given for this run"
-        fix = f"Without it the threshold is {manifest.threshold.image:.4f}, or what was calibrated."
+        message = f"{head}. The threshold {threshold.image:.4f} was set for this run"
+        fix = f"Omit --threshold to use the exported {manifest.threshold.image:.4f} or the calibrated one."
         return Hint("threshold", f"{message}.", fix, len(seen), not_good)
     calibration = read_calibration(bundle) if threshold.origin == "calibration" else None
     known = manifest.threshold if calibration is None else calibration.threshold
@@ -121,7 +121,7 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
         message = f"{head}. {enough if known.holds else few}. This bundle does not say what they looked like"
         return Hint("unknown", f"{message}.", fix, len(seen), not_good)
     message = (
-        f"{head}, and the frames look like the training images in compression, light, colour, sharpness and "
+        f"{head}, and the frames look like the training images in compression, light, color, sharpness and "
         f"size. {enough if known.holds else few}."
     )
     return Hint("threshold", message, fix, len(seen), not_good)

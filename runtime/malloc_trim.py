@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Return freed memory to the system."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import ctypes
 
 
 def trim_heap() -> None:
-    """Let the C library return freed memory to the system; does nothing where it cannot be asked to.
+    """Make the C library return freed memory to the system; no effect if it does not support that.
 
-    glibc keeps what is freed in pieces between others for later. A run that changes its bundle now and then
-    would hold half as much again as it needs.
+    glibc keeps freed memory between other blocks for later use. A run that changes its bundle now and then
+    would use half as much again as it needs.
     """
-    # AttributeError: another C library, such as musl's, which returns it by itself.
+    # AttributeError: another C library, such as musl, which returns it automatically.
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Scoring good parts on the line, for a threshold of their own."""
+"""Score good parts on the line, for a new threshold."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
 
-#: Images whose look is kept.
+#: Number of images whose look is recorded.
 _LOOKS = 50
 
 
 @dataclass(frozen=True)
 class NormalScores:
-    """What scoring good parts gave.
+    """Scores of good parts.
 
     Attributes:
-        scores: of the frames that can be judged, in order, each 0..1.
+        scores: of the reliable frames, in order, each 0..1.
         peaks: of their maps, see ``threshold.map_peak``.
-        sources: what each of them is called.
-        looks: what the first of them look like.
-        unreliable: frames left out because they cannot be judged.
-        skipped: frames left out because they cannot be read.
-        first_reason: why the first of those was left out; empty when none was.
+        sources: their names.
+        looks: looks of the first of them.
+        unreliable: frames omitted because they are unreliable.
+        skipped: frames omitted because they cannot be read.
+        first_reason: why the first of those was omitted; may be empty.
     """
 
     scores: tuple[float, ...]
@@ -43,7 +43,7 @@ class NormalScores:
 
 
 class _Scores:
-    """A sink that keeps the scores."""
+    """A sink that collects the scores."""
 
     def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None]) -> None:
         self.scores: list[float] = []
@@ -70,10 +70,10 @@ class _Scores:
         self._on_frame()
 
     def summary(self, summary: Summary) -> None:
-        """Nothing: the caller gets it."""
+        """No effect: the caller gets it."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """No effect."""
 
 
 def score_normals(
@@ -82,16 +82,16 @@ def score_normals(
     limit: int | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> NormalScores:
-    """Score every frame of a source of good parts; what cannot be judged is left out and counted.
+    """Score every frame of a source of good parts; unreliable and unreadable ones are omitted and counted.
 
     Args:
-        detector: judges; its threshold plays no part.
+        detector: scores the frames; its threshold has no effect.
         source: images of good parts.
-        limit: end after so many frames.
+        limit: number of frames after which it ends.
         on_frame: called after each frame, for a progress bar; from another thread.
 
     Raises:
-        DmddError: the back end failed.
+        DmddError: the backend failed.
     """
     sink = _Scores(detector.bundle.manifest.preprocess, on_frame)
     summary = run_frames(detector, source, [sink], limit)

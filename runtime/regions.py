@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.result import Region
 
-#: Of a map that is noise all over, only this many regions are reported, the highest peaks first.
+#: Largest number of regions that are reported, for example of a map full of noise; highest peaks first.
 MOST_REGIONS = 100
 
 
@@ -19,27 +19,27 @@ def find_regions(
     preprocess: Preprocess,
     source_shape: tuple[int, ...],
 ) -> tuple[Region, ...]:
-    """The 8-connected parts of a map above a threshold, in source pixels, the highest peak first.
+    """The 8-connected parts of a map above a threshold, in source pixels, highest peak first.
 
     Args:
         anomaly_map: float32 S x S, 0..1.
-        threshold: a pixel belongs to a region when its value is greater.
-        preprocess: what was done to the source before the resize; undone for the boxes.
+        threshold: a pixel belongs to a region if its value is greater.
+        preprocess: preparation of the source before the resize; reversed for the boxes.
         source_shape: height, width(, channels) of the source image.
     """
     above = (anomaly_map > threshold).view(np.uint8)
     if not above.any():
         return ()
     size = anomaly_map.shape[0]
-    count, found, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    labels: NDArray[np.int32] = np.asarray(found, dtype=np.int32)
+    count, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    labels: NDArray[np.int32] = np.asarray(components, dtype=np.int32)
     peaks = np.zeros(count, np.float32)
     marked = above.view(np.bool_)
     np.maximum.at(peaks, labels[marked], anomaly_map[marked])
     _, _, width, height = preprocess.roi or (0, 0, source_shape[1], source_shape[0])
     source_pixels = width * height / size**2  # per pixel of the map
     regions: list[Region] = []
-    # Label 0 is what lies below the threshold; its peak is 0, so it sorts last and is cut off.
+    # Label 0 is the part below the threshold; its peak is 0, so it sorts last and is cut off.
     for label in np.argsort(-peaks, kind="stable")[: min(count - 1, MOST_REGIONS)]:
         x, y, w, h, area = (int(value) for value in stats[label])
         box = preprocess.box_to_source(x, y, w, h, size, source_shape)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, SIGHUP as one to load the bundle anew; granted between two frames."""
+"""Signals as requests: Ctrl-C and SIGTERM to stop, SIGHUP to reload the bundle, between two frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 class StopRequest:
     """Listens for SIGINT and SIGTERM inside a ``with`` block; a second one stops at once.
 
-    Outside the main thread, where Python allows no handlers, it listens for nothing.
+    Outside the main thread, where Python allows no handlers, it has no effect.
 
     Args:
         hangup: listen for SIGHUP too; see ``take_hangup``.
 
     Attributes:
-        received: the signal that came, or None.
+        received: the signal that arrived, or None.
     """
 
     def __init__(self, hangup: bool = False) -> None:
@@ -45,15 +45,15 @@ class StopRequest:
         return self.received is not None
 
     def take_hangup(self) -> bool:
-        """Whether SIGHUP came since this was asked last."""
-        came, self._hung_up = self._hung_up, False
-        return came
+        """Whether SIGHUP arrived since the last call."""
+        arrived, self._hung_up = self._hung_up, False
+        return arrived
 
-    # The handlers only note: whatever takes a lock could wait here for the thread that they interrupted.
+    # The handlers only set flags: taking a lock could wait for the thread that they interrupted.
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        self._restore()  # so that the next one acts as if nobody listened
+        self._restore()  # so that the next signal has its default effect
 
     def _note_hangup(self, number: int, frame: FrameType | None) -> None:
         self._hung_up = True

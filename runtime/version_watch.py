@@ -1,4 +1,4 @@
-"""Notices that another version of a bundle has been put to use."""
+"""Watch for another version of a bundle to be put to use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class VersionWatch:
     """Watches a category's ``CURRENT``, which ``export`` and ``models use`` replace.
 
     Args:
-        folder: a category's folder; anything else is not watched: a version's folder never changes.
+        folder: of a category; another folder is not watched, because a version never changes.
         version: the version that runs.
     """
 
@@ -34,7 +34,7 @@ class VersionWatch:
         try:
             named = read_current(self._folder)
         except DmddError:
-            return False  # being replaced, or broken: the run goes on with what it has
+            return False  # being replaced, or damaged: the run keeps its version
         if named is None or named == self._seen:
             return False
         self._seen = named

@@ -17,7 +17,7 @@ from dmdd_edge.runtime.page.images import caption
 HEALTHY_AGE = 10.0
 #: ... or in frames at the rate that the source promises, whichever is longer.
 HEALTHY_FRAMES = 5
-#: The run is asked for its state at most once per this time, however many clients look; in seconds.
+#: Shortest time between two requests for the run's state, however many clients look, in seconds.
 KEPT_SECONDS = 0.25
 
 _SOURCE = (

@@ -58,7 +58,7 @@ def test_good_parts_raise_no_doubt(scores: list[float], bundle: Bundle) -> None:
             [0.44, 0.46, 0.45, 0.47, 0.43, 0.93],
             ["1 of 6 images stands out", "reach 0.4700", "5.png has 0.9300"],
         ),
-        ([0.30, 0.36, 0.42, 0.48, 0.54, 0.60], ["differ among themselves: scores from 0.3000 to 0.6000"]),
+        ([0.30, 0.36, 0.42, 0.48, 0.54, 0.60], ["differ from each other: scores from 0.3000 to 0.6000"]),
     ],
 )
 def test_what_is_doubtful_is_named_with_its_numbers(
@@ -71,7 +71,7 @@ def test_what_is_doubtful_is_named_with_its_numbers(
 def test_frames_that_cannot_be_judged_and_mixed_sizes_are_doubtful(bundle: Bundle) -> None:
     found = NormalScores((0.4,), (0.4,), 2, 1, "0.png: too dark")
     assert doubts(bundle, found) == [
-        "3 of 4 images cannot be judged and are left out; the first: 0.png: too dark"
+        "3 of 4 images cannot be judged and are omitted; the first: 0.png: too dark"
     ]
     looks = tuple(look_at(np.zeros((side, side, 3), np.uint8), Preprocess()) for side in (32, 48))
     assert "different sizes (32 x 32, 48 x 48)" in doubts(bundle, scored(0.4, 0.4, looks=looks))[0]

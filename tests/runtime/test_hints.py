@@ -55,7 +55,7 @@ def test_a_dark_line_is_told_apart_from_a_threshold_of_few_images(make_bundle: M
     assert "look like the training images" in same.message
     assert "too few good images: 2, and a false-alarm rate of 1 % needs 99" in same.message
     given = hint_for(bundle, effective_threshold(bundle, image=0.01), seen(100), 6)
-    assert "The threshold 0.0100 was given for this run" in given.message
+    assert "The threshold 0.0100 was set for this run" in given.message
 
 
 @pytest.mark.parametrize(

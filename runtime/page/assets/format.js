@@ -1,4 +1,4 @@
-// Numbers and times as a person reads them.
+// Numbers and times for people.
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
@@ -12,7 +12,7 @@ export const milliseconds = (value) => (value === null ? "n/a" : `${value.toFixe
 
 export const perSecond = (value) => (value === null ? "–" : `${value.toFixed(value < 100 ? 1 : 0)} /s`);
 
-// The time of day; of another day its date too.
+// The time of day, with the date if it is another day.
 export function clock(seconds) {
   const moment = new Date(1000 * seconds);
   const time = moment.toLocaleTimeString([], { hourCycle: "h23" });

@@ -1,4 +1,4 @@
-// The last anomalies, and the large picture of one of them.
+// The last anomalies, and the large image of one of them.
 
 import { clock, count, score } from "/format.js";
 
@@ -24,7 +24,7 @@ export class Gallery {
     byId("gallery").replaceChildren();
   }
 
-  // `list` as /api/state gives it, the newest first.
+  // `list` as in /api/state, newest first.
   update(list) {
     this.list = list;
     const wanted = new Set(list.map((anomaly) => anomaly.number));
@@ -45,16 +45,16 @@ export class Gallery {
   make(anomaly) {
     const item = document.createElement("li");
     const button = document.createElement("button");
-    const picture = document.createElement("img");
+    const image = document.createElement("img");
     const text = document.createElement("span");
     const value = document.createElement("b");
     button.type = "button";
-    picture.src = `/anomalies/${anomaly.number}-small.jpg`;
-    picture.alt = `Anomaly, frame ${count(anomaly.number)}`;
+    image.src = `/anomalies/${anomaly.number}-small.jpg`;
+    image.alt = `Anomaly, frame ${count(anomaly.number)}`;
     value.textContent = score(anomaly.score);
     text.append(value, document.createElement("br"), clock(anomaly.time));
     if (anomaly.passed) text.append(document.createElement("br"), `${count(anomaly.passed)} more before`);
-    button.append(picture, text);
+    button.append(image, text);
     button.addEventListener("click", () => { this.look(anomaly); this.viewer.showModal(); });
     item.append(button);
     return item;
@@ -62,9 +62,9 @@ export class Gallery {
 
   look(anomaly) {
     this.current = anomaly;
-    const picture = byId("viewer-picture");
-    picture.src = `/anomalies/${anomaly.number}.jpg`;
-    picture.alt = `Anomalous frame ${count(anomaly.number)} with its overlay`;
+    const image = byId("viewer-image");
+    image.src = `/anomalies/${anomaly.number}.jpg`;
+    image.alt = `Anomalous frame ${count(anomaly.number)} with its overlay`;
     byId("viewer-title").textContent = `Frame ${count(anomaly.number)}, score ${score(anomaly.score)}`;
     const regions = anomaly.regions === 1 ? "1 region" : `${count(anomaly.regions)} regions`;
     byId("viewer-caption").textContent = `${clock(anomaly.time)}, threshold ${score(anomaly.threshold)}, ${regions}. ${anomaly.source}`;

@@ -1,4 +1,4 @@
-// The threshold: read by all, changed by who has the token.
+// The threshold: everybody can read it, a client with the token can change it.
 
 import { count, score } from "/format.js";
 
@@ -17,15 +17,15 @@ export class Limit {
     byId("limit-undo").addEventListener("click", () => this.propose(null));
     byId("limit-form").addEventListener("submit", (event) => { event.preventDefault(); this.set(); });
     byId("token-form").addEventListener("submit", (event) => { event.preventDefault(); this.unlock(byId("token").value.trim()); });
-    const kept = sessionStorage.getItem(KEY);
-    if (kept) this.unlock(kept);
+    const stored = sessionStorage.getItem(KEY);
+    if (stored) this.unlock(stored);
   }
 
-  // The address that is printed at the start carries the token behind the #, which is never sent.
+  // The address that is printed at the start has the token after the #, which is never sent.
   takeFromAddress() {
-    const found = /^#token=(.+)$/.exec(location.hash);
-    if (!found) return false;
-    sessionStorage.setItem(KEY, decodeURIComponent(found[1]));
+    const match = /^#token=(.+)$/.exec(location.hash);
+    if (!match) return false;
+    sessionStorage.setItem(KEY, decodeURIComponent(match[1]));
     history.replaceState(null, "", location.pathname);
     return true;
   }
@@ -50,7 +50,7 @@ export class Limit {
     this.show();
   }
 
-  // What the run compares with now.
+  // The threshold in use.
   update(now) {
     if (this.now !== now) {
       this.now = now;
@@ -99,7 +99,7 @@ export class Limit {
   async set() {
     const given = this.proposed;
     if (given === null || given === undefined) return;
-    if (this.value === null) { say("limit-said", `“${given}” is no number.`, "bad"); return; }
+    if (this.value === null) { say("limit-said", `“${given}” is not a number.`, "bad"); return; }
     byId("limit-set").disabled = true;
     const answer = await ask("/api/threshold", this.token, { threshold: this.value });
     if (answer.ok) {
@@ -122,7 +122,7 @@ function say(id, text, kind = "") {
   byId(id).className = kind ? `said-${kind}` : "";
 }
 
-// Ask for something that needs the token; with a body to change something.
+// Send a request that needs the token; with a body to change the threshold.
 async function ask(path, token, body) {
   const options = { headers: { Authorization: `Bearer ${token}` }, cache: "no-store", signal: AbortSignal.timeout(8000) };
   if (body) {
@@ -132,8 +132,8 @@ async function ask(path, token, body) {
   }
   try {
     const response = await fetch(path, options);
-    const said = response.status === 204 ? {} : await response.json();
-    return { ok: response.ok, refused: response.status === 401, body: said, text: [said.message, said.fix].filter(Boolean).join(" ") };
+    const reply = response.status === 204 ? {} : await response.json();
+    return { ok: response.ok, refused: response.status === 401, body: reply, text: [reply.message, reply.fix].filter(Boolean).join(" ") };
   } catch {
     return { ok: false, refused: false, text: "The run did not answer." };
   }

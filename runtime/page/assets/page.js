@@ -1,13 +1,13 @@
-// The live page: asks for the state twice a second and shows it; says so when nobody answers.
+// The live page: requests the state twice per second and shows it; reports when the run does not answer.
 
 import { age, clock, count, duration, milliseconds, percent, perSecond } from "/format.js";
 import { Gallery } from "/gallery.js";
 import { Limit } from "/limit.js";
-import { Picture } from "/picture.js";
+import { CurrentFrame } from "/frame.js";
 import { Traces } from "/traces.js";
 
 const PERIOD = 500;
-const PICTURE_PERIOD = 250;
+const FRAME_PERIOD = 250;
 const HISTORY_PERIOD = 5000;
 const LONGEST_WAIT = 5000;
 const SIGNS = { live: "good", trouble: "unreliable", lost: "anomalous", ended: "none", waiting: "none" };
@@ -19,7 +19,7 @@ const seen = () => (document.hidden ? new Promise((done) => document.addEventLis
 
 const traces = new Traces();
 const gallery = new Gallery();
-const picture = new Picture();
+const frame = new CurrentFrame();
 const limit = new Limit(traces);
 let started = null;
 let program = null;
@@ -39,11 +39,11 @@ function show(state) {
   if (program !== null && program !== state.program) location.reload();
   program = state.program;
   if (started !== state.started) {
-    // Another run answers here now.
+    // Another run answers now.
     started = state.started;
     traces.reset();
     gallery.reset();
-    picture.reset();
+    frame.reset();
   }
   newest = state.latest ? state.latest.number : 0;
   const { counts, latency_ms: latency, source } = state;
@@ -106,7 +106,7 @@ async function keepState() {
       if (traces.hour && Date.now() - historyAt > HISTORY_PERIOD) takeHistory();
     } else {
       const since = answered === null ? "" : ` Last answer at ${clock(answered / 1000)}.`;
-      link("lost", "Connection lost", `The run has ended, or it cannot be reached.${since} Trying again.`);
+      link("lost", "Connection lost", `The run has ended or is unreachable.${since} Retrying.`);
       wait = Math.min(2 * wait, LONGEST_WAIT);
     }
     await sleep(wait);
@@ -121,13 +121,13 @@ async function takeHistory() {
   traces.draw();
 }
 
-async function keepPicture() {
+async function keepFrame() {
   for (;;) {
     await seen();
-    if (!picture.held && newest > 0 && newest !== picture.have && document.body.dataset.link !== "lost") {
-      await picture.refresh().catch(() => {});
+    if (!frame.held && newest > 0 && newest !== frame.have && document.body.dataset.link !== "lost") {
+      await frame.refresh().catch(() => {});
     }
-    await sleep(PICTURE_PERIOD);
+    await sleep(FRAME_PERIOD);
   }
 }
 
@@ -135,4 +135,4 @@ for (const choice of document.querySelectorAll("[name=span]")) {
   choice.addEventListener("change", () => (traces.hour ? takeHistory() : traces.draw()));
 }
 keepState();
-keepPicture();
+keepFrame();

@@ -1,4 +1,4 @@
-// A trace: a series over time in SVG, with the threshold and marks of another shape for each status.
+// A trace: a series over time in SVG, with the threshold and marks in a different shape for each status.
 
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 44;
@@ -32,9 +32,9 @@ export class Trace {
     this.svg.addEventListener("pointerleave", () => pick(null));
   }
 
-  // `points`: {x, y, high, status, limit}, x in 0..1 and rising, y null where there is none; a bar reaches up
-  // to `high`, where there is one, and so does the mark. `now`: the threshold in use, `preview`: one that is
-  // thought of; `gap`: the line breaks where two points lie further apart.
+  // `points`: {x, y, high, status, limit}, x in 0..1 and rising, y null without a value; a bar and its mark
+  // reach up to `high` if it is set. `now`: the threshold in use, `preview`: a proposed one; `gap`: the line
+  // breaks between two points that are further apart.
   show(points, top, label, { now = null, preview = null, gap = Infinity } = {}) {
     Object.assign(this, { points, top: roundUp(top), now, previewed: preview, gap });
     this.svg.setAttribute("aria-label", label);

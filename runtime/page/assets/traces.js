@@ -1,11 +1,11 @@
-// The two traces of the page, of the last frames or of the last hour, and what is read off them.
+// The two traces of the page, of the last frames or of the last hour, and their readout.
 
 import { clock, count, milliseconds, score } from "/format.js";
 import { Trace } from "/trace.js";
 
 const FRAMES = 600;
 const HOUR = 3600;
-// A young run gets the whole width too, from so many frames and seconds on.
+// A young run uses the whole width too, from this number of frames and seconds.
 const LEAST_FRAMES = 20;
 const LEAST_SECONDS = 30;
 const INTERVAL = 10;
@@ -31,7 +31,7 @@ export class Traces {
 
   reset() { this.frames = []; this.intervals = []; }
 
-  // `points` as /api/state gives them: [number, score, status, latency, threshold].
+  // `points` as in /api/state: [number, score, status, latency, threshold].
   add(points) {
     for (const [number, value, status, latency, limit] of points) {
       if (number > this.last) this.frames.push({ number, value, status, latency, limit });
@@ -39,7 +39,7 @@ export class Traces {
     this.frames.splice(0, this.frames.length - FRAMES);
   }
 
-  // How many of the frames shown would be anomalous with a threshold.
+  // Number of shown frames that would be anomalous with a threshold.
   above(limit) { return this.frames.filter((f) => f.status !== "unreliable" && f.value !== null && f.value > limit).length; }
 
   draw() {
@@ -47,7 +47,7 @@ export class Traces {
     const scores = this.shown.filter((p) => p.y !== null).map((p) => p.high ?? p.y);
     const highest = Math.max(0, ...scores);
     const limits = [this.limit, this.proposed ?? 0, ...this.shown.map((p) => p.limit)];
-    // The threshold lies in the middle or lower, unless it is high itself.
+    // The threshold is in the middle or lower, unless it is high itself.
     const top = Math.min(1, Math.max(1.1 * highest, 1.6 * Math.max(...limits), 1e-4));
     const marked = this.shown.filter((p) => p.status === "anomalous").length;
     const span = this.hour ? "last hour" : `last ${count(this.shown.length)} frames`;
@@ -62,7 +62,7 @@ export class Traces {
     this.pick(this.place);
   }
 
-  // Frames that the width stands for: all that are kept, or fewer while the run is young.
+  // Frames across the width: all that are stored, or fewer while the run is young.
   get width() { return Math.min(FRAMES, Math.max(this.frames.length, LEAST_FRAMES)); }
 
   ofFrames() {
@@ -73,7 +73,7 @@ export class Traces {
     }));
   }
 
-  // Seconds that the long trace reaches back: an hour, or less while the run is young.
+  // Seconds across the long trace: an hour, or less while the run is young.
   get reach() { return Math.min(HOUR, Math.max(this.now - this.started, LEAST_SECONDS)); }
 
   ofHour() {

@@ -69,7 +69,7 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
     assert browser.text("#source-size") == "96 × 64"
     assert browser.text("#source-reconnects") == "2"
     assert "the file is empty" in browser.text("#skipped")
-    browser.until("document.getElementById('picture').naturalWidth === 384")
+    browser.until("document.getElementById('frame').naturalWidth === 384")
     # Status is told by a word and by the shape of its sign, not by colour alone.
     assert browser.js("document.querySelector('#verdict use').getAttribute('href')") == "#sign-good"
     feed(control, page, result_of(3, 0.9))
@@ -151,7 +151,7 @@ def test_the_threshold_is_changed_with_the_token(
     _shows(browser, "#limit-said", "a threshold of 1.5 is out of range. Choose 0 to 1.")
     propose("much")
     browser.js("document.getElementById('limit-set').click()")
-    _shows(browser, "#limit-said", "“much” is no number")
+    _shows(browser, "#limit-said", "“much” is not a number")
     assert control.threshold == 0.3
     browser.js("document.getElementById('limit-undo').click()")
     assert browser.js("document.getElementById('limit-value').value") == "0.3"
@@ -181,7 +181,7 @@ def test_an_anomaly_opens_large(browser: Browser, page: Page, control: FakeContr
     assert browser.text("#gallery li:first-child").startswith("0.8750"), "the newest first"
     browser.js("document.querySelector('#gallery li:last-child button').click()")
     browser.until("document.getElementById('viewer').open")
-    browser.until("document.getElementById('viewer-picture').naturalWidth === 384")
+    browser.until("document.getElementById('viewer-image').naturalWidth === 384")
     assert browser.text("#viewer-title") == "Frame 2, score 0.7500"
     assert "line/1.png" in browser.text("#viewer-caption")
     assert browser.js("document.getElementById('viewer-older').disabled") is True
@@ -211,7 +211,7 @@ def test_a_lost_source_and_a_lost_run_are_said(browser: Browser, control: FakeCo
         assert browser.complaints == []
         page.close()
         _shows(browser, "#link", "Connection lost")
-        assert "The run has ended, or it cannot be reached" in browser.text("#trouble")
+        assert "The run has ended or is unreachable" in browser.text("#trouble")
         # Another run on the same port: the page goes on with its figures.
         again = FakeControl(category="bottle")
         page = open_page(page.url.removeprefix("http://").rstrip("/"), again, token)
@@ -238,7 +238,7 @@ def test_the_page_fits_and_can_be_read(
     browser.resize(width, 844, phone=width < 500)
     browser.colours(scheme)
     browser.open(page.url)
-    browser.until("document.getElementById('picture').naturalWidth === 384")
+    browser.until("document.getElementById('frame').naturalWidth === 384")
     browser.until("document.querySelectorAll('#gallery li').length > 0")
     assert browser.js("document.documentElement.scrollWidth") <= width, "no scrolling sideways"
     small = browser.js(
@@ -287,7 +287,7 @@ def test_nothing_is_asked_of_anybody_else(
     browser.until("!document.getElementById('limit-fields').disabled")
     browser.until("document.querySelector('#gallery img')?.naturalWidth > 0")
     browser.js("document.querySelector('#gallery button').click()")
-    browser.until("document.getElementById('viewer-picture').naturalWidth > 0")
+    browser.until("document.getElementById('viewer-image').naturalWidth > 0")
     asked = [request.removeprefix("blob:") for request in browser.requests]
     assert len(asked) > 10
     assert [request for request in asked if not request.startswith(page.url)] == []
@@ -318,14 +318,14 @@ def test_a_hidden_page_asks_for_nothing(browser: Browser, page: Page, control: F
     _shows(browser, "#verdict", "Anomalous")
 
 
-def test_the_picture_can_be_held_and_shown_plain(browser: Browser, page: Page, control: FakeControl) -> None:
+def test_the_image_can_be_frozen_and_shown_plain(browser: Browser, page: Page, control: FakeControl) -> None:
     feed(control, page, result_of(0, 0.75))
     browser.open(page.url)
     _shows(browser, "#verdict", "Anomalous")
     browser.js("document.getElementById('hold').click()")
     feed(control, page, result_of(1))
     _shows(browser, "#count-good", "1")
-    assert "Frame 1," in browser.text("#caption"), "the picture is held, the counts go on"
+    assert "Frame 1," in browser.text("#caption"), "the image is frozen, the counts continue"
     browser.js("document.getElementById('hold').click()")
     _shows(browser, "#caption", "Frame 2,")
     feed(control, page, result_of(2, 0.75))
@@ -336,10 +336,10 @@ def test_the_picture_can_be_held_and_shown_plain(browser: Browser, page: Page, c
             browser.js(
                 "(image => { const c = document.createElement('canvas').getContext('2d');"
                 "c.drawImage(image, 0, 0, 96, 64); return c.getImageData(36, 24, 1, 1).data[0]; })"
-                "(document.getElementById('picture'))"
+                "(document.getElementById('frame'))"
             )
         )
 
     wait_for(lambda: red() > 150, "the overlay")
     browser.js("document.getElementById('overlay').click()")
-    wait_for(lambda: red() < 100, "the plain picture")
+    wait_for(lambda: red() < 100, "the plain image")
