@@ -87,7 +87,7 @@ class Bundle:
             verify: hash every file; without it only the manifest and the paths are checked.
 
         Raises:
-            DmddError: there is no bundle, its schema is newer, the manifest is malformed, a file is
+            BundleError: there is no bundle, its schema is newer, the manifest is malformed, a file is
                 missing, cut short, altered or not listed, or a path leaves the folder.
         """
         bundle = cls.open_unverified(path)
@@ -103,7 +103,7 @@ class Bundle:
             path: as in ``load``.
 
         Raises:
-            DmddError: there is no bundle, its schema is newer, or the manifest is malformed.
+            BundleError: there is no bundle, its schema is newer, or the manifest is malformed.
         """
         folder = find_version(Path(path))
         return cls(path=folder, manifest=read_manifest(inside(folder, MANIFEST_NAME)))

@@ -179,7 +179,7 @@ class ImageFolder(ABC):
         def write() -> None:
             target = self._place(name, frame)
             if self._forbidden is not None and Path(os.path.realpath(target)).is_relative_to(self._forbidden):
-                raise DmddError(
+                raise OptionError(
                     f"{target} is inside the folder of the source's images.",
                     f"Name another folder for {self.option}.",
                 )

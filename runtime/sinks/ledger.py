@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.locking import open_locked
 
@@ -145,7 +145,7 @@ class Ledger:
         try:
             return Appender(open_locked(path))
         except BlockingIOError:
-            raise DmddError(
+            raise OptionError(
                 f"Another run with --keep writes to {self.folder}.", "Give each run its own folder."
             ) from None
 

@@ -86,7 +86,7 @@ class LineFile:
             raise
         except OSError as error:
             self._close_file()
-            raise DmddError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
+            raise OptionError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
 
     def write(self, line: bytes) -> None:
         """Append a line, line break included.
@@ -272,7 +272,7 @@ class LineFile:
         except BlockingIOError:
             if self._began:
                 raise
-            raise DmddError(f"{self.path} is being written by another run.", "Name another file.") from None
+            raise OptionError(f"{self.path} is being written by another run.", "Name another file.") from None
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
             os.close(descriptor)

@@ -92,7 +92,7 @@ class Video:
             parts = find_parts(path)
             self._number = parts[-1][0] + 1 if parts else 1
             if path.exists() and options.existing == "refuse":
-                raise DmddError(
+                raise OptionError(
                     f"{path} already exists.", "Add --overwrite to replace it, or name another file."
                 )
             self._quota, self._ledger = options.keep, None
