@@ -17,10 +17,11 @@ from tests.docs import pages
 
 #: Why a command is not run here; the first pattern that is found in it counts.
 NOT_RUN = {
-    r"^(git|cd|\.|python3|pip|\.venv/bin/pip) ": "sets up a machine",
+    r"^(export|git|cd|\.|python3|pip|\.venv/bin/pip) ": "sets up a machine",
     r"^make ": "takes minutes",
     r"^python (benchmarks|tests)": "measures for minutes; has its own tests",
     r"/dev/video|--source 0|csi://": "needs a camera",
+    r"--config line1.toml($| --limit)": "reads a file that names a camera",
     r"rtsp://|http://": "needs a network camera",
     r"--watch |loop=1": "runs until it is stopped",
     r"^dmdd-edge train": "trains for minutes; the tests of train run the command with few steps",
@@ -59,6 +60,8 @@ def workplace(
         mask[20:40, 100:140] = 255
         cv2.imwrite(str(tmp_path / "photos" / "masks" / path.name), mask)
     (tmp_path / "part.png").write_bytes((images / "bad" / "1.png").read_bytes())
+    (toml,) = pages.blocks(pages.ROOT / "docs" / "reference" / "configuration.md", "toml")
+    (tmp_path / "line1.toml").write_text(toml)
     monkeypatch.chdir(tmp_path)
     return {"20261124": new.version, "20261120": old.version}
 
