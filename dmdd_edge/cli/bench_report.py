@@ -1,4 +1,4 @@
-"""What ``dmdd-edge bench`` tells a person: tables on standard error."""
+"""What ``dmdd-edge bench`` prints: tables on standard error."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.bench.images import ImageSet
 
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
-_UNRELIABLE = ("not reliable", "bold red")
-#: Of the columns of ``markdown_row``, those that have not been said above.
+_UNRELIABLE = ("unreliable", "bold red")
+#: Of the columns of ``markdown_row``, those that have not been printed above.
 _SUMMARY = (
     *("p50 ms", "p90 ms", "p99 ms", "images/s", "stream fps", "I-AUROC", "P-AUROC", "PRO", "MB", "reliable"),
 )
 
 
 def print_images(images: ImageSet) -> None:
-    """Say what is measured on."""
+    """Print which images are used."""
     facts = images.as_dict()
     text = f"{facts['count']} images in rotation, {', '.join(facts['sizes'])}: {facts['origin']}"
-    console.print(text, markup=False)
+    console.print(text)
     if facts["kind"] == "generated":
-        console.print("name real images with --source, or the data set with --data", markup=False)
+        console.print("give real images with --source, or the data set with --data")
 
 
 def print_report(document: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def print_report(document: dict[str, Any]) -> None:
     _print_stream(document["stream"])
     _print_accuracy(document["accuracy"])
     _print_summary(document)
-    console.print(f"memory: {document['peak_memory_mb']:.0f} MB at most, images in rotation included")
+    console.print(f"peak memory: {document['peak_memory_mb']:.0f} MB (including the test images)")
     _print_reliable(document)
 
 
@@ -51,8 +51,8 @@ def print_comparison(document: dict[str, Any], names: tuple[str, str]) -> None:
     """Print a comparison.
 
     Args:
-        document: as ``Comparison.as_dict`` gives it.
-        names: of the two sides, as they were given.
+        document: from ``Comparison.as_dict``.
+        names: of the two operands, as the user wrote them.
     """
     table = Table(
         box=None, pad_edge=False, title=f"\nhost call, {document['scenario']}", title_justify="left"
@@ -75,7 +75,7 @@ def print_comparison(document: dict[str, Any], names: tuple[str, str]) -> None:
     low, high = document["ratio_low"], document["ratio_high"]
     console.print(f"B takes {document['ratio']:.3f} times as long as A ({low:.3f} to {high:.3f}, 95 %)")
     if low <= 1 <= high:
-        console.print("no difference is shown")
+        console.print("no significant difference")
     if not document["interleaved"]:
         console.print("the two were not measured in one run")
     _print_reliable(document)
@@ -116,7 +116,7 @@ def _print_latency(document: dict[str, Any]) -> None:
             for name, w in row["not_measured"].items()
             if w == why
         ]
-        console.print(f"n/a: {', '.join(dict.fromkeys(names))} ({why})", markup=False, style="dim")
+        console.print(f"n/a: {', '.join(dict.fromkeys(names))} ({why})", style="dim")
 
 
 def _print_offline(row: dict[str, Any] | None) -> None:
@@ -138,24 +138,24 @@ def _print_stream(row: dict[str, Any] | None) -> None:
     latency = (
         "" if spread is None else f"; arrival to result p50 {_ms(spread['p50'])}, p99 {_ms(spread['p99'])} ms"
     )
-    frames = f"{row['judged']} frames judged, {row['dropped']} dropped in {row['seconds']:.1f} s"
+    frames = f"{row['judged']} frames processed, {row['dropped']} dropped in {row['seconds']:.1f} s"
     if row["asked_rate"] is not None:
         _print_row(f"stream at {row['asked_rate']:g} frames/s: {frames}{latency}", row)
     elif row["held_rate"] is None:
-        _print_row(f"stream: no rate was held without drops; {frames}", row)
+        _print_row(f"stream: no rate was sustained without drops; {frames}", row)
     else:
-        _print_row(f"stream: {row['held_rate']:.1f} frames/s held; {frames}{latency}", row)
+        _print_row(f"stream: {row['held_rate']:.1f} frames/s sustained; {frames}{latency}", row)
 
 
 def _print_accuracy(row: dict[str, Any]) -> None:
     if "reason" in row:
-        console.print(f"accuracy: n/a ({row['reason']})", markup=False)
+        console.print(f"accuracy: n/a ({row['reason']})")
         return
     names = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "pro": "PRO"}
     shown = [f"{label} {_percent(row[name])}" for name, label in names.items()]
-    console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images", markup=False)
-    for line in row.get("remarks", ()):  # a result of an earlier release has none
-        console.print(line, markup=False)
+    console.print(f"accuracy of this file: {', '.join(shown)} on {row['images']} images")
+    for line in row.get("remarks", ()):  # missing in results of an earlier release
+        console.print(line)
 
 
 def _print_summary(document: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ def _print_summary(document: dict[str, Any]) -> None:
 
 
 def _print_row(text: str, row: dict[str, Any]) -> None:
-    """Print a line, with a mark at its end when something spoilt what it says."""
+    """Print a line, marked at its end when it is unreliable."""
     console.print(text if row["reliable"] else Text.assemble(text, "; ", _UNRELIABLE))
 
 

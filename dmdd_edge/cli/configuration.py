@@ -169,7 +169,8 @@ def _checked(field: OptionField, value: Any, place: str) -> Any:
     try:
         return checked(field, value, _key(field))
     except OptionError as error:
-        raise OptionError(f"{place}: {error.message}", error.fix) from None
+        error.message = f"{place}: {error.message}"
+        raise
 
 
 def _variable_value(field: OptionField, text: str) -> Any:

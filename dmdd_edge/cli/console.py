@@ -1,4 +1,4 @@
-"""What the commands share in talking to a person: one console, errors, the next command to run."""
+"""What the commands share when they print: one console, errors, the next command."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOG_COLUMNS = 140
 
 
 class _Console(Console):
-    """Prints text as it is: no markup, no emoji codes, no control characters of its own."""
+    """Prints text as it is: without markup, emoji codes and control characters."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text, keep="\n\t"), **options)
 
 
 #: Everything for a person goes to standard error, so that standard output stays machine-readable.
-#: A log has no width of its own: there tables get room enough to be whole.
+#: A log has no width; there, tables get enough room to be complete.
 console = _Console(
     stderr=True,
     markup=False,
@@ -37,7 +37,7 @@ console = _Console(
 
 
 def complain(message: str, fix: str = "") -> None:
-    """Write an error and its fix to standard error; never raises, also when nobody can be told.
+    """Write an error and its fix to standard error; never raises, also when that cannot be written.
 
     Args:
         message: what is wrong.
@@ -50,7 +50,7 @@ def complain(message: str, fix: str = "") -> None:
 
 
 def next_step(command: str) -> None:
-    """Print the command that a user would run next, as the last line."""
+    """Print the command that a user would run next, as the last line of a command."""
     console.print(f"next: {command}")
 
 

@@ -1,4 +1,4 @@
-"""``dmdd-edge doctor``: what this machine has, what works of it, and how to get the rest."""
+"""``dmdd-edge doctor``: what works on this machine, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class DoctorOptions(JsonOutput, EngineCacheOption, ModelsDirOption):
 
 
 def doctor(options: DoctorOptions) -> None:
-    """Say what works on this machine, what is missing, and the command that gets it.
+    """Report what works on this machine, what is missing, and the command that installs it.
 
-    Exit code 1 when something that is there is broken, or when nothing could run a bundle.
+    Exit code 1 when something installed is broken, or when no backend can run a bundle.
     """
     from dmdd_edge.cli.console import print_json
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.doctor.examination import examine
 
     with Work() as work:
-        work.update("looking at this machine")
+        work.update("checking this machine")
         report = examine(options.models_dir, options.engine_cache)
     if options.json:
         print_json(report.to_json())
@@ -64,16 +64,16 @@ def _show(report: Report, step: str) -> None:
     from dmdd_edge.cli.console import console, next_step
 
     console.print(_table(report))
-    for state, heading in (("broken", "To mend:"), ("missing", "To get what is missing:")):
-        wanted = [finding for finding in report.findings if finding.state == state]
-        if wanted:
+    for state, heading in (("broken", "To fix:"), ("missing", "To get what is missing:")):
+        selected = [finding for finding in report.findings if finding.state == state]
+        if selected:
             console.print(f"\n{heading}")
-        for fix, findings in _by_fix(wanted):
+        for fix, findings in _by_fix(selected):
             for finding in findings:
-                console.print(f"  {finding.title}, for {finding.needed_for}", markup=False)
-            console.print(f"    {fix}", markup=False)
+                console.print(f"  {finding.title}, for {finding.needed_for}")
+            console.print(f"    {fix}")
     console.print()
-    console.print(_verdict(report), markup=False)
+    console.print(_verdict(report))
     if step:
         next_step(step)
 
@@ -99,28 +99,28 @@ def _table(report: Report) -> Table:
 
 
 def _by_fix(findings: list[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Findings that the same command mends, together, in the order of the first of each."""
-    together: dict[str, list[Finding]] = {}
+    """Findings grouped by the command that fixes them, in the order of the first of each."""
+    groups: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.fix:
-            together.setdefault(finding.fix, []).append(finding)
-    return list(together.items())
+            groups.setdefault(finding.fix, []).append(finding)
+    return list(groups.items())
 
 
 def _verdict(report: Report) -> str:
     running = [finding for finding in report.bundles if finding.state == "ok"]
     if running:
-        said = "ready to run: " + ", ".join(finding.facts["category"] for finding in running)
+        verdict = "ready to run: " + ", ".join(finding.facts["category"] for finding in running)
     elif report.bundles:
-        said = "no bundle runs here"
+        verdict = "no bundle can run on this machine"
     elif report.backends:
-        said = f"ready for a bundle, with --backend {' or '.join(report.backends)}"
+        verdict = f"ready for a bundle, with --backend {' or '.join(report.backends)}"
     else:
-        said = "nothing here could run a bundle: no backend works"
+        verdict = "no bundle can run on this machine: no backend works"
     broken = report.broken
     if broken:
-        said += "; broken: " + ", ".join(finding.title for finding in broken)
-    return said
+        verdict += "; broken: " + ", ".join(finding.title for finding in broken)
+    return verdict
 
 
 def _next(report: Report, options: DoctorOptions) -> str:

@@ -1,4 +1,4 @@
-"""``--build-engine``: an engine for this machine's GPU, built from the bundle where none fits yet."""
+"""``--build-engine``: build an engine for this machine's GPU from the bundle, unless one fits already."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> None:
-    """Build an engine into the engine cache, unless there is one that fits; neither torch nor onnx is needed.
+    """Build an engine into the engine cache, unless one fits already; needs neither torch nor onnx.
 
     Args:
         path: the bundle, or its category's folder.
         backend: ``tensorrt`` or ``rtx``; ``auto`` for the first of them that this machine can run.
-        options: how it will run.
+        options: how the engine will run.
 
     Raises:
-        DmddError: another back end, this machine can run no engine, the bundle does not verify, or the
-            build fails.
+        DmddError: another backend, a machine that cannot run engines, a bundle that does not verify, or a
+            build that fails.
     """
     from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 
     if backend not in ("auto", "tensorrt", "rtx"):
         raise BackendError(
-            f"--build-engine does not go with --backend {backend}, which runs no engine.",
+            f"--build-engine has no effect with --backend {backend}, which does not run engines.",
             "Leave one of the two out.",
         )
     errors: list[DmddError] = []
@@ -48,9 +48,8 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
         except DmddError as missing:
             _build(bundle, machine, options, missing.message)
         return
-    raise BackendError(
-        f"no engine can be built here: {' '.join(error.message for error in errors)}", errors[0].fix
-    )
+    reasons = "; ".join(error.message.rstrip(".") for error in errors)
+    raise BackendError(f"Cannot build an engine on this machine: {reasons}.", errors[0].fix)
 
 
 def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why: str) -> None:
@@ -60,7 +59,7 @@ def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why:
     from dmdd_edge.export.targets import build_for_bundle
     from dmdd_edge.runtime.engines.engine import BatchProfile
 
-    console.print(f"{why} Building one for {machine.cuda.gpu.name}; this takes minutes, once.", markup=False)
+    console.print(f"{why} Building one for {machine.cuda.gpu.name}; this takes minutes, once.")
     count = options.batch or 1
     with Work() as work:
         work.update("building the engine")
@@ -72,4 +71,4 @@ def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why:
             cache=machine.cache,
             progress=lambda share, phase: work.update("building the engine", share, 1.0, phase),
         )
-    console.print(f"built {built.path}", markup=False)
+    console.print(f"built {built.path}")

@@ -23,7 +23,7 @@ from dmdd_edge.cli.unexpected import readable
 app = typer.Typer(
     name="dmdd-edge",
     cls=StrictGroup,
-    help="Train on good images, export one fused graph, run it on a line.",
+    help="Train on images of good parts, export one fused graph, run it on a production line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -45,7 +45,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Hold the options that belong to no command."""
+    """Declare the options that belong to no command."""
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
             app()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
-        except Exception as error:  # whatever it is: one message, no traceback, no secret
+        except Exception as error:  # always one message, without traceback and secrets
             _complain(error)
             sys.exit(1)
         finally:
@@ -65,11 +65,11 @@ def main() -> None:
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """Say what ended a thread, as for the program itself."""
+    """Report what ended a thread, as for the program itself."""
     if isinstance(failure.exc_value, Exception):
         _complain(failure.exc_value)
 
 
 def _complain(error: Exception) -> None:
-    found = readable(error, sys.argv[1:])
-    complain(found.message, found.fix)
+    known = readable(error, sys.argv[1:])
+    complain(known.message, known.fix)

@@ -1,4 +1,4 @@
-"""Where the program starts: Ctrl-C while it still loads ends it without a traceback, too."""
+"""The program's entry point: Ctrl-C while it is still loading ends it without a traceback."""
 
 from __future__ import annotations
 

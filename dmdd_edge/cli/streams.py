@@ -1,4 +1,4 @@
-"""The standard streams while the program runs: what a person reads never stops or ends the work."""
+"""The standard streams while the program runs: output for people never blocks or ends the work."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, TextIO
 from dmdd_edge.errors import DmddError
 from dmdd_edge.messages.outlet import Outlet, write_all
 
-#: Pieces of text for people that wait in memory while nobody takes them.
+#: Pieces of text for people that wait in memory while nobody reads them.
 _ROOM = 1000
 
-#: How long the end of the program waits for a standard error that takes nothing, in seconds.
+#: How long the end of the program waits for a blocked standard error, in seconds.
 _LAST_WORDS = 2.0
 
-_GONE = "The reader of standard output has gone away."
+_GONE = "Standard output was closed by its reader."
 
 
 @contextmanager
@@ -27,9 +27,9 @@ def standard_streams() -> Iterator[None]:
     """Replace the streams of this process inside the block.
 
     Standard error then never blocks and never raises, whoever writes there: our console, ``logging``,
-    ``warnings``, a library. What it does not take waits; what exceeds the room is dropped, and the count is
-    written when it works again. Standard output raises a ``DmddError`` when it cannot be written. A stream
-    that is closed takes everything and keeps nothing. Streams that somebody replaced already stay.
+    ``warnings``, a library. While it is blocked, text waits; what exceeds the room is dropped, and the count
+    is written when it works again. Standard output raises a ``DmddError`` when it cannot be written. A
+    closed stream discards everything. Streams that were replaced before stay.
     """
     before = sys.stdout, sys.stderr
     out, err = before
@@ -55,7 +55,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def write_output(text: str) -> None:
-    """Write to standard output, as UTF-8 in every locale, after everything said so far.
+    """Write to standard output, as UTF-8 in every locale, after everything printed so far.
 
     Raises:
         DmddError: it is closed, or cannot be written.
@@ -89,12 +89,13 @@ def require_output() -> None:
     """Raise a ``DmddError`` when standard output is closed."""
     if sys.stdout is None or isinstance(sys.stdout, _Closed):
         raise DmddError(
-            "Standard output is closed, and the results are written there.", "Redirect it into a file: > FILE"
+            "Standard output is closed, and the results are written there.",
+            "Redirect it into a file: > FILE.",
         )
 
 
 class _Closed(io.TextIOBase):
-    """Stands for a stream that is closed: libraries may write to it."""
+    """Replaces a closed stream: libraries may write to it."""
 
     encoding = "utf-8"
 
@@ -132,7 +133,7 @@ class _People(io.RawIOBase):
 
 
 class _Output(io.RawIOBase):
-    """Standard output's bytes; an error is one that a user can mend."""
+    """Standard output's bytes; raises an error that a user can fix."""
 
     name = "<stdout>"
 
@@ -152,22 +153,22 @@ class _Output(io.RawIOBase):
         try:
             write_all(self._descriptor, bytes(data))
         except BrokenPipeError:
-            raise  # typer ends the program for that, without a word, as other programs do
+            raise  # typer ends the program for that without a message, as other programs do
         except OSError as error:
             raise _cannot_write(error) from error
         return len(data)
 
 
 def _text(raw: Any, encoding: str) -> TextIO:
-    # A character that the locale does not know must not end anything. Without buffers: one that could not be
-    # written would be tried again, and fail again, when the interpreter ends.
+    # A character that the locale lacks must not end the program. Unbuffered: a buffer that could not be
+    # written would be written again, and fail again, when the interpreter ends.
     return io.TextIOWrapper(raw, encoding, "backslashreplace", write_through=True)
 
 
 def _cannot_write(error: OSError) -> DmddError:
     return DmddError(
         f"Standard output cannot be written: {error.strerror or error}.",
-        "Free some space, or redirect it to another place; then repeat the command.",
+        "Free some space or redirect it elsewhere, then repeat the command.",
     )
 
 
@@ -176,19 +177,19 @@ def _left_out(lines: int) -> bytes:
 
 
 def _fill_gaps() -> None:
-    """Open the null device on closed standard descriptors; a result file opened there would get messages."""
+    """Open the null device on closed standard descriptors, or a result file could receive messages."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def _never_block(descriptor: int) -> None:
-    """Make native libraries lose messages, too, instead of waiting for a reader that stands still.
+    """Make native libraries lose messages, too, instead of waiting for a reader that has stopped reading.
 
-    The descriptor gets an open file description of its own: the flag would otherwise change the stream for
-    the shell and all others that share it.
+    The descriptor gets a separate open file description; without that, the flag would change the stream for
+    the shell and for every program that shares it.
     """
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
         return

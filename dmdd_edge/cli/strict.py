@@ -1,14 +1,11 @@
-"""What every option of every command refuses: numbers that are none, texts that cannot name anything.
+"""Values that every option refuses: NaN and infinity, NUL bytes, addresses in place of paths.
 
-Addresses where a path belongs are among these, and options that nothing on the command line gives a meaning.
-
-Both the program and a test that calls the app get it, since it is a property of the commands themselves.
+The commands themselves have these checks, so they apply to the program and to a test that calls the app.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,25 +14,21 @@ import typer
 from typer.core import TyperGroup
 
 from dmdd_edge.cli.unexpected import without_secrets
-
-#: No path, address or name is longer; Linux takes paths of at most 4095 bytes.
-LONGEST = 4096
-#: The second form is what is left of an address once something took it for a path.
-_ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(?:rtsps?|rtmp|https?|mqtts?|wss?|ftp|file):/")
+from dmdd_edge.options.values import text_problem
 
 
 class StrictGroup(TyperGroup):
     """A group whose commands refuse NaN, infinity, NUL bytes and over-long texts, and quote no secret."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name, its options made strict."""
+        """Look up a command, and make its options strict."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             tighten(command)
         return command
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a usage error that quotes an argument shows no password."""
+        """Run a command; hide passwords in a usage error that quotes an argument."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -46,7 +39,7 @@ class StrictGroup(TyperGroup):
 
 
 def tighten(command: Any) -> None:
-    """Make the options of a command, and of those below it, strict; twice does no harm."""
+    """Make the options of a command and its sub-commands strict; a second call changes nothing."""
     for parameter in command.params:
         if not getattr(parameter, "strict", False):
             parameter.process_value = _checked(parameter, parameter.process_value)
@@ -56,38 +49,28 @@ def tighten(command: Any) -> None:
 
 
 def _checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """``process``, a parameter's own conversion, between a look at what was given and at what came of it."""
+    """``process``, a parameter's own conversion, with a check of its input and of its result."""
 
     is_path = _takes_path(parameter)
 
     def checked(ctx: Any, value: Any) -> Any:
         for text in _each(value):
-            if isinstance(text, str) and (problem := _problem(text, is_path)):
-                raise typer.BadParameter(problem, ctx=ctx, param=parameter)
-        found = process(ctx, value)
-        for number in _each(found):
+            if isinstance(text, str) and (problem := text_problem(text, is_path)):
+                raise typer.BadParameter(f"The value {problem}.", ctx=ctx, param=parameter)
+        converted = process(ctx, value)
+        for number in _each(converted):
             if isinstance(number, float) and not math.isfinite(number):
                 raise typer.BadParameter(f"{number} is not a finite number.", ctx=ctx, param=parameter)
-        return found
+        return converted
 
     return checked
 
 
 def _takes_path(parameter: Any) -> bool:
-    """Whether a parameter is a path, in whatever way this version of typer keeps it."""
+    """Whether a parameter is a path; versions of typer store that differently."""
     annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
     return "Path" in str(annotation) or getattr(getattr(parameter, "type", None), "name", "") == "path"
 
 
 def _each(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
-
-
-def _problem(text: str, is_path: bool) -> str:
-    if "\0" in text:
-        return "A NUL byte cannot be part of a path, a name or an address."
-    if len(text) > LONGEST:
-        return f"The value has {len(text)} characters; at most {LONGEST} are allowed."
-    if is_path and _ADDRESS.match(text):
-        return "An address cannot name a file or a folder here. Give a path on this machine."
-    return ""

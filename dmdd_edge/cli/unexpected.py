@@ -1,4 +1,4 @@
-"""What a user sees of an error that nobody expected: one message without secrets, and how to report it."""
+"""Unexpected errors as a user sees them: one message without secrets, and how to report it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.messages.addresses import redacted, secret_parts
 
-#: Set to have the traceback of an unexpected error written to a file.
+#: Set this variable to write the traceback of an unexpected error to a file.
 TRACEBACK_VARIABLE = "DMDD_TRACEBACK"
 #: Characters that a word may share with a secret before it is hidden.
 _SHARED = 4
@@ -28,7 +28,7 @@ _PASSWORD_VARIABLES = ("DMDD_MQTT_PASSWORD",)
 
 
 def readable(error: Exception, arguments: Sequence[str]) -> DmddError:
-    """Any exception as a message and a fix, without passwords and tokens; writes the traceback if asked.
+    """Any exception as a message and a fix, without passwords and tokens; writes the traceback if requested.
 
     Args:
         error: what was raised.
@@ -37,44 +37,44 @@ def readable(error: Exception, arguments: Sequence[str]) -> DmddError:
     if isinstance(error, DmddError):
         return DmddError(_known(error.message, arguments), _known(error.fix, arguments))
     if isinstance(error, OSError) and error.errno is not None:
-        found = storage_error(error)
-        return DmddError(_hide(found.message, arguments), _hide(found.fix, arguments) or _report(arguments))
+        known = storage_error(error)
+        return DmddError(_hide(known.message, arguments), _hide(known.fix, arguments) or _report(arguments))
     no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or no_thread:
         return DmddError(
-            "memory has run out.",
+            "Out of memory.",
             "Close other programs, or use less: smaller images, a smaller batch, fewer workers.",
         )
     text = _hide(str(error), arguments)[:_LONGEST].strip()
     if _is_broken_package(error):
         return DmddError(
-            f"a package of this environment cannot be loaded: {text or type(error).__name__}.",
-            "Install what is named there, or install the package again. See what works here, and the command "
-            "that gets the rest: dmdd-edge doctor",
+            f"A package of this environment cannot be loaded: {text or type(error).__name__}.",
+            "Install what the message names, or reinstall the package. See what works, and how "
+            "to get the rest: dmdd-edge doctor",
         )
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     named = getattr(error, "filename", None)
     where = f" ({_hide(str(named), arguments)})" if isinstance(named, (str, Path)) else ""
-    return DmddError(f"unexpected error: {what}{where}", _report(arguments, _traceback(error, arguments)))
+    return DmddError(f"Unexpected error: {what}{where}.", _report(arguments, _traceback(error, arguments)))
 
 
 def _is_broken_package(error: Exception) -> bool:
-    """Whether a package or a library of the system is missing or does not fit: the environment, not a bug."""
+    """Whether a package or a system library is missing or incompatible: the environment, not a bug."""
     if isinstance(error, ImportError):
         return not (error.name or "").startswith("dmdd_edge")
-    # What the loader says of a shared library comes without an error number.
+    # The loader reports shared libraries without an error number.
     return isinstance(error, OSError) and any(
         words in str(error) for words in ("cannot open shared object file", "undefined symbol")
     )
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """The command line as it can be pasted, without secrets."""
+    """The command line, ready to be pasted, without secrets."""
     return shlex.join(["dmdd-edge", *(redacted(argument) for argument in arguments)])
 
 
 def without_secrets(text: str, arguments: Sequence[str]) -> str:
-    """A message that may quote the command line, without the secrets that stand there."""
+    """A message that may quote the command line, without its secrets."""
     return _known(redacted(text), arguments)
 
 
@@ -91,12 +91,12 @@ def _report(arguments: Sequence[str], traceback_file: Path | None = None) -> str
 
 
 def _traceback(error: Exception, arguments: Sequence[str]) -> Path | None:
-    """Write the traceback without secrets to a file of its own, if the user asks for it."""
+    """Write the traceback, without secrets, to a temporary file if the user requests it."""
     if not os.environ.get(TRACEBACK_VARIABLE) and "--verbose" not in arguments:
         return None
     lines: list[str] = []
     for part in traceback.format_exception(error):
-        # Where it happened comes from the source code alone; what was said there may quote a value.
+        # A place comes from the source code alone; any other line may quote a value.
         lines += [
             line if line.startswith("  File ") else _hide(line, arguments) for line in part.splitlines()
         ]
@@ -110,22 +110,22 @@ def _traceback(error: Exception, arguments: Sequence[str]) -> Path | None:
 
 
 def _secrets(arguments: Sequence[str]) -> set[str]:
-    """Every secret that the command line or the environment gave."""
-    found: set[str] = set()
+    """Every secret in the command line, the environment or the configuration file."""
+    secrets: set[str] = set()
     for argument in arguments:
-        found |= secret_parts(argument)
+        secrets |= secret_parts(argument)
     named = [
         following
         for option, following in itertools.pairwise(arguments)
         if option.startswith("--") and option.endswith("-env")
     ]
     named += [value for option, _, value in (a.partition("=") for a in arguments) if option.endswith("-env")]
-    found |= {os.environ.get(name, "") for name in (*named, *_PASSWORD_VARIABLES)}
-    return (found | configuration.secrets) - {""}
+    secrets |= {os.environ.get(name, "") for name in (*named, *_PASSWORD_VARIABLES)}
+    return (secrets | configuration.secrets) - {""}
 
 
 def _known(text: str, arguments: Sequence[str]) -> str:
-    """Hide secrets of the command line where they stand as a whole; short ones would hide common words."""
+    """Hide secrets where they appear whole; short ones would hide common words."""
     for secret in sorted(_secrets(arguments), key=len, reverse=True):
         if len(secret) > _SHARED:
             text = text.replace(secret, "***")
@@ -133,13 +133,13 @@ def _known(text: str, arguments: Sequence[str]) -> str:
 
 
 def _hide(text: str, arguments: Sequence[str]) -> str:
-    """Hide what may be a secret or a part of one: libraries quote the half of an address they stumbled on."""
+    """Hide what may be a secret or a part of one: libraries quote parts of an address."""
     text, secrets = redacted(text), _secrets(arguments)
     runs = set(_runs(secrets))
     short = {secret for secret in secrets if len(secret) < _SHARED}
 
-    def word(found: re.Match[str]) -> str:
-        whole = found[0]
+    def word(match: re.Match[str]) -> str:
+        whole = match[0]
         hidden = any(run in runs for run in _runs([whole])) or whole.strip("'\"(),;") in short
         return "***" if hidden else whole
 

@@ -207,7 +207,8 @@ class Options:
 
 def option_fields(model: type[Any]) -> tuple[OptionField, ...]:
     """The options of a model, in the order in which they are declared."""
-    read: Callable[[Any], tuple[OptionField, ...]] = _option_fields  # mypy takes no frozen dataclass as a key
+    # mypy does not accept a frozen dataclass as the key of a cache.
+    read: Callable[[Any], tuple[OptionField, ...]] = _option_fields
     return read(model)
 
 
@@ -244,7 +245,7 @@ def checked(field: OptionField, value: Any, name: str = "") -> Any:
     value = convert(value, field.type, spelling)
     for item in _items(value):
         if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
-            raise OptionError(f"{spelling}: {problem}", f"Give another {spelling}.")
+            raise OptionError(f"{spelling} {problem}.", f"Give another {spelling}.")
         if isinstance(item, float) and not math.isfinite(item):
             raise OptionError(
                 f"{spelling} is {item}; it must be a finite number.", f"Give another {spelling}."

@@ -102,18 +102,18 @@ def describe(hint: Any) -> str:
 
 
 def text_problem(text: str, is_path: bool) -> str:
-    """What no option accepts in a text; empty for a text without a problem.
+    """What no option accepts in a text, to follow the option's name; empty for a text without a problem.
 
     Args:
         text: of a name, an address or a path.
         is_path: whether it must be a path on this machine.
     """
     if "\0" in text:
-        return "A NUL byte cannot be part of a path, a name or an address."
+        return "contains a NUL byte"
     if len(text) > LONGEST:
-        return f"The value has {len(text)} characters; at most {LONGEST} are allowed."
+        return f"has {len(text)} characters; at most {LONGEST} are allowed"
     if is_path and _ADDRESS.match(text):
-        return "An address cannot name a file or a folder here. Give a path on this machine."
+        return "must be a path on this machine, not an address"
     return ""
 
 

@@ -58,7 +58,7 @@ def test_a_typo_is_found_without_torch_and_leaves_nothing(plates: Path, tmp_path
     )
     assert done.stdout.splitlines() == [f"{case} [] False" for case in wrong]
     assert done.stderr.count("error: ") == len(wrong)
-    assert "unexpected" not in done.stderr
+    assert "nexpected" not in done.stderr
 
 
 def call(*arguments: object) -> DmddError:

@@ -192,7 +192,7 @@ def test_odd_values_end_in_one_message(
             code = end.code
         said = capsys.readouterr().err
         assert code in (0, 1, 2), (option, value, said)
-        assert "unexpected error" not in said, (option, value, said)
+        assert "Unexpected error" not in said, (option, value, said)
         assert "Traceback" not in said, (option, value, said)
         assert "hunter2" not in said, (option, value, said)
         if code == 1:
@@ -212,4 +212,4 @@ def test_the_check_itself_sees_a_traceback(
     monkeypatch.setattr(sys, "argv", ["dmdd-edge"])
     with pytest.raises(SystemExit):
         program.main()
-    assert "unexpected error" in capsys.readouterr().err
+    assert "Unexpected error" in capsys.readouterr().err

@@ -152,5 +152,5 @@ def test_a_reader_that_went_away_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", stream)
-        with pytest.raises(DmddError, match="gone away"):
+        with pytest.raises(DmddError, match="closed by its reader"):
             print_json({})

@@ -41,7 +41,7 @@ def test_an_unexpected_error_is_a_bug_to_report(fails: Any, monkeypatch: pytest.
     monkeypatch.delenv("DMDD_TRACEBACK", raising=False)
     code, text = fails(ValueError("broken"), "run", "--source", "my parts")
     assert code == 1
-    assert text.startswith("error: unexpected error: ValueError: broken\nfix:   This is a bug in dmdd-edge")
+    assert text.startswith("error: Unexpected error: ValueError: broken.\nfix:   This is a bug in dmdd-edge")
     assert "dmdd-edge run --source 'my parts'" in text
     assert "Traceback" not in text
 
@@ -55,8 +55,8 @@ def test_an_error_of_the_system_names_its_file_and_is_no_bug(fails: Any) -> None
 
 
 def test_memory_that_has_run_out_is_no_bug(fails: Any) -> None:
-    assert "memory has run out" in fails(MemoryError())[1]
-    assert "memory has run out" in fails(RuntimeError("can't start new thread"))[1]
+    assert "Out of memory." in fails(MemoryError())[1]
+    assert "Out of memory." in fails(RuntimeError("can't start new thread"))[1]
 
 
 def test_interruption_is_no_error(fails: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_thread_that_ends_in_an_error_says_so_without_a_traceback(
     before = threading.excepthook
     program.main()
     assert threading.excepthook is before
-    assert "error: unexpected error: ValueError: stumbled on ***" in capsys.readouterr().err
+    assert "error: Unexpected error: ValueError: stumbled on ***" in capsys.readouterr().err
 
 
 def test_the_command_is_shown_as_it_can_be_pasted() -> None:

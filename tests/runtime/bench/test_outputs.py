@@ -207,10 +207,10 @@ def test_a_person_sees_which_rows_were_spoilt_and_accuracy_beside_speed(
     lines = said.getvalue().splitlines()
     (multi,) = [number for number, line in enumerate(lines) if line.startswith("multi")]
     assert lines[multi - 1].startswith(" "), "single was not spoilt"
-    assert lines[multi + 1].startswith("not reliable")
+    assert lines[multi + 1].startswith("unreliable")
     (offline,) = [line for line in lines if line.startswith("offline")]
-    assert offline.endswith("not reliable")
-    assert not next(line for line in lines if line.startswith("stream")).endswith("not reliable")
+    assert offline.endswith("unreliable")
+    assert not next(line for line in lines if line.startswith("stream")).endswith("unreliable")
     assert "speed and accuracy" not in said.getvalue()
     document["accuracy"] = {"image_auroc": 0.9275, "pixel_auroc": 0.99, "pro": 0.955, "images": 160}
     bench_report.print_report(document)

@@ -106,7 +106,7 @@ def test_packages_that_crash_are_named_and_crash_nothing_else(
     assert "broken OpenCV it crashed (SIGSEGV)" in said
     assert "broken ONNX Runtime ImportError: libonnx.so: undefined symbol: x" in said
     assert "broken TensorRT it crashed (SIGABRT)" in said
-    assert "nothing here could run a bundle" in said
+    assert "no bundle can run on this machine" in said
     last = done.stderr.strip().splitlines()[-1]
     assert "broken: TensorRT, ONNX Runtime, OpenCV, bundles" in last
 
@@ -124,7 +124,7 @@ FAILS = Finding("bundles.screw", "bundle screw", "broken", "altered", "x", "copy
     ("findings", "code", "last"),
     [
         ([OK, NO_GPU], 0, ["ready for a bundle, with --backend cpu", "next: dmdd-edge export"]),
-        ([NO_GPU], 1, ["nothing here could run a bundle: no backend works"]),
+        ([NO_GPU], 1, ["no bundle can run on this machine: no backend works"]),
         ([OK, RUNS], 0, ["ready to run: nut", "next: dmdd-edge run --source FOLDER_OR_IMAGE"]),
         (
             [BAD_CAMERA, CAMERA, RUNS, FAILS],
@@ -134,7 +134,7 @@ FAILS = Finding("bundles.screw", "bundle screw", "broken", "altered", "x", "copy
                 "next: dmdd-edge run --category nut --source /dev/video2",
             ],
         ),
-        ([OK, FAILS], 1, ["no bundle runs here; broken: bundle screw"]),
+        ([OK, FAILS], 1, ["no bundle can run on this machine; broken: bundle screw"]),
     ],
 )
 def test_the_last_lines_say_how_it_stands_and_what_comes_next(
@@ -152,8 +152,8 @@ def test_what_the_same_command_mends_stands_together(
 ) -> None:
     _, lines = show([OK, NO_GPU, NO_DRIVER, BAD_CAMERA])
     assert "broken /dev/video0 forbidden [x]" in [" ".join(line.split()) for line in lines]
-    mend, get = lines.index("To mend:"), lines.index("To get what is missing:")
-    assert lines[mend + 1 : mend + 3] == ["/dev/video0, for cameras", "call for it"]
+    fix, get = lines.index("To fix:"), lines.index("To get what is missing:")
+    assert lines[fix + 1 : fix + 3] == ["/dev/video0, for cameras", "call for it"]
     assert lines[get + 1 : get + 4] == ["GPU, for speed", "driver, for the GPU", "buy one"]
 
 

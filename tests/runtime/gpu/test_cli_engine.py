@@ -119,12 +119,14 @@ def test_where_no_engine_can_be_built_it_is_an_error(
     both_graphs: Make, cli: Cli, trt: SimulatedTensorrt, cudart: Any, gpu: Gpu
 ) -> None:
     bundle = both_graphs()
-    with pytest.raises(DmddError, match="--build-engine does not go with --backend cpu"):
+    with pytest.raises(DmddError, match="--build-engine has no effect with --backend cpu"):
         cli("run", bundle, "--backend", "cpu", "--build-engine")
     gpu.broken = "cudaErrorNoDevice"
-    with pytest.raises(DmddError, match=r"no engine can be built here: Cannot use CUDA: .*TensorRT-RTX"):
+    with pytest.raises(
+        DmddError, match=r"Cannot build an engine on this machine: Cannot use CUDA: .*TensorRT-RTX"
+    ):
         cli("run", bundle, "--build-engine")
-    with pytest.raises(DmddError, match="no engine can be built here: TensorRT-RTX"):
+    with pytest.raises(DmddError, match="Cannot build an engine on this machine: TensorRT-RTX"):
         cli("run", bundle, "--backend", "rtx", "--build-engine")
 
 
