@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from dmdd_edge import Detector, ExportOptions, TrainOptions, export_bundle, train_detector, write_sample
 
@@ -15,7 +14,7 @@ export = export_bundle(
 )
 belt = cv2.VideoWriter(str(work / "belt.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (256, 256))
 for path in sorted(plates.glob("test/*/*.png")):
-    belt.write(np.asarray(cv2.imread(str(path))))
+    belt.write(cv2.imread(str(path)))
 belt.release()
 
 with Detector.load(export.bundle.path) as detector:

@@ -226,7 +226,7 @@ def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) ->
         decisions = (
             None
             if threshold is None
-            else decide(measured.found.scores, test.labels, test.defects, threshold.image)
+            else decide(measured.evaluation.scores, test.labels, test.defects, threshold.image)
         )
         files = list(measured.files)
         report = options.report

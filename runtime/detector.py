@@ -211,7 +211,7 @@ class Detector:
         self._require_open()
         check_color(color)
         if isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4):
-            return self._infer(list(images), color)
+            return self._infer(images, color)
         return self._infer([images], color)[0]
 
     def _infer(self, images: Sequence[ImageLike], color: Color) -> list[Result]:

@@ -1,7 +1,7 @@
-"""Whether a timm model can serve as a backbone: what the trainer and the export rely on, tried on an image.
+"""Checks whether a timm model can serve as a backbone: what training and export rely on, tried on an image.
 
-timm names the modules at which its features arise, not how they hang together. So each assumption is tried
-once, with random weights; a model that breaks one is refused instead of giving other features in silence.
+timm names the modules that produce its features, not how they are connected. So each assumption is tested
+once, with random weights; a model that breaks one is rejected instead of silently producing other features.
 """
 
 from __future__ import annotations
@@ -14,54 +14,54 @@ from torch import Tensor, nn
 
 from dmdd_edge.train.fold import fold_batchnorm
 
-#: Side of the image that is tried.
+#: Side of the test image.
 _SIDE = 128
 _STRIDES = (4, 8, 16, 32)
 
 
 def image_convolutions(first_stage: nn.Module) -> list[nn.Conv2d]:
-    """The convolutions that read the image: one in most backbones, several side by side in RepVGG's kind."""
+    """The convolutions that read the image: one in most backbones, several in parallel in RepVGG."""
     return [conv for conv in first_stage.modules() if isinstance(conv, nn.Conv2d) and conv.in_channels == 3]
 
 
 @torch.no_grad()
 def swap_rgb_bgr(first_stage: nn.Module) -> None:
-    """Make weights for RGB images weights for BGR images, in place, or the other way round."""
+    """Swap the channels that the weights expect, RGB for BGR or back, in place."""
     for conv in image_convolutions(first_stage):
         conv.weight.copy_(conv.weight.flip(1))
 
 
 @torch.no_grad()
 def objection(model: nn.Module, stages: nn.ModuleList, channels: list[int], name: str) -> str | None:
-    """Why the stages cut from a timm model cannot be used; None when they can.
+    """Give the reason why stages split from a timm model cannot be used, or None.
 
     Args:
         model: the whole model, whose modules the stages are.
-        stages: four modules to be run one after the other.
+        stages: four modules that run in sequence.
         channels: channels of their outputs.
         name: the model's name in timm.
     """
     x = torch.randn(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
     model.eval()
     try:
-        found = _run(stages, x)
-        same = _close(found, _features_by_timm(model, name, x))
-    except Exception:  # what a wrongly cut network raises depends on its modules
+        features = _run(stages, x)
+        same = _close(features, _features_by_timm(model, name, x))
+    except Exception:  # what a wrongly split network raises depends on its modules
         same = False
     if not same:
-        return "it does not run its modules one after the other, so it has no stages to cut"
+        return "its modules are not sequential, so it cannot be split into stages"
     shapes = [(1, c, _SIDE // stride, _SIDE // stride) for c, stride in zip(channels, _STRIDES, strict=True)]
-    if [tuple(feature.shape) for feature in found] != shapes:
-        return "its last four levels are not channels x S/4, S/8, S/16 and S/32 in size"
-    if not _takes_changes_of_the_input(stages, x, found):
-        return "it has no plain convolution that reads the image, into which color order and scale could go"
+    if [tuple(feature.shape) for feature in features] != shapes:
+        return "its last four levels do not have strides of 4, 8, 16 and 32"
+    if not _accepts_changed_input(stages, x, features):
+        return "no plain convolution reads the image, so color order and scale cannot be folded into weights"
     if not _folds(stages, x):
-        return "a BatchNorm registered behind a convolution does not follow it, so it cannot be folded"
+        return "a BatchNorm registered after a convolution does not follow it, so it cannot be folded"
     return None
 
 
-def _takes_changes_of_the_input(stages: nn.ModuleList, x: Tensor, expected: list[Tensor]) -> bool:
-    """Whether a change of color order and scale can be undone in the weights of the first convolutions."""
+def _accepts_changed_input(stages: nn.ModuleList, x: Tensor, expected: list[Tensor]) -> bool:
+    """Whether the weights of the first convolutions can undo a change of color order and scale."""
     trial = copy.deepcopy(stages)
     scale = torch.tensor([0.5, 0.8, 1.5]).view(1, 3, 1, 1)
     swap_rgb_bgr(trial[0])
@@ -71,7 +71,7 @@ def _takes_changes_of_the_input(stages: nn.ModuleList, x: Tensor, expected: list
 
 
 def _folds(stages: nn.ModuleList, x: Tensor) -> bool:
-    """Whether folded BatchNorm gives the same; stage by stage, so that rounding does not grow."""
+    """Whether folding BatchNorm keeps the features; stage by stage, so that rounding does not grow."""
     trial = copy.deepcopy(stages)
     for norm in trial.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -79,30 +79,30 @@ def _folds(stages: nn.ModuleList, x: Tensor) -> bool:
                 if statistic is not None:
                     statistic.fill_(value)
     for stage, folded in zip(trial, fold_batchnorm(trial).children(), strict=True):
-        x, found = stage(x), folded(x)
-        if not _close([found], [x]):
+        x, actual = stage(x), folded(x)
+        if not _close([actual], [x]):
             return False
     return True
 
 
 def _run(stages: nn.Module, x: Tensor) -> list[Tensor]:
-    found = []
+    features = []
     for stage in stages.children():
         x = stage(x)
-        found.append(x)
-    return found
+        features.append(x)
+    return features
 
 
 def _features_by_timm(model: nn.Module, name: str, x: Tensor) -> list[Tensor]:
-    """timm's own features with the same weights; an error when they cannot be carried over."""
+    """timm's features with the same weights; raises when these cannot be transferred."""
     reference = timm.create_model(name, pretrained=False, features_only=True)
     renamed = {key.replace(".", "_"): value for key, value in model.state_dict().items()}
     reference.load_state_dict({key: renamed[key.replace(".", "_")] for key in reference.state_dict()})
     return list(reference.eval()(x))[-len(_STRIDES) :]
 
 
-def _close(found: list[Tensor], expected: list[Tensor]) -> bool:
+def _close(actual: list[Tensor], expected: list[Tensor]) -> bool:
     return all(
         a.shape == b.shape and float((a - b).abs().max()) <= 1e-3 * max(float(b.abs().max()), 1e-3)
-        for a, b in zip(found, expected, strict=True)
+        for a, b in zip(actual, expected, strict=True)
     )

@@ -1,7 +1,7 @@
 """Backbones as four stages: EfficientNet-Lite0, ResNet18, Wide-ResNet50-2 and any sequential one of timm.
 
-The color order is BGR all the way, as OpenCV delivers it: the first convolution's weights and the
-normalization are turned round once here, so nothing is reordered at run time.
+The color order is BGR throughout, as OpenCV delivers it: the first convolution's weights and the
+normalization are swapped once here, so nothing is reordered at run time.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class InputNorm:
 
 
 class Backbone(nn.Module):
-    """A convolutional network cut into four stages.
+    """A convolutional network split into four stages.
 
     Attributes:
-        stages: four modules to be run one after the other.
+        stages: four modules that run in sequence.
         channels: channels of the four stages' outputs.
         norm: the input normalization that the weights expect.
     """
@@ -76,11 +76,11 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
 
     Args:
         name: one of ``BACKBONES`` or ``timm:<name>``.
-        weights: file of weights (.pth, .safetensors); None fetches the backbone's own.
+        weights: file of weights (.pth, .safetensors); None uses the backbone's default source.
         pretrained: False leaves random weights, for tests, timing and loading a checkpoint over them.
 
     Raises:
-        DmddError: unknown name, weights that cannot be had, a backbone without four feature levels.
+        DmddError: the name is unknown, the weights are not available, or feature levels are missing.
     """
     if name == "efficientnet_lite0":
         model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
@@ -94,8 +94,8 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
         backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=True)
     else:
         raise OptionError(
-            f"unknown backbone {name!r}",
-            fix=f"choose one of {', '.join(BACKBONES)}, or timm:<name> for any convolutional one of timm",
+            f"Unknown backbone {name!r}.",
+            fix=f"Choose one of {', '.join(BACKBONES)}, or timm:<name> for any convolutional model of timm.",
         )
     if pretrained:
         weight_files.load(model, name, weights)
@@ -126,17 +126,19 @@ def _create_timm(name: str) -> nn.Module:
     except (RuntimeError, ValueError):
         similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         hint = f"; similar: {', '.join(similar)}" if similar else ""
-        raise OptionError(f"timm knows no model {name!r}{hint}", fix="see timm.list_models()") from None
+        raise OptionError(
+            f"timm has no model {name!r}{hint}.", fix="Choose one that timm.list_models() returns."
+        ) from None
 
 
 def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> Backbone:
-    """Cut a timm model after the modules that its feature table names; the last four levels are used."""
+    """Split a timm model after the modules that its feature table names; the last four levels are used."""
     table = getattr(model, "feature_info", None)
     info = list(getattr(table, "info", table) or [])
     if len(info) < _LEVELS:
         raise TrainingError(
-            f"backbone {name!r} has {len(info)} feature levels, four are needed",
-            fix="choose a convolutional pyramid such as timm:resnet34 or timm:mobilenetv3_large_100",
+            f"Backbone {name!r} has {len(info)} feature levels; four are required.",
+            fix="Choose a convolutional pyramid such as timm:resnet34 or timm:mobilenetv3_large_100.",
         )
     info = info[-_LEVELS:]
     stages: list[nn.Module] = []
@@ -152,24 +154,24 @@ def _from_timm(model: nn.Module, name: str, norm: InputNorm, *, check: bool) -> 
     backbone = Backbone(stages, [entry["num_chs"] for entry in info], norm)
     reason: str | None = None
     if len(stages) < _LEVELS:
-        reason = "its feature levels are not modules of its own"
+        reason = "its feature levels are not separate modules"
     elif check:
         reason = objection(model, backbone.stages, backbone.channels, name.removeprefix("timm:"))
     if reason is not None:
         raise TrainingError(
-            f"backbone {name!r} cannot be used: {reason}",
-            fix="choose a sequential one such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0",
+            f"Backbone {name!r} cannot be used: {reason}.",
+            fix="Choose a sequential model such as timm:resnet34, timm:regnety_004 or timm:efficientnet_b0.",
         )
     return backbone
 
 
 def _flatten(model: nn.Module, ends: list[str]) -> list[tuple[str, nn.Module]]:
-    """Children in running order; containers that hold an end inside are opened."""
-    found = []
+    """Children in order of execution; containers with an end inside are opened."""
+    modules = []
     for name, child in model.named_children():
         inside = [end.removeprefix(f"{name}.") for end in ends if end.startswith(f"{name}.")]
         if inside:
-            found += [(f"{name}.{path}", module) for path, module in _flatten(child, inside)]
+            modules += [(f"{name}.{path}", module) for path, module in _flatten(child, inside)]
         else:
-            found.append((name, child))
-    return found
+            modules.append((name, child))
+    return modules

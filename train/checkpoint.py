@@ -1,13 +1,13 @@
-"""A run's folder: configuration, facts, weights, the state to go on from. JSON and safetensors, no pickle.
+"""A run's folder: configuration, facts, weights, the state to resume from. JSON and safetensors, no pickle.
 
 =====================  ==========================================================================
 file                   content
 =====================  ==========================================================================
 config.json            the configuration (``TrainConfig``)
-run.json               facts: files learnt from and held out, layout, versions, time, foreground; files are
+run.json               facts: training and held-out files, layout, versions, time, foreground; files are
                        relative to ``root``, the category's folder
 teacher.safetensors    the teacher's weights, so that the run needs no download again
-model.safetensors      student, PMN and head; there when the run is finished
+model.safetensors      student, PMN and head; present when the run is finished
 state.safetensors      student, head, optimizer and progress of an unfinished run
 metrics.json           figures on the test images
 train.log              the log
@@ -48,7 +48,7 @@ from dmdd_edge.train.run_folder import read_json as read_json
 from dmdd_edge.train.run_folder import write_json as write_json
 from dmdd_edge.train.threads import keep_to_quota
 
-#: Seconds after which a checkpoint that could not be written is tried once more.
+#: Seconds until a checkpoint that could not be written is tried once more.
 RETRY_SECONDS = 5.0
 
 
@@ -57,7 +57,7 @@ class Run:
     """A finished training run.
 
     Attributes:
-        folder: where it lies.
+        folder: of the run.
         config: its configuration.
         info: its facts (``run.json``): ``train``, ``holdout`` (absolute paths of files), ``layout``,
             ``train_seconds``, ...
@@ -74,14 +74,14 @@ def load_run(folder: Path) -> Run:
     """Load a finished run.
 
     Raises:
-        DmddError: the folder holds no run, an unfinished one, or files that do not fit each other.
+        DmddError: the folder holds no run, an unfinished one, or files that do not match each other.
     """
     keep_to_quota()
     config = read_config(folder)
     if not (folder / MODEL).is_file():
         raise TrainingError(
-            f"training in {folder} is not finished.",
-            "Finish it: " + command("train", **run_options(folder, config.category), resume=True),
+            f"The training in {folder} is not finished.",
+            "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
         )
     model = DMDD(config.model, pretrained=False)
     teacher = read_tensors(folder / TEACHER)[0]
@@ -92,7 +92,7 @@ def load_run(folder: Path) -> Run:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """A run's facts, every file absolute; {} where there are none."""
+    """A run's facts with absolute paths; {} without facts."""
     return located(read_json(folder / FACTS))
 
 
@@ -102,7 +102,7 @@ def write_facts(folder: Path, info: dict[str, Any]) -> None:
 
 
 def _finished_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a finished run, with those that evaluation and export need."""
+    """The facts of a finished run; those that evaluation and export need are checked."""
     facts = read_json(folder / FACTS)
     kinds: dict[str, Any] = {"train": list, "holdout": list, "steps": int, "created_with": dict}
     kinds["train_seconds"] = (int, float)
@@ -127,12 +127,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
 def write_state(
     folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any], say: Callable[[str], None]
 ) -> None:
-    """Write a run's checkpoint; a disk that refuses is given a second try.
+    """Write a run's checkpoint; a write that fails is tried once more.
 
     Args:
         folder: of the run.
         tensors, facts: as for ``write_tensors``.
-        say: told of the first failure.
+        say: called with a line when the first try fails.
 
     Raises:
         DmddError: it cannot be written.
@@ -154,7 +154,7 @@ def write_state(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``write_tensors`` wrote.
+    """Read what ``write_tensors`` wrote: tensors and facts.
 
     Raises:
         DmddError: the file is missing or damaged.
@@ -168,19 +168,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             )
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}", fix="train again with --overwrite") from None
+        raise TrainingError(f"{path} cannot be read: {error}.", fix="Train again with --overwrite.") from None
 
 
 def trainable_state(model: DMDD) -> dict[str, Tensor]:
-    """Student, PMN and head; the teacher is kept apart."""
+    """Tensors of student, PMN and head; the teacher has its separate file."""
     return {name: value for name, value in model.state_dict().items() if not name.startswith("teacher.")}
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head; what the state has no density of features for loses its own.
+    """Fill student, PMN and head; the features' density is dropped when it is not in the state.
 
     Raises:
-        DmddError: tensors are missing, left over or of another shape.
+        DmddError: tensors are missing, superfluous or of another shape.
     """
     if model.density is not None and not any(name.startswith("density.") for name in state):
         model.drop_density()
@@ -188,10 +188,10 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _require_fit(own: dict[str, Tensor], state: dict[str, Tensor]) -> None:
-    if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
+def _require_fit(expected: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    if expected.keys() != state.keys() or any(expected[name].shape != state[name].shape for name in expected):
         raise TrainingError(
-            "the checkpoint does not fit its configuration", fix="train again with --overwrite"
+            "The checkpoint does not match its configuration.", fix="Train again with --overwrite."
         )
 
 

@@ -1,7 +1,7 @@
 """The configuration of a training run: every choice of the method, the two recipes and the paper's ablations.
 
-What the paper fixes is in the docstrings as "paper"; what it leaves open has the value from our own
-measurements or from related work, and can be set.
+The docstrings mark with "paper" what the paper fixes; what it leaves open has a value from our measurements
+or from related work, and can be set.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ class ModelConfig(BaseModel):
             depthwise at the two fine stages, where 1 x 1 convolutions cost most, and separable at the others.
         residual: the student starts as the teacher's copy and learns what to change: decoupling
             convolutions start as the identity, the PMN adds to its input and starts with nothing to add.
-            Otherwise both start at random, and the PMN's output stands by itself (paper, as far as it says).
+            If False, both start at random and the PMN's output replaces its input (paper, as far as it says).
         frozen_norm: BatchNorm of the student's backbone keeps the pretrained statistics; those of a batch
-            that is half synthetic anomalies do not fit the normal images seen later (paper: not said).
+            that is half synthetic anomalies do not fit the normal images seen later (paper: open).
         head: ``msn`` is the paper's segmentation network, trained on synthetic anomalies; ``sum`` adds the
-            distance maps (the paper's row without MSN); ``scaled`` weighs each map by what it reaches on
-            normal images, and has nothing but the maps' weights from synthetic anomalies.
+            distance maps (the paper's row without MSN); ``scaled`` scales each map by its values on normal
+            images and takes only the maps' weights from synthetic damage.
         abnormality_weight: weight of the abnormality branch's maps in the ``scaled`` head, 0..5, where the
-            normality branch's is 1; ``auto`` chooses the anomaly map's by damage made on held-out normal
+            normality branch's is 1; ``auto`` chooses the anomaly map's by synthetic damage on held-out normal
             images, see ``scales``.
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
             the anomaly map's likewise.
         density: whether the ``scaled`` head may take maps of the density of the teacher's features beside the
-            branches': ``auto`` chooses by the same damage, see ``density``. Where it takes none, the network
-            is as without.
+            branches': ``auto`` chooses by the same damage, see ``density``. Without such maps the network is
+            the same as with ``off``.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -88,18 +88,18 @@ class SynthesisConfig(BaseModel):
     Attributes:
         fas: restrict anomalies to the foreground (paper: on; off is an ablation row).
         foreground: how the foreground is found; ``auto`` decides from the images.
-        margin: how far beside the part anomalies may lie too, in 256ths of the image's side (paper: 0). It
-            helps a training of some hundred steps to see what is bent; after 1200 it brings nothing.
+        margin: how far beside the part anomalies may be too, in 256ths of the image's side (paper: 0). It
+            helps a training of a few hundred steps to detect bent parts; after 1200 it has no effect.
         textures: folder of texture images; None for the built-in procedural bank.
         beta: range of the share of the original image kept under the mask.
-        perlin_octave: the Perlin grid has 2^0 .. 2^perlin_octave cells an axis.
+        perlin_octave: the Perlin grid has 2^0 .. 2^perlin_octave cells per axis.
         perlin_threshold: Perlin values above it belong to the mask.
         own_textures: share of anomalies whose texture is another normal image of the category, turned and
             shifted, instead of a foreign one: misplaced parts of the part itself (paper: none).
         warps: share of anomalies that bend the part out of shape instead of blending a texture (paper: none).
         shades: share that makes it brighter or darker (paper: none).
-        smears: share that takes away its fine detail (paper: none).
-        match_grey: make the texture gray where the image is, so that color gives nothing away (paper: off).
+        smears: share that removes its fine detail (paper: none).
+        match_grey: make the texture gray where the image is gray, so that color reveals nothing (paper: off).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -134,12 +134,12 @@ class TrainConfig(BaseModel):
         lr: Adam's learning rate for the student (paper: 0.005).
         betas: Adam's betas.
         schedule: learning rate over the run; ``cosine`` ends at zero.
-        aim_weight: weight of the AIM loss beside NGM's (paper: 1). Both train the same stages, and what AIM
-            wants them to keep, the sight of a defect, is what NGM wants them to lose.
-        balanced_aim: anomalous and normal pixels weigh alike in the AIM loss (paper: not said, so off).
+        aim_weight: weight of the AIM loss relative to NGM's (paper: 1). Both train the same stages: AIM
+            wants to keep the response to a defect that NGM wants to remove.
+        balanced_aim: anomalous and normal pixels have equal weight in the AIM loss (paper: open, so off).
         mask_threshold: a cell of the mask resized to a stage is anomalous above this share.
         head_lr: Adam's learning rate for the head.
-        head_phase: when the head learns: ``epoch`` after each epoch (paper), ``end`` after the student.
+        head_phase: when the head is trained: ``epoch`` after each epoch (paper), ``end`` after the student.
         head_steps: steps of the head under ``end``; under ``epoch`` it takes as many as the student.
         holdout: share of the normal images kept from training to set the threshold.
         seed: seed of every random number.
@@ -216,10 +216,10 @@ def make_config(
     synthesis: dict[str, Any] | None = None,
     **run: Any,
 ) -> TrainConfig:
-    """A recipe with changes; values of None leave the recipe's.
+    """A recipe with changes; a value of None keeps the recipe's.
 
-    A length given (``steps`` or ``epochs``) replaces the recipe's own; ``max_minutes`` alone makes time
-    decide the length, together with a length it is a limit on top.
+    ``steps`` or ``epochs`` replace the recipe's length; ``max_minutes`` alone lets the clock decide it, and
+    limits a length that is given too.
 
     Raises:
         DmddError: a value is outside its range or unknown.
@@ -230,7 +230,7 @@ def make_config(
         for name in _LENGTHS:
             run_values.pop(name, None)
     if "steps" in run and "epochs" in run:
-        raise OptionError("both --steps and --epochs are given", fix="give one of the two")
+        raise OptionError("--steps and --epochs exclude each other.", fix="Give one of the two.")
     model_values.update({key: value for key, value in (model or {}).items() if value is not None})
     synthesis_values.update({key: value for key, value in (synthesis or {}).items() if value is not None})
     try:
@@ -242,13 +242,13 @@ def make_config(
         )
     except ValueError as error:
         raise OptionError(
-            f"training configuration: {explain(error)}",
-            fix="see dmdd-edge train --help for what each option takes",
+            f"Invalid training configuration: {explain(error)}.",
+            fix="See the ranges in the help: dmdd-edge train --help",
         ) from None
 
 
 def explain(error: ValueError) -> str:
-    """The fields that a validation refuses, with their values and why, in one line."""
+    """The fields that a validation rejects, with their values and the reasons, in one line."""
     details = getattr(error, "errors", None)
     if details is None:
         return str(error)

@@ -1,7 +1,7 @@
-"""What the phases of a training are expected to take, so that one estimate can include all of them.
+"""The expected durations of a training's phases, so that one estimate includes all of them.
 
-Seconds were measured with efficientnet_lite0 on one core. Other backbones and machines change the networks'
-phases all alike, which ``phases.Phases`` finds out while it measures.
+Seconds were measured with efficientnet_lite0 on one core. Other backbones and machines scale the networks'
+phases by one factor, which ``phases.Phases`` measures during the run.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from dmdd_edge.train.scales import (
 #: Names of the phases, as people read them.
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
-OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "judging images"
-FIGURES = "figures and pictures"
+OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "evaluating images"
+FIGURES = "figures and images"
 
-#: Seconds of an image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
-#: one pair in a step of the student, an image in a step of the head.
+#: Seconds per image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
+#: one pair in a step of the student, one image in a step of the head.
 _GRABCUT, _OTSU, _TEACHER, _MAPS, _PAIR, _HEAD_IMAGE = 0.05, 0.006, 0.027, 0.042, 0.26, 0.04
-#: Likewise: making damage, one of the weights tried, the search for what is out of place, a judged
-#: image, its share of the figures.
-_DAMAGE, _TRIAL, _OUTLIER, _JUDGED, _FIGURES = 0.006, 0.0016, 0.042, 0.05, 0.02
+#: Likewise: synthesizing damage, one candidate of the weights, the search for outliers, evaluating an image,
+#: its share of the figures.
+_DAMAGE, _TRIAL, _OUTLIER, _EVALUATED, _FIGURES = 0.006, 0.0016, 0.042, 0.05, 0.02
 
 
 def preparation(config: TrainConfig, images: int) -> list[Cost]:
@@ -37,7 +37,7 @@ def preparation(config: TrainConfig, images: int) -> list[Cost]:
 
     Args:
         config: of the run.
-        images: that are learnt from.
+        images: number of training images.
     """
     scale = images * _area(config)
     each = _OTSU if config.synthesis.foreground == "otsu" else _GRABCUT
@@ -45,14 +45,14 @@ def preparation(config: TrainConfig, images: int) -> list[Cost]:
 
 
 def training(config: TrainConfig, images: int, held_out: int, tests: int, steps: int | None) -> list[Cost]:
-    """Costs of the student's phase and of all that follows.
+    """Costs of the student's phase and of all later ones.
 
     Args:
         config: of the run.
-        images: that are learnt from.
-        held_out: that are not.
-        tests: images to test on.
-        steps: of the student; None where the clock decides, which leaves its cost open.
+        images: number of training images.
+        held_out: number of held-out images.
+        tests: number of test images.
+        steps: of the student; None where the clock decides, so that its cost is unknown.
     """
     area = _area(config)
     costs = [] if steps is None else [Cost(STUDENT, steps * config.batch_size * _PAIR * area)]
@@ -74,14 +74,14 @@ def training(config: TrainConfig, images: int, held_out: int, tests: int, steps:
         ]
     costs.append(Cost(OUTLIERS, _OUTLIER * (images + held_out) * area))
     if held_out:
-        costs.append(Cost(THRESHOLD, _JUDGED * held_out * area))
+        costs.append(Cost(THRESHOLD, _EVALUATED * held_out * area))
     if tests:
-        costs += [Cost(TEST, _JUDGED * tests * area), Cost(FIGURES, _FIGURES * tests * area, "host")]
+        costs += [Cost(TEST, _EVALUATED * tests * area), Cost(FIGURES, _FIGURES * tests * area, "host")]
     return costs
 
 
 def head_batches(config: TrainConfig, images: int) -> int:
-    """Batches whose distance maps the head learns from, when it learns at the end."""
+    """Number of batches whose distance maps train the head, when it is trained at the end."""
     return min(config.head_steps, max(4, -(-2 * images // config.batch_size)))
 
 

@@ -1,4 +1,4 @@
-"""The images of a training run: read, prepared, split into training and held-out normals."""
+"""The images of a training run: read, prepared, split into training and held-out images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrainingImages:
 
     Attributes:
         train: uint8 n x S x S x 3 BGR to learn from.
-        holdout: uint8 m x S x S x 3 BGR, kept from training to set the threshold.
+        holdout: uint8 m x S x S x 3 BGR, not trained on; they set the threshold.
         train_paths: their files, in the same order.
         holdout_paths: likewise.
         doubts: what a user should know about them, a line each.
@@ -43,8 +43,8 @@ def load_images(
 ) -> TrainingImages:
     """Read a category's normal images and split off the held-out ones.
 
-    A file that cannot be read, or that the region of interest does not fit, is noted in ``category.skipped``.
-    The split is drawn from the seed.
+    A file that cannot be read, or that the region of interest does not fit, is added to ``category.skipped``.
+    The seed determines the split.
 
     Raises:
         DmddError: fewer than two images are left, or the region of interest does not fit most of them.
@@ -65,30 +65,33 @@ def load_images(
         shapes[width, height] += 1
     if len(misfits) > len(images):
         raise DataError(
-            f"{misfits[0].message} ({len(misfits)} of {len(misfits) + len(images)} images do not fit)",
+            f"{misfits[0].message.rstrip('.')} "
+            f"({len(misfits)} of {len(misfits) + len(images)} images do not fit).",
             misfits[0].fix,
         )
     if len(images) < 2:
         reason = f" (skipped {summarize(category.skipped)})" if category.skipped else ""
         raise DataError(
-            f"category {category.name} has {len(images)} readable training image(s), "
-            f"at least 2 are needed{reason}",
-            fix=f"put images of good parts into {category.train[0].parent}",
+            f"Category {category.name} has {len(images)} readable training image(s); "
+            f"at least 2 are required{reason}.",
+            fix=f"Put images of good parts into {category.train[0].parent}.",
         )
     count = min(max(round(holdout * len(images)), 1), len(images) - 1) if holdout > 0 else 0
     order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
-    held, kept = sorted(order[:count]), sorted(order[count:])
+    held_out, training = sorted(order[:count]), sorted(order[count:])
     return TrainingImages(
-        train=np.stack([images[i] for i in kept]),
-        holdout=np.stack([images[i] for i in held]) if held else np.zeros((0, size, size, 3), np.uint8),
-        train_paths=[paths[i] for i in kept],
-        holdout_paths=[paths[i] for i in held],
+        train=np.stack([images[i] for i in training]),
+        holdout=np.stack([images[i] for i in held_out])
+        if held_out
+        else np.zeros((0, size, size, 3), np.uint8),
+        train_paths=[paths[i] for i in training],
+        holdout_paths=[paths[i] for i in held_out],
         doubts=[*doubts(shapes, size), *dark(images, preprocess.bits), *repeats(category)],
     )
 
 
 def free_memory_mb() -> int:
-    """Memory that can still be taken, in MiB; from /proc/meminfo, else from the page counts."""
+    """Available memory in MiB; from /proc/meminfo, else from the page counts."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -1,10 +1,10 @@
-"""How usual the teacher's features are on good parts: a Gaussian per stage, folded into one convolution.
+"""The density of the teacher's features on good parts: a Gaussian per stage, folded into one convolution.
 
-The third family of maps beside the two branches (ours, not the paper's). The branches compare a student with
-the teacher; on a rough surface, where good places differ much from one another, what they do not share is
-larger than a small defect. Here the teacher's features alone are held against their distribution over all
-places of all good training images: the squared Mahalanobis length of a feature vector, divided by its
-channels, which is 1 on average over good parts. Nothing is learnt by descent, and no position is kept.
+A third family of maps beside the two branches (ours, not the paper's). The branches compare a student with
+the teacher; on a rough surface, where good places differ much, that difference exceeds a small defect. Here
+only the teacher's features are compared with their distribution over all places of all good training images:
+the squared Mahalanobis length of a feature vector, divided by its channels, which is 1 on average over good
+parts. Nothing is trained by gradient descent, and no position is stored.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: Stages whose features are described, finest first. The last one is left out: its cells are an eighth of the
-#: picture's side apart, and its many channels would cost more than the other three together.
+#: image's side apart, and its many channels would cost more than the other three together.
 STAGES = 3
-#: The stage whose order is looked at: the last one is under the influence of the picture's border.
+#: The stage that decides whether there is an order: the image's border affects the last one.
 _ORDER_STAGE = 1
-#: Share of the features' variance that their place in the picture may explain on a surface. Seen: 0.02 to
-#: 0.13 on papers and textures, 0.48 to 0.89 on parts that always lie the same way.
+#: Share of the features' variance that their place in the image may explain on a surface. Measured: 0.02 to
+#: 0.13 on papers and textures, 0.48 to 0.89 on parts with a fixed orientation.
 _MOST_ORDER = 0.25
-#: Share of the mean variance that is added to every direction: few images leave some directions without any.
+#: Share of the mean variance that is added to every direction: few images leave some directions at zero.
 _SHRINKAGE = 0.01
 
 
@@ -43,10 +43,10 @@ class FeatureDensity(nn.Module):
 
     @property
     def is_surface(self) -> bool:
-        """Whether any place of the good images may look like any other, as ``fit`` saw them.
+        """Whether all places of the good images in ``fit`` may look like any other.
 
-        Where it matters which place looks how, a feature that is usual elsewhere is a defect here, and no
-        density without positions can tell.
+        Where the place matters, a feature that is usual at one place is a defect at another, and a density
+        without positions cannot distinguish them.
         """
         return self.order <= _MOST_ORDER
 
@@ -61,7 +61,7 @@ class FeatureDensity(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Sequence[Tensor]]) -> None:
-        """Take mean and covariance of features.
+        """Compute mean and covariance of features.
 
         Args:
             batches: the teacher's features of normal images, as ``forward`` takes them.
@@ -74,7 +74,7 @@ class FeatureDensity(nn.Module):
             images += len(features[_ORDER_STAGE])
             by_place = by_place + features[_ORDER_STAGE].double().sum(0)
             for stage in range(STAGES):
-                # Double precision: variances are small beside the squared means that they are left over from.
+                # Double precision: variances are small differences of large squared means.
                 rows = features[stage].flatten(2).transpose(1, 2).flatten(0, 1).double()
                 count[stage] += len(rows)
                 total[stage] = total[stage] + rows.sum(0)
@@ -95,7 +95,7 @@ def _explained_by_place(means: Tensor, covariance: Tensor, images: int) -> float
     Args:
         means: of the images' features, C x H x W.
         covariance: of all features, C x C.
-        images: how many; so many means differ by chance alone, which is taken off.
+        images: how many; the variance that their means have by chance alone is subtracted.
     """
     if images < 2:
         return 0.0
@@ -105,7 +105,7 @@ def _explained_by_place(means: Tensor, covariance: Tensor, images: int) -> float
 
 
 def _whitening(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight C x C and bias C that turn a vector into one whose squared length is wanted."""
+    """Weight C x C and bias C that map a vector to one whose squared length is the result."""
     channels = len(mean)
     floor = _SHRINKAGE * covariance.diagonal().mean() + 1e-12
     root = torch.linalg.cholesky(covariance + floor * torch.eye(channels).to(covariance))

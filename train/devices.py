@@ -1,4 +1,4 @@
-"""The device that ``--device`` means."""
+"""The device that ``--device`` names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def check_device_name(name: str) -> None:
-    """See that ``--device`` names a kind of device, without loading torch.
+    """Check that ``--device`` names a kind of device, without loading torch.
 
     Raises:
-        DmddError: it names none.
+        DmddError: the name is unknown.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
         raise OptionError(f"--device {name!r} is unknown.", "Choose auto, cpu, cuda or cuda:NUMBER.")
@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
 
     Raises:
-        DmddError: it names no device, or a GPU that torch does not find.
+        DmddError: the name is unknown, or torch does not find the GPU.
     """
     check_device_name(name)
     import torch

@@ -1,4 +1,4 @@
-"""What a user should know about the training images before minutes go by."""
+"""Warnings about the training images, before time is spent on them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.datasets.remarks import count
 
-#: Fewer good images than this are said to be few.
+#: With fewer good images than this there is a warning.
 FEW = 20
-#: From this many pixels of an image to one of the network's, small defects are said to be lost.
+#: Pixels of an image per pixel of the network's input from which small defects are reported as lost.
 _SHRUNK = 5.0
-#: Sides that are proposed instead.
+#: Sides that are suggested instead.
 _SIDES = (512, 768, 1024)
-#: What 12 bits in a 16-bit file come to at most, of 255, when they are taken for 16.
+#: Largest value, of 255, of a 12-bit image that is read as 16-bit.
 _DARK = 16
 #: Aspects differ when one is this many times the other.
 _ASPECT = 1.1
 
 
 def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
-    """Say what number and sizes of the images mean, a line each.
+    """Warnings on number and sizes of the images, one line each.
 
     Args:
-        shapes: how many images there are by width and height in pixels, as cut out by the region of interest.
+        shapes: number of images by width and height in pixels, after cropping to the region of interest.
         size: side of the network's input in pixels.
     """
     number = sum(shapes.values())
@@ -34,7 +34,7 @@ def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
     if number < FEW:
         lines.append(
             f"{count(number, 'good image')} {'is' if number == 1 else 'are'} few: a good part that looks "
-            f"different from them is called anomalous; {FEW} or more, taken on different days, are better"
+            f"different from them is reported as anomalous; {FEW} or more, from different days, are better"
         )
     if len(shapes) > 1:
         lines.append(_mixed(shapes, size))
@@ -45,18 +45,18 @@ def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
         larger = f"--image-size {side}, or " if side else ""
         lines.append(
             f"images of {width} x {height} pixels are shrunk to {size} x {size}: a defect smaller than about "
-            f"{round(2 * pixels)} pixels of the original picture is likely lost; use {larger}"
+            f"{round(2 * pixels)} pixels of the original image is likely lost; use {larger}"
             "--roi X,Y,W,H to cut out the part"
         )
     return lines
 
 
 def dark(images: Sequence[NDArray[np.uint8]], bits: int) -> list[str]:
-    """Say that the images hold hardly anything, as 12 bits in a 16-bit file do that are read as 16.
+    """Warn of nearly black images, as 12 bits in a 16-bit file that is read as 16-bit.
 
     Args:
         images: as the network gets them, uint8.
-        bits: how many bits of 16-bit files were taken.
+        bits: number of bits used of 16-bit files.
     """
     brightest = max((int(image.max()) for image in images), default=255)
     if bits < 16 or brightest > _DARK:

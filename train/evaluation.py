@@ -1,4 +1,4 @@
-"""A trained run on its category's test images: figures, histogram, hardest cases."""
+"""Evaluates a trained run on its category's test images: figures, histogram, hardest cases."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ HISTOGRAM, CASES = "score_histogram.png", "hardest_cases.png"
 
 
 def torch_predictor(model: DMDD, device: torch.device | None = None) -> Predictor:
-    """The trained module as a judge of prepared images."""
-    where = device or next(model.parameters()).device
+    """The trained module as a predictor of prepared images."""
+    target = device or next(model.parameters()).device
 
     @torch.no_grad()
     def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        found = model.eval()(to_input(images, where))
-        return found.maps.cpu().numpy(), found.scores.cpu().numpy()
+        prediction = model.eval()(to_input(images, target))
+        return prediction.maps.cpu().numpy(), prediction.scores.cpu().numpy()
 
     return predict
 
@@ -42,7 +42,7 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     """The run's held-out normal images, uint8 N x S x S x 3 BGR.
 
     Raises:
-        DmddError: there are none, or the files are gone.
+        DmddError: the run held out no images, or the files are missing.
     """
     paths = [Path(path) for path in run.info["holdout"]]
     if not paths:
@@ -53,8 +53,8 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise TrainingError(
-            f"{len(missing)} of {len(paths)} held-out images are gone (first: {missing[0]}).",
-            fix="Name the place of the training images with --data DIR, or put them back.",
+            f"{len(missing)} of {len(paths)} held-out images are missing (first: {missing[0]}).",
+            fix="Give the folder of the training images with --data DIR, or restore them.",
         )
     return run_images(run, paths)
 
@@ -70,8 +70,8 @@ def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
 def threshold_of(run: files.Run, predict: Predictor, alpha: float = 0.01) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
     maps, scores = predict_all(predict, holdout_images(run))
-    apart = run.config.model.head == "scaled"  # other heads take the score from the map
-    peaks = [map_peak(item) for item in maps] if apart else None
+    separate = run.config.model.head == "scaled"  # other heads compute the score from the map
+    peaks = [map_peak(item) for item in maps] if separate else None
     return threshold_from_normals(scores.tolist(), alpha, peaks=peaks)
 
 
@@ -101,40 +101,40 @@ def figures(
     }
 
 
-def write_pictures(
+def write_images(
     folder: Path,
     test: TestSet,
-    found: Evaluation,
+    evaluation: Evaluation,
     threshold: Threshold | None,
     names: tuple[str, str] = (HISTOGRAM, CASES),
 ) -> list[Path]:
     """Write the score histogram and the sheet of the hardest cases, under these names; returns their files.
 
-    Without a threshold the largest score and the largest value of a map stand in for it.
+    Without a threshold the largest score and the largest map value replace it.
     """
     image, pixel = (
-        (float(found.scores.max()), float(found.maps.max()))
+        (float(evaluation.scores.max()), float(evaluation.maps.max()))
         if threshold is None
         else (threshold.image, threshold.pixel)
     )
-    worst: Sequence[int] = hardest(found.scores, test.labels, image)
+    hard: Sequence[int] = hardest(evaluation.scores, test.labels, image)
     cases = [
         Case(
             image=test.images[i],
             mask=test.masks[i] if test.has_mask[i] else None,
-            anomaly_map=found.maps[i],
-            score=float(found.scores[i]),
+            anomaly_map=evaluation.maps[i],
+            score=float(evaluation.scores[i]),
             is_defective=not test.items[i].is_good,
             title=f"{test.items[i].defect}/{test.items[i].path.stem}",
         )
-        for i in worst
+        for i in hard
     ]
     sheets = {
-        names[0]: score_histogram(found.scores, test.labels, image),
+        names[0]: score_histogram(evaluation.scores, test.labels, image),
         names[1]: case_sheet(cases, image, pixel_threshold=pixel),
     }
     for name, sheet in sheets.items():
-        done, data = cv2.imencode(".png", sheet)
-        assert done
+        encoded, data = cv2.imencode(".png", sheet)
+        assert encoded
         write_atomically(folder / name, data.tobytes())
     return [folder / name for name in sheets]

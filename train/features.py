@@ -1,7 +1,7 @@
-"""The teacher's features of the normal images: computed once and kept in half precision, or again each time.
+"""The teacher's features of the normal images: cached in half precision, or computed on each use.
 
-The normal images are never augmented, so their features never change (method, section 4). When they do not
-fit the memory allowed, they are computed when asked for; the results agree to half precision.
+The normal images are never augmented, so their features never change (method, section 4). When they exceed
+the memory budget, they are computed on request; the results agree to half precision.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 class TeacherFeatures:
-    """Gives the teacher's features of normal images by their index.
+    """The teacher's features of normal images, by index.
 
     Args:
         teacher: maps normalized images to four features; in evaluation mode.
@@ -57,8 +57,8 @@ class TeacherFeatures:
             for f in first
         ]
         for start in range(0, len(images), _CHUNK):
-            found = self.compute(to_input(images[start : start + _CHUNK], device))
-            for store, feature in zip(self.cached, found, strict=True):
+            computed = self.compute(to_input(images[start : start + _CHUNK], device))
+            for store, feature in zip(self.cached, computed, strict=True):
                 store[start : start + _CHUNK] = feature.to("cpu", torch.float16)
             if progress is not None:
                 progress(min(start + _CHUNK, len(images)))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from dmdd_edge.train import density
 from dmdd_edge.train.config import ModelConfig
 
-#: Stages of a backbone, hence distance maps of a branch.
+#: Stages of a backbone, and so distance maps per branch.
 STAGES = 4
-#: Start of the head's logits: sigmoid(SCALE * mean distance + BIAS). A distance of 0.3 is the middle.
+#: Initial logits of the head: sigmoid(SCALE * mean distance + BIAS). A distance of 0.3 is the middle.
 _SCALE, _BIAS = 10.0, -3.0
 
 
@@ -71,7 +71,7 @@ class GaussianSmoothing(nn.Module):
 class PyramidUpsampling(nn.Module):
     """Fusion over the four one-channel maps of a branch (paper, PU).
 
-    Top-down for the normality branch, bottom-up for the abnormality branch. Each step adds the neighbour's
+    Top-down for the normality branch, bottom-up for the abnormality branch. Each step adds the neighboring
     map, resampled, through a 3 x 3 convolution. It starts as the identity: maps pass unchanged until trained.
 
     Args:
@@ -137,7 +137,7 @@ class Head(nn.Module, ABC):
     """From distance maps to the anomaly map and the score.
 
     A head works at 1 / head_stride of the input's size. Smoothing and upsampling are linear, so the Gaussian
-    runs at that size too, before the map is enlarged.
+    filter runs at that size too, before the map is enlarged.
 
     Args:
         config: shape of the model.
@@ -159,7 +159,7 @@ class Head(nn.Module, ABC):
         """Anomaly map and score from distance maps.
 
         Args:
-            maps: four a branch in use, N x H_i x W_i, 0..2, normality first, finest stage first.
+            maps: four per branch in use, N x H_i x W_i, 0..2, normality first, finest stage first.
 
         Returns:
             anomaly map N x S x S and score N, both 0..1.
@@ -172,7 +172,7 @@ def resize(x: Tensor, size: int) -> Tensor:
 
 
 class SumHead(Head):
-    """The paper's row without MSN: distance maps upsampled and added, scaled to 0..1; nothing is learned."""
+    """The paper's row without MSN: distance maps upsampled and added, scaled to 0..1; nothing is trained."""
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See ``Head.forward``. The score is the mean of the ``top_k`` largest values of the map."""
@@ -182,7 +182,7 @@ class SumHead(Head):
 
 
 def _upsample_sum(maps: list[Tensor], size: int) -> Tensor:
-    """Sum of the maps at full size. Maps of one stage are added first: resampling is linear."""
+    """Sum of the maps at full size. Maps of one stage are added first, since resampling is linear."""
     by_stage: dict[int, Tensor] = {}
     for item in maps:
         side = item.shape[-1]
@@ -196,25 +196,25 @@ def _upsample_sum(maps: list[Tensor], size: int) -> Tensor:
 
 
 class ScaledHead(Head):
-    """Distance maps weighed by what each reaches on normal images (ours, not the paper's).
+    """Distance maps scaled by their values on normal images (ours, not the paper's).
 
     The maps of fine and coarse stages, and of the two branches, differ tenfold in scale, and in a plain sum
-    the largest drowns the others. Here each map D_k has a level p_k and a spread s_k: mean and standard
+    the largest hides the others. Here each map D_k has a level p_k and a spread s_k: mean and standard
     deviation of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest
     values.
 
-    - map: the geometric mean of D_k / p_k + 0.03, so that scales must agree; squashed by m / (m + 2).
+    - map: the geometric mean of D_k / p_k + 0.03, so that the scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
-      normal image. It is taken scale by scale, because a defect may show at one scale only.
+      normal image. It is computed per scale, because a defect may be visible at one scale only.
 
-    Both means are weighted, by the stage and the abnormality branch's maps by ``abnormality_weight`` too, for
-    that branch has been taught by synthetic anomalies only. A coarse stage sees what is missing or bent, and
-    spreads what it sees far around: how much of it a map can bear depends on the category, and so does what
-    the abnormality branch is worth. Where the configuration says "auto", the map's weights are chosen once
-    the student is trained (``scales``); the score's stay as they are, since spreading does it no harm.
+    Both means are weighted: by stage, and for the abnormality branch also by ``abnormality_weight``, since
+    only synthetic anomalies train that branch. A coarse stage detects what is missing or bent, but its
+    response spreads far around: its useful weight in the map depends on the category, as does that of the
+    abnormality branch. With "auto" in the configuration, the map's weights are chosen once the student is
+    trained (``scales``); the score's are fixed, since spreading does not affect it.
 
-    Maps of the density of the teacher's features (``density``) may follow the branches'. They take a share of
-    the map's weights, evenly over their stages, which is chosen too; the score is the branches' alone.
+    Maps of the density of the teacher's features (``density``) may follow the branches'. They get a share of
+    the map's weights, evenly over their stages, which is chosen too; the score uses the branches only.
 
     Args:
         config: shape of the model.
@@ -255,24 +255,24 @@ class ScaledHead(Head):
     def _share(self, stages: Sequence[float], abnormality: float, density_share: float) -> Tensor:
         of_branch = torch.tensor(stages)
         weights = torch.cat([of_branch, abnormality * of_branch])[: self.branch_maps]
-        further = self.channels - self.branch_maps
-        if not further:
+        density_maps = self.channels - self.branch_maps
+        if not density_maps:
             return weights / weights.sum()
-        evenly = torch.full((further,), density_share / further)
+        evenly = torch.full((density_maps,), density_share / density_maps)
         return torch.cat([(1.0 - density_share) * weights / weights.sum(), evenly])
 
     def weigh(self, stages: Sequence[float], abnormality: float, density_share: float = 0.0) -> None:
-        """Set what the maps weigh in the anomaly map.
+        """Set the weights of the maps in the anomaly map.
 
         Args:
-            stages: the stages, finest first; at least one is above zero.
-            abnormality: the abnormality branch, where the normality branch is 1.
-            density_share: the maps of the features' density together, 0..1 of all.
+            stages: weights of the stages, finest first; at least one is above zero.
+            abnormality: weight of the abnormality branch, where the normality branch's is 1.
+            density_share: share of the maps of the features' density together, 0..1.
         """
         self.map_share.copy_(self._share(stages, abnormality, density_share))
 
     def drop_density(self) -> None:
-        """Leave out the maps of the features' density, which weigh nothing; the branches' stay."""
+        """Drop the maps of the features' density, whose weights are zero; the branches' stay."""
         own = self.branch_maps
         persistent = {"level", "spread"}
         if self.chooses_stages or self.chooses_branch:
@@ -296,7 +296,7 @@ class ScaledHead(Head):
             peaks: of normal images, n x K.
         """
         self.level.copy_(peaks.mean(0).clamp(min=1e-4))
-        # A spread cannot be told from few images, not at all from one: a twentieth of the level at least.
+        # Few images give no reliable spread, and one image none: at least a twentieth of the level.
         spread = peaks.std(0) if len(peaks) > 1 else torch.zeros_like(self.level)
         self.spread.copy_(torch.maximum(spread, 0.05 * self.level))
 

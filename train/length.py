@@ -1,4 +1,4 @@
-"""How long a run trains where its configuration does not say: from the number of images."""
+"""The length of a run whose configuration does not set it: from the number of images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dmdd_edge.train.config import TrainConfig
 #: Passes over the images. Measured at batches of 8: three papers with 31 images are best near 240 steps,
 #: bottle with 188 near 1200 (900 is worse, and so is 2400), screw with 288 still gains at 3000.
 PASSES = 64
-#: Steps at least, below which a student hardly imitates its teacher, and at most, above which accuracy
-#: gains little and a processor takes more than an hour. With few images, more steps teach the student each
-#: image by heart, and other good parts then look unusual.
+#: Fewest steps, below which a student hardly imitates its teacher, and most, above which accuracy gains
+#: little and a CPU takes more than an hour. With few images, more steps overfit the student to each image,
+#: and other good parts then look unusual.
 LEAST, MOST = 240, 3000
 
 

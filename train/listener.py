@@ -1,4 +1,4 @@
-"""What the trainer tells while it works, and what it asks: the command line draws progress from it."""
+"""The events of a training, and the requests to it: the command line draws its progress from them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 class Stopped(KeyboardInterrupt):
-    """Training ended early because the listener asked for it; the checkpoint is written."""
+    """Training ended early because the listener requested it; the checkpoint is written."""
 
 
 class Listener:
-    """Hears of everything and asks for nothing; subclasses do more."""
+    """Receives all events and ignores them; subclasses override what they need."""
 
     def say(self, text: str) -> None:
         """A line for the log."""
 
     def note(self, text: str) -> None:
-        """A line for the log alone: what the command says in its own place, or what few ask for."""
+        """A line for the log only: the command prints it elsewhere, or few need it."""
 
     def expect(self, costs: Iterable[Cost]) -> None:
-        """The phases to come, with what they are expected to take."""
+        """The phases to come, with their expected costs."""
 
     def preparing(self, what: str, done: int, total: int | None) -> None:
         """Progress of a phase other than the student's; ``total`` is None where it is unknown."""
@@ -36,9 +36,9 @@ class Listener:
         """A training step was done."""
 
     def reserve(self) -> float | None:
-        """Seconds that all after the student's training is expected to take; None where that is unknown."""
+        """Seconds that everything after the student's training is expected to take; None if unknown."""
         return None
 
     def stop_asked(self) -> bool:
-        """Whether training is to save a checkpoint and end now."""
+        """Whether training must save a checkpoint and end now."""
         return False

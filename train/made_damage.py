@@ -1,7 +1,7 @@
-"""A run without test images: what it does on held-out good images and on damage made on them.
+"""Evaluates a run without test images: on held-out good images and on synthetic damage on them.
 
-Its figures are kept apart from those of test images: in a file of their own, under ``made_damage`` in JSON
-and under a heading that says so. They show what the detector reacts to, not how many real defects it finds.
+Its figures never mix with those of test images: they have a separate file, the key ``made_damage`` in JSON
+and a separate heading. They show what the detector reacts to, not how many real defects it finds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dmdd_edge.evaluation.decisions import decide
 from dmdd_edge.evaluation.metrics import FIGURES
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
 from dmdd_edge.train import checkpoint as files
-from dmdd_edge.train.evaluation import figures, holdout_images, write_pictures
+from dmdd_edge.train.evaluation import figures, holdout_images, write_images
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
 
-#: The figures, and the pictures beside them.
+#: The figures, and the images that go with them.
 _DOCUMENT, _CASES, _HISTOGRAM = "made_damage.json", "made_damage.png", "made_damage_scores.png"
-#: All that is written into the run.
+#: All files that are written into the run.
 DAMAGE_FILES = (_DOCUMENT, _HISTOGRAM, _CASES)
-#: What the document says that its figures are of.
+#: How the document describes what its figures are of.
 _OF = "damage made on held-out good images"
-#: Another stream than the one by which the head's weights were chosen.
+#: Differs from the seed by which the head's weights were chosen.
 _SEED = 20261
 #: Damaged images of each kind.
 _COUNT = 6
@@ -33,7 +33,7 @@ _COUNT = 6
 def measure_damage(
     run: files.Run, predict: Predictor, threshold: Threshold, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any], TestSet, Evaluation]:
-    """Judge held-out good images and damage made on them, and write figures and pictures into the run.
+    """Evaluate held-out good images and synthetic damage on them; write figures and images into the run.
 
     Args:
         run: with held-out images.
@@ -42,25 +42,25 @@ def measure_damage(
         progress: called with the images done and their count.
 
     Returns:
-        the content of ``made_damage.json``, the images, and what was said of them.
+        the content of ``made_damage.json``, the images, and their evaluation.
 
     Raises:
-        DmddError: the held-out images are gone.
+        DmddError: the held-out images are missing.
     """
     normals = holdout_images(run)
     method = run.info["foreground"]["method"]
     parts = foreground.masks(list(normals), method)[1]
     test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
-    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
-    decisions = decide(found.scores, test.labels, test.defects, threshold.image)
-    metrics = {"of": _OF, **figures(run, found.metrics, threshold.image, decisions)}
+    evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
+    decisions = decide(evaluation.scores, test.labels, test.defects, threshold.image)
+    metrics = {"of": _OF, **figures(run, evaluation.metrics, threshold.image, decisions)}
     files.write_json(run.folder / _DOCUMENT, metrics)
-    write_pictures(run.folder, test, found, threshold, (_HISTOGRAM, _CASES))
-    return metrics, test, found
+    write_images(run.folder, test, evaluation, threshold, (_HISTOGRAM, _CASES))
+    return metrics, test, evaluation
 
 
 def damage_lines(metrics: dict[str, Any]) -> list[str]:
-    """The result for a person, which never reads like one of test images.
+    """The result for a person, worded so that it cannot be mistaken for one of test images.
 
     Args:
         metrics: content of ``made_damage.json``.
@@ -69,20 +69,21 @@ def damage_lines(metrics: dict[str, Any]) -> list[str]:
     kinds = {name: group for name, group in counts["groups"].items() if group["defective"]}
     each = ", ".join(f"{name} {group['above']} of {group['images']}" for name, group in kinds.items())
     lines = [
-        f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} pieces of damage "
-        f"made on {counts['good']} held-out good images found, at threshold {counts['threshold']:.4f}"
+        f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} images with "
+        f"synthetic damage found, from {counts['good']} held-out good images, "
+        f"at threshold {counts['threshold']:.4f}"
     ]
     if each:
-        lines.append(f"made damage found: {each}")
+        lines.append(f"synthetic damage found: {each}")
     return [
         *lines,
-        "made damage shows what the detector reacts to, not how many real defects it finds; with images of "
-        "both: dmdd-edge evaluate --good DIR --bad DIR",
+        "Synthetic damage shows what the detector reacts to, not how many real defects it finds. With images "
+        "of good and defective parts, run: dmdd-edge evaluate --good DIR --bad DIR",
     ]
 
 
 def as_json(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The document of ``evaluate --json``: figures of test images are null, those of made damage apart.
+    """The document of ``evaluate --json``: test figures are null, those of synthetic damage separate.
 
     Args:
         metrics: content of ``made_damage.json``.

@@ -1,7 +1,7 @@
-"""What the CPU needs to train fast: freed memory kept, denormal numbers flushed.
+"""Speeds up training on a CPU: freed memory is kept, denormal numbers are flushed.
 
-A step frees and takes activations of up to a hundred megabytes each. By default glibc gives such blocks back
-to the kernel and takes new pages, each of which is cleared and faulted in: more time than the arithmetic of a
+A step frees and allocates activations of up to a hundred megabytes each. By default glibc returns such blocks
+to the kernel and gets new pages, each of which is cleared and faulted in: more time than the arithmetic of a
 BatchNorm over them. Keeping them nearly halves a step's time; benchmarks/train_throughput.py measures it.
 """
 
@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
     """Ask the C library to keep freed blocks for the rest of the process.
 
     Returns:
-        whether it took the settings; False on a C library other than glibc, where nothing changes.
+        whether the settings were accepted; False on a C library other than glibc, where nothing changes.
     """
     name = ctypes.util.find_library("c")
     try:
@@ -30,13 +30,13 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, _TOP_PAD_BYTES))
-    # A list: each of the settings counts, also after one that was refused.
+    # A list, so that each setting is applied even after one that was rejected.
     return all([mallopt(key, value) == 1 for key, value in settings])  # noqa: C419
 
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Numbers too small to matter count as zero: Adam's moments decay into them and slow the CPU down."""
+    """Treat denormal numbers as zero inside the block: Adam's moments decay into them, which is slow."""
     torch.set_flush_denormal(True)
     try:
         yield

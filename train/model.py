@@ -19,7 +19,7 @@ from dmdd_edge.train.student import DecoupledStudent
 
 @dataclass
 class Prediction:
-    """What the model says of a batch.
+    """Anomaly maps and scores of a batch.
 
     Attributes:
         maps: float32 N x S x S, 0..1.
@@ -67,7 +67,7 @@ class DMDD(nn.Module):
         self.teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DMDD:
-        """Set training mode; the teacher, and BatchNorm that is frozen, stay in evaluation mode."""
+        """Set training mode; the teacher and frozen BatchNorm stay in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         if self.config.frozen_norm:
@@ -77,16 +77,16 @@ class DMDD(nn.Module):
         return self
 
     def set_head(self, config: ModelConfig) -> None:
-        """Give it the head of a configuration, untrained; everything else must be as it was configured."""
+        """Replace the head by an untrained one of this configuration; all else must match it."""
         self.config, self.head = config, make_head(config)
         takes_density = isinstance(self.head, ScaledHead) and config.density == "auto"
         self.density = FeatureDensity(self.teacher.channels) if takes_density else None
 
     def fit_density(self, batches: Iterable[list[Tensor]]) -> None:
-        """Describe the teacher's features of the good images; leave it out where these show no surface.
+        """Fit the density of the teacher's features on good images; drop it where these show no surface.
 
         Args:
-            batches: the teacher's features, as ``FeatureDensity.fit`` takes them; not read without a density.
+            batches: the teacher's features, as for ``FeatureDensity.fit``; not read without a density.
         """
         if self.density is not None:
             self.density.fit(batches)
@@ -94,7 +94,7 @@ class DMDD(nn.Module):
                 self.drop_density()
 
     def drop_density(self) -> None:
-        """Leave out the maps of the features' density, where the head takes none of them."""
+        """Leave out the maps of the features' density, for a head that does not use them."""
         self.density = None
         if isinstance(self.head, ScaledHead):
             self.head.drop_density()
@@ -102,7 +102,7 @@ class DMDD(nn.Module):
     def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
         """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first.
 
-        Maps of the features' density follow, from 0 on, where the model has them.
+        Maps of the features' density, 0 and above, follow where the model has them.
         """
         maps = [
             cosine_distance(t, s)

@@ -1,4 +1,4 @@
-"""What the search for outliers looks at: of each image, the teacher's patches that are least usual."""
+"""The patches that the search for outliers compares: of each image, the teacher's least usual ones."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from dmdd_edge.train.features import to_input
 
-#: Levels of the teacher that are compared: strides 8 and 16, where pieces of a part have a face of their own.
+#: Levels of the teacher that are compared: strides 8 and 16, where pieces of a part are distinctive.
 _LEVELS = (1, 2)
-#: Side of the grid of patches, at most.
+#: Largest side of the grid of patches.
 _SIDE = 32
-#: Dimensions of a patch's features, at most; wider ones are projected at random.
+#: Largest dimension of a patch's features; wider ones are randomly projected.
 _WIDTH = 160
-#: Patches of an image that are looked at: the least usual ones, and some at random for comparison.
+#: Patches of an image that are compared: the least usual ones, and some at random for reference.
 _UNUSUAL, _RANDOM = 84, 12
-#: Dimensions in which the least usual ones are searched.
+#: Dimensions in which the least usual patches are searched.
 _SEARCH_WIDTH = 48
-#: An image is held against its nearest few images; the farthest of these counts.
+#: An image is compared with its nearest few images; the farthest of these counts.
 NEAREST = 3
 _BATCH = 16
 
@@ -35,7 +35,7 @@ def all_patches(
     images: NDArray[np.uint8],
     device: torch.device,
 ) -> Tensor:
-    """Features of every patch: each level of length one, averaged over 3 x 3 patches.
+    """Features of every patch: each level normalized to length one, averaged over 3 x 3 patches.
 
     Args:
         teacher, normalize, images, device: as for ``outliers.find_outliers``.
@@ -44,7 +44,7 @@ def all_patches(
         float16 n x P x c, P patches of a square grid in rows.
     """
     side = min(_SIDE, max(images.shape[1] // 8, 2))
-    found = []
+    batches = []
     projection: Tensor | None = None
     for start in range(0, len(images), _BATCH):
         levels = teacher(normalize(to_input(images[start : start + _BATCH], device)))
@@ -61,8 +61,8 @@ def all_patches(
             if projection is None:
                 projection = _projection(flat.shape[2], _WIDTH, device)
             flat = flat @ projection
-        found.append(flat.half())
-    return torch.cat(found)
+        batches.append(flat.half())
+    return torch.cat(batches)
 
 
 def _projection(width: int, narrow: int, device: torch.device) -> Tensor:
@@ -72,7 +72,7 @@ def _projection(width: int, narrow: int, device: torch.device) -> Tensor:
 
 
 def cells_on_part(part: NDArray[np.bool_] | None, side: int) -> NDArray[np.float32]:
-    """Which patches lie on the part or at its edge, float32 side * side of 0 and 1."""
+    """Which patches are on the part or at its edge, float32 side * side of 0 and 1."""
     if part is None:
         return np.ones(side * side, np.float32)
     reach = 2 * (part.shape[0] // 64) + 1
@@ -82,13 +82,13 @@ def cells_on_part(part: NDArray[np.bool_] | None, side: int) -> NDArray[np.float
 
 
 def unusual_patches(patches: Tensor, on_part: Tensor) -> Tensor:
-    """The patches of each image that are looked at: the least usual ones on the part, and a few at random.
+    """The patches of each image that are compared: the least usual ones on the part, and a few at random.
 
-    How usual a patch is, is seen by its distance to random patches of the other images, in few dimensions.
+    A patch is rated by its distance to random patches of the other images, in few dimensions.
 
     Args:
         patches: float16 n x P x c, with n of at least 2.
-        on_part: float n x P of 0 and 1; where it is 0 a patch is taken only when others run out.
+        on_part: float n x P of 0 and 1; a patch with 0 is used only when no others are left.
 
     Returns:
         float n x p x c.
@@ -107,9 +107,8 @@ def unusual_patches(patches: Tensor, on_part: Tensor) -> Tensor:
         own = patches[index].float() @ projection
         distance = squared_distances(own, bank, squares, some.shape[1]).amin(2)
         distance[:, index] = math.inf
-        found = distance.topk(nearest, dim=1, largest=False).values[:, -1] + (own**2).sum(1)
-        unusual[index] = found
-    # What is not on the part comes last: only where the part has too few patches.
+        unusual[index] = distance.topk(nearest, dim=1, largest=False).values[:, -1] + (own**2).sum(1)
+    # Patches off the part come last: they count only where the part has too few.
     ranked = unusual + (unusual.max() + 1.0) * on_part
     return torch.cat([_gather(patches, ranked.topk(min(_UNUSUAL, each), dim=1).indices), random], 1)
 

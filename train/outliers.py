@@ -1,10 +1,10 @@
-"""Training images that look out of place: a defective part among good ones teaches that its defect is good.
+"""Finds training images that look out of place: a defective part among good ones makes its defect look good.
 
-Every image is held against the others by the teacher's features, without anything trained. Of each image the
-patches that are least usual are looked at, on the part where one was found. A patch is judged by its distance
-to the nearest patch of the third nearest *image*, so that two images of the same part, or of the same defect,
-do not excuse each other; and by how much that exceeds the same distance of its neighbors, so that what
-varies in good parts too, such as a thread or a reflection, counts for less (a local outlier factor).
+Every image is compared with the others by the teacher's features, without anything trained. Only each
+image's least usual patches count, on the part where one was found. A patch is rated by its distance to the
+nearest patch of the third nearest *image*, so that two images of the same part, or of the same defect, do not
+excuse each other; and by how much that exceeds the same distance of its neighbors, so that what varies in
+good parts too, such as a thread or a reflection, counts less (a local outlier factor).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from dmdd_edge.train.synthesis.foreground import ForegroundMasks
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-#: Images that are kept in run.json with how far out they are, named or not.
+#: Number of images that run.json lists with their z-scores, named or not.
 _FURTHEST = 12
-#: Patches whose mean makes an image's score.
+#: Patches whose mean is an image's score.
 _TOP = 8
-#: Images held against each other at once; more are split, so that the work grows with their number alone.
+#: Images compared with each other at once; more are split into groups, so that the cost stays linear.
 _GROUP = 400
-#: Fewer images do not show what is usual.
+#: With fewer images it is unknown what is usual.
 FEWEST = 8
 
 
@@ -52,9 +52,8 @@ class Outliers:
 
     Attributes:
         paths: the images.
-        z: spreads above the middle, float64 n; the spread is the upper half's own, so that it is not widened
-            by the outliers themselves.
-        limit: what is above it is named.
+        z: robust z-scores, float64 n; the spread is that of the upper half, so that outliers do not widen it.
+        limit: images above it are named.
     """
 
     paths: list[Path]
@@ -63,7 +62,7 @@ class Outliers:
 
     @property
     def ranked(self) -> list[tuple[Path, float]]:
-        """Every image and its spreads, furthest first."""
+        """Every image and its z-score, furthest first."""
         return [(self.paths[i], float(self.z[i])) for i in np.argsort(-self.z, kind="stable")]
 
     @property
@@ -72,7 +71,7 @@ class Outliers:
         return [(path, z) for path, z in self.ranked if z > self.limit]
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``run.json``: the images to warn of, and the furthest ones whether or not they are named."""
+        """As ``run.json`` keeps it: the named images, and the furthest ones, named or not."""
 
         def listed(items: list[tuple[Path, float]]) -> list[dict[str, Any]]:
             return [{"file": str(path), "z": round(z, 2)} for path, z in items]
@@ -84,48 +83,48 @@ class Outliers:
         }
 
 
-def describe(found: dict[str, Any] | None, shown: int = 10) -> list[str]:
-    """The warning, as lines for a person; none when no image is named.
+def describe(outliers: dict[str, Any] | None, shown: int = 10) -> list[str]:
+    """The warning, as lines for a person; empty when no image is named.
 
     Args:
-        found: as ``Outliers.as_dict`` gives it.
+        outliers: as ``Outliers.as_dict`` gives it.
         shown: files to name at most.
     """
-    if not found or not found["images"]:
+    if not outliers or not outliers["images"]:
         return []
-    images = found["images"]
+    images = outliers["images"]
     count = len(images)
     one = count == 1
     lines = [
         f"{count} training image{'' if one else 's'} look{'s' if one else ''} out of place. "
-        "A defective part among the good ones teaches that its defect is good: look at"
+        "A defective part among the good ones teaches that its defect is good. Check:"
     ]
-    lines += [f"  {item['file']} ({item['z']:.1f} spreads above the middle)" for item in images[:shown]]
+    lines += [f"  {item['file']} (robust z-score {item['z']:.1f})" for item in images[:shown]]
     if count > shown:
         lines.append(f"  and {count - shown} more, in run.json")
     return lines
 
 
-def outliers_of_training(model: DMDD, images: TrainingImages, found: ForegroundMasks) -> dict[str, Any]:
-    """Search a training's images, those held out for the threshold too: one defect there spoils it.
+def outliers_of_training(model: DMDD, images: TrainingImages, parts: ForegroundMasks) -> dict[str, Any]:
+    """Search a training's images, held-out ones included, since a defect there spoils the threshold.
 
     Args:
         model: the trained model; its teacher alone is used.
-        images: what was trained with.
-        found: foreground masks of the images that were learnt from.
+        images: of the training.
+        parts: foreground masks of the training images.
 
     Returns:
         as ``Outliers.as_dict``, with ``seconds``; for ``run.json``.
     """
     began = time.perf_counter()
     device = next(model.parameters()).device
-    held = foreground.masks(list(images.holdout), found.method)[1]
+    held_out = foreground.masks(list(images.holdout), parts.method)[1]
     outliers = find_outliers(
         model.teacher.eval(),
         model.normalize,
         np.concatenate([images.train, images.holdout]),
         [*images.train_paths, *images.holdout_paths],
-        [*found.masks, *held],
+        [*parts.masks, *held_out],
         device,
     )
     return {**outliers.as_dict(), "seconds": round(time.perf_counter() - began, 1)}
@@ -139,7 +138,7 @@ def find_outliers(
     parts: Sequence[Mask | None],
     device: torch.device,
 ) -> Outliers:
-    """Judge how far out of place each image looks among the others.
+    """Rate how far out of place each image looks among the others.
 
     Args:
         teacher: maps normalized images to four features; in evaluation mode.
@@ -150,7 +149,7 @@ def find_outliers(
         device: where the networks are.
 
     Returns:
-        the scores; all zero for fewer than ``FEWEST`` images.
+        the z-scores; all zero for fewer than ``FEWEST`` images.
     """
     count = len(images)
     if count < FEWEST:
@@ -162,19 +161,19 @@ def find_outliers(
         side = math.isqrt(patches.shape[1])
         on_part = torch.from_numpy(np.stack([cells_on_part(parts[i], side) for i in group])).to(device)
         scores[group] = outlier_scores(unusual_patches(patches, on_part)).cpu().numpy()
-    return Outliers(list(paths), spreads(scores), limit(count))
+    return Outliers(list(paths), z_scores(scores), limit(count))
 
 
 def limit(count: int) -> float:
-    """From how many spreads on an image is named: more among few images, whose spread is known less well.
+    """The z-score above which an image is named: higher among few images, whose spread is less certain.
 
-    Found on six clean folders with 734 images: three are above it, two of which have something to see.
+    Tuned on six clean folders with 734 images: three are above it, two of them visibly unusual.
     """
     return 4.5 + 40.0 / count
 
 
-def spreads(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log scores as spreads above their median; a spread is that of a normal law with the same quartile.
+def z_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Robust z-scores of the log scores: the spread is that of a normal distribution with the same quartile.
 
     Args:
         scores: positive, float64 n.
@@ -182,12 +181,12 @@ def spreads(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     logs = np.log(np.maximum(scores, 1e-12))
     middle, upper = np.quantile(logs, (0.5, 0.75))
     spread = max((upper - middle) / 0.6745, 1e-6)
-    found: NDArray[np.float64] = (logs - middle) / spread
-    return found
+    z: NDArray[np.float64] = (logs - middle) / spread
+    return z
 
 
 def outlier_scores(patches: Tensor) -> Tensor:
-    """Score of each image from its patches, as the module says; larger is further out of place.
+    """Score of each image from its patches, as the module describes; larger is further out of place.
 
     Args:
         patches: float n x p x c, with n of at least 2.
@@ -208,5 +207,5 @@ def outlier_scores(patches: Tensor) -> Tensor:
         far[index] = (closest.values[:, -1] + squares.view(count, each)[index]).clamp(min=1e-12).sqrt()
         neighbors[index] = closest.indices * each + which.gather(1, closest.indices)
     usual = far.flatten()[neighbors].mean(2)
-    judged = far * far / usual
-    return judged.topk(min(_TOP, each), dim=1).values.mean(1).double()
+    rated = far * far / usual
+    return rated.topk(min(_TOP, each), dim=1).values.mean(1).double()

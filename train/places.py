@@ -1,4 +1,4 @@
-"""Where the images of a run are: relative to the category's folder in ``run.json``, absolute in memory.
+"""Paths of a run's images: relative to the category's folder in ``run.json``, absolute in memory.
 
 A data set moves: to another disk, another machine, another mount point. ``run.json`` therefore names its
 files relative to the category's folder, which it names once (``root``), and ``moved`` points all of them at a
@@ -43,7 +43,7 @@ def located(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def moved(run: Run, data: Path | None) -> Run:
-    """The run with its data set at another place: configuration and every file of its facts point there.
+    """The run with its data set at another place: the configuration and all files of its facts point to it.
 
     Args:
         run: as ``load_run`` gives it; it is not changed.
@@ -66,10 +66,10 @@ def moved(run: Run, data: Path | None) -> Run:
 
 
 def category_of(run: Run) -> Category:
-    """The files of a run's category, where its configuration says that they are.
+    """The files of a run's category, at the place that its configuration names.
 
     Raises:
-        DmddError: they are gone.
+        DmddError: they are missing.
     """
     return _find(run.config.data, run.config.category)
 
@@ -80,16 +80,16 @@ def _find(data: Path, name: str) -> Category:
     except DmddError:
         # The category's own folder may have been renamed; a data set of other categories is an error.
         try:
-            found = load_category(data)
+            category = load_category(data)
         except DmddError:
-            found = None
-        if found is None or found.root.absolute() != data.absolute():
+            category = None
+        if category is None or category.root.absolute() != data.absolute():
             raise
-        return found
+        return category
 
 
 def _root_before(run: Run) -> Path:
-    """The category's folder of a run that does not name it: below the data set's, or that itself."""
+    """The category's folder of a run that does not name it: within the data set's, or that folder itself."""
     below = run.config.data / run.config.category
     paths = [Path(path) for name in _LISTS for path in run.info[name]]
     return below if paths and all(path.is_relative_to(below) for path in paths) else run.config.data
@@ -101,17 +101,17 @@ def _mapped(info: dict[str, Any], change: Callable[[Path], Path | str]) -> dict[
     def text(path: str) -> str:
         return str(change(Path(path)))
 
-    found = dict(info)
+    facts = dict(info)
     for name in _LISTS:
-        if name in found:
-            found[name] = [text(path) for path in found[name]]
-    if "skipped" in found:
-        found["skipped"] = [[text(path), reason] for path, reason in found["skipped"]]
+        if name in facts:
+            facts[name] = [text(path) for path in facts[name]]
+    if "skipped" in facts:
+        facts["skipped"] = [[text(path), reason] for path, reason in facts["skipped"]]
     for name, lists in _WITH_FILES.items():
-        if found.get(name):
-            entries = {part: found[name][part] for part in lists if part in found[name]}
-            found[name] = found[name] | {
+        if facts.get(name):
+            entries = {part: facts[name][part] for part in lists if part in facts[name]}
+            facts[name] = facts[name] | {
                 part: [{**entry, "file": text(entry["file"])} for entry in listed]
                 for part, listed in entries.items()
             }
-    return found
+    return facts

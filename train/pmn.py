@@ -100,12 +100,12 @@ class Path(nn.Module):
         stages = range(len(channels))
         self.order = list(reversed(stages)) if direction == "top-down" else list(stages)
         steps: list[nn.Module] = []
-        for before, here in zip(self.order, self.order[1:], strict=False):
-            down = before > here
+        for source, target in zip(self.order, self.order[1:], strict=False):
+            down = source > target
             steps.append(
-                Downward(channels[before], channels[here])
+                Downward(channels[source], channels[target])
                 if down
-                else Upward(channels[before], channels[here], kind)
+                else Upward(channels[source], channels[target], kind)
             )
         self.steps = nn.ModuleList(steps)
         refine = [conv3x3(channels[stage], _at_stage(kind, stage)) for stage in self.order[1:]]

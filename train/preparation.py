@@ -1,4 +1,4 @@
-"""What a training works on: the networks, the images, and where anomalies are drawn from and to."""
+"""Preparation of a training: the networks, the images, their foreground, and the textures of anomalies."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from dmdd_edge.train.synthesis.textures import (
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the phases of a training share and do not replace.
+    """Everything that the phases of a training share and do not replace.
 
     Attributes:
         config: the run's configuration.
         category: its images.
         folder: of the run.
-        listener: told of progress.
+        listener: receives progress.
         device: where the networks are.
         model: with the teacher's weights; student and head are trained in place.
         teacher: the model's teacher with BatchNorm folded, frozen.
-        images: to learn from, and held out.
-        foreground: where the part is in each image to learn from.
+        images: training and held-out images.
+        foreground: where the part is in each training image.
         textures: source of foreign textures.
-        watch: adds up the seconds of each part of the training.
+        watch: sums the seconds of each part of the training.
         started: ``time.monotonic()`` when the preparation began.
     """
 
@@ -87,7 +87,7 @@ def prepare(
         config: the run's configuration; written into the folder.
         category: its images.
         folder: of the run; made where it is missing.
-        listener: told of progress.
+        listener: receives progress.
         resume: take the teacher from the folder, if it is there.
 
     Raises:
@@ -140,16 +140,14 @@ def _build(config: TrainConfig, folder: Path, resume: bool) -> DMDD:
 def _read_images(
     config: TrainConfig, category: Category, listener: Listener, watch: Stopwatch
 ) -> TrainingImages:
-    """Read the normal images, say what was left out, and announce the phases to come."""
+    """Read the normal images, report what was left out, and announce the phases to come."""
     listener.preparing(costs.READING, 0, None)
     skipped_before = len(category.skipped)
     with watch.part("read"):
         images = load_images(
             category, config.preprocess, config.model.image_size, config.holdout, config.seed
         )
-    listener.say(
-        f"{len(images.train)} images to learn from, {len(images.holdout)} held out for the threshold"
-    )
+    listener.say(f"{len(images.train)} training images, {len(images.holdout)} held out for the threshold")
     for line in grouped(category.skipped[skipped_before:]):
         listener.say(f"not used: {line}")
     count = len(images.train)
@@ -183,5 +181,5 @@ def _find_foreground(
             lambda done: listener.preparing(costs.FOREGROUND, done, count),
         )
     failed = f", {masks.failed} fell back to the full image" if masks.failed else ""
-    listener.say(f"foreground: {masks.method} (asked for {method}){failed}")
+    listener.say(f"foreground: {masks.method} (requested: {method}){failed}")
     return masks

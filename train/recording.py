@@ -1,6 +1,6 @@
-"""What a training says, kept in the run's log and in TensorBoard while it is passed on.
+"""Records the messages of a training in the run's log and in TensorBoard while passing them on.
 
-A log that cannot be written does not end a training: that is said once, and the lines are lost.
+A log that cannot be written does not end a training: it is reported once, and the lines are lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LogFile(logging.FileHandler):
 
     Args:
         path: of the file; lines are added to it.
-        failed: told once, with the reason, when a line cannot be written.
+        failed: called once, with the reason, when a line cannot be written.
     """
 
     def __init__(self, path: Path, failed: Callable[[str], None]) -> None:
@@ -46,8 +46,8 @@ class LogFile(logging.FileHandler):
             self.stream.flush()
         except OSError as error:
             if self._failed is not None:
-                tell, self._failed = self._failed, None
-                tell(str(error.strerror or error))
+                report, self._failed = self._failed, None
+                report(str(error.strerror or error))
 
     def close(self) -> None:
         """Close the file; what could not be written stays unwritten."""
@@ -57,7 +57,7 @@ class LogFile(logging.FileHandler):
 
 @contextmanager
 def recording(folder: Path, listener: Listener, tensorboard: bool) -> Iterator[Recorder]:
-    """Record a training into a run's folder while the listener is told of it."""
+    """Record a training into a run's folder and pass everything on to the listener."""
     logger = logging.getLogger(f"dmdd_edge.train.{folder.name}")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -81,16 +81,16 @@ def _tensorboard_writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError(
-            "TensorBoard is not installed", fix="pip install 'dmdd-edge[tensorboard]'"
+            "TensorBoard is not installed.", fix="pip install 'dmdd-edge[tensorboard]'"
         ) from None
     return SummaryWriter(str(folder / "tensorboard"))
 
 
 class Recorder(Listener):
-    """Passes on what the trainer tells, and writes it to the log and to TensorBoard.
+    """Passes on the trainer's events, and writes them to the log and to TensorBoard.
 
     Args:
-        listener: told of everything.
+        listener: receives everything.
         logger: writes the log.
         writer: TensorBoard's, or None.
     """
@@ -111,9 +111,9 @@ class Recorder(Listener):
 
     def expect(self, costs: Iterable[Cost]) -> None:
         """The phases to come."""
-        found = list(costs)
-        self.phases.expect(found)
-        self.listener.expect(found)
+        phases = list(costs)
+        self.phases.expect(phases)
+        self.listener.expect(phases)
 
     def preparing(self, what: str, done: int, total: int | None) -> None:
         """Progress of a phase other than the student's."""
@@ -138,11 +138,11 @@ class Recorder(Listener):
             self.logger.info("%s%s", describe_step(phase, progress, losses, images_per_second), about)
 
     def reserve(self) -> float | None:
-        """What follows the student is expected to take, as far as this machine was measured."""
+        """Seconds that the phases after the student's are expected to take here; None if unknown."""
         return self.phases.seconds_left_after(costs.STUDENT)
 
     def stop_asked(self) -> bool:
-        """As the listener says."""
+        """Whether the listener requests a stop."""
         return self.listener.stop_asked()
 
 

@@ -1,6 +1,6 @@
-"""A run's folder without its tensors: what is there, what may be done with it, and who works in it.
+"""A run's folder without its tensors: its state, what is allowed with it, and its lock.
 
-Loads no torch, so that a mistake is found before that is imported.
+Loads no torch, so that a mistake is reported before torch is imported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS = (
     "state.safetensors",
     "metrics.json",
 )
-#: In ``run.json``: whether everything that training writes is there, the figures and pictures too.
+#: In ``run.json``: whether all outputs of training are complete, figures and images included.
 COMPLETE = "complete"
 
 #: The largest files that are read, in bytes; ``run.json`` names every image.
@@ -41,12 +41,12 @@ State = Literal["none", "begun", "unfinished", "trained", "finished"]
 
 
 def state_of(folder: Path) -> State:
-    """How far a run is.
+    """The state of a run.
 
     Returns:
-        ``none``: no run. ``begun``: it failed before its first step, and holds nothing that would be missed.
-        ``unfinished``: between its steps. ``trained``: the model is there, the figures are not.
-        ``finished``: everything is there.
+        ``none``: no run. ``begun``: it failed before its first step and holds nothing of value.
+        ``unfinished``: stopped between steps. ``trained``: has its model, but no figures.
+        ``finished``: complete.
     """
     if not (folder / CONFIG).is_file():
         return "none"
@@ -58,16 +58,16 @@ def state_of(folder: Path) -> State:
 
 
 def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool) -> TrainConfig:
-    """Decide with which configuration training goes on; nothing is changed on the disk.
+    """Choose the configuration to train with; nothing is changed on the disk.
 
     Args:
         folder: the run's folder.
-        config: the configuration asked for; None resumes with the stored one.
-        resume: go on with an unfinished run; its stored configuration is used unless ``config`` is given.
-        overwrite: replace what is there.
+        config: the requested configuration; None resumes with the stored one.
+        resume: continue an unfinished run; its stored configuration is used unless ``config`` is given.
+        overwrite: replace an existing run.
 
     Raises:
-        DmddError: the folder holds a run and neither was asked for, there is nothing to resume, or the folder
+        DmddError: the folder holds a run and neither was requested, there is nothing to resume, or the folder
             cannot be written.
     """
     state = state_of(folder)
@@ -75,7 +75,7 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
         stored = read_config(folder)
         if state == "finished":
             raise TrainingError(
-                f"the run in {folder} is finished; there is nothing to resume.",
+                f"The run in {folder} is finished; there is nothing to resume.",
                 "Train it again with --overwrite, or export it: "
                 + command("export", **run_options(folder, stored.category)),
             )
@@ -83,13 +83,13 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
         return config or stored
     if config is None:
         raise OptionError(
-            "no data set is named.", "Give --data DIR, or --resume to go on with an unfinished run."
+            "The data set is missing.", "Give --data DIR, or --resume to continue an unfinished run."
         )
     if state in ("unfinished", "trained", "finished") and not overwrite:
         shown = "finished" if state == "finished" else "unfinished"
         raise TrainingError(
-            f"there is a run in {folder} already ({shown}).",
-            "--resume goes on with an unfinished one, --overwrite replaces it, --run NAME keeps both.",
+            f"{folder} already holds a run ({shown}).",
+            "Continue an unfinished run with --resume, replace it with --overwrite, or choose --run NAME.",
         )
     require_writable(folder, "--runs-dir")
     if state == "none" and folder.is_dir() and any(folder.iterdir()):
@@ -100,7 +100,7 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
 
 
 def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool) -> TrainConfig:
-    """``check_run``, and then make room for a new run; the arguments and errors are the same."""
+    """Run ``check_run`` and then make room for a new run; the arguments and errors are the same."""
     config = check_run(folder, config, resume=resume, overwrite=overwrite)
     if not resume and state_of(folder) != "none":
         remove_folder(folder)
@@ -109,15 +109,15 @@ def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrit
 
 @contextmanager
 def run_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a run inside the block: for one that trains, or ``shared`` for those that only read it.
+    """Lock a run inside the block: exclusively to train, ``shared`` to read.
 
     Raises:
-        DmddError: another process trains into it, or reads it while this one wants to train.
+        DmddError: another process trains it, or reads it while this one wants to train.
     """
 
     def busy(holder: str) -> DmddError:
         return TrainingError(
-            f"the run in {folder} is in use by {holder}.",
+            f"The run in {folder} is in use by {holder}.",
             "Wait until it ends, or stop it." + ("" if shared else " --run NAME trains beside it."),
         )
 
@@ -131,12 +131,12 @@ def read_config(folder: Path) -> TrainConfig:
     """The configuration of a run.
 
     Raises:
-        DmddError: there is none, it cannot be read, or it is of another version.
+        DmddError: it is missing, cannot be read, or has another version.
     """
     path = folder / CONFIG
     if not path.is_file():
         train = command("train", data="DIR", runs_dir=folder.parent)
-        raise TrainingError(f"no training run in {folder}.", f"Train one: {train}")
+        raise TrainingError(f"There is no training run in {folder}.", f"Train one: {train}")
     try:
         config = validate(TrainConfig, parse_object(read_bounded(path, _LARGEST_CONFIG)))
     except OSError as error:
@@ -151,14 +151,14 @@ def read_config(folder: Path) -> TrainConfig:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run, {} where there is none.
+    """A JSON file of a run; {} without the file.
 
     Raises:
         DmddError: it cannot be read, or is not a JSON object.
     """
     try:
         data = read_bounded(path, _LARGEST_FACTS)
-        # A figure may be NaN, and a file's name may hold anything.
+        # A figure may be NaN, and a file name may contain any character.
         return parse_object(data, finite=False, plain=False, most_values=_MOST_FACTS)
     except FileNotFoundError:
         return {}

@@ -1,10 +1,10 @@
-"""What the scaled head learns once the student is trained: the maps' levels, and what each weighs in the map.
+"""Fits the scaled head once the student is trained: the maps' levels, and each map's weight.
 
-A coarse stage sees what is missing or bent, but spreads what it sees far around; on a fine, even surface with
-small defects the spread drowns them, on a part with an outline the coarse stages are needed. The abnormality
-branch sees what training's anomalies taught it, which is worth more on one part than on another. No weights
-are right for all, and without a picture of a defect there are only normal images to choose by: held-out ones,
-and damage made on them in ways that training does not use.
+A coarse stage detects what is missing or bent, but its response spreads far around; on a fine, even surface
+with small defects that spread hides them, on a part with an outline the coarse stages are needed. The
+abnormality branch detects what resembles training's anomalies, which helps more on one part than on another.
+No weights suit all parts, and without images of defects there are only normal images to choose by: held-out
+images, and synthetic damage on them of kinds that training does not use.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Mask = NDArray[np.bool_]
 Distances = Callable[[Image], list[Tensor]]
 #: Weights of the map: of the stages, of the abnormality branch, and the share of the features' density.
 Weights = tuple[tuple[float, ...], float, float]
-#: Told what is being done, how many images of it are done, and of how many.
+#: Called with the phase, the images done and their count.
 Progress = Callable[[str, int, int | None], None]
 
-#: Names of the phases, for who is told of progress.
+#: Names of the phases in progress reports.
 LEVELS, DAMAGE, WEIGHTS, COMPARING = (
     "levels of the maps",
-    "making damage",
+    "synthesizing damage",
     "maps of the damage",
     "comparing weights of the maps",
 )
-#: Weights of the stages, finest first, that are tried for the map: from coarse to fine.
+#: Candidate weights of the stages, finest stage first: from coarse to fine profiles.
 PROFILES = (
     ScaledHead.STAGE_WEIGHTS,
     (1.0, 1.0, 1.5, 0.25),
@@ -50,35 +50,35 @@ PROFILES = (
     (1.0, 1.0, 0.5, 0.0),
     (1.0, 1.0, 0.25, 0.0),
 )
-#: Weights of the abnormality branch that are tried for the map; the normality branch's is 1.
+#: Candidate weights of the abnormality branch; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
-#: Shares of the map that are tried for the density of the teacher's features, the preferred first. They are
-#: tried where the part fills the image: beside an outline, features are unusual wherever the part is placed a
-#: little differently, and made damage, which is plainer than that, does not show it.
+#: Candidate shares of the map for the density of the teacher's features, the preferred first. They are tried
+#: only where the part fills the image: beside an outline, features are unusual wherever the part is placed a
+#: little differently, and synthetic damage is too obvious to show it.
 DENSITY_SHARES = (0.5, 0.25, 0.0)
-#: The first share is taken whose error, the geometric mean over the kinds of damage, is above the least by
-#: this share at most. What is foreign to a surface is fainter in life than as made damage, and the density
-#: sees it; what is merely displaced, as in half of the kinds, it cannot see on a surface. So it is
-#: preferred, and each kind counts alike however hard it is.
+#: The first share is chosen whose error, the geometric mean over the kinds of damage, exceeds the least by
+#: this share at most. Real foreign matter on a surface is fainter than synthetic damage, and the density
+#: detects it; mere displacement, as in half of the kinds, it cannot detect on a surface. So it is preferred,
+#: and each kind counts equally however hard it is.
 DENSITY_NEAR = 0.1
-#: The first of either is taken whose error, what P-AUROC and PRO lack of 1, is above the least by this share
-#: at most: the coarsest profile, the smallest weight. Made damage is plainer than most real defects at a
-#: part's outline, which the coarse stages find, and nearer to the anomalies that the abnormality branch was
-#: taught. Where the part fills the image there is no outline, and the best profile is taken.
+#: The first candidate is chosen whose error, what P-AUROC and PRO lack of 1, exceeds the least by this share
+#: at most: the coarsest profile, the smallest weight. Synthetic damage is more obvious than most real defects
+#: at a part's outline, which the coarse stages find, and closer to the anomalies that the abnormality branch
+#: was trained on. Where the part fills the image there is no outline, and the best profile is chosen.
 NEAR = 0.05
 #: Stream of random numbers of the damage; the study's validation has 0.
 _SEED = 1
 _BATCH = 8
-#: Damaged images of each kind: half as many leave the choice to their luck. Of a larger side they are fewer,
-#: so that their maps stay within 250 MiB up to 512 px and 400 MiB above.
+#: Damaged images of each kind: with half of them the choice depends on chance. Larger images are fewer, so
+#: that their maps stay within 250 MiB up to 512 px and 400 MiB above.
 _COUNT, _SIDE, _LEAST = 64, 320, 8
-#: Images learnt from that stand in where none were held out.
+#: Training images that are used instead when none were held out.
 _AS_HOLDOUT = 32
 
 
 @dataclass(frozen=True)
 class Tried:
-    """Weights of the map and what it reaches under them on the damage, means over its kinds, 0..1.
+    """Weights of the map and the figures they reach on the damage, means over its kinds, 0..1.
 
     ``relative_error`` is the geometric mean over the kinds of what the two figures together lack of 1.
     """
@@ -98,13 +98,13 @@ class Tried:
 
 @dataclass(frozen=True)
 class MapChoice:
-    """What the distance maps of a run weigh in its anomaly map.
+    """The weights of a run's distance maps in its anomaly map.
 
     Attributes:
         stages: weights of the stages, finest first.
         abnormality: weight of the abnormality branch, where the normality branch's is 1.
-        tried: all that was tried, with its figures; empty where no damage could be made that can be seen.
-        images: damaged images that it was chosen by.
+        tried: all candidates with their figures; empty where no visible damage could be synthesized.
+        images: damaged images that the choice is based on.
         density: share of the density of the teacher's features.
     """
 
@@ -115,34 +115,34 @@ class MapChoice:
     density: float = 0.0
 
     def facts(self) -> dict[str, Any]:
-        """For run.json."""
+        """As run.json keeps it."""
         return asdict(self)
 
 
 def describe_choice(facts: Mapping[str, Any]) -> str:
-    """A line on a choice, for people.
+    """A choice in one line, for people.
 
     Args:
         facts: as ``MapChoice.facts`` gives them and run.json keeps them.
     """
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
     share = facts.get("density", 0.0)
-    density = f"; density of features {share:.0%}" if share else ""
+    density = f"; feature density {share:.0%}" if share else ""
     return (
         f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
-        f"{density} (chosen by {facts['images']} images with made damage)"
+        f"{density} (selected on {facts['images']} images with synthetic damage)"
     )
 
 
 def _silent(what: str, done: int, total: int | None) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 def damaged_images(size: int) -> int:
-    """Images with made damage that the weights are chosen by, at most.
+    """Largest number of images with synthetic damage for choosing the weights.
 
     Args:
-        size: their side in pixels.
+        size: side of the images in pixels.
     """
     return len(KINDS) * _count(size)
 
@@ -154,41 +154,41 @@ def _count(size: int) -> int:
 def fit_head(
     head: ScaledHead,
     distances: Distances,
-    learnt: Image,
+    trained_on: Image,
     held_out: Image,
     method: foreground.Method,
     progress: Progress = _silent,
 ) -> MapChoice | None:
-    """Give a head all that it takes from images once the student is trained.
+    """Fit everything of a head that depends on images, once the student is trained.
 
     Args:
         head: it is changed.
         distances: of the trained student.
-        learnt: normal images that were learnt from, uint8 n x S x S x 3 BGR.
-        held_out: normal images that were not, likewise; some of the others stand in where there are none.
-        method: the way that training found the part by.
-        progress: told of the images done.
+        trained_on: normal images of the training, uint8 n x S x S x 3 BGR.
+        held_out: normal images not trained on, likewise; without any, some of the others are used.
+        method: how training found the part.
+        progress: called with the images done.
 
     Returns:
         the weights chosen for the map; None where the configuration sets them all.
     """
-    fit_levels(head, distances, learnt, progress)
+    fit_levels(head, distances, trained_on, progress)
     if not (head.chooses_stages or head.chooses_branch or head.chooses_density):
         return None
-    normals = held_out if len(held_out) else learnt[:_AS_HOLDOUT]
+    normals = held_out if len(held_out) else trained_on[:_AS_HOLDOUT]
     parts = foreground.masks(list(normals), method)[1]
     return choose_weights(head, distances, normals, parts, progress)
 
 
 @torch.no_grad()
 def fit_levels(head: ScaledHead, distances: Distances, images: Image, progress: Progress = _silent) -> None:
-    """Set the levels and spreads of a head's maps from the images that were learnt from.
+    """Set the levels and spreads of a head's maps from the training images.
 
     Args:
         head: it is changed.
         distances: of the trained student.
         images: uint8 n x S x S x 3 BGR, normal.
-        progress: told of the images done.
+        progress: called with the images done.
     """
     head.fit(torch.cat([head.peaks(part) for part in _stacks(head, distances, images, LEVELS, progress)]))
 
@@ -201,17 +201,17 @@ def choose_weights(
     parts: Sequence[Mask | None],
     progress: Progress = _silent,
 ) -> MapChoice:
-    """Choose what the maps weigh in a head's anomaly map by made damage, and set it.
+    """Choose the weights of the maps in a head's anomaly map by synthetic damage, and set them.
 
-    The stages come first, then the abnormality branch, then the density of the teacher's features. What the
-    configuration sets stays as it is.
+    The stages come first, then the abnormality branch, then the density of the teacher's features. Weights
+    that the configuration sets are kept.
 
     Args:
         head: with its levels fitted; it is changed.
         distances: of the trained student.
-        normals: uint8 n x S x S x 3 BGR, best not learnt from.
+        normals: uint8 n x S x S x 3 BGR, preferably not trained on.
         parts: where the part is in each, bool S x S; None for everywhere.
-        progress: told of the images done.
+        progress: called with the images done.
     """
     progress(DAMAGE, 0, None)
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))

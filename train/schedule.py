@@ -1,4 +1,4 @@
-"""How far a run has come: by steps, by epochs or by the clock, and the learning rate that follows from it."""
+"""Progress of a run, by steps, epochs or the clock, and the learning rate that follows from it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.length import steps_of
 
-#: Steps before the clock's estimate of the run's length is used.
+#: Number of steps before the clock's estimate of the run's length is used.
 _MEASURE = 5
-#: Share of a --max-minutes budget that the student gets at least, whatever follows it takes.
+#: Smallest share of a --max-minutes budget for the student, however long the later phases take.
 _LEAST_SHARE = 0.4
 
 
@@ -19,15 +19,15 @@ _LEAST_SHARE = 0.4
 class Progress:
     """Progress through a run, 0..1.
 
-    With ``steps`` or ``epochs`` it is step / total. With ``max_minutes`` alone, each step advances it by what
-    the measured time a step leaves, so that the schedule ends as time runs out.
+    With ``steps`` or ``epochs`` it is step / total. With ``max_minutes`` alone, each step advances it by
+    the measured time per step, so that the schedule ends when time runs out.
 
     Attributes:
         total: steps of the run, None when the clock decides.
         deadline: value of ``time.monotonic()`` at which the student's training must be over, or None.
         step: steps done.
-        fraction: progress made, 0..1.
-        seconds_per_step: running mean of the time a step takes.
+        fraction: progress, 0..1.
+        seconds_per_step: running mean of the time per step.
         started: value of ``time.monotonic()`` when the run began, preparation included.
         budget: seconds that the whole run may take, or None.
     """
@@ -52,18 +52,18 @@ class Progress:
         """
         total = steps_of(config, images)
         budget = None if config.max_minutes is None else 60.0 * config.max_minutes
-        made = cls(total, None, started=started, budget=budget)
-        made.keep(reserve)
-        return made
+        progress = cls(total, None, started=started, budget=budget)
+        progress.keep(reserve)
+        return progress
 
     def keep(self, reserve: float) -> None:
-        """Move the deadline so that this many seconds of the budget are left for what follows."""
+        """Move the deadline so that this many seconds of the budget are left for the later phases."""
         if self.budget is not None:
             self.deadline = self.started + max(self.budget - reserve, _LEAST_SHARE * self.budget)
 
     @property
     def expected_steps(self) -> int | None:
-        """Steps at which the student's training will end, as far as is known."""
+        """Number of steps at which the student's training is expected to end; None if unknown."""
         by_clock = None
         if self.deadline is not None and self.seconds_per_step > 0:
             by_clock = self.step + max(round((self.deadline - time.monotonic()) / self.seconds_per_step), 0)

@@ -1,4 +1,4 @@
-"""One `dmdd-edge train`: opens the run's folder, trains, evaluates, and writes what a user looks at."""
+"""One training session: opens the run's folder, trains, evaluates, and writes figures and images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.evaluation import figures, threshold_of, torch_predictor, write_pictures
+from dmdd_edge.train.evaluation import figures, threshold_of, torch_predictor, write_images
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
@@ -31,22 +31,22 @@ from dmdd_edge.train.trainer import Trainer
 
 @dataclass
 class Outcome:
-    """What a training session ends with.
+    """The result of a training session.
 
     Attributes:
         run: the finished run.
         category: its images.
         metrics: content of metrics.json, None without test images.
         threshold: from the held-out normal images, None when none were held out.
-        pictures: files written for a person.
-        damage: without test images: figures of damage made on the held-out images.
+        images: files written for a person.
+        damage: without test images: the figures of synthetic damage on the held-out images.
     """
 
     run: files.Run
     category: Category
     metrics: dict[str, Any] | None
     threshold: Threshold | None
-    pictures: list[Path]
+    images: list[Path]
     damage: Measured | None = None
 
 
@@ -64,13 +64,13 @@ def train(
     Args:
         config: of the run.
         folder: of the run.
-        listener: told of everything.
+        listener: receives everything.
         resume: continue from the last checkpoint.
         tensorboard: write a TensorBoard log.
         began: ``time.monotonic()`` from which a time limit counts; by default now.
 
     Raises:
-        DmddError: for whatever a user can mend.
+        DmddError: the images, the weights, the device or the disk cannot be used, or training diverged.
         KeyboardInterrupt: training was stopped.
     """
     began = time.monotonic() if began is None else began
@@ -80,7 +80,7 @@ def train(
     with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.headline())
         recorder.say(category.table())
-        # Before the training: nobody should wait for it to learn that the masks are of no use.
+        # Before the training: unusable masks must be reported before hours are spent.
         test = None
         if category.test:
             recorder.preparing(costs.READING, 0, None)
@@ -103,16 +103,16 @@ def train(
             threshold = threshold_of(run, predict)
             recorder.note(threshold.describe())
         if test is None:
-            made = None
+            damage = None
             if threshold is not None:
-                made = _damage(
+                damage = _damage(
                     run, predict, threshold, lambda done, total: recorder.preparing(costs.TEST, done, total)
                 )
-                for line in damage_lines(made.metrics):
+                for line in damage_lines(damage.metrics):
                     recorder.logger.info(line)
             _complete(run)
-            return Outcome(run, category, None, threshold, [] if made is None else made.files, made)
-        found = measure(
+            return Outcome(run, category, None, threshold, [] if damage is None else damage.files, damage)
+        measured = measure(
             run,
             category,
             predict,
@@ -121,13 +121,13 @@ def train(
             test,
         )
         _complete(run)
-        for line in [*result_lines(found.metrics), summary_line(found.metrics)]:
+        for line in [*result_lines(measured.metrics), summary_line(measured.metrics)]:
             recorder.note(line)
-        return Outcome(run, category, found.metrics, threshold, found.files[1:])
+        return Outcome(run, category, measured.metrics, threshold, measured.files[1:])
 
 
 def _complete(run: files.Run) -> None:
-    """Note that nothing is owed any more; a run that ends before is completed by ``--resume``."""
+    """Mark the run as complete; a run that ends earlier is completed by ``--resume``."""
     run.info[COMPLETE] = True
     files.write_facts(run.folder, run.info)
 
@@ -138,19 +138,19 @@ class Measured:
 
     Attributes:
         metrics: content of metrics.json.
-        files: metrics.json and the pictures, as written.
+        files: metrics.json and the images, as written.
         skipped: test files that could not be used, and why.
-        test, found, threshold: what the figures were worked out from.
-        remarks: what was left out or used with a reservation, a line each.
-        damage: ``test`` holds held-out good images and damage made on them, for want of test images; then
-            ``metrics`` are those of ``made_damage.json``.
+        test, evaluation, threshold: what the figures were computed from.
+        remarks: what was left out or used with a reservation, one line each.
+        damage: whether ``test`` holds held-out good images and synthetic damage on them, since there are no
+            test images; ``metrics`` is then the content of ``made_damage.json``.
     """
 
     metrics: dict[str, Any]
     files: list[Path]
     skipped: list[tuple[Path, str]]
     test: TestSet
-    found: Evaluation
+    evaluation: Evaluation
     threshold: Threshold | None
     remarks: list[str] = field(default_factory=list)
     damage: bool = False
@@ -164,29 +164,28 @@ def measure(
     progress: Callable[[int, int], None],
     test: TestSet | None = None,
 ) -> Measured:
-    """Judge the test images; write metrics.json, the histogram and the sheet of the hardest cases.
+    """Evaluate the test images; write metrics.json, the histogram and the sheet of the hardest cases.
 
     Args:
-        run: what is measured.
+        run: to be measured.
         category: its images.
         predict: the run's predictor.
         threshold: None without held-out images.
         progress: called with the images done and their count.
-        test: the category's test images, where they were read before.
+        test: the category's test images, if they are already loaded.
     """
     config = run.config
     progress(0, len(category.test))
     if test is None:
         test = load_test_set(category, config.preprocess, config.model.image_size)
-    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
+    evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
-    decisions = None if level is None else decide(found.scores, test.labels, test.defects, level)
-    metrics = figures(run, found.metrics, level, decisions)
+    decisions = None if level is None else decide(evaluation.scores, test.labels, test.defects, level)
+    metrics = figures(run, evaluation.metrics, level, decisions)
     metrics["data_set"] = category.counts()
     files.write_json(run.folder / METRICS, metrics)
-    pictures = write_pictures(run.folder, test, found, threshold)
-    written = [run.folder / METRICS, *pictures]
-    return Measured(metrics, written, category.skipped, test, found, threshold, category.remarks())
+    written = [run.folder / METRICS, *write_images(run.folder, test, evaluation, threshold)]
+    return Measured(metrics, written, category.skipped, test, evaluation, threshold, category.remarks())
 
 
 def evaluate_run(
@@ -201,7 +200,7 @@ def evaluate_run(
         progress: called with the images done and their count.
 
     Raises:
-        DmddError: the images are gone, or there are none to test on.
+        DmddError: the images are missing, or there are no test images.
     """
     run = moved(run, data)
     category = category_of(run)
@@ -216,10 +215,10 @@ def evaluate_run(
 def _damage(
     run: files.Run, predict: Predictor, threshold: Threshold, progress: Callable[[int, int], None]
 ) -> Measured:
-    """A run without test images: made damage takes their place, under names of its own."""
-    metrics, test, found = measure_damage(run, predict, threshold, progress)
+    """Measure a run without test images on synthetic damage, under separate file names."""
+    metrics, test, evaluation = measure_damage(run, predict, threshold, progress)
     written = [run.folder / name for name in DAMAGE_FILES]
-    return Measured(metrics, written, [], test, found, threshold, damage=True)
+    return Measured(metrics, written, [], test, evaluation, threshold, damage=True)
 
 
 def evaluate_on(
@@ -229,11 +228,11 @@ def evaluate_on(
     device: torch.device,
     progress: Callable[[int, int], None],
 ) -> tuple[Measured, Decisions | None]:
-    """Measure a finished run on other images than its own; nothing is written into the run.
+    """Measure a finished run on images from elsewhere; nothing is written into the run.
 
     Args:
         run: as ``load_run`` gives it.
-        category: its test images are judged.
+        category: its test images are evaluated.
         groups: the name of each image's group, for the decisions; None groups by defect type.
         device: where to compute.
         progress: called with the images done and their count.
@@ -242,20 +241,20 @@ def evaluate_on(
         the figures, and the decisions at the threshold; None for those without held-out images.
 
     Raises:
-        DmddError: the held-out images are gone, or there are no readable test images.
+        DmddError: the held-out images are missing, or there are no readable test images.
     """
     run.model.to(device).to(memory_format=torch.channels_last)
     predict = torch_predictor(run.model, device)
     threshold = threshold_of(run, predict) if run.info["holdout"] else None
     test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
-    found = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
+    evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     decisions = None
     if threshold is not None:
         names = test.defects if groups is None else [groups[item.path] for item in test.items]
-        decisions = decide(found.scores, test.labels, names, threshold.image)
-    metrics = figures(run, found.metrics, None if threshold is None else threshold.image, decisions)
+        decisions = decide(evaluation.scores, test.labels, names, threshold.image)
+    metrics = figures(run, evaluation.metrics, None if threshold is None else threshold.image, decisions)
     metrics["data_set"] = category.counts()
-    return Measured(metrics, [], category.skipped, test, found, threshold), decisions
+    return Measured(metrics, [], category.skipped, test, evaluation, threshold), decisions
 
 
 def summary_line(metrics: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ class TrainingState:
 
 
 def start_state(prepared: Prepared, *, began: float | None, resume: bool) -> TrainingState:
-    """The state that training begins with, or goes on from.
+    """The state from which training begins or resumes.
 
     Args:
         prepared: its model is filled from the checkpoint when resumed.

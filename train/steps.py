@@ -21,7 +21,7 @@ from dmdd_edge.train.synthesis.feeder import PairBatch
 
 
 class Stopwatch:
-    """Adds up the seconds that each part of training takes."""
+    """Sums the seconds that each part of training takes."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
@@ -38,9 +38,9 @@ class Stopwatch:
 
 
 def describe_split(seconds: dict[str, float], total: float) -> str:
-    """One line that says where a run's time went."""
+    """One line on what a run's time was spent on."""
     parts = ", ".join(f"{name} {value:.1f} s ({value / total:.0%})" for name, value in seconds.items())
-    return f"time: {total:.1f} s in all: {parts}"
+    return f"time: {total:.1f} s in total: {parts}"
 
 
 class Precision:
@@ -55,7 +55,9 @@ class Precision:
         if amp == "auto":
             amp = "off" if device.type == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         if amp == "fp16" and device.type == "cpu":
-            raise OptionError("float16 training needs a GPU", fix="choose --amp bf16 or --amp off on the CPU")
+            raise OptionError(
+                "Training in float16 needs a GPU.", fix="Choose --amp bf16 or --amp off on the CPU."
+            )
         self.name, self.device = amp, device
         self.dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
@@ -82,7 +84,7 @@ def student_step(
 ) -> dict[str, Tensor]:
     """One update of the student on a batch of pairs.
 
-    Normal and anomalous images go through the student together, so BatchNorm sees both.
+    Normal and anomalous images pass the student in one batch, so BatchNorm sees both.
 
     Returns:
         the detached losses ``ngm`` and ``aim`` of the branches in use.
@@ -97,18 +99,18 @@ def student_step(
     with watch.part("student"):
         normal = to_input(features.images[batch.index], device)
         with precision.autocast():
-            found = model.student(model.normalize(torch.cat([normal, anomalous])))
+            features_of = model.student(model.normalize(torch.cat([normal, anomalous])))
         losses: dict[str, Tensor] = {}
-        if "normality" in found:
-            own = found["normality"]
-            losses["ngm"] = ngm_loss(teacher_normal, [f[:count] for f in own], [f[count:] for f in own])
-        if "abnormality" in found:
-            own = found["abnormality"]
+        if "normality" in features_of:
+            branch = features_of["normality"]
+            losses["ngm"] = ngm_loss(teacher_normal, [f[:count] for f in branch], [f[count:] for f in branch])
+        if "abnormality" in features_of:
+            branch = features_of["abnormality"]
             mask = torch.from_numpy(batch.masks).to(device).float()
-            masks = stage_masks(mask, own, config.mask_threshold)
-            of_normal = aim_loss(teacher_normal, [f[:count] for f in own], [None] * len(own))
+            masks = stage_masks(mask, branch, config.mask_threshold)
+            of_normal = aim_loss(teacher_normal, [f[:count] for f in branch], [None] * len(branch))
             of_anomalous = aim_loss(
-                teacher_anomalous, [f[count:] for f in own], list(masks), balanced=config.balanced_aim
+                teacher_anomalous, [f[count:] for f in branch], list(masks), balanced=config.balanced_aim
             )
             losses["aim"] = 0.5 * (of_normal + of_anomalous)
         optimizer.zero_grad(set_to_none=True)

@@ -51,17 +51,17 @@ class DecoupledStudent(nn.Module):
         Returns:
             for each branch in use four tensors N x C_i x H_i x W_i, finest first.
         """
-        found: dict[str, list[Tensor]] = {"normality": [], "abnormality": []}
+        features: dict[str, list[Tensor]] = {"normality": [], "abnormality": []}
         for stage, decouple in zip(self.stages, self.decouple, strict=True):
             x, abnormality = decouple(stage(x)).chunk(2, dim=1)
-            found["normality"].append(x)
-            found["abnormality"].append(abnormality)
-        return {branch: pmn(found[branch]) for branch, pmn in self.pmn.items()}
+            features["normality"].append(x)
+            features["abnormality"].append(abnormality)
+        return {branch: pmn(features[branch]) for branch, pmn in self.pmn.items()}
 
 
 @torch.no_grad()
 def _start_as_identity(layer: nn.Conv2d) -> None:
-    """Both halves copy their input, so the student starts as the teacher."""
+    """Let both halves copy their input, so that the student starts as the teacher."""
     channels = layer.in_channels
     eye = torch.eye(channels)
     layer.weight.copy_(torch.cat([eye, eye])[:, :, None, None])

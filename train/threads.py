@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""The number of threads that torch computes with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from dmdd_edge.cores import usable_cores
 
 
 def keep_to_quota() -> None:
-    """Let torch start no more threads than this process may keep busy; fewer, as set by hand, stay."""
+    """Limit torch's threads to what this process may keep busy; a smaller number set by hand is kept."""
     if torch.get_num_threads() > usable_cores():
         torch.set_num_threads(usable_cores())

@@ -112,7 +112,7 @@ def run_plan(
             tensorboard=options.tensorboard,
             began=plan.began,
         )
-        files = list(outcome.pictures)
+        files = list(outcome.images)
         if outcome.damage is not None:
             device = next(outcome.run.model.parameters()).device
             files.append(write_report(plan.folder / "report.html", outcome.run, outcome.damage, device))

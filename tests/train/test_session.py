@@ -98,7 +98,7 @@ def test_the_session_measures_and_logs(tiny_outcome: Any) -> None:
     folder = tiny_outcome.run.folder
     assert json.loads((folder / "metrics.json").read_text()) == tiny_outcome.metrics
     for picture in ("score_histogram.png", "hardest_cases.png"):
-        assert folder / picture in tiny_outcome.pictures
+        assert folder / picture in tiny_outcome.images
         assert cv2.imread(str(folder / picture)) is not None
     log = (folder / "train.log").read_text()
     for said in (
@@ -130,8 +130,10 @@ def test_a_plain_folder_without_tests_trains(
     assert outcome.metrics is None
     assert outcome.threshold is not None
     assert outcome.category.layout == "folder"
-    assert not (tmp_path / "parts" / "metrics.json").exists()  # made damage is not mixed with test figures
-    assert [path.name for path in outcome.pictures] == [
+    assert not (
+        tmp_path / "parts" / "metrics.json"
+    ).exists()  # synthetic damage never mixes with test figures
+    assert [path.name for path in outcome.images] == [
         "made_damage.json", "made_damage_scores.png", "made_damage.png"
     ]  # fmt: skip
     made = json.loads((tmp_path / "parts" / "made_damage.json").read_text())
@@ -140,12 +142,13 @@ def test_a_plain_folder_without_tests_trains(
     counts = made["at_threshold"]
     assert (counts["good"], counts["false_alarms"]) == (3, 0)  # the threshold is the largest of their scores
     damaged = outcome.damage.test.labels
-    above = outcome.damage.found.scores > outcome.threshold.image
+    above = outcome.damage.evaluation.scores > outcome.threshold.image
     assert (counts["found"], counts["defective"]) == (int(above[damaged].sum()), int(damaged.sum()))
     assert "scratch" in made["per_defect"]
     line = damage_lines(made)[0]
     assert line.startswith(
-        f"parts: no test images; {counts['found']} of {counts['defective']} pieces of damage made on 3"
+        f"parts: no test images; {counts['found']} of {counts['defective']} images with synthetic "
+        "damage found, from 3 held-out good images"
     )
     document = as_json(made)
     assert document["image_auroc"] is document["pro"] is document["at_threshold"] is None

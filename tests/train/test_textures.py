@@ -36,7 +36,7 @@ def test_broken_files_are_passed_over(tmp_path: Path) -> None:
 
 def test_only_broken_files(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not an image")
-    with pytest.raises(DmddError, match="no texture image can be read") as error:
+    with pytest.raises(DmddError, match="No texture image can be read") as error:
         FolderTextures(tmp_path, 48).draw(np.random.default_rng(0))
     assert "--textures" in (error.value.fix or "")
 

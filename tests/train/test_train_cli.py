@@ -142,7 +142,7 @@ def test_train_and_evaluate(
 
     code, _, err = program(*options)
     assert code == 1
-    assert "there is a run in" in err
+    assert "already holds a run" in err
     assert "--overwrite" in err
 
     named = call(*options, "--run", "second", "--quiet")

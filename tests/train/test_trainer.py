@@ -223,7 +223,7 @@ def test_a_run_that_diverges_says_what_to_do(tiny_config: Callable[..., Any], tm
 
 def test_the_time_split_adds_up() -> None:
     line = describe_split({"student": 6.0, "head": 2.0}, 10.0)
-    assert line == "time: 10.0 s in all: student 6.0 s (60%), head 2.0 s (20%)"
+    assert line == "time: 10.0 s in total: student 6.0 s (60%), head 2.0 s (20%)"
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:

@@ -1,1 +1,1 @@
-"""The report of a run: one self-contained HTML page, with charts drawn here and pictures embedded."""
+"""The report of a run: one self-contained HTML page with embedded charts and images."""

@@ -1,4 +1,4 @@
-"""The report's three charts: ROC, region overlap, and how the scores are distributed."""
+"""The report's three charts: ROC, region overlap, and the distribution of scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dmdd_edge.train.report.words import percent
 
 _BINS = 48
 _ROW = 46
-#: Widths of the chart of scores, for a page and for a phone: text is as large as the page's in both.
+#: Widths of the chart of scores, on a wide screen and on a phone: text has the page's size on both.
 BROAD, NARROW = 860, 380
 
 
@@ -55,7 +55,7 @@ def pro_chart(regions: Ranking | None) -> str:
 def score_chart(
     groups: Sequence[tuple[str, str, NDArray[np.float64]]], threshold: float | None, width: int = BROAD
 ) -> str:
-    """Scores of each group of images in a strip of its own, over one axis, with the threshold.
+    """Scores of each group of images in a separate strip, over one axis, with the threshold.
 
     Args:
         groups: name, class of the color, and scores.

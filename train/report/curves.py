@@ -1,4 +1,4 @@
-"""The curves behind the figures: exact vertices from the ranking, then as few points as a drawing needs."""
+"""The curves behind the figures: exact vertices from the ranking, thinned to what a drawing needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def curve(ranking: Ranking) -> Curve:
     """
     values, weights = ranking.values[::-1], ranking.weights[::-1]
     last = np.flatnonzero(np.r_[values[1:] != values[:-1], True])
-    found = np.cumsum(weights)[last]
+    detected = np.cumsum(weights)[last]
     start = ranking.above[::-1][last] / ranking.normals
     end = start + ranking.equal[::-1][last] / ranking.normals
     x = np.stack([start, end], 1).ravel()
-    y = np.stack([np.r_[0.0, found[:-1]], found], 1).ravel()
+    y = np.stack([np.r_[0.0, detected[:-1]], detected], 1).ravel()
     return np.r_[0.0, x, 1.0], np.r_[0.0, np.minimum(y, 1.0), 1.0]
 
 
@@ -48,7 +48,7 @@ def area(points: Curve) -> float:
 
 
 def thinned(points: Curve, width: float, grid: int = 800) -> Curve:
-    """A curve with the points that can be told apart in a drawing; the ends stay.
+    """A curve with only the points that a drawing can show apart; the ends stay.
 
     Args:
         points: x in 0..width and y in 0..1, neither falling.
@@ -56,10 +56,10 @@ def thinned(points: Curve, width: float, grid: int = 800) -> Curve:
         grid: steps of the drawing on each axis.
     """
     places = np.rint(np.stack([points[0] / width, points[1]], 1) * grid).astype(np.int32)
-    kept = np.r_[True, (places[1:] != places[:-1]).any(1)]
-    kept[-1] = True
-    line = places[kept]
-    # What lies on a straight line goes too; a step is half a pixel of a chart on a page.
+    distinct = np.r_[True, (places[1:] != places[:-1]).any(1)]
+    distinct[-1] = True
+    line = places[distinct]
+    # Points on a straight line are dropped too; a step is half a pixel of a chart on a page.
     short = cv2.approxPolyDP(line.reshape(-1, 1, 2), 1.0, closed=False).reshape(-1, 2)
     x, y = short.astype(np.float64).T / grid
     return width * x, y
@@ -72,10 +72,10 @@ def image_ranking(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> Ran
 
 
 def pixel_rankings(test: TestSet, maps: NDArray[np.float32]) -> tuple[Ranking | None, Ranking | None]:
-    """The pixels of the images whose truth is known: each for itself, and each region counting as one.
+    """Rankings of the pixels with known truth: each pixel counting once, and each region counting once.
 
     Returns:
-        what the pixel AUROC and what PRO ranks; None when there are no anomalous or no normal pixels.
+        the rankings of pixel AUROC and of PRO; None without anomalous or without normal pixels.
     """
     normals = [np.empty(0, np.float32)]
     anomalous = [np.empty(0, np.float32)]
@@ -88,5 +88,5 @@ def pixel_rankings(test: TestSet, maps: NDArray[np.float32]) -> tuple[Ranking | 
             _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
             of_pixel = regions[mask]
             weights.append(1.0 / np.bincount(of_pixel)[of_pixel])
-    ordered, found = [np.sort(np.concatenate(normals))], np.concatenate(anomalous)
-    return Ranking.of(found, ordered), Ranking.of(found, ordered, np.concatenate(weights))
+    ordered, values = [np.sort(np.concatenate(normals))], np.concatenate(anomalous)
+    return Ranking.of(values, ordered), Ranking.of(values, ordered, np.concatenate(weights))

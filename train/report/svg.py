@@ -1,4 +1,4 @@
-"""Drawing a chart as inline SVG: axes, lines, bars, labels. Colors are classes of the page's style sheet."""
+"""Draws a chart as inline SVG: axes, lines, bars, labels. Colors are classes of the page's style sheet."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dmdd_edge.train.report.curves import Curve
 
 
 def number(value: float) -> str:
-    """A coordinate or a tick, as short as it goes."""
+    """A coordinate or a tick in its shortest form."""
     return f"{value:.4g}"
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values between two bounds, about so many."""
+    """Round values between two bounds, about ``about`` of them."""
     rough = (high - low) / about
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
@@ -48,7 +48,7 @@ class Chart:
         self.parts: list[str] = []
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a value lies in the drawing."""
+        """Position of a value in the drawing."""
         left, top, right, bottom = self.margins
         across, up = self.size[0] - left - right, self.size[1] - top - bottom
         share_x = (x - self.x[0]) / (self.x[1] - self.x[0])
@@ -56,7 +56,7 @@ class Chart:
         return left + share_x * across, self.size[1] - bottom - share_y * up
 
     def text(self, x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> None:
-        """Words at a place of the drawing."""
+        """Text at a place of the drawing."""
         cls = f' class="{kind}"' if kind else ""
         self.parts.append(
             f'<text x="{number(x)}" y="{number(y)}" text-anchor="{anchor}"{cls}>{escape(words)}</text>'
@@ -94,7 +94,7 @@ class Chart:
         self.parts.append(f'<polyline points="{drawn}" class="line {kind}"/>')
 
     def dot(self, x: float, y: float, kind: str, words: str) -> None:
-        """A marked point that says what it is when pointed at."""
+        """A marked point with a tooltip."""
         cx, cy = self.at(x, y)
         self.parts.append(
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="4.5" class="{kind}">'
@@ -102,7 +102,7 @@ class Chart:
         )
 
     def bars(self, edges: Sequence[float], heights: Sequence[float], base: float, kind: str) -> None:
-        """Bars that stand on a value of y; none where the height is zero."""
+        """Bars on a baseline, a value of y; a height of zero draws no bar."""
         for low, high, tall in zip(edges[:-1], edges[1:], heights, strict=True):
             if tall > 0:
                 (x0, y0), (x1, y1) = self.at(low, base + tall), self.at(high, base)
@@ -113,7 +113,7 @@ class Chart:
                 )
 
     def legend(self, entries: Sequence[tuple[str, str]], right: bool = True) -> None:
-        """Names of what is drawn, in the lower corner, each as (class, words); ``mark`` is a dot."""
+        """Legend in the lower corner, each entry as (class, text); ``mark`` is a dot."""
         x = self.at(self.x[1], 0)[0] - 12 if right else self.at(self.x[0], 0)[0] + 12
         for row, (kind, words) in enumerate(reversed(entries)):
             y = self.at(0, self.y[0])[1] - 14 - 18 * row

@@ -37,7 +37,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         run=run,
         metrics=measured.metrics,
         test=measured.test,
-        evaluation=measured.found,
+        evaluation=measured.evaluation,
         threshold=measured.threshold,
         skipped=measured.skipped,
         single_ms=time_single(predict, measured.test.images[0]),

@@ -1,6 +1,6 @@
 """A synthetic anomalous image from a normal one (paper, FAS): I_a = beta * I + (1 - beta) * A in the mask.
 
-A share of the anomalies, none with the paper's recipe, is damage to the part itself instead.
+A share of the anomalies (zero with the paper's recipe) is damage to the part itself instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dmdd_edge.train.synthesis import damage
 from dmdd_edge.train.synthesis.perlin import perlin_mask
 from dmdd_edge.train.synthesis.textures import Textures
 
-#: Draws of a mask before the foreground restriction is given up for this image.
+#: Masks to draw before the restriction to the foreground is dropped for this image.
 _TRIES = 20
 
 
@@ -30,7 +30,7 @@ def synthesize(
 
     Args:
         image: uint8 S x S x 3, BGR, normal.
-        foreground: bool S x S where anomalies may lie; None for everywhere.
+        foreground: bool S x S where anomalies may be; None for everywhere.
         textures: source of the foreign texture.
         config: ranges.
         rng: source of randomness; the same state gives the same result.
@@ -50,9 +50,9 @@ def synthesize(
         mask = foreground if foreground is not None and foreground.any() else np.ones((size, size), np.bool_)
     make = _damage(config, rng)
     if make is not None:
-        made, seen = make(image, mask, rng)
-        if seen.any():
-            return made, seen
+        damaged, visible = make(image, mask, rng)
+        if visible.any():
+            return damaged, visible
     beta = float(rng.uniform(*config.beta))
     texture = textures.draw(rng)
     if config.match_grey and is_gray(image):
@@ -65,10 +65,10 @@ def synthesize(
 
 
 def _damage(config: SynthesisConfig, rng: np.random.Generator) -> damage.Maker | None:
-    """The damage that an anomaly is to be; None for a blended texture."""
+    """The kind of damage of an anomaly; None for a blended texture."""
     shares = {damage.warp: config.warps, damage.shade: config.shades, damage.smear: config.smears}
     if not any(shares.values()):
-        return None  # without a draw: the paper's anomalies stay what they were
+        return None  # without drawing a number, so that the paper's anomalies stay the same
     left = float(rng.random())
     for make, share in shares.items():
         left -= share

@@ -1,7 +1,7 @@
-"""Damage without a foreign texture (ours, not the paper's): places bent, shaded, or with their detail lost.
+"""Damage without a foreign texture (ours, not the paper's): regions bent, shaded, or without their detail.
 
-A part's own surface in the wrong form is what dents, worn threads and bent tips look like. A blended texture
-does not teach it.
+Dents, worn threads and bent tips look like the part's surface in a wrong shape. A blended texture does not
+teach that.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Mask = NDArray[np.bool_]
 #: Damages an image (first) within a region (second).
 Maker = Callable[[Image, Mask, np.random.Generator], tuple[Image, Mask]]
 #: A pixel counts as damaged where the smoothed difference exceeds this, of 255.
-_SEEN = 6.0
-#: Largest displacement of a warp, width of a region's soft edge, width of the detail that a smear takes
-#: away; in 256ths of the side.
+_VISIBLE = 6.0
+#: Largest displacement of a warp, width of a region's soft edge, width of the detail that a smear
+#: removes; in 256ths of the side.
 _REACH, _EDGE, _SMEAR = (2.5, 14.0), (1.0, 4.0), (4.0, 14.0)
 
 
@@ -34,7 +34,7 @@ def warp(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, M
         rng: source of randomness.
 
     Returns:
-        the damaged image, uint8 S x S x 3, and where it can be seen to differ, bool S x S, maybe nowhere.
+        the damaged image, uint8 S x S x 3, and where it visibly differs, bool S x S, maybe nowhere.
     """
     size = image.shape[0]
     unit = size / 256
@@ -48,17 +48,17 @@ def warp(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, M
     field *= weight[..., None]
     longest = float(np.hypot(field[..., 0], field[..., 1]).max())
     field *= float(rng.uniform(*_REACH)) * unit / max(longest, 1e-6)
-    made = displaced(image, field[..., 0], field[..., 1])
-    return made, _seen(image, made)
+    damaged = displaced(image, field[..., 0], field[..., 1])
+    return damaged, _visible(image, damaged)
 
 
 def displaced(image: Image, shift_x: NDArray[np.floating], shift_y: NDArray[np.floating]) -> Image:
-    """An image whose pixels come from places that lie aside.
+    """An image with displaced pixels.
 
     Args:
         image: uint8 S x S x 3.
-        shift_x: S x S, how far to the right of each pixel it comes from, in pixels.
-        shift_y: likewise, below.
+        shift_x: S x S, how far to the right of each pixel its value comes from, in pixels.
+        shift_y: likewise, how far below.
 
     Returns:
         uint8 S x S x 3; beyond its border the image is mirrored.
@@ -88,14 +88,14 @@ def shade(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, 
     blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 3.0)))
     base = (blurred if rng.random() < 0.5 else image).astype(np.float32)
     mixed = image + weight * (gain * base + tint - image)
-    made = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return made, _seen(image, made)
+    damaged = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return damaged, _visible(image, damaged)
 
 
 def smear(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Lose a region's fine detail to what lies around it, as a worn edge or a missing tooth does.
+    """Remove a region's fine detail, as on a worn edge or with a missing tooth.
 
-    Gray-level dilation and erosion let thin dark or bright structures vanish, a median both.
+    Gray-level dilation and erosion remove thin dark or bright structures, a median removes both.
 
     Args:
         image: uint8 S x S x 3.
@@ -117,16 +117,16 @@ def smear(image: Image, region: Mask, rng: np.random.Generator) -> tuple[Image, 
         without = cv2.medianBlur(image, 4 * width + 1)
     weight = _soft(region, float(rng.uniform(*_EDGE)) * unit)[..., None]
     mixed = image + weight * (without.astype(np.float32) - image)
-    made = np.asarray(np.rint(mixed), np.uint8)
-    return made, _seen(image, made)
+    damaged = np.asarray(np.rint(mixed), np.uint8)
+    return damaged, _visible(image, damaged)
 
 
 def _soft(region: Mask, sigma: float) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), max(sigma, 0.3)), np.float32)
 
 
-def _seen(before: Image, after: Image) -> Mask:
+def _visible(before: Image, after: Image) -> Mask:
     difference = np.abs(after.astype(np.float32) - before.astype(np.float32)).max(2)
-    changed = (cv2.GaussianBlur(difference, (0, 0), 1.0) > _SEEN).astype(np.uint8)
+    changed = (cv2.GaussianBlur(difference, (0, 0), 1.0) > _VISIBLE).astype(np.uint8)
     closing = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     return cv2.morphologyEx(changed, cv2.MORPH_CLOSE, closing) > 0

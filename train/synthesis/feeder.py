@@ -1,8 +1,8 @@
-"""Feeds synthetic pairs to the trainer from threads of its own.
+"""Feeds synthetic pairs to the trainer from background threads.
 
-Every sample is a pure function of (seed, stream, position): which normal image it starts from, its mask,
-its texture. So the order in which threads finish does not matter, and a resumed run sees what an
-uninterrupted one would have seen.
+Every sample is a pure function of (seed, stream, position): its normal image, its mask, its texture. So the
+order in which threads finish does not matter, and a resumed run gets the same samples as an uninterrupted
+one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dmdd_edge.train.synthesis.anomaly import synthesize
 from dmdd_edge.train.synthesis.foreground import grown
 from dmdd_edge.train.synthesis.textures import Textures
 
-#: Batches made ahead of the one in use.
+#: Batches prepared ahead of the one in use.
 _AHEAD = 3
 
 
@@ -49,10 +49,10 @@ class PairFeeder:
         foreground: where the part is in each image, bool S x S; None for everywhere.
         textures: source of foreign textures.
         config: ranges of the synthesis.
-        batch_size: pairs a batch.
+        batch_size: pairs per batch.
         seed: run's seed.
         stream: number of the random stream, so that student and head see different anomalies.
-        workers: threads; 0 makes each batch when it is asked for, on the asking thread.
+        workers: threads; 0 prepares each batch on request, on the requesting thread.
     """
 
     def __init__(
@@ -72,25 +72,27 @@ class PairFeeder:
         self.textures, self.config = textures, config
         self.batch_size, self.seed, self.stream = batch_size, seed, stream
         self.workers = min(workers, usable_cores())
-        self.wait_seconds = 0.0  # how long the user of batches had to wait for one
+        self.wait_seconds = 0.0  # total time spent waiting for batches
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def index_at(self, position: int) -> int:
-        """Which normal image stands at a position of the endless stream: a new permutation every epoch."""
+        """Index of the normal image at a position of the endless stream: a new permutation every epoch."""
         epoch, offset = divmod(position, len(self.images))
-        known = self._orders  # replaced as a whole, never changed: several threads ask at once
+        known = self._orders  # replaced as a whole, never changed: several threads read it at once
         order = known.get(epoch)
         if order is None:
             order = np.random.default_rng([self.seed, self.stream, epoch]).permutation(len(self.images))
-            self._orders = {kept: known[kept] for kept in known if kept >= epoch - 1} | {epoch: order}
+            self._orders = {key: known[key] for key in known if key >= epoch - 1} | {epoch: order}
         return int(order[offset])
 
     def batch_at(self, step: int) -> PairBatch:
         """The batch of a step, 0 the first."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
         index = np.array([self.index_at(position) for position in positions], np.int64)
-        made = [self._make(int(i), position) for i, position in zip(index, positions, strict=True)]
-        return PairBatch(index, np.stack([image for image, _ in made]), np.stack([mask for _, mask in made]))
+        pairs = [self._make(int(i), position) for i, position in zip(index, positions, strict=True)]
+        return PairBatch(
+            index, np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+        )
 
     def _make(self, index: int, position: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, self.stream, 1 << 20, position])
@@ -98,7 +100,7 @@ class PairFeeder:
         return synthesize(self.images[index], foreground, self.textures, self.config, rng)
 
     def batches(self, start: int) -> Generator[PairBatch, None, None]:
-        """Batches from a step on, without end. Closing the iterator stops the threads."""
+        """Yield batches from a step on, endlessly. Closing the iterator stops the threads."""
         if self.workers == 0:
             step = start
             while True:

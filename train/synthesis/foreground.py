@@ -1,7 +1,7 @@
-"""Where the part is in the image, so that synthetic anomalies lie on it (paper, FAS).
+"""Finds the part in the image, so that synthetic anomalies are placed on it (paper, FAS).
 
-``auto`` decides from the images alone: a part that stands before an even background and does not reach the
-border is found by inverse Otsu; failing that by GrabCut; anything else is a texture and counts as a whole.
+``auto`` decides from the images alone: a part on an even background that does not reach the border is found
+by inverse Otsu; failing that by GrabCut; anything else is a texture and counts as a whole.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Method = Literal["grabcut", "otsu", "none"]
 
-#: A foreground smaller than this share of the image is taken for a failure: the full image counts instead.
+#: A foreground smaller than this share of the image is a failure: the full image counts instead.
 MIN_SHARE = 0.005
 _GRABCUT_ITERATIONS = 11
 #: GrabCut's time grows faster than the area; at this side it takes tens of milliseconds for the same mask.
 _GRABCUT_SIDE = 128
-#: Images looked at by ``auto``, and how many of them must agree.
+#: Images that ``auto`` examines, and the share that must agree.
 _PROBES, _AGREE = 12, 0.75
 
 
@@ -92,12 +92,12 @@ def grabcut_foreground(image: Image, seed: int = 0) -> Mask:
         )
     except cv2.error:  # an image of one color has nothing to cut
         return np.zeros(image.shape[:2], np.bool_)
-    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
-    return _clean(cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR))
+    mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
+    return _clean(cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def _clean(mask: MatLike) -> Mask:
-    """Specks removed, holes filled, grown by a pixel or two so that the part's edge belongs to it."""
+    """Remove specks, fill holes, and grow by a pixel or two so that the mask includes the part's edge."""
     binary: MatLike = (mask > 127).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, kernel)
@@ -109,7 +109,7 @@ def _clean(mask: MatLike) -> Mask:
 
 
 def grown(mask: Mask, margin: int) -> Mask:
-    """A foreground and what lies beside it.
+    """A foreground enlarged by a margin.
 
     Args:
         mask: bool S x S.
@@ -126,7 +126,7 @@ def grown(mask: Mask, margin: int) -> Mask:
 
 
 def choose(images: Sequence[Image]) -> Method:
-    """Decide the method for a category from a few of its images.
+    """Choose the method for a category from a few of its images.
 
     Args:
         images: normal images, uint8 S x S x 3 BGR.
@@ -145,12 +145,12 @@ def choose(images: Sequence[Image]) -> Method:
 
 
 def _agree(votes: Iterable[bool]) -> bool:
-    found = list(votes)
-    return sum(found) >= _AGREE * len(found)
+    cast = list(votes)
+    return sum(cast) >= _AGREE * len(cast)
 
 
 def _otsu_fits(image: Image) -> bool:
-    """Whether the border is even and Otsu's two classes stand well apart."""
+    """Whether the border is even and Otsu's two classes are well separated."""
     distance = _background_distance(image)
     level, _ = cv2.threshold(distance, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     values = distance.astype(np.float32)
@@ -171,7 +171,7 @@ def _is_object(mask: Mask) -> bool:
 
 
 def _contrast(image: Image) -> bool:
-    """Whether the middle differs from the border; on a plain texture GrabCut's cut means nothing."""
+    """Whether the middle differs from the border; on a plain texture GrabCut's result is meaningless."""
     side = image.shape[0]
     distance = _background_distance(image)
     quarter = side // 4
@@ -199,18 +199,18 @@ def masks(
     method = choose(images) if kind == "auto" else kind
     if method == "none":
         return "none", [None] * len(images), 0
-    found: list[Mask | None] = []
+    per_image: list[Mask | None] = []
     failed = 0
     for index, image in enumerate(images):
         mask = otsu_foreground(image) if method == "otsu" else grabcut_foreground(image)
         if float(mask.mean()) < MIN_SHARE:
             failed += 1
-            found.append(None)
+            per_image.append(None)
         else:
-            found.append(mask)
+            per_image.append(mask)
         if progress is not None:
             progress(index + 1)
-    return method, found, failed
+    return method, per_image, failed
 
 
 @dataclass
@@ -231,7 +231,7 @@ class ForegroundMasks:
 def cached_masks(
     file: Path, images: Sequence[Image], kind: Foreground, progress: Callable[[int], None] | None = None
 ) -> ForegroundMasks:
-    """As ``masks``, kept in a file beside the run and used again when images and method are the same.
+    """As ``masks``, cached in a file of the run and reused when images and method are the same.
 
     Args:
         file: .npz file; replaced when it does not fit.
@@ -247,15 +247,15 @@ def cached_masks(
         with open_regular(file) as stream, np.load(stream) as stored:
             if str(stored["key"]) == key:
                 unpacked = np.unpackbits(stored["bits"], axis=-1, count=images[0].shape[1]).astype(np.bool_)
-                found = [mask if mask.any() else None for mask in unpacked]
-                return ForegroundMasks(str(stored["method"]), found, int(stored["failed"]))  # type: ignore[arg-type]
+                cached = [mask if mask.any() else None for mask in unpacked]
+                return ForegroundMasks(str(stored["method"]), cached, int(stored["failed"]))  # type: ignore[arg-type]
     except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         pass
-    method, found, failed = masks(images, kind, progress)
+    method, per_image, failed = masks(images, kind, progress)
     if method != "none":
         empty = np.zeros(images[0].shape[:2], np.bool_)
-        bits = np.packbits(np.stack([empty if mask is None else mask for mask in found]), axis=-1)
+        bits = np.packbits(np.stack([empty if mask is None else mask for mask in per_image]), axis=-1)
         content = io.BytesIO()
         np.savez_compressed(content, key=key, method=method, failed=failed, bits=bits)
         write_atomically(file, content.getvalue())
-    return ForegroundMasks(method, found, failed)
+    return ForegroundMasks(method, per_image, failed)

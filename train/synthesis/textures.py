@@ -1,4 +1,4 @@
-"""Where the foreign texture of a synthetic anomaly comes from: a folder of images, or a procedural bank."""
+"""Sources of the foreign texture of a synthetic anomaly: a folder of images, or a procedural bank."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dmdd_edge.data.images import list_images, read_image, resize
 from dmdd_edge.errors import DataError, DmddError
 
 Image = NDArray[np.uint8]
-#: Decoded textures kept in memory; beyond it a texture is read again when drawn.
-_KEEP = 1500
+#: Decoded textures kept in memory; all others are read again when drawn.
+_CACHED = 1500
 
 
 class Textures(Protocol):
@@ -29,7 +29,7 @@ class FolderTextures:
     """Texture images of a folder and its subfolders (DTD's layout or any other).
 
     Args:
-        folder: where the images lie.
+        folder: of the images.
         size: side S that textures are resized to.
 
     Raises:
@@ -39,34 +39,34 @@ class FolderTextures:
     def __init__(self, folder: Path, size: int) -> None:
         if not folder.is_dir():
             raise DataError(
-                f"texture folder {folder} does not exist",
-                fix="give --textures a folder of images, or leave it out",
+                f"The texture folder {folder} does not exist.",
+                fix="Give --textures a folder of images, or leave it out.",
             )
         self.paths = list_images(folder, recursive=True)
         if not self.paths:
             raise DataError(
-                f"no images in texture folder {folder}",
-                fix="give --textures a folder of images, or leave it out",
+                f"The texture folder {folder} holds no images.",
+                fix="Give --textures a folder of images, or leave it out.",
             )
         self.size = size
-        self._kept: dict[int, Image] = {}
+        self._cache: dict[int, Image] = {}
 
     def draw(self, rng: np.random.Generator) -> Image:
-        """A random texture, uint8 S x S x 3 BGR; a broken file is passed over for the next one."""
+        """A random texture, uint8 S x S x 3 BGR; a broken file is replaced by the next one."""
         start = int(rng.integers(len(self.paths)))
         for offset in range(len(self.paths)):
             index = (start + offset) % len(self.paths)
-            kept = self._kept.get(index)
-            if kept is not None:
-                return kept
+            cached = self._cache.get(index)
+            if cached is not None:
+                return cached
             try:
                 texture = resize(read_image(self.paths[index]), self.size)
             except DmddError:
                 continue
-            if len(self._kept) < _KEEP:
-                self._kept[index] = texture
+            if len(self._cache) < _CACHED:
+                self._cache[index] = texture
             return texture
-        raise DataError("no texture image can be read", fix="check the folder given with --textures")
+        raise DataError("No texture image can be read.", fix="Check the folder given with --textures.")
 
 
 class ProceduralTextures:
@@ -149,7 +149,7 @@ class ProceduralTextures:
 
 
 class OwnTextures:
-    """The category's own normal images as textures: turned, shifted, brighter or darker.
+    """The category's normal images as textures: rotated, shifted, brighter or darker.
 
     Under a small mask this shows a piece of the part where it does not belong.
 
@@ -176,7 +176,7 @@ class OwnTextures:
 
 
 class MixedTextures:
-    """Two sources of textures, drawn from by chance.
+    """Two sources of textures, one of which is drawn at random.
 
     Args:
         first: a source.
@@ -193,7 +193,7 @@ class MixedTextures:
 
 
 def _unit(pattern: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Scaled to 0..1."""
+    """Scale to 0..1."""
     values = pattern.astype(np.float32)
     low, high = float(values.min()), float(values.max())
     return (values - low) / max(high - low, 1e-6)

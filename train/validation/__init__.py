@@ -1,1 +1,1 @@
-"""Damage made on normal images, to judge by what training has not seen: without a picture of a defect."""
+"""Synthetic damage on normal images of kinds unknown to training, for choices without images of defects."""

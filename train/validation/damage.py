@@ -1,8 +1,8 @@
-"""Damage for validation: eight kinds, none of them the training's own (a texture under a Perlin mask).
+"""Damage for validation: eight kinds, all different from training's (a texture under a Perlin mask).
 
-Each maker takes a normal image, uint8 S x S x 3 BGR, and where the part is, and returns the damaged image and
-the region it worked on, which is empty where the image has no place for it. Sizes are in units of a 256th of
-the side, so that they scale with the image.
+Each maker gets a normal image, uint8 S x S x 3 BGR, and the mask of the part, and returns the damaged image
+and the region it changed, which is empty where the image has no place for it. Sizes are in units of a 256th
+of the side, so that they scale with the image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dmdd_edge.train.synthesis.damage import displaced
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Alpha = NDArray[np.float32]
-#: Makes damage on an image, within the part; the last argument is another normal image of the category.
+#: Damages an image within the part; the third argument is another normal image of the category.
 Maker = Callable[[Image, Mask, Image, np.random.Generator], tuple[Image, Mask]]
 
 
@@ -62,14 +62,14 @@ def spot(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
 
 
 def missing(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """A piece that is not there: its place is filled from around it, or from the background alone."""
+    """A missing piece: its place is filled from its surroundings, or from the background alone."""
     unit = image.shape[0] / 256
     center = _spot(part, rng)
     region = _blob(part.shape, center, _size(rng, 6, 24) * unit, rng)
     hole = region.copy()
     if rng.random() < 0.5 and not part.all():
-        # Without the part around it, what is filled in is background: a broken edge, a lost tip.
-        hole |= _around(part.shape, center, 60 * unit) & _wider(part, 2)
+        # With the surrounding part excluded, the filling is background: a broken edge, a lost tip.
+        hole |= _disc_at(part.shape, center, 60 * unit) & _wider(part, 2)
     return _without(image, region, hole), region
 
 
@@ -94,17 +94,17 @@ def warp(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
 
 
 def bent(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """A piece at the part's rim turned aside about its joint, its place filled: a bent tip, a lifted edge.
+    """A piece at the part's rim rotated about its joint, its place filled: a bent tip, a lifted edge.
 
-    The one kind that reaches far beside the part. It needs an image that shows a whole part.
+    The only kind that reaches far beyond the part. It needs an image that shows a whole part.
     """
     unit = image.shape[0] / 256
     rim = _rim(part, 6 * unit)
     if not rim.any():
         return image, rim
-    around = _around(part.shape, _spot(rim, rng), _size(rng, 8, 24) * unit)
-    piece = part & around
-    edge = np.argwhere(part & ~piece & _wider(around, 1.5))
+    disc = _disc_at(part.shape, _spot(rim, rng), _size(rng, 8, 24) * unit)
+    piece = part & disc
+    edge = np.argwhere(part & ~piece & _wider(disc, 1.5))
     if not len(edge):
         return image, np.zeros_like(part)
     joint_y, joint_x = (float(value) for value in edge.mean(0))
@@ -127,9 +127,9 @@ def worn(image: Image, part: Mask, other: Image, rng: np.random.Generator) -> tu
     if not rim.any():
         return image, rim
     center, radius = _spot(rim, rng), _size(rng, 4, 14) * unit
-    gone = _wider(rim & _around(part.shape, center, radius), unit)
-    # Filled without the part around it, so that background takes the place.
-    hole = gone | (_around(part.shape, center, radius + 4 * unit) & _wider(part, 2))
+    gone = _wider(rim & _disc_at(part.shape, center, radius), unit)
+    # The surrounding part is excluded, so that background fills the place.
+    hole = gone | (_disc_at(part.shape, center, radius + 4 * unit) & _wider(part, 2))
     return _without(image, gone, hole), gone
 
 
@@ -168,7 +168,7 @@ def _spot(part: Mask, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _from(place: tuple[float, float], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How far each pixel of a square image lies from a place, along x and along y."""
+    """Distance of each pixel of a square image from a place, along x and along y."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     return x - place[0], y - place[1]
 
@@ -190,7 +190,7 @@ def _blob(
     return drawn > 0
 
 
-def _around(shape: tuple[int, ...], center: tuple[float, float], radius: float) -> Mask:
+def _disc_at(shape: tuple[int, ...], center: tuple[float, float], radius: float) -> Mask:
     """A disc around a place."""
     drawn = np.zeros(shape, np.uint8)
     cv2.circle(drawn, (round(center[0]), round(center[1])), round(radius), 1, cv2.FILLED)
@@ -198,7 +198,7 @@ def _around(shape: tuple[int, ...], center: tuple[float, float], radius: float) 
 
 
 def _rim(part: Mask, depth: float) -> Mask:
-    """The part's outermost pixels; none where it fills the image, whose border is no rim."""
+    """The part's outermost pixels; empty where it fills the image, whose border is not a rim."""
     inner = cv2.erode(part.astype(np.uint8), _disc(depth), borderType=cv2.BORDER_REPLICATE) > 0
     return part & ~inner
 
@@ -217,7 +217,7 @@ def _soft(region: Mask, sigma: float) -> Alpha:
 
 
 def _without(image: Image, region: Mask, hole: Mask) -> Image:
-    """The image without a region, in whose place lies what is around a hole that holds it."""
+    """The image without a region, which is filled from the surroundings of a hole that contains it."""
     filled = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     return _blend(image, filled, _soft(region, 0.7 * (image.shape[0] / 256)))
 

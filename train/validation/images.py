@@ -1,7 +1,7 @@
-"""A validation set from normal images alone: what is decided on it is decided without a test image.
+"""A validation set from normal images alone, for decisions without test images.
 
-Held-out normal images, and damage made on them by other generators than training uses and from another seed.
-Masks mark what can be seen to have changed; outside them the images are untouched.
+It holds held-out normal images, and synthetic damage on them from other generators than training's and from
+another seed. Masks mark what visibly changed; outside them the images are unchanged.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def validation_set(
     Args:
         normals: uint8 n x S x S x 3 BGR, not trained on.
         parts: where the part is in each, bool S x S; None for everywhere.
-        seed: the same seed gives the same images, whatever was trained.
+        seed: the same seed gives the same images, independent of the training.
         count: damaged images of each kind; they start from the normal images in turn.
 
     Returns:
-        a test set whose defect types are the kinds. A kind that can't be seen on these images, such as a
-        warp of a plain surface, has fewer images or none.
+        a test set whose defect types are the kinds. A kind that is not visible on these images, such as a
+        warp of a plain surface, has fewer images, or zero.
     """
     images = list(normals)
     masks = [np.zeros(normals.shape[1:3], np.bool_)] * len(normals)
@@ -50,10 +50,11 @@ def validation_set(
         for index in range(count):
             rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), index])
             which = index % len(normals)
-            made = damage(make, normals[which], parts[which], normals[int(rng.integers(len(normals)))], rng)
-            if made is not None:
-                images.append(made[0])
-                masks.append(made[1])
+            other = normals[int(rng.integers(len(normals)))]
+            damaged = damage(make, normals[which], parts[which], other, rng)
+            if damaged is not None:
+                images.append(damaged[0])
+                masks.append(damaged[1])
                 kinds.append(kind)
     items = [TestImage(Path(kind) / f"{number:04d}", kind, None) for number, kind in enumerate(kinds)]
     return TestSet(items, np.stack(images), np.stack(masks), np.ones(len(items), np.bool_))
@@ -62,7 +63,7 @@ def validation_set(
 def damage(
     make: Maker, image: Image, part: Mask | None, other: Image, rng: np.random.Generator
 ) -> tuple[Image, Mask] | None:
-    """Damage an image so that it can be seen.
+    """Damage an image visibly.
 
     Args:
         make: the kind.
@@ -72,24 +73,24 @@ def damage(
         rng: source of randomness.
 
     Returns:
-        the damaged image, and the mask of what changed; None when nothing could be seen in many tries.
+        the damaged image, and the mask of what changed; None when no try had a visible result.
     """
     where = np.ones(image.shape[:2], np.bool_) if part is None else part
     least = _LEAST_AREA * (image.shape[0] / 256) ** 2
     for _ in range(_TRIES):
-        made, region = make(image, where, other, rng)
+        damaged, region = make(image, where, other, rng)
         if not region.any():
-            continue  # nothing was done: no need to look for it
-        mask, difference = _changed(image, made, region)
+            continue  # the image has no place for this kind
+        mask, difference = _changed(image, damaged, region)
         if mask.sum() >= least and float(difference[mask].mean()) >= _LEAST_DIFFERENCE:
             near = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-            return np.where(near[..., None], made, image), mask
+            return np.where(near[..., None], damaged, image), mask
     return None
 
 
-def _changed(image: Image, made: Image, region: Mask) -> tuple[Mask, Difference]:
-    """What can be seen to have changed, without specks and small holes, and by how much."""
-    before, after = (cv2.GaussianBlur(item.astype(np.float32), (0, 0), 0.8) for item in (image, made))
+def _changed(image: Image, damaged: Image, region: Mask) -> tuple[Mask, Difference]:
+    """What changed visibly, without specks and small holes, and by how much."""
+    before, after = (cv2.GaussianBlur(item.astype(np.float32), (0, 0), 0.8) for item in (image, damaged))
     difference = np.abs(after - before).max(2)
     close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     seen = (difference > _SEEN) & (cv2.dilate(region.astype(np.uint8), close) > 0)

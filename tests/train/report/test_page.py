@@ -80,7 +80,7 @@ def content(tiny_outcome: Any) -> Content:
         run=tiny_outcome.run,
         metrics=measured.metrics,
         test=measured.test,
-        evaluation=measured.found,
+        evaluation=measured.evaluation,
         threshold=measured.threshold,
         skipped=[],
         single_ms=12.34,
@@ -130,9 +130,12 @@ def test_the_chosen_weights_are_told(content: Content) -> None:
     choice = {"stages": [1.0, 1.0, 0.25, 0.0], "abnormality": 2.0, "tried": [], "images": 137}
     run.info = {**run.info, "map_weights": choice}
     told = Reader(page(replace(content, run=run))).text
-    assert "finest first, 1, 1, 0.25, 0; abnormality branch 2 (chosen by 137 images with made damage)" in told
+    assert (
+        "finest first, 1, 1, 0.25, 0; abnormality branch 2 (selected on 137 images with synthetic damage)"
+        in told
+    )
     run.info["map_weights"] = None
-    assert "made damage" not in Reader(page(replace(content, run=run))).text
+    assert "synthetic damage" not in Reader(page(replace(content, run=run))).text
 
 
 def test_the_papers_row_stands_beside(content: Content) -> None:

@@ -1,7 +1,7 @@
 """Make the images of README and docs from the drawn plates of `make demo`.
 
     make demo
-    python docs/make_images.py
+    python docs/make_pictures.py
 
 `parts.webp` shows a good part, a defective part and its overlay. `live-page.webp` is a screenshot of the live
 page, taken with Chromium while a replayed camera delivers the test images; without Chromium it is kept.
@@ -72,8 +72,7 @@ def live_page(test: Path, bundle: list[str], scratch: Path, browser: str, port: 
             window.call("Emulation.setScrollbarsHidden", hidden=True)
             window.open(f"http://{address}/")
             time.sleep(SECONDS)  # so that the chart shows some frames
-            # A frame whose defect is plain to see: far above the threshold.
-            window.until("parseFloat(document.querySelector('#verdict-score').innerText) > 0.8")
+            window.until("document.querySelector('#verdict').innerText.includes('Anomalous')")
             window.screenshot(shot, whole=False)
         finally:
             window.close()
