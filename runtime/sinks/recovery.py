@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.lines import whole_length
 from dmdd_edge.runtime.sinks.file_options import Existing
@@ -94,7 +94,7 @@ def settle_existing(file: Appender, path: Path, form: LineFormat, existing: Exis
             torn = beginning.rstrip(b"\0")[: len(form.opening)]
             ours = form.opening.startswith(torn)
         if not ours:
-            raise DmddError(f"{path} is not a results file of this program.", "Name another file.")
+            raise OptionError(f"{path} is not a results file of this program.", "Name another file.")
         if whole < file.size:
             file.cut(whole)
 
