@@ -11,6 +11,7 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.data.datasets.folders import from_folders, groups
 from dmdd_edge.errors import OptionError
+from dmdd_edge.evaluation.decisions import decide, result_lines
 from dmdd_edge.export.options import EvaluateOptions
 from dmdd_edge.extras import need
 from dmdd_edge.messages.reporter import Progress, Reporter
@@ -52,6 +53,10 @@ class Evaluated:
     bundle: Bundle | None = None
     config: TrainConfig | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        lines = result_lines(self.metrics) or [str(self.metrics["category"])]
+        return f"<Evaluated {lines[0]}>"
 
 
 def evaluate_detector(options: EvaluateOptions, progress: Progress | Reporter | None = None) -> Evaluated:
@@ -209,7 +214,6 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
 def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) -> Evaluated:
     reporter.update("loading torch")
     with need("train"):
-        from dmdd_edge.evaluation.decisions import decide
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.places import moved

@@ -55,6 +55,10 @@ class Export:
     triton: Path | None = None
     left_out: dict[str, str] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        engines = "".join(f", {path.name}" for path in self.engines)
+        return f"<Export {self.bundle!r}{engines}>"
+
 
 class ExportReporter(Reporter):
     """Receives the progress of an export and each artifact as soon as it is finished."""

@@ -91,6 +91,9 @@ def test_the_notebook_runs_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp_pat
         exec(compile(cell, f"cell {number}", "exec"), names)
     assert (tmp_path / "first_hour" / "models" / "plate" / "CURRENT").is_file()
     assert names["counts"]["good"] == 3
+    assert repr(names["run"]).startswith("<TrainedRun plate at first_hour/runs/plate, 2 steps>")
+    assert repr(names["export"]).startswith("<Export <Bundle plate ")
+    assert repr(names["evaluation"]).startswith("<Evaluated plate: ")
     assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
 
 
@@ -137,6 +140,20 @@ def test_plc_reject(run_example: Run, make_bundle: Callable[..., Bundle], images
         run_example("plc_reject.py", make_bundle().path, images, f"127.0.0.1:{server.getsockname()[1]}")
         plc.join(10)
     assert received == [b"NOK 0\r\n", b"NOK 1\r\n", b"OK 2\r\n", b"OK 3\r\n"]
+
+
+def test_triton_client(
+    run_example: Run, make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tritonclient.grpc")
+    from dmdd_edge.export.triton import repository_from_bundle
+    from tests.examples.triton_stand_in import serving
+
+    with serving(repository_from_bundle(make_bundle(), tmp_path / "triton")) as address:
+        shown = run_example("triton_client.py", address, "screw", images / "bad" / "0.png")
+        good = run_example("triton_client.py", address, "screw", images / "good" / "0.png")
+    assert shown.endswith("0.png: anomalous, score 0.800 (threshold 0.500)\n")
+    assert good.endswith("0.png: good, score 0.118 (threshold 0.500)\n")
 
 
 def test_every_example_is_listed_and_tested() -> None:
