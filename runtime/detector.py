@@ -105,7 +105,8 @@ class Detector:
             print(result.status, result.score, result.regions)
             result.save("overlay.png")
 
-    A detector is for one thread at a time; use one detector per thread.
+    A detector is for one thread at a time; use one detector per thread. Its methods ``prepare``, ``infer``,
+    ``start``, ``collect`` and ``decide`` are the steps of a run, and internal.
 
     Attributes:
         bundle: the bundle in use.
@@ -222,7 +223,7 @@ class Detector:
             prepared = [
                 self.prepare(frame_of(image, color, bits, index)) for index, image in enumerate(batch, first)
             ]
-            for result, item in zip(self.judge(prepared), prepared, strict=True):
+            for result, item in zip(self.infer(prepared), prepared, strict=True):
                 # A file can be read again; that keeps a long list of files from filling the memory.
                 image = None if result.source else item.frame.image
                 results.append(replace(result, image=image))
@@ -277,7 +278,7 @@ class Detector:
             reason += hint_of_bits(reason, frame.peak)
         return Prepared(frame, tensor, reason, _milliseconds(start), self)
 
-    def judge(self, prepared: Sequence[Prepared]) -> list[Result]:
+    def infer(self, prepared: Sequence[Prepared]) -> list[Result]:
         """Run the graph on prepared frames and decide on each.
 
         Raises:

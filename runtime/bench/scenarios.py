@@ -112,7 +112,7 @@ def _whole_way(timed: TimedDetector, images: ImageSet, batch: int, bench: Bench)
         decoded = now()
         prepared = [detector.prepare(Frame(image)) for image in decoded_images]
         ready = now()
-        detector.judge(prepared)
+        detector.infer(prepared)
         ended = now()
         times = _call_times(timed)
         times["prepare"] = 1000 * (ready - decoded)

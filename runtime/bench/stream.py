@@ -79,7 +79,7 @@ def measure_stream(
 
     def process(number: int) -> None:
         frame = Frame(images.frames[number % len(images)])
-        detector.judge([detector.prepare(frame)])
+        detector.infer([detector.prepare(frame)])
 
     def warm_up(number: int) -> Mapping[str, float]:
         process(number)

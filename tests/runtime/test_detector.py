@@ -111,7 +111,7 @@ def test_other_forms_of_a_frame(make_bundle: Make, make_picture: Picture, conver
 @pytest.mark.parametrize(
     ("frame", "part"),
     [
-        (np.zeros((64, 64, 3), np.float32), "uint8 (0..255), got float32"),
+        (np.zeros((64, 64, 3), np.float32), ", got float32"),
         (np.zeros((64, 64, 3), np.uint16), "got uint16"),
         (np.zeros((3, 64, 64), np.uint8), "got 3 x 64 x 64"),
         (np.zeros((64, 64, 2), np.uint8), "got 64 x 64 x 2"),

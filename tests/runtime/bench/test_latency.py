@@ -35,7 +35,7 @@ def test_each_boundary_is_the_time_between_its_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed = make_timed(TimedBackend(clock))
-    read, prepare, judge = scenarios.read_image, timed.detector.prepare, timed.detector.judge
+    read, prepare, infer = scenarios.read_image, timed.detector.prepare, timed.detector.infer
 
     def slowly(function, seconds):  # type: ignore[no-untyped-def]
         def wrapped(*arguments):  # type: ignore[no-untyped-def]
@@ -46,7 +46,7 @@ def test_each_boundary_is_the_time_between_its_ends(
 
     monkeypatch.setattr(scenarios, "read_image", slowly(read, 0.004))
     monkeypatch.setattr(timed.detector, "prepare", slowly(prepare, 0.002))
-    monkeypatch.setattr(timed.detector, "judge", slowly(judge, 0.001))
+    monkeypatch.setattr(timed.detector, "infer", slowly(infer, 0.001))
     series = measure_latency(timed, files, 2, Plan(0.1, 3), bench)
     expected = {"decode": 8, "prepare": 4, "call": 20, "finish": 1, "from_frame": 25, "from_encoded": 33}
     assert {name: list(values) for name, values in series.values.items()} == {

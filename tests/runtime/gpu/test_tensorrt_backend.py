@@ -281,7 +281,7 @@ def test_a_back_end_without_slots_is_driven_the_same_way(both_graphs: Make) -> N
         assert detector.slots == 1
         prepared = [detector.prepare(Frame(image)) for image in pictures(3)]
         for found, expected in zip(
-            detector.decide(detector.collect(detector.start(prepared))), detector.judge(prepared), strict=True
+            detector.decide(detector.collect(detector.start(prepared))), detector.infer(prepared), strict=True
         ):
             assert found.score == expected.score
 
