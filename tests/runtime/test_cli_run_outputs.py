@@ -1,4 +1,4 @@
-"""``dmdd-edge run`` as a process: files, resuming, changing the bundle, being told to stop twice."""
+"""``dmdd-edge run`` as a process: files, resuming, changing the bundle, being stopped twice."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Picture = Callable[..., NDArray[np.uint8]]
 
 
 def test_score_and_region_worked_out_by_hand(make_bundle: Make, make_picture: Picture) -> None:
-    # The picture of 256 x 128 shrinks by 4 and by 2 to 64 x 64; the patch lies on whole pixels of the map.
+    # The image of 256 x 128 shrinks by 4 and by 2 to 64 x 64; the patch covers whole pixels of the map.
     with Detector.load(make_bundle().path.parent, backend="cpu") as detector:
         result = detector(make_picture(patch=204))
     assert result.score == pytest.approx(204 / 255, abs=1e-7)
@@ -111,7 +111,7 @@ def test_other_forms_of_a_frame(make_bundle: Make, make_picture: Picture, conver
 @pytest.mark.parametrize(
     ("frame", "part"),
     [
-        (np.zeros((64, 64, 3), np.float32), ", got float32"),
+        (np.zeros((64, 64, 3), np.float32), r"uint8 \(0..255\), got float32"),
         (np.zeros((64, 64, 3), np.uint16), "got uint16"),
         (np.zeros((3, 64, 64), np.uint8), "got 3 x 64 x 64"),
         (np.zeros((64, 64, 2), np.uint8), "got 64 x 64 x 2"),

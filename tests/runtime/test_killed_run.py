@@ -60,7 +60,7 @@ def test_a_run_killed_at_random_moments_has_each_frame_once(
             assert process.stderr is not None
             resume = True
             if killed < KILLS:
-                # Some before the first result, some after a few, each at a moment of its own.
+                # Some before the first result, some after a few, each at a different moment.
                 for _ in range(rng.randrange(40)):
                     if not process.stdout.readline():
                         break

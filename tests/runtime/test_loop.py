@@ -82,7 +82,7 @@ def test_a_limit_ends_it_early(make_bundle: Make, images: Path) -> None:
 
 
 class Endless:
-    """A live source: a frame whenever one is asked for, until it is stopped; two are dropped before each."""
+    """A live source: a frame whenever one is requested, until it is stopped; two are dropped before each."""
 
     total = None
     live = True

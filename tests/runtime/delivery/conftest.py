@@ -21,7 +21,7 @@ _FAST: dict[str, Any] = {"first_retry": 0.02, "longest_retry": 0.1, "close_wait"
 
 @pytest.fixture
 def said() -> Said:
-    """What the deliveries say."""
+    """The notices of the deliveries."""
     return Said()
 
 
@@ -43,7 +43,7 @@ def deliver(tmp_path: Path, said: Said) -> Iterator[Callable[..., Delivery]]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Accepts everything until told otherwise."""
+    """Accepts everything by default."""
     receiver = Receiver()
     yield receiver
     receiver.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def mosquitto(program: str = "mosquitto") -> str:
-    """A program of mosquitto's; skips where there is none."""
+    """A program of mosquitto's; skips if it is not installed."""
     for name in (program, f"/usr/sbin/{program}"):
         if found := shutil.which(name):
             return found
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 class Broker:
-    """mosquitto on a port of its own, which it keeps when it is killed and started again.
+    """mosquitto on its own port, which stays the same when it is killed and started again.
 
     Args:
         folder: for its configuration and log.
@@ -158,7 +158,7 @@ class Listener:
         self.connect()
 
     def connect(self) -> None:
-        """Connect anew, and come back when subscribed."""
+        """Connect again, and return when subscribed."""
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 

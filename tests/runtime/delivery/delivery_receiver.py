@@ -1,4 +1,4 @@
-"""A receiver of webhooks that does as it is told: answers, fails, refuses, hangs, is away."""
+"""A scripted receiver of webhooks: it answers, fails, rejects, hangs, or is down."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def accept(request: Request) -> Answer:
 
 
 class Receiver:
-    """Listens on a port of its own, which it keeps while it is away."""
+    """Listens on its own port, which stays reserved while it is down."""
 
     def __init__(self, certificate: Path | None = None, key: Path | None = None) -> None:
         self.requests: list[Request] = []

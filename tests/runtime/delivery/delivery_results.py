@@ -13,7 +13,7 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Region, Result, Status
 
 FRAME = Frame(np.zeros((16, 16, 3), np.uint8), source="images/0.png", name="0.png")
-BROKEN = BrokenFrame("images/bad.png", 3, DmddError("images/bad.png is no image.", "Remove it."))
+BROKEN = BrokenFrame("images/bad.png", 3, DmddError("images/bad.png is not an image.", "Remove it."))
 
 
 def make_result(index: int = 0, status: Status = "anomalous") -> Result:
@@ -40,7 +40,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 class Said:
-    """Takes what is said to a person."""
+    """Collects notices to a person."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,7 +1,7 @@
-"""Runs that put messages into a spool and deliver from it until they are killed; a program of its own.
+"""Runs that put messages into a spool and deliver from it until they are killed; a separate program.
 
-``killed_runs.py SPOOL LOG ROUNDS`` writes what was delivered into LOG, a message a line, and what was
-taken, a number a line, to standard output. It forks, which wants a process without threads: start it alone.
+``killed_runs.py SPOOL LOG ROUNDS`` writes delivered messages into LOG, one per line, and the numbers
+of accepted ones to standard output, one per line. It forks, which needs a process without threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dmdd_edge.storage import FSYNC_POLICIES, Fsync
 
 
 def body(number: int) -> bytes:
-    """The message with a number: of a length of its own, so that a torn or a mixed one shows."""
+    """The message with a number: of a different length each, so that a torn or a mixed one shows."""
     return b"%d %s" % (number, b"x" * (number % 300))
 
 
@@ -68,7 +68,7 @@ def main() -> None:
         os.close(hear)
         os.waitpid(child, 0)
         sys.stdout.write(told[: told.rindex(b"\n") + 1].decode())
-        # The one after the last that was told may have been taken too; its number is not used again.
+        # The message after the last reported one may have been accepted too; its number is not used again.
         first = int(told.split(b"\n")[-2]) + 2
 
 

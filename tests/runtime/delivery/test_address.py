@@ -89,7 +89,7 @@ def test_certificates_are_files_that_are_there(tmp_path: Path) -> None:
         ("mqtt://h/t?keepalive=0", "keepalive must be 5 to 65535 seconds, not '0'"),
     ],
 )
-def test_what_is_no_broker(url: str, message: str) -> None:
+def test_what_is_not_a_broker(url: str, message: str) -> None:
     with pytest.raises(DmddError, match=message):
         parse_mqtt(url)
 
@@ -97,7 +97,7 @@ def test_what_is_no_broker(url: str, message: str) -> None:
 @pytest.mark.parametrize(
     "url", ["h/a", "ftp://h/a", "https:///a", "http://h:x/a", "http://h/a b", "http://h/ä"]
 )
-def test_what_is_no_receiver(url: str) -> None:
+def test_what_is_not_a_receiver(url: str) -> None:
     with pytest.raises(DmddError, match=r"^--webhook"):
         parse_webhook(url)
 

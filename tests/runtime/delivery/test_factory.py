@@ -75,7 +75,9 @@ def test_categories_do_not_share_a_spool(receiver: Receiver, deliver: Deliver) -
         deliver(webhook=receiver.url, category="screw")
 
 
-def test_what_the_limit_drops_is_said_and_counted(receiver: Receiver, deliver: Deliver, said: Said) -> None:
+def test_what_the_limit_drops_is_reported_and_counted(
+    receiver: Receiver, deliver: Deliver, said: Said
+) -> None:
     receiver.go_away()
     delivery = deliver(webhook=receiver.url, spool_limit=64 << 10, close_wait=0.0)
     for index in range(500):

@@ -1,4 +1,4 @@
-"""The spool's disk: full, failing, and waited for as the policy says."""
+"""The spool's disk: full, failing, and synced as the policy says."""
 
 from __future__ import annotations
 

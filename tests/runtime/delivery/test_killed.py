@@ -36,7 +36,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     arrivals = list(dict.fromkeys(delivered))
     assert arrivals == sorted(arrivals)
     assert set(taken) <= set(arrivals)
-    # Beyond those that were told, at most the one of each round that was killed before it could tell.
+    # Beyond the reported ones, at most one per round, which was killed before it could report.
     assert len(set(arrivals) - set(taken)) <= ROUNDS
     # Twice come only those that were delivered and not yet acknowledged when the kill came.
     assert len(delivered) - len(arrivals) <= ROUNDS

@@ -96,7 +96,7 @@ def test_who_comes_later_learns_that_nobody_is_there_any_more(broker: Broker, de
     late.close()
 
 
-def test_a_killed_run_is_said_to_be_offline(broker: Broker, listener: Listener, tmp_path: Path) -> None:
+def test_a_killed_run_is_reported_offline(broker: Broker, listener: Listener, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
         "from dmdd_edge.runtime.delivery import DeliveryOptions, open_delivery\n"
@@ -177,7 +177,7 @@ def test_the_end_of_a_run_is_bounded_while_the_broker_stands_still(
     _send(delivery, range(3))
     delivery.close()  # would take ten minutes if it waited for the broker
     assert "3 remain for the next run" in said.lines[-1]
-    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing goes on behind the end
+    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing continues after the end
 
 
 def test_what_is_left_goes_first_in_the_next_run(
@@ -209,7 +209,7 @@ def _guarded(folder: Path, *settings: str) -> Broker:
     return Broker(folder, "allow_anonymous false", f"password_file {passwords}", *settings)
 
 
-def test_user_and_password_open_the_door_and_are_not_said(
+def test_user_and_password_open_the_door_and_are_not_shown(
     tmp_path: Path, deliver: Deliver, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = _guarded(tmp_path / "guarded")
@@ -339,7 +339,7 @@ def test_tls(tmp_path: Path, deliver: Deliver, certificate: tuple[Path, Path]) -
 
 
 @pytest.mark.parametrize("hang_up", [True, False])
-def test_an_old_broker_is_spoken_to_in_its_own_version(deliver: Deliver, said: Said, hang_up: bool) -> None:
+def test_an_old_broker_is_served_in_its_own_version(deliver: Deliver, said: Said, hang_up: bool) -> None:
     broker = OldBroker(hang_up)
     delivery = deliver(_url(broker.port))
     _send(delivery, range(100))

@@ -46,7 +46,7 @@ def test_a_torn_write_leaves_the_position_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192, b"nonsense" * 1024, os.urandom(8192)])
-def test_nonsense_is_no_position(tmp_path: Path, content: bytes) -> None:
+def test_nonsense_is_not_a_position(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "position"
     path.write_bytes(content)
     assert _read(path) == (0, 0)

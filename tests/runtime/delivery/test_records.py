@@ -1,4 +1,4 @@
-"""A spool's lines: written whole, recognised when torn."""
+"""A spool's lines: written whole, recognized when torn."""
 
 from __future__ import annotations
 

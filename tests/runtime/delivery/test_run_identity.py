@@ -1,4 +1,4 @@
-"""A frame that a resumed run judges again is sent under the same id; another frame never is."""
+"""A frame that a resumed run processes again is sent with the same id; another frame never is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_resumed_run_keeps_its_name(tmp_path: Path) -> None:
     assert run_identity(results, resumed=True).name != first.name
 
 
-def test_frames_are_told_apart() -> None:
+def test_frames_are_distinguished() -> None:
     keys = {
         frame_key("a/0.png", "0.png"),
         frame_key("b/0.png", "0.png"),
@@ -63,4 +63,4 @@ def test_a_frame_that_is_judged_again_has_the_same_id(receiver: Receiver, delive
 
     once, again = start(0), start(2)
     assert again[:3] == once[2:5], "also when files before them were removed, so that their index is another"
-    assert len(set(once + again)) == 7, "each summary is a message of its own"
+    assert len(set(once + again)) == 7, "each summary is a separate message"

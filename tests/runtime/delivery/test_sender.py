@@ -1,4 +1,4 @@
-"""The sender's patience, what it says, and what becomes of refused messages."""
+"""The sender's patience, its notices, and what happens to rejected messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.runtime.delivery.spool_messages import ids, put_all
 
 
 class ScriptedTransport:
-    """Does in turn what it is told: raises an exception, refuses, or delivers for None; then delivers."""
+    """Follows its script: raises an exception, refuses, or delivers for None; then delivers."""
 
     name = "receiver"
     window = 3
@@ -109,7 +109,9 @@ def test_an_idle_sender_wakes_for_a_message(spool: Spool, send: Callable[..., Se
     assert transport.opened <= 61
 
 
-def test_an_outage_is_said_once_with_its_end(spool: Spool, send: Callable[..., Sender], said: Said) -> None:
+def test_an_outage_is_reported_once_with_its_end(
+    spool: Spool, send: Callable[..., Sender], said: Said
+) -> None:
     put_all(spool, range(1))
     send(ScriptedTransport(*[UnreachableError("away")] * 10)).finish(60)
     assert said.lines == [
@@ -147,7 +149,7 @@ def test_a_refusal_that_does_not_end_is_taken_for_final(
     transport = Slow(*[doubtful] * 4, doubtful, None, doubtful, None)
     sender = send(transport, patience=3.0)
     wait_until(lambda: spool.waiting == 0)
-    # 0 after three seconds; 1 with it; 2 was taken, which starts anew: 3 is retried and taken.
+    # 0 after three seconds; 1 with it; 2 was accepted, which starts over: 3 is retried and accepted.
     assert transport.delivered == ids([2, 3, 4])
     assert (sender.delivered, sender.refused) == (3, 2)
     kept = (spool.folder / "refused.jsonl").read_text().splitlines()
@@ -173,7 +175,7 @@ def test_the_end_gives_up_in_time(spool: Spool, send: Callable[..., Sender]) -> 
     assert sender.outage == "away"
 
 
-def test_delays_double_up_to_the_longest_and_begin_anew() -> None:
+def test_delays_double_up_to_the_longest_and_start_again() -> None:
     backoff = Backoff(0.5, 30.0)
     for expected in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
         assert 0.75 * expected <= backoff.delay() <= 1.25 * expected

@@ -162,7 +162,7 @@ def test_every_cut_of_the_last_file_leaves_the_whole_messages(
         assert take_all(cut) == [*ids(whole), "new"]
         assert (cut.damaged, cut.dropped) == (0, 0)  # a torn message was never taken
         cut.close()
-        # Nothing comes twice, though the position may lie behind the end of the shortened file.
+        # Nothing comes twice, though the position may be after the end of the shortened file.
         again = Spool(copy, LIMIT, "never")
         assert again.waiting == 0
         again.close()
@@ -204,7 +204,7 @@ def test_a_file_that_somebody_removed_is_counted_as_dropped(
     assert spool.dropped == in_first
 
 
-def test_a_second_holder_is_turned_away(make_spool: Callable[..., Spool], folder: Path) -> None:
+def test_a_second_holder_is_rejected(make_spool: Callable[..., Spool], folder: Path) -> None:
     spool = make_spool()
     with pytest.raises(DmddError, match=f"in use by process {os.getpid()}") as caught:
         Spool(folder, LIMIT)

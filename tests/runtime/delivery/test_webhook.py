@@ -48,7 +48,7 @@ def test_each_message_arrives_once_in_order_over_one_connection(receiver: Receiv
         "type": "error",
         "source": "images/bad.png",
         "index": 3,
-        "message": "images/bad.png is no image.",
+        "message": "images/bad.png is not an image.",
         "fix": "Remove it.",
         "id": f"{run}-3",
         **added,
@@ -181,7 +181,7 @@ def test_a_proxy_is_not_used(receiver: Receiver, deliver: Deliver, monkeypatch: 
     assert receiver.indices == [0, 1]
 
 
-def test_a_receiver_that_is_away_misses_nothing(receiver: Receiver, deliver: Deliver, said: Said) -> None:
+def test_a_receiver_that_is_down_misses_nothing(receiver: Receiver, deliver: Deliver, said: Said) -> None:
     delivery = deliver(webhook=receiver.url)
     index = 0
     for _ in range(4):
@@ -196,7 +196,7 @@ def test_a_receiver_that_is_away_misses_nothing(receiver: Receiver, deliver: Del
         wait_until(lambda last=index - 1: last in receiver.indices)
     delivery.close()
     assert first_arrivals(receiver.indices) == list(range(80))
-    # An outage is said once and its end too; those that follow within a minute are not.
+    # An outage is reported once, and its end too; those that follow within a minute are not.
     assert len(said.about("messages are queued in")) == 1
     assert len(said.about("Reconnected after")) == 1
 
@@ -247,7 +247,7 @@ def test_retry_after_as_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert webhook._retry_after(formatdate(1_600_000_000, usegmt=True)) == 0.0
 
 
-def test_a_kept_connection_that_was_closed_meanwhile_is_no_outage(
+def test_a_kept_connection_that_was_closed_meanwhile_is_not_an_outage(
     receiver: Receiver, deliver: Deliver, said: Said
 ) -> None:
     delivery = deliver(webhook=receiver.url)
@@ -280,7 +280,7 @@ def test_the_end_of_a_run_is_bounded_and_the_next_run_delivers_the_rest(
     state = delivery.state()
     assert (state.delivered, state.waiting) == (0, 5)
     assert "0 delivered, 5 remain for the next run, in" in said.lines[-1]
-    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing goes on behind the end
+    wait_until(lambda: not delivery._sender._thread.is_alive())  # nothing continues after the end
     receiver.answer = lambda request: Answer()
     receiver.requests.clear()
     delivery = deliver(webhook=receiver.url)
@@ -298,7 +298,7 @@ def test_a_result_is_taken_while_the_receiver_hangs(receiver: Receiver, deliver:
     assert delivery.state().waiting == 200
 
 
-def test_a_run_that_is_told_to_end_tries_once_more_at_once(receiver: Receiver, deliver: Deliver) -> None:
+def test_a_run_that_is_shown_to_end_tries_once_more_at_once(receiver: Receiver, deliver: Deliver) -> None:
     receiver.go_away()
     delivery = deliver(webhook=receiver.url, first_retry=500.0, longest_retry=500.0)
     _send(delivery, range(3))
@@ -391,7 +391,7 @@ def test_https_trusts_nobody_else(safe_receiver: Receiver, deliver: Deliver) -> 
     assert safe_receiver.requests == []
 
 
-def test_a_file_name_that_is_no_utf8_is_still_json(receiver: Receiver, deliver: Deliver) -> None:
+def test_a_file_name_that_is_not_utf8_is_still_json(receiver: Receiver, deliver: Deliver) -> None:
     delivery = deliver(webhook=receiver.url)
     source = b"images/schr\xe4ube.png".decode("utf-8", "surrogateescape")
     delivery.broken(type(BROKEN)(source, 0, BROKEN.error))

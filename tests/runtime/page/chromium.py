@@ -154,7 +154,7 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=features)
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
-        """Write what the tab shows, the whole page unless told otherwise, as PNG."""
+        """Write what the tab shows, the whole page by default, as PNG."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 

@@ -83,7 +83,7 @@ def test_an_address_of_another_machine(address: str, control: Any, monkeypatch: 
     assert "0.0.0.0 all its addresses" in error.value.fix
 
 
-def test_a_token_that_will_not_do_takes_no_port(control: Any) -> None:
-    # Were the port asked for first, it would be the error.
+def test_a_token_that_are_rejected_takes_no_port(control: Any) -> None:
+    # If the port were requested first, it would be the error.
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(DmddError, match="5 characters"):
         open_page(str(other.getsockname()[1]), control, "12345")

@@ -39,7 +39,7 @@ def test_only_the_token_itself_is_taken(sent: str | None) -> None:
         ("geheimnüß", "ASCII"),
     ],
 )
-def test_tokens_that_will_not_do(given: str, said: str) -> None:
+def test_tokens_that_are_rejected(given: str, said: str) -> None:
     with pytest.raises(DmddError, match=said):
         Token(given)
 

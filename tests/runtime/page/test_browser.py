@@ -15,7 +15,7 @@ from tests.runtime.page.chromium import Browser, find_chromium, wait_for
 
 pytestmark = pytest.mark.slow
 
-#: How far apart the colours of text and ground must be (WCAG 2, level AA).
+#: Required contrast of the colors of text and background (WCAG 2, level AA).
 READABLE = 4.5
 
 
@@ -70,7 +70,7 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
     assert browser.text("#source-reconnects") == "2"
     assert "the file is empty" in browser.text("#skipped")
     browser.until("document.getElementById('frame').naturalWidth === 384")
-    # Status is told by a word and by the shape of its sign, not by colour alone.
+    # Status is shown by a word and by the shape of its sign, not by color alone.
     assert browser.js("document.querySelector('#verdict use').getAttribute('href')") == "#sign-good"
     feed(control, page, result_of(3, 0.9))
     _shows(browser, "#verdict", "Anomalous")
@@ -192,7 +192,9 @@ def test_an_anomaly_opens_large(browser: Browser, page: Page, control: FakeContr
     assert browser.complaints == []
 
 
-def test_a_lost_source_and_a_lost_run_are_said(browser: Browser, control: FakeControl, token: str) -> None:
+def test_a_lost_source_and_a_lost_run_are_reported(
+    browser: Browser, control: FakeControl, token: str
+) -> None:
     page = open_page("127.0.0.1:0", control, token)
     try:
         feed(control, page, result_of(0))
@@ -212,7 +214,7 @@ def test_a_lost_source_and_a_lost_run_are_said(browser: Browser, control: FakeCo
         page.close()
         _shows(browser, "#link", "Connection lost")
         assert "The run has ended or is unreachable" in browser.text("#trouble")
-        # Another run on the same port: the page goes on with its figures.
+        # Another run on the same port: the page continues with its figures.
         again = FakeControl(category="bottle")
         page = open_page(page.url.removeprefix("http://").rstrip("/"), again, token)
         feed(again, page, result_of(0, 0.8))
@@ -256,7 +258,7 @@ def test_the_page_fits_and_can_be_read(
     assert browser.complaints == []
 
 
-#: Elements whose own text is too near to the colour that it stands on.
+#: Elements whose own text is too close to its background color.
 _UNREADABLE = """
 (() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -264,8 +266,8 @@ _UNREADABLE = """
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
   const ground = (e) => {
     for (; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
+      const color = parse(getComputedStyle(e).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
     }
     return [255, 255, 255];
   };
@@ -307,7 +309,7 @@ def test_a_hidden_page_asks_for_nothing(browser: Browser, page: Page, control: F
         "window.away = true; window.asked = 0; window.real = fetch;"
         "window.fetch = (...given) => { window.asked += 1; return window.real(...given); }"
     )
-    # What is under way ends; then nothing is asked for during six periods.
+    # Running requests end; then none is sent during six periods.
     asked = browser.js(
         "new Promise(done => setTimeout(() => { window.asked = 0; "
         "setTimeout(() => done(window.asked), 3000); }, 1500))"

@@ -9,7 +9,7 @@ from tests.runtime.page.a_run import BROKEN, result_of
 
 
 class Clock:
-    """Time that stands still unless told to go on."""
+    """Time that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0

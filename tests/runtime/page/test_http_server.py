@@ -217,7 +217,7 @@ def test_closing_leaves_no_thread_and_no_socket(caplog: pytest.LogCaptureFixture
         socket.create_connection(place, PATIENCE) as reading,
         socket.create_connection(place, PATIENCE) as served,
     ):
-        reading.sendall(b"GET /large HTTP/1.1\r\n\r\n")  # and takes none of it
+        reading.sendall(b"GET /large HTTP/1.1\r\n\r\n")  # and reads no part of it
         assert reading.recv(4) == b"HTTP"
         served.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert served.recv(4096)

@@ -55,7 +55,7 @@ def test_the_overlay_can_be_left_out() -> None:
     frame, result = result_of(0, 0.75)
     np.testing.assert_array_equal(draw(frame, result, overlay=False), frame.image)
     changed = (draw(frame, result, 96) != frame.image).any(axis=2)
-    # Map pixels 8..15 of 32 lie on source pixels 24..47 across and 16..31 down.
+    # Map pixels 8..15 of 32 are source pixels 24..47 across and 16..31 down.
     assert changed[16:32, 24:48].all()
     assert not changed[48:].any()
 
@@ -75,12 +75,12 @@ def test_a_caption_holds_what_json_can_say() -> None:
     }
 
 
-def test_a_picture_that_is_no_jpeg() -> None:
+def test_an_image_that_is_no_jpeg() -> None:
     with pytest.raises((ValueError, cv2.error)):
         jpeg(np.zeros((1, 70000, 3), np.uint8))
 
 
-def test_the_current_picture_is_drawn_four_times_a_second_at_most() -> None:
+def test_the_current_image_is_drawn_four_times_a_second_at_most() -> None:
     now = [0.0]
     history, painter = History(), Painter()
     picture = CurrentImage(history, painter, clock=lambda: now[0])
@@ -126,7 +126,7 @@ def test_anomalies_are_kept_bounded_and_those_passed_over_counted(monkeypatch: p
             while not gallery.listed() or gallery.listed()[0]["number"] != number:
                 await asyncio.sleep(0.005)
 
-        # Three before there is time to draw: the newest gets the picture.
+        # Three before there is time to draw: the newest gets the image.
         for number in (1, 2, 3):
             gallery.offer(number, *result_of(number, 0.75))
         await settle(3)

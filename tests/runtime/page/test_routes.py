@@ -20,7 +20,7 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def _always_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def _never_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmdd_edge.runtime.page.snapshot.KEPT_SECONDS", 0.0)
 
 
@@ -58,7 +58,7 @@ def test_the_state_holds_what_the_page_shows(page: Page, control: FakeControl, a
     assert (interval["frames"], interval["highest_score"]) == (3, 0.75)
 
 
-def test_the_end_of_the_run_is_told(page: Page, control: FakeControl, ask: Ask) -> None:
+def test_the_end_of_the_run_is_shown(page: Page, control: FakeControl, ask: Ask) -> None:
     page.summary(control.statistics.summary())
     assert ask("/api/state").json["ended"] is True
 
@@ -117,7 +117,7 @@ def test_the_last_anomalies(page: Page, control: FakeControl, ask: Ask) -> None:
         assert (answer.status, answer.body[:2]) == (200, b"\xff\xd8")
     for path in ("/anomalies/1.jpg", "/anomalies/2.png", "/anomalies/%32%0A.jpg", "/anomalies/-2.jpg"):
         assert ask(path).status == 404
-    # One that made room for newer ones is a picture that says so: the browser may list it for a moment.
+    # One that was replaced by newer ones is an image that says so: the browser may list it for a moment.
     page._gallery._last_dropped = 1
     answer = ask("/anomalies/1-small.jpg")
     assert (answer.status, answer.headers["Content-Type"], answer.body[:4]) == (200, "image/svg+xml", b"<svg")
@@ -234,7 +234,7 @@ def test_a_page_for_others_goes_by_any_name(control: FakeControl) -> None:
         page.close()
 
 
-def test_what_is_said_at_the_start(page: Page, token: str) -> None:
+def test_what_is_reported_at_the_start(page: Page, token: str) -> None:
     assert page.announcement == [f"live page: {page.url}"], "a token that was given is not repeated"
     assert page.token == token
 
@@ -347,7 +347,7 @@ def test_a_run_that_cannot_answer_ends_neither_page_nor_run(
     page: Page, control: FakeControl, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
-        raise DmddError("the back end is gone")
+        raise DmddError("the backend is gone")
 
     monkeypatch.setattr(control, "state", broken)
     assert ask("/api/state").status == 500

@@ -59,7 +59,7 @@ def broken() -> BrokenFrame:
 
 @dataclass
 class Disk:
-    """A disk with so many bytes left; None is as many as one likes. Writes beyond that are cut short."""
+    """A disk with ``free`` bytes left, None for no limit. Writes beyond that are cut short."""
 
     folder: Path
     free: int | None = None

@@ -1,6 +1,6 @@
 """Kills runs and resumes them, then checks that no line is torn, missing or there twice.
 
-A script for ``test_resume.py``, in a process of its own, since it forks: each run is a child that is really
+A script for ``test_resume.py``, in a separate process, because it forks: each run is a child that is really
 killed. ``python killed_runs.py random FOLDER SEED KILLS`` kills at random moments, ``python killed_runs.py
 everywhere FOLDER STEP`` before each STEP-th call that changes something on the disk, and within each such
 write. Both end with a line of JSON, or with the first promise that was not kept.
@@ -65,7 +65,7 @@ def judge(frame: Frame) -> Result:
 
 
 def run(folder: Path, count: int, fsync: Any) -> None:
-    """One start of a run over files: the pictures of a frame first, then its lines."""
+    """One start of a run over files: the images of a frame first, then its lines."""
     options = [FileOptions(existing="resume", fsync=fsync, rotate=limit) for limit in (JSON_LIMIT, CSV_LIMIT)]
     overlays = Overlays(folder / "out", folder / "images", options=options[0])
     files = [

@@ -1,4 +1,4 @@
-"""A disk that takes nothing: live runs go on, runs over files wait; what is lost is counted."""
+"""A disk that rejects writes: live runs continue, runs over files wait; losses are counted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _indices(path: Path) -> list[int]:
 
 @pytest.mark.parametrize("free", [0, 1, 150, 700])
 @pytest.mark.parametrize("kind", [JsonLinesFile, CsvFile])
-def test_a_live_run_goes_on_and_its_lines_follow_in_order(
+def test_a_live_run_continues_and_its_lines_follow_in_order(
     tmp_path: Path, make_result: MakeResult, disk: Any, kind: Any, free: int
 ) -> None:
     notes: list[str] = []
@@ -192,7 +192,7 @@ def test_what_does_not_pass_is_not_waited_for(tmp_path: Path, make_result: MakeR
     assert notes == []
 
 
-def test_a_live_run_does_without_pictures(tmp_path: Path, make_result: MakeResult, disk: Any) -> None:
+def test_a_live_run_does_without_images(tmp_path: Path, make_result: MakeResult, disk: Any) -> None:
     notes: list[str] = []
     sink = Overlays(tmp_path / "out", tmp_path / "images", options=FileOptions(live=True, note=notes.append))
     sink.result(*make_result(name="0.png"))

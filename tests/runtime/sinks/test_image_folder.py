@@ -1,4 +1,4 @@
-"""One picture that cannot be written concerns that picture; earlier pictures are not overwritten unasked."""
+"""An image that cannot be written affects that image only; earlier images are not overwritten by default."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_names_that_are_too_long_are_shortened_and_stay_different(
 
 @LIVE
 @pytest.mark.parametrize("code", ["EACCES", "EPERM", "EINVAL", "EBUSY", "ELOOP", "EFBIG"])
-def test_an_error_of_one_picture_leaves_out_that_one(
+def test_an_error_of_one_image_leaves_out_that_one(
     tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch, live: bool, code: str
 ) -> None:
     notes: list[str] = []
@@ -85,7 +85,7 @@ def test_an_error_of_one_picture_leaves_out_that_one(
     assert len(notes) == 2
 
 
-def test_what_stands_in_the_way_of_a_picture_leaves_out_that_one(
+def test_what_stands_in_the_way_of_an_image_leaves_out_that_one(
     tmp_path: Path, make_result: MakeResult
 ) -> None:
     out = tmp_path / "out"
@@ -123,7 +123,7 @@ def test_a_name_that_the_file_system_rejects_gets_a_plain_one(
     assert "a/good*.png" in files
 
 
-def test_a_picture_that_cannot_be_encoded_is_left_out(tmp_path: Path, make_result: MakeResult) -> None:
+def test_an_image_that_cannot_be_encoded_is_left_out(tmp_path: Path, make_result: MakeResult) -> None:
     notes: list[str] = []
     sink = Overlays(tmp_path / "out", tmp_path / "images", options=_options(notes), format="webp")
     wide = Frame(np.zeros((20, 17_000, 3), np.uint8), "", "wide.png", 1)  # WebP ends at 16,383
@@ -134,9 +134,7 @@ def test_a_picture_that_cannot_be_encoded_is_left_out(tmp_path: Path, make_resul
     assert "wide.webp cannot be written" in notes[0]
 
 
-def test_many_pictures_left_out_are_counted_and_not_all_named(
-    tmp_path: Path, make_result: MakeResult
-) -> None:
+def test_many_images_left_out_are_counted_and_not_all_named(tmp_path: Path, make_result: MakeResult) -> None:
     out = tmp_path / "out"
     sink = Maps(out, tmp_path / "images", options=_options(notes := []))
     (out / "a").write_bytes(b"a file where a folder is needed")
@@ -167,7 +165,7 @@ def test_a_read_only_disk_is_an_error_before_a_run_over_files_and_awaited_by_a_l
     Maps(tmp_path, tmp_path / "images", options=FileOptions(live=True)).close()
 
 
-def test_earlier_pictures_are_not_overwritten_unasked(tmp_path: Path, make_result: MakeResult) -> None:
+def test_earlier_images_are_not_overwritten_unasked(tmp_path: Path, make_result: MakeResult) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "1.png").write_bytes(b"mine")
@@ -177,7 +175,7 @@ def test_earlier_pictures_are_not_overwritten_unasked(tmp_path: Path, make_resul
         sink.check_free(["0.png", "1.png"])
     assert "--overwrite" in caught.value.fix
     sink.check_free(["0.png", "2.png"])
-    # Where the names are not known beforehand, the first picture finds out.
+    # If the names are not known beforehand, the first image finds out.
     with pytest.raises(DmddError, match=r"1\.png already exists"):
         sink.result(*make_result(name="1.png"))
     sink.result(*make_result(name="0.png"))
@@ -192,7 +190,7 @@ def test_earlier_pictures_are_not_overwritten_unasked(tmp_path: Path, make_resul
         assert cv2.imread(str(out / "1.png")) is not None
 
 
-def test_a_live_run_writes_beside_earlier_pictures(tmp_path: Path, make_result: MakeResult) -> None:
+def test_a_live_run_writes_beside_earlier_images(tmp_path: Path, make_result: MakeResult) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "0.png").write_bytes(b"yesterday's")
@@ -205,7 +203,7 @@ def test_a_live_run_writes_beside_earlier_pictures(tmp_path: Path, make_result: 
 
 
 @pytest.mark.parametrize("existing", ["refuse", "append", "replace", "resume"])
-def test_two_frames_never_share_a_picture(
+def test_two_frames_never_share_an_image(
     tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch, existing: Any
 ) -> None:
     """On a file system that takes upper and lower case for the same."""

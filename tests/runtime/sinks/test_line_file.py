@@ -40,7 +40,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "2 gigs", "1e9", "0", "0.5B", "1,5GB", "8bit", "1_0"])
-def test_what_is_no_size(text: str) -> None:
+def test_what_is_not_a_size(text: str) -> None:
     with pytest.raises(DmddError, match="--keep") as caught:
         parse_size(text, "--keep")
     assert "GB" in str(caught.value)
@@ -87,7 +87,7 @@ def test_a_line_longer_than_the_size_gets_a_file_of_its_own(tmp_path: Path, make
     assert [json.loads(file.read_text())["index"] for file in files] == [0, 1, 2]
 
 
-def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path, make_result: MakeResult) -> None:
+def test_a_file_that_was_moved_is_begun_again(tmp_path: Path, make_result: MakeResult) -> None:
     path = tmp_path / "results.jsonl"
     sink = JsonLinesFile(path, FileOptions(rotate=1000))
     sink.result(*make_result(index=0))

@@ -49,7 +49,7 @@ def test_lines_are_utf8_in_any_locale(pipe: tuple[TextIO, TextIO], make_result: 
     assert json.loads(pipe[0].readline())["source"] == f"images/{name}"
 
 
-def test_a_live_run_goes_on_while_nobody_reads_and_counts_what_it_drops(
+def test_a_live_run_continues_while_nobody_reads_and_counts_what_it_drops(
     pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_stream, "STILL", 0.0)
@@ -116,7 +116,7 @@ def test_the_wish_to_stop_ends_the_wait(pipe: tuple[TextIO, TextIO]) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_reader_that_went_away_ends_the_run(pipe: tuple[TextIO, TextIO], live: bool) -> None:
+def test_a_reader_that_disconnects_ends_the_run(pipe: tuple[TextIO, TextIO], live: bool) -> None:
     pipe[0].close()
     notes: list[str] = []
     stream = line_stream.LineStream(pipe[1], FileOptions(live=live, note=notes.append))

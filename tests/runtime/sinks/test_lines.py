@@ -77,7 +77,7 @@ def test_a_file_gets_the_same_lines_as_a_stream(
     sinks[1].close()
 
 
-def test_a_name_that_is_no_utf8(make_result: MakeResult, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8(make_result: MakeResult, tmp_path: Path) -> None:
     name = b"teil-\xff.png".decode(errors="surrogateescape")
     stream = io.StringIO()
     JsonLines(stream).result(*make_result(name=name))
@@ -88,7 +88,7 @@ def test_a_name_that_is_no_utf8(make_result: MakeResult, tmp_path: Path) -> None
     assert "images/teil-\\udcff.png,4" in (tmp_path / "results.csv").read_text(encoding="utf-8")
 
 
-def test_a_reader_that_went_away_ends_the_run_with_a_message(make_result: MakeResult) -> None:
+def test_a_reader_that_disconnects_ends_the_run_with_a_message(make_result: MakeResult) -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

@@ -67,7 +67,7 @@ def test_boxes_are_enlarged_with_the_frame(make_result: MakeResult) -> None:
 def test_specks_get_a_box_that_can_be_seen_and_do_not_litter() -> None:
     speck = Region(100, 50, 2, 2, 4, 0.9)
     assert boxes([speck], 640, 480) == [(95, 45, 106, 56)]
-    # At the corners it stays within the picture.
+    # At the corners it stays within the image.
     corners = [Region(0, 0, 1, 1, 1, 0.9), Region(639, 479, 1, 1, 1, 0.9)]
     assert boxes(corners, 640, 480) == [(0, 0, 11, 11), (628, 468, 639, 479)]
     # Specks beside each other become one box, also where one joins two that were apart.
@@ -92,7 +92,7 @@ def test_an_anomalous_frame_without_a_region_shows_where_the_peak_is(
     make_result: MakeResult, preprocess: Preprocess, centre: tuple[int, int]
 ) -> None:
     anomaly_map = np.zeros((32, 32), np.float32)
-    anomaly_map[14, 14] = 0.01  # too small for a colour
+    anomaly_map[14, 14] = 0.01  # too small for a color
     _, result = make_result(regions=(), anomaly_map=anomaly_map, preprocess=preprocess)
     image = np.full((240, 320, 3), 120, np.uint8)
     drawn = draw_overlay(image, result, caption=False)

@@ -35,7 +35,7 @@ def test_overlays_mirror_the_folders_of_the_source(
     assert sink.written == 3
 
 
-def test_no_two_names_share_a_picture() -> None:
+def test_no_two_names_share_an_image() -> None:
     names = [
         "0.png",
         "0.jpg",
@@ -86,7 +86,7 @@ def test_an_overlay_never_lands_among_the_images_of_the_source(
     assert (tmp_path / "images" / "out" / "images" / "0.png").is_file()
 
 
-def test_a_picture_appears_whole(
+def test_an_image_appears_whole(
     tmp_path: Path, make_result: MakeResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name that a reader looks for is given to a file that is complete, in one step."""
@@ -113,14 +113,14 @@ def test_the_colours_are_fixed_to_the_results_threshold(tmp_path: Path, make_res
     written = cv2.imread(str(tmp_path / "out" / "a" / "0.png"))
     assert written is not None
     height = frame.image.shape[0]
-    assert written.shape[0] > height, "the verdict is written below the picture"
+    assert written.shape[0] > height, "the verdict is written below the image"
     expected = heat_overlay(frame.image, result.anomaly_map, 0.4)
-    for colour, thickness in ((0, 0, 0), 3), ((255, 255, 255), 1):
-        cv2.rectangle(expected, (24, 16), (47, 31), colour, thickness)
+    for color, thickness in ((0, 0, 0), 3), ((255, 255, 255), 1):
+        cv2.rectangle(expected, (24, 16), (47, 31), color, thickness)
     np.testing.assert_array_equal(written[:height], expected)
 
 
-def test_where_nothing_is_found_the_picture_stays_as_it_is(make_result: MakeResult) -> None:
+def test_where_nothing_is_found_the_image_stays_as_it_is(make_result: MakeResult) -> None:
     frame, result = make_result("good", 0.0, regions=())
     drawn = draw_overlay(frame.image, result, enlarge=False)
     np.testing.assert_array_equal(drawn[:64], frame.image)

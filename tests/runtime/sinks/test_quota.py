@@ -131,7 +131,7 @@ def test_two_runs_do_not_share_a_list(tmp_path: Path, make_result: MakeResult) -
     Maps(tmp_path / "maps", tmp_path / "images", options=FileOptions(keep=DiskQuota(10_000)))
 
 
-def test_a_resumed_run_keeps_all_results_and_bounds_the_pictures(
+def test_a_resumed_run_keeps_all_results_and_bounds_the_images(
     tmp_path: Path, make_result: MakeResult
 ) -> None:
     for start in (0, 20):

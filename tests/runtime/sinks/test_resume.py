@@ -134,7 +134,7 @@ def test_lines_stand_for_the_frames_of_a_source_in_order() -> None:
         done.add(source, status)
     state = ResumeState([done])
     asked = [("v.mp4", 0), ("new.png", 1), ("a.png", 2), ("v.mp4", 3), ("a.png", 4), ("v.mp4", 5)]
-    # An image that was added in between takes no other's place; a path that comes again is another frame.
+    # An image that was added in between replaces no other; a path that comes again is another frame.
     assert [state.skip(*frame) for frame in asked] == [True, False, True, True, False, False]
     assert state.skipped == {"good": 1, "error": 1, "anomalous": 1}
     assert not done

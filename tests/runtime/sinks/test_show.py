@@ -99,7 +99,7 @@ def test_the_window_lives_and_ends_the_run(display: str, make_result: MakeResult
         _until(lambda: window.ended)
         window.close()
 
-        # After the end of a folder the last picture stays until a key is pressed.
+        # After the end of a folder the last image stays until a key is pressed.
         window = Show(linger=True)
         shown.clear()
         window.result(frame, result)

@@ -47,7 +47,7 @@ def _indices(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("take", [_remove, _move, _replace, _cut])
-def test_a_live_run_goes_on_in_a_new_file(
+def test_a_live_run_continues_in_a_new_file(
     tmp_path: Path, make_result: MakeResult, take: Callable[[Path], None]
 ) -> None:
     path, notes = tmp_path / "out" / "r.csv", list[str]()
@@ -57,7 +57,7 @@ def test_a_live_run_goes_on_in_a_new_file(
     for index in (1, 2):
         sink.result(*make_result(index=index))
     sink.close()
-    assert _indices(path) == [1, 2], "with a header of its own"
+    assert _indices(path) == [1, 2], "with its own header"
     assert len(notes) == (take is not _cut)
 
 

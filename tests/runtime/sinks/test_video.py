@@ -72,11 +72,11 @@ def test_a_large_frame_is_scaled_down(tmp_path: Path, make_result: MakeResult) -
 
 def test_a_live_video_takes_as_long_as_what_it_shows() -> None:
     clock = VideoClock(10)
-    # 10 frames a second: on time; then 40 a second: one in four; then none for a second: ten are due.
+    # 10 frames per second: on time; then 40: one in four; then none for a second: ten are due.
     assert [clock.repeats(100 + time) for time in (0, 0.1, 0.2)] == [1, 1, 1]
     assert sum(clock.repeats(100.2 + 0.025 * k) for k in range(1, 41)) == 10
     assert clock.repeats(102.2) == 10
-    # A pause of an hour is shown for two seconds; then it goes on as before.
+    # A pause of an hour is shown for two seconds; then it continues as before.
     assert clock.repeats(3702.2) == 20
     assert [clock.repeats(3702.2 + 0.1 * k) for k in (1, 2, 3)] == [1, 1, 1]
     # So it does when the clock is set back.
@@ -116,7 +116,7 @@ def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path, suffix: str, los
     path = tmp_path / f"run{suffix}"
     done = subprocess.run([sys.executable, "-c", _KILLED, str(path)], timeout=120, check=False)
     assert done.returncode == -9
-    # 16 seconds at 4 frames a second; of .mkv the last six or so may be missing, of .webm the last ten.
+    # 16 seconds at 4 frames per second; of .mkv the last six or so may be missing, of .webm the last ten.
     assert len(_read(path)[1]) >= 64 - lost * 4
 
 
