@@ -165,7 +165,9 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
         from dmdd_edge.train.report.content import Content
         from dmdd_edge.train.report.page import write_page
 
-        content = Content(None, measured.metrics, measured.test, measured.found, threshold, category.skipped)
+        content = Content(
+            None, measured.metrics, measured.test, measured.evaluation, threshold, category.skipped
+        )
         files.append(write_page(options.report, bundle.category, content))
     return Evaluated(
         measured.metrics,

@@ -24,13 +24,13 @@ class MeasuredBundle:
         metrics: the fields of metrics.json, with ``version``, ``backend`` and ``threshold_origin``.
         decisions: at the threshold in use.
         test: the images.
-        found: their maps and scores.
+        evaluation: their maps and scores.
     """
 
     metrics: dict[str, Any]
     decisions: Decisions
     test: TestSet
-    found: Evaluation
+    evaluation: Evaluation
 
 
 def evaluate_bundle(
@@ -52,13 +52,15 @@ def evaluate_bundle(
     """
     manifest = detector.bundle.manifest
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
-    found = evaluate_predictor(detector.backend.infer, test, lambda done: progress(done, len(test.items)))
+    evaluation = evaluate_predictor(
+        detector.backend.infer, test, lambda done: progress(done, len(test.items))
+    )
     limits, ignored = manifest.frame_limits, manifest.preprocess.ignore_map(manifest.image_size)
     unreliable = np.array(
         [limits is not None and check_frame(image, limits, ignored) is not None for image in test.images]
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
-    decisions = decide(found.scores, test.labels, names, detector.threshold.image, unreliable)
+    decisions = decide(evaluation.scores, test.labels, names, detector.threshold.image, unreliable)
     training = manifest.created_with
     metrics = {
         "category": manifest.category,
@@ -68,7 +70,7 @@ def evaluate_bundle(
         "image_size": manifest.image_size,
         "steps": training.get("steps"),
         "seed": training.get("seed"),
-        **found.metrics.as_dict(),
+        **evaluation.metrics.as_dict(),
         "threshold": detector.threshold.image,
         "threshold_origin": detector.threshold.origin,
         "at_threshold": decisions.as_dict(),
@@ -76,4 +78,4 @@ def evaluate_bundle(
         "backend": detector.backend.name,
         "data_set": category.counts(),
     }
-    return MeasuredBundle(metrics, decisions, test, found)
+    return MeasuredBundle(metrics, decisions, test, evaluation)

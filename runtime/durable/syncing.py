@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -56,7 +57,8 @@ class Syncer:
 
         Raises:
             OSError: under ``always``: the disk rejects the sync. It is not tried again: after an error the
-                kernel forgets what it could not write, so a second try would only seem to succeed.
+                kernel forgets what it could not write, so a second try would only seem to succeed. Under
+                ``second``: the machine cannot start the thread.
         """
         if self._policy == "always":
             os.fsync(descriptor)
@@ -65,9 +67,7 @@ class Syncer:
                 self._current = descriptor
             self._dirty.set()
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="fsync", daemon=True)
-                thread.start()  # raises where the machine has no thread left
-                self._thread = thread
+                self._start_thread()
 
     def completed(self, descriptor: int) -> None:
         """Nothing more is written to this file: sync it as the policy says, and close it."""
@@ -111,6 +111,14 @@ class Syncer:
         if self._thread is not None:
             self._thread.join()
         self.sync()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="fsync", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, "no further thread can be started") from error
+        self._thread = thread
 
     def _run(self) -> None:
         while True:

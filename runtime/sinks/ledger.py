@@ -73,7 +73,8 @@ class Ledger:
             self._rewrite(present_only=True)
         except OSError as error:
             raise DmddError(
-                f"{self._path} cannot be written: {error.strerror}.", "--keep needs to write there."
+                f"{self._path} cannot be written: {error.strerror}.",
+                "Make the folder writable, or omit --keep.",
             ) from error
 
     @property

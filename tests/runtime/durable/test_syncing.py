@@ -92,3 +92,19 @@ def test_always_raises_the_error_at_once(descriptor: int, disk: Disk) -> None:
     with pytest.raises(OSError, match="Input/output"):
         syncer.wrote(descriptor)
     syncer.close()
+
+
+def test_a_machine_without_threads_left_is_an_error_of_the_disk(
+    descriptor: int, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    syncer = Syncer("second")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(OSError, match="no further thread"):
+            syncer.wrote(descriptor)
+    syncer.wrote(descriptor)  # it is tried again with the next write
+    syncer.close()
+    assert disk.sizes[-1:] == [0]

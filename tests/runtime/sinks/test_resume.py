@@ -220,5 +220,5 @@ def test_what_is_done_about_earlier_results() -> None:
     assert existing_policy(live=True, resume=False, overwrite=True) == "replace"
     with pytest.raises(DmddError, match="contradict"):
         existing_policy(live=False, resume=True, overwrite=True)
-    with pytest.raises(DmddError, match="does not come back"):
+    with pytest.raises(DmddError, match="cannot repeat its frames"):
         existing_policy(live=True, resume=True, overwrite=False)
