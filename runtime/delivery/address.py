@@ -98,7 +98,8 @@ def parse_mqtt(url: str) -> MqttAddress:
     ``ca``, ``cert`` and ``key`` (files). Without a user, ``DMDD_MQTT_USER`` and ``DMDD_MQTT_PASSWORD`` apply.
 
     Raises:
-        DmddError: the address is malformed.
+        OptionError: the address is malformed.
+        DeliveryError: a certificate file does not exist.
     """
     parts, port = _split(url, "--mqtt", ("mqtt", "mqtts"), _MQTT_FORM)
     topic = unquote(parts.path.removeprefix("/"))
@@ -145,7 +146,7 @@ def parse_webhook(url: str) -> WebhookAddress:
     A user and a password before the host are for basic authorization.
 
     Raises:
-        DmddError: the address is malformed.
+        OptionError: the address is malformed.
     """
     parts, port = _split(url, "--webhook", ("http", "https"), _WEBHOOK_FORM)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

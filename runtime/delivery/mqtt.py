@@ -47,7 +47,7 @@ class MqttTransport:
         answer_timeout: seconds that the broker has to acknowledge a message.
 
     Raises:
-        DmddError: paho-mqtt is not installed, or a certificate cannot be loaded.
+        DeliveryError: paho-mqtt is not installed, or a certificate cannot be loaded.
     """
 
     def __init__(self, address: MqttAddress, answer_timeout: float = 10.0) -> None:

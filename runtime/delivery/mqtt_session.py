@@ -246,7 +246,7 @@ def check_certificates(address: MqttAddress) -> None:
     """Load the certificates of an address once, before a run depends on them.
 
     Raises:
-        DmddError: a certificate or a key cannot be loaded.
+        DeliveryError: a certificate or a key cannot be loaded.
     """
     if address.tls:
         try:

@@ -53,7 +53,7 @@ def secret(variable: str | None, option: str) -> str:
     """Value of an environment variable; empty without a variable.
 
     Raises:
-        DmddError: the variable is not set, is empty, or is not printable ASCII.
+        DeliveryError: the variable is not set, is empty, or is not printable ASCII.
     """
     if variable is None:
         return ""

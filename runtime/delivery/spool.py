@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dmdd_edge.errors import DeliveryError, DmddError, OptionError
+from dmdd_edge.errors import DeliveryError, OptionError
 from dmdd_edge.locking import locked
 from dmdd_edge.runtime.delivery.memory_queue import MEMORY_LIMIT, MemoryQueue
 from dmdd_edge.runtime.delivery.position_file import Position, PositionFile
@@ -68,7 +68,8 @@ class Spool:
         damaged: messages that were damaged on the disk.
 
     Raises:
-        DmddError: another process uses the folder, the limit is too small, or the folder is unusable.
+        DeliveryError: another process uses the folder, or it is unusable.
+        OptionError: the limit is too small.
     """
 
     def __init__(
@@ -216,7 +217,7 @@ class Spool:
         self._held.close()
         return self._waiting()
 
-    def _in_use(self, holder: str) -> DmddError:
+    def _in_use(self, holder: str) -> DeliveryError:
         return DeliveryError(
             f"The spool {self.folder} is in use by {holder}.",
             "Stop that run, or give this run its own spool with --spool FOLDER.",

@@ -81,19 +81,18 @@ class Syncer:
 
     def sync(self) -> None:
         """Wait until everything written so far is on the disk; the writer may continue meanwhile."""
+        fault: OSError | None = None
         with self._lock:
             descriptors, self._completed = self._completed, []
             folders, self._folders = self._folders, set()
             if self._current is not None:
-                descriptors.append(os.dup(self._current))
-        fault: OSError | None = None
+                try:
+                    descriptors.append(os.dup(self._current))
+                except OSError:  # no descriptor is left: the writer has to wait
+                    fault = self._sync_one(self._current)
         for descriptor in descriptors:
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                fault = self._error = error
-            finally:
-                os.close(descriptor)
+            fault = self._sync_one(descriptor) or fault
+            os.close(descriptor)
         for folder in folders:
             with contextlib.suppress(OSError):  # it may be gone
                 fsync_path(folder)
@@ -111,6 +110,14 @@ class Syncer:
         if self._thread is not None:
             self._thread.join()
         self.sync()
+
+    def _sync_one(self, descriptor: int) -> OSError | None:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            self._error = error
+            return error
+        return None
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="fsync", daemon=True)

@@ -108,3 +108,19 @@ def test_a_machine_without_threads_left_is_an_error_of_the_disk(
     syncer.wrote(descriptor)  # it is tried again with the next write
     syncer.close()
     assert disk.sizes[-1:] == [0]
+
+
+def test_it_syncs_although_no_descriptor_is_left(
+    descriptor: int, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dup(descriptor: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", dup)
+    syncer = Syncer("second")
+    os.write(descriptor, b"x" * 5)
+    syncer.wrote(descriptor)
+    syncer.sync()
+    assert disk.sizes[-1:] == [5]
+    assert syncer.fault is None
+    syncer.close()

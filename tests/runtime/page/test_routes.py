@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -341,6 +342,16 @@ def test_metrics_are_what_prometheus_reads(page: Page, control: FakeControl, ask
     assert value("dmdd_edge_frames", "_total", status="unreliable") == 1
     assert value("dmdd_edge_source_connected") == 0
     assert math.isnan(value("dmdd_edge_score"))
+
+
+def test_metrics_without_prometheus_client_say_what_to_install(
+    page: Page, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "dmdd_edge.runtime.page.metrics", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    answer = ask("/metrics")
+    assert (answer.status, "pip install prometheus-client" in answer.body.decode()) == (501, True)
+    assert ask("/api/state").status == 200
 
 
 def test_a_run_that_cannot_answer_ends_neither_page_nor_run(
