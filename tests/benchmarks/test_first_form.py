@@ -1,4 +1,4 @@
-"""Code of another commit comes from the repository's history, with the layout that is imported."""
+"""The first form's code comes from the repository's history, laid out as it is imported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import common
-import old_code
 import pytest
+
+first_form = pytest.importorskip("first_form", reason="needs onnx, torch and ONNX Runtime")
 
 
 def known(commit: str) -> bool:
@@ -19,7 +20,7 @@ def known(commit: str) -> bool:
 def test_code_of_a_commit_is_imported_instead_of_todays(tmp_path: Path) -> None:
     if not known("HEAD"):
         pytest.skip("not a clone")
-    old_code.check_out("HEAD", tmp_path)
+    first_form.check_out("HEAD", tmp_path)
     found = subprocess.run(
         [sys.executable, "-c", "import dmdd_edge.train.config as c; print(c.__file__)"],
         env={"PYTHONPATH": str(tmp_path)},
@@ -33,4 +34,4 @@ def test_code_of_a_commit_is_imported_instead_of_todays(tmp_path: Path) -> None:
 
 def test_a_clone_without_the_commit_is_told_what_to_fetch(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="fetch"):
-        old_code.check_out("0" * 40, tmp_path)
+        first_form.check_out("0" * 40, tmp_path)
