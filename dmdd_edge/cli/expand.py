@@ -81,7 +81,10 @@ def expand(
     }
 
     def settings_of(context: typer.Context, values: dict[str, Any]) -> dict[str, Setting]:
-        given = {key for key in values if _is_given(context, key)}
+        # An argument of any number counts as given also when there is none.
+        given = {
+            key for key, value in values.items() if value not in (None, [], ()) and _is_given(context, key)
+        }
         for key, (field, spelling) in earlier.items():
             _take_earlier(values, given, key, field, spelling)
         typed = {field.name: _value(values[field.name]) for field in fields if field.name in given}

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
@@ -214,7 +215,9 @@ def option_fields(model: type[Any]) -> tuple[OptionField, ...]:
 
 @cache
 def _option_fields(model: type[Any]) -> tuple[OptionField, ...]:
-    hints = get_type_hints(model, include_extras=True)
+    hints: dict[str, Any] = {}
+    for base in reversed(model.__mro__):
+        hints |= _own_hints(base)
     found = []
     for field in dataclasses.fields(model):
         hint, option = hints[field.name], Option()
@@ -226,6 +229,20 @@ def _option_fields(model: type[Any]) -> tuple[OptionField, ...]:
             default = field.default_factory()
         found.append(OptionField(field.name, hint, default, option))
     return tuple(found)
+
+
+@cache
+def _own_hints(model: Any) -> dict[str, Any]:
+    """The types that one class declares; read once, although many models derive from it."""
+    if "__dataclass_fields__" not in vars(model):
+        return {}
+    names = vars(sys.modules[model.__module__])
+    declared = vars(model).get("__annotations__", {})
+    return {
+        name: eval(hint, names) if isinstance(hint, str) else hint  # as typing.get_type_hints does
+        for name, hint in declared.items()
+        if name in model.__dataclass_fields__
+    }
 
 
 def checked(field: OptionField, value: Any, name: str = "") -> Any:
