@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,7 @@ def best_product(threads: int, runs: int) -> tuple[int, dict[int, float]]:
     found = {}
     for side in SIDES:
         session, inputs = product_session(side, threads)
-        rates = [
-            2 * side**3 / _seconds(lambda s=session, i=inputs: s.run(None, i)) / 1e9 for _ in range(runs)
-        ]
+        rates = [2 * side**3 / _seconds(partial(session.run, None, inputs)) / 1e9 for _ in range(runs)]
         found[side] = max(rates)
     return max(found, key=lambda side: found[side]), found
 

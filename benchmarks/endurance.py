@@ -31,6 +31,8 @@ from typing import Any
 import common
 import cv2
 
+from dmdd_edge.data.images import read_image
+
 _BOUNDARY = "frame"
 #: Frames per second of the camera.
 _FPS = 5
@@ -124,6 +126,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         import paho.mqtt.client as mqtt
+        from paho.mqtt.enums import CallbackAPIVersion
 
         with _free_port() as port:
             self.port = port
@@ -135,7 +138,7 @@ class Broker:
         self.got: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "endurance", clean_session=False)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "endurance", clean_session=False)
         self._client.on_connect = lambda client, *rest: client.subscribe("line/results", 1)
         self._client.on_message = lambda client, data, message: self.got.append(json.loads(message.payload))
         self._client.reconnect_delay_set(1, 1)
@@ -225,7 +228,7 @@ def measure(options: Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         images = [
-            cv2.imencode(".jpg", cv2.imread(str(path)))[1].tobytes()
+            cv2.imencode(".jpg", read_image(path))[1].tobytes()
             for path in sorted(options.source.rglob("*.png"))
             if "ground_truth" not in path.parts
         ][:40]
@@ -233,11 +236,11 @@ def measure(options: Namespace) -> dict[str, Any]:
         for part in (camera, receiver, broker):
             stack.callback(part.close)
         results, logs = small_disk(folder / "results", "64m"), small_disk(folder / "logs", "256k")
-        stack.callback(subprocess.run, ["umount", results, logs], check=True)
+        stack.callback(lambda: subprocess.run(["umount", results, logs], check=True))
         command = [*common.PROGRAM, "run", "--model", options.model, "--source", camera.url]
         command += ["--stream-timeout", "3"]
         deliveries = ["--mqtt", f"mqtt://127.0.0.1:{broker.port}/line/results", "--webhook", receiver.url]
-        files = ["--jsonl", results / "results.jsonl", "--spool", folder / "spool"]
+        files = ["--jsonl", str(results / "results.jsonl"), "--spool", str(folder / "spool")]
         log = stack.enter_context((logs / "run.log").open("ab"))
         first = subprocess.Popen([*command, *files, *deliveries], stderr=log)
         terminal, slave = os.openpty()

@@ -60,7 +60,7 @@ def check_out(commit: str, folder: Path) -> None:
         )
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         # The first releases of 3.10 and 3.11 have no filters; the archive is the clone's own.
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         files.extractall(folder, **safely)
     for name in ("train", "export", "runtime"):
         inside = folder / "dmdd_edge" / name

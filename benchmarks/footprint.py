@@ -40,7 +40,7 @@ def install(folder: Path, what: str) -> Path:
     programs = folder / "bin"
     shutil.rmtree(common.ROOT / "build", ignore_errors=True)  # may contain deleted modules
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    command = [programs / "python", "-m", "pip", "install", "-q", what]
+    command = [str(programs / "python"), "-m", "pip", "install", "-q", what]
     subprocess.run(command, cwd=common.ROOT, env=environment, check=True)
     return programs
 

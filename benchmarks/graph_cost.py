@@ -120,7 +120,7 @@ def take_turns(
     """Milliseconds of each call, interleaved; the order alternates."""
     found: dict[str, list[float]] = {name: [] for name in sessions}
     for turn in range(warm_up + runs):
-        names = list(sessions) if turn % 2 else list(reversed(sessions))
+        names = list(sessions) if turn % 2 else list(sessions)[::-1]
         for name in names:
             began = time.perf_counter()
             run_session(sessions[name], image)

@@ -168,7 +168,7 @@ def _general_product(node: NodeProto, shapes: Shapes, out: int) -> int:
 
 def _pool(node: NodeProto, shapes: Shapes, out: int) -> int:
     kernel = next(tuple(a.ints) for a in node.attribute if a.name == "kernel_shape")
-    return out * math.prod(kernel)
+    return int(out * math.prod(kernel))
 
 
 def _resize(node: NodeProto, shapes: Shapes, out: int) -> int:

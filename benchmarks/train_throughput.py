@@ -73,8 +73,9 @@ def make_config(options: Namespace) -> Any:
 def run_trainer(config: Any) -> tuple[Any, Any, Clock]:
     """Train like `dmdd-edge train`; returns what was prepared, the facts, and the time of each step."""
     from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.train.listener import Listener
     from dmdd_edge.train.schedule import Progress
-    from dmdd_edge.train.trainer import Listener, Trainer
+    from dmdd_edge.train.trainer import Trainer
 
     clock = Clock()
 
@@ -151,7 +152,7 @@ def straightforward(options: Namespace) -> dict[str, Any]:
         )
         aim = 0.5 * (of_normal + of_anomalous)
         optimizer.zero_grad()
-        (ngm + aim).backward()
+        torch.autograd.backward(ngm + aim)
         optimizer.step()
         clock.step({"ngm": ngm.item(), "aim": aim.item()})
     return clock.report(options.warm_up, options.batch_size)
@@ -218,7 +219,7 @@ def report(options: Namespace, machine: dict[str, Any], found: dict[str, list[di
     """Print the comparison and write it."""
     rates = {side: [result["images_per_second"] for result in results] for side, results in found.items()}
     ratios = [a / b for a, b in zip(rates["ours"], rates["straightforward"], strict=True)]
-    figures = {
+    figures: dict[str, Any] = {
         "images_per_second": {side: common.spread(values) for side, values in rates.items()},
         "ratio": common.spread(ratios),
         "seconds_until_first_step": {

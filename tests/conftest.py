@@ -107,8 +107,8 @@ def tiny_config(plates: Path, tiny_weights: Path) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def tiny_outcome(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A whole training session on the drawn plates, in the folder runs/plate; not to be changed."""
+    from dmdd_edge.train.listener import Listener
     from dmdd_edge.train.session import train
-    from dmdd_edge.train.trainer import Listener
 
     folder = tmp_path_factory.mktemp("trained") / "runs" / "plate"
     return train(tiny_config(), folder, Listener(), resume=False, tensorboard=False)

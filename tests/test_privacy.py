@@ -76,7 +76,7 @@ def _traces(code: str, *arguments: str, folder: Path, **environment: str) -> lis
 def test_no_command_reaches_out_or_leaves_anything_in_the_home_folder(
     plates: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
-    commands = [
+    commands: list[list[object]] = [
         ["train", "--data", plates, "--category", "plate", "--backbone", "timm:test_efficientnet",
          "--weights", tiny_weights, "--image-size", 64, "--steps", 1, "--batch-size", 2, "--device", "cpu"],
         ["evaluate", "--category", "plate"],

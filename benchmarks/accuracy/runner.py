@@ -26,8 +26,8 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import session
 from dmdd_edge.train.config import TrainConfig, make_config
 from dmdd_edge.train.devices import choose_device
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.schedule import Progress
-from dmdd_edge.train.trainer import Listener
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python")
 #: The code that a training depends on, and subfolders that do not affect it.

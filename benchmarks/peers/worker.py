@@ -79,6 +79,7 @@ class Coreset(KCenterGreedy):
 
     def __init__(self, embedding: Tensor, sampling_ratio: float) -> None:
         super().__init__(embedding, sampling_ratio)
+        self.min_distances: Tensor | None = None
         self.model = self
         self._squares = embedding.square().sum(1)
 

@@ -14,8 +14,8 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.manifest import LARGEST
 from dmdd_edge.bundle.threshold import Threshold, checked_threshold
 from dmdd_edge.bundle.versions import calibration_name
-from dmdd_edge.errors import BundleError
-from dmdd_edge.failures import StorageError, storage_errors
+from dmdd_edge.errors import BundleError, StorageError
+from dmdd_edge.failures import storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.commands import command

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accuracy import runner
+from accuracy import measure, runner
 from accuracy.declaration import Experiment
 from accuracy.folders import prepare
 from accuracy.heads import with_head
@@ -20,7 +20,7 @@ from accuracy.runner import Queue, outliers, plain
 from accuracy.study import choose, main
 
 from dmdd_edge.data.datasets import load_category
-from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.checkpoint import load_run, read_json
 from dmdd_edge.train.evaluation import torch_predictor
 
 
@@ -48,9 +48,9 @@ def tiny(name: str, **changes: Any) -> Experiment:
 @pytest.fixture
 def queue(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Queue]:
     """Make a queue over some experiments; few validation images, for they take longest."""
-    made = runner.measure.__globals__["validation_set"]
+    made = measure.measure.__globals__["validation_set"]
     few = lambda images, parts: made(images, parts, count=2)  # noqa: E731
-    monkeypatch.setitem(runner.measure.__globals__, "validation_set", few)
+    monkeypatch.setitem(measure.measure.__globals__, "validation_set", few)
 
     def make(*experiments: Experiment, **changes: Any) -> Queue:
         return Queue(
@@ -111,7 +111,7 @@ def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
 def test_test_figures_are_those_of_the_session(queue: Callable[..., Queue]) -> None:
     made = queue(tiny("plain"))
     row = made.one(tiny("plain"))
-    stored = runner.files.read_json(made.work / "runs" / "plain" / "metrics.json")
+    stored = read_json(made.work / "runs" / "plain" / "metrics.json")
     for name in ("image_auroc", "pixel_auroc", "pro", "pro_per_image", "image_ap", "pixel_ap"):
         assert row["test"]["head"][name] == pytest.approx(stored[name], abs=1e-5)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge.failures import StorageError, storage_error
+from dmdd_edge.errors import StorageError
+from dmdd_edge.failures import storage_error
 from dmdd_edge.storage import fsync_path, make_folder, require_writable, sha256_of, write_atomically
 
 

@@ -19,9 +19,10 @@ import pytest
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines import tensorrt_target
 from dmdd_edge.export.engines.build import BuildOptions
-from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, load_tensorrt, tensorrt_missing
+from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
 from dmdd_edge.runtime.cuda.gpu import GpuFacts, GpuProbe, probe_gpu
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineNeeds, check_engine, read_sidecar
+from dmdd_edge.runtime.engines.library import load_tensorrt
 
 ORIN = GpuFacts("Orin", "sm87", "540.4.0", "12.6", 32 << 30, integrated=True)
 L4 = GpuFacts("NVIDIA L4", "sm89", "580.65.06", "13.0", 24 << 30)

@@ -92,7 +92,7 @@ def _drawn_world(folder: Path) -> Path:
             made / "models",
         ],
     ):
-        subprocess.run([program, *line], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([program, *map(str, line)], check=True, stderr=subprocess.DEVNULL)
     world = folder / "world"
     world.mkdir()
     return make_world(world, made / "runs", made / "models", made / "data")

@@ -67,7 +67,7 @@ def test_a_batch_gives_what_single_frames_give(make_bundle: Make, make_picture: 
     with Detector.load(make_bundle().path, backend="cpu") as detector:
         singles = [detector(frame) for frame in frames]
         batch = detector(frames)
-        stacked = detector(np.stack([make_picture(patch=200), make_picture()]))
+        stacked: Any = detector(np.stack([make_picture(patch=200), make_picture()]))
     assert [result.index for result in batch] == list(range(24))
     for one, other in zip(singles, batch, strict=True):
         assert (one.score, one.status, one.regions) == (other.score, other.status, other.regions)

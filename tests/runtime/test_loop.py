@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -223,7 +223,7 @@ def test_a_result_does_not_wait_for_the_next_frame(make_bundle: Make, make_pictu
     source = Slowly(make_picture(), notes)
     options = BackendOptions(slots=2)
     with Detector.load(make_bundle().path, backend="cpu", options=options) as detector:
-        detector.backend.slots = 3  # type: ignore[misc]  # also where there is a single core
+        cast(Any, detector.backend).slots = 3  # also where there is a single core
         run_frames(detector, source, [notes])
     assert not source.late
     assert notes.events == ["0 good", "1 good", "2 good", "summary", "close"]
@@ -235,7 +235,7 @@ def test_what_was_taken_before_the_source_failed_has_its_results(
     notes = Notes()
     options = BackendOptions(slots=2)
     with Detector.load(make_bundle().path, backend="cpu", options=options) as detector:
-        detector.backend.slots = 8  # type: ignore[misc]
+        cast(Any, detector.backend).slots = 8
         with pytest.raises(DmddError, match="the pipe broke"):
             run_frames(detector, Slowly(make_picture(), notes, fails=True), [notes])
     assert notes.events == ["0 good", "1 good", "2 good", "close"]

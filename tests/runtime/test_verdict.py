@@ -12,9 +12,10 @@ import pytest
 
 from dmdd_edge import Detector
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.runtime.latencies import Latency
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import SourceState, open_source
-from dmdd_edge.runtime.summary import Latency, Summary
+from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.runtime.verdict import failures, reach_verdict, unprocessed
 
 ALL_GOOD = Summary(3, 3, 0, 0, 0, 0, Latency(1.0, None, None), 1.0, 3.0, "cpu")

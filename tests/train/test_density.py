@@ -17,7 +17,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import STAGES, FeatureDensity
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener
-from dmdd_edge.train.scales import BRANCH_WEIGHTS, PROFILES, choose_weights, describe_choice
+from dmdd_edge.train.scales import BRANCH_WEIGHTS, PROFILES, choose_weights, describe_choice, fit_head
 from dmdd_edge.train.session import train
 
 CHANNELS = (3, 5, 4, 6)
@@ -136,7 +136,7 @@ def test_a_run_keeps_the_density_that_it_chose_and_no_other(
 
     from dmdd_edge.train import head_phase
 
-    real = head_phase.fit_head
+    real = fit_head
     monkeypatch.setattr(FeatureDensity, "is_surface", True)  # drawn plates are none
     monkeypatch.setattr(head_phase, "fit_head", fitted)
     outcome = train(

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from dmdd_edge.cli.main import app
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.outlier_patches import all_patches, cells_on_part, unusual_patches
 from dmdd_edge.train.outliers import (
     FEWEST,
@@ -28,7 +29,6 @@ from dmdd_edge.train.outliers import (
     z_scores,
 )
 from dmdd_edge.train.session import train
-from dmdd_edge.train.trainer import Listener
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,8 @@ import pytest
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train.checkpoint import load_run, read_config
-from dmdd_edge.train.trainer import Listener, Trainer
+from dmdd_edge.train.listener import Listener
+from dmdd_edge.train.trainer import Trainer
 
 #: Trains and dies at the moment that the arguments name: "student", "head" or "saving", and how many before.
 DRIVER = """

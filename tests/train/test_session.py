@@ -17,10 +17,10 @@ from dmdd_edge.evaluation.test_set import predict_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_predictor
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import as_json, damage_lines
 from dmdd_edge.train.run_folder import open_run, state_of
 from dmdd_edge.train.session import train
-from dmdd_edge.train.trainer import Listener
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from dmdd_edge.cli.main import app
 from dmdd_edge.cli.train_progress import Interrupts, TrainProgress
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.errors import DmddError
+from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.listener import Listener, Stopped
 from dmdd_edge.train.recording import LogFile
@@ -108,7 +109,7 @@ def test_a_log_that_cannot_be_written_is_said_once() -> None:
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_checkpoint_is_tried_twice(failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))] * failures
-    write = checkpoint.write_atomically
+    write = write_atomically
 
     def full(path: Path, content: bytes) -> None:
         if left:

@@ -20,9 +20,10 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.devices import choose_device
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.steps import describe_split
-from dmdd_edge.train.trainer import Listener, Trainer
+from dmdd_edge.train.trainer import Trainer
 
 
 class Watching(Listener):

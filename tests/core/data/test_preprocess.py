@@ -44,8 +44,8 @@ def test_a_box_finds_its_way_back(degrees, roi):
     mask[y0 + 4 : y0 + 10, x0 + 20 : x0 + 36] = True
     step = Preprocess(roi=roi, rotate=degrees)
     on_map = step.prepare_mask(mask, 32)
-    box = cv2.boundingRect(on_map.astype(np.uint8))
-    assert step.box_to_source(*box, 32, shape) == (x0 + 20, y0 + 4, 16, 6)
+    x, y, w, h = cv2.boundingRect(on_map.astype(np.uint8))
+    assert step.box_to_source(x, y, w, h, 32, shape) == (x0 + 20, y0 + 4, 16, 6)
 
 
 def test_a_box_covers_at_least_what_it_stands_for():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from skimage.measure import label
@@ -17,7 +19,8 @@ def slow_pro(maps, masks, limit=PRO_LIMIT):
     for index, mask in enumerate(masks):
         labelled = label(mask, connectivity=2)
         regions += [(index, labelled == k) for k in range(1, labelled.max() + 1)]
-    x, y = [0.0], [0.0]
+    x: Any = [0.0]
+    y: Any = [0.0]
     for threshold in np.unique(maps)[::-1]:
         found = maps >= threshold
         x.append(found[~masks].mean())

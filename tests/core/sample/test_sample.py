@@ -62,8 +62,8 @@ def test_same_seed_same_bytes_and_more_images_leave_the_first_as_they_are(tmp_pa
 def test_the_mask_marks_just_what_was_changed(plate, defect):
     for k in range(4):
         rngs = [[np.random.default_rng([k, stream]) for stream in (0, 1)] for _ in range(2)]
-        good, nothing = _draw(plate, *rngs[0], None)
-        bad, mask = _draw(plate, *rngs[1], defect)
+        good, nothing = _draw(plate, rngs[0][0], rngs[0][1], None)
+        bad, mask = _draw(plate, rngs[1][0], rngs[1][1], defect)
         change = np.abs(good.astype(int) - bad).max(axis=2)
         near = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5))) > 0  # the lens blurs over the edge
         assert not nothing.any()

@@ -74,7 +74,7 @@ class TimedBackend:
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         self.batches.append(images[:, 0, 0, 0].tolist())
         self.clock.time += self.seconds(len(images))
-        first = images[:, 0, 0, 0].astype(np.float32) / 255
+        first: Any = images[:, 0, 0, 0].astype(np.float32) / 255
         return np.repeat(first, images.shape[1] ** 2).reshape(images.shape[:3]), first
 
     def close(self) -> None:

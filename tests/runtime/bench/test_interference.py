@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(
         module, "time", SimpleNamespace(monotonic=lambda: fake.wall, process_time=lambda: fake.own)
     )
-    monkeypatch.setattr(module.os, "sysconf", lambda name: TICKS)
+    monkeypatch.setattr(os, "sysconf", lambda name: TICKS)
     return fake
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dmdd_edge.data.images import read_image
 from dmdd_edge.runtime.bench import scenarios
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.scenarios import host_call, measure_latency
@@ -35,7 +36,7 @@ def test_each_boundary_is_the_time_between_its_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed = make_timed(TimedBackend(clock))
-    read, prepare, infer = scenarios.read_image, timed.detector.prepare, timed.detector.infer
+    read, prepare, infer = read_image, timed.detector.prepare, timed.detector.infer
 
     def slowly(function, seconds):  # type: ignore[no-untyped-def]
         def wrapped(*arguments):  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from dmdd_edge.runtime.bench.statistics import Spread, above, fewest
-from dmdd_edge.runtime.summary import FEWEST_FRAMES
+from dmdd_edge.runtime.latencies import FEWEST_FRAMES
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.9, 64), (0.99, 662), (0.999, 6636)])

@@ -168,7 +168,7 @@ class Listener:
         if self._user:
             client.username_pw_set(self._user, self._password)
         client.on_message = self._on_message
-        client.on_connect = lambda *_: client.subscribe("#", qos=0)
+        client.on_connect = lambda *_: client.subscribe("#", qos=0) and None
         client.on_subscribe = lambda *_: ready.set()
         client.connect("127.0.0.1", self._port)
         client.loop_start()

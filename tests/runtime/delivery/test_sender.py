@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from dmdd_edge.runtime.delivery import notices as notices_module
-from dmdd_edge.runtime.delivery import sender as sender_module
 from dmdd_edge.runtime.delivery.backoff import Backoff
 from dmdd_edge.runtime.delivery.dead_letters import DeadLetters
 from dmdd_edge.runtime.delivery.notices import Notices
@@ -134,7 +133,7 @@ def test_a_refusal_that_does_not_end_is_taken_for_final(
     spool: Spool, send: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(sender_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     class Slow(ScriptedTransport):
         """A second passes with each attempt."""
@@ -185,7 +184,7 @@ def test_delays_double_up_to_the_longest_and_start_again() -> None:
 
 def test_each_kind_of_notice_has_its_own_interval(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(notices_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     notices = Notices("receiver", said, interval=60.0)
     assert notices.sometimes("a", "one")
     assert not notices.sometimes("a", "two")

@@ -15,6 +15,7 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import spool as spool_module
+from dmdd_edge.runtime.delivery.records import read_records
 from dmdd_edge.runtime.delivery.spool import Spool
 from tests.runtime.delivery.spool_messages import (
     BODY,
@@ -106,7 +107,7 @@ def test_what_is_dropped_while_it_is_read_does_not_come(
 ) -> None:
     spool = make_spool()
     put_all(spool, range(10))
-    read = spool_module.read_records
+    read = read_records
 
     def slowly(*arguments: Any) -> Any:
         records = read(*arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.delivery import Delivery, webhook
-from dmdd_edge.runtime.summary import Latency, Summary
+from dmdd_edge.runtime.latencies import Latency
+from dmdd_edge.runtime.summary import Summary
 from tests.runtime.delivery.delivery_receiver import Answer, Receiver, Request
 from tests.runtime.delivery.delivery_results import (
     BROKEN,
@@ -242,7 +244,7 @@ def test_retry_after_in_seconds(text: str | None, seconds: float | None) -> None
 
 
 def test_retry_after_as_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook.time, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
     assert webhook._retry_after(formatdate(1_700_000_090, usegmt=True)) == 90.0
     assert webhook._retry_after(formatdate(1_600_000_000, usegmt=True)) == 0.0
 

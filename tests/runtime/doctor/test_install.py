@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_clone_is_what_extras_are_installed_from(tmp_path: Path, monkeypatch: 
         ("not JSON", ("dmdd-edge", False)),
         (None, ("dmdd-edge", False)),
     ]:
-        monkeypatch.setattr(install.metadata, "distribution", lambda name, text=text: _Distribution(text))
+        monkeypatch.setattr(metadata, "distribution", lambda name, text=text: _Distribution(text))
         assert install._own_source() == expected
 
 

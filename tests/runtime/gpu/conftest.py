@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,7 +46,7 @@ def cudart(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> SimulatedCudart:
     monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
     monkeypatch.setitem(sys.modules, "cuda.bindings", package)
     monkeypatch.setattr(cuda_bindings, "cudart", module)
-    monkeypatch.setattr(cuda_bindings.metadata, "version", lambda name: "13.0.0")
+    monkeypatch.setattr(metadata, "version", lambda name: "13.0.0")
     return simulated
 
 
@@ -55,7 +56,7 @@ def pycuda(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> SimulatedPycuda:
     simulated = SimulatedPycuda(gpu)
     for name, module in simulated.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(cuda_bindings.metadata, "version", lambda name: "2024.1")
+    monkeypatch.setattr(metadata, "version", lambda name: "2024.1")
     return simulated
 
 

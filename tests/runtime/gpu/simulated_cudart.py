@@ -113,7 +113,7 @@ class SimulatedCudart:
     def cudaRuntimeGetVersion(self) -> tuple[cudaError_t, int]:  # noqa: N802
         return cudaError_t.cudaSuccess, self.runtime_version
 
-    def cudaGetErrorString(self, status: cudaError_t) -> tuple[cudaError_t, bytes]:  # noqa: N802
+    def cudaGetErrorString(self, status: Any) -> tuple[Any, bytes]:  # noqa: N802
         return cudaError_t.cudaSuccess, WORDS.get(status, status.name.encode())
 
     def cudaGetLastError(self) -> tuple[cudaError_t]:  # noqa: N802

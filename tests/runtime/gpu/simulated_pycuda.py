@@ -97,7 +97,7 @@ class Event:
         weakref.finalize(self, driver.noted, driver.gpu.destroy_event, self.event)
 
     @_guarded
-    def record(self, stream: Stream) -> Event:
+    def record(self, stream: Any) -> Event:
         self.driver.gpu.record(self.event, stream.stream)
         return self
 
@@ -156,7 +156,7 @@ class SimulatedPycuda:
         self, shape: tuple[int, ...], dtype: str, order: str, flags: int
     ) -> NDArray[np.uint8]:
         memory = self.gpu.allocate("pinned", int(np.prod(shape)), mapped=bool(flags & 2))
-        array = memory.data.view(PinnedArray).reshape(shape)
+        array: Any = memory.data.view(PinnedArray).reshape(shape)
         array.allocation = HostAllocation(self, memory)
         return array
 
@@ -169,11 +169,11 @@ class SimulatedPycuda:
         return Event(self, flags)
 
     @_guarded
-    def memcpy_htod_async(self, target: int, source: NDArray[np.uint8], stream: Stream) -> None:
+    def memcpy_htod_async(self, target: int, source: NDArray[np.uint8], stream: Any) -> None:
         self.gpu.copy(target, int(source.ctypes.data), source.nbytes, True, stream.stream)
 
     @_guarded
-    def memcpy_dtoh_async(self, target: NDArray[np.uint8], source: int, stream: Stream) -> None:
+    def memcpy_dtoh_async(self, target: NDArray[np.uint8], source: int, stream: Any) -> None:
         self.gpu.copy(int(target.ctypes.data), source, target.nbytes, False, stream.stream)
 
     def noted(self, destroy: Callable[[Any], None], thing: Any) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,7 +189,7 @@ def test_auto_takes_pycuda_where_cuda_bindings_does_not_fit_the_driver(
     cudart: SimulatedCudart, pycuda: SimulatedPycuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert open_cuda().name == "cuda-bindings"
-    refused = cudart.module()
+    refused: Any = cudart.module()
     refused.cudaGetDeviceCount = lambda: (cudart.cudaError_t.cudaErrorInsufficientDriver, None)
     monkeypatch.setattr(bindings, "cudart", refused)
     monkeypatch.setattr(sys.modules["cuda.bindings"], "runtime", refused, raising=False)
@@ -221,7 +222,7 @@ def test_another_driver_lists_those_that_are(gpu: Gpu) -> None:
 
 def _calls(cuda: CudaBindings) -> dict[str, Callable[[], object]]:
     """Every call of the interface, with arguments as they are in use."""
-    runtime = bindings.cudart
+    runtime: Any = vars(bindings)["cudart"]
     stream = Stream(0, runtime.cudaStream_t(0), lambda: None)
     event = Event(runtime.cudaEvent_t(0), lambda: None)
     graph = Graph(runtime.cudaGraphExec_t(0), lambda: None)

@@ -73,7 +73,7 @@ def run(folder: Path, count: int, fsync: Any) -> None:
         CsvFile(folder / "results.csv", options[1]),
     ]
     resume = ResumeState([sink.done for sink in files])
-    sinks = (overlays, *files)
+    sinks: tuple[Any, ...] = (overlays, *files)
     statistics = RunStatistics("cpu")
     waiting: deque[Frame | BrokenFrame] = deque()
 

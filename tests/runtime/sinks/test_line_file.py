@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dmdd_edge import DmddError
+from dmdd_edge.locking import try_lock
 from dmdd_edge.runtime.durable import locking
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.options.sizes import parse_size, size_text
@@ -141,7 +142,7 @@ def test_a_file_that_is_rotated_while_a_second_run_opens_it_stays_whole(
     first = JsonLinesFile(path)
     first.result(*make_result(index=0))
     first.close()
-    before, real = path.read_bytes(), locking.try_lock
+    before, real = path.read_bytes(), try_lock
 
     def lock(descriptor: int) -> bool | None:
         if not part.exists():

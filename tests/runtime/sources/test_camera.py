@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -90,9 +91,9 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Simula
         present[name].call(call, data)
         return 0
 
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
     monkeypatch.setattr(cameras, "DEVICES", tmp_path)
-    monkeypatch.setattr(camera.cv2, "VideoCapture", SimulatedCapture)
+    monkeypatch.setattr(cv2, "VideoCapture", SimulatedCapture)
     monkeypatch.setattr(SimulatedCapture, "camera", present["video0"], raising=False)
     monkeypatch.setattr(SimulatedCapture, "frames", 1000)
     monkeypatch.setattr(SimulatedCapture, "opens", True)
@@ -322,7 +323,7 @@ def test_a_camera_that_may_not_be_opened(
     def refuse(path: str, flags: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(v4l2.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DmddError, match="may not be opened by this user") as caught:
         check_camera(path)
     assert "group video" in caught.value.fix

@@ -46,12 +46,12 @@ class Capture:
 
 @pytest.fixture
 def gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csi.cv2, "getBuildInformation", lambda: BUILT_WITH.format("YES (1.20.3)"))
-    monkeypatch.setattr(csi.cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: BUILT_WITH.format("YES (1.20.3)"))
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
 
 
 def test_without_gstreamer_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csi.cv2, "getBuildInformation", lambda: BUILT_WITH.format("NO"))
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: BUILT_WITH.format("NO"))
     with pytest.raises(DmddError, match="csi://0 needs an OpenCV with GStreamer") as caught:
         open_source("csi://0")
     assert "pip uninstall opencv-python" in caught.value.fix

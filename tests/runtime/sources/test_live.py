@@ -252,7 +252,7 @@ def test_names_hold_the_day_and_the_time_and_do_not_repeat(
     opened: tuple[Scripted, LiveSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device, source = opened
-    monkeypatch.setattr(live.time, "time", lambda: 1790000000.5)  # 2026-09-21 14:13:20.5 UTC
+    monkeypatch.setattr(time, "time", lambda: 1790000000.5)  # 2026-09-21 14:13:20.5 UTC
     frames = iter(source)
     device.put(1)
     assert _next(frames).name == "scripted/2026-09-21/14-13-20-500-000000"

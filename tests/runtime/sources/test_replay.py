@@ -89,7 +89,7 @@ def test_frames_come_at_the_rate_asked_for(video: Video, monkeypatch: pytest.Mon
             now[0] += timeout or 0.0
             return False
 
-    monkeypatch.setattr(replay.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     device = replay.ReplayDevice(Replay(video(5), fps=50.0, loop=True))
     device.open(Clock())
     times = []

@@ -320,7 +320,7 @@ def test_a_large_folder_at_rest_is_not_listed_again_and_again(
         (folder / f"{number}.png").touch()
     looked: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(scan.os, "scandir", lambda path: looked.append(str(path)) or scandir(path))
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(str(path)) or scandir(path))
     monkeypatch.setattr(scan, "_COARSE", 0.0)
     monkeypatch.setattr(scan, "_FULL_SHARE", 1e-9)
     watched = FolderScan(folder)
