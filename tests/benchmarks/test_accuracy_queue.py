@@ -65,6 +65,7 @@ def queue(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     return make
 
 
+@pytest.mark.slow
 def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
     queue: Callable[..., Queue],
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
     assert len(read_rows(made.results)) == 2
 
 
+@pytest.mark.slow
 def test_test_figures_are_those_of_the_session(queue: Callable[..., Queue]) -> None:
     made = queue(tiny("plain"))
     row = made.one(tiny("plain"))
@@ -116,6 +118,7 @@ def test_test_figures_are_those_of_the_session(queue: Callable[..., Queue]) -> N
         assert row["test"]["head"][name] == pytest.approx(stored[name], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_queue_goes_on_with_the_step_it_had_reached(
     queue: Callable[..., Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_killed_queue_goes_on_with_the_step_it_had_reached(
     assert read_rows(made.results)[0]["steps"] == 6
 
 
+@pytest.mark.slow
 def test_other_code_begins_anew(queue: Callable[..., Queue]) -> None:
     wanted = tiny("plain")
     made = queue(wanted)
@@ -203,6 +207,7 @@ def test_several_heads_judge_the_same_maps(tiny_outcome: Any) -> None:
     assert np.abs(found["sum"][0] - maps).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_another_head_needs_no_training(queue: Callable[..., Queue]) -> None:
     made = queue(tiny("plain"))
     run, _ = made.trained(tiny("plain"))

@@ -327,6 +327,7 @@ def test_one_that_fails_is_not_kept(tmp_path: Path, environment: Path) -> None:
     assert made.note("padim", "tile", 2) is None
 
 
+@pytest.mark.slow
 def test_the_whole_way(
     data: Path, bundle: Path, environment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

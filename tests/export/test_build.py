@@ -23,6 +23,7 @@ from tests.export import small_graph, spoil
 rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
 
 
+@pytest.mark.slow
 def test_one_engine_for_three_gpus_is_built_without_a_gpu(small_fp16: Path, tmp_path: Path) -> None:
     seen: list[tuple[float, str]] = []
     built = build_rtx(
@@ -53,6 +54,7 @@ def test_one_engine_for_three_gpus_is_built_without_a_gpu(small_fp16: Path, tmp_
     assert check_engine(built.path, needs) == []
 
 
+@pytest.mark.slow
 def test_an_fp32_graph_becomes_an_fp32_engine(small_fp32: Path, tmp_path: Path) -> None:
     built = build_rtx(small_fp32, tmp_path, gpus="sm86", options=BuildOptions(precision="fp32"))
     assert (built.sidecar.convolutions, built.sidecar.half_convolutions) == (5, 0)
@@ -89,6 +91,7 @@ def test_what_the_static_checks_refuse_the_real_parser_refuses(
     assert not list(tmp_path.glob("*.engine*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "builds"), [(3840, True), (3841, False)])
 def test_the_limit_of_topk_is_the_real_one(k: int, builds: bool, tmp_path: Path) -> None:
     graph = small_graph.write_onnx(small_graph.SmallFused(True, size=64, top=k), tmp_path / "k.onnx", 64)

@@ -56,6 +56,7 @@ def both(
     return graph(images), (expected.maps, expected.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWITCHES)
 def test_the_graph_is_the_trained_module(name: str) -> None:
     model = detector(**SWITCHES[name])
@@ -68,6 +69,7 @@ def test_the_graph_is_the_trained_module(name: str) -> None:
     torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["as it is", "lite0", "abnormality", "sum", "msn", "density of lite0"])
 def test_half_precision_is_finite_and_close(name: str) -> None:
     model = detector(**SWITCHES[name])

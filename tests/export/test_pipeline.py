@@ -104,6 +104,7 @@ def test_parity_is_measured_on_the_test_images_and_kept(tiny_export: Any) -> Non
     assert kept["onnxruntime fp16"]["map_max"] == rows["onnxruntime fp16"].map_max
 
 
+@pytest.mark.slow
 def test_each_export_is_a_new_version(
     tiny_outcome: Any, written: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_each_export_is_a_new_version(
     assert sorted(left) == sorted(["CURRENT", first.version, second.version])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "channels"), [("fp32", 1), ("fp16", None)])
 def test_a_changed_weight_is_noticed_and_nothing_is_published(
     file: str, channels: int | None, tiny_outcome: Any, written: Callable[..., None], tmp_path: Path

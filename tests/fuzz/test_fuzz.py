@@ -8,6 +8,7 @@ import pytest
 from fuzzing import LOCALES, fuzz_addresses, fuzz_command_lines, fuzz_pictures, fuzz_trees
 
 
+@pytest.mark.slow
 def test_no_data_set_is_misread(tmp_path: Path) -> None:
     assert fuzz_trees(range(150), tmp_path) == []
 
@@ -24,6 +25,7 @@ def test_no_address_crashes_or_shows_its_password() -> None:
 _SLOW = ("bench", "doctor", "evaluate", "export", "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", LOCALES)
 def test_no_command_line_ends_in_a_traceback_or_never(world: Path, locale: str) -> None:
     first = 20 * list(LOCALES).index(locale)

@@ -87,6 +87,7 @@ def test_the_cause_is_named_where_the_look_tells_it(make_bundle: Make) -> None:
     assert "and they are darker (mean level" in line
 
 
+@pytest.mark.slow
 def test_doubtful_images_need_yes(
     make_bundle: Make, tmp_path: Path, dmdd_edge: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -85,6 +85,7 @@ def test_check_names_every_problem(make_bundle: Make, run: Callable[..., Any]) -
     assert [report["ok"] for report in run("models", "check", code=1)] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_person_reads_a_table(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
     bundle = make_bundle()
     assert dmdd_edge("calibrate", "--source", "images/good").returncode == 0
@@ -163,6 +164,7 @@ def test_what_calibrate_cannot_do(make_bundle: Make, images: Path, run: Callable
     assert read_calibration(bundle) is None
 
 
+@pytest.mark.slow
 def test_calibrate_says_how_to_undo_it(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
     make_bundle()
     done = dmdd_edge("calibrate", "--source", "images/good")

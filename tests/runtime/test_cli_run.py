@@ -65,6 +65,7 @@ def test_for_a_person_all_goes_to_standard_error(make_bundle: Make, images: Path
     assert "p90 n/a" in done.stderr
 
 
+@pytest.mark.slow
 def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, make_picture: Picture) -> None:
     limits = FrameLimits(mean_min=20, mean_max=255, saturated_max=1, black_max=1, sharpness_min=0, images=1)
     make_bundle(frame_limits=limits)
@@ -82,6 +83,7 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
     assert "1 .heic" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -147,6 +149,7 @@ def many_images(tmp_path: Path, images: Path) -> int:
     return 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_signal_ends_the_run_with_everything_written(
     make_bundle: Make, many_images: int, program: list[str], tmp_path: Path, kind: signal.Signals, code: int

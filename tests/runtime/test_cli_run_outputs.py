@@ -38,6 +38,7 @@ def film(tmp_path: Path, make_picture: Picture) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_output_at_once(make_bundle: Make, images: Path, tmp_path: Path, dmdd_edge: Program) -> None:
     make_bundle()
     outputs = "--jsonl r.jsonl --csv r.csv --save out --save-maps maps --save-only-anomalous --video v.mkv"
@@ -80,6 +81,7 @@ def test_every_output_at_once(make_bundle: Make, images: Path, tmp_path: Path, d
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / "f" / name)), cv2.imread(str(image)))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_with_every_frame_once(
     make_bundle: Make, images: Path, tmp_path: Path, program: list[str], dmdd_edge: Program
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_killed_run_is_resumed_with_every_frame_once(
     assert (tmp_path / "r.jsonl").read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["CURRENT", "SIGHUP"])
 def test_the_bundle_is_changed_while_the_run_goes_on(
     make_bundle: Make, film: Path, tmp_path: Path, program: list[str], how: str

@@ -101,6 +101,7 @@ def test_found_and_false_alarms_first_figures_behind_and_a_page(
     assert "Bundle " in page
 
 
+@pytest.mark.slow
 def test_one_kind_alone_and_the_calibrated_threshold(
     make_bundle: Make, folders: Path, lean: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -127,6 +128,7 @@ def test_what_cannot_be_judged_is_counted_apart(
     assert "unreliable: 1 image cannot be judged" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

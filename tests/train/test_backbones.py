@@ -166,6 +166,7 @@ def test_given_weights_have_their_color_order_turned_round(name: str, tmp_path: 
     torch.testing.assert_close(backbone(rgb.flip(1))[3], expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "named"),
     [

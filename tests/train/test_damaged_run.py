@@ -39,6 +39,7 @@ def change(**fields: Any) -> Callable[[Path], None]:
     return edit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spoil", "said"),
     [

@@ -99,6 +99,7 @@ def _maps(fine: Tensor, noise: Tensor) -> list[Tensor]:
     return [*branches, *(torch.nn.functional.adaptive_avg_pool2d(fine, side)[:, 0] for side in (16, 8, 4))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outlined", [False, True])
 def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(outlined: bool) -> None:
     rng = np.random.default_rng(5)
@@ -125,6 +126,7 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
     assert choice.abnormality in BRANCH_WEIGHTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_run_keeps_the_density_that_it_chose_and_no_other(
     tiny_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float

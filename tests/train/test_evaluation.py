@@ -99,6 +99,7 @@ def without_root(run: Run) -> Run:
     return load_run(run.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("named", ["the data set", "the category", "the category, renamed"])
 def test_a_data_set_that_moved_gives_the_same_figures(

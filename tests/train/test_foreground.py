@@ -115,6 +115,7 @@ def test_auto_takes_grabcut_where_a_part_hardly_differs() -> None:
     assert choose([part(seed, faint=True)[0] for seed in range(6)]) == "grabcut"
 
 
+@pytest.mark.slow
 def test_auto_takes_the_whole_image_of_textures() -> None:
     bank = ProceduralTextures(SIZE)
     patterns = [bank.draw(np.random.default_rng(seed)) for seed in range(12)]
@@ -125,6 +126,7 @@ def test_auto_takes_the_whole_image_of_textures() -> None:
         assert choose(fabric) == "none", name
 
 
+@pytest.mark.slow
 def test_an_image_of_one_colour_counts_as_a_whole() -> None:
     plain = np.full((SIZE, SIZE, 3), 90, np.uint8)
     image, truth = part(0)

@@ -220,6 +220,7 @@ def test_training_keeps_and_logs_the_warning(
     assert "013.png" in (tmp_path / "run" / "train.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sooner")
 def test_the_command_warns_before_the_next_step(spoilt: Path, tiny_weights: Path, tmp_path: Path) -> None:
     options = [

@@ -63,6 +63,7 @@ def share_of(choice: MapChoice) -> Tensor:
     return weights / weights.sum()
 
 
+@pytest.mark.slow
 def test_coarse_stages_that_only_spread_lose_their_weight(normals: NDArray[np.uint8]) -> None:
     """Fine maps are right; coarse ones are as high all over the image as the damage is strong."""
 
@@ -80,6 +81,7 @@ def test_coarse_stages_that_only_spread_lose_their_weight(normals: NDArray[np.ui
     torch.testing.assert_close(head.share, default / default.sum())
 
 
+@pytest.mark.slow
 def test_coarse_stages_that_alone_see_the_damage_keep_it(normals: NDArray[np.uint8]) -> None:
     generator = torch.Generator().manual_seed(0)
 
@@ -90,6 +92,7 @@ def test_coarse_stages_that_alone_see_the_damage_keep_it(normals: NDArray[np.uin
     assert chosen(normals, distances)[0].stages == PROFILES[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sees", ["normality", "abnormality"])
 def test_the_abnormality_branch_weighs_what_it_is_worth(normals: NDArray[np.uint8], sees: str) -> None:
     """One branch sees the damage, the other says anything at all."""
@@ -138,6 +141,7 @@ def outlined_part() -> NDArray[np.bool_]:
     return part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "taken"),
     [(None, 2), (np.ones((SIZE, SIZE), np.bool_), 2), (outlined_part(), 1)],
@@ -162,6 +166,7 @@ def test_only_an_outline_is_a_reason_for_coarser_stages_than_the_best(
     torch.testing.assert_close(head.map_share, share_of(choice))
 
 
+@pytest.mark.slow
 def test_what_is_set_is_not_chosen(normals: NDArray[np.uint8]) -> None:
     def distances(images: NDArray[np.uint8]) -> list[Tensor]:
         found = unlike(images, normals)
@@ -178,6 +183,7 @@ def test_what_is_set_is_not_chosen(normals: NDArray[np.uint8]) -> None:
     torch.testing.assert_close(head.map_share, share_of(choice))
 
 
+@pytest.mark.slow
 def test_one_branch_alone_chooses_the_stages(normals: NDArray[np.uint8]) -> None:
     def distances(images: NDArray[np.uint8]) -> list[Tensor]:
         found = unlike(images, normals)
@@ -188,6 +194,7 @@ def test_one_branch_alone_chooses_the_stages(normals: NDArray[np.uint8]) -> None
     torch.testing.assert_close(head.map_share, torch.tensor(choice.stages) / sum(choice.stages))
 
 
+@pytest.mark.slow
 def test_equal_weights_leave_the_coarsest_and_the_smallest(normals: NDArray[np.uint8]) -> None:
     """Every map says the same, so no weights are better."""
 
@@ -210,6 +217,7 @@ def test_where_no_damage_can_be_seen_the_weights_stay(monkeypatch: pytest.Monkey
     assert choice == MapChoice(PROFILES[0], BRANCH_WEIGHTS[0], [], 0)
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_again(normals: NDArray[np.uint8]) -> None:
     def distances(images: NDArray[np.uint8]) -> list[Tensor]:
         found = unlike(images, normals)

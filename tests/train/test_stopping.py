@@ -26,6 +26,7 @@ from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.trainer import Trainer
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_its_last_step_and_resumes_to_the_same_bits(
     tiny_config: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_users_error_names_the_value(wrong: list[object], words: list[str], op
     assert error.fix
 
 
+@pytest.mark.slow
 def test_train_and_evaluate(
     options: list[object], program: Callable[..., tuple[object, str, str]], tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_resuming_a_finished_run_is_refused(tiny_outcome: Any) -> None:
     assert "plate" in missing.message
 
 
+@pytest.mark.slow
 def test_a_region_of_interest_is_kept_with_the_run(
     options: list[object], tmp_path: Path, tiny_config: Callable[..., Any]
 ) -> None:

@@ -33,6 +33,7 @@ for wrong in json.loads(sys.argv[3]):
 """
 
 
+@pytest.mark.slow
 def test_a_typo_is_found_without_torch_and_leaves_nothing(plates: Path, tmp_path: Path) -> None:
     wrong = [
         ["--data", "nowhere"],

@@ -89,6 +89,7 @@ def test_a_loaded_run_predicts_the_same(tiny_outcome: Any) -> None:
     assert not loaded.model.training
 
 
+@pytest.mark.slow
 def test_training_learns(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
     """Both branches' losses fall, and the teacher is the one that was given."""
     watching = Watching()

@@ -175,6 +175,7 @@ def place(
     return inside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(NEEDED))
 def test_odd_values_end_in_one_message(
     command: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

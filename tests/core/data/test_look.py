@@ -76,6 +76,7 @@ def test_the_steps_are_those_that_an_encoder_writes(tmp_path: Path) -> None:
         assert step_table(quality).ravel().tolist() == list(map(float, written))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "name", "words"),
     [
@@ -109,6 +110,7 @@ def test_two_changes_at_once_are_both_named(look: Look) -> None:
     assert {cause.name for cause in find_causes(look, seen, WHOLE)} == {"compression", "light"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", [None, *DEFECTS])
 def test_other_plates_have_no_cause(defect: str | None, look: Look) -> None:
     for seed in (1, 2):

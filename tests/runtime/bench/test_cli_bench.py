@@ -174,6 +174,7 @@ def test_a_users_error_is_one_message_with_the_fix_before_anything_is_measured(
     assert caught.value.fix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("begun", "arguments"),
     [

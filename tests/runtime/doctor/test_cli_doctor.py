@@ -65,6 +65,7 @@ STABLE = {
 }
 
 
+@pytest.mark.slow
 def test_a_machine_that_runs_a_bundle_is_healthy(
     make_bundle: Callable[..., Bundle], run_doctor: Program
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_machine_that_runs_a_bundle_is_healthy(
             assert finding["fix"], finding
 
 
+@pytest.mark.slow
 def test_packages_that_crash_are_named_and_crash_nothing_else(
     make_bundle: Callable[..., Bundle], run_doctor: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

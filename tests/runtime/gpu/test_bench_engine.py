@@ -102,6 +102,7 @@ def test_driven_as_trtexec_drives_it(
     assert {event.blocking for event in gpu.events} == {blocking}
 
 
+@pytest.mark.slow
 def test_an_engine_against_the_cpu(both_graphs: Make, put_engine: Put, bench: Bench, cache: Path) -> None:
     bundle = put_for_four(both_graphs, put_engine)
     document = bench(bundle, "--compare", "tensorrt", "cpu")

@@ -40,6 +40,7 @@ def _kill(*arguments: object) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert _kill("random", tmp_path, 7, 6)["kills"] == 6
 
@@ -49,6 +50,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
     assert _kill("random", tmp_path, 8, 50)["kills"] == 50
 
 
+@pytest.mark.slow
 def test_killed_at_a_choice_of_the_steps(tmp_path: Path) -> None:
     # A run of ten frames takes some 75 steps; it is killed before, or in the middle of, each 17th.
     assert _kill("everywhere", tmp_path / "run", 17)["kills"] >= 8

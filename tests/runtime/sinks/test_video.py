@@ -111,6 +111,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "lost"), [(".mkv", 8), (".avi", 8), (".webm", 12)])
 def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path, suffix: str, lost: int) -> None:
     path = tmp_path / f"run{suffix}"

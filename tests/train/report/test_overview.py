@@ -75,6 +75,7 @@ def runs(copied: Any, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_runs_are_measured_and_the_broken_one_is_named(runs: Path, tmp_path: Path) -> None:
     report = tmp_path / "report"
     result = call("--all", "--runs-dir", runs, "--report", report, "--json")
