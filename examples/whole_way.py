@@ -14,7 +14,8 @@ export = export_bundle(
 )
 belt = cv2.VideoWriter(str(work / "belt.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (256, 256))
 for path in sorted(plates.glob("test/*/*.png")):
-    belt.write(cv2.imread(str(path)))
+    if (image := cv2.imread(str(path))) is not None:
+        belt.write(image)
 belt.release()
 
 with Detector.load(export.bundle.path) as detector:

@@ -211,9 +211,9 @@ class Detector:
         """
         self._require_open()
         check_color(color)
-        if isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4):
-            return self._infer(images, color)
-        return self._infer([images], color)[0]
+        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        results = self._infer(images if several else [images], color)
+        return results if several else results[0]
 
     def _infer(self, images: Sequence[ImageLike], color: Color) -> list[Result]:
         results: list[Result] = []

@@ -6,7 +6,7 @@ and a separate heading. They show what the detector reacts to, not how many real
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dmdd_edge.bundle.threshold import Threshold
@@ -59,7 +59,7 @@ def measure_damage(
     return metrics, test, evaluation
 
 
-def damage_lines(metrics: dict[str, Any]) -> list[str]:
+def damage_lines(metrics: Mapping[str, Any]) -> list[str]:
     """The result for a person, worded so that it cannot be mistaken for one of test images.
 
     Args:

@@ -1,4 +1,4 @@
-"""The way that the program names itself: each command's last line is pasted and run, in folders with spaces."""
+"""Each command's last line names the next one: it is pasted and run, in folders with spaces."""
 
 from __future__ import annotations
 
