@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -56,7 +57,7 @@ def workplace(
         shutil.copytree(images / source, tmp_path / place)
     (tmp_path / "photos" / "masks").mkdir()
     for path in (images / "bad").iterdir():
-        mask = 0 * cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        mask = np.zeros((128, 256), np.uint8)  # the size of the images
         mask[20:40, 100:140] = 255
         cv2.imwrite(str(tmp_path / "photos" / "masks" / path.name), mask)
     (tmp_path / "part.png").write_bytes((images / "bad" / "1.png").read_bytes())
