@@ -19,7 +19,7 @@ DEMO_STAMP := $(VENV)/.installed-demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports check test test-camera demo docs docs-serve pictures bench bench-train \
+.PHONY: help env lint format types imports check test test-camera demo docs docs-serve images bench bench-train \
 	bench-graph bench-footprint bench-run clean distclean
 
 help: ## List the targets
@@ -79,7 +79,7 @@ demo: $(DEMO_STAMP) ## The whole way on drawn images in minutes: train, export, 
 	$(BIN)/dmdd-edge run --category plate --models-dir $(DEMO)/models --source $(DEMO)/data/plate/test --save $(DEMO)/out
 	@echo
 	@echo "The report of this demo:    $(abspath $(DEMO))/report.html"
-	@echo "The pictures of each type:  $(abspath $(DEMO))/out ($$(find $(DEMO)/out -name '*.png' | wc -l) in all), such as"
+	@echo "The overlays of each type:  $(abspath $(DEMO))/out ($$(find $(DEMO)/out -name '*.png' | wc -l) in all), such as"
 	@find $(abspath $(DEMO))/out -name '000.png' | sort | sed 's/^/  /'
 	@echo "The live page at http://127.0.0.1:8080 on the same images, until Ctrl-C:"
 	@echo "next: $(VENV)/bin/dmdd-edge run --category plate --models-dir $(DEMO)/models --watch $(DEMO)/data/plate/test --watch-existing --serve 8080"
@@ -92,8 +92,8 @@ docs: env ## The tables of the docs from benchmarks/results, then the site, stri
 docs-serve: env ## The site on this machine, rebuilt on each change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
-pictures: env ## The docs' images from the drawn plates; wants `make demo` first
-	$(BIN)/python docs/make_pictures.py --data $(DEMO)/data/plate --models-dir $(DEMO)/models
+images: env ## The docs' images from the drawn plates; wants `make demo` first
+	$(BIN)/python docs/make_images.py --data $(DEMO)/data/plate --models-dir $(DEMO)/models
 
 bench: bench-train bench-graph bench-footprint ## Every figure that is measured here; wants an idle machine
 

@@ -90,7 +90,7 @@ def list_models(options: ModelsOptions) -> None:
         print_json(rows)
     elif not rows:
         console.print(
-            f"there is no bundle in {models_dir}/; write one: {command('export', models_dir=models_dir)}",
+            f"There is no bundle in {models_dir}/. Write one: {command('export', models_dir=models_dir)}",
             markup=False,
         )
     else:
@@ -125,17 +125,17 @@ def remove(options: VersionOptions) -> None:
     removed = remove_version(find_bundle(category, None, models_dir), version)
     if options.json:
         print_json({"category": category, "removed": removed})
-    console.print(f"{category}: {removed} is removed")
+    console.print(f"removed {category} {removed}")
 
 
 def use(options: VersionOptions) -> None:
-    """Make a version the one in use, once it has been verified."""
+    """Verify a version and put it into use."""
     from dmdd_edge.bundle.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.workspace import find_bundle
 
     category, version, models_dir = options.category, options.version, options.models_dir
-    find_bundle(category, None, models_dir)  # which knows what else may have been meant
+    find_bundle(category, None, models_dir)  # which suggests similar names
     bundle = use_version(models_dir, category, version)
     if options.json:
         print_json({"category": category, "version": bundle.version})
@@ -157,7 +157,7 @@ def check(options: CheckOptions) -> None:
         print_json(reports)
     for report in reports:
         if report["ok"]:
-            console.print(f"{report['path']}: whole", markup=False)
+            console.print(f"{report['path']}: complete and unchanged", markup=False)
         for problem in report["problems"]:
             console.print(f"{report['path']}: {problem['message']}\n  fix: {problem['fix']}", markup=False)
     if not all(report["ok"] for report in reports):
@@ -237,7 +237,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "backbone": manifest.backbone,
         "image size": f"{manifest.image_size} x {manifest.image_size}",
         "threshold": row["error"] or f"{row['threshold']:.4f} (from the {row['threshold_origin']})",
-        "exported threshold": f"{threshold.image:.4f}, {100 * threshold.alpha:g} % false alarms wanted, "
+        "exported threshold": f"{threshold.image:.4f}, false-alarm rate {100 * threshold.alpha:g} %, "
         f"from {threshold.normals} good image{'s' * (threshold.normals != 1)}",
         "test images, %": metrics,
         "written by": ", ".join(f"{name} {value}" for name, value in manifest.created_with.items()),
@@ -260,7 +260,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 
     table = Table(box=None, pad_edge=False)
     for column in ("category", "version", "in use", "backbone", "size", "threshold", "calibrated"):
-        # A version's name is typed into `models use`, so it is never cut.
+        # A version's name is typed into `models use`, so it is never truncated.
         least = max(len(row["version"]) for row in rows) if column == "version" else None
         table.add_column(column, min_width=least)
     for row in rows:

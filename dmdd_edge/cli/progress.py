@@ -1,7 +1,7 @@
-"""What a long command says while it works: a bar on a terminal, a line every 30 s or 5 % anywhere else.
+"""The progress of a long command: a bar on a terminal, elsewhere a line every 30 s or 5 %.
 
-Both show the same things: the phase and how far it is, the time elapsed, and one estimate of the time left
-for all that the command still has to do.
+Both show the same: the phase and its progress, the time elapsed, and one estimate of the time left for all
+that the command still has to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFRESHES = 4
 class Work(Reporter):
     """Reports long work on standard error; to be used in a ``with`` statement.
 
-    Lines are written by a thread of their own, so that work does not wait for a reader that does not read.
+    A separate thread writes the lines, so that work does not wait for a reader that does not read.
 
     Args:
         console: where to; by default what all commands share.
@@ -53,9 +53,9 @@ class Work(Reporter):
         self._quiet = quiet
         self._wake = threading.Event()
         self._ended = False
-        self._said_at = clock()
-        self._said_share = 0.0
-        self._unsaid = ""  # a phase of unknown length that began since the last line
+        self._line_at = clock()
+        self._line_share = 0.0
+        self._new_phase = ""  # a phase of unknown length that started since the last line
         self._live: Live | None = None
         self._thread: threading.Thread | None = None
 
@@ -76,23 +76,23 @@ class Work(Reporter):
         if self._live is not None:
             self._live.stop()
         if self._thread is not None:
-            self._thread.join(timeout=2.0)  # it may hang in a pipe that nobody reads
+            self._thread.join(timeout=2.0)  # it may block on a pipe that nobody reads
 
     def expect(self, costs: Iterable[Cost]) -> None:
         """Name the phases to come and what they are expected to take."""
         self.phases.expect(costs)
 
     def update(self, phase: str, done: float = 0.0, total: float | None = None, note: str = "") -> None:
-        """Tell how far a phase is; one that is named for the first time begins.
+        """Report the progress of a phase; one that is named for the first time starts.
 
         Args:
             phase: its name, for people.
             done: units done.
             total: units of the phase; 1 for a share, None where it is unknown.
-            note: what else there is to say of it, such as losses.
+            note: further text, such as losses.
         """
         if self.phases.update(phase, done, total) and total is None:
-            self._unsaid = phase
+            self._new_phase = phase
         self.note = note
         if self.due():
             self._wake.set()
@@ -103,24 +103,24 @@ class Work(Reporter):
             self._console.print(text, markup=False)
 
     def due(self) -> bool:
-        """Whether a log should get a line now."""
-        silent = self._clock() - self._said_at
+        """Whether the log needs a line now."""
+        silent = self._clock() - self._line_at
         if silent < _LEAST_SECONDS:
             return False
         share = self.phases.standing().share
-        further = share is not None and share - self._said_share >= LINE_SHARE
-        return silent >= LINE_SECONDS or further or bool(self._unsaid)
+        further = share is not None and share - self._line_share >= LINE_SHARE
+        return silent >= LINE_SECONDS or further or bool(self._new_phase)
 
     def line(self) -> str:
-        """The line for a log, which then is not due for a while."""
+        """The line for the log; the next one is due after a while."""
         standing = self.phases.standing()
-        self._said_at, self._said_share, self._unsaid = self._clock(), standing.share or 0.0, ""
+        self._line_at, self._line_share, self._new_phase = self._clock(), standing.share or 0.0, ""
         share, clocks, doing = describe(standing, self.note)
         return f"{share}, {clocks}: {doing}" if share else f"{clocks}: {doing}"
 
     def _write_lines(self) -> None:
         while True:
-            self._wake.wait(max(LINE_SECONDS - (self._clock() - self._said_at), 0.1))
+            self._wake.wait(max(LINE_SECONDS - (self._clock() - self._line_at), 0.1))
             self._wake.clear()
             if self._ended:
                 return
@@ -129,7 +129,7 @@ class Work(Reporter):
 
 
 def describe(standing: Standing, note: str = "") -> tuple[str, str, str]:
-    """How work stands, for people: the share done, the clocks, and what is being done."""
+    """Progress in words: the share done, the times, and the phase."""
     share = "" if standing.share is None else f"{min(int(100 * standing.share), 99)} %"
     clocks = f"{clock_text(standing.elapsed)} elapsed"
     if standing.left is not None:
@@ -143,16 +143,16 @@ def describe(standing: Standing, note: str = "") -> tuple[str, str, str]:
 
 
 def _rounded(seconds: float) -> float:
-    """An estimate without figures that it cannot hold; never 0, which would say that all is done."""
+    """An estimate without digits it cannot support; never 0, which would mean that the work is done."""
     step = 1.0 if seconds < 20.0 else 5.0 if seconds < 300.0 else 30.0
     return max(step * round(seconds / step), 1.0)
 
 
 class Bar:
-    """Two lines that fit any width: bar, share and clocks; below them what is being done.
+    """Two lines that fit any width: bar, share and times, and the phase below.
 
     Args:
-        work: what is shown.
+        work: the work that is shown.
     """
 
     def __init__(self, work: Work) -> None:

@@ -1,4 +1,4 @@
-"""Tables of figures, drawn the same by every command."""
+"""Tables of figures, the same in every command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmdd_edge.evaluation.paper import paper_row_beside
 
 
 def print_result(metrics: Mapping[str, Any]) -> None:
-    """Print a result: what is found and rejected at the threshold first, the table of figures behind it.
+    """Print a result: first what is found and rejected at the threshold, then the table of figures.
 
     Args:
         metrics: the content of metrics.json.
@@ -25,14 +25,14 @@ def print_result(metrics: Mapping[str, Any]) -> None:
 
 
 def print_damage(metrics: Mapping[str, Any]) -> None:
-    """Print what a run without test images does on made damage.
+    """Print the figures of a run without test images, on synthetic damage.
 
     Args:
         metrics: the content of made_damage.json.
     """
     from dmdd_edge.train.made_damage import damage_lines
 
-    for line in damage_lines(metrics):
+    for line in damage_lines(dict(metrics)):
         console.print(line, markup=False)
 
 

@@ -1,4 +1,4 @@
-"""What `dmdd-edge train` says while it works, and how Ctrl-C and SIGTERM end it."""
+"""The progress of `dmdd-edge train`, and how Ctrl-C and SIGTERM end it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _STUDENT = "student"
 
 
 class Interrupts:
-    """The first Ctrl-C or SIGTERM lets a training step end; the second interrupts it.
+    """Lets a training step finish at the first Ctrl-C or SIGTERM; the second interrupts it.
 
     To be used in a ``with`` statement; outside the main thread it does nothing.
 
     Attributes:
-        number: the signal that came, or None.
-        patient: whether the work under way ends by itself soon once ``number`` is set.
+        number: the signal that was received, or None.
+        patient: whether the work in progress ends by itself soon once ``number`` is set.
     """
 
     def __init__(self) -> None:
@@ -40,32 +40,32 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._came)
+                self._before[number] = signal.signal(number, self._received)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _came(self, number: int, frame: FrameType | None) -> None:
+    def _received(self, number: int, frame: FrameType | None) -> None:
         first, self.number = self.number is None, number
         if not (first and self.patient):
             raise KeyboardInterrupt
-        with suppress(OSError):  # a signal may come in the middle of another line: no console here
+        with suppress(OSError):  # a signal may interrupt another line: the console is not used here
             os.write(2, b"\nsaving a checkpoint after this step; press Ctrl-C again to stop at once\n")
 
     @property
     def exit_code(self) -> int:
-        """What the program ends with."""
+        """The exit code of the program."""
         return 0 if self.number == signal.SIGTERM else INTERRUPTED
 
 
 class TrainProgress(Listener):
-    """Hands on what the trainer tells to whoever reports it.
+    """Passes the trainer's progress to the bar, and interrupts to the trainer.
 
     Args:
-        work: reports it.
-        interrupts: asked whether to stop.
+        work: shows the progress.
+        interrupts: decides whether to stop.
     """
 
     def __init__(self, work: Work, interrupts: Interrupts) -> None:
@@ -83,7 +83,7 @@ class TrainProgress(Listener):
         """Progress of a phase other than the student's."""
         self._interrupts.patient = what == _STUDENT
         if self._interrupts.number is not None:
-            raise KeyboardInterrupt  # it came after the student's last step, whose checkpoint is written
+            raise KeyboardInterrupt  # received after the student's last step, whose checkpoint is written
         self._work.update(what, done, total)
 
     def step(
@@ -98,12 +98,12 @@ class TrainProgress(Listener):
         self._work.update(_STUDENT, progress.step, progress.expected_steps, note)
 
     def stop_asked(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self._interrupts.number is not None
 
 
 def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
-    """What to say once a training was stopped: how it stands, and the next command, quoted.
+    """The state of a stopped training in words, and the next command; None if there is nothing to resume.
 
     Args:
         folder: of the run.

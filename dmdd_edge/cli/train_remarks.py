@@ -1,4 +1,4 @@
-"""What a finished training leaves to be desired, and the command that follows it."""
+"""Remarks on a finished training, and the command that follows it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dmdd_edge.messages.commands import command, run_options
 if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
 
-#: After fewer steps a student has hardly begun to imitate its teacher.
+#: After fewer steps a student hardly imitates its teacher.
 _FEW_STEPS = 100
 
 
 def short_training(config: TrainConfig, steps: int) -> str:
-    """What a time limit cut off, in a sentence for a person; empty when it cut off nothing that matters.
+    """How far a time limit shortened a training, in a sentence; empty when that does not matter.
 
     Args:
         config: of the run.
@@ -50,6 +50,6 @@ def next_after_training(folder: Path, config: TrainConfig, info: Mapping[str, An
         return
     console.print(
         "no threshold: --holdout 0 keeps no good images to set it, so this run can be evaluated but not "
-        "exported. To export, train again with --holdout 0.1 and --overwrite.",
+        "exported. To export it, train again with --holdout 0.1 and --overwrite.",
         style="yellow",
     )

@@ -105,7 +105,7 @@ def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
 
     said.clear()
     assert queue(*wanted, say=said.append).run(wanted[1:]) == []
-    assert said == ["plain: has its row", "summed: has its row"]
+    assert said == ["plain: already has a row", "summed: already has a row"]
     assert len(read_rows(made.results)) == 2
 
 

@@ -363,8 +363,8 @@ def test_the_whole_way(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--make"], "--data is needed"),
-        (["--data", "x", "--epochs", "0"], "--epochs and --threads must be 1 or more"),
+        (["--make"], "--data is required"),
+        (["--data", "x", "--epochs", "0"], "--epochs and --threads must be at least 1"),
         (["--data", "x", "--peer", "ours"], "invalid choice"),
     ],
 )

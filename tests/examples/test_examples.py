@@ -38,7 +38,13 @@ def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, exported: Path) -
     export_bundle = dmdd_edge.export_bundle
 
     def options(**values: Any) -> Any:
-        quick = {"backbone": "timm:test_efficientnet", "weights": tiny_weights, "image_size": 64, "steps": 2}
+        quick = {
+            "backbone": "timm:test_efficientnet",
+            "weights": tiny_weights,
+            "image_size": 64,
+            "steps": 2,
+            "head": "sum",
+        }
         return train_options(**{**values, **quick, "batch_size": 2, "workers": 1, "device": "cpu"})
 
     def sample(folder: Path, category: str = "plate", **values: Any) -> Path:
