@@ -261,4 +261,5 @@ def _toml(value: Any) -> str:
         return repr(value)
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(redacted(str(value)), ensure_ascii=False)
+    # JSON's escapes are TOML's, but for the delete character, which JSON leaves as it is.
+    return json.dumps(redacted(str(value)), ensure_ascii=False).replace("\x7f", "\\u007f")

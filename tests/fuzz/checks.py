@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,19 @@ def check_answer(argv: list[str], answer: dict[str, Any]) -> str:
 
 
 def _of_json(argv: list[str], answer: dict[str, Any]) -> str:
-    if "--json" not in argv or answer["code"] not in (0, 3) or "--help" in argv:
+    if answer["code"] not in (0, 3) or "--help" in argv:
+        return ""
+    if "--print-config" in argv:
+        if sys.version_info < (3, 11):
+            return ""
+        import tomllib
+
+        try:
+            tomllib.loads(answer["out"])
+        except ValueError as error:
+            return f"--print-config is not TOML: {error}"
+        return ""
+    if "--json" not in argv:
         return ""
     try:
         if argv[0] == "run":

@@ -173,14 +173,16 @@ def test_what_is_printed_names_each_origin_and_reads_as_a_file(
 ) -> None:
     (tmp_path / "a.toml").write_text('[read]\nname = ["a\\"b"]\nsource = "rtsp://line:hunter22@cam/x"\n')
     monkeypatch.setenv("DMDD_RATE", "0.5")
+    monkeypatch.setenv("DMDD_SAVE_TO", "a\x7fb\u2028c")
     printed, received = call("--config", "a.toml", "--print-config", "--count", "4", "--no-fast")
     assert received is None
-    lines = printed.splitlines()
+    lines = printed.split("\n")
     assert lines[0] == "[read]"
     for line in (
         'source = "rtsp://***@cam/x"  # a.toml, line 3',
         "# watch is not set",
         "rate = 0.5  # DMDD_RATE",
+        'save_to = "a\\u007fb\u2028c"  # DMDD_SAVE_TO',
         "count = 4  # command line",
         "# twice = 8  # default",
         'name = ["a\\"b"]  # a.toml, line 2',
@@ -188,9 +190,15 @@ def test_what_is_printed_names_each_origin_and_reads_as_a_file(
     ):
         assert line in lines
     monkeypatch.delenv("DMDD_RATE")
-    (tmp_path / "b.toml").write_text(printed)
+    monkeypatch.delenv("DMDD_SAVE_TO")
+    (tmp_path / "b.toml").write_text(printed, encoding="utf-8")
     assert call("--config", "b.toml")[1] == Reading(
-        source="rtsp://***@cam/x", rate=0.5, count=4, names=('a"b',), fast=False
+        source="rtsp://***@cam/x",
+        save_to=Path("a\x7fb\u2028c"),
+        rate=0.5,
+        count=4,
+        names=('a"b',),
+        fast=False,
     )
 
 

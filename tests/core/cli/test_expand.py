@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from dmdd_edge.cli.expand import add_command
+from dmdd_edge.cli.main import app as program
 from dmdd_edge.errors import DmddError
 from dmdd_edge.options import Option, Options
 
@@ -80,6 +82,26 @@ def test_the_help_shows_what_the_model_declares(call: Call) -> None:
         assert words in shown
     assert "--two" not in shown
     assert "--no-fast" not in shown
+
+
+def test_values_of_an_option_are_completed() -> None:
+    root: Any = get_command(program)
+    assert {"--install-completion", "--show-completion"} <= {
+        name for item in root.params for name in item.opts
+    }
+    run = root.commands["run"]
+    context = run.context_class(run)
+    completed = {
+        item.name: [found.value for found in item.shell_complete(context, text)]
+        for item in run.params
+        for name, text in (("fsync", ""), ("backend", "c"), ("notify", "an"))
+        if item.name == name
+    }
+    assert completed == {
+        "fsync": ["never", "second", "always"],
+        "backend": ["cuda", "cpu"],
+        "notify": ["anomalous"],
+    }
 
 
 def test_a_number_out_of_its_range_is_a_usage_error(call: Call) -> None:
