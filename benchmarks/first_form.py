@@ -2,27 +2,25 @@
 
 The first version is exported by the project's code of that time, taken from the repository's history; the
 current version by the current code. Both files are opened with the current session options and interleaved
-on the same image, so the ratio is that of the graphs alone. Both are untrained (see ``graph_cost.py``): time
+on the same image, so the ratio is that of the graphs alone. Both are untrained (see ``untrained.py``): time
 does not depend on training.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import statistics
-import subprocess
 import sys
-import tarfile
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import common
-import graph_cost
 import numpy as np
+from alternating import alternate, block_ratios
+from past_code import FIRST, check_out, run_code
+from untrained import build
 
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.export.graph import DeploymentGraph
@@ -31,9 +29,6 @@ from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, s
 
 onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
-#: The commit whose figures were the first to be published.
-FIRST = "362b35b"
-_FOLDERS = ("dmdd_edge", "train", "export", "runtime", "benchmarks")
 #: Executed with the code of that time, which has these names too.
 _EXPORT = """
 import sys
@@ -44,43 +39,6 @@ from dmdd_edge.export.onnx_file import write_onnx
 backbone, size, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 write_onnx(DeploymentGraph(graph_cost.build(backbone, size)[0]), file, size)
 """
-
-
-def check_out(commit: str, folder: Path) -> None:
-    """Extract the code of a commit with the layout of the installed package.
-
-    Exits with a message when the clone does not contain the commit.
-    """
-    archive = subprocess.run(
-        ["git", "archive", commit, *_FOLDERS], cwd=common.ROOT, capture_output=True, check=False
-    )
-    if archive.returncode:
-        sys.exit(
-            f"This clone does not contain commit {commit}.\nFetch the whole history: git fetch --unshallow"
-        )
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        # The first releases of 3.10 and 3.11 have no filters; the archive is the clone's own.
-        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        files.extractall(folder, **safely)
-    for name in ("train", "export", "runtime"):
-        inside = folder / "dmdd_edge" / name
-        if not inside.is_symlink():  # older code has no links to its stages
-            (folder / name).rename(inside)
-
-
-def run_code(code: Path, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a Python command with the code that ``check_out`` extracted, including its benchmarks.
-
-    Args:
-        code: folder of the code.
-        command: the interpreter and its arguments.
-        options: of ``subprocess.run``.
-    """
-    path = os.pathsep.join([str(code), str(code / "benchmarks")])
-    # Python searches the working folder first; in the clone that would be the current code.
-    return subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, cwd=code, text=True, check=False, **options
-    )
 
 
 def export_first(code: Path, backbone: str, size: int, file: Path) -> None:
@@ -95,7 +53,7 @@ def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{name}.onnx" for name in ("first", "now")}
         export_first(code, backbone, size, files["first"])
-        model, origin = graph_cost.build(backbone, size)
+        model, origin = build(backbone, size)
         write_onnx(DeploymentGraph(model), files["now"], size)
         sessions = {
             name: onnxruntime.InferenceSession(
@@ -103,13 +61,13 @@ def measure(code: Path, backbone: str, options: Namespace) -> dict[str, Any]:
             )
             for name, path in files.items()
         }
-        times = graph_cost.take_turns(sessions, image, options.warm_up, options.runs)
+        times = alternate(sessions, image, options.warm_up, options.runs)
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         "student": f"{origin} start, untrained",
         "milliseconds": {name: round(value, 3) for name, value in medians.items()},
         "ratio": round(medians["now"] / medians["first"], 4),
-        "ratio_of_blocks": common.spread(graph_cost.ratios(times["now"], times["first"])),
+        "ratio_of_blocks": common.spread(block_ratios(times["now"], times["first"])),
     }
 
 

@@ -208,7 +208,7 @@ def untrained(backbone: str, path: Path) -> str:
     try:
         import torch
         import torchvision
-        from graph_cost import settle
+        from untrained import settle
     except ImportError as error:
         return f"{error}: pip install '.[export]'"
     torch.manual_seed(0)

@@ -4,34 +4,29 @@ The fused fp32 graph (teacher, student, decoupling, PMN, distances, head, score)
 and the student's stages alone are exported by the same code, opened with the runtime's session options, and
 interleaved on the same image in one process. The ratio is that of the medians. ONNX Runtime's profiler then
 times each node; nodes are grouped by the part of the method that their names begin with.
-
-Weights do not matter, as long as numbers stay in range: they are random unless an installed package has the
-backbone's, and the student's differ from the teacher's, so that no optimizer can merge the two.
+The models are untrained; see ``untrained.py``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
 import sys
 import tempfile
-import time
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import common
 import numpy as np
 import onnx
-import torch
+from alternating import BLOCKS, alternate, block_ratios
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from untrained import build
 
 from dmdd_edge.cores import usable_cores
-from dmdd_edge.errors import DmddError
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.runtime.backends.onnxruntime_session import (
@@ -39,13 +34,10 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
     run_session,
     session_options,
 )
-from dmdd_edge.train.config import ModelConfig
-from dmdd_edge.train.model import DMDD
 
 onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps telemetry off
 
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
-_BLOCKS = 5
 #: Part of the method -> prefixes of its nodes' names; the first match counts.
 PARTS = {
     "input": ("island_input",),
@@ -86,53 +78,6 @@ class BareBackbones(nn.Module):
         """See the class."""
         x = self.island_input(image)
         return self.teacher(x)[-1], self.student(x)
-
-
-def build(backbone: str, size: int) -> tuple[DMDD, str]:
-    """Build a model to measure; returns it and the origin of its weights."""
-    torch.manual_seed(0)
-    config = ModelConfig(backbone=backbone, image_size=size)
-    model, origin = DMDD(config, pretrained=False), "random"
-    if backbone == "efficientnet_lite0":
-        with contextlib.suppress(DmddError):
-            model, origin = DMDD(config), "pretrained"
-    with torch.no_grad():
-        for weight in model.student.parameters():
-            weight.add_(0.05 * weight.abs().mean() * torch.randn_like(weight))
-        for network in (model.teacher, model.student) if origin == "random" else (model.student,):
-            settle(network, model.normalize(torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)))
-    return model.eval(), origin
-
-
-def settle(network: nn.Module, x: Tensor) -> None:
-    """Set BatchNorm's statistics from an input, so that no layer's output grows out of range."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # plain average over the following inputs
-    network.train()
-    network(x)
-
-
-def take_turns(
-    sessions: Mapping[str, Any], image: NDArray[np.uint8], warm_up: int, runs: int
-) -> dict[str, list[float]]:
-    """Milliseconds of each call, interleaved; the order alternates."""
-    found: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(warm_up + runs):
-        names = list(sessions) if turn % 2 else list(sessions)[::-1]
-        for name in names:
-            began = time.perf_counter()
-            run_session(sessions[name], image)
-            if turn >= warm_up:
-                found[name].append(1e3 * (time.perf_counter() - began))
-    return found
-
-
-def ratios(fused: list[float], bare: list[float]) -> list[float]:
-    """Ratio of the medians in each of a few blocks of the run, which shows how reliable it is."""
-    cuts = np.linspace(0, len(fused), _BLOCKS + 1).astype(int)
-    return [statistics.median(fused[a:b]) / statistics.median(bare[a:b]) for a, b in pairwise(cuts)]
 
 
 def part_of(name: str) -> str | None:
@@ -214,12 +159,12 @@ def measure(backbone: str, options: Namespace) -> dict[str, Any]:
             for name, path in files.items()
         }
         megabytes = files["fused"].stat().st_size / 1e6
-        times = take_turns(sessions, image, options.warm_up, options.runs)
+        times = alternate(sessions, image, options.warm_up, options.runs)
         parts = {
             name: profile(path, image, options.threads, options.profiled) for name, path in files.items()
         }
     medians = {name: statistics.median(values) for name, values in times.items()}
-    blocks = ratios(times["fused"], times["bare"])
+    blocks = block_ratios(times["fused"], times["bare"])
     return {
         "weights": origin,
         "milliseconds": {name: round(value, 3) for name, value in medians.items()},
@@ -236,7 +181,7 @@ def show(backbone: str, found: dict[str, Any]) -> None:
     print(f"\n{backbone} ({found['weights']} weights)")
     print(f"  fused {ms['fused']:.2f} ms, bare backbones {ms['bare']:.2f} ms: ratio {found['ratio']:.3f}")
     print(f"  the fused fp32 graph has {found['fused_megabytes']:.1f} MB")
-    print(f"  ratio in {_BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
+    print(f"  ratio in {BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
     fused, bare = found["parts_ms"]["fused"], found["parts_ms"]["bare"]
     whole = sum(bare.values())
     print(f"  {'by the profiler':<16}{'fused ms':>10}{'bare ms':>10}{'more, % of bare':>18}")
@@ -263,8 +208,8 @@ def options_from(arguments: Iterable[str] | None = None) -> Namespace:
 def main() -> None:
     """Measure each backbone, print and write."""
     options = options_from()
-    if options.runs < _BLOCKS:
-        sys.exit(f"--runs must be at least {_BLOCKS}.")
+    if options.runs < BLOCKS:
+        sys.exit(f"--runs must be at least {BLOCKS}.")
     machine = common.begin()
     figures = {}
     for backbone in options.backbone:

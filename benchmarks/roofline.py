@@ -22,9 +22,9 @@ from typing import Any
 import ceilings
 import common
 import numpy as np
-from graph_cost import build
 from numpy.typing import NDArray
 from onnx_work import GraphWork, work_of
+from untrained import build
 
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.export.graph import DeploymentGraph

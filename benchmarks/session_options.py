@@ -21,8 +21,8 @@ from typing import Any
 
 import common
 import numpy as np
-from graph_cost import build
 from numpy.typing import NDArray
+from untrained import build
 
 from dmdd_edge.cores import allowed_cores, usable_cores
 from dmdd_edge.export.graph import DeploymentGraph

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import common
-from first_form import FIRST, check_out, run_code
+from past_code import FIRST, check_out, run_code
 
 from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 from dmdd_edge.evaluation.paper import paper_row

@@ -84,7 +84,7 @@ def make_document(
         "stream": _stream_row(outcome.stream) if outcome.stream else None,
         "accuracy": outcome.accuracy.as_dict()
         if outcome.accuracy
-        else {"reason": "not asked for: --accuracy"},
+        else {"reason": "not requested: add --accuracy"},
         "peak_memory_mb": outcome.peak_memory_mb,
         "interrupted": interrupted,
     }

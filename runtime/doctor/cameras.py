@@ -7,10 +7,7 @@ import getpass
 import grp
 import os
 import re
-import sys
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from dmdd_edge.runtime.doctor.context import Context
@@ -32,8 +29,10 @@ def look(path: str) -> dict[str, Any]:
         ``modes``: format, width, height and highest rate; ``busy``: whether another program captures from it.
         Or ``errno`` and ``error``, when it cannot be read.
     """
+    from dmdd_edge.runtime.sources.v4l2 import V4l2Device
+
     try:
-        with _v4l2().V4l2Device(path) as device:
+        with V4l2Device(path) as device:
             card = device.card()
             if card is None:
                 return {"card": None}
@@ -44,22 +43,6 @@ def look(path: str) -> dict[str, Any]:
             return {"card": card, "modes": modes, "busy": device.busy()}
     except OSError as error:
         return {"errno": error.errno, "error": error.strerror or str(error)}
-
-
-def _v4l2() -> ModuleType:
-    """The module ``runtime.sources.v4l2`` by itself.
-
-    Its package loads OpenCV, which is not needed to find a camera, and which may be what is broken.
-    """
-    name = "dmdd_edge_v4l2_alone"
-    file = Path(__file__).parents[1] / "sources" / "v4l2.py"
-    spec = util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
 
 
 def examine_cameras(context: Context) -> list[Finding]:

@@ -1,13 +1,32 @@
-"""Where frames come from: one module a kind of source, one protocol for all of them."""
+"""Sources of frames: one module per kind of source, one protocol for all of them.
+
+Names are loaded on first use: a camera can be found by ``v4l2`` alone, without OpenCV.
+"""
 
 from __future__ import annotations
 
-from dmdd_edge.runtime.sources.base import Source, SourceState
-from dmdd_edge.runtime.sources.cameras import CameraInfo, list_cameras
-from dmdd_edge.runtime.sources.files import ImageFiles
-from dmdd_edge.runtime.sources.opening import open_source, open_sources
-from dmdd_edge.runtime.sources.options import SourceOptions
-from dmdd_edge.runtime.sources.video import VideoFile
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.sources.base import Source, SourceState
+    from dmdd_edge.runtime.sources.cameras import CameraInfo, list_cameras
+    from dmdd_edge.runtime.sources.factory import open_source, open_sources
+    from dmdd_edge.runtime.sources.files import ImageFiles
+    from dmdd_edge.runtime.sources.options import SourceOptions
+    from dmdd_edge.runtime.sources.video import VideoFile
+
+_PLACES = {
+    "CameraInfo": "cameras",
+    "ImageFiles": "files",
+    "Source": "base",
+    "SourceOptions": "options",
+    "SourceState": "base",
+    "VideoFile": "video",
+    "list_cameras": "cameras",
+    "open_source": "factory",
+    "open_sources": "factory",
+}
 
 __all__ = [
     "CameraInfo",
@@ -20,3 +39,10 @@ __all__ = [
     "open_source",
     "open_sources",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use."""
+    if name in _PLACES:
+        return getattr(import_module(f"dmdd_edge.runtime.sources.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

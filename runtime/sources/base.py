@@ -1,4 +1,4 @@
-"""What every source has: its frames, a way to stop it, and how it stands."""
+"""The Source protocol: iterate frames, stop, report state."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 
 @dataclass(frozen=True)
 class SourceState:
-    """How a source stands at one moment.
+    """The state of a source at one moment.
 
     Attributes:
-        name: what a person calls it, without user names and passwords.
+        name: for a person, without user names and passwords.
         live: whether it is a camera or a stream.
-        connected: whether frames can be had from it now.
+        connected: whether it delivers frames now.
         width: of the last frame, in pixels; None before the first.
         height: of the last frame, in pixels; None before the first.
-        fps: frames a second: of a live source as they arrive, of a video as its file says; None when unknown.
-        frames: frames handed out so far, broken ones included.
-        dropped: frames that arrived and that nobody took in time.
-        reconnects: how often a lost connection was made again.
+        fps: frames per second: as they arrive from a live source, or from a video's file; None if unknown.
+        frames: frames delivered so far, broken ones included.
+        dropped: frames that arrived but were not taken in time.
+        reconnects: how often a lost connection was restored.
         frame_age: seconds since the last frame arrived; None before the first.
-        message: what is wrong now; empty when all is well.
-        detail: what the device was found to be set to; empty when there is nothing to say.
-        passed_over: of files: how many were found and are not judged, by kind: a suffix such as ``.heic``,
+        message: the current problem; empty without one.
+        detail: the device's settings, as read back; may be empty.
+        passed_over: of files: how many were found but are skipped, by kind: a suffix such as ``.heic``,
             ``hidden``, ``linked folder``, ``unreadable folder``, ``written by a run``, ``there before the
-            start`` (of a watched folder), and images of which only the first page is judged, as ``further
+            start`` (of a watched folder), and images of which only the first page is read, as ``further
             pages``.
-        waiting: of a watched folder: files that were seen and are not read yet.
+        waiting: of a watched folder: files that were seen but not read yet.
     """
 
     name: str
@@ -57,15 +57,15 @@ class Source(Protocol):
     """Delivers frames in order, each one once; iterate over it once.
 
     Attributes:
-        total: how many frames there will be, or None when that is not known.
+        total: the number of frames to come, or None if unknown.
         root: the folder that frames' names are relative to.
-        live: true of a camera or a stream: only the newest frame is kept, and there is no known end. False
-            of files: each frame comes, however long it takes.
-        skip: asked with a frame's source and index before it is decoded; true passes it over. Files alone
-            ask. To be set before the iteration.
-        bits: how many bits a 16-bit file uses, see ``images.read_image``. Image files alone heed it. To be
-            set before the iteration.
-        say: told, one line each, when the source is lost and when it is back. To be set before the iteration.
+        live: true for a camera or a stream: only the newest frame is held, and the end is unknown. False for
+            files: every frame is delivered, however long it takes.
+        skip: called with a frame's source and index before it is decoded; true skips the frame. Only file
+            sources call it. Set it before the iteration.
+        bits: how many bits a 16-bit file uses, see ``images.read_image``. Only image files use it. Set it
+            before the iteration.
+        say: called with one line when the source is lost, and when it is back. Set it before the iteration.
     """
 
     total: int | None
@@ -76,34 +76,34 @@ class Source(Protocol):
     say: Callable[[str], None]
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
-        """Read frame by frame; what cannot be read is a ``BrokenFrame``. The end releases the device."""
+        """Read frame by frame; an unreadable one is a ``BrokenFrame``. The end releases the device."""
         ...
 
     def stop(self) -> None:
-        """End the iteration soon, also while it waits for a frame; from any thread, as often as one likes."""
+        """End the iteration soon, also while it waits for a frame; from any thread, any number of times."""
         ...
 
     def state(self) -> SourceState:
-        """How it stands now; from any thread."""
+        """The current state; from any thread."""
         ...
 
 
 def take_all(source: str, index: int) -> bool:
-    """No frame is passed over."""
+    """Skip no frame."""
     return False
 
 
 def say_nothing(line: str) -> None:
-    """Nobody is told."""
+    """Ignore the line."""
 
 
 class FileProgress:
-    """The part that sources of files share: the stop flag, and the state.
+    """Shared by file sources: the stop flag and the state.
 
     Args:
-        name: what a person calls the source.
-        fps: frames a second, when the file says so.
-        passed_over: what was found and is not judged; see ``SourceState``.
+        name: of the source, for a person.
+        fps: frames per second, if the file states it.
+        passed_over: files that are skipped; see ``SourceState``.
     """
 
     live = False
@@ -122,12 +122,12 @@ class FileProgress:
         self._last: float | None = None
 
     def stop(self) -> None:
-        """End the iteration after the frame that is being read."""
+        """End the iteration after the current frame."""
         self._stopped.set()
 
     def state(self) -> SourceState:
-        """How far it is."""
-        # One read each: the reading thread goes on meanwhile.
+        """The progress so far."""
+        # One read each, since the reading thread continues meanwhile.
         size, last = self._size, self._last
         return SourceState(
             self._name,
@@ -141,7 +141,7 @@ class FileProgress:
         )
 
     def _note(self, frame: Frame | BrokenFrame) -> None:
-        """Count a frame that is about to be handed out."""
+        """Count a frame before it is delivered."""
         if isinstance(frame, Frame):
             self._size = (frame.image.shape[1], frame.image.shape[0])
             if frame.more:

@@ -11,11 +11,11 @@ from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.cameras import busy, check_camera
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.controls import apply_controls
-from dmdd_edge.runtime.sources.device import LostError
+from dmdd_edge.runtime.sources.live_device import LostError
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 
-#: What OpenCV takes when nothing is asked for.
+#: OpenCV's default.
 _DEFAULT_SIZE = (640, 480)
 
 
@@ -23,8 +23,8 @@ class Camera(CaptureDevice):
     """A camera of this machine, read by OpenCV through V4L2.
 
     Args:
-        path: its device, such as /dev/video0, or a link to it below /dev/v4l/by-id, which stays the same when
-            cameras are plugged in another order.
+        path: its device, such as /dev/video0, or a link to it in /dev/v4l/by-id, which stays the same when
+            cameras are connected in another order.
         options: size, rate, exposure, gain, white balance and further controls.
     """
 
@@ -34,33 +34,33 @@ class Camera(CaptureDevice):
         self._detail = ""
 
     def open(self, stop: threading.Event) -> None:
-        """Open it, set it up, and read back what it was set to."""
+        """Open and configure it, and read the settings back."""
         check_camera(self.name)
         with V4l2Device(self.name) as device:
             modes = device.modes()
         capture = cv2.VideoCapture(self.name, cv2.CAP_V4L2)
         self._capture = capture
         if not capture.isOpened():
-            # Someone may have been faster since it was checked.
+            # Another program may have opened it since the check.
             check_camera(self.name)
             raise SourceError(
-                f"the camera {self.name} does not open.",
-                "Unplug it and plug it in again; dmesg may say more.",
+                f"Camera {self.name} does not open.",
+                "Unplug it and plug it in again; `dmesg` may show the cause.",
             )
         format_, size = self._set_mode(capture, modes)
         with V4l2Device(self.name) as device:
             settings = apply_controls(device, self._options, self.name)
         rate = capture.get(cv2.CAP_PROP_FPS)
-        speed = f"{rate:g} frames a second"
+        speed = f"{rate:g} frames/s"
         if self._options.camera_fps is not None and abs(rate - self._options.camera_fps) > 0.5:
-            speed += f" (asked for {self._options.camera_fps:g})"
+            speed += f" (requested: {self._options.camera_fps:g})"
         self._detail = ", ".join([f"{format_} {size[0]} x {size[1]}", speed, *settings])
 
     def grab(self, stop: threading.Event) -> None:
-        """Wait for a frame; OpenCV gives up after 10 s without one."""
+        """Wait for a frame; OpenCV times out after 10 s."""
         if self._capture is None or not self._capture.grab():
             raise LostError(
-                f"the camera {self.name} gives no more frames",
+                f"Camera {self.name} stopped delivering frames",
                 "Check its cable; on a shared USB hub, a smaller --camera-size or --camera-fps may help.",
             )
 
@@ -69,10 +69,10 @@ class Camera(CaptureDevice):
         return self._detail
 
     def _set_mode(self, capture: cv2.VideoCapture, modes: list[Mode]) -> tuple[str, tuple[int, int]]:
-        """Set format, size and rate; what the camera then has."""
+        """Set format, size and rate; return the format and size read back."""
         wanted = self._options.camera_size
         size = wanted or _DEFAULT_SIZE
-        # MJPG before size and rate: uncompressed, USB carries large pictures at a few frames a second only.
+        # MJPG before size and rate: USB carries large uncompressed images at a few frames per second only.
         if any(mode.fourcc == "MJPG" and (mode.width, mode.height) == size for mode in modes):
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         if wanted is not None:
@@ -84,11 +84,14 @@ class Camera(CaptureDevice):
         format_ = (
             code.to_bytes(4, "little", signed=code < 0).decode("latin-1").strip("\0 ") or "unknown format"
         )
-        now = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-        if wanted is not None and now != wanted:
-            if now == (0, 0):
+        actual = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        if wanted is not None and actual != wanted:
+            if actual == (0, 0):
                 raise busy(self.name)
             sizes = sorted({(mode.width, mode.height) for mode in modes})
-            offers = ", ".join(f"{width}x{height}" for width, height in sizes) or f"{now[0]}x{now[1]}"
-            raise SourceError(f"--camera-size is {wanted[0]}x{wanted[1]}; {self.name} offers {offers}.")
-        return format_, now
+            offers = ", ".join(f"{width}x{height}" for width, height in sizes) or f"{actual[0]}x{actual[1]}"
+            raise SourceError(
+                f"{self.name} does not support --camera-size {wanted[0]}x{wanted[1]}.",
+                f"Choose one of: {offers}.",
+            )
+        return format_, actual

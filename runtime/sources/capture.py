@@ -1,4 +1,4 @@
-"""What the devices that OpenCV reads have in common: how a grabbed frame is decoded, and the end."""
+"""Shared by the devices that OpenCV reads: decoding a grabbed frame, and closing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.messages.quiet import silent
-from dmdd_edge.runtime.sources.device import damaged
+from dmdd_edge.runtime.sources.live_device import damaged
 
 
 class CaptureDevice:
-    """The half of a ``Device`` that is the same whatever OpenCV reads from; ``open`` sets ``_capture``.
+    """The part of a ``Device`` common to everything OpenCV reads; ``open`` sets ``_capture``.
 
     Args:
-        name: what a person calls it, without user names and passwords.
-        label: a name for its frames, fit for a folder.
+        name: for a person, without user names and passwords.
+        label: a name for its frames, valid as a folder name.
     """
 
     def __init__(self, name: str, label: str) -> None:
@@ -23,24 +23,24 @@ class CaptureDevice:
         self._capture: cv2.VideoCapture | None = None
 
     def retrieve(self) -> NDArray[np.uint8]:
-        """Decode what was grabbed.
+        """Decode the grabbed frame.
 
         Returns:
-            uint8 H x W x 3 BGR, an array of its own.
+            uint8 H x W x 3 BGR, which owns its memory.
 
         Raises:
-            DmddError: it is damaged; the next may be fine.
+            DmddError: the frame is damaged; the next may be intact.
         """
         assert self._capture is not None
-        with silent():  # of a camera that fills its JPEGs up, libjpeg would say so at every frame
+        with silent():  # libjpeg warns at every frame of a camera that pads its JPEGs
             done, image = self._capture.retrieve()
-        # OpenCV may call a frame done that is empty.
+        # OpenCV may report success for an empty frame.
         if not done or image is None or image.size == 0:
             raise damaged(self.name)
         return np.asarray(image, dtype=np.uint8)
 
     def close(self) -> None:
-        """Give it back; also when it is not open."""
+        """Release the device; no-op if it is not open."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None

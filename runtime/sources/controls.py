@@ -14,11 +14,11 @@ _AUTO_GAIN, _GAIN, _ANALOGUE_GAIN = 0x00980912, 0x00980913, 0x009E0903
 _AUTO_WHITE, _WHITE = 0x0098090C, 0x0098091A
 _MANUAL_EXPOSURE = 1
 #: The unit of the exposure control is 100 microseconds.
-_EXPOSURES_A_MS = 10
+_UNITS_PER_MS = 10
 
 
 def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> list[str]:
-    """Set what the options name, each automatic turned off first, and read it back.
+    """Set the controls of the options, after disabling their auto modes, and read them back.
 
     Args:
         device: the camera.
@@ -26,10 +26,10 @@ def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> lis
         name: of the camera, for messages.
 
     Returns:
-        What the camera now has, a phrase a control.
+        The values read back, one phrase per control.
 
     Raises:
-        DmddError: the camera has no such control, does not take the value, or has another one afterwards.
+        DmddError: the camera lacks the control, does not support the value, or reports another one.
     """
     controls = device.controls()
     by_id = {control.id: control for control in controls.values()}
@@ -37,14 +37,14 @@ def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> lis
     if options.exposure is not None:
         control = _wanted(by_id, controls, (_EXPOSURE,), "--exposure", name)
         _turn_off(device, by_id, _AUTO_EXPOSURE, _MANUAL_EXPOSURE)
-        units = round(options.exposure * _EXPOSURES_A_MS)
-        if not control.takes(units):
-            low, high = control.minimum / _EXPOSURES_A_MS, control.maximum / _EXPOSURES_A_MS
+        units = round(options.exposure * _UNITS_PER_MS)
+        if not control.supports(units):
+            low, high = control.minimum / _UNITS_PER_MS, control.maximum / _UNITS_PER_MS
             raise OptionError(
-                f"--exposure is {options.exposure:g}; {name} offers {low:g} to {high:g} ms.",
-                "Give one of these.",
+                f"{name} does not support --exposure {options.exposure:g}.",
+                f"Choose a value from {low:g} to {high:g} ms.",
             )
-        done.append(f"exposure {_set(device, control, units, name) / _EXPOSURES_A_MS:g} ms")
+        done.append(f"exposure {_set(device, control, units, name) / _UNITS_PER_MS:g} ms")
     if options.gain is not None:
         control = _wanted(by_id, controls, (_GAIN, _ANALOGUE_GAIN), "--gain", name)
         _turn_off(device, by_id, _AUTO_GAIN, 0)
@@ -56,10 +56,10 @@ def apply_controls(device: V4l2Device, options: SourceOptions, name: str) -> lis
             f"white balance {_checked(device, control, options.white_balance, '--white-balance', name)} K"
         )
     for wanted, value in options.camera_controls:
-        found = controls.get(wanted)
-        if found is None:
+        named = controls.get(wanted)
+        if named is None:
             raise _unknown(f"--camera-control {wanted}", controls, name)
-        done.append(f"{wanted} {_checked(device, found, value, f'--camera-control {wanted}', name)}")
+        done.append(f"{wanted} {_checked(device, named, value, f'--camera-control {wanted}', name)}")
     return done
 
 
@@ -77,36 +77,38 @@ def _wanted(
 
 
 def _unknown(option: str, controls: Mapping[str, Control], name: str) -> DmddError:
-    offered = ", ".join(controls) or "none at all"
-    return SourceError(f"{option}: {name} has no such control.", f"It has: {offered}.")
+    offered = f"Available: {', '.join(controls)}." if controls else "It has no controls."
+    return SourceError(f"{name} does not support {option}.", offered)
 
 
 def _turn_off(device: V4l2Device, by_id: Mapping[int, Control], automatic: int, off: int) -> None:
-    """Turn an automatic off where there is one; whether that helped shows when the value is read back."""
+    """Disable an auto mode if there is one; reading the value back shows whether that worked."""
     control = by_id.get(automatic)
-    if control is not None and control.takes(off):
+    if control is not None and control.supports(off):
         device.set(control, off)
 
 
 def _checked(device: V4l2Device, control: Control, value: int, option: str, name: str) -> int:
-    if not control.takes(value):
-        raise OptionError(f"{option} is {value}; {name} offers {control.offers()}.", "Give one of these.")
+    if not control.supports(value):
+        raise OptionError(
+            f"{name} does not support {option} {value}.", f"Choose a value: {control.offers()}."
+        )
     return _set(device, control, value, name)
 
 
 def _set(device: V4l2Device, control: Control, value: int, name: str) -> int:
-    """Set and read back: what the camera has now, which may differ by less than a step."""
+    """Set a control and return the value read back, which may differ by less than a step."""
     try:
         device.set(control, value)
         now = device.get(control)
     except OSError as error:
         raise OptionError(
-            f"{name}: {control.name} cannot be set to {value}: {error.strerror or error}.",
-            "An automatic may hold it; turn that off with --camera-control.",
+            f"{name}: cannot set {control.name} to {value}: {error.strerror or error}.",
+            "An auto mode may be overriding it; disable it with --camera-control.",
         ) from None
     if abs(now - value) >= max(control.step, 1):
         raise OptionError(
-            f"{name}: {control.name} was set to {value} and is {now}.",
-            "An automatic may hold it; turn that off with --camera-control.",
+            f"{name}: {control.name} was set to {value} but is {now}.",
+            "An auto mode may be overriding it; disable it with --camera-control.",
         )
     return now

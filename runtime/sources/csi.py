@@ -10,7 +10,7 @@ import cv2
 
 from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
-from dmdd_edge.runtime.sources.device import LostError
+from dmdd_edge.runtime.sources.live_device import LostError
 from dmdd_edge.runtime.sources.options import SourceOptions
 
 PREFIX = "csi://"
@@ -24,17 +24,17 @@ class CsiCamera(CaptureDevice):
         options: size, rate, exposure and gain.
 
     Raises:
-        DmddError: the address is written otherwise, or asks for what this kind of camera does not have.
+        DmddError: the address is malformed, or an option is not supported by this kind of camera.
     """
 
     def __init__(self, source: str, options: SourceOptions) -> None:
         number = source[len(PREFIX) :].strip("/")
         if not number.isdecimal():
-            raise SourceError(f"{source} is no camera.", "It is written as csi://0, csi://1, ...")
+            raise SourceError(f"{source} is not a camera.", "Write csi://0, csi://1, ...")
         if options.white_balance is not None or options.camera_controls:
             option = "--white-balance" if options.white_balance is not None else "--camera-control"
             raise SourceError(
-                f"{option} is not to be had of {source}.", "It is for V4L2 cameras, such as /dev/video0."
+                f"{source} does not support {option}.", "Use it with V4L2 cameras, such as /dev/video0."
             )
         super().__init__(f"{PREFIX}{int(number)}", f"csi{int(number)}")
         self._pipeline = pipeline(int(number), options)
@@ -45,7 +45,7 @@ class CsiCamera(CaptureDevice):
         if not has_gstreamer():
             raise SourceError(
                 f"{self.name} needs an OpenCV with GStreamer; this one ({cv2.__version__}, {cv2.__file__}) "
-                "has none, as all from pip.",
+                "has no GStreamer (no pip build does).",
                 "On a Jetson, remove pip's (pip uninstall opencv-python) and use JetPack's: "
                 "sudo apt install python3-opencv, and install dmdd-edge with --no-deps.",
             )
@@ -53,9 +53,9 @@ class CsiCamera(CaptureDevice):
         self._capture = capture
         if not capture.isOpened():
             raise SourceError(
-                f"the camera {self.name} does not open.",
-                f"Try: gst-launch-1.0 '{self._pipeline.partition(' ! appsink')[0]} ! fakesink'; "
-                "sudo systemctl restart nvargus-daemon frees a camera that hangs.",
+                f"Camera {self.name} does not open.",
+                f"Test it: gst-launch-1.0 '{self._pipeline.partition(' ! appsink')[0]} ! fakesink'; "
+                "`sudo systemctl restart nvargus-daemon` releases a camera that hangs.",
             )
         width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         self._size = (int(width), int(height))
@@ -64,21 +64,21 @@ class CsiCamera(CaptureDevice):
         """Wait for a frame."""
         if self._capture is None or not self._capture.grab():
             raise LostError(
-                f"the camera {self.name} gives no more frames",
-                "sudo systemctl restart nvargus-daemon may help.",
+                f"Camera {self.name} stopped delivering frames",
+                "Restart its service: sudo systemctl restart nvargus-daemon",
             )
 
     def detail(self) -> str:
-        """Its size."""
+        """The frame size."""
         return f"{self._size[0]} x {self._size[1]}"
 
 
 def pipeline(number: int, options: SourceOptions) -> str:
-    """The GStreamer pipeline of a CSI camera; its sink holds one frame, the newest.
+    """The GStreamer pipeline of a CSI camera; its sink holds only the newest frame.
 
     Args:
         number: of the sensor.
-        options: size, rate, exposure and gain; the sensor's own where they are left out.
+        options: size, rate, exposure and gain; the sensor's defaults where they are omitted.
     """
     source = f"nvarguscamerasrc sensor-id={number}"
     if options.exposure is not None:
@@ -99,6 +99,6 @@ def pipeline(number: int, options: SourceOptions) -> str:
 
 
 def has_gstreamer() -> bool:
-    """Whether this OpenCV was built with GStreamer; its list of back ends names it either way."""
-    found = re.search(r"GStreamer:\s*(\w+)", cv2.getBuildInformation())
-    return found is not None and found[1] == "YES"
+    """Whether this OpenCV was built with GStreamer; its list of backends names it either way."""
+    match = re.search(r"GStreamer:\s*(\w+)", cv2.getBuildInformation())
+    return match is not None and match[1] == "YES"

@@ -1,4 +1,4 @@
-"""Image files: one, a folder of them with its subfolders, what a glob finds."""
+"""Image files: a single one, a folder with its subfolders, or a glob."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ImageFiles(FileProgress):
     """Image files, read one at a time.
 
     Args:
-        paths: the files, in the order in which they are read.
+        paths: the files, in reading order.
         root: the folder that their names are relative to.
-        every: only each ``every``-th file is read, the first one included.
-        name: what a person calls them; the root when it is left out.
-        passed_over: what was found beside them; see ``SourceState``.
-        names: the frames' names; paths relative to the root when they are left out.
+        every: read only every ``every``-th file, beginning with the first.
+        name: for a person; the root if omitted.
+        passed_over: skipped files; see ``SourceState``.
+        names: the frames' names; paths relative to the root if omitted.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ImageFiles(FileProgress):
 
     @property
     def names(self) -> Iterator[str]:
-        """The names of the frames to come, so that a run can see beforehand what it would write."""
+        """The names of the frames to come, so that a run can check in advance what it would write."""
         if self._names is not None:
             return iter(self._names)
         return (path.relative_to(self.root).as_posix() for path in self.paths)
@@ -61,22 +61,22 @@ class ImageFiles(FileProgress):
 
 
 def read_frame(path: Path, name: str, index: int, bits: int = 16) -> Frame | BrokenFrame:
-    """Read an image file as a frame, or as a broken one when it cannot be read; ``bits`` as of a source."""
+    """Read an image file as a frame, or a broken one if it cannot be read; ``bits`` as of a source."""
     start = time.perf_counter()
     try:
-        found = checked(read_file(path), str(path))
+        file = checked(read_file(path), str(path))
     except DmddError as error:
         return BrokenFrame(str(path), index, error)
-    peak = int(found.image.max()) if found.image.dtype == np.uint16 else None
-    image = to_uint8(found.image, bits)
+    peak = int(file.image.max()) if file.image.dtype == np.uint16 else None
+    image = to_uint8(file.image, bits)
     elapsed = 1000 * (time.perf_counter() - start)
-    return Frame(image, str(path), name, index, time.time(), elapsed, peak=peak, more=found.header.more)
+    return Frame(image, str(path), name, index, time.time(), elapsed, peak=peak, more=file.header.more)
 
 
 def is_under(path: Path, folders: Iterable[Path]) -> bool:
-    """Whether a file lies in one of these folders or below it, links followed."""
+    """Whether a file is in one of these folders or below it, following links."""
     try:
         whole = path.resolve()
-    except ValueError:  # a NUL character; reading the file says so
+    except ValueError:  # a NUL character; reading the file reports it
         return False
     return any(whole.is_relative_to(folder.resolve()) for folder in folders)

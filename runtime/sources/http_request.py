@@ -1,4 +1,4 @@
-"""Requests to cameras: logins, redirects, refusals, bodies, and what an error of the connection means."""
+"""Requests to cameras: logins, redirects, rejections, bodies, and the meaning of connection errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.timed_http import timed_handlers
 
 
-def ask(url: str, timeout: float) -> HTTPResponse:
-    """Send a request, follow redirects, and read the head of the answer.
+def request(url: str, timeout: float) -> HTTPResponse:
+    """Send a request, follow redirects, and read the header of the response.
 
     Args:
-        url: http:// or https://, which may hold user name and password (basic or digest).
-        timeout: seconds that connecting, the head of the answer, and then each piece of it may take.
+        url: http:// or https://, which may contain user name and password (basic or digest).
+        timeout: seconds that connecting, the header, and then each piece of the body may take.
 
     Raises:
-        DmddError: the server cannot be reached or refuses.
+        DmddError: the server is unreachable or rejects the request.
     """
     name = redacted(url)
     parts = split_address(url)
@@ -50,43 +50,43 @@ def ask(url: str, timeout: float) -> HTTPResponse:
         if isinstance(error.reason, ssl.SSLError):
             raise SourceError(
                 f"{name}: no secure connection: {error.reason}.",
-                "Have the camera's certificate trusted (SSL_CERT_FILE), or use http://.",
+                "Add the camera's certificate to the trusted ones (SSL_CERT_FILE), or use http://.",
             ) from None
         raise SourceError(f"{name}: {why(error.reason, timeout)}.", "Check the address.") from None
     except (OSError, HTTPException) as error:
         raise SourceError(f"{name}: {why(error, timeout)}.", "Check the address.") from None
-    except Exception as error:  # urllib stumbles over what servers write in many ways, and a run must go on
-        if isinstance(error, ValueError) and "igest" in str(error):  # no MD5 or SHA, neither basic nor digest
+    except Exception as error:  # urllib fails on malformed responses in many ways, and a run must continue
+        if isinstance(error, ValueError) and "igest" in str(error):  # no MD5 or SHA
             raise SourceError(
-                f"{name}: the server asks for a kind of login that is not supported.",
+                f"{name}: the server requires an unsupported kind of login.",
                 "Set the camera to basic or digest (MD5) authentication.",
             ) from None
         raise SourceError(
-            f"{name}: the answer has a damaged head ({redacted(str(error)) or type(error).__name__}).",
+            f"{name}: the response has a malformed header ({redacted(str(error)) or type(error).__name__}).",
             "Check the camera's login and redirect settings, and the address.",
         ) from None
 
 
-def read_body(answer: HTTPResponse, limit: int, seconds: float) -> bytes:
-    """The body of an answer, unpacked when the server packed it unasked.
+def read_body(response: HTTPResponse, limit: int, seconds: float) -> bytes:
+    """Read the body of a response, decompressed if the server compressed it unasked.
 
     Args:
-        answer: its head was read.
-        limit: bytes that are read at most, and that it may have when it is unpacked.
-        seconds: in which the whole body must come.
+        response: whose header was read.
+        limit: most bytes, both read and decompressed.
+        seconds: until the whole body must have arrived.
 
     Raises:
-        OSError: it did not come, or not in time.
-        HTTPException: the connection ended before the length that the head names.
+        OSError: it did not arrive, or not in time.
+        HTTPException: the connection ended before the declared length.
     """
     data, deadline = bytearray(), time.monotonic() + seconds
-    while len(data) < limit and (piece := answer.read1(min(1 << 16, limit - len(data)))):
+    while len(data) < limit and (piece := response.read1(min(1 << 16, limit - len(data)))):
         data += piece
         if time.monotonic() > deadline:
             raise TimeoutError
-    if answer.length:
-        raise ConnectionError("the server ended the answer early")
-    packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if response.length:
+        raise ConnectionError("the server ended the response early")
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed in ("gzip", "x-gzip", "deflate"):
         try:
             return zlib.decompressobj(wbits=47 if "gzip" in packed else 15).decompress(bytes(data), limit)
@@ -98,27 +98,27 @@ def read_body(answer: HTTPResponse, limit: int, seconds: float) -> bytes:
 def _refused(name: str, error: urllib.error.HTTPError, with_login: bool) -> DmddError:
     status = error.code
     if status == 401 and not with_login:
-        return SourceError(
-            f"{name}: the server asks for a user name.", "Give http://USER:PASSWORD@HOST/PATH."
-        )
+        return SourceError(f"{name}: the server requires a user name.", "Use http://USER:PASSWORD@HOST/PATH.")
     if status in (401, 403):
         return SourceError(
-            f"{name}: the server does not let this user in ({status}).", "Check name and password."
+            f"{name}: the server denies this user access ({status}).", "Check user name and password."
         )
     if status == 404:
         return SourceError(f"{name}: the server has no such stream (404).", "Check the path of the address.")
     if 300 <= status < 400:
         return SourceError(
-            f"{name}: the server redirects in a circle, or to an address that cannot be followed ({status}).",
-            "Name the address where the pictures are.",
+            f"{name}: the server redirects in a circle, or to an unsupported address ({status}).",
+            "Use the final address of the images.",
         )
-    return SourceError(f"{name}: the server refuses ({status}).", "Check that a browser shows it.")
+    return SourceError(
+        f"{name}: the server rejected the request ({status}).", "Check that a browser shows it."
+    )
 
 
 def why(error: object, timeout: float) -> str:
-    """What an error of the connection means, for a message."""
+    """The meaning of a connection error, for a message."""
     if isinstance(error, TimeoutError):
-        return f"nothing came for {timeout:g} s"
+        return f"no data for {timeout:g} s"
     if isinstance(error, BadStatusLine) and not isinstance(error, OSError):  # RemoteDisconnected is both
-        return "the answer is not HTTP"
-    return f"the connection broke off ({redacted(str(error)) or type(error).__name__})"
+        return "the response is not HTTP"
+    return f"the connection was lost ({redacted(str(error)) or type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Live sources: a thread that takes every frame as it comes, and keeps only the newest for the run."""
+"""Live sources: a thread takes every frame as it arrives, and holds only the newest for the run."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing, take_all
-from dmdd_edge.runtime.sources.device import Device, EndOfDeviceError, LostError
+from dmdd_edge.runtime.sources.live_device import Device, EndOfDeviceError, LostError
 from dmdd_edge.runtime.sources.names import live_name
-from dmdd_edge.runtime.sources.pick import Pick
+from dmdd_edge.runtime.sources.thinning import Thinner
 
 #: Seconds without a frame after which a live source no longer counts as connected.
 STALE_AFTER = 5.0
-#: Seconds between two attempts to open a lost device: the first wait, doubled up to the last.
+#: Seconds between two attempts to reopen a lost device: the first wait, doubled up to the last.
 BACK_OFF = (0.25, 1.0)
-#: Seconds that the end of the iteration waits for the device to be given back.
+#: Seconds that the end of the iteration waits for the device's release.
 _RELEASE = 1.0
 _ARRIVALS = 60
-#: Seconds between two lines about a lost device, at least.
+#: Minimum seconds between two lines about a lost device.
 SAY_EVERY = 10.0
 
 
 @dataclass(frozen=True)
 class _Arrival:
-    """A decoded frame, or why it is none, and when it came."""
+    """A decoded frame or the decoding error, and when it arrived."""
 
     image: NDArray[np.uint8] | DmddError
     time: float
@@ -41,37 +41,36 @@ class _Arrival:
 
 
 class LiveSource:
-    """The newest frame of a device, again and again; what comes while nobody takes it is dropped and counted.
+    """Delivers the newest frame of a device repeatedly; frames that nobody takes are dropped and counted.
 
-    A device that is lost after its first frame is opened again, for as long as it takes. Of all the frames
-    that ``pick`` wants, each is handed out or counted as dropped.
+    A device lost after its first frame is reopened, for as long as it takes. Every frame that ``thinner``
+    selects is either delivered or counted as dropped.
 
     Args:
-        device: what gives the frames.
-        pick: which of them are wanted.
-        drain: take frames from now on, so that the first one handed out is fresh even when the iteration
-            starts late; what comes before that is not counted. False starts the device's clock with the
-            iteration.
-        patience: seconds for which frames may come that cannot be decoded; then the device counts as lost.
+        device: delivers the frames.
+        thinner: selects the frames to use.
+        drain: take frames from now on, so that the first one is fresh even if the iteration starts late;
+            frames before that are not counted. False starts the device's clock with the iteration.
+        patience: seconds of undecodable frames after which the device counts as lost.
 
     Raises:
-        DmddError: the device cannot be had.
+        DmddError: the device cannot be opened.
     """
 
     live = True
 
-    def __init__(self, device: Device, pick: Pick, drain: bool = True, patience: float = 10.0) -> None:
+    def __init__(self, device: Device, thinner: Thinner, drain: bool = True, patience: float = 10.0) -> None:
         self.total: int | None = None
-        # There is no folder that its names are relative to. No result is ever meant for this place.
+        # Its names are relative to no folder. No result is ever written here.
         self.root = Path(os.devnull)
         self.skip: Callable[[str, int], bool] = take_all
-        self.bits = 16  # a camera's pictures have 8
+        self.bits = 16  # a camera's images have 8
         self.say: Callable[[str], None] = say_nothing
-        self._device, self._pick, self._patience = device, pick, patience
+        self._device, self._thinner, self._patience = device, thinner, patience
         self._lost_at: float | None = None
-        self._said_at = float("-inf")
+        self._reported_at = float("-inf")
         self._stop = threading.Event()
-        # Reentrant, so that a signal's handler may stop a source that its own thread is asking for its state.
+        # Reentrant, so that a signal handler may stop a source while its thread reads the state.
         self._changed = threading.Condition(threading.RLock())
         self._newest: _Arrival | None = None
         self._taking = not drain  # whether the iteration has started, so that drops count
@@ -106,13 +105,13 @@ class LiveSource:
             self._thread.join(_RELEASE)
 
     def stop(self) -> None:
-        """End the iteration at once; the device is given back as soon as its driver returns."""
+        """End the iteration at once; the device is released as soon as its driver returns."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
 
     def state(self) -> SourceState:
-        """How it stands now. It counts as connected while the last frame is younger than ``STALE_AFTER``."""
+        """The current state. It is connected while the last frame is younger than ``STALE_AFTER``."""
         with self._changed:
             arrivals = list(self._arrivals)
             age = time.monotonic() - arrivals[-1] if arrivals else None
@@ -138,7 +137,7 @@ class LiveSource:
             )
 
     def _take(self) -> _Arrival | None:
-        """Wait for a frame that was not handed out yet; None at the end."""
+        """Wait for a frame that was not delivered yet; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._ended or self._stop.is_set())
             if self._stop.is_set():
@@ -164,11 +163,11 @@ class LiveSource:
         try:
             while not self._stop.is_set():
                 reason = self._grab_until_lost()
-                if self._stop.is_set() or not self._open_again(reason):
+                if self._stop.is_set() or not self._reopen(reason):
                     break
         except EndOfDeviceError:
             pass
-        except BaseException as error:  # whatever it is, it belongs to the one who iterates
+        except BaseException as error:  # any error belongs to the iterating thread
             self._error = error
         finally:
             self._device.close()
@@ -177,7 +176,7 @@ class LiveSource:
                 self._changed.notify_all()
 
     def _grab_until_lost(self) -> str:
-        """Take frames; comes back with the reason when there are no more, or empty when stopped."""
+        """Take frames; return the reason when the device is lost, or an empty text when stopped."""
         first = True
         undecoded_since: float | None = None
         while not self._stop.is_set():
@@ -186,18 +185,17 @@ class LiveSource:
                 if self._stop.is_set():
                     break
                 wall, now = time.time(), time.monotonic()
-                if self._pick.wants(now):
+                if self._thinner.wants(now):
                     error = self._keep(wall)
                     undecoded_since = None if error is None else undecoded_since or now
                     if undecoded_since is not None and now - undecoded_since > self._patience:
                         what = (error or "").removeprefix(f"{self._device.name}: ").rstrip(".")
                         raise LostError(f"{self._device.name}: receives data but no image: {what}")
                 if undecoded_since is not None:
-                    continue  # what cannot be decoded does not show that it is well
+                    continue  # an undecodable frame does not prove that the device works
             except LostError as lost:
                 if not self._arrivals:
-                    # It opens and never delivers: a matter of settings or cables, which waiting does not
-                    # mend.
+                    # It opens but never delivers: a matter of settings or cables, which waiting does not fix.
                     raise SourceError(f"{lost.reason}.", lost.fix) from None
                 return lost.reason
             with self._changed:
@@ -207,14 +205,14 @@ class LiveSource:
                 self._arrivals.append(now)
                 self._connected, self._message = True, ""
             first, self._delay = False, BACK_OFF[0]
-            self._tell_back()
+            self._report_back()
         return ""
 
     def _keep(self, wall: float) -> str | None:
-        """Decode what was grabbed, and put it in the place of the frame that nobody took.
+        """Decode the grabbed frame, and replace the frame that nobody took.
 
         Returns:
-            why it cannot be decoded; None when it can.
+            Why it cannot be decoded; None if it can.
         """
         start = time.perf_counter()
         image: NDArray[np.uint8] | DmddError
@@ -233,40 +231,40 @@ class LiveSource:
             self._changed.notify_all()
         return image.message if isinstance(image, DmddError) else None
 
-    def _open_again(self, reason: str) -> bool:
-        """Close and open until it is open; False when stopped meanwhile.
+    def _reopen(self, reason: str) -> bool:
+        """Close and reopen until it is open; False when stopped meanwhile.
 
-        Each wait is twice the one before, until a frame comes: what opens and delivers nothing waits
-        longer, too.
+        Each wait is twice the one before, until a frame arrives, also for a device that opens but delivers
+        nothing.
         """
-        self._say(reason)
-        self._tell_lost(reason)
+        self._set_message(reason)
+        self._report_lost(reason)
         self._device.close()
         while not self._stop.wait(self._delay):
             self._delay = min(2 * self._delay, BACK_OFF[1])
             try:
                 self._device.open(self._stop)
             except DmddError as error:
-                self._say(error.message)
+                self._set_message(error.message)
                 self._device.close()
             else:
                 self._detail = self._device.detail()
                 return True
         return False
 
-    def _say(self, message: str) -> None:
+    def _set_message(self, message: str) -> None:
         with self._changed:
             self._connected, self._message = False, message.rstrip(".")
 
-    # What a person is told. A connection that comes and goes all the time must not fill a log.
+    # Lines for a person, limited so that an unstable connection does not fill a log.
 
-    def _tell_lost(self, reason: str) -> None:
+    def _report_lost(self, reason: str) -> None:
         now = time.monotonic()
-        if self._lost_at is None and now - self._said_at >= SAY_EVERY:
-            self._said_at = self._lost_at = now
-            self.say(f"{reason}; connecting again")
+        if self._lost_at is None and now - self._reported_at >= SAY_EVERY:
+            self._reported_at = self._lost_at = now
+            self.say(f"{reason}; reconnecting.")
 
-    def _tell_back(self) -> None:
+    def _report_back(self) -> None:
         if self._lost_at is not None:
-            self.say(f"{self._device.name}: frames come again after {time.monotonic() - self._lost_at:.0f} s")
+            self.say(f"{self._device.name}: reconnected after {time.monotonic() - self._lost_at:.0f} s.")
             self._lost_at = None

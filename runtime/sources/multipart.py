@@ -1,4 +1,4 @@
-"""The parts of a multipart answer, as cameras send MJPEG."""
+"""Read the parts of a multipart response, as cameras send MJPEG."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class NoImageError(Exception):
-    """Data came for as long as a picture may take, and no picture; the text says what came."""
+    """Data arrived for as long as an image may take, but no image; the text describes the data."""
 
 
-#: Bytes of a line that are looked at together: pictures have no lines.
+#: Most bytes that are handled as one line: image data have no lines.
 _LONGEST = 1 << 16
 
 
@@ -19,39 +19,39 @@ class _Body(Protocol):
 
 
 class PartReader:
-    """Reads one picture after the other; parts of another kind, such as text or sound, are passed over.
+    """Reads images one by one; parts of another kind, such as text or sound, are skipped.
 
     Args:
-        answer: the body, from its beginning.
-        boundary: what stands between two parts, as the head says it, with or without its dashes; None when
-            the head does not say it: then the first line that begins with two dashes is taken.
-        limit: bytes that a part may have; what has more is no picture of a camera.
-        patience: seconds after which data without a picture are an error.
+        response: the body, from its beginning.
+        boundary: the separator of two parts, from the header, with or without its dashes; None if the
+            header lacks it: then the first line that begins with two dashes is used.
+        limit: most bytes of a part; a larger one is not a camera image.
+        patience: seconds after which data without an image are an error.
     """
 
     def __init__(
-        self, answer: _Body, boundary: str | None, limit: int, patience: float = float("inf")
+        self, response: _Body, boundary: str | None, limit: int, patience: float = float("inf")
     ) -> None:
-        self._answer, self._limit, self._patience = answer, limit, patience
-        self._buffer = bytearray()  # what came and was not looked at yet
+        self._response, self._limit, self._patience = response, limit, patience
+        self._buffer = bytearray()  # received but not parsed yet
         self._declared = boundary or ""
         self._marks: tuple[bytes, ...] = ()
         if boundary:
             self._set_mark(_encoded(boundary))
         self._at_part = False
         self._trust_lengths = True
-        self._after_length = False  # what was read last is a part by its length
+        self._after_length = False  # the last part was read by its length
         self._deadline = float("inf")
         self._bytes = 0
-        self._seen = ""  # what came instead of a picture
+        self._seen = ""  # what arrived instead of an image
 
     def read(self) -> bytes:
-        """The bytes of the next picture.
+        """Read the bytes of the next image.
 
         Raises:
-            OSError: the connection broke or ended.
+            OSError: the connection was lost or ended.
             NoImageError: see there.
-            ValueError: what comes is no row of parts.
+            ValueError: the data are not a series of parts.
         """
         self._deadline, self._bytes = time.monotonic() + self._patience, 0
         while True:
@@ -65,8 +65,7 @@ class PartReader:
                 return data
 
     def _set_mark(self, mark: bytes) -> None:
-        # Some cameras write the dashes that belong to the mark into the head as well, or leave them out of
-        # the body.
+        # Some cameras repeat the mark's dashes in the header, or omit them in the body.
         self._marks = (b"--" + mark, mark)
 
     def _find_part(self) -> None:
@@ -74,7 +73,7 @@ class PartReader:
         while not self._at_part:
             line = self._line()
             if self._after_length and line.strip() and not self._is_mark(line):
-                # The part is longer than its head said. From now on the mark says where a part ends.
+                # The part is longer than its header states. From now on the mark ends a part.
                 self._trust_lengths = False
             self._after_length = False
             if not self._marks and line.startswith(b"--") and len(line.strip()) > 2:
@@ -82,14 +81,14 @@ class PartReader:
             self._at_part = self._is_mark(line)
             if not self._at_part and line.startswith(b"--"):
                 other = line.strip().decode("latin-1")[:80]
-                self._seen = f"its parts begin with {other!r}, but its head names {self._declared!r}"
+                self._seen = f"its parts begin with {other!r}, but its header declares {self._declared!r}"
             skipped += len(line)
             if skipped > self._limit:
-                raise ValueError("pictures without a mark between them")
+                raise ValueError("images without a separator")
         self._at_part = False
 
     def _head(self) -> tuple[str, int | None]:
-        """Read a part's head: its kind, empty when it does not say; how many bytes follow, None likewise."""
+        """Read a part's header: type (empty if not declared) and number of bytes (None likewise)."""
         kind, length = "", None
         while (line := self._line().strip()) != b"":
             name, _, value = line.partition(b":")
@@ -98,11 +97,11 @@ class PartReader:
             elif name.strip().lower() == b"content-length" and value.strip().isdigit():
                 length = int(value[:20])
         if length is not None and length > self._limit:
-            raise ValueError(f"a picture of {length} bytes")
+            raise ValueError(f"an image of {length} bytes")
         return kind, length
 
     def _exactly(self, length: int) -> bytes:
-        """A part by its length. What follows is looked at with the next part, so as not to wait for it."""
+        """Read a part by its length. What follows is parsed with the next part, to avoid waiting for it."""
         data = self._buffer[:length]
         del self._buffer[:length]
         while len(data) < length:
@@ -113,13 +112,13 @@ class PartReader:
         self._after_length = True
         for mark in self._dashed():
             inside = data.find(b"\n" + mark)
-            if inside >= 0:  # the length was too large; the part that it reached into is lost
+            if inside >= 0:  # the length was too large; the next part is lost
                 self._trust_lengths = False
                 return bytes(data[:inside]).removesuffix(b"\r")
         return bytes(data)
 
     def _dashed(self) -> list[bytes]:
-        """The marks that cannot be mistaken for a picture's bytes."""
+        """The marks that cannot be mistaken for image data."""
         return [mark for mark in self._marks if mark.startswith(b"--")]
 
     def _until_mark(self) -> bytes:
@@ -133,7 +132,7 @@ class PartReader:
             pieces.append(line)
             size += len(line)
             if size > self._limit:
-                raise ValueError(f"a picture of more than {self._limit} bytes")
+                raise ValueError(f"an image of more than {self._limit} bytes")
         self._at_part = True
         data = b"".join(pieces)
         # The line break before the mark belongs to the mark.
@@ -144,10 +143,10 @@ class PartReader:
         return bare in self._marks or (bare.endswith(b"--") and bare[:-2] in self._dashed())
 
     def _line(self) -> bytes:
-        # Not by the answer's own readline, which waits for the end of a line for as long as bytes drip in.
-        looked_at = 0
-        while (end := self._buffer.find(b"\n", looked_at)) < 0 and len(self._buffer) < _LONGEST:
-            looked_at = len(self._buffer)
+        # Not by the response's own readline, which waits for the end of a line as long as bytes arrive.
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < _LONGEST:
+            searched = len(self._buffer)
             piece = self._some(_LONGEST)
             if not piece:
                 break
@@ -161,8 +160,8 @@ class PartReader:
         return line
 
     def _some(self, most: int) -> bytes:
-        """What has come, as soon as something has; empty at the end."""
-        piece = self._answer.read1(most)
+        """The available bytes, as soon as there are any; empty at the end."""
+        piece = self._response.read1(most)
         self._count(len(piece))
         return piece
 
@@ -174,7 +173,7 @@ class PartReader:
 
 
 def _encoded(boundary: str) -> bytes:
-    """A boundary as it stands in the body: what a head says arrives as latin-1, unless it was decoded."""
+    """A boundary as it is in the body: header values are latin-1, unless they were decoded."""
     try:
         return boundary.encode("latin-1")
     except UnicodeEncodeError:

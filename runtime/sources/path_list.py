@@ -1,4 +1,4 @@
-"""``-``: image files whose paths come on standard input, one a line, as they come."""
+"""``-``: image files whose paths arrive on standard input, one per line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _CHUNK = 1 << 16
 
 
 class PathList(FileProgress):
-    """Reads paths from a pipe and each image as soon as its path is there.
+    """Reads paths from a pipe, and each image as soon as its path arrives.
 
-    A path that comes again is read again, under a name with a number. Blank lines are passed over.
+    A repeated path is read again, under a name with a number. Blank lines are skipped.
 
     Args:
-        descriptor: of the pipe or file that the paths are read from.
-        every: only each ``every``-th file is read, the first one included.
-        written: images under these folders are passed over, since a run writes them.
+        descriptor: of the pipe or file of paths.
+        every: read only every ``every``-th file, beginning with the first.
+        written: folders whose images are skipped, since a run writes them.
 
     Raises:
         DmddError: the descriptor is a terminal.
@@ -36,14 +36,14 @@ class PathList(FileProgress):
     def __init__(self, descriptor: int, every: int = 1, written: Collection[Path] = ()) -> None:
         if os.isatty(descriptor):
             raise SourceError(
-                "--source - reads paths from standard input, and that is a terminal.",
-                "Pipe them in: find DIR -name '*.png' | dmdd-edge run --source -",
+                "--source - reads paths from standard input, which is a terminal.",
+                "Pipe them in. For example: find DIR -name '*.png' | dmdd-edge run --source -",
             )
         super().__init__("standard input")
         self.total: int | None = None
         self.root = Path.cwd()
         self._descriptor, self._every, self._written = descriptor, every, written
-        # Written to by stop(), so that waiting for the pipe ends at once.
+        # stop() writes to it, which ends waiting for the pipe at once.
         self._woken, self._wake = os.pipe()
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
@@ -75,7 +75,7 @@ class PathList(FileProgress):
         return True
 
     def _name_of(self, path: Path) -> str:
-        """A relative path: from the present folder for what lies in it, from / for what lies elsewhere."""
+        """A relative path: from the current folder for a file in it, else from /."""
         whole = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links)
         base = self.root if whole.is_relative_to(self.root) else Path(whole.anchor)
         return whole.relative_to(base).as_posix()
@@ -93,12 +93,12 @@ class PathList(FileProgress):
             yield Path(os.fsdecode(rest.removesuffix(b"\r")))
 
     def _read(self) -> bytes:
-        """What the pipe has, as soon as it has something; empty at its end and when stopped."""
+        """The pipe's content, as soon as there is any; empty at its end and when stopped."""
         ready = select.poll()
         ready.register(self._descriptor, select.POLLIN)
         ready.register(self._woken, select.POLLIN)
         while not self._stopped.is_set():
-            # What hangs up is ready, too: reading it gives the end.
+            # A closed pipe is ready, too: reading it gives the end.
             if self._descriptor in dict(ready.poll()) and not self._stopped.is_set():
                 with suppress(BlockingIOError):
                     return os.read(self._descriptor, _CHUNK)
@@ -114,4 +114,4 @@ def standard_input() -> int:
     try:
         return sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):
-        raise SourceError("--source - reads paths from standard input, and that is closed.") from None
+        raise SourceError("--source - reads paths from standard input, which is closed.") from None

@@ -1,4 +1,4 @@
-"""The one rule about proxies: cameras stand in the plant's own network, so none is used unless asked for."""
+"""Proxy of streams: cameras are in the plant's own network, so one is used only on request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import split_address
 
-#: The environment variable that asks for one. ``http_proxy`` and its kin are not followed.
+#: The environment variable that requests one. ``http_proxy`` and similar variables are ignored.
 PROXY_VARIABLE = "DMDD_PROXY"
 
 
@@ -15,7 +15,7 @@ def proxy_address() -> str | None:
     """The proxy for http and https streams, such as ``http://proxy:3128``; None without one.
 
     Raises:
-        DmddError: the variable does not hold an http:// address.
+        DmddError: the variable is not an http:// address.
     """
     address = os.environ.get(PROXY_VARIABLE, "").strip()
     if not address:

@@ -1,4 +1,4 @@
-"""A video file played as if it were a camera, to rehearse a line: ``replay:line.mp4?fps=30&loop=1``."""
+"""A video file played like a camera, to rehearse a line: ``replay:line.mp4?fps=30&loop=1``."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ import cv2
 
 from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
-from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
+from dmdd_edge.runtime.sources.live_device import EndOfDeviceError, LostError
 
 PREFIX = "replay:"
 _QUERY = re.compile(r"(?:\w+=[^&]*(?:&|$))*")
-_FORM = (
-    "It is written as replay:FILE?fps=30&loop=1; fps (else the file's own) and loop (else 0) may be left out."
-)
+_FORM = "Write replay:FILE?fps=30&loop=1; fps (default: the file's own) and loop (default: 0) are optional."
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a ``replay:`` source says.
+    """A parsed ``replay:`` source.
 
     Attributes:
         path: the video.
-        fps: frames a second; None for the file's own rate.
-        loop: begin again at its end, for ever.
+        fps: frames per second; None for the file's own rate.
+        loop: restart at its end, forever.
     """
 
     path: Path
@@ -39,36 +37,36 @@ class Replay:
 
     @classmethod
     def parse(cls, source: str) -> Replay:
-        """Read ``replay:FILE?fps=F&loop=1``.
+        """Parse ``replay:FILE?fps=F&loop=1``.
 
         Raises:
-            DmddError: it is written otherwise, or a value is out of its range.
+            DmddError: the text is malformed, or a value is out of range.
         """
         text = source[len(PREFIX) :].removeprefix("//")
-        # A file's name may hold a question mark; what follows the last one may be the rest of it.
+        # A file name may contain a question mark; the text after the last one may belong to it.
         name, _, query = text.rpartition("?")
         if Path(text).is_file() or not name or not _QUERY.fullmatch(query):
             name, query = text, ""
         given = dict(parse_qsl(query, keep_blank_values=True))
         fps, loop = given.pop("fps", None), given.pop("loop", "0")
         if given:
-            raise SourceError(f"{source}: {next(iter(given))} is nothing that replay: knows.", _FORM)
+            raise SourceError(f"{source}: unknown parameter {next(iter(given))!r}.", _FORM)
         if loop not in ("0", "1"):
-            raise SourceError(f"{source}: loop is {loop}; it is 0 or 1.", _FORM)
+            raise SourceError(f"{source}: loop must be 0 or 1, got {loop}.", _FORM)
         try:
             rate = None if fps is None else float(fps)
         except ValueError:
             rate = 0.0
         if rate is not None and not 0 < rate < float("inf"):
-            raise SourceError(f"{source}: fps is {fps}; it must be a number above 0.", _FORM)
+            raise SourceError(f"{source}: fps must be a number above 0, got {fps}.", _FORM)
         return cls(Path(name), rate, loop == "1")
 
 
 class ReplayDevice(CaptureDevice):
-    """Gives the frames of a file at their rate, like a camera that knows nothing of who takes them.
+    """Delivers the frames of a file at their rate, like a camera that does not wait.
 
     Args:
-        replay: which file, and how.
+        replay: the file and its options.
     """
 
     def __init__(self, replay: Replay) -> None:
@@ -82,16 +80,14 @@ class ReplayDevice(CaptureDevice):
         """Open the file."""
         path = self._replay.path
         if not path.is_file():
-            raise SourceError(f"{self.name}: there is no such file.", _FORM)
+            raise SourceError(f"{self.name}: the file does not exist.", _FORM)
         set_up_ffmpeg()
         capture = cv2.VideoCapture(str(path))
         if not capture.isOpened():
-            raise SourceError(f"{path} cannot be read as a video.", "Check that it plays.")
+            raise SourceError(f"Cannot read {path} as a video.", "Check that it plays.")
         rate = self._replay.fps or capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate < float("inf"):
-            raise SourceError(
-                f"{path} does not say how many frames a second it has.", f"Add ?fps=30. {_FORM}"
-            )
+            raise SourceError(f"{path} does not state its frame rate.", f"Add the frame rate. {_FORM}")
         self._capture, self._rate = capture, rate
 
     def grab(self, stop: threading.Event) -> None:
@@ -102,15 +98,15 @@ class ReplayDevice(CaptureDevice):
         now = time.monotonic()
         if self._started is None:
             self._started = now
-        # Due times count from the start, so that the rate is exact however late a single frame is.
+        # Due times count from the start, so that the rate stays exact after a late frame.
         ahead = self._started + self._number / self._rate - now
         self._number += 1
         if ahead > 0:
             stop.wait(ahead)
 
     def detail(self) -> str:
-        """Its rate."""
-        return f"{self._rate:g} frames a second" + (", again and again" if self._replay.loop else "")
+        """The frame rate."""
+        return f"{self._rate:g} frames/s" + (", in a loop" if self._replay.loop else "")
 
     def _rewind(self, stop: threading.Event) -> None:
         if not self._replay.loop:
@@ -119,4 +115,4 @@ class ReplayDevice(CaptureDevice):
         self.open(stop)
         assert self._capture is not None
         if not self._capture.grab():
-            raise LostError(f"{self.name} has no frame any more")
+            raise LostError(f"{self.name} has no more frames")

@@ -1,4 +1,4 @@
-"""Streams that FFmpeg reads: rtsp:// over TCP, and what comes over http that is no row of pictures."""
+"""Streams that FFmpeg reads: rtsp:// over TCP, and http streams other than MJPEG."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import cv2
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.capture import CaptureDevice
-from dmdd_edge.runtime.sources.device import LostError
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
+from dmdd_edge.runtime.sources.live_device import LostError
 from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
 from dmdd_edge.runtime.sources.urls import host_label
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-#: Seconds for the first handshake. A camera that is on answers in milliseconds, and one that was off is tried
-#: again soon; a longer wait would only sit out the pauses between TCP's own attempts.
+#: Seconds for the first handshake. A running camera responds in milliseconds, and one that is off is retried
+#: soon; a longer wait would only cover the pauses between TCP's own attempts.
 _CONNECT = 2.0
 
 
 class FfmpegStream(CaptureDevice):
     """A stream by its address.
 
-    What OPENCV_FFMPEG_CAPTURE_OPTIONS says goes before our own choice, RTSP over TCP; see ``set_up_ffmpeg``.
+    OPENCV_FFMPEG_CAPTURE_OPTIONS takes precedence over our choice, RTSP over TCP; see ``set_up_ffmpeg``.
 
     Args:
-        url: the address, which may hold user name and password.
+        url: the address, which may contain user name and password.
         timeout: seconds that opening it, and then each frame, may take.
     """
 
@@ -44,7 +44,7 @@ class FfmpegStream(CaptureDevice):
         limits = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds),
-            # Each thread that decodes beside the first holds one more frame back.
+            # Each additional decoder thread delays one more frame.
             *(cv2.CAP_PROP_N_THREADS, 2),
         ]
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
@@ -58,7 +58,7 @@ class FfmpegStream(CaptureDevice):
         start = time.monotonic()
         if self._capture is None or not self._capture.grab():
             waited = time.monotonic() - start
-            # FFmpeg does not say whether anything came meanwhile.
+            # FFmpeg does not report whether any data arrived meanwhile.
             reason = (
                 "the stream ended"
                 if waited < 0.9 * self._timeout
@@ -67,40 +67,36 @@ class FfmpegStream(CaptureDevice):
             raise LostError(f"{self.name}: {reason}", PLAYS)
 
     def detail(self) -> str:
-        """Nothing: a stream is as its server sends it."""
+        """Nothing: the server determines a stream's settings."""
         return ""
 
 
 def reach(url: str, timeout: float) -> None:
-    """Connect to the server of an address and hang up, since FFmpeg does not say why it cannot.
+    """Connect to the server of an address and disconnect, since FFmpeg does not report why it cannot.
 
     Raises:
-        DmddError: its host is not known, refuses, or does not answer within ``timeout`` seconds.
+        DmddError: its host is unknown, refuses, or does not respond within ``timeout`` seconds.
     """
     name = redacted(url)
     parts = split_address(url)
     host, port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
     if not host:
-        raise SourceError(
-            f"{name} is no address: it names no host.", "It is written as rtsp://HOST:PORT/PATH."
-        )
+        raise SourceError(f"{name} has no host.", "Write rtsp://HOST:PORT/PATH.")
     try:
         socket.create_connection((host, port), timeout).close()
     except socket.gaierror:
-        raise SourceError(
-            f"{name}: there is no host {host}.", "Check the address, or the name server."
-        ) from None
+        raise SourceError(f"{name}: unknown host {host}.", "Check the address, or the name server.") from None
     except ConnectionRefusedError:
         raise SourceError(
-            f"{name}: {host} refuses a connection to port {port}.",
+            f"{name}: {host} refused the connection to port {port}.",
             "Check the port, and that it serves streams.",
         ) from None
     except TimeoutError:
         raise SourceError(
-            f"{name}: {host} does not answer on port {port} within {timeout:g} s.",
+            f"{name}: {host} did not respond on port {port} within {timeout:g} s.",
             "Check that it is on, and that this machine can reach it.",
         ) from None
     except OSError as error:
         raise SourceError(
-            f"{name}: {host} cannot be reached: {error.strerror or error}.", "Check the network."
+            f"{name}: cannot reach {host}: {error.strerror or error}.", "Check the network."
         ) from None

@@ -1,4 +1,4 @@
-"""Connections whose answer must begin in time, also where its head drips in byte by byte."""
+"""Connections whose response must begin in time, even if its header arrives byte by byte."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import threading
 import urllib.request
 from contextlib import suppress
 
-#: Seconds for a connection without a timeout, which ``ask`` never makes.
+#: Seconds for a connection without a timeout, which ``request`` never opens.
 _PATIENCE = 60.0
 
 
 class _Timed(http.client.HTTPConnection):
-    """One that gives up when the head of the answer is not complete within ``timeout``.
+    """Times out when the header of the response is not complete within ``timeout``.
 
-    A socket's own timeout starts again with each byte.
+    A socket's own timeout restarts with each byte.
     """
 
     def getresponse(self) -> http.client.HTTPResponse:
-        """Read the head of the answer.
+        """Read the header of the response.
 
         Raises:
-            TimeoutError: it did not come in time.
+            TimeoutError: it did not arrive in time.
         """
         late, connected = threading.Event(), self.sock
 
@@ -36,17 +36,17 @@ class _Timed(http.client.HTTPConnection):
         timer.daemon = True
         timer.start()
         try:
-            answer = super().getresponse()
+            response = super().getresponse()
         except (OSError, http.client.HTTPException):
             if late.is_set():
                 raise TimeoutError from None
             raise
         finally:
             timer.cancel()
-        if late.is_set():  # a head that was cut looks like a short one
-            answer.close()
+        if late.is_set():  # a truncated header looks like a short one
+            response.close()
             raise TimeoutError
-        return answer
+        return response
 
 
 class _TimedTls(_Timed, http.client.HTTPSConnection):
@@ -64,5 +64,5 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def timed_handlers() -> list[urllib.request.BaseHandler]:
-    """What makes an opener use such connections."""
+    """The handlers that make an opener use such connections."""
     return [_Http(), _Https()]

@@ -1,4 +1,4 @@
-"""Addresses of cameras and streams: scheme, and a name for what comes from them."""
+"""Addresses of cameras and streams: their scheme, and a label for their frames."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dmdd_edge.messages.addresses import split_address
 
 def scheme_of(source: str) -> str:
     """The scheme of an address in lower case; empty when it is a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    return found[1].lower() if found else ""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return match[1].lower() if match else ""
 
 
 def host_label(url: str) -> str:
-    """A name for what comes from an address, fit for a folder: its host, without anything secret."""
+    """A label for an address's frames, valid as a folder name: its host, without secrets."""
     host = split_address(url).hostname or "stream"
     return re.sub(r"[^A-Za-z0-9.-]", "-", host).strip(".-") or "stream"

@@ -1,7 +1,7 @@
-"""Video4Linux as far as the runtime needs it: what a camera offers, and its controls.
+"""The part of Video4Linux that the runtime needs: a camera's modes and controls.
 
-OpenCV reads the frames; it neither lists what a camera offers nor says why a value was not taken. The calls
-are the kernel's own (linux/videodev2.h), made with ``ioctl``; nothing has to be installed.
+OpenCV reads the frames; it neither lists a camera's modes nor reports why a value was rejected. The calls are
+the kernel's own (linux/videodev2.h), through ``ioctl``; nothing has to be installed, not even OpenCV.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KINDS = {1: "number", 2: "switch", 3: "menu", _NUMBERS: "menu"}
 
 
 def _code(direction: int, number: int, size: int) -> int:
-    """The kernel's number of a call: direction (1 write, 2 read, 3 both), size of its structure, number."""
+    """The kernel's code of a call: direction (1 write, 2 read, 3 both), structure size, number."""
     return direction << 30 | size << 16 | ord("V") << 8 | number
 
 
@@ -58,13 +58,13 @@ class Control:
 
     Attributes:
         id: the kernel's number.
-        name: as ``v4l2-ctl --list-ctrls`` writes it, such as ``white_balance_temperature``.
+        name: as in ``v4l2-ctl --list-ctrls``, such as ``white_balance_temperature``.
         kind: number, switch or menu.
         minimum: the smallest value.
         maximum: the largest value.
-        step: values are this far apart, counted from the smallest.
-        default: the value after switching on.
-        choices: of a menu, the values it has and what they mean.
+        step: distance of two values, counted from the smallest.
+        default: the value after power-on.
+        choices: of a menu, the values and their meaning.
     """
 
     id: int
@@ -77,14 +77,14 @@ class Control:
     choices: tuple[tuple[int, str], ...] = ()
 
     def offers(self) -> str:
-        """The values it takes, for a person."""
+        """The supported values, for a person."""
         if self.choices:
             return ", ".join(f"{value} ({meaning})" for value, meaning in self.choices)
         steps = f" in steps of {self.step}" if self.step > 1 else ""
         return f"{self.minimum} to {self.maximum}{steps}"
 
-    def takes(self, value: int) -> bool:
-        """Whether a value lies within what it offers; a driver rounds to its steps."""
+    def supports(self, value: int) -> bool:
+        """Whether a value is in range; a driver rounds to its steps."""
         if self.choices:
             return value in dict(self.choices)
         return self.minimum <= value <= self.maximum
@@ -98,7 +98,7 @@ class Mode:
         fourcc: the format, such as MJPG.
         width: in pixels.
         height: in pixels.
-        rates: frames a second, the highest first; empty when the driver does not say.
+        rates: frames per second, the highest first; empty if the driver does not report them.
     """
 
     fourcc: str
@@ -108,7 +108,7 @@ class Mode:
 
 
 class V4l2Device:
-    """An opened device, beside whoever captures from it; for a ``with`` block.
+    """An open device, without capturing from it; for a ``with`` block.
 
     Args:
         path: such as /dev/video0.
@@ -129,17 +129,17 @@ class V4l2Device:
         os.close(self._file)
 
     def card(self) -> str | None:
-        """The camera's name, or None when this device gives no pictures.
+        """The camera's name, or None if this device does not capture video.
 
         Raises:
-            OSError: it is no video device at all.
+            OSError: it is not a video device.
         """
         _, card, _, _, all_of_it, this_node = self._call(QUERYCAP, _CAPABILITY)
         can = this_node if all_of_it & _HAS_DEVICE_CAPS else all_of_it
         return _text(card) if can & _CAN_CAPTURE else None
 
     def busy(self) -> bool:
-        """Whether someone else captures from it: buffers are theirs alone."""
+        """Whether another program captures from it, since buffers are exclusive."""
         try:
             self._call(REQBUFS, _BUFFERS, 0, _CAPTURE, _MMAP, 0, 0)
         except OSError as error:
@@ -147,29 +147,29 @@ class V4l2Device:
         return False
 
     def modes(self) -> list[Mode]:
-        """Formats and sizes; of a camera that scales in steps, its smallest and largest."""
-        found = []
+        """Formats and sizes; of a camera that scales in steps, the smallest and the largest."""
+        modes = []
         for fields in self._listed(ENUM_FMT, _FORMAT, _CAPTURE, 0, b"", 0, 0):
             pixels = fields[4]
             for width, height in self._sizes(pixels):
                 rates = sorted(self._rates(pixels, width, height), reverse=True)
-                found.append(Mode(_fourcc(pixels), width, height, tuple(rates)))
-        return found
+                modes.append(Mode(_fourcc(pixels), width, height, tuple(rates)))
+        return modes
 
     def controls(self) -> dict[str, Control]:
-        """The controls that can be set, by name."""
-        found: dict[str, Control] = {}
+        """The settable controls, by name."""
+        controls: dict[str, Control] = {}
         number = 0
         while True:
             try:
                 fields = self._call(QUERYCTRL, _QUERY, number | _NEXT_CONTROL, 0, b"", 0, 0, 0, 0, 0)
             except OSError:
-                return found
+                return controls
             number, kind, name, low, high, step, default, flags = fields
             if kind in _KINDS and not flags & (_DISABLED | _READ_ONLY):
                 plain = re.sub(r"[^a-z0-9]+", "_", _text(name).lower()).strip("_")
                 choices = tuple(self._choices(number, low, high, kind)) if _KINDS[kind] == "menu" else ()
-                found[plain] = Control(number, plain, _KINDS[kind], low, high, step, default, choices)
+                controls[plain] = Control(number, plain, _KINDS[kind], low, high, step, default, choices)
 
     def get(self, control: Control) -> int:
         """The value of a control.
@@ -183,7 +183,7 @@ class V4l2Device:
         """Set a control.
 
         Raises:
-            OSError: the driver refuses.
+            OSError: the driver rejects the value.
         """
         self._call(S_CTRL, _CONTROL, control.id, value)
 
@@ -193,14 +193,14 @@ class V4l2Device:
             if kind == _DISCRETE:
                 yield union[0], union[1]
             else:
-                # One entry for all: smallest and largest width and step, the same of the height.
+                # One entry for all: smallest, largest and step of the width, then of the height.
                 yield union[0], union[3]
                 yield union[1], union[4]
                 return
 
     def _rates(self, pixels: int, width: int, height: int) -> Iterator[float]:
         for fields in self._listed(ENUM_FRAMEINTERVALS, _RATE, pixels, width, height, 0, *[0] * 6):
-            # Seconds a frame, as a fraction; in steps, the shortest and the longest.
+            # Seconds per frame, as a fraction; in steps, the shortest and the longest.
             union = fields[5:]
             pairs = [union[:2]] if fields[4] == _DISCRETE else [union[:2], union[2:4]]
             yield from (below / above for above, below in pairs if above)
@@ -217,7 +217,7 @@ class V4l2Device:
             yield index, str(int.from_bytes(name[:8], "little", signed=True)) if is_number else _text(name)
 
     def _listed(self, code: int, layout: struct.Struct, *values: int | bytes) -> Iterator[tuple[Any, ...]]:
-        """What a call gives for index 0, 1, ... until it says that there is no more."""
+        """The results of a call for index 0, 1, ... until it reports the end."""
         index = 0
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Video files, every frame of them."""
+"""Video files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpe
 
 
 class VideoFile(FileProgress):
-    """The frames of a video file, each one, however long they take to judge.
+    """Every frame of a video file, however long inference takes.
 
     Args:
         path: the file.
-        every: only each ``every``-th frame is decoded, the first one included.
+        every: decode only every ``every``-th frame, beginning with the first.
 
     Raises:
-        DmddError: OpenCV cannot open it, or there is no frame in it.
+        DmddError: OpenCV cannot open it, or it contains no frames.
     """
 
     def __init__(self, path: Path, every: int = 1) -> None:
@@ -35,21 +35,21 @@ class VideoFile(FileProgress):
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened() or not self._capture.grab():
             raise SourceError(
-                f"{path} cannot be read as a video.",
-                "Check that it plays, or convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
+                f"Cannot read {path} as a video.",
+                "Check that it plays, or convert it with `ffmpeg -i IN -c:v libx264 OUT.mp4`.",
             )
         super().__init__(str(path), fps=self._capture.get(cv2.CAP_PROP_FPS) or None)
-        # The container's count is an estimate for some formats: good for a progress bar, not for a promise.
+        # The container's count is an estimate for some formats: good enough for a progress bar only.
         self._announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.total: int | None = -(-self._announced // every) if self._announced > 0 else None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of the first frame, so that a run can see beforehand what it would write."""
+        """The name of the first frame, so that a run can check in advance what it would write."""
         return (self._frame_name(0),)
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
-        number, index, grabbed = 0, 0, True  # the first frame was grabbed to see whether there is one
+        number, index, grabbed = 0, 0, True  # the constructor grabbed the first frame
         position = 0.0
         try:
             while grabbed and not self._stopped.is_set():
@@ -65,7 +65,7 @@ class VideoFile(FileProgress):
             if not grabbed and self._ends_early(number, position):
                 error = DataError(
                     f"{self._path} ends early: {number} of {self._announced} frames were read.",
-                    "Replace the file by a whole one; a recording that broke off has no end.",
+                    "Replace the file by a complete one; an interrupted recording is truncated.",
                 )
                 broken = BrokenFrame(str(self._path), index, error)
                 if not self.skip(str(self._path), index):
@@ -78,22 +78,22 @@ class VideoFile(FileProgress):
         """Whether frames are missing at the end.
 
         Args:
-            number: how many frames there were.
+            number: frames read.
             position: time of the last one, in milliseconds.
         """
         if number >= self._announced - max(1, self._announced // 100):
             return False
         if self._path.suffix.lower() == ".avi" or not self._fps:
             return True  # the count is exact
-        # Elsewhere it may be worked out from the duration, which is wrong where the rate varies: there the
-        # last frame still comes near the end.
+        # Elsewhere it may be computed from the duration, which is wrong where the rate varies: then the last
+        # frame is still near the end.
         return position < 1000 * (self._announced - max(2, self._announced // 50)) / self._fps
 
     def _retrieve(self, number: int, index: int) -> Frame | BrokenFrame:
         start = time.perf_counter()
         done, image = self._capture.retrieve()
         if not done:
-            error = DataError(f"{self._path}: frame {number} cannot be decoded.")
+            error = DataError(f"{self._path}: cannot decode frame {number}.")
             return BrokenFrame(str(self._path), index, error)
         elapsed = 1000 * (time.perf_counter() - start)
         return Frame(

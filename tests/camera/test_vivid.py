@@ -126,7 +126,7 @@ def test_size_and_rate_are_what_the_device_has(camera: str) -> None:
     try:
         width, height, fourcc, rate = mode_of(camera)
         assert (width, height, rate) == (640, 360, 15)
-        assert source.state().detail == f"{fourcc} 640 x 360, 15 frames a second"
+        assert source.state().detail == f"{fourcc} 640 x 360, 15 frames/s"
         frame = next(iter(source))
         assert isinstance(frame, Frame)
         assert frame.image.shape == (360, 640, 3)
@@ -221,7 +221,7 @@ def test_a_camera_that_is_not_there(program: list[str], models: Path, camera: st
     asked = [*program, "run", "--models-dir", str(models), "--source", "/dev/video9", "--limit", "1"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
-    assert "there is no camera at /dev/video9." in done.stderr
+    assert "No camera at /dev/video9." in done.stderr
     assert f"There are: {camera} (vivid)" in done.stderr
 
 
@@ -244,7 +244,7 @@ def test_an_unplugged_camera_comes_back(command: list[str], camera: str, tmp_pat
     with going(command, log) as (process, until):
         until(3)
         (DRIVER / "unbind").write_text("vivid.0")
-        with pytest.raises(DmddError, match=f"there is no camera at {camera}"):
+        with pytest.raises(DmddError, match=f"No camera at {camera}"):
             check_camera(camera)
         time.sleep(2)  # let it try and fail
         before = log.read_bytes().count(b"\n")

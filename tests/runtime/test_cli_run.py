@@ -87,7 +87,7 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--source", "nowhere"], "there is nothing at nowhere"),
+        (["--source", "nowhere"], "nowhere does not exist"),
         (["--source", "imags"], "Did you mean 'images'? A source is"),
         (["--source", "images", "--threshold", "7"], "--threshold is 7; it must be at most 1"),
         (["--source", "images", "--backend", "tpu"], "--backend 'tpu' is unknown"),
@@ -107,7 +107,7 @@ def test_fail_on_anomaly(make_bundle: Make, images: Path, dmdd_edge: Program, ma
             "NO_SUCH, which is not set",
         ),
         (["--source", "images", "--mqtt", "http://host/topic"], "--mqtt"),
-        (["--source", "empty"], "no image in empty"),
+        (["--source", "empty"], "empty contains no images"),
         (["--source", "broken"], "None of the 1 frames could be judged"),
     ],
 )

@@ -48,14 +48,14 @@ def test_an_image_and_a_glob(images: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere/*.png"])
 def test_nothing_found_says_what_a_source_can_be(source: str, tmp_path: Path) -> None:
-    with pytest.raises(DmddError, match="there is no") as caught:
+    with pytest.raises(DmddError, match=r"nowhere.* does not exist|contains no images") as caught:
         open_source(source)
     assert "a folder, a glob in quotes" in caught.value.fix
 
 
 def test_a_folder_without_images_and_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(DmddError, match="there is no image in"):
+    with pytest.raises(DmddError, match="contains no images"):
         open_source(str(tmp_path))
     with pytest.raises(DmddError, match=r"notes\.txt is neither an image nor a video"):
         open_source(str(tmp_path / "notes.txt"))
@@ -86,7 +86,7 @@ def test_overlays_of_an_earlier_run_are_no_images_of_the_source(images: Path) ->
     assert len(_names(str(images), save=images / "out")) == 4
     assert len(_names(str(images), save=images.parent)) == 5
     for source in (images, images / "*" / "*.png"):
-        with pytest.raises(DmddError, match="where the source lies"):
+        with pytest.raises(DmddError, match="is the folder of the source"):
             open_source(str(source), SourceOptions(save=images))
 
 
@@ -98,7 +98,7 @@ def test_maps_of_an_earlier_run_are_no_images_of_the_source(images: Path) -> Non
     assert len(_names(str(images), save_maps=images / "maps")) == 5
     assert len(_names(str(images), save=images / "out", save_maps=images / "maps")) == 4
     assert len(_names(str(images / "*" / "*.png"), save_maps=images / "maps")) == 5
-    with pytest.raises(DmddError, match=r"--save-maps .* is where the source lies"):
+    with pytest.raises(DmddError, match=r"--save-maps .* is the folder of the source"):
         open_source(str(images), SourceOptions(save_maps=images))
 
 
@@ -161,5 +161,5 @@ def test_options_and_their_short_form_are_the_same(images: Path) -> None:
 
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "line.mp4").write_bytes(b"no video")
-    with pytest.raises(DmddError, match="cannot be read as a video"):
+    with pytest.raises(DmddError, match=r"Cannot read .* as a video"):
         open_source(str(tmp_path / "line.mp4"))

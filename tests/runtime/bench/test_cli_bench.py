@@ -55,7 +55,7 @@ def test_all_scenarios(make_bundle: Make, images: Path, bench: Cli, tmp_path: Pa
     assert document["offline"]["throughput"] > 0
     assert document["stream"]["asked_rate"] == 20
     assert document["stream"]["trials"][0]["judged"] + document["stream"]["dropped"] == 6
-    assert document["accuracy"]["reason"].startswith("not asked for")
+    assert document["accuracy"]["reason"].startswith("not requested")
     assert document["peak_memory_mb"] > 20
     assert document["circumstances"]["machine"]["cpu"]
     with (tmp_path / "h.csv").open(newline="") as file:
@@ -131,7 +131,7 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
         (["--duration", "0"], "--duration must be above 0"),
         (["--category", "bolt"], "there is no bundle 'bolt'"),
         (["--model", "nowhere"], "there is no bundle folder nowhere"),
-        (["--source", "nowhere"], "there is nothing at nowhere"),
+        (["--source", "nowhere"], "nowhere does not exist"),
         (["--data", "nowhere"], "no such folder"),
         (["--preset", "trtexec"], "--preset 'trtexec' is unknown"),
         (["--batches", "x"], "--batches: 'x' is not a list"),

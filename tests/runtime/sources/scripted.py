@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.sources.device import EndOfDeviceError, LostError
+from dmdd_edge.runtime.sources.live_device import EndOfDeviceError, LostError
 
 
 class Scripted:

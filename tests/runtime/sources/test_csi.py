@@ -85,7 +85,7 @@ def test_a_frame_without_a_picture_is_damaged(
     camera = csi.CsiCamera("csi://0", SourceOptions())
     camera.open(threading.Event())
     camera.grab(threading.Event())
-    with pytest.raises(DmddError, match="csi://0: a damaged frame"):
+    with pytest.raises(DmddError, match="csi://0: cannot decode a damaged frame"):
         camera.retrieve()
     camera.close()
 
@@ -111,5 +111,5 @@ def test_a_csi_camera_that_does_not_open() -> None:
 
 @pytest.mark.parametrize("source", ["csi://", "csi://front", "csi://-1"])
 def test_a_csi_address_that_is_written_otherwise(source: str) -> None:
-    with pytest.raises(DmddError, match="is no camera"):
+    with pytest.raises(DmddError, match="is not a camera"):
         open_source(source)

@@ -14,7 +14,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, live
 from dmdd_edge.runtime.sources.live import LiveSource
-from dmdd_edge.runtime.sources.pick import Pick
+from dmdd_edge.runtime.sources.thinning import Thinner
 from tests.runtime.sources.reading import Reader, until
 from tests.runtime.sources.scripted import END, LOST, Scripted
 
@@ -30,7 +30,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def opened() -> Iterator[tuple[Scripted, LiveSource]]:
     device = Scripted()
-    source = LiveSource(device, Pick(), drain=False)
+    source = LiveSource(device, Thinner(), drain=False)
     yield device, source
     source.stop()
 
@@ -67,7 +67,7 @@ def test_only_the_newest_frame_is_handed_out_and_each_other_is_counted(
 
 def test_what_comes_before_the_iteration_is_drained_and_not_counted() -> None:
     device = Scripted()
-    source = LiveSource(device, Pick())
+    source = LiveSource(device, Thinner())
     device.give(1, 2, 3)
     frames = iter(source)
     threading.Timer(0.05, device.put, (4, 5)).start()
@@ -143,7 +143,7 @@ def test_attempts_come_less_and_less_often_until_a_frame_comes(
             return self.is_set()
 
     device = Scripted()
-    source = LiveSource(device, Pick(), drain=False)
+    source = LiveSource(device, Thinner(), drain=False)
     source._stop = Impatient()
     reader = read(source)
     device.give(1)
@@ -170,7 +170,7 @@ def test_a_device_that_cannot_be_had_is_an_error_at_once() -> None:
     device = Scripted()
     device.refusals = [DmddError("busy")]
     with pytest.raises(DmddError, match="busy"):
-        LiveSource(device, Pick())
+        LiveSource(device, Thinner())
 
 
 def test_the_last_frame_is_handed_out_before_the_end(opened: tuple[Scripted, LiveSource]) -> None:
@@ -262,7 +262,7 @@ def test_names_hold_the_day_and_the_time_and_do_not_repeat(
 
 def test_only_wanted_frames_are_decoded_and_counted() -> None:
     device = Scripted()
-    source = LiveSource(device, Pick(every=3), drain=False)
+    source = LiveSource(device, Thinner(every=3), drain=False)
     frames = iter(source)
     device.put(0)
     _next(frames)

@@ -8,7 +8,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.runtime.options.source import parse_control, parse_size
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 from dmdd_edge.runtime.sources.names import UniqueNames, live_name
-from dmdd_edge.runtime.sources.pick import Pick
+from dmdd_edge.runtime.sources.thinning import Thinner
 from dmdd_edge.runtime.sources.urls import host_label, scheme_of
 
 
@@ -42,26 +42,26 @@ def test_the_name_of_a_live_frame() -> None:
 
 
 def test_each_third_frame() -> None:
-    pick = Pick(every=3)
-    assert [pick.wants(0.0) for _ in range(7)] == [True, False, False, True, False, False, True]
+    thinner = Thinner(every=3)
+    assert [thinner.wants(0.0) for _ in range(7)] == [True, False, False, True, False, False, True]
 
 
 def test_a_limit_keeps_its_rate_although_frames_jitter() -> None:
-    pick = Pick(fps=10)
+    thinner = Thinner(fps=10)
     # 30 frames a second, each second one 1 ms early: by the distance to the one before, 7.5 would be taken.
     times = [number / 30 - 0.001 * (number % 2) for number in range(300)]
-    assert sum(pick.wants(time) for time in times) == pytest.approx(100, abs=1)
+    assert sum(thinner.wants(time) for time in times) == pytest.approx(100, abs=1)
 
 
 def test_a_limit_makes_nothing_up_after_a_pause() -> None:
-    pick = Pick(fps=10)
-    assert pick.wants(0.0)
-    assert [pick.wants(100.0 + number / 100) for number in range(11)].count(True) == 2
+    thinner = Thinner(fps=10)
+    assert thinner.wants(0.0)
+    assert [thinner.wants(100.0 + number / 100) for number in range(11)].count(True) == 2
 
 
 def test_a_slow_camera_is_not_held_back_by_a_limit() -> None:
-    pick = Pick(fps=10)
-    assert all(pick.wants(number / 4) for number in range(20))
+    thinner = Thinner(fps=10)
+    assert all(thinner.wants(number / 4) for number in range(20))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_path_that_cannot_be_looked_at() -> None:
 
 @pytest.mark.parametrize("source", ["ftp://u:secret@cam/x", "rtmp://cam/x", "s3://bucket/x.png"])
 def test_an_unknown_scheme(source: str) -> None:
-    with pytest.raises(DmddError, match="is no kind of source") as caught:
+    with pytest.raises(DmddError, match="unsupported source scheme") as caught:
         open_source(source)
     assert "secret" not in str(caught.value)
     assert "rtsp://, http:// or https://" in caught.value.fix

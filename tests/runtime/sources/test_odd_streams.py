@@ -22,11 +22,11 @@ from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, live, multipart, open_source
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
-from dmdd_edge.runtime.sources.http_request import ask
+from dmdd_edge.runtime.sources.http_request import request
 from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
-from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.proxy import proxy_address
+from dmdd_edge.runtime.sources.thinning import Thinner
 from tests.runtime.sources.camera_server import jpeg, number
 from tests.runtime.sources.reading import Reader
 from tests.runtime.sources.scripted import Scripted
@@ -149,7 +149,7 @@ def test_data_without_a_picture_are_not_a_connection(server: OddServer, read: Re
     reader.wait_for_end()
     assert isinstance(reader.error, DmddError)
     assert "receives data but no image" in reader.error.message
-    assert "begin with '--other', but its head names 'frame'" in reader.error.message
+    assert "begin with '--other', but its header declares 'frame'" in reader.error.message
     assert reader.error.fix
 
 
@@ -157,7 +157,7 @@ def test_pictures_that_never_decode_are_not_a_connection(monkeypatch: pytest.Mon
     monkeypatch.setattr(live, "BACK_OFF", (0.001, 0.01))
     monkeypatch.setattr(live, "time", stepping_clock(2))
     device = Scripted()
-    source = LiveSource(device, Pick(), drain=False, patience=5)
+    source = LiveSource(device, Thinner(), drain=False, patience=5)
     said: list[str] = []
     source.say = said.append
     reader = read(source)
@@ -165,11 +165,11 @@ def test_pictures_that_never_decode_are_not_a_connection(monkeypatch: pytest.Mon
     reader.wait_for(1)
     device.give(*[DmddError("x")] * 6)
     assert device.opened == 2
-    assert said == ["scripted camera: receives data but no image: a damaged frame; connecting again"]
+    assert said == ["scripted camera: receives data but no image: a damaged frame; reconnecting."]
     device.give(2)
     reader.until(lambda: any(isinstance(frame, Frame) and frame.index for frame in reader.frames))
     assert source.state().reconnects == 1
-    assert "frames come again after" in said[1]
+    assert "reconnected after" in said[1]
     assert any(isinstance(frame, BrokenFrame) for frame in reader.frames)
 
 
@@ -239,8 +239,8 @@ def test_a_head_that_drips_in_is_not_waited_for() -> None:
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        with pytest.raises(DmddError, match=r"nothing came for 0\.3 s"):
-            ask(f"http://127.0.0.1:{listening.getsockname()[1]}/", 0.3)
+        with pytest.raises(DmddError, match=r"no data for 0\.3 s"):
+            request(f"http://127.0.0.1:{listening.getsockname()[1]}/", 0.3)
         done.set()
         thread.join()
 
@@ -248,8 +248,8 @@ def test_a_head_that_drips_in_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("status", "head", "part"),
     [
-        (302, b"Location: http://[::1", "damaged head"),
-        (401, b"WWW-Authenticate: Digest realm=", "damaged head"),
+        (302, b"Location: http://[::1", "malformed header"),
+        (401, b"WWW-Authenticate: Digest realm=", "malformed header"),
         (401, b'WWW-Authenticate: Digest realm="x", nonce="y", algorithm=ROT13', "kind of login"),
         (401, b"WWW-Authenticate: Negotiate", "kind of login"),
     ],
@@ -264,7 +264,7 @@ def test_a_head_that_cannot_be_understood_is_one_message(status: int, head: byte
 
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(DmddError, match=part):
-            ask(f"http://user:secret@127.0.0.1:{listening.getsockname()[1]}/", 30)
+            request(f"http://user:secret@127.0.0.1:{listening.getsockname()[1]}/", 30)
 
 
 def test_a_single_picture_that_fails_once_is_asked_for_again(server: OddServer, read: Read) -> None:
@@ -297,7 +297,7 @@ def test_no_proxy_is_used_unless_asked_for(
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
     set_up_ffmpeg()
     assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp|http_proxy;http://127.0.0.1:9"
-    with pytest.raises(DmddError, match=r"127\.0\.0\.1 refuses a connection to port 9"):
+    with pytest.raises(DmddError, match=r"127\.0\.0\.1 refused the connection to port 9"):
         open_source(server.serve(jpeg(35)))
     monkeypatch.setenv("DMDD_PROXY", "proxy:3128")
     with pytest.raises(DmddError, match="DMDD_PROXY is not an http:// address"):

@@ -102,7 +102,7 @@ def test_stop_ends_the_wait_for_a_path(pipe: tuple[int, int], images: Path, read
 def test_a_terminal_gives_no_list() -> None:
     master, terminal = os.openpty()
     try:
-        with pytest.raises(DmddError, match="that is a terminal"):
+        with pytest.raises(DmddError, match="which is a terminal"):
             PathList(terminal)
     finally:
         os.close(master)
@@ -128,5 +128,5 @@ def test_standard_input_of_a_process(images: Path) -> None:
 
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(DmddError, match="that is closed"):
+    with pytest.raises(DmddError, match="which is closed"):
         open_source("-", SourceOptions())

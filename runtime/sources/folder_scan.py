@@ -1,4 +1,4 @@
-"""Looking through a folder again and again for images that are new or were written anew."""
+"""Scan a folder repeatedly for images that are new or were rewritten."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 from dmdd_edge.data.images import IMAGE_SUFFIXES, kind_of_file
 
-#: Clocks of file systems may be this coarse (FAT), in seconds: for so long after a folder changed it is
-#: listed again although its time stays the same.
+#: Clocks of file systems may be this coarse (FAT), in seconds: for this long after a change, a folder is
+#: listed again although its time has not changed.
 _COARSE = 2.5
-#: The share of the time that looking at every single file may take.
+#: The share of the time that checking every file may take.
 _FULL_SHARE = 0.05
 _REMEMBERED = 20_000
 
 
 class Stamp(NamedTuple):
-    """What tells one content of a file from another, without reading it.
+    """Identifies the content of a file without reading it.
 
     Attributes:
-        inode: the file itself, wherever it is moved to. Some file systems give a file another one now and
-            then, so a file that stays under its path is not known by it.
+        inode: the file itself, wherever it is moved to. Some file systems change it now and then, so a file
+            that keeps its path is not identified by it.
         size: in bytes.
         time: of the last change, in nanoseconds.
     """
@@ -36,22 +36,22 @@ class Stamp(NamedTuple):
     time: int
 
     def same_content(self, other: Stamp) -> bool:
-        """Whether a file under the same path was left alone."""
+        """Whether a file under the same path is unchanged."""
         return self[1:] == other[1:]
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of a file as it is now; None when it is gone."""
+    """The current stamp of a file; None when it is gone."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass
 class _Folder:
-    """What is known of one folder."""
+    """The known state of one folder."""
 
     time: int = -1
     since: float = 0.0
@@ -61,15 +61,15 @@ class _Folder:
 
 
 class FolderScan:
-    """The images of a folder and its subfolders, by what changed between two looks.
+    """Finds changed images in a folder and its subfolders between two scans.
 
-    A look costs one call a folder as long as nothing was added or removed; every single file is looked at as
-    often as that takes no more than a twentieth of the time, since a file that is written anew in its place
-    leaves no trace in its folder. Hidden files and folders are passed over, links to folders not followed.
+    A scan costs one call per folder as long as nothing was added or removed. Every file is checked as often
+    as that takes at most a twentieth of the time, since a file rewritten in place leaves no trace in its
+    folder. Hidden files and folders are skipped, links to folders not followed.
 
     Args:
         folder: the folder.
-        leave_out: folders below it that are passed over.
+        leave_out: folders below it that are skipped.
 
     Attributes:
         problem: why the folder cannot be listed now; empty when it can.
@@ -82,76 +82,76 @@ class FolderScan:
         self._identity: tuple[int, int] | None = None
         self._next_full = 0.0
         self._unread: set[str] = set()
-        # Files that were read and then vanished, by name and stamp, and the folder that they were in.
+        # The folders of files that were read and then vanished, by name and stamp.
         self._gone: dict[tuple[str, Stamp], str] = {}
         self.problem = ""
 
     def changes(self) -> list[tuple[Path, Stamp]]:
-        """The files that are new or have another content than at the last look; the first look gives all.
+        """The files that are new or changed since the last scan; all of them in the first one.
 
-        One that was read and then moved into another folder is not among them.
+        A file that was read and then moved into another folder is not among them.
         """
         start = time.monotonic()
-        self.problem = self._why_away()
+        self.problem = self._why_unavailable()
         if self.problem:
             return []
         full = start >= self._next_full
-        found = list(self._look(str(self._root), start, full))
+        files = list(self._scan(str(self._root), start, full))
         while len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
         if full:
             took = time.monotonic() - start
             self._next_full = start + took / _FULL_SHARE
-        changed = [(Path(path), stamp) for path, stamp in found]
+        changed = [(Path(path), stamp) for path, stamp in files]
         changed = [(path, stamp) for path, stamp in changed if not self.was_moved(path, stamp)]
         self._unread.update(str(path) for path, _ in changed)
         return changed
 
     @property
     def passed_over(self) -> Counter[str]:
-        """What lies in the folder now and is no image, by kind, as ``images.list_images`` counts it."""
+        """The files in the folder that are not images now, by kind, as ``images.list_images`` counts them."""
         counts: Counter[str] = Counter()
         for folder in list(self._folders.values()):
             counts.update(folder.passed_over)
         return counts
 
     def was_moved(self, path: Path, stamp: Stamp) -> bool:
-        """Whether it is a file that was read elsewhere; known as soon as its old folder was looked at."""
+        """Whether a file was read in another folder; known once its old folder was scanned."""
         before = self._gone.get((path.name, stamp))
         return before is not None and before != str(path.parent)
 
     def took(self, path: Path) -> None:
-        """A file was read, or is not to be."""
+        """Note that a file was read, or will not be."""
         self._unread.discard(str(path))
 
     def forget(self, path: Path) -> None:
-        """A file vanished unread: should it come again, it is new."""
+        """Note that a file vanished unread: if it returns, it is new."""
         self._unread.discard(str(path))
         folder = self._folders.get(str(path.parent))
         if folder is not None:
             folder.files.pop(path.name, None)
 
     def note(self, path: Path, stamp: Stamp) -> None:
-        """A file was seen to have another content now."""
+        """Note that the content of a file changed."""
         folder = self._folders.get(str(path.parent))
         if folder is not None:
             folder.files[path.name] = stamp
 
-    def _why_away(self) -> str:
-        """Why the folder is not to be trusted now: the files of a share that is away are not removed."""
+    def _why_unavailable(self) -> str:
+        """Why the folder cannot be trusted now: files of an unmounted share are not removed."""
         try:
-            found = self._root.stat()
-            identity = (found.st_dev, found.st_ino)
+            status = self._root.stat()
+            identity = (status.st_dev, status.st_ino)
             if self._identity not in (None, identity) and not os.listdir(self._root):  # noqa: PTH208
-                return f"{self._root} is another folder now, and empty: what was mounted there is away"
+                return f"{self._root} is now a different, empty folder; is the share still mounted?"
         except OSError as error:
-            return f"{self._root} cannot be listed: {error.strerror or error}"
+            return f"cannot list {self._root}: {error.strerror or error}"
         self._identity = identity
         return ""
 
-    # Paths are strings from here on, for speed: this is done several times a second.
+    # Paths are strings from here on, for speed: scans run several times per second.
 
-    def _look(self, path: str, now: float, full: bool) -> Iterator[tuple[str, Stamp]]:
+    def _scan(self, path: str, now: float, full: bool) -> Iterator[tuple[str, Stamp]]:
         try:
             changed = os.stat(path).st_mtime_ns  # noqa: PTH116
         except OSError:
@@ -161,17 +161,17 @@ class FolderScan:
         if full or not quiet:
             try:
                 yield from self._list(path, folder, full)
-            except OSError:  # it is listed again at the next look
+            except OSError:  # it is listed again in the next scan
                 folder.passed_over = Counter({"unreadable folder": 1})
         if folder.time != changed:
-            # From the end of the listing on: what came while it went on may have left the time as it was.
+            # Counted from the end of the listing: changes during it may not have changed the time.
             folder.time, folder.since = changed, time.monotonic()
         for name in list(folder.folders):
-            yield from self._look(f"{path}{os.sep}{name}", now, full)
+            yield from self._scan(f"{path}{os.sep}{name}", now, full)
 
     def _list(self, path: str, folder: _Folder, full: bool) -> Iterator[tuple[str, Stamp]]:
         known, present = folder.files, set()
-        looked_at, folders = [], []
+        images, folders = [], []
         passed_over: Counter[str] = Counter()
         with os.scandir(path) as entries:
             for entry in entries:
@@ -182,7 +182,7 @@ class FolderScan:
                 if name.startswith("."):
                     passed_over["hidden"] += 1
                 elif name.lower().endswith(IMAGE_SUFFIXES):
-                    looked_at.append(entry)
+                    images.append(entry)
                 elif entry.is_dir(follow_symlinks=False):
                     if self._is_wanted(entry.path):
                         folders.append(name)
@@ -197,10 +197,10 @@ class FolderScan:
         if gone := known.keys() - present:
             for name in gone:
                 self._vanish(path, name, known.pop(name))
-            # A dictionary keeps the room of its fullest time: 200 KiB for each day's folder that was emptied.
+            # A dictionary never shrinks: 200 KiB for each day's folder that was emptied.
             folder.files = known = dict(known)
-        for entry in looked_at:
-            with suppress(OSError):  # gone between the listing and now
+        for entry in images:
+            with suppress(OSError):  # gone since the listing
                 if entry.is_file():
                     status = entry.stat()
                     stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
@@ -210,7 +210,7 @@ class FolderScan:
                         yield entry.path, stamp
 
     def _remove(self, path: str) -> None:
-        """Forget a folder that is gone, with those below it."""
+        """Forget a removed folder, with those below it."""
         for gone in [known for known in self._folders if known == path or known.startswith(path + os.sep)]:
             for name, stamp in self._folders.pop(gone).files.items():
                 self._vanish(gone, name, stamp)

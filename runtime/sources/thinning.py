@@ -1,16 +1,16 @@
-"""Which frames of a live source are wanted."""
+"""Frame thinning: which frames of a live source are used."""
 
 from __future__ import annotations
 
 
-class Pick:
-    """Chooses each N-th frame, and of those no more than so many a second.
+class Thinner:
+    """Selects every N-th frame, up to a maximum rate.
 
-    What is not chosen is not wanted: it is neither decoded nor counted as dropped.
+    Frames that are not selected are neither decoded nor counted as dropped.
 
     Args:
-        every: each N-th frame, the first one included.
-        fps: at most so many frames a second; None for all.
+        every: N; the first frame is selected.
+        fps: most frames per second; None for all.
     """
 
     def __init__(self, every: int = 1, fps: float | None = None) -> None:
@@ -19,7 +19,7 @@ class Pick:
         self._due: float | None = None
 
     def wants(self, now: float) -> bool:
-        """Whether the frame that arrives at ``now`` (seconds, of a clock that never goes back) is wanted."""
+        """Whether to use the frame that arrives at ``now`` (seconds of a monotonic clock)."""
         number = self._number
         self._number += 1
         if number % self._every:
@@ -30,8 +30,8 @@ class Pick:
             self._due = now
         if now < self._due:
             return False
-        # On a grid, not from this frame on: else 30 frames a second, limited to 10, would give 7.5 as soon as
-        # one comes a little early. After a pause the grid starts anew, so that nothing is made up for.
+        # On a grid, not relative to this frame: else 30 frames per second, limited to 10, would give 7.5 when
+        # one arrives a little early. After a pause the grid restarts, so that no frames are made up for.
         self._due += self._period
         if self._due <= now:
             self._due = now + self._period

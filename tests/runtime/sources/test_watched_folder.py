@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources import Source, SourceOptions, open_source, watch
-from dmdd_edge.runtime.sources.scan import FolderScan
+from dmdd_edge.runtime.sources import Source, SourceOptions, folder_scan, open_source, watched_folder
+from dmdd_edge.runtime.sources.folder_scan import FolderScan
 from tests.runtime.sources.reading import Reader, until
 
 Read = Callable[[Source], Reader]
@@ -132,8 +132,8 @@ def test_a_file_that_is_renamed_into_place(folder: Path, read: Read) -> None:
 def test_a_broken_file_is_reported_once_and_after_patience(
     folder: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "PATIENCE", 0.2)
-    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    monkeypatch.setattr(watched_folder, "PATIENCE", 0.2)
+    monkeypatch.setattr(watched_folder, "_RETRY", 0.05)
     reader = read(start(folder))
     (folder / "broken.png").write_bytes(b"no image")
     reader.until(lambda: len(reader.frames) == 1)
@@ -194,7 +194,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_read_again(
             os.utime(path, (3000, 3000))
         return frame
 
-    monkeypatch.setattr(watch, "read_frame", read_and_be_overtaken)
+    monkeypatch.setattr(watched_folder, "read_frame", read_and_be_overtaken)
     source = start(folder)
     reader = read(source)
     (folder / "raw.tmp").write_bytes(picture(1))
@@ -221,7 +221,7 @@ def test_a_file_that_is_renamed_before_it_was_read_is_read_once(folder: Path, re
 def test_a_file_that_vanishes_before_it_was_read_does_no_harm_and_is_counted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_RENAMING", 0.0)
+    monkeypatch.setattr(watched_folder, "_RENAMING", 0.0)
     source = start(folder, watch_existing=True)
     (folder / "1.png").write_bytes(picture(1))
     (folder / "2.png").write_bytes(picture(2))
@@ -288,9 +288,9 @@ def test_a_share_that_goes_away_is_told_and_its_images_are_not_read_again(
     reader.wait_for(1)
     folder.rename(tmp_path / "away")
     until(lambda: not source.state().connected)
-    assert "drop cannot be listed" in source.state().message
+    assert "cannot list" in source.state().message
     folder.mkdir()  # an empty mount point
-    until(lambda: "is another folder now, and empty" in source.state().message)
+    until(lambda: "is now a different, empty folder" in source.state().message)
     folder.rmdir()
     (tmp_path / "away").rename(folder)
     (folder / "2.png").write_bytes(picture(2))
@@ -307,22 +307,21 @@ def test_stop_ends_the_wait(folder: Path, read: Read) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DmddError, match="there is no such folder"):
+    with pytest.raises(DmddError, match="the folder does not exist"):
         start(tmp_path / "nowhere")
 
 
 def test_a_large_folder_at_rest_is_not_listed_again_and_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dmdd_edge.runtime.sources import scan
 
     for number in range(300):
         (folder / f"{number}.png").touch()
     looked: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: looked.append(str(path)) or scandir(path))
-    monkeypatch.setattr(scan, "_COARSE", 0.0)
-    monkeypatch.setattr(scan, "_FULL_SHARE", 1e-9)
+    monkeypatch.setattr(folder_scan, "_COARSE", 0.0)
+    monkeypatch.setattr(folder_scan, "_FULL_SHARE", 1e-9)
     watched = FolderScan(folder)
     assert len(watched.changes()) == 300
     assert looked == [str(folder)]

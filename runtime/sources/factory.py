@@ -1,4 +1,4 @@
-"""Which source a user means."""
+"""Open a source from a user-supplied string."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from dmdd_edge.messages.suggest import neighbor
 from dmdd_edge.runtime.sources import csi, replay
 from dmdd_edge.runtime.sources.base import Source
 from dmdd_edge.runtime.sources.camera import Camera
-from dmdd_edge.runtime.sources.device import Device
 from dmdd_edge.runtime.sources.files import ImageFiles, is_under
 from dmdd_edge.runtime.sources.live import LiveSource
+from dmdd_edge.runtime.sources.live_device import Device
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.path_list import PathList, standard_input
-from dmdd_edge.runtime.sources.pick import Pick
 from dmdd_edge.runtime.sources.stream import FfmpegStream
+from dmdd_edge.runtime.sources.thinning import Thinner
 from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
-from dmdd_edge.runtime.sources.watch import WatchFolder
+from dmdd_edge.runtime.sources.watched_folder import WatchFolder
 
 _ALLOWED = (
     "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "
     "a camera (0, /dev/video0, csi://0), rtsp://, http:// or https://, or replay:VIDEO. "
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
-# Which options go with which kind of source; --every and where results go, with all.
+# Which options apply to which kind of source; --every and the output folders apply to all.
 _ALL = {"every", "save", "save_maps", "save_frames"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
-_FITTING = {
+_APPLICABLE = {
     "files": set[str](),
     "a watched folder": {"watch", "watch_existing", "watch_settle"},
     "a camera": _CSI | {"white_balance", "camera_controls"},
@@ -53,17 +53,17 @@ _FITTING = {
 
 
 def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source:
-    """The source that a user named.
+    """Open the source that a user named.
 
     Args:
         source: an image, a video file, a folder (its subfolders included), a glob (``**`` included), ``-``
             for paths on standard input; live: a camera's index or device, csi://N, rtsp://, http(s)://, or
-            ``replay:VIDEO`` for a video that is played as if it were a camera.
-        options: what is asked of it.
+            ``replay:VIDEO`` for a video that is played like a camera.
+        options: how it is read.
 
     Raises:
-        SourceError: nothing is there, nothing that can be read, the device cannot be had, an option does not
-            fit this kind of source, or results would go where the source lies.
+        SourceError: the source does not exist or is not readable, the device cannot be opened, an option does
+            not apply to this kind of source, or results would be written into the source's folder.
     """
     with _readable(source):
         opened = _open(source, options)
@@ -75,10 +75,10 @@ def open_sources(sources: Sequence[str], options: SourceOptions = SourceOptions(
 
     Args:
         sources: as for ``open_source``; a single one may be of any kind.
-        options: what is requested of them.
+        options: how they are read.
 
     Raises:
-        SourceError: as of ``open_source``, or one of several is a video, a camera or a stream.
+        SourceError: as for ``open_source``, or one of several is a video, a camera or a stream.
     """
     if len(sources) == 1:
         return open_source(sources[0], options)
@@ -100,10 +100,10 @@ def open_sources(sources: Sequence[str], options: SourceOptions = SourceOptions(
                 passed_over["named twice"] += 1
     root = Path(os.path.commonpath([os.path.dirname(name) for name in images]))  # noqa: PTH120
     names = [Path(name).relative_to(root).as_posix() for name in images]
-    found = ImageFiles(
+    files = ImageFiles(
         list(images.values()), root, options.every, f"{len(sources)} sources", passed_over, names
     )
-    return _apart(found, options)
+    return _apart(files, options)
 
 
 @contextmanager
@@ -123,12 +123,12 @@ def _is_of_images(source: str) -> bool:
 
 
 def _apart(opened: Source, options: SourceOptions) -> Source:
-    """The source, unless results would go where it is."""
+    """Return the source, unless results would be written into its folder."""
     for name in ("save", "save_maps", "save_frames"):
         folder: Path | None = getattr(options, name)
         if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
             raise SourceError(
-                f"{options.spelling(name)} {folder} is where the source lies.",
+                f"{options.spelling(name)} {folder} is the folder of the source.",
                 "Name another folder, for example out/.",
             )
     return opened
@@ -138,7 +138,7 @@ def _open(source: str, options: SourceOptions) -> Source:
     if not source.strip():
         raise SourceError(
             f"{'--watch' if options.watch else '--source'} is empty.",
-            "Name a source; an empty shell variable gives none. The present folder is called '.'.",
+            "Name a source; a shell variable may be empty. The current folder is '.'.",
         )
     if options.watch:
         _check("a watched folder", options, source)
@@ -154,7 +154,7 @@ def _open(source: str, options: SourceOptions) -> Source:
         _check("a replayed video", options, source)
         return _replayed(source, options)
     if scheme:
-        raise SourceError(f"{redacted(source)}: {scheme}:// is no kind of source.", _ALLOWED)
+        raise SourceError(f"{redacted(source)}: unsupported source scheme {scheme}://.", _ALLOWED)
     if source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device():
         _check("a camera", options, source)
         return _camera(source, options)
@@ -163,10 +163,10 @@ def _open(source: str, options: SourceOptions) -> Source:
 
 
 def _check(kind: str, options: SourceOptions, source: str) -> None:
-    """Refuse an option that this kind of source could only ignore."""
+    """Reject an option that does not apply to this kind of source."""
     for name in sorted(options.given()):
-        if name not in _ALL and name not in _FITTING[kind]:
-            suits = [other for other, names in _FITTING.items() if name in names]
+        if name not in _ALL and name not in _APPLICABLE[kind]:
+            suits = [other for other, names in _APPLICABLE.items() if name in names]
             option, kinds = options.spelling(name), " and ".join(suits)
             raise SourceError(
                 f"{option} applies to {kinds} only, not to {redacted(source)}.",
@@ -175,8 +175,8 @@ def _check(kind: str, options: SourceOptions, source: str) -> None:
 
 
 def _live(device: Device, options: SourceOptions, drain: bool = True, limit: bool = True) -> LiveSource:
-    pick = Pick(options.every, options.fps if limit else None)
-    return LiveSource(device, pick, drain, options.stream_timeout)
+    thinner = Thinner(options.every, options.fps if limit else None)
+    return LiveSource(device, thinner, drain, options.stream_timeout)
 
 
 def _camera(source: str, options: SourceOptions) -> Source:
@@ -186,15 +186,15 @@ def _camera(source: str, options: SourceOptions) -> Source:
 def _stream(source: str, scheme: str, options: SourceOptions) -> Source:
     if scheme == "rtsp":
         return _live(FfmpegStream(source, options.stream_timeout), options)
-    from dmdd_edge.runtime.sources.http import Snapshots, http_device  # slow to import, and seldom needed
+    from dmdd_edge.runtime.sources.http import Snapshots, http_device  # slow to import, and rarely needed
 
     device = http_device(source, options.stream_timeout, options.fps)
-    # Single pictures are asked for at the rate that is wanted; nothing is left to be limited.
+    # Single images are already requested at the wanted rate.
     return _live(device, options, limit=not isinstance(device, Snapshots))
 
 
 def _replayed(source: str, options: SourceOptions) -> Source:
-    # Its clock starts with the run, so that a rehearsal shows every run the same frames.
+    # Its clock starts with the run, so that every run of a rehearsal gets the same frames.
     return _live(replay.ReplayDevice(replay.Replay.parse(source)), options, drain=False)
 
 
@@ -208,8 +208,8 @@ def _files(source: str, options: SourceOptions) -> Source:
     if source == "-":
         return PathList(standard_input(), every, written)
     if path.is_dir():
-        found = _found(list_images(path, True, passed_over), source, path, written, passed_over)
-        return ImageFiles(found, path, every, source, passed_over)
+        images = _unwritten(list_images(path, True, passed_over), source, path, written, passed_over)
+        return ImageFiles(images, path, every, source, passed_over)
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in VIDEO_SUFFIXES:
@@ -220,41 +220,41 @@ def _files(source: str, options: SourceOptions) -> Source:
     if glob.has_magic(source):
         root, pattern = _split_glob(source)
         files = []
-        # pathlib's glob would not take an absolute pattern, nor one that leaves the folder with ..
+        # pathlib's glob rejects an absolute pattern, and one that leaves the folder with ..
         for name in glob.glob(pattern, recursive=True):  # noqa: PTH207
             if os.path.isdir(name):  # noqa: PTH112
-                # With ** every folder on the way is found, too, and what is in it by itself.
+                # With ** every folder on the way matches too, and its files match themselves.
                 passed_over["folder"] += "**" not in pattern
             elif name.lower().endswith(IMAGE_SUFFIXES):
                 files.append(Path(name))
             else:
                 passed_over[kind_of_file(name)] += 1
-        found = _found(sorted(files, key=natural_key), source, root, written, +passed_over)
-        return ImageFiles(found, root, every, source, +passed_over)
-    raise SourceError(f"there is nothing at {source}.", f"{neighbor(path)} {_ALLOWED}".lstrip())
+        images = _unwritten(sorted(files, key=natural_key), source, root, written, +passed_over)
+        return ImageFiles(images, root, every, source, +passed_over)
+    raise SourceError(f"{source} does not exist.", f"{neighbor(path)} {_ALLOWED}".lstrip())
 
 
-def _found(
+def _unwritten(
     paths: list[Path], source: str, root: Path, written: tuple[Path, ...], passed_over: Counter[str]
 ) -> list[Path]:
-    """The images that no run wrote; what is left out is counted."""
+    """The images that no run wrote; the rest is counted."""
     inside = [folder for folder in written if folder.resolve() != root.resolve() and is_under(folder, [root])]
     if inside:
-        kept = [path for path in paths if not is_under(path, inside)]
-        if len(kept) < len(paths):
-            passed_over["written by a run"] += len(paths) - len(kept)
-        paths = kept
+        images = [path for path in paths if not is_under(path, inside)]
+        if len(images) < len(paths):
+            passed_over["written by a run"] += len(paths) - len(images)
+        paths = images
     if not paths:
-        beside = f" (passed over: {describe_passed_over(passed_over)})" if passed_over else ""
-        raise SourceError(f"there is no image in {source}{beside}.", _ALLOWED)
+        skipped = f" (skipped: {describe_passed_over(passed_over)})" if passed_over else ""
+        raise SourceError(f"{source} contains no images{skipped}.", _ALLOWED)
     return paths
 
 
 def _split_glob(source: str) -> tuple[Path, str]:
     """The folder that a glob starts from, and the pattern.
 
-    A folder that exists is meant by its name, whatever characters that has: of ``lot[1]/*.png`` the folder
-    ``lot[1]`` where there is one.
+    An existing folder is taken literally, whatever characters its name has: in ``lot[1]/*.png`` the folder
+    ``lot[1]`` if it exists.
     """
     parts = Path(source).parts
     known = 0

@@ -1,4 +1,4 @@
-"""``--watch``: images that other software drops into a folder, each once, when it is completely written."""
+"""``--watch``: images that other software drops into a folder, each once, when completely written."""
 
 from __future__ import annotations
 
@@ -13,48 +13,46 @@ from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress, SourceState
 from dmdd_edge.runtime.sources.files import read_frame
+from dmdd_edge.runtime.sources.folder_scan import FolderScan, Stamp, stamp_of
 from dmdd_edge.runtime.sources.names import UniqueNames
-from dmdd_edge.runtime.sources.scan import FolderScan, Stamp, stamp_of
 
-#: Seconds that a file which does not decode may stay unchanged until it is taken for broken.
+#: Seconds without a change after which a file that does not decode counts as broken.
 PATIENCE = 10.0
 #: Seconds between two attempts to decode such a file.
 _RETRY = 1.0
-#: Seconds after which a file that vanished is lost, when it was not found under another name.
+#: Seconds after which a vanished file is lost, unless it was found under another name.
 _RENAMING = 3.0
 
 
 @dataclass
 class _Waiting:
-    """A file that is not read yet: its content, since when it has that, when to try it, whether it was asked
-    for in an earlier run's results.
-    """
+    """A file that is not read yet: its stamp, since when, when to try it, whether ``skip`` was called."""
 
     stamp: Stamp
     since: float
     due: float
-    asked: bool = False
+    checked: bool = False
 
 
 class WatchFolder(FileProgress):
     """Images as they are dropped into a folder and its subfolders.
 
-    The folder is looked through several times a second, which works on a network share as well. A file is
-    read when its size and time have not changed for ``settle`` seconds and it decodes; one that still does
-    not decode after ``PATIENCE`` seconds without a change is a broken frame. A file that is renamed into
-    place counts like any other: without an image's suffix, or with a leading dot, it is not looked at. One
-    that is written anew under its old name is a new image, and its frame's name gets a number; one that is
-    moved into another subfolder under its name is not.
+    The folder is scanned several times per second, which works on a network share as well. A file is read
+    when its size and time have not changed for ``settle`` seconds and it decodes; one that still does not
+    decode after ``PATIENCE`` seconds without a change is a broken frame. A file may be written under a name
+    without an image suffix, or with a leading dot, and then renamed: until then it is ignored. A file that is
+    rewritten under its old name is a new image, whose frame's name gets a number; one that is moved into
+    another subfolder under its name is not.
 
     Args:
         folder: the folder.
         settle: seconds, see above.
-        existing: take the images that are there at the start, too.
-        every: only each ``every``-th file is read, the first one included.
-        written: images under these folders are passed over, since a run writes them.
+        existing: also read the images that exist at the start.
+        every: read only every ``every``-th file, beginning with the first.
+        written: folders whose images are skipped, since a run writes them.
 
     Raises:
-        DmddError: there is no such folder.
+        DmddError: the folder does not exist.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class WatchFolder(FileProgress):
     ) -> None:
         if not folder.is_dir():
             raise SourceError(
-                f"--watch {folder}: there is no such folder.", "Make it first, or check the path."
+                f"--watch {folder}: the folder does not exist.", "Create it first, or check the path."
             )
         super().__init__(f"images dropped into {folder}")
         self.total: int | None = None
@@ -75,12 +73,12 @@ class WatchFolder(FileProgress):
         self._settle, self._every = settle, every
         self._scan = FolderScan(folder, written)
         self._waiting: dict[Path, _Waiting] = {}
-        # Those that vanished, and when: lost, unless they turn up under another name.
+        # When files vanished: they are lost, unless they appear under another name.
         self._lost: dict[Stamp, float] = {}
         self._vanished = self._vanished_before = 0
         if not existing:
             for path, _ in self._scan.changes():
-                self._scan.took(path)  # what is there now is old; what changes from now on is new
+                self._scan.took(path)  # what exists now is old; what changes from now on is new
                 self._passed_over["there before the start"] += 1
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
@@ -90,7 +88,7 @@ class WatchFolder(FileProgress):
             before = self._scan.problem
             due = self._due()
             if self._scan.problem != before:
-                self.say(self._scan.problem or f"{self.root} can be listed again")
+                self.say(f"{self._scan.problem or f'{self.root} is available again'}.")
             took = time.monotonic() - start
             for path in due:
                 if self._stopped.is_set():
@@ -111,11 +109,11 @@ class WatchFolder(FileProgress):
                     yield frame
                 number += 1
                 index += 1
-            # Of very many files a look takes long; it shall not take more than a fifth of the time.
+            # A scan of very many files takes long; limit scans to a fifth of the time.
             self._stopped.wait(max(self._settle / 3, 4 * took))
 
     def state(self) -> SourceState:
-        """How it stands; connected while the folder can be listed."""
+        """The current state; connected while the folder can be listed."""
         problem = self._scan.problem
         return dataclasses.replace(
             super().state(),
@@ -133,7 +131,7 @@ class WatchFolder(FileProgress):
             self._lost.pop(stamp, None)  # it was renamed, not lost
             self._waiting[path] = _Waiting(stamp, now, now + self._settle)
         if self._scan.problem:
-            return []  # the files of a share that is away only seem to be gone
+            return []  # files of an unmounted share only seem to be gone
         for path, waiting in list(self._waiting.items()):
             present = stamp_of(path)
             if present is None:
@@ -150,18 +148,18 @@ class WatchFolder(FileProgress):
         return sorted(due, key=lambda path: (self._waiting[path].stamp.time, natural_key(path)))
 
     def _is_done(self, path: Path, index: int) -> bool:
-        """Whether a file was judged in an earlier run; asked once for each."""
+        """Whether an earlier run has a result of a file; checked once per file."""
         waiting = self._waiting[path]
-        if waiting.asked:
+        if waiting.checked:
             return False
-        waiting.asked = True
+        waiting.checked = True
         if not self.skip(str(path), index):
             return False
         self._take(path)
         return True
 
     def _read(self, path: Path, index: int) -> Frame | BrokenFrame | None:
-        """Read a file that has settled; None when it is not complete after all, or gone."""
+        """Read a settled file; None if it is incomplete after all, or gone."""
         waiting = self._waiting[path]
         frame = read_frame(path, "", index, self.bits)
         stamp, now = stamp_of(path), time.monotonic()
@@ -169,7 +167,7 @@ class WatchFolder(FileProgress):
             self._let_go(path, lost=True)
             return None
         if not stamp.same_content(waiting.stamp):
-            # It was written to while it was read, so what was read may be half of each.
+            # It was written while being read, so the content may be mixed.
             self._wait_again(path, stamp)
             return None
         if isinstance(frame, BrokenFrame) and now - waiting.since < PATIENCE:
@@ -183,13 +181,13 @@ class WatchFolder(FileProgress):
         self._scan.took(path)
 
     def _wait_again(self, path: Path, stamp: Stamp) -> None:
-        """Start anew with a file that is still being written."""
+        """Restart the wait for a file that is still being written."""
         now = time.monotonic()
         self._scan.note(path, stamp)
         self._waiting[path] = _Waiting(stamp, now, now + self._settle)
 
     def _let_go(self, path: Path, lost: bool) -> None:
-        """Forget a file that vanished unread; one that had settled was a whole image, and that is a loss."""
+        """Forget a file that vanished unread; if it had settled, it was a complete image and is lost."""
         waiting = self._waiting.pop(path)
         self._scan.forget(path)
         if lost:
