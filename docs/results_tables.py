@@ -21,10 +21,10 @@ from accuracy.declaration import Experiment  # noqa: E402
 from accuracy.rows import latest, read_rows  # noqa: E402
 from common import markdown_table  # noqa: E402
 
+from dmdd_edge.evaluation.paper import paper_row  # noqa: E402
+
 Row = dict[str, Any]
 
-#: The paper's figures on MVTec AD, in percent: I-AUROC, P-AUROC, PRO.
-PAPER = {"screw": (96.19, 99.32, 97.32), "bottle": (100.00, 98.99, 97.07)}
 FIGURES = ("image_auroc", "pixel_auroc", "pro")
 
 
@@ -71,8 +71,8 @@ def full() -> str:
         good = row["images"]["train"] + row["images"]["holdout"]
         data = "MVTec AD" if run.data == "mvtec" else "PIPED"
         lines.append([f"{data} {run.category}", str(good), minutes, *measured(run)])
-        if run.category in PAPER:
-            figures = [f"{value:.2f}" for value in PAPER[run.category]]
+        if paper := paper_row(run.category):
+            figures = percent(getattr(paper, name) for name in FIGURES)
             lines.append([f"the paper's {run.category}, wide_resnet50_2", "", "", *figures])
     columns = ["category", "good images", "training", "I-AUROC", "P-AUROC", "PRO"]
     return markdown_table(columns, lines, left=1)
