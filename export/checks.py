@@ -1,4 +1,4 @@
-"""Static checks of a written ONNX file: what TensorRT refuses, and what it would get wrong in silence.
+"""Static checks of a written ONNX file: what TensorRT rejects, and what it silently gets wrong.
 
 Each rule is one generator of messages. The file is not run; ``parity`` does that.
 """
@@ -22,7 +22,7 @@ Precision = Literal["fp32", "fp16"]
 
 MIN_OPSET = 18
 
-#: TensorRT parses a larger K and then fails to build, without a reason.
+#: TensorRT parses a larger K and then fails to build without giving a reason.
 MAX_TOPK = 3840
 
 RESIZE_MODES = {"linear", "nearest", "cubic"}
@@ -36,18 +36,18 @@ _SOURCE_PATH = re.compile(r"\.py\b|File \"|site-packages|Traceback")
 
 @dataclass(frozen=True)
 class GraphReport:
-    """What the static checks found.
+    """The result of the static checks.
 
     Attributes:
         path: the file.
         precision: the form it was checked as.
         opset: of the default domain.
-        nodes: how many.
-        convolutions: how many outside the fp32 islands.
-        half_convolutions: how many of those have fp16 weights.
-        island_convolutions: how many inside the islands, which are fp32 in either form.
-        free_batch: whether the batch dimension is free.
-        problems: one message each; empty when the file is good.
+        nodes: number of nodes.
+        convolutions: number outside the fp32 islands.
+        half_convolutions: number of those with fp16 weights.
+        island_convolutions: number inside the islands, which are fp32 in both forms.
+        free_batch: whether the batch dimension is dynamic.
+        problems: one message each; empty when the file passes.
     """
 
     path: Path
@@ -62,19 +62,19 @@ class GraphReport:
 
     @property
     def half_share(self) -> float:
-        """The share of convolutions outside the islands with fp16 weights, 0..1; 0 without any."""
+        """Share of the convolutions outside the islands with fp16 weights, 0..1; 0 without convolutions."""
         return self.half_convolutions / self.convolutions if self.convolutions else 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the file passes."""
         return not self.problems
 
     def require(self) -> GraphReport:
-        """The report itself when the file is good.
+        """Return the report when the file passes.
 
         Raises:
-            DmddError: it is not; the message lists every problem.
+            DmddError: it does not; the message lists every problem.
         """
         if self.problems:
             lines = "\n".join(f"  - {problem}" for problem in self.problems)
@@ -86,17 +86,17 @@ class GraphReport:
 
 
 def check_graph(path: Path | str, precision: Precision) -> GraphReport:
-    """Check a written ONNX file against everything that TensorRT and the runtime rely on.
+    """Check a written ONNX file for everything that TensorRT and the runtime rely on.
 
     Args:
         path: the file.
-        precision: ``fp32``: nothing is half; ``fp16``: every convolution is, but for the islands.
+        precision: ``fp32``: nothing is half; ``fp16``: every convolution outside the islands is.
 
     Returns:
         The report, with its problems; see :meth:`GraphReport.require`.
 
     Raises:
-        DmddError: the file cannot be read as ONNX at all.
+        DmddError: the file cannot be read as ONNX.
     """
     path = Path(path)
     view = read_graph(path)
@@ -106,7 +106,7 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
     ]  # fmt: skip
     problems = [problem for rule in rules for problem in rule(view)]
     if view.inference_error and not problems:
-        problems.append(f"type inference objects: {view.inference_error}")
+        problems.append(f"type inference fails: {view.inference_error}")
     every = convolutions_of(view)
     convolutions = [node for node in every if not in_island(node)]
     shape = view.shapes.get(view.inputs[0].name, ()) if view.inputs else ()
@@ -131,18 +131,18 @@ def _default_opset(view: GraphView) -> int:
 
 def _opset(view: GraphView) -> Iterator[str]:
     if (opset := _default_opset(view)) < MIN_OPSET:
-        yield f"opset {opset}; at least {MIN_OPSET} is needed"
+        yield f"opset {opset}; at least {MIN_OPSET} is required"
     for node in view.nodes:
         if node.domain not in ("", "ai.onnx"):
-            yield f"{node_name(node)} is of the domain {node.domain}, which TensorRT does not know"
+            yield f"{node_name(node)} has the domain {node.domain}, which TensorRT does not support"
 
 
 def _file_itself(view: GraphView) -> Iterator[str]:
     external = [t.name for t in view.model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
     if external:
-        yield f"{len(external)} weights lie in another file (external data), such as {external[0]}"
+        yield f"{len(external)} weights are in another file (external data), such as {external[0]}"
     if view.model.functions:
-        yield f"it has {len(view.model.functions)} local functions; they must be inlined"
+        yield f"the graph has {len(view.model.functions)} local functions; they must be inlined"
 
 
 def _traces(view: GraphView) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _interface(view: GraphView) -> Iterator[str]:
     }
     outputs = list(view.model.graph.output)
     if [value.name for value in view.inputs] != ["image"]:
-        yield f"inputs are {listed(value.name for value in view.inputs)}; there must be one, image"
+        yield f"inputs are {listed(value.name for value in view.inputs)}; the only one must be image"
     if [value.name for value in outputs] != ["anomaly_map", "score"]:
         yield f"outputs are {listed(value.name for value in outputs)}; they must be anomaly_map, score"
     for value in [*view.inputs, *outputs]:
@@ -187,7 +187,7 @@ def _uint8(view: GraphView) -> Iterator[str]:
     named = {name for node in readers for name in node.output} | inputs
     for name, dtype in view.types.items():
         if dtype in small and name not in named:
-            yield f"{name} is {dtype_name(dtype)}; TensorRT takes it as the graph's input only"
+            yield f"{name} is {dtype_name(dtype)}; TensorRT accepts that only as the graph's input"
 
 
 def _topk(view: GraphView) -> Iterator[str]:
@@ -198,13 +198,13 @@ def _topk(view: GraphView) -> Iterator[str]:
         if k is None:
             yield f"{node_name(node)}: K is computed; it must be a constant"
         elif k[0] > MAX_TOPK:
-            yield f"{node_name(node)}: K is {k[0]}; TensorRT builds up to {MAX_TOPK}"
+            yield f"{node_name(node)}: K is {k[0]}; TensorRT builds at most {MAX_TOPK}"
 
 
 def _resize(view: GraphView) -> Iterator[str]:
     for node in view.nodes:
         if node.op_type == "Upsample":
-            yield f"{node_name(node)}: Upsample is deprecated; Resize is needed"
+            yield f"{node_name(node)}: Upsample is deprecated; it must be Resize"
         if node.op_type != "Resize":
             continue
         values = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
@@ -217,16 +217,16 @@ def _resize(view: GraphView) -> Iterator[str]:
             )
         )
         if values.get("antialias", 0):
-            yield f"{node_name(node)}: antialias is on, which TensorRT does not have"
+            yield f"{node_name(node)}: antialias is on, which TensorRT does not support"
         if mode not in RESIZE_MODES:
-            yield f"{node_name(node)}: mode {mode}; TensorRT has {listed(sorted(RESIZE_MODES))}"
+            yield f"{node_name(node)}: mode {mode}; TensorRT supports {listed(sorted(RESIZE_MODES))}"
         if coordinates not in RESIZE_COORDINATES:
-            known = listed(sorted(RESIZE_COORDINATES))
-            yield f"{node_name(node)}: coordinates {coordinates}; TensorRT has {known}"
+            supported = listed(sorted(RESIZE_COORDINATES))
+            yield f"{node_name(node)}: coordinates {coordinates}; TensorRT supports {supported}"
         if policy != "stretch":
-            yield f"{node_name(node)}: aspect ratio policy {policy}; TensorRT has stretch"
+            yield f"{node_name(node)}: aspect ratio policy {policy}; TensorRT supports stretch"
         if values.get("exclude_outside", 0):
-            yield f"{node_name(node)}: exclude_outside is on, which TensorRT does not have"
+            yield f"{node_name(node)}: exclude_outside is on, which TensorRT does not support"
 
 
 def _one_float_type(view: GraphView) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _one_float_type(view: GraphView) -> Iterator[str]:
         kinds = view.floats(names)
         if len(kinds) > 1:
             mixed = listed(sorted(dtype_name(kind) for kind in kinds))
-            yield f"{node_name(node)} mixes {mixed}; TensorRT needs one type"
+            yield f"{node_name(node)} mixes {mixed}; TensorRT requires one type"
 
 
 def _fp32_form(view: GraphView) -> Iterator[str]:

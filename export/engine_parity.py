@@ -1,4 +1,4 @@
-"""Parity of an engine, measured on the device it was built for, and kept in its sidecar."""
+"""Parity of an engine, measured on the device it was built for, and stored in its sidecar."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def measure_engine(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> ParityRow:
-    """Hold an engine of this machine's cache against torch, and write the figures into its sidecar.
+    """Compare an engine of this machine's cache with torch, and write the figures into its sidecar.
 
-    An engine that exceeds its limits is removed, so that nothing runs it.
+    An engine that exceeds its limits is deleted, so that it is never used.
 
     Args:
         run: the run that the bundle was exported from.
@@ -38,7 +38,7 @@ def measure_engine(
         progress: as for ``pipeline.export_run``.
 
     Raises:
-        DmddError: the engine cannot run here, or is not the detector that was trained.
+        DmddError: the engine cannot run here, or does not match the trained model.
     """
     side = built.sidecar
     name = f"{side.flavour} {side.precision}"
@@ -51,13 +51,13 @@ def measure_engine(
         built.path.unlink(missing_ok=True)
         sidecar_path(built.path).unlink(missing_ok=True)
         raise
-    kept = side.model_copy(update={"parity": figures(row)})
-    write_atomically(sidecar_path(built.path), kept.model_dump_json(indent=2) + "\n")
+    updated = side.model_copy(update={"parity": figures(row)})
+    write_atomically(sidecar_path(built.path), updated.model_dump_json(indent=2) + "\n")
     return row
 
 
 def figures(row: ParityRow) -> dict[str, float]:
-    """The numbers of a row, as a sidecar keeps them; figures that were not measured are left out."""
+    """The numbers of a row, as a sidecar stores them; figures that were not measured are omitted."""
     names = ("images", "map_max", "map_p99", "score_max", "flipped", "image_auroc", "pixel_auroc", "pro")
     values = {name: getattr(row, name) for name in names}
     return {name: float(value) for name, value in values.items() if value is not None}

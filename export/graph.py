@@ -1,16 +1,16 @@
 """The deployment graph: teacher, student, PMN, distances and head as one module for inference only.
 
-It gives the same map and score as ``train.model.DMDD`` and costs less:
+It computes the same map and score as ``train.model.DMDD`` at a lower cost:
 
-- every BatchNorm is folded into its convolution, in float32 (also before going to half precision);
-- the input's standard deviation is folded into the two first convolutions. Its mean may not: zero padding at
-  the border stands for the mean, so the subtraction stays in the graph;
+- every BatchNorm is folded into its convolution, in float32 (also before the conversion to half precision);
+- the input's standard deviation is folded into the two first convolutions. Its mean cannot be: zero padding
+  at the border means the mean, so the subtraction stays in the graph;
 - the teacher's part of the distances is computed once for both branches; for a CPU they are multiplied out;
 - a branch that is switched off, and whatever only it needs, is left out, as is the features' density where
-  the head takes none of it;
-- the head works at the finest stage's size, and what is linear is done before upsampling.
+  the head does not use it;
+- the head works at the finest stage's size, and linear operations come before upsampling.
 
-Half precision is for the networks only. What half precision would spoil stays float32: the image's mean
+Only the networks run in half precision. What half precision would degrade stays float32: the image's mean
 subtraction, unit vectors and distances, the head with its sigmoid, and the top-k mean ("islands").
 """
 
@@ -49,20 +49,20 @@ class Distances(nn.Module):
     """Island: cosine distances in float32, half the squared difference of unit vectors.
 
     The same as ``train.distance.cosine_distance``: of u = t a and v = s b, a = 1 / sqrt(|t|^2 + EPSILON),
-    b alike. The teacher's part serves both branches. There are two ways to it:
+    b likewise. The teacher's part serves both branches. There are two forms:
 
-    - For a GPU as it stands: unit vectors, their difference, its squares summed. TensorRT fuses all of that.
-    - For a CPU, where each pass over the features counts, multiplied out:
+    - For a GPU directly: unit vectors, their difference, the sum of its squares. TensorRT fuses all of that.
+    - For a CPU, where each pass over the features is expensive, multiplied out:
 
           0.5 * |u - v|^2 = 0.5 * (a^2 |t|^2 + b^2 |s|^2) - a b (t . s)
 
-      Three sums for each map, and no vector is written. Sums over the channels are matrix products with
-      ones, which ONNX Runtime computes several times faster than sums; what works on one number a pixel is
-      done for all stages at once. It is exact to the last bits of float32, about 1e-7 of a distance that is
-      0..2, however long t and s are. (It would not be in half precision.)
+      Three sums per map, and no vector is stored. Sums over the channels are matrix products with ones,
+      which ONNX Runtime computes several times faster than sums; operations on one number per pixel are done
+      for all stages at once. It is exact to the last bits of float32, about 1e-7 of a distance in 0..2,
+      whatever the lengths of t and s. (It would not be in half precision.)
 
     Args:
-        multiplied_out: take the second way.
+        multiplied_out: use the second form.
     """
 
     def __init__(self, *, multiplied_out: bool) -> None:
@@ -96,7 +96,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _sum_of_squares(x: Tensor) -> Tensor:
-    """Over the channels, N x 1 x H x W. A product, not a power: back ends compute it faster."""
+    """Over the channels, N x 1 x H x W. A product, not a power, since backends compute it faster."""
     return (x * x).sum(1, keepdim=True)
 
 
@@ -113,7 +113,7 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
 class StageHead(nn.Module):
     """Island: the head, fed with the maps as ``Distances`` groups them.
 
-    The scaled head gets one resize a stage here, instead of one a map.
+    The scaled head needs one resize per stage here, instead of one per map.
 
     Args:
         head: as trained.
@@ -124,7 +124,7 @@ class StageHead(nn.Module):
         self.head = copy.deepcopy(head)
         self.branches = head.channels // STAGES  # of the heads that are fed map by map
         if isinstance(self.head, ScaledHead):
-            # Its maps come stage by stage here, where training has them branch by branch, then the density's.
+            # Here the maps are ordered by stage; in training by branch, followed by the density's.
             own = self.head.branch_maps
             order = [
                 index
@@ -146,8 +146,8 @@ class StageHead(nn.Module):
 class StudentNetwork(nn.Module):
     """The decoupled student's network for inference, with only the branches in use.
 
-    The decoupling convolution of a stage becomes one convolution per half that something reads: no split, and
-    none for the half that only a switched-off branch would need.
+    The decoupling convolution of a stage becomes one convolution per half that is used: without a split, and
+    without the half that only a switched-off branch would need.
 
     Args:
         model: as trained, in evaluation mode.
@@ -159,7 +159,7 @@ class StudentNetwork(nn.Module):
         self.stages, self.pmn = student.stages, student.pmn
         self.branches = [branch for branch in _BRANCHES if branch in self.pmn]
         last = len(self.stages) - 1
-        # The last stage's normality feature is no stage's input: only its own branch reads it.
+        # The last stage's normality feature feeds only its branch, and no further stage.
         self.normality = nn.ModuleList(
             _half(layer, 0) if index < last or "normality" in self.branches else nn.Identity()
             for index, layer in enumerate(student.decouple)
@@ -170,19 +170,19 @@ class StudentNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Normalized image to four features per branch in use."""
-        found: dict[str, list[Tensor]] = {branch: [] for branch in _BRANCHES}
+        features: dict[str, list[Tensor]] = {branch: [] for branch in _BRANCHES}
         for index, stage in enumerate(self.stages):
             feature = stage(x)
             x = self.normality[index](feature)
-            found["normality"].append(x)
+            features["normality"].append(x)
             if self.abnormality:
-                found["abnormality"].append(self.abnormality[index](feature))
-        return [self.pmn[branch](found[branch]) for branch in self.branches]
+                features["abnormality"].append(self.abnormality[index](feature))
+        return [self.pmn[branch](features[branch]) for branch in self.branches]
 
 
 @torch.no_grad()
 def _half(layer: nn.Module, which: int) -> nn.Conv2d:
-    """The half of a decoupling convolution that gives the normality (0) or the abnormality (1) feature."""
+    """The half of a decoupling convolution for the normality (0) or the abnormality (1) feature."""
     assert isinstance(layer, nn.Conv2d)
     channels = layer.in_channels
     half = nn.Conv2d(channels, channels, 1)

@@ -12,8 +12,8 @@ from onnx import TensorProto, numpy_helper, shape_inference
 
 from dmdd_edge.errors import BundleError
 
-#: Weights above this many elements are kept out of type inference: it copies the model, and weights have
-#: nothing to do with types.
+#: Weights with more elements than this are excluded from type inference, which copies the model; types do
+#: not depend on weights.
 _WEIGHT_SIZE = 1024
 
 _EXPORT_AGAIN = "Export again: dmdd-edge export"
@@ -21,17 +21,17 @@ _EXPORT_AGAIN = "Export again: dmdd-edge export"
 
 @dataclass(frozen=True)
 class GraphView:
-    """The parts of an ONNX model that the checks ask for.
+    """The parts of an ONNX model that the checks need.
 
     Attributes:
         model: the model, weights included.
         types: tensor name -> element type (``onnx.TensorProto.FLOAT`` ...), for every tensor whose
             type could be inferred.
-        shapes: tensor name -> dimensions, a number or the name of a free one.
-        constants: tensor name -> small integers that are known (initializers and Constant nodes).
-        producer: tensor name -> the node that makes it.
+        shapes: tensor name -> dimensions, a number or the name of a dynamic one.
+        constants: tensor name -> known small integers (initializers and Constant nodes).
+        producer: tensor name -> the node that writes it.
         consumers: tensor name -> the nodes that read it.
-        inference_error: what type inference objected to; empty when nothing.
+        inference_error: why type inference failed; empty when it did not.
     """
 
     model: onnx.ModelProto
@@ -44,12 +44,12 @@ class GraphView:
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
-        """The nodes in order of computation."""
+        """The nodes in order of execution."""
         return list(self.model.graph.node)
 
     @property
     def inputs(self) -> list[onnx.ValueInfoProto]:
-        """The graph's inputs, weights left out."""
+        """The graph's inputs without the weights."""
         weights = {tensor.name for tensor in self.model.graph.initializer}
         return [value for value in self.model.graph.input if value.name not in weights]
 
@@ -66,24 +66,24 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorPr
 
 
 def read_graph(path: Path) -> GraphView:
-    """Read an ONNX file and work out the type of every tensor.
+    """Read an ONNX file and infer the type of every tensor.
 
     Raises:
-        DmddError: the file is missing, cut short, or not ONNX.
+        DmddError: the file is missing, truncated, or not ONNX.
     """
     try:
         model = onnx.load(path, load_external_data=False)
     except FileNotFoundError:
-        raise BundleError(f"there is no ONNX file at {path}.", _EXPORT_AGAIN) from None
+        raise BundleError(f"The ONNX file {path} does not exist.", _EXPORT_AGAIN) from None
     except Exception as error:  # protobuf's DecodeError: its base class is not importable by a stable name
-        raise BundleError(f"{path} is not a whole ONNX file ({error}).", _EXPORT_AGAIN) from error
+        raise BundleError(f"{path} is not a complete ONNX file ({error}).", _EXPORT_AGAIN) from error
     if not model.graph.node:
         raise BundleError(f"{path} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
     return view_of(model)
 
 
 def view_of(model: onnx.ModelProto) -> GraphView:
-    """Work out the type of every tensor of a model in memory."""
+    """Infer the type of every tensor of a model in memory."""
     light, error = _without_weights(model), ""
     try:
         light = shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
@@ -122,14 +122,14 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     light.graph.node.extend(model.graph.node)
     light.graph.input.extend(model.graph.input)
     light.graph.output.extend(model.graph.output)
-    known = {value.name for value in model.graph.input}
+    inputs = {value.name for value in model.graph.input}
     for tensor in model.graph.initializer:
         size = 1
         for dim in tensor.dims:
             size *= dim
         if size <= _WEIGHT_SIZE and tensor.data_location != TensorProto.EXTERNAL:
             light.graph.initializer.append(tensor)
-        elif tensor.name not in known:
+        elif tensor.name not in inputs:
             light.graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
@@ -164,5 +164,5 @@ def node_name(node: onnx.NodeProto) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names in one line; ``none`` for no name."""
+    """Names in one line; ``none`` for an empty list."""
     return ", ".join(str(name) for name in names) or "none"

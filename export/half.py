@@ -1,9 +1,9 @@
-"""Weights in half precision, rounded so that each filter still adds up to what it did.
+"""Weights in half precision, rounded so that the sum of each filter is kept.
 
-Most of an image is smooth, and on it a 3 x 3 filter answers with the sum of its weights. Rounding each weight
-to the nearest half by itself lets the errors add up: in the first depthwise layers of a teacher that shifts
-its features, and with them every distance. Here the error of each weight is passed on to the next smaller one
-of its filter, so that what is left in the sum is the rounding error of the smallest.
+Most of an image is smooth, and there a 3 x 3 filter responds with the sum of its weights. When each weight
+is rounded separately, the errors add up: in the first depthwise layers of a teacher that shifts its features,
+and with them every distance. Here the error of each weight is carried over to the next smaller one of its
+filter, so that only the rounding error of the smallest remains in the sum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def to_half(network: nn.Module) -> None:
-    """Give a network float16 weights; of filters larger than 1 x 1 the sums are kept.
+    """Convert a network to float16 weights; the sums of filters larger than 1 x 1 are kept.
 
     Args:
         network: in float32; changed in place.
@@ -26,7 +26,7 @@ def to_half(network: nn.Module) -> None:
 
 
 def rounded_keeping_sums(weight: Tensor) -> Tensor:
-    """Filters with values that float16 holds exactly, each with nearly the sum that it had.
+    """Round filters to values that float16 represents exactly, with nearly the same sum per filter.
 
     Args:
         weight: float32 ... x h x w; each h x w is a filter.
@@ -37,10 +37,10 @@ def rounded_keeping_sums(weight: Tensor) -> Tensor:
     """
     filters = weight.flatten(-2).flatten(0, -2).double()
     rounded = torch.empty_like(filters)
-    owed = torch.zeros(len(filters), 1, dtype=torch.float64)
+    carried = torch.zeros(len(filters), 1, dtype=torch.float64)
     for index in filters.abs().argsort(1, descending=True).split(1, 1):
-        wanted = filters.gather(1, index) + owed
-        given = wanted.float().half().double()
-        rounded.scatter_(1, index, given)
-        owed = wanted - given
+        wanted = filters.gather(1, index) + carried
+        nearest = wanted.float().half().double()
+        rounded.scatter_(1, index, nearest)
+        carried = wanted - nearest
     return rounded.view(weight.shape).to(weight.dtype)

@@ -1,8 +1,8 @@
-"""Which parts of the fp16 graph must be fp32, and how they are recognized.
+"""The parts of the fp16 graph that must be fp32, and how they are recognized.
 
-Where fp32 is demanded in the fp16 graph (in half, sums of squares overflow and small distances vanish):
+The fp16 graph must be fp32 in these places (in half, sums of squares overflow and small distances vanish):
 
-- the image's normalization: the first Cast goes to float32, and so is all arithmetic before the Cast to half;
+- the image's normalization: the first Cast is to float32, as is all arithmetic before the Cast to half;
 - every node of an operation in :data:`FP32_OPS`, and Sigmoid outside the backbones (a gate inside a
   backbone, as in SiLU or squeeze-and-excite, is bounded and harmless in half);
 - every node that has ``island`` in its name: the deployment module names its fp32 parts so;
@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from dmdd_edge.export.graph_view import GraphView, dtype_name, listed, node_name
 
-#: Operations that must be fp32 wherever they stand: sums that overflow in half, roots, powers, the top-k.
+#: Operations that must be fp32 everywhere: sums that overflow in half, roots, powers, the top-k.
 FP32_OPS = {
     "ReduceL2",
     "ReduceSum",
@@ -39,13 +39,14 @@ _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 
 
 def fp16_problems(view: GraphView) -> Iterator[str]:
-    """What is half and must not be, and what is not half and should be; one message each."""
+    """What is half but must not be, and what is not half but should be; one message each."""
     convolutions = [node for node in convolutions_of(view) if not in_island(node)]
-    left = [node for node in convolutions if not is_half(view, node)]
+    not_half = [node for node in convolutions if not is_half(view, node)]
     if not convolutions:
-        yield "it has no convolution, so nothing that half precision could speed up"
-    elif left:
-        yield f"{len(left)} of {len(convolutions)} convolutions are not half, such as {node_name(left[0])}"
+        yield "the graph has no convolution that half precision could speed up"
+    elif not_half:
+        first = node_name(not_half[0])
+        yield f"{len(not_half)} of {len(convolutions)} convolutions are not half, such as {first}"
     for node in view.nodes:
         island = node.op_type in FP32_OPS or in_island(node)
         island |= node.op_type == "Sigmoid" and not _has(node, BACKBONES)
@@ -58,11 +59,11 @@ def fp16_problems(view: GraphView) -> Iterator[str]:
 
 
 def _normalization(view: GraphView) -> Iterator[str]:
-    """Follow the image until the Cast to half: some arithmetic must stand before it."""
+    """Follow the image until the Cast to half: some arithmetic must come before it."""
     for first in (node for value in view.inputs for node in view.consumers.get(value.name, [])):
         if first.op_type == "Cast" and view.types.get(first.output[0]) != TensorProto.FLOAT:
             dtype = view.dtype(first.output[0])
-            yield f"{node_name(first)} casts the image to {dtype}; normalization needs float32"
+            yield f"{node_name(first)} casts the image to {dtype}; normalization requires float32"
             continue
         open_nodes, seen = [first], set()
         while open_nodes:
@@ -76,7 +77,7 @@ def _normalization(view: GraphView) -> Iterator[str]:
 
 
 def _output_tail(view: GraphView, output: str) -> Iterator[str]:
-    """Walk back from an output to the last network layer: what lies between must be float32."""
+    """Walk back from an output to the last network layer: everything between must be float32."""
     names, seen = [output], set()
     while names:
         name = names.pop()
@@ -100,7 +101,7 @@ def convolutions_of(view: GraphView) -> list[onnx.NodeProto]:
 
 
 def in_island(node: onnx.NodeProto) -> bool:
-    """Whether a node says of itself that it belongs to an fp32 island."""
+    """Whether a node's name marks it as part of an fp32 island."""
     return _has(node, (ISLAND,))
 
 

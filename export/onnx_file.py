@@ -1,4 +1,4 @@
-"""Writes the deployment graph as an ONNX file: readable names, no traces of the machine that wrote it."""
+"""Writes the deployment graph as an ONNX file with readable names and without traces of the machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write_onnx(graph: nn.Module, path: Path, image_size: int) -> onnx.ModelProto
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's own talk, which tells a user nothing."""
+    """Suppress the exporter's output, which does not help a user."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

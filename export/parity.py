@@ -1,8 +1,8 @@
-"""Parity: is what was written the same detector as what was trained?
+"""Parity: checks that the exported files match the trained model.
 
-The same images go through torch in float32, the fp32 file and the fp16 file in ONNX Runtime; their maps,
-scores, decisions and, where there are test images, figures are compared. ONNX Runtime computes an fp16 graph
-in fp32 on a CPU: there it proves the graph, not the arithmetic of the device.
+Torch in float32, and the fp32 and the fp16 file in ONNX Runtime, infer the same images; their maps, scores,
+decisions and, with test images, figures are compared. On a CPU, ONNX Runtime computes an fp16 graph in fp32:
+this verifies the graph, not the arithmetic of the device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 
 @dataclass(frozen=True)
 class ParityLimits:
-    """What an artifact may differ from torch; beyond it the export fails.
+    """Largest allowed differences of an artifact from torch; beyond them the export fails.
 
     Attributes:
         map_max: largest difference of a map's value, 0..1.
@@ -41,31 +41,31 @@ class ParityLimits:
     figure: float
 
 
-#: fp32 must be the same up to rounding; fp16 may not cost more than 0.05 points of any figure.
+#: fp32 must be equal up to rounding; fp16 must not cost more than 0.05 points of any figure.
 LIMITS = {"fp32": ParityLimits(1e-4, 1e-4, 2e-4), "fp16": ParityLimits(0.05, 0.02, 5e-4)}
-#: A score this near the threshold has no decision of its own to flip: the threshold is one of the scores.
+#: A score this close to the threshold has no meaningful decision: the threshold is one of the scores.
 _TIE = LIMITS["fp32"].score_max
-#: What a test set can tell: rounding may swap two pairs of a good and a defective image, which is less than
-#: the limit on a large set, and a fair part of a point on one of a few dozen images.
+#: Resolution of a test set: rounding may swap two pairs of a good and a defective image, which is less than
+#: the limit on a large set, but a considerable part of a point on a few dozen images.
 _RESOLUTION_PAIRS = 2
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """How one artifact compares with torch in float32.
+    """Comparison of one artifact with torch in float32.
 
     Attributes:
         artifact: what was run, such as ``onnxruntime fp32``.
-        images: how many were compared.
+        images: number of images compared.
         map_max: largest difference of a map's value.
         map_p99: 99th percentile of the differences.
         score_max: largest difference of a score.
-        flipped: decisions that differ at the threshold, without scores that equal it up to rounding.
-        image_auroc: the artifact's figure less torch's; None without test images. Likewise the next two.
+        flipped: decisions that differ at the threshold, except for scores that equal it up to rounding.
+        image_auroc: the artifact's figure minus torch's; None without test images. Likewise the next two.
         pixel_auroc: see image_auroc.
         pro: see image_auroc.
-        limits: what was allowed.
-        pairs: pairs of a good and a defective image, which say how fine the figures are; 0 when not known.
+        limits: the allowed differences.
+        pairs: pairs of a good and a defective image, the resolution of the figures; 0 when unknown.
     """
 
     artifact: str
@@ -81,19 +81,19 @@ class ParityRow:
     pairs: int = 0
 
     def problems(self) -> list[str]:
-        """What exceeds its limit, in words; empty when all is well. Values that are no numbers exceed it."""
-        found = []
+        """Describe each value that exceeds its limit; empty when none does. NaN exceeds every limit."""
+        problems = []
         for name in ("map_max", "score_max"):
             value, limit = getattr(self, name), getattr(self.limits, name)
             if not value <= limit:
-                found.append(f"{name} {value:.2e} is above {limit:.0e}")
+                problems.append(f"{name} {value:.2e} exceeds {limit:.0e}")
         for name in PAPER_FIELDS:
             value, limit = getattr(self, name), self.limits.figure
             if self.pairs:
                 limit = max(limit, (_RESOLUTION_PAIRS + 0.01) / self.pairs)
             if value is not None and not -value <= limit:
-                found.append(f"{name} fell by {-100 * value:.3f} points, {100 * limit:.2f} are allowed")
-        return found
+                problems.append(f"{name} fell by {-100 * value:.3f} points; {100 * limit:.2f} are allowed")
+        return problems
 
     def as_dict(self) -> dict[str, Any]:
         """The row as the manifest keeps it."""
@@ -104,34 +104,34 @@ class ParityRow:
 def compare(
     artifact: str,
     reference: Evaluation,
-    found: Evaluation,
+    actual: Evaluation,
     threshold: float,
     limits: ParityLimits,
     *,
-    labelled: bool,
+    labeled: bool,
     pairs: int = 0,
 ) -> ParityRow:
-    """Hold an artifact's results against torch's.
+    """Compare an artifact's results with torch's.
 
     Args:
         artifact: its name.
         reference: torch's results.
-        found: the artifact's, on the same images.
+        actual: the artifact's, on the same images.
         threshold: of the score, for the decisions.
-        limits: what is allowed.
-        labelled: whether the figures mean something (there are test images).
+        limits: the allowed differences.
+        labeled: whether there are test images, so that the figures are meaningful.
         pairs: of a good and a defective image among them.
     """
-    difference = np.abs(reference.maps - found.maps)
+    difference = np.abs(reference.maps - actual.maps)
     decided = np.abs(reference.scores - threshold) > _TIE
-    flipped = decided & ((reference.scores > threshold) != (found.scores > threshold))
-    figures = _differences(reference.metrics, found.metrics) if labelled else dict.fromkeys(PAPER_FIELDS)
+    flipped = decided & ((reference.scores > threshold) != (actual.scores > threshold))
+    figures = _differences(reference.metrics, actual.metrics) if labeled else dict.fromkeys(PAPER_FIELDS)
     return ParityRow(
         artifact=artifact,
-        images=len(found.scores),
+        images=len(actual.scores),
         map_max=float(difference.max()),
         map_p99=float(np.quantile(difference, 0.99)),
-        score_max=float(np.abs(reference.scores - found.scores).max()),
+        score_max=float(np.abs(reference.scores - actual.scores).max()),
         flipped=int(flipped.sum()),
         limits=limits,
         pairs=pairs,
@@ -139,10 +139,10 @@ def compare(
     )
 
 
-def _differences(reference: Metrics, found: Metrics) -> dict[str, float | None]:
+def _differences(reference: Metrics, actual: Metrics) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     for name in PAPER_FIELDS:
-        a, b = getattr(reference, name), getattr(found, name)
+        a, b = getattr(reference, name), getattr(actual, name)
         values[name] = None if a is None or b is None else b - a
     return values
 
@@ -156,22 +156,22 @@ def require(rows: Sequence[ParityRow]) -> None:
     failed = [row for row in rows if row.problems()]
     if failed:
         problems = [f"{row.artifact}: {problem}" for row in failed for problem in row.problems()]
-        hint = ""
-        # fp32 rows are held to rounding: where they pass, the graph is right and half precision too coarse.
+        hint = "Try"
+        # fp32 rows allow rounding only: where they pass, the graph is right and half precision too coarse.
         if all(row.limits == LIMITS["fp16"] for row in failed):
             hint = (
-                "after few steps a student differs from its teacher by little more than half precision's "
-                "rounding, so train longer; failing that, "
+                "Train longer: after few steps a student differs from its teacher by little more than half "
+                "precision's rounding. If that does not help, try"
             )
         raise BundleError(
-            f"the exported graph is not the detector that was trained: {'; '.join(problems)}",
-            fix=f"nothing was published, the version in use is unchanged; {hint}try another version of torch "
-            "or onnxscript, and report this with the lines above",
+            f"The exported graph does not match the trained model: {'; '.join(problems)}. "
+            "Nothing was published; the version in use is unchanged.",
+            fix=f"{hint} another version of torch or onnxscript, and report this with the lines above.",
         )
 
 
 def onnx_predictor(path: Path) -> Predictor:
-    """A written graph in ONNX Runtime on the CPU, as a judge of prepared images."""
+    """A written graph in ONNX Runtime on the CPU, as a predictor of prepared images."""
     onnxruntime = import_onnxruntime("cpu")
     session = onnxruntime.InferenceSession(
         str(path), session_options(onnxruntime, usable_cores()), providers=["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""One `dmdd-edge export`: a finished run in, a new version of the category's bundle out."""
+"""Exports a finished run as a new version of the category's bundle."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ from dmdd_edge.train.run_folder import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
 GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
-#: Seconds that a graph takes to be written and checked, and an image to be judged.
+#: Seconds for writing and checking a graph, and for evaluating an image.
 _WRITING: dict[Precision, float] = {"fp32": 12.0, "fp16": 12.0}
-_JUDGED = 0.05
+_EVALUATED = 0.05
 _THRESHOLD, _LIMITS = "threshold from the held-out images", "limits of frames"
-#: Images of good parts from which the limits of a frame that can be judged are taken, at most.
+#: Largest number of good images that the limits of a usable frame are computed from.
 _FRAME_IMAGES = 200
 
 
 @dataclass
 class Exported:
-    """What an export ends with.
+    """The result of an export.
 
     Attributes:
-        run: what was exported.
+        run: that was exported.
         bundle: the new version, in use.
         threshold: from the held-out normal images.
-        parity: a row per artifact.
+        parity: one row per artifact.
         graphs: the static checks of each file.
     """
 
@@ -69,15 +69,15 @@ class Exported:
     graphs: list[GraphReport]
 
 
-#: Told of a phase, how much of it is done, and of how much.
+#: Called with the phase, how much of it is done, and of how much.
 Progress = Callable[[str, int, int | None], None]
 
 
 def silent(what: str, done: int, total: int | None) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
-#: Adds files to the bundle being written: gets its folder and gives facts for the manifest's created_with.
+#: Adds files to the bundle being written: gets its folder and returns facts for the manifest's created_with.
 Extra = Callable[[Path], dict[str, Any]]
 
 
@@ -96,17 +96,17 @@ def export_run(
 
     Args:
         folder: the run's folder.
-        models_dir: where bundles lie.
+        models_dir: folder of the bundles.
         data: data set, when it is not where training found it.
         alpha: false-alarm rate of the threshold, 0..1.
-        progress: told of each phase, how much of it is done, and of how much; None where that is unknown.
-        expect: told of the phases to come and what they are expected to take.
-        extras: engines to add to the bundle, by what builds them.
-        say: told what of the data set is not used in the comparison.
+        progress: called with each phase, how much of it is done, and of how much; None where that is unknown.
+        expect: called with the phases to come and their expected costs.
+        extras: functions that add engines to the bundle.
+        say: called with a line for whatever of the data set the comparison does not use.
 
     Raises:
-        DmddError: the run is unfinished, its images are gone, a check or parity fails. Nothing is published
-            then.
+        DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then
+            published.
     """
     run = moved(load_run(folder), data)
     config = run.config
@@ -177,18 +177,18 @@ def compare_all(
     Args:
         run: as trained.
         data: data set, when it is not where training found it.
-        artifacts: what to hold against torch, by name, with what is allowed.
+        artifacts: what to compare with torch, by name, with the allowed differences.
         threshold: of the score, for the decisions.
-        progress: told of each artifact, the images done and their count.
-        say: told what of the data set is not used.
+        progress: called with each artifact, the images done and their count.
+        say: called with a line for whatever of the data set is not used.
     """
     run = moved(run, data)
     predictors = {"torch": torch_predictor(run.model.to(memory_format=torch.channels_last))}
     predictors |= {name: predict for name, (predict, _) in artifacts.items()}
     category = _category(run)
-    labelled = category is not None and bool(category.test)
+    labeled = category is not None and bool(category.test)
     pairs = 0
-    if labelled:
+    if labeled:
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
         for line in category.remarks():
@@ -208,35 +208,35 @@ def compare_all(
         }
     reference = results.pop("torch")
     return [
-        compare(name, reference, found, threshold, artifacts[name][1], labelled=labelled, pairs=pairs)
-        for name, found in results.items()
+        compare(name, reference, actual, threshold, artifacts[name][1], labeled=labeled, pairs=pairs)
+        for name, actual in results.items()
     ]
 
 
 def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], None]:
-    """Begins the phase in which an artifact judges the images, and returns what is told of those done."""
+    """Begin the phase of an artifact, and return the callback for the number of images done."""
     progress(f"comparing: {name}", 0, count)
     return lambda done: progress(f"comparing: {name}", done, count)
 
 
 def _costs(run: Run) -> list[Cost]:
-    """The phases of an export with what they are expected to take, measured on one core."""
+    """The phases of an export with their expected costs, measured on one core."""
     area = (run.config.model.image_size / 256) ** 2
     category, held_out = _category(run), len(run.info["holdout"])
     tests = len(category.test) if category is not None and category.test else held_out
     return [
         Cost(_LIMITS, 1.0, "host"),
         *(Cost(f"writing {name}", _WRITING[precision], "host") for precision, name in GRAPHS.items()),
-        Cost(_THRESHOLD, _JUDGED * held_out * area),
+        Cost(_THRESHOLD, _EVALUATED * held_out * area),
         *(
-            Cost(f"comparing: {name}", _JUDGED * tests * area)
+            Cost(f"comparing: {name}", _EVALUATED * tests * area)
             for name in ("torch", *(f"onnxruntime {precision}" for precision in GRAPHS))
         ),
     ]
 
 
 def _category(run: Run) -> Category | None:
-    """The run's images; None when they are gone, which leaves the held-out ones to compare on."""
+    """The run's images; None when they are missing, so that only held-out ones can be compared."""
     try:
         return category_of(run)
     except DmddError:
@@ -244,21 +244,21 @@ def _category(run: Run) -> Category | None:
 
 
 def measured_images(run: Run) -> tuple[FrameLimits, Look]:
-    """What frames are compared with: limits beyond which one cannot be judged, and the training images' look.
+    """Limits of usable frames, and the look of the training images.
 
     Raises:
-        DmddError: no training image is left, or one cannot be read.
+        DmddError: all training images are missing, or one cannot be read.
     """
     config = run.config
     size = config.model.image_size
     paths = [Path(path) for path in [*run.info["train"], *run.info["holdout"]]]
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _FRAME_IMAGES).astype(int))]
     ignored = config.preprocess.ignore_map(size)
-    there = [path for path in chosen if path.is_file()]
+    existing = [path for path in chosen if path.is_file()]
     statistics, looks = [], []
-    for path in there:
+    for path in existing:
         image = read_image(path, config.preprocess.bits)
         prepared = config.preprocess.prepare(image, size, str(path))
         statistics.append(frame_statistics(prepared, ignored))
         looks.append(look_at(image, config.preprocess))
-    return limits_from(statistics), look_of(looks, (path.suffix for path in there))
+    return limits_from(statistics), look_of(looks, (path.suffix for path in existing))

@@ -1,11 +1,11 @@
-"""Exact simplifications of an exported ONNX graph, and names that a person can read.
+"""Exact simplifications of an exported ONNX graph, and readable names.
 
-- A Resize to sizes worked out at run time from the batch becomes a Resize by constant factors; the shape
-  arithmetic that fed it goes. Shape inference loses the batch's name there, so it is noted: only when it sees
-  that two sizes are equal does ONNX Runtime fuse an addition with the convolution before it.
+- A Resize to sizes computed at run time from the batch becomes a Resize by constant factors; the shape
+  arithmetic before it is removed. Shape inference loses the batch's name there, so the size is stated: ONNX
+  Runtime fuses an addition with the convolution before it only if it knows that both sizes are equal.
 - A Pad with zeros before a convolution becomes the convolution's own padding (TensorFlow's "SAME").
 - Nodes are named after the module they come from, such as ``student.pmn.normality.paths.0/Conv_3``.
-- Doc strings and metadata go: they hold source paths and stack traces.
+- Doc strings and metadata are removed: they contain source paths and stack traces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def simplify(model: ModelProto) -> ModelProto:
     """Apply all simplifications; the model is changed in place and returned.
 
     Args:
-        model: as the exporter gives it, weights inside.
+        model: as exported, weights inside.
     """
     _name_nodes(model.graph.node)
     shapes = _shapes(model)
@@ -43,7 +43,7 @@ def simplify(model: ModelProto) -> ModelProto:
 
 
 def _name_nodes(nodes: Iterable[NodeProto]) -> None:
-    """Name each node after the innermost module it comes from and its place among that module's nodes."""
+    """Name each node after its innermost module and its position among that module's nodes."""
     seen: dict[str, int] = {}
     for node in nodes:
         scopes = next((item.value for item in node.metadata_props if item.key == _SCOPES), "[]")
@@ -55,25 +55,25 @@ def _name_nodes(nodes: Iterable[NodeProto]) -> None:
 
 
 def _shapes(model: ModelProto) -> dict[str, list[int | None]]:
-    """Sizes of every tensor, None where they are free."""
-    found: dict[str, list[int | None]] = {}
+    """Sizes of every tensor, None where they are dynamic."""
+    shapes: dict[str, list[int | None]] = {}
     for value in _inferred(model):
         tensor = value.type.tensor_type
         if tensor.HasField("shape"):
-            found[value.name] = [
+            shapes[value.name] = [
                 dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim
             ]
-    return found
+    return shapes
 
 
 def _inferred(model: ModelProto) -> list[ValueInfoProto]:
-    """Every tensor's type and shape, as far as inference tells."""
+    """Every tensor's type and shape, as far as they can be inferred."""
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     return [*graph.value_info, *graph.input, *graph.output]
 
 
 def _resize_by_factors(model: ModelProto, node: NodeProto, shapes: dict[str, list[int | None]]) -> None:
-    """Give a Resize over height and width its factors as a constant, when both sizes are known and divide."""
+    """Make the factors of a Resize over height and width constant, when both sizes are known and divide."""
     before, after = shapes.get(node.input[0], []), shapes.get(node.output[0], [])
     if len(node.input) < 4 or len(before) != 4 or len(after) != 4:
         return
@@ -90,7 +90,7 @@ def _resize_by_factors(model: ModelProto, node: NodeProto, shapes: dict[str, lis
 
 
 def _note_sizes_of_resizes(model: ModelProto, shapes: dict[str, list[int | None]]) -> None:
-    """State the size of what each Resize gives, with the input's name for the batch in place of none."""
+    """State the output size of each Resize, with the input's name for the batch dimension."""
     batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     kinds = {value.name: value.type.tensor_type.elem_type for value in _inferred(model)}
     for node in model.graph.node:
@@ -142,13 +142,13 @@ def _remove_unused(model: ModelProto) -> None:
     """Remove nodes and weights that no output needs."""
     graph = model.graph
     needed = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
+    used: list[NodeProto] = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
-            kept.append(node)
+            used.append(node)
             needed.update(node.input)
     del graph.node[:]
-    graph.node.extend(reversed(kept))
+    graph.node.extend(reversed(used))
     weights = [item for item in graph.initializer if item.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(weights)

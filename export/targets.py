@@ -1,12 +1,12 @@
-"""What ``--target`` means: which artifacts are written, and what ``auto`` takes on this machine.
+"""The targets of ``--target``: the artifacts to write, and what ``auto`` selects on this machine.
 
-    onnx      the bundle's graphs; always there
+    onnx      the bundle's graphs; always written
     tensorrt  an engine for this machine's GPU, in its engine cache
-    rtx       one TensorRT-RTX engine for the GPUs named with --gpu: in the bundle when it is being written,
-              in the engine cache for a bundle that is there already, since a manifest never changes
+    rtx       one TensorRT-RTX engine for the GPUs named with --gpu: in a new bundle, or in
+              the engine cache for an existing one, since a manifest never changes
     triton    a model repository for NVIDIA Triton Inference Server
 
-Neither torch nor onnx is needed here: on the edge box engines are built from the bundle alone.
+This module needs neither torch nor onnx: on the edge box engines are built from the bundle alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Targets:
 
     Attributes:
         chosen: in the order in which they are built.
-        left_out: target -> why ``auto`` passed it over; to be said aloud.
+        left_out: target -> why ``auto`` left it out; to be reported.
     """
 
     chosen: tuple[str, ...]
@@ -47,12 +47,12 @@ class Targets:
 
 
 def choose_targets(text: str) -> Targets:
-    """Read ``--target``: ``auto``, or names with commas between.
+    """Parse ``--target``: ``auto``, or names separated by commas.
 
-    ``auto`` takes ``onnx``, and ``tensorrt`` and ``rtx`` where this machine can build them.
+    ``auto`` selects ``onnx``, and ``tensorrt`` and ``rtx`` where this machine can build them.
 
     Raises:
-        DmddError: a name is not a target, or one asked for by name cannot be built here.
+        DmddError: a name is not a target, or a requested target cannot be built here.
     """
     names = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
     missing = {"tensorrt": tensorrt_missing, "rtx": rtx_missing}
@@ -70,7 +70,7 @@ def choose_targets(text: str) -> Targets:
     for name in names:
         if name in missing and (why := missing[name]()):
             raise BackendError(
-                f"--target {name} cannot be built here: {why}", "See what can be: --target auto"
+                f"--target {name} cannot be built here: {why.rstrip('.')}.", "Choose --target auto."
             )
     return Targets(tuple(target for target in TARGETS if target in {"onnx", *names}))
 
@@ -81,13 +81,13 @@ def rtx_for_new_bundle(
     progress: Progress | None = None,
     built: Callable[[BuiltEngine], None] = lambda engine: None,
 ) -> Callable[[Path], dict[str, Any]]:
-    """What adds a TensorRT-RTX engine to a bundle that is being written.
+    """A function that adds a TensorRT-RTX engine to a bundle that is being written.
 
     Args:
         options: how to build.
         gpus: as ``--gpu``.
-        progress: called as the build goes on.
-        built: told of the engine.
+        progress: called during the build.
+        built: called with the engine.
 
     Returns:
         A function that takes the bundle's unfinished folder and returns facts for ``created_with``.
@@ -117,7 +117,7 @@ def build_for_bundle(
     rebuild: bool = False,
     progress: Progress | None = None,
 ) -> BuiltEngine:
-    """Build an engine from a bundle that is there already, into the engine cache.
+    """Build an engine from an existing bundle, into the engine cache.
 
     Args:
         bundle: as loaded and verified; it is not changed.
@@ -125,8 +125,8 @@ def build_for_bundle(
         options: how to build.
         gpus: as ``--gpu``; for ``rtx``.
         cache: as ``--engine-cache``.
-        rebuild: build even where a fitting engine is there; for ``tensorrt``.
-        progress: called as the build goes on.
+        rebuild: build even if a matching engine exists; for ``tensorrt``.
+        progress: called during the build.
 
     Raises:
         DmddError: the bundle has no graph of that precision, or the build fails.
@@ -138,7 +138,7 @@ def build_for_bundle(
         digest = bundle.manifest.files[GRAPH_FILE[options.precision]]
         folder = engine_cache(cache) / digest[:16]
         return build_rtx(graph, folder, gpus=gpus, options=options, progress=progress)
-    raise OptionError(f"{target} is not an engine.", "Engines are tensorrt and rtx.")
+    raise OptionError(f"{target} is not an engine.", "Choose tensorrt or rtx.")
 
 
 def write_triton(bundle: Bundle, out_dir: Path, *, options: BuildOptions, engine: Path | None = None) -> Path:

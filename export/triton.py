@@ -1,10 +1,10 @@
-"""A model repository for NVIDIA Triton Inference Server from a bundle: from one box to a fleet.
+"""Writes a bundle as a model repository for NVIDIA Triton Inference Server.
 
     REPOSITORY/<name>/config.pbtxt
     REPOSITORY/<name>/1/model.onnx        or model.plan
 
-The configuration is written as text, so nothing of Triton is needed here; a test parses it with Triton's
-own message type. Serve it with ``tritonserver --model-repository=REPOSITORY``.
+The configuration is written as text, so that Triton is not needed here; a test parses it with Triton's
+message type. Serve it with ``tritonserver --model-repository=REPOSITORY``.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _KINDS = {"auto": "KIND_AUTO", "gpu": "KIND_GPU", "cpu": "KIND_CPU"}
 
 @dataclass(frozen=True)
 class TritonModel:
-    """What a model repository's configuration says.
+    """The configuration of a model in the repository.
 
     Attributes:
         name: the model's name for clients: letters, digits, ``-``, ``_`` and ``.``.
         image_size: S of the input N x S x S x 3.
         platform: ``onnxruntime_onnx`` for a graph, ``tensorrt_plan`` for an engine.
-        batch: the batch sizes served; requests are gathered up to the largest.
+        batch: the accepted batch sizes; requests are combined up to the largest.
         queue_delay_us: how long a request may wait for others, in microseconds.
-        instances: how many copies run side by side.
+        instances: number of copies that run in parallel.
         device: ``auto`` (a GPU where there is one), ``gpu`` or ``cpu``.
-        facts: what a client needs beside the outputs, such as the threshold; shown by Triton's
+        facts: what a client needs besides the outputs, such as the threshold; returned by Triton's
             configuration call.
     """
 
@@ -58,15 +58,16 @@ class TritonModel:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name):
             raise OptionError(
-                f"{self.name!r} cannot name a Triton model.", "Use letters, digits, -, _ and . in the name."
+                f"{self.name!r} is not a valid name of a Triton model.",
+                "Use letters, digits, -, _ and . in the name.",
             )
         if self.platform == "tensorrt_plan" and self.device == "cpu":
             raise OptionError(
-                "a TensorRT engine does not run on the CPU.", "Serve the bundle's ONNX graph instead."
+                "A TensorRT engine does not run on the CPU.", "Serve the bundle's ONNX graph instead."
             )
         if self.batch.minimum > 1:
             raise OptionError(
-                f"Triton sends single images too; batches of {self.batch} leave them out.",
+                f"Triton also sends single images; batches of {self.batch} exclude them.",
                 "Build an engine with --batch 1:8.",
             )
         if self.instances < 1 or self.queue_delay_us < 0:
@@ -82,7 +83,7 @@ class TritonModel:
 def config_text(model: TritonModel) -> str:
     """The contents of ``config.pbtxt``.
 
-    ``score`` has no dimension but the batch's. Triton wants one, so it is declared as 1 and reshaped: a
+    ``score`` has only the batch dimension. Triton requires another, so it is declared as 1 and reshaped: a
     client receives N x 1.
     """
     size, batch = model.image_size, model.batch.maximum
@@ -107,7 +108,7 @@ def config_text(model: TritonModel) -> str:
             f"  max_queue_delay_microseconds: {model.queue_delay_us}\n"
             "}"
         )
-    # The first request would otherwise pay for loading kernels, seconds on an edge GPU.
+    # Without a warm-up the first request waits for kernels to load, seconds on an edge GPU.
     for count in sorted({1, batch}):
         parts.append(
             "model_warmup [\n"
@@ -125,19 +126,19 @@ def write_model_repository(source: Path, model: TritonModel, out_dir: Path) -> P
     """Write a model repository, or add a model to one.
 
     Args:
-        source: the graph (``.onnx``) or engine that is served; copied.
+        source: the graph (``.onnx``) or engine to serve; copied.
         model: the configuration.
-        out_dir: the repository's folder, made when missing.
+        out_dir: the repository's folder; created if missing.
 
     Returns:
         The model's folder in the repository.
 
     Raises:
-        DmddError: a folder of that name is there and is not a Triton model's, or nothing can be written.
+        DmddError: the folder exists and is not a Triton model's, or it cannot be written.
     """
     folder = out_dir / model.name
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.pbtxt").is_file():
-        raise OptionError(f"{folder} is there and is not a Triton model.", "Name another folder or model.")
+        raise OptionError(f"{folder} exists and is not a Triton model.", "Choose another folder or model.")
     target = folder / "1" / _MODEL_FILE[model.platform]
     part = target.with_name(f".{target.name}.part")
     try:
@@ -165,16 +166,16 @@ def repository_from_bundle(
     """Write the model repository of a bundle.
 
     Args:
-        bundle: what is served: its fp32 graph, unless ``engine`` is given.
+        bundle: to serve; its fp32 graph, unless ``engine`` is given.
         out_dir: the repository's folder.
-        engine: a TensorRT engine of this bundle, built with the very version that the Triton image has.
-        batch: the batch sizes of the graph, 1:8 without it; an engine has its own.
+        engine: a TensorRT engine of this bundle, built with exactly the version in the Triton image.
+        batch: the batch sizes of the graph, 1:8 by default; an engine brings its batch sizes.
 
     Returns:
         The model's folder in the repository.
 
     Raises:
-        DmddError: the engine is not a TensorRT engine, or not of this bundle; or as the functions above.
+        DmddError: the engine is not a TensorRT engine, or not of this bundle; else as the functions above.
     """
     manifest = bundle.manifest
     facts = {
@@ -184,16 +185,16 @@ def repository_from_bundle(
         "color_order": manifest.input.color_order,
         "preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
     }
-    served = batch or BatchProfile(minimum=1, optimum=8, maximum=8)
+    batches = batch or BatchProfile(minimum=1, optimum=8, maximum=8)
     if engine is not None:
         sidecar = read_sidecar(engine)
-        served = _batch_of_engine(sidecar, bundle, engine)
+        batches = _batch_of_engine(sidecar, bundle, engine)
         facts["engine"] = f"{sidecar.library} on {sidecar.gpu} ({', '.join(sidecar.sms)})"
     model = TritonModel(
         name=manifest.category,
         image_size=manifest.image_size,
         platform="onnxruntime_onnx" if engine is None else "tensorrt_plan",
-        batch=served,
+        batch=batches,
         queue_delay_us=queue_delay_us,
         instances=instances,
         device="gpu" if engine is not None and device == "auto" else device,
@@ -214,6 +215,6 @@ def _batch_of_engine(sidecar: EngineSidecar, bundle: Bundle, engine: Path) -> Ba
 
 
 def _text(value: str) -> str:
-    """A string as protobuf's text form quotes it."""
+    """Quote a string as in protobuf's text format."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

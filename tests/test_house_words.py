@@ -71,7 +71,7 @@ BRITISH = {
 #: Texts that stay: fields of files and lines that the formats fix, and the names that libraries give.
 FIXED = re.compile(r"\blicences\b|IMREAD_GREY\w*")
 #: Commands at the end of a fix are pasted, so no full stop follows them.
-PASTED = re.compile(r"(^|: )(\{\}|dmdd-edge|pip|sudo|docker|nvidia-smi|chmod|rm|export|python)\b[^:]*$")
+PASTED = re.compile(r"(^|: )(\{\}|(dmdd-edge|pip|sudo|docker|nvidia-smi|chmod|rm|export|python)\b)[^:]*$")
 
 
 def readable(texts: Iterable[Text]) -> Iterator[Text]:

@@ -1,4 +1,4 @@
-"""From a written ONNX file to engines: TensorRT on this GPU, TensorRT-RTX on any machine.
+"""Builds engines from a written ONNX file: TensorRT on this GPU, TensorRT-RTX on any machine.
 
-Nothing here imports torch or onnx: an engine is built on the edge box, which has neither.
+This package imports neither torch nor onnx: an engine is built on the edge box, which has neither.
 """

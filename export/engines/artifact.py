@@ -1,4 +1,4 @@
-"""What an engine target returns, and the sidecar that it writes."""
+"""A built engine, and writing it with its sidecar."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class BuiltEngine:
     """An engine on the disk.
 
     Attributes:
-        path: the ``.engine`` file; its sidecar lies beside it.
+        path: the ``.engine`` file, with its sidecar next to it.
         sidecar: what it is bound to.
-        reused: whether it was there already and fits, so that nothing was built.
-        warnings: what the library warned of; empty when nothing was built.
+        reused: whether a matching engine existed, so that no build was needed.
+        warnings: warnings of the library; empty without a build.
     """
 
     path: Path
@@ -46,8 +46,8 @@ def keep(
     Args:
         path: the ``.engine`` file to write.
         flavour: ``tensorrt`` or ``rtx``.
-        sms: the compute capabilities it runs on.
-        gpu: the GPU it was built on, if one was needed.
+        sms: the compute capabilities that it runs on.
+        gpu: the GPU that it was built on, if one was needed.
 
     Raises:
         DmddError: the folder cannot be written.

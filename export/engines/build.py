@@ -1,9 +1,9 @@
-"""One way from an ONNX file to a plan, for TensorRT 10.3 to 11.4 and for TensorRT-RTX.
+"""Builds a plan from an ONNX file, for TensorRT 10.3 to 11.4 and for TensorRT-RTX.
 
-Only names that all of them have are used here; a test holds them against the real bindings. The
-network is always strongly typed: precision is what the graph says. TensorRT 11 has no precision flags
-any more, and code that asks for them only where they exist builds fp32 engines in silence. So the
-convolutions in half are counted after parsing, and a network that is not what was asked for is refused.
+Only names that all versions have are used here; a test checks them with the real bindings. The network is
+always strongly typed: the graph determines the precision. TensorRT 11 no longer has precision flags, and code
+that sets them only where they exist silently builds fp32 engines. So the convolutions in half are counted
+after parsing, and a network without the requested precision is rejected.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class BuildOptions:
     """How to build.
 
     Attributes:
-        precision: what the graph is; it is checked, not asked of the builder.
-        batch: the batch sizes the engine takes.
-        workspace_gib: the most scratch memory a layer may take; None for all that there is.
+        precision: of the graph; it is checked, not requested from the builder.
+        batch: the batch sizes that the engine accepts.
+        workspace_gib: the most scratch memory that a layer may use; None for no limit.
         opt_level: 0 (fast build) to 5 (fast engine).
         hardware_compatible: one engine for every GPU from sm80 on, slower; not on a Jetson.
     """
@@ -49,11 +49,9 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.opt_level <= 5:
-            raise OptionError(
-                f"--opt-level {self.opt_level}: it goes from 0 (fast build) to 5 (fast engine)."
-            )
+            raise OptionError(f"--opt-level {self.opt_level} is not in 0 (fast build) to 5 (fast engine).")
         if self.workspace_gib is not None and not 0.01 <= self.workspace_gib <= 1024:
-            raise OptionError(f"--workspace {self.workspace_gib}: give it in GiB, such as 2 or 0.5.")
+            raise OptionError(f"--workspace {self.workspace_gib} is not in 0.01 to 1024 GiB.")
 
     @property
     def workspace_bytes(self) -> int | None:
@@ -63,7 +61,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Convolutions:
-    """How many convolutions a network has.
+    """The number of convolutions of a network.
 
     Attributes:
         all: outside the fp32 islands.
@@ -78,14 +76,14 @@ class Convolutions:
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialized engine, and what its network was.
+    """A serialized engine, and facts about its network.
 
     Attributes:
-        data: the plan, to be written as it is.
+        data: the plan, to be written unchanged.
         image_size: S of the input N x S x S x 3.
-        counts: the convolutions of the network as it was parsed.
-        seconds: how long the build took.
-        warnings: what the library warned of.
+        counts: the convolutions of the parsed network.
+        seconds: duration of the build.
+        warnings: warnings of the library.
     """
 
     data: bytes
@@ -110,12 +108,12 @@ def build_plan(
         trt: the module ``tensorrt`` or ``tensorrt_rtx``.
         onnx: the graph, with its weights inside.
         configure: called with the builder's configuration before the build.
-        timing: the timing cache to use and to write back; it needs a GPU.
-        progress: called as the build goes on.
+        timing: the timing cache to use and update; it needs a GPU.
+        progress: called during the build.
 
     Raises:
-        DmddError: the library cannot start, parse or build, quoting what it said; or the network is not
-            of the precision asked for.
+        DmddError: the library cannot start, parse or build, with its messages; or the network does not have
+            the requested precision.
         KeyboardInterrupt: Ctrl-C was pressed; the build was stopped.
     """
     book = LogBook()
@@ -129,13 +127,13 @@ def build_plan(
 
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     config.builder_optimization_level = options.opt_level
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that layers can be told apart later
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that layers can be identified later
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is asked for as the reference: 10 bits are not that
+        config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is the reference, for which 10 bits are too few
     image_size = _add_profile(builder, network, config, options.batch)
     if configure is not None:
         configure(config)
@@ -150,9 +148,8 @@ def build_plan(
         plan: tensorrt.IHostMemory | None = builder.build_serialized_network(network, config)
     if plan is None:
         raise OptionError(
-            f"{_product(trt)} cannot build an engine from {onnx.name}: {book.quote()}",
-            "If it ran out of memory: give less --workspace or a smaller --batch. The graph itself is "
-            "checked by dmdd-edge export.",
+            f"{_product(trt)} cannot build an engine from {onnx.name}: {book.quote()}.",
+            "If memory ran out, lower --workspace or --batch. The export has already checked the graph.",
         )
     seconds = time.monotonic() - started
     if timing is not None:
@@ -164,10 +161,10 @@ def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) ->
     """Count the convolutions of a parsed, strongly typed network by their output's type.
 
     Args:
-        trt: the module that the network is of.
+        trt: the module of the network.
     """
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
-    found = half = islands = 0
+    total = half = islands = 0
     for index in range(network.num_layers):
         layer: tensorrt.ILayer = network.get_layer(index)
         name: str = layer.name
@@ -177,18 +174,18 @@ def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) ->
             islands += 1
             continue
         result: tensorrt.ITensor = layer.get_output(0)
-        found += 1
+        total += 1
         half += result.dtype == trt.DataType.HALF
-    return Convolutions(found, half, islands)
+    return Convolutions(total, half, islands)
 
 
 def _start(trt: ModuleType, logger: tensorrt.ILogger, book: LogBook) -> tensorrt.Builder:
     try:
         builder: tensorrt.Builder = trt.Builder(logger)
-    except Exception as error:  # the bindings raise TypeError, RuntimeError or their own, by version
+    except Exception as error:  # the bindings raise different types, depending on the version
         raise BackendError(
-            f"{_product(trt)} cannot start a builder: {book.quote() if book.messages else error}",
-            "An NVIDIA driver that fits this version must be loaded: see nvidia-smi.",
+            f"{_product(trt)} cannot start a builder: {book.quote() if book.messages else error}.",
+            "Load an NVIDIA driver that supports this version; check it with nvidia-smi.",
         ) from error
     return builder
 
@@ -205,13 +202,13 @@ def _parse(
         if network.num_layers == 0:
             raise BackendError(f"{onnx.name} holds no graph: it is empty or not an ONNX file.", _EXPORT_AGAIN)
         return
-    said: list[str] = []
+    errors: list[str] = []
     for index in range(parser.num_errors):
         problem: tensorrt.ParserError = parser.get_error(index)
-        words: str = problem.desc()
-        said.append(f"{problem.node_operator()} {problem.node_name()}: {' '.join(words.split())}")
+        text: str = problem.desc()
+        errors.append(f"{problem.node_operator()} {problem.node_name()}: {' '.join(text.split())}")
     raise BackendError(
-        f"{_product(trt)} cannot read {onnx.name}: {' | '.join(said[:3]) or book.quote()}",
+        f"{_product(trt)} cannot read {onnx.name}: {' | '.join(errors[:3]).rstrip('.') or book.quote()}.",
         _EXPORT_AGAIN,
     )
 
@@ -221,7 +218,7 @@ def _refuse_other_precision(onnx: Path, precision: str, counts: Convolutions) ->
         return
     raise BackendError(
         f"{onnx.name} is not a {precision} graph: {counts.half} of its {counts.all} convolutions are half.",
-        f"Give the bundle's model.{precision}.onnx; with another graph the engine would not be {precision}.",
+        f"Give the bundle's model.{precision}.onnx; another graph would not make a {precision} engine.",
     )
 
 
@@ -233,25 +230,27 @@ def _add_profile(
 ) -> int:
     """Set the batch sizes; returns S of the image N x S x S x 3."""
     if network.num_inputs != 1:
-        raise BackendError(f"the graph has {network.num_inputs} inputs; a bundle's graph has one, the image.")
+        raise BackendError(f"The graph has {network.num_inputs} inputs; a bundle's graph has one, the image.")
     image: tensorrt.ITensor = network.get_input(0)
     shape: tuple[int, ...] = tuple(image.shape)
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise BackendError(f"the graph's input is {shape}; a bundle's image is N x S x S x 3.")
+        raise BackendError(f"The graph's input is {shape}; a bundle's image is N x S x S x 3.")
     if shape[0] == -1:
         sizes = [(size, *shape[1:]) for size in (batch.minimum, batch.optimum, batch.maximum)]
         profile: tensorrt.IOptimizationProfile = builder.create_optimization_profile()
         profile.set_shape(image.name, *sizes)
         config.add_optimization_profile(profile)
     elif not batch.minimum == batch.maximum == shape[0]:
-        raise OptionError(f"the graph takes batches of {shape[0]} only; --batch {batch} was asked for.")
+        raise OptionError(
+            f"--batch {batch} does not fit the graph, which accepts only batches of {shape[0]}."
+        )
     return shape[1]
 
 
 def _use_timing(config: tensorrt.IBuilderConfig, path: Path) -> None:
-    known = path.read_bytes() if path.is_file() else b""
-    cache: tensorrt.ITimingCache = config.create_timing_cache(known)
-    if not config.set_timing_cache(cache, False):  # from another GPU or version: begin a new one
+    stored = path.read_bytes() if path.is_file() else b""
+    cache: tensorrt.ITimingCache = config.create_timing_cache(stored)
+    if not config.set_timing_cache(cache, False):  # of another GPU or version: start with an empty one
         empty: tensorrt.ITimingCache = config.create_timing_cache(b"")
         config.set_timing_cache(empty, False)
 

@@ -1,7 +1,7 @@
-"""The builder's own progress as one rising number, and Ctrl-C that stops a build instead of killing it.
+"""The builder's progress as one rising number, and Ctrl-C that stops a build cleanly.
 
-TensorRT reports nested phases, each with a number of steps. It calls from inside code that must not
-throw, so nothing here raises: an interrupt is kept and raised once the builder has returned.
+TensorRT reports nested phases, each with a number of steps. Its callbacks must not throw, so an interrupt is
+stored and raised once the builder has returned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tensorrt
 
-#: Called with the share done (0..1, never falling) and the name of the innermost phase.
+#: Called with the share done (0..1, never decreasing) and the name of the innermost phase.
 Progress = Callable[[float, str], None]
 
 
@@ -32,17 +32,17 @@ class _Phase:
 class PhaseTracker:
     """Turns phases and steps into one number.
 
-    A phase that lies inside another fills that one's current step; so the number is right at every step
-    boundary, whatever the phases are called.
+    A nested phase fills the current step of the phase around it; so the number is right at every step
+    boundary, whatever the names of the phases.
 
     Args:
-        progress: called after each step; None for silence.
+        progress: called after each step; None for no reports.
     """
 
     def __init__(self, progress: Progress | None) -> None:
         self.stopped: BaseException | None = None
         self._progress = progress
-        self._phases: list[_Phase] = []  # the open ones, the outermost first
+        self._phases: list[_Phase] = []  # the open phases, outermost first
         self._share = 0.0
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
@@ -58,10 +58,10 @@ class PhaseTracker:
         return self.stopped is None
 
     def finish(self, name: str) -> None:
-        """A phase ends, with all that is still open inside it."""
+        """A phase ends, with all open phases inside it."""
         ended = [phase for phase in self._phases if phase.name == name]
         closed = {name} if ended else set()
-        for phase in self._phases:  # the outer ones come first, so one pass reaches all inner ones
+        for phase in self._phases:  # outer phases come first, so one pass reaches all inner ones
             if phase.parent in closed:
                 closed.add(phase.name)
         self._phases = [phase for phase in self._phases if phase.name not in closed]
@@ -77,7 +77,7 @@ class PhaseTracker:
             return
         try:
             self._progress(self._share, self._phases[-1].name if self._phases else "")
-        except BaseException as error:  # must not reach the builder; raised after it has returned
+        except BaseException as error:  # must not reach the builder; raised once it has returned
             self.stopped = error
 
     def _share_of(self, phase: _Phase) -> float:
@@ -114,7 +114,7 @@ def make_monitor(trt: ModuleType, tracker: PhaseTracker) -> tensorrt.IProgressMo
 
 @contextmanager
 def interrupts_kept(tracker: PhaseTracker) -> Iterator[None]:
-    """While the builder runs, keep Ctrl-C in ``tracker``: raised in a callback it would kill the process."""
+    """Store Ctrl-C in ``tracker`` while the builder runs: raised in a callback it would kill the process."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
         return

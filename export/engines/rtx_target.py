@@ -1,4 +1,4 @@
-"""TensorRT-RTX engines, built on any machine: no GPU, no driver, one engine for several targets."""
+"""TensorRT-RTX engines, built on any machine without a GPU or driver: one engine for several targets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_GPUS = "sm86,sm89,sm120"
 
 
 def rtx_missing() -> str:
-    """Why this machine cannot build TensorRT-RTX engines; empty when it can."""
+    """The reason why this machine cannot build TensorRT-RTX engines; empty when it can."""
     try:
         load_rtx()
     except DmddError as error:
@@ -30,10 +30,10 @@ def rtx_missing() -> str:
 
 
 def parse_gpus(text: str, rtx: ModuleType) -> tuple[str, ...]:
-    """Read ``--gpu sm86,sm89,sm120``.
+    """Parse ``--gpu sm86,sm89,sm120``.
 
     Returns:
-        The names, each once, the smallest first.
+        The names without duplicates, the smallest first.
 
     Raises:
         DmddError: a name is not one of the allowed values, which the message lists.
@@ -42,11 +42,11 @@ def parse_gpus(text: str, rtx: ModuleType) -> tuple[str, ...]:
     names = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
     wrong = [name for name in names if name not in allowed]
     if wrong or not names:
-        what = ", ".join(wrong) or "nothing"
+        unsupported = ", ".join(wrong) or "nothing"
         raise OptionError(
-            f"--gpu {text}: TensorRT-RTX {rtx.__version__} cannot build for {what}; "
-            f"allowed are {', '.join(allowed)}.",
-            "Orin (sm87), Thor and data-center GPUs take --target tensorrt, on the GPU itself.",
+            f"--gpu {text}: TensorRT-RTX {rtx.__version__} cannot build for {unsupported}; "
+            f"supported: {', '.join(allowed)}.",
+            "For Orin (sm87), Thor and data center GPUs use --target tensorrt, on the GPU itself.",
         )
     return tuple(sorted(names, key=_number))
 
@@ -71,18 +71,18 @@ def build_rtx(
         onnx: the bundle's graph of the precision in ``options``.
         folder: the bundle's ``engines``.
         gpus: as ``--gpu``.
-        options: how to build; fp16, batch 1 without it.
-        progress: called as the build goes on.
+        options: how to build; by default fp16, batch 1.
+        progress: called during the build.
 
     Raises:
-        DmddError: TensorRT-RTX is missing, a GPU is not allowed, or the build fails.
+        DmddError: TensorRT-RTX is missing, a GPU is not supported, or the build fails.
     """
     rtx = load_rtx()
     options = options or BuildOptions()
     if options.hardware_compatible:
         raise OptionError(
-            "--hardware-compatible does not go with --target rtx.",
-            "Name all GPUs instead: --gpu sm86,sm89,sm120",
+            "--hardware-compatible does not apply to --target rtx.",
+            "List all GPUs with --gpu instead, such as --gpu sm86,sm89,sm120.",
         )
     sms = parse_gpus(gpus, rtx)
 
@@ -92,7 +92,7 @@ def build_rtx(
             capability: tensorrt_rtx.ComputeCapability = rtx.ComputeCapability.__members__[name.upper()]
             config.set_compute_capability(capability, index)
 
-    # No timing cache here: to look at one, TensorRT-RTX wants a GPU.
+    # Without a timing cache: TensorRT-RTX needs a GPU to read one.
     plan = build_plan(rtx, onnx, options, configure=set_targets, progress=progress)
     sizes = str(options.batch).replace(":", "-")
     path = folder / f"rtx-{'-'.join(sms)}-{options.precision}-b{sizes}.engine"

@@ -16,7 +16,7 @@ from dmdd_edge.storage import sha256_of
 
 
 def tensorrt_missing() -> str:
-    """Why this machine cannot build TensorRT engines; empty when it can."""
+    """The reason why this machine cannot build TensorRT engines; empty when it can."""
     try:
         load_tensorrt()
     except DmddError as error:
@@ -32,14 +32,14 @@ def build_tensorrt(
     rebuild: bool = False,
     progress: Progress | None = None,
 ) -> BuiltEngine:
-    """Build an engine for this machine's GPU, or find the one that was built before.
+    """Build an engine for this machine's GPU, or find an existing one.
 
     Args:
         onnx: the bundle's graph of the precision in ``options``.
-        cache: the engine cache; the user's own without it.
-        options: how to build; fp16, batch 1 without it.
-        rebuild: build even where a fitting engine is in the cache.
-        progress: called as the build goes on.
+        cache: the engine cache; by default the user's.
+        options: how to build; by default fp16, batch 1.
+        rebuild: build even if a matching engine is in the cache.
+        progress: called during the build.
 
     Raises:
         DmddError: TensorRT or a driver is missing, or the build fails.
@@ -49,7 +49,7 @@ def build_tensorrt(
     gpu = _require_gpu()
     if options.hardware_compatible and gpu.integrated:
         raise OptionError(
-            f"--hardware-compatible does not exist on {gpu.name}: TensorRT has it for PCs and servers only.",
+            f"--hardware-compatible does not apply to {gpu.name}, only to PCs and servers.",
             "Leave it out.",
         )
     folder, digest, version = engine_cache(cache), sha256_of(onnx), str(trt.__version__)
@@ -88,7 +88,7 @@ def _require_gpu() -> GpuFacts:
     probe = probe_gpu()
     if probe.facts is None:
         raise BackendError(
-            f"a TensorRT engine is built on the GPU it runs on, and there is none here: {probe.reason}.",
-            "Run this on the edge box itself, or build for RTX cards on any machine: --target rtx",
+            f"A TensorRT engine is built on the GPU that runs it; no GPU can be used here: {probe.reason}.",
+            "Run this on the edge box itself, or build for RTX GPUs on any machine with --target rtx.",
         )
     return probe.facts

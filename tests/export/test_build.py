@@ -138,7 +138,9 @@ def test_a_graph_of_fixed_batch_takes_that_batch_only(small_fp16: Path, tmp_path
     del model.graph.value_info[:]
     onnx.save(model, tmp_path / "fixed.onnx")
     targets = {"configure": lambda config: setattr(config, "num_compute_capabilities", 0)}
-    with pytest.raises(DmddError, match=r"takes batches of 2 only; --batch 1:8"):
+    with pytest.raises(
+        DmddError, match=r"--batch 1:8 does not fit the graph, which accepts only batches of 2"
+    ):
         build_plan(rtx, tmp_path / "fixed.onnx", BuildOptions(batch=BatchProfile.parse("1:8")), **targets)
     built = build_rtx(tmp_path / "fixed.onnx", tmp_path, options=BuildOptions(batch=BatchProfile.parse("2")))
     assert built.sidecar.batch == BatchProfile(minimum=2, optimum=2, maximum=2)
@@ -149,7 +151,7 @@ def test_gpus_are_named_from_the_library_itself() -> None:
     assert {"sm86", "sm89", "sm120"} <= set(allowed_gpus(rtx))
     assert parse_gpus(" SM120, sm86,sm86", rtx) == ("sm86", "sm120")
     for text in ("sm87", "sm86,ampere", "", "current", "none"):
-        with pytest.raises(DmddError, match="allowed are sm75, sm80, sm86") as raised:
+        with pytest.raises(DmddError, match="supported: sm75, sm80, sm86") as raised:
             parse_gpus(text, rtx)
         assert "--target tensorrt" in raised.value.fix
     assert rtx_missing() == ""
@@ -162,7 +164,7 @@ def test_options_out_of_range_are_refused(change: dict[str, float]) -> None:
 
 
 def test_hardware_compatible_is_not_for_rtx(small_fp16: Path, tmp_path: Path) -> None:
-    with pytest.raises(DmddError, match="--hardware-compatible does not go with --target rtx"):
+    with pytest.raises(DmddError, match="--hardware-compatible does not apply to --target rtx"):
         build_rtx(small_fp16, tmp_path, options=BuildOptions(hardware_compatible=True))
 
 

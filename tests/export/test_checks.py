@@ -108,21 +108,21 @@ def computed_topk(model: onnx.ModelProto) -> None:
 EITHER_FORM = [
     (old_opset, "opset 17; at least 18"),
     (strange_domain, "domain com.example"),
-    (weights_outside, "1 weights lie in another file (external data), such as teacher.deep.weight"),
+    (weights_outside, "1 weights are in another file (external data), such as teacher.deep.weight"),
     (stack_trace, "1 nodes or tensors carry doc strings or metadata, such as node_conv2d"),
     (doc_string, "1 nodes or tensors carry doc strings or metadata, such as node_conv2d"),
     (model_metadata, "names source files: '/home/someone/train.py'"),
     (renamed_output, "outputs are anomaly_map, points; they must be anomaly_map, score"),
     (transpose_first, "Transpose node_permute reads the uint8 input; the first node must be a Cast"),
-    (uint8_inside, "bytes is uint8; TensorRT takes it as the graph's input only"),
-    (large_topk, "TopK node_topk__1: K is 3841; TensorRT builds up to 3840"),
+    (uint8_inside, "bytes is uint8; TensorRT accepts that only as the graph's input"),
+    (large_topk, "TopK node_topk__1: K is 3841; TensorRT builds at most 3840"),
     (computed_topk, "K is computed; it must be a constant"),
     (resize("antialias", 1), "Resize node_upsample_bilinear2d: antialias is on"),
-    (resize("mode", "area"), "mode area; TensorRT has cubic, linear, nearest"),
+    (resize("mode", "area"), "mode area; TensorRT supports cubic, linear, nearest"),
     (resize("coordinate_transformation_mode", "tf_crop_and_resize"), "coordinates tf_crop_and_resize"),
     (resize("keep_aspect_ratio_policy", "not_larger"), "aspect ratio policy not_larger"),
     (resize("exclude_outside", 1), "exclude_outside is on"),
-    (mixed_product, "mixes float16, float32; TensorRT needs one type"),
+    (mixed_product, "mixes float16, float32; TensorRT requires one type"),
 ]
 
 
@@ -203,7 +203,7 @@ def fp32_convolution(model: onnx.ModelProto) -> None:
 
 
 FP16_FORM = [
-    (half_normalization, ["casts the image to float16; normalization needs float32"]),
+    (half_normalization, ["casts the image to float16; normalization requires float32"]),
     (half_before_normalization, ["Cast cast_early casts the image to half before it is normalized"]),
     (half_norms, ["ReduceL2 node_linalg_vector_norm runs in float16; it must be float32"]),
     (
@@ -277,5 +277,5 @@ def test_files_that_are_no_graph_give_one_message(
     path.write_bytes(small_fp32.read_bytes()[:1000] if content is None else content)
     with pytest.raises(DmddError, match=r"broken\.onnx"):
         check_graph(path, "fp32")
-    with pytest.raises(DmddError, match="no ONNX file"):
+    with pytest.raises(DmddError, match=r"The ONNX file .* does not exist"):
         check_graph(tmp_path / "missing.onnx", "fp32")

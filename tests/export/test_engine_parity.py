@@ -82,7 +82,7 @@ def test_an_engine_that_does_not_fit_is_removed(
     built: BuiltEngine, device: Callable[[float], None], tiny_export: Any, tiny_outcome: Any
 ) -> None:
     device(2e-3)
-    with pytest.raises(DmddError, match=r"tensorrt fp32: map_max 2\.00e-03 is above 1e-04"):
+    with pytest.raises(DmddError, match=r"tensorrt fp32: map_max 2\.00e-03 exceeds 1e-04"):
         engine_parity.measure_engine(tiny_outcome.run, tiny_export.bundle, built)
     assert not built.path.exists()
     assert not sidecar_path(built.path).exists()

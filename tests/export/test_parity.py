@@ -24,7 +24,7 @@ def evaluation(maps: Any, scores: Any, **figures: float | None) -> Evaluation:
 
 def row(found: Evaluation, reference: Evaluation | None = None, **options: Any) -> ParityRow:
     zeros = evaluation(np.zeros((4, 5, 5)), [0.1, 0.2, 0.6, 0.7])
-    options = {"threshold": 0.5, "limits": WIDE, "labelled": True, **options}
+    options = {"threshold": 0.5, "limits": WIDE, "labeled": True, **options}
     return compare("a file", reference or zeros, found, **options)
 
 
@@ -53,7 +53,7 @@ def test_the_score_that_is_the_threshold_has_nothing_to_flip() -> None:
 
 
 def test_without_labels_there_are_no_figures() -> None:
-    found = row(evaluation(np.zeros((4, 5, 5)), [0.1, 0.2, 0.6, 0.7], pro=0.0), labelled=False)
+    found = row(evaluation(np.zeros((4, 5, 5)), [0.1, 0.2, 0.6, 0.7], pro=0.0), labeled=False)
     assert (found.image_auroc, found.pixel_auroc, found.pro) == (None, None, None)
     assert found.problems() == []
 
@@ -92,8 +92,9 @@ def test_what_exceeds_a_limit_is_named(change: dict[str, float], limit: str, wor
         require([good, bad])
     assert problem in error.value.message
     assert "onnxruntime" in error.value.message
-    assert "unchanged" in (error.value.fix or "")
-    assert ("train longer" in (error.value.fix or "")) == (limit == "fp16")
+    assert "unchanged" in error.value.message
+    assert error.value.fix
+    assert ("Train longer" in (error.value.fix or "")) == (limit == "fp16")
 
 
 def test_gains_and_differences_within_the_limits_pass() -> None:

@@ -162,7 +162,7 @@ def test_without_a_gpu_the_reason_and_the_other_way_are_told(
 ) -> None:
     pretend(monkeypatch)
     monkeypatch.setattr(tensorrt_target, "probe_gpu", lambda: GpuProbe(None, "no NVIDIA driver is loaded"))
-    with pytest.raises(DmddError, match=r"there is none here: no NVIDIA driver is loaded\.") as raised:
+    with pytest.raises(DmddError, match=r"no GPU can be used here: no NVIDIA driver is loaded\.") as raised:
         build_tensorrt(small_fp16, cache=cache)
     assert "--target rtx" in raised.value.fix
     assert tensorrt_missing() == "no NVIDIA driver is loaded"
@@ -173,7 +173,7 @@ def test_hardware_compatible_engines_are_not_for_jetson(
     monkeypatch: pytest.MonkeyPatch, small_fp16: Path, cache: Path
 ) -> None:
     pretend(monkeypatch)
-    with pytest.raises(DmddError, match="--hardware-compatible does not exist on Orin"):
+    with pytest.raises(DmddError, match="--hardware-compatible does not apply to Orin"):
         build_tensorrt(small_fp16, cache=cache, options=replace(OPTIONS, hardware_compatible=True))
 
 

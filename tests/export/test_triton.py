@@ -123,7 +123,7 @@ def test_an_engine_is_served_as_a_plan(bundle: Bundle, tmp_path: Path) -> None:
     [
         ({"flavour": "rtx", "gpu": None}, "is a TensorRT-RTX engine, which Triton does not run"),
         ({"onnx_sha256": "0" * 64}, "was not built from a graph of screw"),
-        ({"batch": BatchProfile.parse("4")}, "Triton sends single images too; batches of 4"),
+        ({"batch": BatchProfile.parse("4")}, "Triton also sends single images; batches of 4"),
     ],
 )
 def test_engines_that_triton_could_not_serve_are_refused(
@@ -155,7 +155,7 @@ def test_awkward_facts_survive_quoting() -> None:
 
 def test_what_cannot_be_served_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     for name in ("", "../up", "a/b", ".hidden", "two words"):
-        with pytest.raises(DmddError, match="cannot name a Triton model"):
+        with pytest.raises(DmddError, match="is not a valid name of a Triton model"):
             TritonModel(name, 256)
     with pytest.raises(DmddError, match="does not run on the CPU"):
         TritonModel("part", 256, platform="tensorrt_plan", device="cpu")
