@@ -139,6 +139,18 @@ def test_extras_exist() -> None:
     assert known - named == {"dev"}
 
 
+def test_the_jetson_recipes_name_every_dependency_but_opencv() -> None:
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = pyproject.split("\ndependencies = [")[1].split("]")[0]
+    needed = {name: "python_version < '3.11'" in rest for name, rest in re.findall(r'"([\w-]+)(.*)"', table)}
+    assert needed.pop("opencv-python") is False  # JetPack's own has GStreamer
+    recipes = [code for code in pages.blocks(ROOT / "docs" / "install.md", "bash") if "--no-deps ." in code]
+    assert len(recipes) == 2
+    six, seven = recipes
+    assert [name for name in needed if f"'{name}>" not in six] == []
+    assert [name for name, old_python in needed.items() if not old_python and f"'{name}>" not in seven] == []
+
+
 def test_variables_are_documented_and_exist() -> None:
     folders = ("dmdd_edge", "train", "export", "runtime")
     code = {
