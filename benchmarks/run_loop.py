@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import list_images, read_image, resize
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
 from dmdd_edge.runtime.sources import SourceOptions, open_source

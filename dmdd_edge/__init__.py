@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from dmdd_edge.export.export_bundle import Export, export_bundle
     from dmdd_edge.export.options import EvaluateOptions, ExportOptions
     from dmdd_edge.runtime.assembly import RunOutcome, run_source
-    from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
+    from dmdd_edge.runtime.options.backend import BackendOptions
     from dmdd_edge.runtime.options.run import RunOptions
     from dmdd_edge.runtime.result import Region, Result, Timings
     from dmdd_edge.runtime.sinks import Sink
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 #: Where each lazy name is defined.
 _PLACES = {
-    "BackendOptions": "dmdd_edge.runtime.backends.options",
+    "BackendOptions": "dmdd_edge.runtime.options.backend",
     "BrokenFrame": "dmdd_edge.runtime.frame",
     "Bundle": "dmdd_edge.bundle",
     "Detector": "dmdd_edge.runtime.detector",

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.hints import FirstFrames
 from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.run import RunOptions
 from dmdd_edge.runtime.outputs import Outputs, open_outputs
 from dmdd_edge.runtime.result import Result

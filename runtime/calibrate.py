@@ -17,10 +17,10 @@ from dmdd_edge.bundle.calibration import (
 )
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
 from dmdd_edge.errors import OptionError
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.calibration_doubts import doubts
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.normal_scores import NormalScores, score_normals
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.calibrate import LIVE_FRAMES, CalibrateOptions
 from dmdd_edge.runtime.sources import open_source
 from dmdd_edge.runtime.sources.options import SourceOptions

@@ -20,10 +20,10 @@ from dmdd_edge.bundle.threshold import checked_threshold, normalized_score
 from dmdd_edge.data.quality import check_frame, hint_of_bits
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, frame_of
 from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.regions import find_regions
 from dmdd_edge.runtime.result import Result, Status, Timings
 

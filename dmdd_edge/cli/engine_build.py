@@ -9,8 +9,8 @@ from dmdd_edge.errors import BackendError, DmddError
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
-    from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.backends.tensorrt_engine import EngineMachine
+    from dmdd_edge.runtime.options.backend import BackendOptions
 
 
 def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> None:

@@ -19,7 +19,7 @@ from dmdd_edge.runtime.options.run import RunOptions
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.assembly import RunOutcome
-    from dmdd_edge.runtime.backends.options import BackendOptions
+    from dmdd_edge.runtime.options.backend import BackendOptions
 
 _LIVE = "Watching a run"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from dmdd_edge.evaluation.test_set import Predictor
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import engine_machine
 from dmdd_edge.runtime.engines.engine import EngineNeeds, load_engine, read_sidecar
 from dmdd_edge.runtime.engines.find import FoundEngine
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 
 @contextmanager

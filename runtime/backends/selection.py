@@ -14,8 +14,8 @@ from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.backends.onnxruntime_cuda import OnnxRuntimeCuda
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt, TensorRtRtx
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 #: Every backend, in the order in which ``auto`` tries them.
 BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {

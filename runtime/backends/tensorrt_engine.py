@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import Cuda, open_cuda
 from dmdd_edge.runtime.engines.cache import engine_cache
 from dmdd_edge.runtime.engines.find import FoundEngine, find_engine
@@ -21,6 +20,7 @@ from dmdd_edge.runtime.engines.rtx import LoadedRtxEngine, kernels_file
 from dmdd_edge.runtime.engines.runner import EngineRunner, Ticket
 from dmdd_edge.runtime.engines.sidecar import Flavour
 from dmdd_edge.runtime.engines.slot import DeviceTimes
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EngineMachine:
         version = str(self.library.__version__)
         return find_engine(bundle, self.flavour, version, self.cuda.gpu, self.cache, batch)
 
-    def start(self, found: FoundEngine, options: BackendOptions) -> EngineRunner:
+    def start(self, engine: FoundEngine, options: BackendOptions) -> EngineRunner:
         """Start a checked engine and warm it up.
 
         Raises:
@@ -53,9 +53,9 @@ class EngineMachine:
 
         def load() -> LoadedEngine:
             if self.flavour == "tensorrt":
-                return LoadedEngine(self.library, found.data, found.sidecar)
-            kernels = None if self.cache is None else kernels_file(self.cache, found.sidecar, self.cuda.gpu)
-            return LoadedRtxEngine(self.library, found.data, found.sidecar, options.cuda_graphs, kernels)
+                return LoadedEngine(self.library, engine.data, engine.sidecar)
+            kernels = None if self.cache is None else kernels_file(self.cache, engine.sidecar, self.cuda.gpu)
+            return LoadedRtxEngine(self.library, engine.data, engine.sidecar, options.cuda_graphs, kernels)
 
         runner = EngineRunner(load, self.cuda, options)
         try:
@@ -95,9 +95,9 @@ class EngineBackend:
     def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
         self.name: str = flavour
         machine = engine_machine(flavour, options)
-        found = machine.find(bundle, options.batch)
-        self.sidecar = found.sidecar
-        self._runner = machine.start(found, options)
+        engine = machine.find(bundle, options.batch)
+        self.sidecar = engine.sidecar
+        self._runner = machine.start(engine, options)
 
     @property
     def description(self) -> str:

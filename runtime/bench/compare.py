@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from dmdd_edge.errors import OptionError
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.interference import Interference, Reason
 from dmdd_edge.runtime.bench.interleave import interleave
@@ -22,6 +21,7 @@ from dmdd_edge.runtime.bench.statistics import CONFIDENCE, Ratio, Spread, separa
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Query
 from dmdd_edge.runtime.machine import cpu_name
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 #: The ratio's definition, printed with it everywhere.
 RATIO_IS = "median host call of B / median host call of A, averaged over rounds"

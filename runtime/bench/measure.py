@@ -8,7 +8,6 @@ from typing import Any
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.datasets import load_category
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.circumstances import circumstances, open_gpu_watch
 from dmdd_edge.runtime.bench.compare import compare, scenario_of
 from dmdd_edge.runtime.bench.document import make_document, shown_trial
@@ -21,6 +20,7 @@ from dmdd_edge.runtime.bench.session import run_bench
 from dmdd_edge.runtime.bench.settings import Settings, make_settings, preset_named
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Series
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.bench import BenchOptions
 from dmdd_edge.workspace import find_bundle
 
@@ -92,11 +92,11 @@ def measure(options: BenchOptions, listener: BenchListener | None = None) -> Ben
     listener = listener or BenchListener()
     settings = settings_of(options)
     gpu = open_gpu_watch()
-    around = circumstances(gpu)
+    conditions = circumstances(gpu)
     tools = Bench(watch=InterferenceWatch(gpu), stop=listener.stop)
     backend_options = options.pick(BackendOptions)
     if options.compare is not None:
-        return _compare(options, options.compare, settings, backend_options, tools, around, listener)
+        return _compare(options, options.compare, settings, backend_options, tools, conditions, listener)
     path = find_bundle(options.category, options.model, options.models_dir)
     manifest = Bundle.open_unverified(path).manifest
     # The images first: a wrong path should not wait for a graph to load.
@@ -117,7 +117,7 @@ def measure(options: BenchOptions, listener: BenchListener | None = None) -> Ben
     series = dict(outcome.latency)
     if outcome.stream is not None:
         series["stream"] = shown_trial(outcome.stream).series
-    return BenchResult(make_document(outcome, settings, images, around, tools.stop()), series)
+    return BenchResult(make_document(outcome, settings, images, conditions, tools.stop()), series)
 
 
 def _compare(
@@ -126,7 +126,7 @@ def _compare(
     settings: Settings,
     backend_options: BackendOptions,
     tools: Bench,
-    around: dict[str, Any],
+    conditions: dict[str, Any],
     listener: BenchListener,
 ) -> BenchResult:
     a, b = (
@@ -147,4 +147,4 @@ def _compare(
         say=listener.say,
     )
     name = settings.preset.name or None
-    return BenchResult({**comparison.as_dict(), "like": name, "circumstances": around})
+    return BenchResult({**comparison.as_dict(), "like": name, "circumstances": conditions})

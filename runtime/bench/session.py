@@ -12,13 +12,13 @@ from typing import Any
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.test_set import evaluate_predictor, load_test_set
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.scenarios import BATCHES, Offline, measure_latency, sweep
 from dmdd_edge.runtime.bench.settings import Preset, Settings
 from dmdd_edge.runtime.bench.stream import Stream, measure_stream
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Series
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.runtime.backends import Backend
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.bench.timing import Clock
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.engines.sidecar import EngineSidecar
 from dmdd_edge.runtime.engines.slot import DeviceTimes
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.storage import sha256_of
 
 

@@ -56,8 +56,8 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
     """
     import numpy as np
 
-    from dmdd_edge.runtime.backends.options import BackendOptions
     from dmdd_edge.runtime.detector import Detector
+    from dmdd_edge.runtime.options.backend import BackendOptions
 
     options = BackendOptions(engine_cache=None if engine_cache is None else Path(engine_cache))
     start = time.perf_counter()

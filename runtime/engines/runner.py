@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import BackendError, DmddError
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import Cuda
 from dmdd_edge.runtime.engines.launcher import GraphUse
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.slot import DeviceTimes, Slot
+from dmdd_edge.runtime.options.backend import BackendOptions
 
 _LOG = logging.getLogger(__name__)
 

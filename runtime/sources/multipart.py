@@ -50,7 +50,7 @@ class PartReader:
 
         Raises:
             OSError: the connection was lost or ended.
-            NoImageError: see there.
+            NoImageError: only other data arrived.
             ValueError: the data are not a series of parts.
         """
         self._deadline, self._bytes = time.monotonic() + self._patience, 0

@@ -37,7 +37,7 @@ class PathList(FileProgress):
         if os.isatty(descriptor):
             raise SourceError(
                 "--source - reads paths from standard input, which is a terminal.",
-                "Pipe them in. For example: find DIR -name '*.png' | dmdd-edge run --source -",
+                "Pipe them in: `find DIR -name '*.png' | dmdd-edge run --source -`.",
             )
         super().__init__("standard input")
         self.total: int | None = None

@@ -87,7 +87,7 @@ class ReplayDevice(CaptureDevice):
             raise SourceError(f"Cannot read {path} as a video.", "Check that it plays.")
         rate = self._replay.fps or capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate < float("inf"):
-            raise SourceError(f"{path} does not state its frame rate.", f"Add the frame rate. {_FORM}")
+            raise SourceError(f"{path} does not state its frame rate.", "Add it: replay:FILE?fps=30.")
         self._capture, self._rate = capture, rate
 
     def grab(self, stop: threading.Event) -> None:

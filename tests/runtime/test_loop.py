@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.latencies import KEPT_LATENCIES
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.normal_scores import score_normals
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.result import Result, Timings
 from dmdd_edge.runtime.signals import StopRequest
 from dmdd_edge.runtime.sources import SourceState, open_source

@@ -14,12 +14,12 @@ import pytest
 from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import cuda_bindings, open_cuda
 from dmdd_edge.runtime.engines.cache import cached_engine, engine_cache
 from dmdd_edge.runtime.engines.engine import BatchProfile, write_engine
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
+from dmdd_edge.runtime.options.backend import BackendOptions
 from tests.runtime.gpu.engine_files import GPU, make_sidecar
 from tests.runtime.gpu.simulated_cudart import SimulatedCudart
 from tests.runtime.gpu.simulated_gpu import Gpu

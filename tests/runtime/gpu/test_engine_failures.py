@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from dmdd_edge import DmddError
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import open_cuda
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
+from dmdd_edge.runtime.options.backend import BackendOptions
 from tests.runtime.gpu.engine_files import make_sidecar, pictures, require_right
 from tests.runtime.gpu.simulated_gpu import Gpu
 from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes

@@ -22,13 +22,13 @@ from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle
 from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.tensorrt_engine import EngineBackend
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
 from dmdd_edge.runtime.engines.cache import engine_cache
 from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.runtime.engines.library import load_library
 from dmdd_edge.runtime.engines.sidecar import Flavour
+from dmdd_edge.runtime.options.backend import BackendOptions
 from tests.runtime.gpu import half_graph
 from tests.runtime.gpu.engine_files import pictures
 

@@ -10,9 +10,9 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRtRtx
+from dmdd_edge.runtime.options.backend import BackendOptions
 from tests.runtime.gpu.engine_files import pictures, require_right
 from tests.runtime.gpu.simulated_gpu import Gpu
 from tests.runtime.gpu.simulated_tensorrt import (

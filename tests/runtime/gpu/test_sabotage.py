@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.cuda import open_cuda
 from dmdd_edge.runtime.cuda.cuda_bindings import CudaBindings
 from dmdd_edge.runtime.engines import slot as slot_module
@@ -21,6 +20,7 @@ from dmdd_edge.runtime.engines.launcher import Launcher
 from dmdd_edge.runtime.engines.loaded import LoadedEngine
 from dmdd_edge.runtime.engines.runner import EngineRunner
 from dmdd_edge.runtime.engines.slot import Slot
+from dmdd_edge.runtime.options.backend import BackendOptions
 from tests.runtime.gpu.engine_files import make_sidecar
 from tests.runtime.gpu.simulated_gpu import Gpu
 from tests.runtime.gpu.simulated_tensorrt import SimulatedTensorrt, engine_bytes

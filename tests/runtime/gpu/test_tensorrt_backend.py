@@ -14,13 +14,13 @@ from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
 from dmdd_edge.runtime.backends import OverlappingBackend
 from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
-from dmdd_edge.runtime.backends.options import BackendOptions
 from dmdd_edge.runtime.backends.selection import select
 from dmdd_edge.runtime.backends.tensorrt_engine import TensorRt
 from dmdd_edge.runtime.engines.engine import BatchProfile, read_sidecar
 from dmdd_edge.runtime.feed import ReadAhead
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.sources import open_source
 from tests.runtime.gpu.engine_files import pictures, require_right
 from tests.runtime.gpu.simulated_cudart import SimulatedCudart
