@@ -6,8 +6,8 @@ It computes the same map and score as ``train.model.DMDD`` at a lower cost:
 - the input's standard deviation is folded into the two first convolutions. Its mean cannot be: zero padding
   at the border means the mean, so the subtraction stays in the graph;
 - the teacher's part of the distances is computed once for both branches; for a CPU they are multiplied out;
-- a branch that is switched off, and whatever only it needs, is left out, as is the features' density where
-  the head does not use it;
+- a branch that is switched off, and whatever only it needs, is left out, as are the features' density and
+  prototypes where the head does not use them;
 - the head works at the finest stage's size, and linear operations come before upsampling.
 
 Only the networks run in half precision. What half precision would degrade stays float32: the image's mean
@@ -27,6 +27,7 @@ from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import STAGES, Head, ScaledHead, resize
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.prototypes import STAGE
 
 _BRANCHES = ("normality", "abnormality")
 
@@ -124,13 +125,17 @@ class StageHead(nn.Module):
         self.head = copy.deepcopy(head)
         self.branches = head.channels // STAGES  # of the heads that are fed map by map
         if isinstance(self.head, ScaledHead):
-            # Here the maps are ordered by stage; in training by branch, followed by the density's.
+            # Here the maps are ordered by stage; in training by branch, followed by the density's, then the
+            # prototypes'.
             own = self.head.branch_maps
             order = [
                 index
                 for stage in range(STAGES)
-                for index in (*range(stage, own, STAGES), own + stage)
-                if index < own or stage < self.head.channels - own
+                for index in (
+                    *range(stage, own, STAGES),
+                    *([own + stage] if stage < self.head.density_maps else []),
+                    *([self.head.channels - 1] if stage == STAGE and self.head.prototype_maps else []),
+                )
             ]
             for values in (self.head.level, self.head.spread, self.head.share, self.head.map_share):
                 values.copy_(values[order])
@@ -215,6 +220,7 @@ class DeploymentGraph(nn.Module):
                 to_half(network)
         self.island_distances = Distances(multiplied_out=not half)
         self.island_density = copy.deepcopy(model.density)
+        self.island_prototypes = copy.deepcopy(model.prototypes)
         self.island_head = StageHead(model.head)
         self.requires_grad_(False).eval()
 
@@ -226,6 +232,9 @@ class DeploymentGraph(nn.Module):
         if self.island_density is not None:
             for stage, density in enumerate(self.island_density(teacher)):
                 stages[stage] = torch.cat([stages[stage], density[:, None]], 1)
+        if self.island_prototypes is not None:
+            nearest = self.island_prototypes(teacher)[:, None]
+            stages[STAGE] = torch.cat([stages[STAGE], nearest], 1)
         maps, scores = self.island_head(stages)
         return maps, scores
 

@@ -38,6 +38,7 @@ from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_predictor
 from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.robustness import describe_shares
 from dmdd_edge.train.run_folder import METRICS
 
 _NO_METRICS = Metrics(None, None, None, None, None, None, None)
@@ -102,7 +103,8 @@ def export_run(
         progress: called with each phase, how much of it is done, and of how much; None where that is unknown.
         expect: called with the phases to come and their expected costs.
         extras: functions that add engines to the bundle.
-        say: called with a line for whatever of the data set the comparison does not use.
+        say: called with a line for whatever of the data set the comparison does not use, and one for what the
+            detector tolerates.
 
     Raises:
         DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then
@@ -131,6 +133,8 @@ def export_run(
         artifacts = {f"onnxruntime {name}": (predict, LIMITS[name]) for name, predict in predictors.items()}
         rows = compare_all(run, None, artifacts, threshold.image, progress, say)
         require(rows)
+        if alpha == DEFAULT_ALPHA and (shares := run.info.get("nuisances")):  # at that threshold
+            say(describe_shares(shares, len(run.info["holdout"])))
         facts: dict[str, Any] = {}
         for extra in extras or []:
             facts |= extra(writer.path)

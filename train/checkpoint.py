@@ -177,13 +177,15 @@ def trainable_state(model: DMDD) -> dict[str, Tensor]:
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head; the features' density is dropped when it is not in the state.
+    """Fill student, PMN and head; density and prototypes are dropped when they are not in the state.
 
     Raises:
         DmddError: tensors are missing, superfluous or of another shape.
     """
     if model.density is not None and not any(name.startswith("density.") for name in state):
         model.drop_density()
+    if model.prototypes is not None and not any(name.startswith("prototypes.") for name in state):
+        model.drop_prototypes()
     _require_fit(trainable_state(model), state)
     model.load_state_dict(state, strict=False)
 

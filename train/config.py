@@ -55,6 +55,8 @@ class ModelConfig(BaseModel):
         density: whether the ``scaled`` head may take maps of the density of the teacher's features beside the
             branches': ``auto`` chooses by the same damage, see ``density``. Without such maps the network is
             the same as with ``off``.
+        prototypes: whether the ``scaled`` head's score may use the distance to the nearest usual feature of
+            the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -75,6 +77,7 @@ class ModelConfig(BaseModel):
     abnormality_weight: BranchWeight = "auto"
     stage_weights: StageWeights = "auto"
     density: Literal["off", "auto"] = "off"
+    prototypes: Literal["off", "auto"] = "off"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -99,6 +102,8 @@ class SynthesisConfig(BaseModel):
         warps: share of anomalies that bend the part out of shape instead of blending a texture (paper: none).
         shades: share that makes it brighter or darker (paper: none).
         smears: share that removes its fine detail (paper: none).
+        nuisances: share of the normal images that JPEG, light, blur or the like change before the anomaly is
+            made on them (paper: none).
         match_grey: make the texture gray where the image is gray, so that color reveals nothing (paper: off).
     """
 
@@ -115,6 +120,7 @@ class SynthesisConfig(BaseModel):
     warps: float = Field(0.2, ge=0, le=0.3)
     shades: float = Field(0.1, ge=0, le=0.3)
     smears: float = Field(0.1, ge=0, le=0.3)
+    nuisances: float = Field(0.0, ge=0, le=1)
     match_grey: bool = True
 
 
@@ -141,7 +147,8 @@ class TrainConfig(BaseModel):
         head_lr: Adam's learning rate for the head.
         head_phase: when the head is trained: ``epoch`` after each epoch (paper), ``end`` after the student.
         head_steps: steps of the head under ``end``; under ``epoch`` it takes as many as the student.
-        holdout: share of the normal images kept from training to set the threshold.
+        holdout: share of the normal images kept from training to set the threshold; None chooses by their
+            number, see ``data.held_out``.
         seed: seed of every random number.
         amp: half-precision arithmetic; ``auto`` is float16 or bfloat16 on GPUs and off on CPUs.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -171,7 +178,7 @@ class TrainConfig(BaseModel):
     head_lr: float = Field(2e-3, gt=0)
     head_phase: Literal["epoch", "end"] = "end"
     head_steps: int = Field(400, ge=0, le=10**9)
-    holdout: float = Field(0.1, ge=0, lt=1)
+    holdout: float | None = Field(None, ge=0, lt=1)
     seed: int = Field(0, ge=0, le=2**63 - 1)
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"
@@ -181,7 +188,7 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({"density": "auto"}, {}, {}),
+    "edge": ({"density": "auto", "prototypes": "auto"}, {}, {}),
     "paper": (
         {
             "head": "msn",

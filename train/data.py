@@ -17,6 +17,8 @@ from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.train.doubts import dark, doubts
 
 Image = NDArray[np.uint8]
+#: Images held out of a small set at most, where no share is given.
+_WANTED = 20
 
 
 @dataclass
@@ -39,12 +41,12 @@ class TrainingImages:
 
 
 def load_images(
-    category: Category, preprocess: Preprocess, size: int, holdout: float, seed: int
+    category: Category, preprocess: Preprocess, size: int, holdout: float | None, seed: int
 ) -> TrainingImages:
     """Read a category's normal images and split off the held-out ones.
 
     A file that cannot be read, or that the region of interest does not fit, is added to ``category.skipped``.
-    The seed determines the split.
+    The seed determines the split, ``holdout_count`` its sizes.
 
     Raises:
         DmddError: fewer than two images are left, or the region of interest does not fit most of them.
@@ -76,7 +78,7 @@ def load_images(
             f"at least 2 are required{reason}.",
             fix=f"Put images of good parts into {category.train[0].parent}.",
         )
-    count = min(max(round(holdout * len(images)), 1), len(images) - 1) if holdout > 0 else 0
+    count = holdout_count(len(images), holdout)
     order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
     held_out, training = sorted(order[:count]), sorted(order[count:])
     return TrainingImages(
@@ -88,6 +90,22 @@ def load_images(
         holdout_paths=[paths[i] for i in held_out],
         doubts=[*doubts(shapes, size), *dark(images, preprocess.bits), *repeats(category)],
     )
+
+
+def holdout_count(images: int, share: float | None) -> int:
+    """Number of normal images to hold out.
+
+    A threshold from n images supports a false-alarm rate of 1 / (n + 1), so a tenth of a small set is too
+    few. Without a share, the number is a tenth, or a quarter where that is fewer than 20 images.
+
+    Args:
+        images: at least two.
+        share: of them, 0 for none; None chooses by their number.
+    """
+    if share == 0:
+        return 0
+    wanted = max(0.1 * images, min(0.25 * images, _WANTED)) if share is None else share * images
+    return min(max(round(wanted), 1), images - 1)
 
 
 def free_memory_mb() -> int:

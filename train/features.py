@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dmdd_edge.train.data import free_memory_mb
+from dmdd_edge.train.synthesis.feeder import PairBatch
 
 _CHUNK = 16
 
@@ -74,6 +75,16 @@ class TeacherFeatures:
             return self.compute(to_input(self.images[index], self.device))
         chosen = torch.from_numpy(index)
         return [store[chosen].to(self.device, torch.float32, non_blocking=True) for store in self.cached]
+
+    def of_batch(self, batch: PairBatch) -> list[Tensor]:
+        """Features of a batch's normal images, float32 on the device; those disturbed are computed."""
+        found = self.of(batch.index)
+        if batch.disturbed.any():
+            changed = torch.from_numpy(np.flatnonzero(batch.disturbed)).to(self.device)
+            computed = self.compute(to_input(batch.normal[batch.disturbed], self.device))
+            for feature, new in zip(found, computed, strict=True):
+                feature[changed] = new.to(feature.dtype)
+        return found
 
     def batches(self) -> Iterator[list[Tensor]]:
         """The features of all normal images, a few images at a time."""

@@ -214,7 +214,8 @@ class ScaledHead(Head):
     trained (``scales``); the score's are fixed, since spreading does not affect it.
 
     Maps of the density of the teacher's features (``density``) may follow the branches'. They get a share of
-    the map's weights, evenly over their stages, which is chosen too; the score uses the branches only.
+    the map's weights, evenly over their stages, which is chosen too. The map of the nearest usual feature
+    (``prototypes``), the last, gets a share of the score's weights only.
 
     Args:
         config: shape of the model.
@@ -235,8 +236,9 @@ class ScaledHead(Head):
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.branch_maps = self.channels
         self.chooses_density = config.density == "auto"
-        if self.chooses_density:
-            self.channels += density.STAGES
+        self.density_maps = density.STAGES if self.chooses_density else 0
+        self.prototype_maps = int(config.prototypes == "auto")
+        self.channels += self.density_maps + self.prototype_maps
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
         self.chooses_stages = config.stage_weights == "auto"
@@ -248,18 +250,16 @@ class ScaledHead(Head):
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
         share = self._share(self.stages, self.abnormality, 0.0)
-        self.register_buffer("share", share, persistent=False)
+        self.register_buffer("share", share, persistent=bool(self.prototype_maps))
         chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
 
     def _share(self, stages: Sequence[float], abnormality: float, density_share: float) -> Tensor:
         of_branch = torch.tensor(stages)
         weights = torch.cat([of_branch, abnormality * of_branch])[: self.branch_maps]
-        density_maps = self.channels - self.branch_maps
-        if not density_maps:
-            return weights / weights.sum()
-        evenly = torch.full((density_maps,), density_share / density_maps)
-        return torch.cat([(1.0 - density_share) * weights / weights.sum(), evenly])
+        evenly = torch.full((self.density_maps,), density_share / max(self.density_maps, 1))
+        none = torch.zeros(self.prototype_maps)
+        return torch.cat([(1.0 - density_share) * weights / weights.sum(), evenly, none])
 
     def weigh(self, stages: Sequence[float], abnormality: float, density_share: float = 0.0) -> None:
         """Set the weights of the maps in the anomaly map.
@@ -271,15 +271,36 @@ class ScaledHead(Head):
         """
         self.map_share.copy_(self._share(stages, abnormality, density_share))
 
+    def weigh_score(self, prototype_share: float) -> None:
+        """Set the prototypes' share of the score, 0..1; the branches' maps have the rest."""
+        share = self._share(self.stages, self.abnormality, 0.0)
+        share *= 1.0 - prototype_share
+        share[self.channels - self.prototype_maps :] = prototype_share
+        self.share.copy_(share)
+
     def drop_density(self) -> None:
-        """Drop the maps of the features' density, whose weights are zero; the branches' stay."""
-        own = self.branch_maps
+        """Drop the maps of the features' density, whose weights are zero; the others stay."""
+        last = self.branch_maps + self.density_maps
+        kept = [*range(self.branch_maps), *range(last, self.channels)]
+        self.density_maps, self.chooses_density = 0, False
+        self._keep(kept)
+
+    def drop_prototypes(self) -> None:
+        """Drop the map of the prototypes, whose weight is zero; the others stay."""
+        kept = list(range(self.channels - self.prototype_maps))
+        self.prototype_maps = 0
+        self._keep(kept)
+
+    def _keep(self, kept: list[int]) -> None:
+        """Keep only the maps with these indices."""
         persistent = {"level", "spread"}
-        if self.chooses_stages or self.chooses_branch:
+        if self.chooses_stages or self.chooses_branch or self.chooses_density:
             persistent.add("map_share")
+        if self.prototype_maps:
+            persistent.add("share")
         for name in ("level", "spread", "share", "map_share"):
-            self.register_buffer(name, getattr(self, name)[:own].clone(), persistent=name in persistent)
-        self.channels, self.chooses_density = own, False
+            self.register_buffer(name, getattr(self, name)[kept].clone(), persistent=name in persistent)
+        self.channels = len(kept)
 
     def stack(self, maps: list[Tensor]) -> Tensor:
         """Distance maps, as in ``forward``, to N x K x s x s, smoothed, at the head's size s."""

@@ -84,7 +84,7 @@ def _train_at_the_end(prepared: Prepared, state: TrainingState, optimizer: torch
 def _pairs(prepared: Prepared, feeder: PairFeeder, step: int) -> tuple[Tensor, Tensor]:
     """Normal and anomalous images of a step, uint8 2N x 3 x S x S, with masks float 2N x S x S."""
     batch = feeder.batch_at(step)
-    both = np.concatenate([prepared.images.train[batch.index], batch.anomalous])
+    both = np.concatenate([batch.normal, batch.anomalous])
     masks = np.concatenate([np.zeros_like(batch.masks), batch.masks])
     return to_input(both, prepared.device), torch.from_numpy(masks).to(prepared.device).float()
 
@@ -100,6 +100,7 @@ def _fit_scaled(
 
     with prepared.watch.part("head"):
         model.fit_density(features.batches())
+        model.fit_prototypes(features.batches(), len(images.train))
         choice = fit_head(
             head,
             distances,
@@ -110,6 +111,8 @@ def _fit_scaled(
         )
     if not (choice and choice.density):
         model.drop_density()
+    if not (choice and choice.prototypes):
+        model.drop_prototypes()
     if choice is not None:
         prepared.listener.say(describe_choice(choice.facts()))
     return choice

@@ -14,6 +14,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.head import ScaledHead, make_head
+from dmdd_edge.train.prototypes import FEW, FeaturePrototypes
 from dmdd_edge.train.student import DecoupledStudent
 
 
@@ -63,6 +64,7 @@ class DMDD(nn.Module):
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
         self.density: FeatureDensity | None = None
+        self.prototypes: FeaturePrototypes | None = None
         self.set_head(config)
         self.teacher.requires_grad_(False).eval()
 
@@ -79,8 +81,9 @@ class DMDD(nn.Module):
     def set_head(self, config: ModelConfig) -> None:
         """Replace the head by an untrained one of this configuration; all else must match it."""
         self.config, self.head = config, make_head(config)
-        takes_density = isinstance(self.head, ScaledHead) and config.density == "auto"
-        self.density = FeatureDensity(self.teacher.channels) if takes_density else None
+        channels, scaled = self.teacher.channels, isinstance(self.head, ScaledHead)
+        self.density = FeatureDensity(channels) if scaled and config.density == "auto" else None
+        self.prototypes = FeaturePrototypes(channels) if scaled and config.prototypes == "auto" else None
 
     def fit_density(self, batches: Iterable[list[Tensor]]) -> None:
         """Fit the density of the teacher's features on good images; drop it where these show no surface.
@@ -99,10 +102,29 @@ class DMDD(nn.Module):
         if isinstance(self.head, ScaledHead):
             self.head.drop_density()
 
+    def fit_prototypes(self, batches: Iterable[list[Tensor]], images: int) -> None:
+        """Choose the prototypes from the good images; leave them out where these are many.
+
+        Args:
+            batches: the teacher's features, as ``FeaturePrototypes.fit`` takes them; not read without.
+            images: how many there are.
+        """
+        if self.prototypes is not None:
+            if images >= FEW:
+                self.drop_prototypes()
+            else:
+                self.prototypes.fit(batches)
+
+    def drop_prototypes(self) -> None:
+        """Leave out the prototypes, where the score takes none of them."""
+        self.prototypes = None
+        if isinstance(self.head, ScaledHead) and self.head.prototype_maps:
+            self.head.drop_prototypes()
+
     def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
         """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first.
 
-        Maps of the features' density, 0 and above, follow where the model has them.
+        Maps of the features' density and of the prototypes, 0 and above, follow where the model has them.
         """
         maps = [
             cosine_distance(t, s)
@@ -110,7 +132,11 @@ class DMDD(nn.Module):
             if branch in student
             for t, s in zip(teacher, student[branch], strict=True)
         ]
-        return maps if self.density is None else [*maps, *self.density(teacher)]
+        if self.density is not None:
+            maps += self.density(teacher)
+        if self.prototypes is not None:
+            maps.append(self.prototypes(teacher))
+        return maps
 
     def forward(self, images: Tensor) -> Prediction:
         """Anomaly maps and scores of images.

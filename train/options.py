@@ -51,7 +51,10 @@ class ImageOptions(Options):
     ] = 16
     holdout: Annotated[
         float | None,
-        Option("Share of the good images kept to set the threshold. Default: 0.1.", panel=_DATA),
+        Option(
+            "Share of the good images kept to set the threshold. Default: 0.1; of fewer than 200 up to 0.25.",
+            panel=_DATA,
+        ),
     ] = None
 
 
@@ -112,6 +115,15 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
         Option(
             "scaled (maps weighted by good images), msn (the paper's network), sum (of the maps).",
             metavar="KIND",
+            panel=_METHOD,
+        ),
+    ] = None
+    nuisances: Annotated[
+        float | None,
+        Option(
+            "Share of the good images that training changes by JPEG, light, blur, noise or zoom. Default: 0; "
+            "0.5 tolerates more noise and drift of the light, with a slightly less exact map.",
+            metavar="SHARE",
             panel=_METHOD,
         ),
     ] = None

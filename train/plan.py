@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Options by the part of the configuration that holds them.
 _MODEL = ("backbone", "image_size", "branches", "pmn", "head", "pyramid_upsampling", "multi_perception")
-_SYNTHESIS = ("textures", "foreground", "fas")
+_SYNTHESIS = ("textures", "foreground", "fas", "nuisances")
 _RUN = (
     "weights", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout", "seed", "amp",
     "device", "workers", "cache_mb",

@@ -22,6 +22,7 @@ from dmdd_edge.data.datasets import GOOD
 from dmdd_edge.evaluation.metrics import defect_pixel_figures
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.score_choice import choose_score
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import validation_set
@@ -106,6 +107,7 @@ class MapChoice:
         tried: all candidates with their figures; empty where no visible damage could be synthesized.
         images: damaged images that the choice is based on.
         density: share of the density of the teacher's features.
+        prototypes: share of the nearest usual feature in the score.
     """
 
     stages: tuple[float, ...]
@@ -113,6 +115,7 @@ class MapChoice:
     tried: list[Tried]
     images: int
     density: float = 0.0
+    prototypes: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """As run.json keeps it."""
@@ -128,9 +131,11 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
     share = facts.get("density", 0.0)
     density = f"; feature density {share:.0%}" if share else ""
+    share = facts.get("prototypes", 0.0)
+    score = f"; nearest usual feature {share:.0%} of the score" if share else ""
     return (
         f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
-        f"{density} (selected on {facts['images']} images with synthetic damage)"
+        f"{density}{score} (selected on {facts['images']} images with synthetic damage)"
     )
 
 
@@ -173,7 +178,7 @@ def fit_head(
         the weights chosen for the map; None where the configuration sets them all.
     """
     fit_levels(head, distances, trained_on, progress)
-    if not (head.chooses_stages or head.chooses_branch or head.chooses_density):
+    if not (head.chooses_stages or head.chooses_branch or head.chooses_density or head.prototype_maps):
         return None
     normals = held_out if len(held_out) else trained_on[:_AS_HOLDOUT]
     parts = foreground.masks(list(normals), method)[1]
@@ -217,7 +222,7 @@ def choose_weights(
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
-    density = 0.0
+    density = prototypes = 0.0
     tried: dict[Weights, Tried] = {}
     if damaged:
         outlined = any(part is not None and not part.all() for part in parts)
@@ -243,8 +248,10 @@ def choose_weights(
         if chooses_density:
             shares = [measured((stages, abnormality, share)) for share in DENSITY_SHARES]
             density = first_near_the_best(shares, DENSITY_NEAR, lambda item: item.relative_error).density
+        if head.prototype_maps:
+            prototypes = choose_score(head, stacked, test.defects)
     head.weigh(stages, abnormality, density)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged, density)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes)
 
 
 def first_near_the_best(

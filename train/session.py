@@ -18,12 +18,13 @@ from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.evaluation import figures, threshold_of, torch_predictor, write_images
+from dmdd_edge.train.evaluation import figures, holdout_images, threshold_of, torch_predictor, write_images
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
 from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.recording import LOG, recording
+from dmdd_edge.train.robustness import describe_shares, shares_above
 from dmdd_edge.train.run_folder import COMPLETE, METRICS
 from dmdd_edge.train.threads import keep_to_quota
 from dmdd_edge.train.trainer import Trainer
@@ -102,6 +103,9 @@ def train(
             recorder.preparing(costs.THRESHOLD, 0, None)
             threshold = threshold_of(run, predict)
             recorder.note(threshold.describe())
+            run.info["nuisances"] = shares_above(predict, holdout_images(run), threshold)
+            files.write_facts(folder, run.info)
+            recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"])))
         if test is None:
             damage = None
             if threshold is not None:

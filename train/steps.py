@@ -93,11 +93,11 @@ def student_step(
     count = len(batch.index)
     with watch.part("teacher"), precision.autocast():
         anomalous = to_input(batch.anomalous, device)
-        teacher_normal = features.of(batch.index)
+        teacher_normal = features.of_batch(batch)
         needs_anomalous = config.model.branches != "normality"
         teacher_anomalous = [f.float() for f in features.compute(anomalous)] if needs_anomalous else []
     with watch.part("student"):
-        normal = to_input(features.images[batch.index], device)
+        normal = to_input(batch.normal, device)
         with precision.autocast():
             features_of = model.student(model.normalize(torch.cat([normal, anomalous])))
         losses: dict[str, Tensor] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,16 @@ from dmdd_edge.train.steps import Precision, distance_maps
 _BATCH = 8
 #: Fields of ``ModelConfig`` that affect the head only.
 HEAD_ONLY = frozenset(
-    {"head", "abnormality_weight", "stage_weights", "density", "smoothing", "top_k", "head_stride"}
+    {
+        "head",
+        "abnormality_weight",
+        "stage_weights",
+        "density",
+        "prototypes",
+        "smoothing",
+        "top_k",
+        "head_stride",
+    }
 )
 
 
@@ -61,10 +70,17 @@ def _fit(run: Run, head: ScaledHead) -> None:
     learnt, held_out = (
         run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
     )
+
+    def features() -> Iterator[list[torch.Tensor]]:
+        for start in range(0, len(learnt), _BATCH):
+            yield model.teacher(model.normalise(to_input(learnt[start : start + _BATCH], device)))
+
     with torch.no_grad():
-        parts = (learnt[start : start + _BATCH] for start in range(0, len(learnt), _BATCH))
-        model.fit_density(model.teacher(model.normalize(to_input(part, device))) for part in parts)
+        model.fit_density(features())
+        model.fit_prototypes(features(), len(learnt))
     choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
     if not (choice and choice.density):
         model.drop_density()
+    if not (choice and choice.prototypes):
+        model.drop_prototypes()
     run.info["map_weights"] = None if choice is None else choice.facts()

@@ -42,6 +42,9 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "top 7": {"top_k": 7},
     "density": {"density": "auto"},
     "density of lite0": {"density": "auto", "backbone": "efficientnet_lite0", "pretrained": True},
+    "prototypes": {"prototypes": "auto"},
+    "prototypes and density": {"prototypes": "auto", "density": "auto"},
+    "prototypes, one branch": {"prototypes": "auto", "branches": "abnormality"},
     "density, one branch": {"density": "auto", "branches": "normality"},
 }
 

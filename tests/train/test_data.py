@@ -11,7 +11,7 @@ import pytest
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.train.data import TrainingImages, free_memory_mb, load_images
+from dmdd_edge.train.data import TrainingImages, free_memory_mb, holdout_count, load_images
 
 
 def folder_of(folder: Path, levels: list[int]) -> Path:
@@ -46,10 +46,17 @@ def test_the_split_is_whole_disjoint_and_drawn_from_the_seed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("images", "holdout", "held"), [(10, 0.0, 0), (10, 0.01, 1), (10, 0.25, 2), (2, 0.9, 1), (3, 0.9, 2)]
 )
-def test_how_many_are_held_out(images: int, holdout: float, held: int, tmp_path: Path) -> None:
+def test_how_many_are_holdout_count(images: int, holdout: float, held: int, tmp_path: Path) -> None:
     found = load(folder_of(tmp_path / "good", [7] * images), holdout)
     assert len(found.holdout_paths) == len(found.holdout) == held
     assert len(found.train_paths) == len(found.train) == images - held
+
+
+@pytest.mark.parametrize(
+    ("images", "held"), [(2, 1), (4, 1), (10, 2), (39, 10), (60, 15), (80, 20), (209, 21), (320, 32)]
+)
+def test_small_sets_hold_out_more(images: int, held: int) -> None:
+    assert holdout_count(images, None) == held
 
 
 def test_broken_files_are_skipped_and_noted(tmp_path: Path) -> None:

@@ -143,3 +143,28 @@ def test_an_error_in_a_thread_reaches_the_user(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("dmdd_edge.train.synthesis.feeder.synthesize", failing)
     with pytest.raises(RuntimeError, match="no more"):
         take(feeder(1), 0, 5)
+
+
+def test_nuisances_change_their_share_of_the_good_images_and_the_anomaly_is_made_on_them() -> None:
+    batches = take(feeder(config=BLENDED.model_copy(update={"nuisances": 0.5})), 0, 40)
+    disturbed = np.concatenate([batch.disturbed for batch in batches])
+    normal = np.concatenate([batch.normal for batch in batches])
+    index = np.concatenate([batch.index for batch in batches])
+    assert 40 <= disturbed.sum() <= 80  # of 120
+    assert (normal[~disturbed] == IMAGES[index[~disturbed]]).all()
+    changed = (normal[disturbed] != IMAGES[index[disturbed]]).any((1, 2, 3))
+    assert changed.mean() > 0.9  # an amount may be next to nothing
+    for batch in batches:
+        assert (batch.anomalous == batch.normal)[~batch.masks].all()
+
+
+def test_without_nuisances_the_good_images_and_the_anomalies_stay() -> None:
+    plain, changed = (
+        take(feeder(config=BLENDED.model_copy(update={"nuisances": share})), 0, 8) for share in (0.0, 0.5)
+    )
+    for a, b in zip(plain, changed, strict=True):
+        assert not a.disturbed.any()
+        assert (a.normal == IMAGES[a.index]).all()
+        same = ~b.disturbed
+        assert (a.anomalous[same] == b.anomalous[same]).all()
+        assert (a.masks == b.masks).all()

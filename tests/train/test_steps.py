@@ -44,7 +44,7 @@ def batch(images: NDArray[np.uint8]) -> PairBatch:
     masks[1, 50:60, 20:64] = True
     anomalous = images[[2, 0]].copy()
     anomalous[masks] = rng.integers(0, 256, (int(masks.sum()), 3))
-    return PairBatch(np.array([2, 0]), anomalous, masks)
+    return PairBatch(np.array([2, 0]), images[[2, 0]], np.zeros(2, np.bool_), anomalous, masks)
 
 
 def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:

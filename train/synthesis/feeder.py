@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.cores import usable_cores
 from dmdd_edge.train.config import SynthesisConfig
+from dmdd_edge.train.synthesis import nuisances
 from dmdd_edge.train.synthesis.anomaly import synthesize
 from dmdd_edge.train.synthesis.foreground import grown
 from dmdd_edge.train.synthesis.textures import Textures
@@ -32,11 +33,15 @@ class PairBatch:
 
     Attributes:
         index: which normal images, int64 N.
-        anomalous: uint8 N x S x S x 3 BGR.
+        normal: the normal images themselves, uint8 N x S x S x 3 BGR.
+        disturbed: which of them are changed by a nuisance, bool N.
+        anomalous: made from them, uint8 N x S x S x 3 BGR.
         masks: bool N x S x S.
     """
 
     index: NDArray[np.int64]
+    normal: NDArray[np.uint8]
+    disturbed: NDArray[np.bool_]
     anomalous: NDArray[np.uint8]
     masks: NDArray[np.bool_]
 
@@ -89,15 +94,35 @@ class PairFeeder:
         """The batch of a step, 0 the first."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
         index = np.array([self.index_at(position) for position in positions], np.int64)
-        pairs = [self._make(int(i), position) for i, position in zip(index, positions, strict=True)]
+        normal, disturbed = zip(
+            *(self._normal(int(i), position) for i, position in zip(index, positions, strict=True)),
+            strict=True,
+        )
+        made = [
+            self._make(image, int(i), position)
+            for image, i, position in zip(normal, index, positions, strict=True)
+        ]
+        anomalous, masks = zip(*made, strict=True)
         return PairBatch(
-            index, np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+            index, np.stack(normal), np.array(disturbed, np.bool_), np.stack(anomalous), np.stack(masks)
         )
 
-    def _make(self, index: int, position: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def _normal(self, index: int, position: int) -> tuple[NDArray[np.uint8], bool]:
+        """The normal image of a position, and whether it is changed by a nuisance."""
+        if not self.config.nuisances:
+            return self.images[index], False
+        # Random numbers apart from the anomaly's, which stays the same whatever the share.
+        rng = np.random.default_rng([self.seed, self.stream, 1 << 21, position])
+        if rng.random() >= self.config.nuisances:
+            return self.images[index], False
+        return nuisances.disturbed(self.images[index], rng), True
+
+    def _make(
+        self, image: NDArray[np.uint8], index: int, position: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, self.stream, 1 << 20, position])
         foreground = self.foreground[index] if self.config.fas else None
-        return synthesize(self.images[index], foreground, self.textures, self.config, rng)
+        return synthesize(image, foreground, self.textures, self.config, rng)
 
     def batches(self, start: int) -> Generator[PairBatch, None, None]:
         """Yield batches from a step on, endlessly. Closing the iterator stops the threads."""

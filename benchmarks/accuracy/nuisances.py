@@ -1,0 +1,133 @@
+"""False alarms of a run on good parts that only the camera, the light or the position has changed.
+
+    python benchmarks/accuracy/nuisances.py runs/bottle [runs/screw ...]
+
+The good images that the run was not trained on (held out, and the good test images) and synthetic damage on
+them are evaluated unchanged, then under each nuisance. At most 1 % of the unchanged good images exceed the
+threshold, so that only the nuisance changes the share above it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import common
+
+from dmdd_edge.data.datasets import GOOD, load_category
+from dmdd_edge.data.images import read_image
+from dmdd_edge.evaluation.test_set import Predictor, predict_all
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import holdout_images, torch_predictor
+from dmdd_edge.train.places import moved
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.synthesis import nuisances as made
+from dmdd_edge.train.synthesis.nuisances import Image, Nuisance
+from dmdd_edge.train.validation.images import validation_set
+
+_LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
+#: Name, kind and amount of each nuisance.
+TRIED: tuple[tuple[str, Nuisance, float], ...] = (
+    ("JPEG 95", made.jpeg, 95),
+    ("JPEG 85", made.jpeg, 85),
+    ("JPEG 70", made.jpeg, 70),
+    ("light -20 %", made.light, 0.8),
+    ("light -10 %", made.light, 0.9),
+    ("light +10 %", made.light, 1.1),
+    ("light +20 %", made.light, 1.2),
+    ("gamma 0.9", made.gamma, 0.9),
+    ("blur 0.5 px", made.blur, 0.5),
+    ("noise 2", made.noise, 2.0),
+    ("zoom 1 %", made.zoom, 1.01),
+    ("zoom 2 %", made.zoom, 1.02),
+    ("shift 1 %", made.shift, 0.01),
+)
+#: Share of the unchanged good images above the threshold.
+ALPHA = 0.01
+#: Damaged images of each kind; their stream of random numbers, which no training uses.
+_COUNT, _SEED = 12, 777
+
+
+def changed(images: Image, change: Nuisance, amount: float) -> Image:
+    """Images under a nuisance, uint8 n x S x S x 3; its noise is the same in every call."""
+    return np.stack(
+        [change(image, amount, np.random.default_rng([_SEED, i])) for i, image in enumerate(images)]
+    )
+
+
+def measure(predict: Predictor, good: Image, damaged: Image) -> dict[str, Any]:
+    """False alarms and finds under each nuisance.
+
+    Args:
+        predict: of prepared images.
+        good: images of good parts that it was not trained on.
+        damaged: with made damage.
+
+    Returns:
+        ``threshold``, and by nuisance ``false_alarms`` and ``found``, 0..1, ``clean`` first.
+    """
+    found: dict[str, dict[str, float]] = {}
+
+    def shares(good_scores: NDArray[np.float32], damaged_scores: NDArray[np.float32]) -> dict[str, float]:
+        above = (float((scores > threshold).mean()) for scores in (good_scores, damaged_scores))
+        return {name: round(share, 4) for name, share in zip(("false_alarms", "found"), above, strict=True)}
+
+    clean, clean_damaged = (predict_all(predict, images)[1] for images in (good, damaged))
+    threshold = float(np.quantile(clean, 1 - ALPHA, method="higher"))
+    found["clean"] = shares(clean, clean_damaged)
+    for name, change, amount in TRIED:
+        pair = (predict_all(predict, changed(images, change, amount))[1] for images in (good, damaged))
+        found[name] = shares(*pair)
+    counts = {"good": len(good), "damaged": len(damaged)}
+    return {"threshold": round(threshold, 4), **counts, "under": found}
+
+
+def good_images(run: Run) -> Image:
+    """The good images that a run was not trained on: those held out, then those among its test images."""
+    config = run.config
+    category = load_category(config.data, config.category)
+    tests = [read_image(item.path, config.preprocess.bits) for item in category.test if item.is_good]
+    more = [config.preprocess.prepare(image, config.model.image_size)[None] for image in tests]
+    return np.concatenate([holdout_images(run), *more])
+
+
+def damaged_images(run: Run, good: Image) -> Image:
+    """Damage made on good images."""
+    parts = foreground.masks(list(good), run.info["foreground"]["method"])[1]
+    test = validation_set(good, parts, seed=_SEED, count=_COUNT)
+    return test.images[np.array([kind != GOOD for kind in test.defects])]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the module."""
+    parser = common.parser(__doc__, "nuisances")
+    parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
+    parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
+    options = parser.parse_args(arguments)
+    machine, rows = common.begin(), []
+    for folder in options.runs:
+        run = moved(load_run(folder), options.data)
+        good = good_images(run)
+        row = {
+            "category": run.config.category,
+            "steps": run.info["steps"],
+            "nuisances": run.config.synthesis.nuisances,
+            **measure(torch_predictor(run.model), good, damaged_images(run, good)),
+        }
+        rows.append(row)
+        print(json.dumps(row))
+    settings = {"alpha": ALPHA, "damage_of_each_kind": _COUNT}
+    common.write_result(options.out, machine, settings, {"runs": rows}, _LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What a finished run tolerates, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.train.robustness import describe_shares, shares_above
+
+
+def by_brightness(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    scores = images.mean((1, 2, 3)).astype(np.float32) / 255
+    return np.zeros(images.shape[:3], np.float32), scores
+
+
+def test_shares_above_the_threshold() -> None:
+    good = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (100, 105, 110, 120)])
+    threshold = threshold_from_normals([0.2, 117 / 255])  # above 105 * 1.1, below 110 * 1.1
+    shares = shares_above(by_brightness, good, threshold)
+    assert shares == {
+        "JPEG 85": 0.25,  # 120 alone, as without a change
+        "light -10 %": 0.0,
+        "light +10 %": 0.5,
+        "blur of half a pixel": 0.25,
+        "zoom of 1 %": 0.25,
+    }
+
+
+def test_a_large_share_comes_with_advice() -> None:
+    mild = describe_shares({"JPEG 85": 0.0, "light -10 %": 0.1}, 10)
+    assert mild.endswith("JPEG 85 0%, light -10 % 10%")
+    assert "the 10 held-out" in mild
+    assert "calibrate" in describe_shares({"JPEG 85": 0.2, "light -10 %": 0.1}, 10)

@@ -1,0 +1,53 @@
+"""What a finished run tolerates: its held-out good images under mild nuisances, at its own threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.evaluation.test_set import Predictor, predict_all
+from dmdd_edge.train.synthesis import nuisances
+from dmdd_edge.train.synthesis.nuisances import Image, Nuisance
+
+#: Name, kind and amount of each nuisance that is tried.
+_TRIED: tuple[tuple[str, Nuisance, float], ...] = (
+    ("JPEG 85", nuisances.jpeg, 85),
+    ("light -10 %", nuisances.light, 0.9),
+    ("light +10 %", nuisances.light, 1.1),
+    ("blur of half a pixel", nuisances.blur, 0.5),
+    ("zoom of 1 %", nuisances.zoom, 1.01),
+)
+#: Shares above the threshold that are worth a warning.
+_MANY = 0.1
+
+
+def shares_above(predict: Predictor, good: Image, threshold: Threshold) -> dict[str, float]:
+    """Shares of good images above the threshold, by nuisance.
+
+    Args:
+        predict: of the finished run.
+        good: the held-out images, uint8 n x S x S x 3 BGR, n at least 1.
+        threshold: of the run.
+    """
+    found = {}
+    for name, change, amount in _TRIED:
+        images = np.stack([change(image, amount, np.random.default_rng(i)) for i, image in enumerate(good)])
+        found[name] = round(float((predict_all(predict, images)[1] > threshold.image).mean()), 4)
+    return found
+
+
+def describe_shares(shares: Mapping[str, float], images: int) -> str:
+    """One line on the shares, for a person.
+
+    Args:
+        shares: as ``shares_above`` gives them.
+        images: number of held-out images.
+    """
+    each = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    line = f"share of the {images} held-out good images above the threshold when changed by {each}"
+    worst = max(shares, key=lambda name: shares[name])
+    if shares[worst] <= _MANY:
+        return line
+    return f"{line}; train with --nuisances 0.5, or calibrate with images from the production line"

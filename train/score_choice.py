@@ -1,0 +1,61 @@
+"""Selects the weight of the nearest usual feature in the scaled head's score, by synthetic damage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dmdd_edge.data.datasets import GOOD
+from dmdd_edge.train.head import ScaledHead
+
+#: Candidate shares of the prototypes in the score, the preferred first.
+SHARES = (0.5, 0.25, 0.0)
+#: The first share is selected whose error, the geometric mean over the kinds of damage, exceeds the least by
+#: at most this share. Synthetic damage resembles what the student was trained on; a real defect may not, and
+#: with few images the student is the less reliable of the two. So the prototypes are preferred.
+_NEAR = 0.1
+#: Added to the error of a kind, so that one kind without any error does not decide alone.
+_FLOOR = 0.01
+
+
+@torch.no_grad()
+def choose_score(head: ScaledHead, stacked: Sequence[Tensor], kinds: Sequence[str]) -> float:
+    """Choose the prototypes' share of a head's score, and set it.
+
+    Args:
+        head: with its levels fitted and maps of the prototypes; it is changed.
+        stacked: the head's stacked maps, batch by batch.
+        kinds: kind of damage of each image, or "good".
+
+    Returns:
+        the share.
+    """
+    names = np.asarray(kinds)
+    errors = []
+    for share in SHARES:
+        head.weigh_score(share)
+        scores = np.concatenate([head.score(part).cpu().numpy() for part in stacked])
+        errors.append(_error(scores, names))
+    share = next(
+        share for share, error in zip(SHARES, errors, strict=True) if error <= (1 + _NEAR) * min(errors)
+    )
+    head.weigh_score(share)
+    return share
+
+
+def _error(scores: NDArray[np.float32], kinds: NDArray[np.str_]) -> float:
+    """Geometric mean over the kinds of what the image AUROC lacks of 1."""
+    good = scores[kinds == GOOD]
+    lacks = [
+        float(
+            (good[:, None] > scores[kinds == kind]).mean()
+            + 0.5 * (good[:, None] == scores[kinds == kind]).mean()
+        )
+        for kind in dict.fromkeys(kinds.tolist())
+        if kind != GOOD
+    ]
+    return float(np.exp(np.mean(np.log(np.array(lacks) + _FLOOR))))
