@@ -73,7 +73,7 @@ def stages() -> Drawing:
     for x, text in ((260, "runs/"), (550, "models/")):
         image.arrow((x, 80), (x + 50, 80))
         image.text(x + 25, 70, text)
-    image.box(20, 200, 820, 70, "core\nbundle, data, evaluation, sample; NumPy, OpenCV, pydantic", GRAY)
+    image.box(20, 200, 820, 70, "core\nbundle, data, evaluation, sample, options, messages, cli", GRAY)
     for x in (140, 430, 720):
         image.arrow((x, 120), (x, 200), dashed=True)
     image.text(150, 165, "imports", "start")
