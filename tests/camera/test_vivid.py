@@ -1,7 +1,7 @@
 """A real V4L2 device: ``vivid``, the kernel's virtual camera. ``make test-camera`` runs this where it is.
 
 What only a driver can show: that size and rate are what the device has, that controls reach it, that a second
-program is told who holds it, and that a camera which is unplugged comes back.
+program learns who uses it, and that a camera which is unplugged comes back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PATIENCE = 600
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
 #: Values of vivid's control test_pattern.
 BLACK, WHITE, RED, BLUE = 5, 6, 7, 9
-#: Its control osd_text_mode: no writing over the picture.
+#: Its control osd_text_mode: no writing over the image.
 NO_TEXT = 2
 
 
@@ -82,7 +82,7 @@ def run(command: list[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @contextmanager
 def going(command: list[str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[int], None]]]:
-    """A run that goes on meanwhile, and a way to wait until it has written so many lines."""
+    """A run that continues meanwhile, and a way to wait until it has written this number of lines."""
     with log.open("wb") as out, log.with_suffix(".err").open("wb") as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors)
 
@@ -136,7 +136,7 @@ def test_size_and_rate_are_what_the_device_has(camera: str) -> None:
 
 
 def mode_of(path: str) -> tuple[int, int, str, float]:
-    """Width, height, format and frames a second, as the driver says (VIDIOC_G_FMT, VIDIOC_G_PARM)."""
+    """Width, height, format and frames per second, as the driver reports (VIDIOC_G_FMT, VIDIOC_G_PARM)."""
     form, rate = bytearray(208), bytearray(204)
     for answer in (form, rate):
         struct.pack_into("=I", answer, 0, 1)  # of capturing
@@ -172,7 +172,7 @@ def test_controls_reach_the_driver(run: Callable[..., subprocess.CompletedProces
 def test_a_control_that_it_lacks(run: Callable[..., subprocess.CompletedProcess[str]], camera: str) -> None:
     done = run("--limit", 1, "--exposure", 10)
     assert done.returncode == 1
-    assert f"--exposure: {camera} has no such control." in done.stderr
+    assert f"{camera} does not support --exposure." in done.stderr
 
 
 @pytest.mark.parametrize(("pattern", "reason"), [(BLACK, "too dark"), (WHITE, "too bright")])
@@ -232,7 +232,7 @@ def test_doctor_names_it(camera: str) -> None:
     found = examine_cameras(Context(patiently, Platform(), Path("models")))
     (finding,) = [one for one in found if one.title == camera]
     assert finding.state == "ok"
-    assert finding.detail.startswith("vivid, YUYV to 3840 x 2160 at 2 frames a second and ")
+    assert finding.detail.startswith("vivid, YUYV to 3840 x 2160 at 2 frames/s and ")
     assert {"format": "YUYV", "width": 640, "height": 480, "fps": 25.0} in finding.facts["modes"]
 
 

@@ -115,7 +115,7 @@ def test_every_frame_of_a_video_comes_once(tmp_path: Path, make_picture: Picture
     _write_video(tmp_path / "line.avi", [make_picture(20 * number) for number in range(1, 8)])
     source = open_source(str(tmp_path / "line.avi"))
     frames = [frame for frame in source if isinstance(frame, Frame)]
-    # JPEG keeps a plain grey to within a level or two.
+    # JPEG keeps a plain gray to within a level or two.
     levels = [round(float(frame.image.mean()) / 20) for frame in frames]
     assert levels == [1, 2, 3, 4, 5, 6, 7]
     assert source.total == 7

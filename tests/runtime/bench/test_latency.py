@@ -89,7 +89,7 @@ def test_times_of_the_gpu_beside_the_hosts(
     timed = make_timed(TimedEngine(clock))
     found = dict(host_call(timed, image_set, 4)(0))
     assert found == pytest.approx({"call": 40, "h2d": 0.5, "compute": 7, "d2h": 0.25, "device": 7.75})
-    # Eight images go through in two parts, of which the back end tells the last one's times only.
+    # Eight images go through in two parts, of which the backend reports the last one's times only.
     assert dict(host_call(timed, image_set, 8)(0)) == pytest.approx({"call": 80})
 
 

@@ -1,4 +1,4 @@
-"""The program itself, in a process of its own, with what a machine can be like."""
+"""The program itself, in a separate process, on simulated machines."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_what_is_missing_is_named(
     monkeypatch.setattr(packages, "version_of", lambda name: "" if name in missing else "1.0")
     found = {finding.name: finding for finding in examine_packages(make_context({}))}
     core, mqtt, train = (found[f"packages.{name}"] for name in ("core", "mqtt", "train"))
-    # Without pydantic no command works, so that is no mere lack.
+    # Without pydantic no command works, so that is more than a missing package.
     assert (core.state, core.fix) == ("broken", "python -m pip install pydantic")
     assert (mqtt.state, mqtt.fix) == ("missing", "python -m pip install 'dmdd-edge[mqtt]'")
     assert (train.state, train.detail) == ("missing", "not installed: timm")

@@ -1,4 +1,4 @@
-"""A simulated GPU under the real back ends, and bundles with engines for it."""
+"""A simulated GPU under the real backends, and bundles with engines for it."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def put_engine(cache: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def clean(gpu: Gpu) -> Iterator[None]:
-    """Require at the end that everything was given back, once, and nothing was touched afterwards."""
+    """Require at the end that everything was released, once, and nothing was touched afterwards."""
     yield
     gpu.require_clean()
 

@@ -52,7 +52,7 @@ class cudaStream_t:  # noqa: N801
 
 
 def _answers(values: int) -> Callable[[Any], Any]:
-    """Answer with a status and so many values; a refusal has None for each of them."""
+    """Answer with a status and this number of values; after a failure each of them is None."""
 
     def decorate(call: Any) -> Any:
         @wraps(call)
@@ -155,7 +155,7 @@ class SimulatedCudart:
     def _memory(self, kind: str, base: int) -> Memory:
         found = [memory for memory in self.gpu.memories if memory.kind == kind and memory.base == base]
         if not found:
-            raise Violation(f"{base:#x} is no {kind} memory")
+            raise Violation(f"{base:#x} is not {kind} memory")
         return found[-1]
 
     # -- streams and events ----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Work that is queued is done as late as can be: only when somebody waits for it. 
 write is full of poison (0xFF: not a number as a float, 255 as a byte), so whoever reads too early reads
 nonsense. Whatever is undefined on a real GPU is a ``Violation`` here.
 
-On top of this lie ``simulated_cudart``, ``simulated_pycuda`` and ``simulated_tensorrt``, which answer as the
+On top of this are ``simulated_cudart``, ``simulated_pycuda`` and ``simulated_tensorrt``, which answer as the
 packages of those names do.
 """
 
@@ -133,7 +133,7 @@ class Gpu:
         self._failures[call] = (after, status)
 
     def called(self, call: str) -> None:
-        """Note a call; raises ``Refused`` where it was asked for."""
+        """Note a call; raises ``Refused`` where the test requests it."""
         self.calls.append(call)
         if self.broken:
             raise Refused(self.broken)
@@ -377,7 +377,7 @@ class Gpu:
         return {kind: count for kind, count in counts.items() if count}
 
     def require_clean(self) -> None:
-        """Raise unless everything was given back and nothing was written afterwards."""
+        """Raise unless everything was released and nothing was written afterwards."""
         if self.violations:
             raise Violation("; ".join(self.violations))
         if left := self.left_over():

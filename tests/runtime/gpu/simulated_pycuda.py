@@ -120,7 +120,7 @@ class SimulatedPycuda:
         self.gpu = gpu
         self.stacks: dict[int, list[Any]] = defaultdict(list)
         self.context = SimpleNamespace(handle=0xC0, push=self._push, pop=self._pop)
-        # A wrapper of its own each time, as Boost makes them: only the handle tells that they are the same.
+        # A new wrapper each time, as Boost makes them: only the handle tells that they are the same.
         self.Context = SimpleNamespace(
             get_current=lambda: SimpleNamespace(handle=self._stack()[-1].handle) if self._stack() else None
         )

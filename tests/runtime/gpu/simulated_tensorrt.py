@@ -63,7 +63,7 @@ class Runtime:
         self.library, self.logger = library, logger
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
-        self.library.deserialised.append(bytes(data))
+        self.library.deserialized.append(bytes(data))
         if not bytes(data).startswith(_MAGIC):
             self.logger.log(Severity.ERROR, "deserialize: magic tag does not match")
             return None
@@ -140,7 +140,7 @@ class Context:
     def set_device_memory(self, address: int, size: int) -> None:
         self.version += 1
         if self.strategy != ExecutionContextAllocationStrategy.USER_MANAGED:
-            raise Violation("the context has memory of its own")
+            raise Violation("the context has separate memory")
         if address % 256 or size < self.engine.device_memory_size_v2:
             raise Violation("the scratch memory is too small or badly aligned")
         self.gpu.at(address, size, "device")
@@ -271,7 +271,7 @@ class SimulatedTensorrt:
     """The library; ``module`` makes a module of it.
 
     Attributes:
-        deserialised: what it was given to deserialise.
+        deserialized: what it was given to deserialize.
         living: engines and contexts that nobody has let go of.
         fail_execution, fail_context: the number, from 1, of the one that fails.
         refuse_runtime: whether the runtime does not start.
@@ -279,7 +279,7 @@ class SimulatedTensorrt:
 
     def __init__(self, gpu: Gpu, version: str = "10.3.0", rtx: bool = False) -> None:
         self.gpu, self.version, self.rtx = gpu, version, rtx
-        self.deserialised: list[bytes] = []
+        self.deserialized: list[bytes] = []
         self.living: weakref.WeakSet[Any] = weakref.WeakSet()
         self.executions = self.contexts_made = self.finished = 0
         self.fail_execution = self.fail_context = 0

@@ -1,4 +1,4 @@
-"""Engines on the command line: which options reach the back end, and --build-engine."""
+"""Engines on the command line: which options reach the backend, and --build-engine."""
 
 from __future__ import annotations
 

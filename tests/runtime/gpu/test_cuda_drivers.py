@@ -1,4 +1,4 @@
-"""The two drivers behind one interface, and what is said where there is none."""
+"""The two drivers behind one interface, and the messages without a GPU."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_pycuda_in_a_thread_needs_its_context(pycuda: SimulatedPycuda, gpu: Gpu)
     gpu.require_clean()
 
 
-# -- where there is none -------------------------------------------------------------------------------
+# -- without one -------------------------------------------------------------------------------
 
 
 def test_without_either_package_the_first_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_the_genuine_cuda_bindings_take_every_call_as_it_is_made() -> None:
         with pytest.raises(DmddError, match="CUDA failed to") as caught:
             call()
         assert "insufficient" in caught.value.message, name
-    # What giving back and instantiating call, which the refusals above do not reach.
+    # What releasing and instantiating call, which the refusals above do not reach.
     nothing = runtime.cudaGraph_t(0)
     for answer in (
         runtime.cudaFree(4096),

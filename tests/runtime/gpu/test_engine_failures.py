@@ -1,4 +1,4 @@
-"""Every step of an engine refused in turn: what is said, what goes on, and that nothing is left over."""
+"""Every step of an engine refused in turn: the messages, what continues, and that nothing is left over."""
 
 from __future__ import annotations
 

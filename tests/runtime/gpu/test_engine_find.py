@@ -1,4 +1,4 @@
-"""Which engine is taken, which are refused before anything of them is deserialised, and what is said."""
+"""Which engine is taken, which are refused before anything of them is deserialized, and the messages."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_altered_engine_and_one_of_another_graph_are_refused(
     path.write_bytes(engine_bytes(scratch=1))
     with pytest.raises(DmddError, match="was altered or truncated"):
         find_engine(bundle, "tensorrt", "10.3.0", GPU, cache)
-    put_engine(bundle, onnx_sha256="ab" * 32)  # lies among those of another graph
+    put_engine(bundle, onnx_sha256="ab" * 32)  # is among those of another graph
     path.unlink()
     with pytest.raises(DmddError, match="No TensorRT engine"):
         find_engine(bundle, "tensorrt", "10.3.0", GPU, cache)

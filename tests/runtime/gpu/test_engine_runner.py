@@ -120,7 +120,7 @@ def test_auto_maps_memory_where_cpu_and_gpu_share_it(
 
 @pytest.mark.usefixtures("clean", "cudart")
 def test_two_slots_overlap(start: Start, gpu: Gpu) -> None:
-    """Both batches are queued before the first is waited for, in streams of their own."""
+    """Both batches are queued before the first is waited for, in separate streams."""
     runner = start(slots=2)
     a, b = pictures(2, 1), pictures(4, 2)
     before = len(gpu.calls)

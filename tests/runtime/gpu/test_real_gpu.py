@@ -1,4 +1,4 @@
-"""The same back ends on a real GPU, wherever there is one with TensorRT, and the graph they run there."""
+"""The same backends on a real GPU, wherever there is one with TensorRT, and the graph they run there."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_graph_is_what_is_expected_of_it(half: bool) -> None:
 
 @pytest.fixture(params=["tensorrt", "rtx"])
 def real_gpu(request: pytest.FixtureRequest) -> Flavour:
-    """A GPU, and each library in turn; skips with the reason where there is none."""
+    """A GPU, and each library in turn; skips with the reason without one."""
     flavour: Flavour = request.param
     probe = probe_gpu()
     if probe.facts is None:

@@ -1,4 +1,4 @@
-"""The rtx back end: what TensorRT-RTX has of its own, its compiled kernels and its graphs."""
+"""The rtx backend: what is particular to TensorRT-RTX, its compiled kernels and its graphs."""
 
 from __future__ import annotations
 
@@ -149,4 +149,4 @@ def test_a_gpu_that_it_was_not_built_for(
         TensorRtRtx(bundle, options)
     assert "--target rtx" in caught.value.fix
     assert "--gpu sm86" in caught.value.fix
-    assert rtx.deserialised == []
+    assert rtx.deserialized == []

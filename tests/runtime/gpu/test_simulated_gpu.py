@@ -315,7 +315,7 @@ def test_a_capture_in_another_mode_and_a_waiting_stream_are_caught(cudart: Simul
         cudart.cudaStreamBeginCapture(stream, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeGlobal)
     with pytest.raises(Violation, match="wait for the default stream"):
         cudart.cudaStreamCreateWithFlags(0)
-    with pytest.raises(Violation, match="is no pinned memory"):
+    with pytest.raises(Violation, match="is not pinned memory"):
         cudart.cudaFreeHost(cudart.cudaMalloc(8)[1])
 
 

@@ -1,4 +1,4 @@
-"""The tensorrt back end as the detector, the run loop and the command line use it."""
+"""The tensorrt backend as the detector, the run loop and the command line use it."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_without_an_engine_auto_goes_on_and_says_why(
     assert 'pip install "dmdd-edge[rtx]"' in reasons["rtx"].fix
     with pytest.raises(DmddError, match="No TensorRT engine of screw"):
         select(bundle, "tensorrt", options)
-    assert trt.deserialised == []
+    assert trt.deserialized == []
 
 
 @pytest.mark.usefixtures("cudart")
-def test_what_is_refused_is_never_deserialised(
+def test_what_is_refused_is_never_deserialized(
     both_graphs: Make, put_engine: Put, options: BackendOptions, trt: SimulatedTensorrt
 ) -> None:
     bundle = both_graphs()
@@ -92,7 +92,7 @@ def test_what_is_refused_is_never_deserialised(
     altered.write_bytes(altered.read_bytes() + b" ")
     with pytest.raises(DmddError, match="was altered"):
         select(bundle, "tensorrt", options)
-    assert trt.deserialised == []
+    assert trt.deserialized == []
 
 
 def test_the_library_is_asked_for_first(both_graphs: Make, options: BackendOptions) -> None:
@@ -286,7 +286,7 @@ def test_a_back_end_without_slots_is_driven_the_same_way(both_graphs: Make) -> N
             assert found.score == expected.score
 
 
-# -- the judge for parity ------------------------------------------------------------------------------
+# -- the predictor for parity ------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("cudart", "clean")
@@ -301,7 +301,7 @@ def test_the_judge_of_an_engine(
         require_right(judge(turned), turned)
     with engine_predictor(path, digest, listed_sha256=read_sidecar(path).engine_sha256) as judge:
         require_right(judge(turned), turned)
-    before = len(trt.deserialised)
+    before = len(trt.deserialized)
     for arguments, reason in [
         ({}, "neither in the bundle's manifest nor in the engine cache"),
         ({"listed_sha256": "ab" * 32}, "not the file in the bundle's manifest"),
@@ -310,4 +310,4 @@ def test_the_judge_of_an_engine(
             pass
     with pytest.raises(DmddError, match="another graph"), engine_predictor(path, "ab" * 32, cache=cache):
         pass
-    assert len(trt.deserialised) == before
+    assert len(trt.deserialized) == before

@@ -1,4 +1,4 @@
-"""A camera's web server on loopback, as small as it goes: rows of JPEG pictures, single ones, refusals."""
+"""A camera's web server on loopback, as small as it goes: MJPEG streams, single ones, refusals."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def jpeg(level: int) -> bytes:
 
 
 def number(image: NDArray[np.uint8]) -> int:
-    """Which picture of its row it is, modulo 50; JPEG keeps a plain grey to within a level or two."""
+    """Which image of its row it is, modulo 50; JPEG keeps a plain gray to within a level or two."""
     return round(float(image.mean()) / 5) % 50
 
 
 class CameraServer:
-    """Serves until it is closed; a picture's grey level is five times its number in its row.
+    """Serves until it is closed; a image's gray level is five times its number in its row.
 
     Attributes:
         port: where.
-        sent: pictures sent so far, all kinds together.
-        gate: cleared, the rows of pictures pause.
+        sent: images sent so far, all kinds together.
+        gate: cleared, the image streams pause.
     """
 
     def __init__(self, port: int = 0) -> None:

@@ -17,7 +17,7 @@ from tests.runtime.sources.reading import Reader
 
 @pytest.fixture
 def read() -> Iterator[Callable[[Source], Reader]]:
-    """Iterate over a source in a thread of its own, as a run does; what still reads at the end is stopped."""
+    """Iterate over a source in a separate thread, as a run does; what still reads at the end is stopped."""
     readers: list[Reader] = []
 
     def start(source: Source) -> Reader:
@@ -35,7 +35,7 @@ def read() -> Iterator[Callable[[Source], Reader]]:
 
 
 def write_video(path: Path, count: int, fps: float = 30.0, size: tuple[int, int] = (64, 48)) -> None:
-    """A video whose frame ``i`` is plain grey of level ``8 * (i % 30) + 8``."""
+    """A video whose frame ``i`` is plain gray of level ``8 * (i % 30) + 8``."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
     if not writer.isOpened():
         pytest.skip("this OpenCV cannot write a video")

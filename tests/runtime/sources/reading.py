@@ -14,7 +14,7 @@ PATIENCE = 60.0
 
 
 class Reader:
-    """Reads a source to its end in a thread of its own.
+    """Reads a source to its end in a separate thread.
 
     Attributes:
         frames: what came so far.
@@ -31,7 +31,7 @@ class Reader:
         self._thread.start()
 
     def wait_for(self, count: int) -> list[Frame]:
-        """Wait until so many came, and give them; none of them may be broken."""
+        """Wait until this number arrived, and return them; none of them may be broken."""
         self.until(lambda: len(self.frames) >= count or self._done)
         assert len(self.frames) >= count, (self.frames, self.error)
         return [frame for frame in self.frames if isinstance(frame, Frame)]

@@ -1,6 +1,6 @@
 """A small RTSP server on loopback, for the system's python3: rtsp_server.py PORT [WIDTH HEIGHT FPS].
 
-Serves H.264 of a moving test picture at /line. With USER:PASSWORD in DMDD_RTSP_LOGIN it asks for them. Prints
+Serves H.264 of a moving test image at /line. With USER:PASSWORD in DMDD_RTSP_LOGIN it asks for them. Prints
 ``ready`` when it listens.
 """
 

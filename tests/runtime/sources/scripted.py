@@ -13,7 +13,7 @@ from dmdd_edge.runtime.sources.live_device import EndOfDeviceError, LostError
 
 
 class Scripted:
-    """Gives a frame for each number that a test puts in; what else it is told, it raises.
+    """Gives a frame for each number that a test puts in; it raises anything else put in.
 
     Attributes:
         opened: how often it was opened.

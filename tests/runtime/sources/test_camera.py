@@ -1,4 +1,4 @@
-"""V4L2 cameras: what they offer, what they are set to, and why one cannot be had."""
+"""V4L2 cameras: what they offer, what they are set to, and why one cannot be used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AUTO_EXPOSURE, EXPOSURE, EXPOSURE_PRIORITY = 0x009A0901, 0x009A0902, 0x009A0903
 GAIN, AUTO_WHITE, WHITE, POWER_LINE = 0x00980913, 0x0098090C, 0x0098091A, 0x00980918
 
 
-#: The controls that have an option of their own, in the order of their numbers in the code.
+#: The controls that have an own option, in the order of their numbers in the code.
 _CONTROL_NUMBERS = (
     "V4L2_CID_EXPOSURE_AUTO",
     "V4L2_CID_EXPOSURE_ABSOLUTE",

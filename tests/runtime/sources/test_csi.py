@@ -1,4 +1,4 @@
-"""CSI cameras: the pipeline, and what is said where OpenCV cannot run one."""
+"""CSI cameras: the pipeline, and the messages where OpenCV cannot run one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures over http: rows of them and single ones, logins, refusals, a server that goes and comes back."""
+"""Images over http: streams of them and single ones, logins, refusals, a server that goes and comes back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_row_of_pictures(server: CameraServer, read: Read, path: str) -> None:
     state = source.state()
     assert state.name == server.url(path)
     assert (state.width, state.height, state.connected) == (64, 48, True)
-    # Each picture that was sent was handed out, or dropped and counted, from the first one handed out on.
+    # Each image that was sent was delivered, or dropped and counted, from the first one handed out on.
     for before, after in pairwise(frames):
         assert (number(after.image) - number(before.image)) % 50 == after.dropped + 1
 
@@ -71,7 +71,7 @@ def test_single_pictures_are_asked_for_again_and_again(server: CameraServer, rea
     source = open_source(server.url(path), SourceOptions(fps=50))
     reader = read(source)
     frames = reader.wait_for(4)
-    assert len({number(frame.image) for frame in frames}) == len(frames), "each answer is a frame of its own"
+    assert len({number(frame.image) for frame in frames}) == len(frames), "each response is a separate frame"
     assert source.state().detail == "single images, 50 requests/s"
 
 

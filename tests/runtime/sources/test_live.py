@@ -100,7 +100,7 @@ def test_a_damaged_frame_is_broken_and_the_next_one_follows(opened: tuple[Script
     assert isinstance(broken, BrokenFrame)
     assert broken.index == 1
     device.give(3)
-    # The drop before the broken frame is told with the first frame that can carry it.
+    # The drop before the broken frame is reported with the first frame that can carry it.
     assert _next(frames).dropped == 1
 
 
@@ -111,13 +111,13 @@ def test_a_lost_device_is_opened_again_and_the_run_goes_on(
     reader = read(source)
     device.give(1)
     reader.wait_for(1)
-    device.refusals = [DmddError("it is away")] * 3
-    device.give(LOST)  # comes back when the device, open again, is asked for a frame
+    device.refusals = [DmddError("it is gone")] * 3
+    device.give(LOST)  # comes back when the device, open again, has to deliver a frame
     assert device.refusals == []
     assert device.opened == 2
     state = source.state()
     assert not state.connected, "open, but no frame has come yet"
-    assert state.message == "it is away"
+    assert state.message == "it is gone"
     assert state.reconnects == 0
     device.give(2)
     assert [frame.index for frame in reader.wait_for(2)] == [0, 1]
@@ -128,7 +128,7 @@ def test_a_lost_device_is_opened_again_and_the_run_goes_on(
     assert state.detail == "opened 2 times"
     device.give(LOST, LOST, LOST, 3)
     reader.wait_for(3)
-    assert source.state().reconnects == 2, "what opens and gives nothing is no connection"
+    assert source.state().reconnects == 2, "a device that opens but delivers nothing is not connected"
 
 
 def test_attempts_come_less_and_less_often_until_a_frame_comes(
@@ -206,7 +206,7 @@ def test_stop_ends_the_wait_for_a_frame_and_gives_the_device_back(
     assert reader.error is None
     assert reader.frames == []
     until(lambda: device.closed == 1)
-    source.stop()  # once more is no harm
+    source.stop()  # a second stop is harmless
 
 
 def test_stop_ends_the_wait_for_a_lost_device(

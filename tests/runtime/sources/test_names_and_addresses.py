@@ -48,7 +48,7 @@ def test_each_third_frame() -> None:
 
 def test_a_limit_keeps_its_rate_although_frames_jitter() -> None:
     thinner = Thinner(fps=10)
-    # 30 frames a second, each second one 1 ms early: by the distance to the one before, 7.5 would be taken.
+    # 30 frames per second, each second one 1 ms early: by the distance to the one before, 7.5 would be taken.
     times = [number / 30 - 0.001 * (number % 2) for number in range(300)]
     assert sum(thinner.wants(time) for time in times) == pytest.approx(100, abs=1)
 

@@ -1,4 +1,4 @@
-"""Streams that do not say what they are, say it wrong, or send much and no picture."""
+"""Streams that do not say what they are, say it wrong, or send much and no image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PNG = cv2.imencode(".png", np.full((48, 64, 3), 35, np.uint8))[1].tobytes()
 
 
 def row(mark: bytes, count: int = 3, head: bytes = b"Content-Type: image/jpeg\r\n") -> bytes:
-    """Pictures 0, 1, 2 ... as parts."""
+    """Images 0, 1, 2 ... as parts."""
     return (
         b"".join(mark + b"\r\n" + head + b"\r\n" + jpeg(5 * n) + b"\r\n" for n in range(count))
         + mark
@@ -89,7 +89,7 @@ class OddServer:
 
 
 def stepping_clock(step: float) -> SimpleNamespace:
-    """A module ``time`` in which each look at the clock is so many seconds after the one before."""
+    """A module ``time`` in which each look at the clock is this number of seconds after the one before."""
     seconds = itertools.count(0, step)
     return SimpleNamespace(
         time=time.time, perf_counter=time.perf_counter, monotonic=lambda: float(next(seconds))

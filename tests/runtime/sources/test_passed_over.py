@@ -1,4 +1,4 @@
-"""What a source finds and does not judge is counted by kind; what it promised and lacks is an error."""
+"""What a source finds but skips is counted by kind; what it promised and lacks is an error."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_every_frame_is_handed_out_or_counted_as_dropped(video: Video) -> None:
     assert (state.frames, state.dropped) == (len(taken), 60 - len(taken))
     assert state.dropped > 0
     assert not state.connected, "it has ended"
-    # The level of grey says which frame of the file it was (see write_video): the newest, and the last one.
+    # The level of gray says which frame of the file it was (see write_video): the newest, and the last one.
     levels = [round((float(frame.image.mean()) - 8) / 8) for frame in taken]
     numbers = [frame.dropped + 1 for frame in taken]
     assert levels == [(sum(numbers[: i + 1]) - 1) % 30 for i in range(len(taken))]

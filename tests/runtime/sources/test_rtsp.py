@@ -26,7 +26,7 @@ _NEEDED = "apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-pl
 
 
 class RtspServer:
-    """The server, as a process of its own.
+    """The server, as a separate process.
 
     Attributes:
         port: where it listens, the same after each start.
@@ -77,7 +77,7 @@ def available() -> None:
     except OSError as error:
         reason = str(error)
     if reason:
-        pytest.skip(f"no RTSP server can be had ({reason}): {_NEEDED}")
+        pytest.skip(f"no RTSP server is available ({reason}): {_NEEDED}")
 
 
 @pytest.fixture

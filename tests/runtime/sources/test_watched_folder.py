@@ -111,7 +111,7 @@ def test_a_file_that_pauses_half_written_longer_than_it_may_settle(folder: Path,
     (folder / "half.png").write_bytes(data[:60])
     (folder / "other.png").write_bytes(picture(6))
     reader.wait_for(1)
-    assert shown(reader) == [("other.png", 6)], "half an image is no image"
+    assert shown(reader) == [("other.png", 6)], "half an image is not an image"
     (folder / "half.png").write_bytes(data)
     reader.wait_for(2)
     assert shown(reader)[1] == ("half.png", 5)
@@ -145,7 +145,7 @@ def test_a_broken_file_is_reported_once_and_after_patience(
     assert isinstance(reader.frames[1], Frame)
     (folder / "broken.png").write_bytes(picture(2))
     reader.until(lambda: len(reader.frames) == 3)
-    assert shown(reader)[1][1] == 2, "what is mended comes after all"
+    assert shown(reader)[1][1] == 2, "a repaired file is read after all"
 
 
 def test_a_file_that_is_written_anew_is_a_new_image_under_a_name_of_its_own(folder: Path, read: Read) -> None:
