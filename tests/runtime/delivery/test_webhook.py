@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -244,7 +243,7 @@ def test_retry_after_in_seconds(text: str | None, seconds: float | None) -> None
 
 
 def test_retry_after_as_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
     assert webhook._retry_after(formatdate(1_700_000_090, usegmt=True)) == 90.0
     assert webhook._retry_after(formatdate(1_600_000_000, usegmt=True)) == 0.0
 
