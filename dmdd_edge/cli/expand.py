@@ -88,8 +88,9 @@ def expand(
         for key, (field, spelling) in earlier.items():
             _take_earlier(values, given, key, field, spelling)
         typed = {field.name: _value(values[field.name]) for field in fields if field.name in given}
-        root = getattr(context.find_root().command, "commands", {})
-        return resolve(model, _table(context), tuple(root), typed, values[_CONFIG])
+        root: Any = context.find_root().command
+        commands = getattr(root, "known", None) or tuple(getattr(root, "commands", ()))
+        return resolve(model, _table(context), commands, typed, values[_CONFIG])
 
     def read(context: typer.Context, values: dict[str, Any]) -> Model:
         settings = settings_of(context, values)

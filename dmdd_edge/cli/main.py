@@ -8,29 +8,59 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Annotated
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dmdd_edge._version import __version__
-from dmdd_edge.cli import bench, calibrate, doctor, evaluate, export, models, run, sample, train
 from dmdd_edge.cli.console import complain
 from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.cli.streams import standard_streams
 from dmdd_edge.cli.strict import StrictGroup
 from dmdd_edge.cli.unexpected import readable
 
-app = typer.Typer(
-    name="dmdd-edge",
-    cls=StrictGroup,
-    help="Train on images of good parts, export one fused graph, run it on a production line.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+if TYPE_CHECKING:
+    app: typer.Typer
 
-for module in (sample, train, evaluate, export, models, calibrate, run, bench, doctor):
-    module.register(app)
+#: Every command, in the order of the help; each is declared in the module of its name.
+COMMANDS = ("sample", "train", "evaluate", "export", "models", "calibrate", "run", "bench", "doctor")
+
+
+class _Program(StrictGroup):
+    """The group of all commands."""
+
+    #: Names that a configuration file may have as tables, also when only one of the commands is loaded.
+    known = COMMANDS
+
+
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Build the program.
+
+    Args:
+        names: the commands that it has; loading one alone is faster.
+    """
+    built = typer.Typer(
+        name="dmdd-edge",
+        cls=_Program,
+        help="Train on images of good parts, export one fused graph, run it on a production line.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for name in names:
+        import_module(f"dmdd_edge.cli.{name}").register(built)
+    built.callback()(_root)
+    return built
+
+
+def __getattr__(name: str) -> Any:
+    """Build the whole program as ``app`` on first use."""
+    if name == "app":
+        globals()["app"] = built = build_app()
+        return built
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _show_version(value: bool) -> None:
@@ -39,7 +69,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -54,7 +83,9 @@ def main() -> None:
     with standard_streams():
         threading.excepthook = _thread_failed
         try:
-            app()
+            # A command that is named first is the only one that must be loaded.
+            named = sys.argv[1:2]
+            build_app(named if named and named[0] in COMMANDS else COMMANDS)()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except Exception as error:  # always one message, without traceback and secrets

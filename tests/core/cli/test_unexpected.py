@@ -26,7 +26,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         def app() -> None:
             raise error
 
-        monkeypatch.setattr(program, "app", app)
+        monkeypatch.setattr(program, "build_app", lambda names: app)
         monkeypatch.setattr(sys, "argv", ["dmdd-edge", *arguments])
         with pytest.raises(SystemExit) as end:
             program.main()
@@ -119,7 +119,7 @@ def test_a_thread_that_ends_in_an_error_says_so_without_a_traceback(
         thread.start()
         thread.join()
 
-    monkeypatch.setattr(program, "app", app)
+    monkeypatch.setattr(program, "build_app", lambda names: app)
     monkeypatch.setattr(sys, "argv", ["dmdd-edge", "run", "--source", CAMERA])
     before = threading.excepthook
     program.main()
