@@ -44,6 +44,7 @@ def print_report(document: dict[str, Any]) -> None:
     _print_accuracy(document["accuracy"])
     _print_summary(document)
     console.print(f"peak memory: {document['peak_memory_mb']:.0f} MB (including the test images)")
+    _print_unwatched(document["circumstances"]["gpu"])
     _print_reliable(document)
 
 
@@ -176,6 +177,13 @@ def _print_summary(document: dict[str, Any]) -> None:
 def _print_row(text: str, row: dict[str, Any]) -> None:
     """Print a line, marked at its end when it is unreliable."""
     console.print(text if row["reliable"] else Text.assemble(text, "; ", _UNRELIABLE))
+
+
+def _print_unwatched(gpu: dict[str, Any]) -> None:
+    """Say that nothing would have shown a throttled GPU."""
+    if "unwatched_because" in gpu:
+        text = f"GPU not watched for throttling: {gpu['unwatched_because']}"
+        console.print(f"{text} (pip install nvidia-ml-py)", markup=False)
 
 
 def _print_reliable(document: dict[str, Any]) -> None:

@@ -40,7 +40,6 @@ class Preset:
         name: value of ``--preset``; empty for our own way.
         scenarios: scenarios that run by default.
         headline: the boundary whose figures the tool would print, where it can be measured.
-        percentile: the percentile the tool would print; None for no particular one.
         whole_way: measure each frame end to end, not only the host call.
         seconds, fewest: minimum duration and minimum number of queries.
         warm_up_seconds, warm_up_count: minimum duration and number of queries of the warm-up.
@@ -51,7 +50,6 @@ class Preset:
     name: str = ""
     scenarios: tuple[str, ...] = ("single", "multi", "offline", "stream")
     headline: str = "call"
-    percentile: str | None = None
     whole_way: bool = True
     seconds: float = 10.0
     fewest: int = 1

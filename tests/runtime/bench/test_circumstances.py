@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from dmdd_edge._version import __version__
 from dmdd_edge.cores import allowed_cores
 from dmdd_edge.runtime.bench import circumstances as module
-from dmdd_edge.runtime.bench.circumstances import circumstances, versions
+from dmdd_edge.runtime.bench.circumstances import circumstances, open_gpu_watch, versions
+from dmdd_edge.runtime.cuda.gpu import GpuFacts, GpuProbe
 
 Root = Callable[[dict[str, str]], Path]
 
@@ -59,3 +61,12 @@ def test_versions_are_those_that_run() -> None:
     assert found["dmdd-edge"] == __version__
     assert found["python"] == platform.python_version()
     assert found["numpy"] == np.__version__
+
+
+def test_a_gpu_without_nvml_says_why_it_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = GpuFacts("Orin", "sm87", "540.4.0", "12.6", 8 << 30, True)
+    monkeypatch.setattr(module, "probe_gpu", lambda: GpuProbe(facts))
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    gpu = circumstances(open_gpu_watch())["gpu"]
+    assert gpu["unwatched_because"] == "nvidia-ml-py is not installed"
+    assert (gpu["name"], gpu["sm"], gpu["driver"], gpu["cuda"]) == ("Orin", "sm87", "540.4.0", "12.6")

@@ -222,6 +222,19 @@ def test_a_person_sees_which_rows_were_spoilt_and_accuracy_beside_speed(
     ]
 
 
+def test_a_gpu_that_nothing_watches_is_reported(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = StringIO()
+    monkeypatch.setattr(bench_report, "console", Console(file=output, width=110))
+    bench_report.print_report(document)
+    assert "not watched" not in output.getvalue()
+    document["circumstances"]["gpu"]["unwatched_because"] = "nvidia-ml-py is not installed"
+    bench_report.print_report(document)
+    expected = "GPU not watched for throttling: nvidia-ml-py is not installed (pip install nvidia-ml-py)"
+    assert expected in output.getvalue()
+
+
 def test_a_history_with_other_columns_is_left_alone(document: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("a,b\n1,2\n")
