@@ -55,7 +55,7 @@ def options(plates: Path, tiny_weights: Path, tmp_path: Path) -> list[object]:
     return [
         "train", "--data", plates, "--category", "plate", "--runs-dir", tmp_path / "runs",
         "--backbone", "timm:test_efficientnet", "--weights", tiny_weights, "--image-size", 64,
-        "--steps", 2, "--batch-size", 2, "--device", "cpu",
+        "--steps", 2, "--batch-size", 2, "--device", "cpu", "--head", "sum",
     ]  # fmt: skip
 
 
