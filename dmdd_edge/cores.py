@@ -41,9 +41,9 @@ def physical_cores() -> int:
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:
-    """How many cores' worth of time a control group leaves this process; None without a limit.
+    """Number of cores whose time a control group allows this process; None without a limit.
 
-    The smallest limit of its own group and of those above it counts, of version 2 (``cpu.max``) and of
+    The smallest limit of the process's group and of those above it counts, of version 2 (``cpu.max``) and of
     version 1 (``cpu.cfs_quota_us``).
 
     Args:

@@ -78,7 +78,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """The contents of a regular file of at most ``limit`` bytes.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
         OSError: it cannot be read, is not a regular file, or is larger.
     """
     with open_regular(path) as stream:

@@ -1,4 +1,4 @@
-"""Libraries that call home or write into the home folder: told not to, before any of them is imported.
+"""Stops libraries from calling home or writing into the home folder, before any of them is imported.
 
 ONNX Runtime since 1.29 keeps a device id and a database in the home folder and looks up a telemetry host. It
 reads its switch while it is imported, and no call made later undoes what it did by then. So the package sets

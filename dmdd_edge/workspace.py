@@ -1,4 +1,4 @@
-"""Where runs and bundles lie, and which one ``--category``, ``--model`` and ``--run`` mean."""
+"""Finds runs and bundles: the ones that ``--category``, ``--model`` and ``--run`` name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
 
 
 def _folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
-    """Names of the folders in a folder that count, sorted; none where there is no such folder."""
+    """Names of the folders in a folder that count, sorted; empty without that folder."""
     with storage_errors(folder, "read"):
         if not folder.is_dir():
             return []
@@ -42,24 +42,24 @@ def _folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
 def find_bundle(
     category: str | None = None, model: Path | str | None = None, models_dir: Path | str = MODELS_DIR
 ) -> Path:
-    """The folder of the bundle that is meant, to be opened with ``Bundle.load``.
+    """The folder of the requested bundle, to be opened with ``Bundle.load``.
 
     Args:
         category: ``--category``; its bundle in ``models_dir``.
-        model: ``--model``, a version's or a category's folder; then ``models_dir`` is not looked at.
+        model: ``--model``, a version's or a category's folder; then ``models_dir`` is not used.
         models_dir: ``--models-dir``.
 
     Returns:
-        ``model`` itself, or the category's folder. With neither given, the only category there is.
+        ``model`` itself, or the category's folder. With neither, the folder of the only category.
 
     Raises:
-        DmddError: there is none, several and none was named, or both were named.
+        DmddError: no bundle was found, several were and none is named, or both are named.
     """
     if model is not None:
         if category is not None:
             raise OptionError(
                 f"--category {category} and --model {model} are both given.",
-                "Give one: a category is looked up in --models-dir, a model is a folder of its own.",
+                "Give one: a category is looked up in --models-dir, a model is a separate folder.",
             )
         if not Path(model).is_dir():
             known = list_bundles(models_dir)
@@ -84,15 +84,15 @@ def load_bundle(
 
 
 def find_run(category: str | None = None, run: str | None = None, runs_dir: Path | str = RUNS_DIR) -> Path:
-    """The folder of the training run that is meant.
+    """The folder of the requested training run.
 
     Args:
         category: ``--category``; a run is named after its category unless ``--run`` named it.
-        run: ``--run NAME``; goes before ``category``.
+        run: ``--run NAME``; precedes ``category``.
         runs_dir: ``--runs-dir``.
 
     Raises:
-        DmddError: there is none, or several and none was named.
+        DmddError: no run was found, or several were and none is named.
     """
     known = list_runs(runs_dir)
     train = f"Train one: {command('train', data='DIR', runs_dir=runs_dir)}"
@@ -101,7 +101,7 @@ def find_run(category: str | None = None, run: str | None = None, runs_dir: Path
 
 
 def run_folder(category: str, run: str | None = None, runs_dir: Path | str = RUNS_DIR) -> Path:
-    """Where a new training run of ``category`` belongs; nothing is made or checked on the disk.
+    """The folder for a new training run of ``category``; nothing is created or checked on the disk.
 
     Raises:
         DmddError: the name cannot name a folder.
@@ -119,9 +119,9 @@ def _choose(
     if wanted is not None:
         if wanted in known:
             return wanted
-        there = f"there: {', '.join(known)}" if known else "there is none"
+        found = f"found: {', '.join(known)}" if known else "the folder holds none"
         fix = did_you_mean(wanted, known) or how_to_make
-        raise error(f"there is no {what} {wanted!r} in {folder}/ ({there}).", fix)
+        raise error(f"there is no {what} {wanted!r} in {folder}/ ({found}).", fix)
     if not known:
         raise error(f"there is no {what} in {folder}/.", how_to_make)
     if len(known) > 1:
@@ -133,7 +133,7 @@ def _choose(
 
 
 def _holds_bundle(folder: Path) -> bool:
-    """Whether a category's folder holds a version or names one; one that may not be entered is listed too."""
+    """Whether a category's folder holds a version or names one; an inaccessible one is listed too."""
     try:
         return bool(version_names(folder)) or (folder / CURRENT_NAME).is_file()
     except OSError:
@@ -144,4 +144,4 @@ def _is_filled(folder: Path) -> bool:
     try:
         return any(folder.iterdir())
     except OSError:
-        return True  # it may not be entered: whoever names it is told why
+        return True  # inaccessible: an error explains why when it is named

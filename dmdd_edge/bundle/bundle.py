@@ -1,7 +1,7 @@
 """The bundle: the contract between the lab and the line; how it is written, read and verified.
 
 ``models/<category>/CURRENT`` names the version in use; ``models/<category>/<version>/`` is a bundle:
-a manifest and the files it lists. Nothing that the manifest does not list is ever used.
+a manifest and the files it lists. Files that the manifest does not list are never used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ UNFINISHED_PREFIX = ".unfinished-"
 #: between making the folder and locking it.
 _ABANDONED_AFTER = 60.0
 
-#: What file managers leave behind in folders they show; not part of a bundle and never used.
+#: Files that file managers create in folders they show; not part of a bundle and never used.
 _LITTER = {"Thumbs.db", "desktop.ini"}
 
 
@@ -70,7 +70,7 @@ class Bundle:
 
     @property
     def category(self) -> str:
-        """The category that the bundle judges."""
+        """The category of the parts that the bundle inspects."""
         return self.manifest.category
 
     @property
@@ -113,7 +113,7 @@ class Bundle:
         return name in self.manifest.files
 
     def file(self, name: str) -> Path:
-        """Where a listed file lies.
+        """Path of a listed file.
 
         Args:
             name: its path inside the bundle, with ``/``.
@@ -129,7 +129,7 @@ class Bundle:
         return inside(self.path, name)
 
     def problems(self, hashes: bool = True) -> Iterator[DmddError]:
-        """Everything that is wrong with the files, one error each; nothing when the bundle is whole.
+        """All faults of the files, one error each; empty when the bundle is complete.
 
         Args:
             hashes: compare the contents too, not only the paths and sizes.
@@ -153,14 +153,14 @@ class Bundle:
             return
         except OSError as error:
             yield BundleError(
-                f"{self.path} cannot be looked through: {error.strerror or error} ({error.filename}).",
+                f"{self.path} cannot be listed: {error.strerror or error} ({error.filename}).",
                 "Make it readable for the user who runs this.",
             )
             return
         for name in extra:
             yield BundleError(
                 f"{self.path}: the file `{name}` is not listed in the manifest.",
-                f"Remove it. Nothing is added to a bundle by hand; {COPY_AGAIN[0].lower()}{COPY_AGAIN[1:]}",
+                "Remove it, or copy the whole bundle again; a bundle must not be edited by hand.",
             )
 
 
@@ -176,7 +176,7 @@ def _problem_with(
         size = state.st_size
         if right_size is not None and size < right_size:
             return BundleError(
-                f"{folder}: `{name}` was cut short: {size:,} of {right_size:,} bytes.", COPY_AGAIN
+                f"{folder}: `{name}` is truncated: {size:,} of {right_size:,} bytes.", COPY_AGAIN
             )
         if right_size is not None and size > right_size:
             return BundleError(

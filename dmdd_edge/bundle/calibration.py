@@ -1,4 +1,4 @@
-"""A threshold set on the line, from good parts, without training; kept beside the bundle, never in it."""
+"""A threshold set on the line, from good parts, without training; stored beside the bundle, never in it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 
 class Calibration(BaseModel):
-    """What ``dmdd-edge calibrate`` found, as it is kept in ``models/<category>/calibration-<version>.json``.
+    """The result of ``dmdd-edge calibrate``, stored in ``models/<category>/calibration-<version>.json``.
 
     Attributes:
         category, version: the bundle that it belongs to.
-        threshold: the threshold, with the scores it was worked out from.
+        threshold: the threshold, with the scores that it was computed from.
         created: when, ISO 8601 in UTC.
         source: where the images came from.
-        backend: which back end scored them.
-        unreliable: frames left out because they could not be judged.
+        backend: the backend that scored them.
+        unreliable: frames left out because they were not reliable.
         skipped: files left out because they could not be read.
     """
 
@@ -52,7 +52,7 @@ class Calibration(BaseModel):
 
 @dataclass(frozen=True)
 class EffectiveThreshold:
-    """The thresholds that a run uses, and where they come from.
+    """The thresholds of a run, and their origin.
 
     Attributes:
         image: threshold of the score, 0..1.
@@ -66,7 +66,7 @@ class EffectiveThreshold:
 
 
 def calibration_path(bundle: Bundle) -> Path:
-    """Where the calibration of this version lies, whether or not there is one.
+    """Path of this version's calibration, whether or not it exists.
 
     Raises:
         DmddError: it is a link that leaves the folder.
@@ -78,10 +78,10 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
     """The calibration of this version, or None.
 
     Raises:
-        DmddError: there is one, but it cannot be read or belongs to another bundle.
+        DmddError: it exists, but cannot be read or belongs to another bundle.
     """
     path = calibration_path(bundle)
-    remedy = "Calibrate again, or go back to the exported threshold: " + command(
+    remedy = "Calibrate again, or restore the exported threshold: " + command(
         "calibrate", model=bundle.path, reset=True
     )
     try:
@@ -89,12 +89,12 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
     except FileNotFoundError:
         return None
     except (OSError, NotStrict) as error:
-        # Falling back silently would judge parts by a threshold that nobody chose.
+        # A silent fallback would apply a threshold that nobody chose.
         reason = getattr(error, "strerror", None) or error
-        raise BundleError(f"the calibration {path} cannot be read: {reason}.", remedy) from error
+        raise BundleError(f"The calibration {path} cannot be read: {reason}.", remedy) from error
     if (calibration.category, calibration.version) != (bundle.category, bundle.version):
         raise BundleError(
-            f"the calibration {path} belongs to {calibration.category} {calibration.version}, "
+            f"The calibration {path} belongs to {calibration.category} {calibration.version}, "
             f"not to {bundle.category} {bundle.version}.",
             remedy,
         )
@@ -109,7 +109,7 @@ def write_calibration(
     unreliable: int = 0,
     skipped: int = 0,
 ) -> Calibration:
-    """Keep a new threshold beside the bundle; it counts from the next start of the runtime on.
+    """Store a new threshold beside the bundle; it applies from the next start of the runtime on.
 
     Raises:
         DmddError: the folder cannot be written.
@@ -130,7 +130,7 @@ def write_calibration(
 
 
 def remove_calibration(bundle: Bundle) -> bool:
-    """Go back to the manifest's threshold; returns whether there was a calibration.
+    """Restore the manifest's threshold; returns whether there was a calibration.
 
     Raises:
         DmddError: the file cannot be removed.
@@ -150,9 +150,9 @@ def remove_calibration(bundle: Bundle) -> bool:
 def effective_threshold(
     bundle: Bundle, image: float | None = None, pixel: float | None = None
 ) -> EffectiveThreshold:
-    """The thresholds of a run: what was given for it, else the calibration, else the manifest.
+    """The thresholds of a run: the given ones, else the calibration's, else the manifest's.
 
-    The pixel threshold follows the image threshold unless calibration or export set it apart, or
+    The pixel threshold follows the image threshold unless calibration or export set it separately, or
     ``pixel`` is given.
 
     Args:
@@ -160,24 +160,24 @@ def effective_threshold(
         pixel: ``--pixel-threshold``, 0..1.
 
     Raises:
-        DmddError: a threshold lies outside 0..1, or the calibration cannot be read.
+        DmddError: a threshold is outside 0..1, or the calibration cannot be read.
     """
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
     exported = bundle.manifest.threshold
-    if image is not None:  # a calibration plays no part, so a broken one is no hindrance
+    if image is not None:  # the calibration is not used, so a broken one does not matter
         checked_threshold(image)
-        return EffectiveThreshold(image, _first(pixel, _apart(exported), image), "option")
+        return EffectiveThreshold(image, _first(pixel, _separate(exported), image), "option")
     calibration = read_calibration(bundle)
     if calibration is None:
         return EffectiveThreshold(exported.image, _first(pixel, exported.pixel), "manifest")
-    found = calibration.threshold
-    own = _first(pixel, _apart(found), _apart(exported), found.image)
-    return EffectiveThreshold(found.image, own, "calibration")
+    calibrated = calibration.threshold
+    pixel_level = _first(pixel, _separate(calibrated), _separate(exported), calibrated.image)
+    return EffectiveThreshold(calibrated.image, pixel_level, "calibration")
 
 
-def _apart(threshold: Threshold) -> float | None:
-    """The pixel threshold when it was set apart from the image threshold."""
+def _separate(threshold: Threshold) -> float | None:
+    """The pixel threshold when it was set separately from the image threshold."""
     return threshold.pixel if threshold.pixel != threshold.image else None
 
 

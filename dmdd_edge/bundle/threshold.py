@@ -1,4 +1,4 @@
-"""The decision threshold: set from scores of normal images alone, at a stated false-alarm rate."""
+"""The decision threshold, from scores of normal images alone, at a given false-alarm rate."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from dmdd_edge.errors import BundleError, DataError, OptionError
 from dmdd_edge.fields import Share
 
-#: The false-alarm rate that is asked for when nobody says otherwise: one good part in a hundred.
+#: The default false-alarm rate: one good part in a hundred.
 DEFAULT_ALPHA = 0.01
 
-#: How many of a map's largest values make its peak.
+#: Number of a map's largest values whose mean is its peak.
 PEAK_PIXELS = 100
 
 
 class Threshold(BaseModel):
-    """Where good ends, and what that was worked out from; the manifest's ``threshold``.
+    """The threshold and the facts that it was computed from; the manifest's ``threshold``.
 
     A part is anomalous when its score is greater than ``image``.
 
     Attributes:
         image: threshold of the score, 0..1.
-        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set, or worked out from
-            the peaks of normal images' maps.
-        alpha: the false-alarm rate that was asked for, 0..1.
-        normals: how many normal images' scores it was worked out from.
-        attainable: the smallest false-alarm rate that so many images support, 1 / (normals + 1).
-        needed: how many normal images ``alpha`` needs.
+        pixel: threshold of the anomaly map, 0..1; the image threshold unless it was set, or computed from the
+            peaks of normal images' maps.
+        alpha: the requested false-alarm rate, 0..1.
+        normals: number of normal images whose scores it was computed from.
+        attainable: the smallest false-alarm rate that this number supports, 1 / (normals + 1).
+        needed: number of normal images that ``alpha`` needs.
         scores: the scores themselves, ascending.
     """
 
@@ -52,7 +52,7 @@ class Threshold(BaseModel):
         return self.normals >= self.needed
 
     def describe(self) -> str:
-        """One sentence for a person: the threshold, the rate it stands for, and what is missing for more."""
+        """One sentence for a person: the threshold, its false-alarm rate, and the images it lacks."""
         head = f"threshold {self.image:.4f} from {self.normals} normal image{'s' * (self.normals != 1)}"
         if self.holds:
             return f"{head}: at most {_percent(self.alpha)} of good parts are expected above it."
@@ -64,14 +64,14 @@ class Threshold(BaseModel):
 
 
 def check_alpha(alpha: float) -> None:
-    """See that a false-alarm rate lies between 0 and 1, both excluded.
+    """Check that a false-alarm rate is between 0 and 1, both excluded.
 
     Raises:
         DmddError: it does not.
     """
     if not 0 < alpha < 1:
         raise OptionError(
-            f"the false-alarm rate is {alpha}; it must lie between 0 and 1.", "For 1 % give 0.01."
+            f"The false-alarm rate is {alpha}; it must be between 0 and 1.", "For 1 % give 0.01."
         )
 
 
@@ -91,7 +91,7 @@ def threshold_from_normals(
         alpha: false-alarm rate to keep, between 0 and 1, both excluded.
         pixel: threshold of the map, 0..1; when None that of ``peaks``, without those the image threshold.
         peaks: peak of each normal image's map, see ``map_peak``; the pixel threshold is their order statistic
-            of the same rank. For a head whose score is not taken from the map.
+            of the same rank. For a head whose score is not computed from the map.
 
     Raises:
         DmddError: no score, a score or a rate outside its range.
@@ -100,15 +100,13 @@ def threshold_from_normals(
     ordered = tuple(sorted(float(score) for score in scores))
     if not ordered:
         raise DataError(
-            "there is no normal image to work out a threshold from.",
+            "There is no normal image to compute a threshold from.",
             "Give images of good parts that were not trained on.",
         )
     if any(math.isnan(peak) for peak in peaks or ()):
-        raise BundleError(
-            "a map of a normal image holds what is not a number.", "The model is broken: train it again."
-        )
+        raise BundleError("The map of a normal image contains NaN.", "The model is broken: train it again.")
     if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
-        raise BundleError("a score lies outside 0..1.", "The model is broken: train or export it again.")
+        raise BundleError("A score is outside 0..1.", "The model is broken: train or export it again.")
     count = len(ordered)
     # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
     rate = Fraction(str(alpha))
@@ -142,7 +140,7 @@ def normalized_score(score: float, threshold: float) -> float:
     """A score on a scale on which the threshold is always 0.5: 0 -> 0, threshold -> 0.5, 1 -> 1.
 
     Linear between those points. At the edges the decision stays readable from it: above 0.5 exactly
-    when ``score > threshold``, also for a threshold of 0 (every score above 0 lies above 0.5) or
+    when ``score > threshold``, also for a threshold of 0 (every score above 0 is above 0.5) or
     1 (none does).
 
     Args:
@@ -157,13 +155,13 @@ def normalized_score(score: float, threshold: float) -> float:
 
 
 def checked_threshold(value: float, name: str = "--threshold") -> float:
-    """``value`` when it lies in 0..1.
+    """Return ``value`` if it is in 0..1.
 
     Raises:
         DmddError: it does not.
     """
     if not 0 <= value <= 1:
-        raise OptionError(f"{name} is {value}; it must lie in 0..1.", "Scores lie in 0..1; try 0.5.")
+        raise OptionError(f"{name} is {value}; it must be in 0..1.", "Scores are in 0..1; try 0.5.")
     return float(value)
 
 

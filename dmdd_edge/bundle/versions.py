@@ -88,7 +88,7 @@ def version_names(category_folder: Path) -> list[str]:
 
 
 def find_version(path: Path) -> Path:
-    """The version's folder that ``path`` means: itself, or the one its ``CURRENT`` names.
+    """The version's folder at ``path``: the path itself, or the version that its ``CURRENT`` names.
 
     Raises:
         DmddError: there is neither a manifest nor a usable CURRENT.
@@ -97,8 +97,8 @@ def find_version(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise BundleError(
-            f"there is no bundle at {path}.",
-            f"See what there is: {command('models', models_dir=path.parent)}",
+            f"There is no bundle at {path}.",
+            f"List the bundles: {command('models', models_dir=path.parent)}",
         )
     name = read_current(path)
     versions = version_names(path)
@@ -112,7 +112,7 @@ def find_version(path: Path) -> Path:
         )
     if name not in versions:
         raise BundleError(
-            f"{path / CURRENT_NAME} names the version {name}, which is not there.",
+            f"{path / CURRENT_NAME} names the version {name}, which does not exist.",
             choose if versions else "Copy the bundle again, or export it again.",
         )
     return inside(path, name)
@@ -125,22 +125,22 @@ def list_versions(models_dir: Path | str, category: str) -> list[VersionInfo]:
         current = read_current(folder)
     except DmddError:
         current = None
-    found: list[VersionInfo] = []
+    versions: list[VersionInfo] = []
     for name in version_names(folder):
         path, manifest, error = folder / name, None, ""
         try:
             manifest = read_manifest(inside(inside(folder, name), MANIFEST_NAME))
         except DmddError as reason:
             error = reason.message
-        found.append(VersionInfo(name, path, name == current, manifest, error))
-    return found
+        versions.append(VersionInfo(name, path, name == current, manifest, error))
+    return versions
 
 
 def match_version(category_folder: Path, start: str) -> str:
     """The only version whose name is ``start`` or begins with it.
 
     Raises:
-        DmddError: there is none, or several.
+        DmddError: no version matches, or several do.
     """
     names = version_names(category_folder)
     if start in names:
@@ -167,7 +167,7 @@ def remove_version(category_folder: Path, start: str) -> str:
     """
     name = match_version(category_folder, start)
     version, current = category_folder / name, read_current(category_folder)
-    # Another name may lead to the same folder: a version that is a link beside it.
+    # Another name may lead to the same folder: a version that is a link to it.
     if current == name or (current and (category_folder / current).resolve() == version.resolve()):
         other = "" if current == name else f", as {current}"
         raise BundleError(
@@ -175,11 +175,11 @@ def remove_version(category_folder: Path, start: str) -> str:
             f"Choose another version first: {_use(category_folder)}",
         )
     with storage_errors(version, "removed"):
-        if version.is_symlink():  # only the link: what it leads to is not of this folder
+        if version.is_symlink():  # only the link, since its target is not part of this folder
             version.unlink()
         else:
-            # Hidden before it is emptied: a listing, or a run that starts meanwhile, never sees half of it.
-            # In a folder of its own, whatever an earlier removal left behind.
+            # Hidden before it is emptied, so that a listing or a starting run never sees a partial version.
+            # In a separate folder, independent of what an earlier removal left behind.
             hidden = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=category_folder))
             version.rename(hidden / name)
             shutil.rmtree(hidden)
@@ -195,7 +195,7 @@ def calibration_name(version: str) -> str:
 def next_version_name(folder: Path, files: dict[str, str]) -> str:
     """A name for a new version, as ``20261124T081500Z-1f0c9a2b``: the time in UTC and a hash of its files.
 
-    It sorts after every version that is there, even when the clock went backwards.
+    It sorts after every existing version, even when the clock was set back.
 
     Args:
         folder: the category's folder.

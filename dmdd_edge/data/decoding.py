@@ -1,7 +1,7 @@
-"""The bytes of an image file, or of one picture of a camera, to pixels; every fault is one clear error.
+"""Decodes an image file, or one image of a camera, to pixels; every fault is one clear error.
 
-Files, snapshots, MJPEG pictures and masks all come through ``decode_image``. The header is read first, so
-that a small file that claims to be a huge picture costs nothing.
+Files, snapshots, MJPEG images and masks all pass ``decode_image``. The header is read first, so that a small
+file that claims to be a huge image costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dmdd_edge.messages.quiet import imdecode
 #: Megapixels above which nothing is decoded, unless this environment variable says otherwise.
 MAX_MEGAPIXELS = 100.0
 LIMIT_VARIABLE = "DMDD_MAX_MEGAPIXELS"
-#: Bytes a pixel that a file may have at most: 16 bits, four channels, and room for what else is in it.
+#: Most bytes per pixel that a file may have: 16 bits, four channels, and room for its other contents.
 _BYTES_A_PIXEL, _BYTES_BESIDE = 8, 64 << 20
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -41,11 +41,11 @@ _CONVERT = "Convert it to an 8-bit or 16-bit PNG."
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
         image: uint8 or uint16 H x W x 3, BGR.
-        header: what the file says of itself.
+        header: facts from the file's header.
     """
 
     image: NDArray[Any] = field(repr=False)
@@ -56,7 +56,7 @@ def read_file(path: Path) -> Decoded:
     """Read and decode an image file; see ``decode_image``.
 
     Raises:
-        DmddError: naming the file, when it is missing, no regular file, not readable, or not a whole image.
+        DmddError: naming the file, when it is missing, not regular, not readable, or not a complete image.
     """
     try:
         status = path.stat()
@@ -84,14 +84,14 @@ def read_file(path: Path) -> Decoded:
 
 
 def decode_bytes(data: bytes, name: str) -> Decoded:
-    """Decode a picture that a camera sent; see ``decode_image``."""
+    """Decode an image that a camera sent; see ``decode_image``."""
     padded = np.zeros(len(data) + jpeg.PADDING, np.uint8)
     padded[: len(data)] = np.frombuffer(data, np.uint8)
     return decode_image(padded, len(data), name)
 
 
 def decode_image(data: NDArray[np.uint8], size: int, name: str) -> Decoded:
-    """Decode a picture.
+    """Decode an image.
 
     Args:
         data: uint8, the file and ``jpeg.PADDING`` bytes of room behind it; may be written to.
@@ -127,7 +127,7 @@ def decode_image(data: NDArray[np.uint8], size: int, name: str) -> Decoded:
 
 
 def check_size(header: Header, name: str) -> None:
-    """Refuse a picture that is larger than ``limit_megapixels()`` or has no size.
+    """Reject an image that is larger than ``limit_megapixels()`` or has no size.
 
     Raises:
         DmddError: naming it and its size.
@@ -144,7 +144,7 @@ def check_size(header: Header, name: str) -> None:
 
 
 def limit_megapixels() -> float:
-    """The largest picture that is decoded, in millions of pixels.
+    """The largest image that is decoded, in millions of pixels.
 
     Raises:
         DmddError: the environment variable does not hold a number above 0.
@@ -209,7 +209,9 @@ def _is_cut_off(header: Header, data: memoryview) -> bool:
 
 def _no_image(data: memoryview, name: str) -> DmddError:
     if bytes(data[:40]).startswith(b"version https://git-lfs"):
-        return DataError(f"{name}: is a Git LFS pointer, not the image itself.", "Run: git lfs pull")
+        return DataError(
+            f"{name}: is a Git LFS pointer, not the image itself.", "Fetch the images with git lfs pull."
+        )
     known = ", ".join(suffix[1:] for suffix in readable_suffixes())
     return DataError(f"{name}: not an image that can be read.", f"{_REPLACE} Readable formats: {known}.")
 

@@ -37,7 +37,7 @@ def read_header(data: memoryview) -> Header | None:
         data: the whole file, as bytes.
 
     Returns:
-        None when it is no image of a known format; with a size of 0 x 0 when the header is cut off or makes
+        None when it is not an image of a known format; with a size of 0 x 0 when the header is cut or makes
         no sense.
     """
     head = bytes(data[:_HEAD])
@@ -58,7 +58,7 @@ def _png(head: bytes, data: memoryview) -> Header:
 
 
 def _jpeg(head: bytes, data: memoryview) -> Header:
-    """Walk the segments up to the frame's header (SOF), whatever lies before it."""
+    """Walk the segments up to the frame's header (SOF), whatever comes before it."""
     at = 2
     while True:
         if data[at] != 0xFF:
@@ -149,7 +149,7 @@ def _jp2(head: bytes, data: memoryview) -> Header:
 def _heif(head: bytes, data: memoryview) -> Header:
     brand = head[8:12]
     kind = "AVIF" if brand in (b"avif", b"avis") else "HEIF"
-    # A picture may be a grid of tiles, each with its size; the whole is the largest.
+    # An image may be a grid of tiles, each with its size; the whole is the largest.
     sizes = [struct.unpack_from(">II", head, found.end() + 4) for found in re.finditer(b"ispe", head)]
     width, height = max(sizes, default=(0, 0), key=lambda size: int(size[0]) * int(size[1]))
     return Header(kind, width, height, more=brand == b"avis")

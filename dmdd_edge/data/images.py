@@ -1,6 +1,6 @@
 """Reading images, the one resize function, and listing image files. Masks are read by ``masks``.
 
-Training, evaluation and the runtime all come through here, so a pixel means the same in each of them.
+Training, evaluation and the runtime all use this module, so a pixel means the same in each of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dmdd_edge.data.decoding import Decoded, read_file, readable_suffixes
 from dmdd_edge.data.masks import read_mask as read_mask
 from dmdd_edge.errors import DataError
 
-#: What every stage takes for an image file, by its name in lower case: the formats that this OpenCV reads.
+#: Suffixes, in lower case, of what every stage accepts as an image file: the formats that OpenCV reads here.
 IMAGE_SUFFIXES = readable_suffixes()
 
 #: The smallest side, in pixels, that is still taken for an image of a part.
@@ -34,7 +34,7 @@ BITS = (10, 12, 14, 16)
 def read_image(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
     """Read an image file as uint8 H x W x 3 in BGR order, 0..255.
 
-    - Gray becomes three equal channels. An alpha channel is dropped: a camera on the line has none.
+    - Gray becomes three equal channels. An alpha channel is dropped: cameras on the line do not have one.
     - 16 bits are scaled by their full range, 65535 -> 255, rounded, never by what the image holds, so that
       equal light gives equal values in every image. Where a camera writes fewer bits into the low end of a
       16-bit file, ``bits`` says how many: with 12, 4095 -> 255, and what is above is white.
@@ -48,28 +48,28 @@ def read_image(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
     Raises:
         DmddError: naming the file, when it is missing, empty, cut off, damaged, not a readable image, of a
             pixel type other than 8 or 16 bits, larger than ``decoding.limit_megapixels()`` or smaller than 16
-            pixels a side.
+            pixels per side.
     """
     return to_uint8(checked(read_file(Path(path)), str(path)).image, bits)
 
 
 def checked(decoded: Decoded, name: str) -> Decoded:
-    """The picture itself, unless it is too small to show a part.
+    """Return the image unless it is too small to show a part.
 
     Raises:
-        DmddError: it has fewer than ``MIN_SIDE`` pixels a side.
+        DmddError: it has fewer than ``MIN_SIDE`` pixels per side.
     """
     height, width = decoded.image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise DataError(
-            f"{name}: {width} x {height} pixels is too small for an image (at least {MIN_SIDE} a side).",
+            f"{name}: {width} x {height} pixels is too small for an image (at least {MIN_SIDE} per side).",
             "Remove the file, or replace it by the full image.",
         )
     return decoded
 
 
 def to_uint8(image: NDArray[Any], bits: int = 16) -> NDArray[np.uint8]:
-    """Scale a picture of uint8 or uint16, any shape, to uint8; uint8 stays as it is, whatever ``bits`` is."""
+    """Scale an image of uint8 or uint16, any shape, to uint8; uint8 is not changed, whatever ``bits`` is."""
     if image.dtype == np.uint16:
         return np.take(_scale(bits), image)
     return image.astype(np.uint8, copy=False)
@@ -77,7 +77,7 @@ def to_uint8(image: NDArray[Any], bits: int = 16) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def _scale(bits: int) -> NDArray[np.uint8]:
-    """What each of the 65536 values becomes."""
+    """The scaled value of each of the 65536 values."""
     top = (1 << bits) - 1
     values = np.minimum(np.arange(1 << 16, dtype=np.int64), top)
     return ((2 * 255 * values + top) // (2 * top)).astype(np.uint8)  # rounded to the nearest
@@ -145,7 +145,7 @@ def list_images(
             raise error
         counted["unreadable folder"] += 1
 
-    found: list[Path] = []
+    images: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         wanted = []
         for name in folders:
@@ -162,14 +162,14 @@ def list_images(
             if name.startswith("."):
                 counted["hidden"] += 1
             elif name.lower().endswith(IMAGE_SUFFIXES):
-                found.append(Path(parent) / name)
+                images.append(Path(parent) / name)
             else:
                 counted[kind_of_file(name)] += 1
-    return sorted(found, key=natural_key)
+    return sorted(images, key=natural_key)
 
 
 def kind_of_file(name: str) -> str:
-    """What a file that is no image is counted as: its suffix in lower case, such as ``.heic``."""
+    """Kind of a file that is not an image: its suffix in lower case, such as ``.heic``."""
     return os.path.splitext(name)[1].lower() or "no suffix"  # noqa: PTH122
 
 
@@ -181,7 +181,7 @@ def describe_passed_over(counts: Mapping[str, int]) -> str:
 def natural_key(path: Path) -> str:
     """The sorting key of natural order: digits compare as numbers, folder by folder.
 
-    One string a path, since a folder may hold a million of them.
+    One string per path, since a folder may hold a million of them.
     """
     return "\0".join(_natural(part) for part in path.parts)
 

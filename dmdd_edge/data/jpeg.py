@@ -1,6 +1,6 @@
-"""Whether a JPEG is whole inside. libjpeg knows, conceals what is missing, and OpenCV does not pass it on.
+"""Checks whether the data of a JPEG are complete. libjpeg knows but hides it, and OpenCV does not report it.
 
-Between two restart marks the compressed data must hold exactly as many blocks as the picture has there. A
+Between two restart marks the compressed data must hold exactly as many blocks as the image has there. A
 decoder that finds no end mark behind the data, but nothing at all, gives up where blocks are missing instead
 of painting them gray; and one that succeeds although the last bytes were taken away had too many of them.
 So two trial decodings tell both kinds of damage: lost bytes, and bytes that were replaced. Of a file with
@@ -26,7 +26,7 @@ PADDING = 16
 _SLACK = 16
 _MARK = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]", re.DOTALL)
-#: How libjpeg names data that do not fit the picture. A few bytes before the end mark (d9) are filling.
+#: How libjpeg reports data that do not fit the image. A few bytes before the end mark (d9) are filling.
 _DAMAGE = re.compile(
     r"Corrupt JPEG data: (?!\d\d? extraneous bytes before marker 0xd9)"
     r"|Premature end|Inconsistent progression"
@@ -42,7 +42,7 @@ class Jpeg(NamedTuple):
         frame: offset of the frame header's marker (SOF).
         data: offset of the compressed data of the first scan.
         end: offset just behind that data: of the end mark, or of the next scan's headers.
-        file_end: offset behind the end mark (EOI); what follows is no part of the picture. None without one.
+        file_end: offset behind the end mark (EOI); what follows is not part of the image. None without one.
         restart: blocks (MCUs) between two restart marks; 0 without them.
         single: sequential coding in one scan; only then the blocks can be counted.
     """
@@ -99,23 +99,23 @@ def parse(data: memoryview) -> Jpeg | None:
 
 
 def decode(data: NDArray[np.uint8], parts: Jpeg, flags: int) -> tuple[NDArray[np.uint8] | None, bool]:
-    """Decode a JPEG, and tell whether its data fit the picture.
+    """Decode a JPEG, and check whether its data fit the image.
 
     Args:
         data: the file, uint8, writable, with ``PADDING`` bytes of room behind ``parts.file_end``; what
-            follows the picture is overwritten.
+            follows the image is overwritten.
         parts: of that file, with an end mark.
         flags: as of ``cv2.imdecode``.
 
     Returns:
-        The picture as OpenCV gives it, or None; and whether the data are whole. A progressive file, or one
-        with several scans, is damaged where libjpeg says so.
+        The image as OpenCV decodes it, or None; and whether the data are complete. A progressive file, or one
+        with several scans, is damaged if libjpeg reports so.
     """
     assert parts.file_end is not None
     if not parts.single or not _reports_missing_data():
-        picture, remarks = imdecode_with_remarks(data[: parts.file_end], flags)
+        image, remarks = imdecode_with_remarks(data[: parts.file_end], flags)
         damaged = _DAMAGE.search(remarks) is not None
-        return (None if picture is None else np.asarray(picture, dtype=np.uint8)), not damaged
+        return (None if image is None else np.asarray(image, dtype=np.uint8)), not damaged
     if parts.restart:
         if not _segments_are_whole(data, parts):
             return None, False
@@ -131,7 +131,7 @@ def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
 
 
 def _has_too_much(data: NDArray[np.uint8], start: int) -> bool:
-    """Whether the picture is complete without the last bytes of its data."""
+    """Whether the image is complete without the last bytes of its data."""
     end = len(data)
     while end > start and data[end - 1] in (0x00, 0xFF):  # filled up by the encoder
         end -= 1
@@ -139,12 +139,12 @@ def _has_too_much(data: NDArray[np.uint8], start: int) -> bool:
 
 
 def _succeeds(data: NDArray[np.uint8]) -> bool:
-    # An eighth of the size: all of the data is read, and hardly any pixel is worked out.
+    # An eighth of the size: all of the data is read, and hardly any pixel is computed.
     return imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION) is not None
 
 
 def _segments_are_whole(data: NDArray[np.uint8], parts: Jpeg) -> bool:
-    """Check what lies between two restart marks as a picture of its own, one row of blocks high."""
+    """Check the data between two restart marks as a separate image, one row of blocks high."""
     head = bytearray(data[: parts.data].tobytes())
     height, width, components = struct.unpack_from(">HHB", head, parts.frame + 5)
     factors = [head[parts.frame + 11 + 3 * number] for number in range(components)]

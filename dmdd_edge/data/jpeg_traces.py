@@ -53,7 +53,7 @@ def grid_contrast(gray: Gray) -> float:
 
 
 def jpeg_quality(gray: Gray) -> int | None:
-    """The quality with which JPEG compressed an image, 10..98; None when it did not, or none can be told.
+    """The JPEG quality that an image was compressed with, 10..98; None when it was not, or is unknown.
 
     Args:
         gray: uint8 H x W, cut out on the grid.

@@ -64,16 +64,16 @@ class Range(BaseModel):
 
 
 class Look(BaseModel):
-    """What the training images looked like; the manifest's ``look``.
+    """The look of the training images; the manifest's ``look``.
 
     Attributes:
         images: how many were measured.
         sizes: width and height of the files in pixels, the most frequent first.
         kinds: suffixes of the files without their dot, likewise.
-        jpeg_quality: JPEG's quality as the pixels tell it, 1..100, median; None when most are not compressed.
+        jpeg_quality: median JPEG quality, from the pixels, 1..100; None when most are not compressed.
         blocks: see ``ImageLook``; likewise the next five.
         light: see ``ImageLook``.
-        colour: see ``ImageLook``.
+        ``colour``: see ``ImageLook``.
         red: see ``ImageLook``.
         blue: see ``ImageLook``.
         sharpness: see ``ImageLook``.
@@ -95,14 +95,14 @@ class Look(BaseModel):
 
 @dataclass(frozen=True)
 class ImageLook:
-    """What is measured on one image.
+    """Measurements of one image.
 
     Attributes:
         size: width and height of the whole image in pixels.
         blocks: share of high frequencies that vanish in blocks on JPEG's grid, less that in blocks beside it;
             -1..1, above 0.1 only where JPEG compressed the image.
         light: mean gray level, 0..255.
-        colour: mean difference between an image's strongest and weakest channel, 0..255; 0 for a gray one.
+        ``colour``: mean difference between an image's strongest and weakest channel, 0..255; 0 if gray.
         red: red less green, in percent of the light.
         blue: blue less green, likewise.
         sharpness: energy of the Laplacian over the variance of the gray image; the light cancels out.

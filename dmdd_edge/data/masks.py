@@ -1,8 +1,8 @@
-"""Read masks: which pixels a mask file marks, or why it cannot be a mask.
+"""Reads masks: which pixels a mask file marks, or why it cannot be a mask.
 
 Mask files differ by the tool that wrote them: black and white, class numbers 1, 2, 3, a palette, colors
 on black, paint on a transparent layer, smooth edges, the noise of a JPEG. What is marked is decided from
-what the file holds. A file from which it cannot be told is an error, never a guess.
+what the file holds. An ambiguous file is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dmdd_edge.messages.quiet import imdecode
 
 #: Up to this largest value a file holds class numbers: all above 0 count.
 _CLASS_NUMBERS = 32
-#: Up to so many different values are levels; more come from smooth edges, noise or a picture.
+#: Up to this number of different values are levels; more come from smooth edges, noise or a photograph.
 _FEW_LEVELS = 16
 #: Share of the largest value, from either end, that noise reaches.
 _NOISE = 1 / 8
-#: Share of the pixels between black and white, edges and classes aside, above which a file is a picture.
-_PICTURE = 0.1
+#: Share of the pixels between black and white, edges and classes aside, above which a file is a photograph.
+_PHOTOGRAPH = 0.1
 _BINS = 64
 _LOSSY = ("JPEG", "WebP", "AVIF", "JPEG 2000")
 _FIX = "Save the mask alone as a PNG: black, with the defect in white."
@@ -45,8 +45,8 @@ def read_mask(path: str | Path) -> Mask:
     - All black: nothing.
 
     Raises:
-        DmddError: naming the file, when it cannot be read, or holds a picture or nothing that says what is
-            not marked.
+        DmddError: naming the file, when it cannot be read, holds a photograph, or does not show what is not
+            marked.
     """
     path = Path(path)
     decoded = read_file(path)
@@ -81,7 +81,7 @@ def marked(values: Values, lossy: bool = False) -> Mask:
         bool H x W.
 
     Raises:
-        ValueError: it cannot be told; the text says why.
+        ValueError: the file is ambiguous; the text explains why.
     """
     top = int(values.max())
     levels = np.flatnonzero(np.bincount(values.ravel()))
@@ -91,7 +91,7 @@ def marked(values: Values, lossy: bool = False) -> Mask:
         if lossy:
             raise ValueError("the class numbers are lost in a format that changes values, such as JPEG")
         if levels[0] > 0:
-            raise ValueError("no pixel is black, so nothing says what is not marked")
+            raise ValueError("no pixel is black, so the file does not show what is not marked")
         return values > 0
     noise = int(top * _NOISE)
     if len(levels) <= _FEW_LEVELS:
@@ -103,7 +103,7 @@ def _from_levels(values: Values, levels: NDArray[np.int64], noise: int, lossy: b
     """What a drawing of few levels marks."""
     top = int(levels[-1])
     if levels[0] > noise:
-        raise ValueError("no pixel is black, so nothing says what is not marked")
+        raise ValueError("no pixel is black, so the file does not show what is not marked")
     # Values near both ends are rounding; one near black alone is a class number beside a white one.
     near_black, near_white = (levels > 0) & (levels <= noise), (levels < top) & (levels >= top - noise)
     rounded = lossy or bool(near_black.any() and near_white.any())
@@ -119,13 +119,16 @@ def _from_shades(values: Values, noise: int) -> Mask:
     top = int(values.max())
     black, white = values <= noise, values >= top - noise
     counts = np.bincount((values * (_BINS - 1) // top).ravel(), minlength=_BINS)
-    # Classes lie on a black ground and fill areas; those of a photograph are none, and edges are steep.
+    # Classes are on a black background and fill areas, unlike those of a photograph, and edges are steep.
     flat = np.bincount((values[_even(values, noise, 5)] * (_BINS - 1)) // top, minlength=_BINS)
     classes = _peaks(flat, 0.05 * (values > noise).sum(), noise * _BINS // top) if black.mean() >= 0.5 else []
     explained = sum(counts[level - 1 : level + 2].sum() for level in classes)
     edges = ~black & ~white & _near(black) & _near(white)
-    if values.size - sum(map(np.count_nonzero, (black, white, edges))) - explained > _PICTURE * values.size:
-        raise ValueError("the file holds a picture or shades, not a mask")
+    if (
+        values.size - sum(map(np.count_nonzero, (black, white, edges))) - explained
+        > _PHOTOGRAPH * values.size
+    ):
+        raise ValueError("the file holds a photograph or shades, not a mask")
     lowest = classes[0] * top // (_BINS - 1) if classes else top
     found = (2 * values >= lowest) & (values > noise)
     return _with_parts(values, found, values > 2 * noise, 8)
@@ -133,25 +136,25 @@ def _from_shades(values: Values, noise: int) -> Mask:
 
 def _peaks(counts: NDArray[np.int64], enough: float, noise: int) -> list[int]:
     """Bins between black and white that hold the pixels of a class: enough of them, and few beside them."""
-    found: list[int] = []
+    bins: list[int] = []
     for level in range(noise + 4, _BINS - 1 - noise):
         inside = counts[level - 1 : level + 2].sum()
         beside = max(counts[level - 4 : level - 1].sum(), counts[level + 2 : level + 5].sum())
         if inside >= enough and inside >= 3 * beside and counts[level] == counts[level - 1 : level + 2].max():
-            found.append(level)
-    return found
+            bins.append(level)
+    return bins
 
 
 def _with_parts(values: Values, found: Mask, shown: Mask, least: int) -> Mask:
     """Add the parts of ``shown`` that hold nothing found yet: thin marks that no level fills.
 
-    Of each with ``least`` pixels or more, from half of its own largest value.
+    Of each with ``least`` pixels or more, from half of that part's largest value.
     """
     number, parts = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)
-    kept = np.zeros(number, np.bool_)
-    kept[parts[found]] = True
+    covered = np.zeros(number, np.bool_)
+    covered[parts[found]] = True
     sizes = np.bincount(parts.ravel(), minlength=number)
-    missed = np.flatnonzero(~kept & (sizes >= least))
+    missed = np.flatnonzero(~covered & (sizes >= least))
     missed = missed[missed > 0]
     if missed.size:
         largest = np.zeros(number, np.int32)
@@ -162,9 +165,9 @@ def _with_parts(values: Values, found: Mask, shown: Mask, least: int) -> Mask:
 
 def _even(values: Values, most: int = 0, side: int = 3) -> Mask:
     """Pixels in whose neighborhood of side x side the values differ by no more than ``most``."""
-    around = np.ones((side, side), np.uint8)
+    window = np.ones((side, side), np.uint8)
     exact = values.astype(np.float32)  # up to 65535, which float32 holds exactly
-    even: Mask = cv2.dilate(exact, around) - cv2.erode(exact, around) <= most
+    even: Mask = cv2.dilate(exact, window) - cv2.erode(exact, window) <= most
     return even
 
 
@@ -175,7 +178,7 @@ def _near(mask: Mask) -> Mask:
 
 
 def _visible(values: Values, alpha: Values, opaque: int) -> Values:
-    """What a picture with transparency shows over black; the paint itself where that is all alike."""
+    """What an image with transparency shows over black; the paint itself where that is uniform."""
     if alpha.min() == alpha.max():
         return values
     shown = values[2 * alpha >= opaque]

@@ -1,8 +1,8 @@
-"""What happens to an image before it is resized: region of interest, rotation, ignore mask.
+"""Preparation of an image: region of interest, rotation, resize, ignore mask.
 
-The order is fixed: source image -> cut out the region -> rotate -> resize to S x S -> fill what is ignored.
-The region is in pixels of the source, before the rotation. Set at training, kept in the manifest, and applied
-by the runtime through the same functions.
+The order is fixed: source image -> crop to the region -> rotate -> resize to S x S -> fill ignored pixels.
+The region is in pixels of the source, before the rotation. Training sets it, the manifest stores it, and the
+runtime applies it with the same functions.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Roi = tuple[int, int, int, int]
 #: networks see neither a bright nor a dark patch.
 IGNORED_VALUE = 127
 
-#: No image has more pixels a side.
+#: Largest supported side of an image, in pixels.
 LARGEST_IMAGE = 1_000_000
 
-#: The largest stored ignore mask, in pixels a side, and in characters of base64.
+#: The largest stored ignore mask: side in pixels, and characters of base64.
 _LARGEST_MASK, _LONGEST_MASK = 8192, 4 << 20
 
 _CLOCKWISE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -42,10 +42,10 @@ class Preprocess(BaseModel):
 
     Attributes:
         roi: x, y, width, height in source pixels before the rotation; None keeps the whole image.
-        rotate: 0, 90, 180 or 270 degrees clockwise, after the region is cut out.
-        ignore: the ignore mask as the network sees the image (cut out, rotated, S x S): a bilevel PNG in
-            base64, white = ignored. None ignores nothing.
-        bits: how many bits a 16-bit file uses, see ``images.read_image``; of no meaning to 8-bit images.
+        rotate: 0, 90, 180 or 270 degrees clockwise, after the crop.
+        ignore: the ignore mask in the network's view (cropped, rotated, S x S): a bilevel PNG in base64,
+            white = ignored. None ignores nothing.
+        bits: number of bits used of a 16-bit file, see ``images.read_image``; no effect on 8-bit images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +58,7 @@ class Preprocess(BaseModel):
     @field_validator("rotate", mode="before")
     @classmethod
     def _no_boolean(cls, value: object) -> object:
-        if isinstance(value, bool):  # False equals 0, so that it would pass for it
+        if isinstance(value, bool):  # False equals 0, so it would be accepted
             raise ValueError("a number of degrees is expected, not a boolean")
         return value
 
@@ -92,7 +92,7 @@ class Preprocess(BaseModel):
         source_name: str | None = None,
         size: int = 256,
     ) -> Preprocess:
-        """Build from what a user gives on the command line.
+        """Build from command-line values.
 
         Args:
             roi: "x,y,w,h" in source pixels.
@@ -105,10 +105,13 @@ class Preprocess(BaseModel):
             size: S, the side of the network's input.
 
         Raises:
-            DmddError: for a value that cannot be, naming it and what is allowed.
+            DmddError: a value is invalid; names it and what is allowed.
         """
         if rotate not in (0, 90, 180, 270):
-            raise OptionError(f"rotation of {rotate} degrees", fix="choose 0, 90, 180 or 270 (clockwise)")
+            raise OptionError(
+                f"A rotation of {rotate} degrees is not supported.",
+                fix="Choose 0, 90, 180 or 270 (clockwise).",
+            )
         if bits not in images.BITS:
             raise OptionError(f"--bits {bits} is not supported.", "Choose 10, 12, 14 or 16.")
         plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate, bits=bits)
@@ -126,19 +129,19 @@ class Preprocess(BaseModel):
             of_region = f" or the region's {plain.roi[2]} x {plain.roi[3]}" if plain.roi else ""
             raise DataError(
                 f"{ignore_mask}: the ignore mask has {mask.shape[1]} x {mask.shape[0]} pixels, "
-                f"not the image's {width} x {height}{of_region}",
-                fix="draw the mask over one of the training images at full size",
+                f"not the image's {width} x {height}{of_region}.",
+                fix="Draw the mask over one of the training images at full size.",
             )
         mask = images.resize_mask(mask, size)
         if mask.all():
             raise DataError(
-                f"{ignore_mask}: the ignore mask covers the whole image",
-                fix="white = ignored, black = judged",
+                f"{ignore_mask}: the ignore mask covers the whole image.",
+                fix="Paint only what is to be ignored in white, and all else in black.",
             )
         return plain.model_copy(update={"ignore": _encode(mask)}) if mask.any() else plain
 
     def check(self, source_shape: tuple[int, ...], name: str | None = None) -> None:
-        """Raise DmddError, naming both sizes, when the region does not lie inside an image of this shape.
+        """Raise DmddError, naming both sizes, when the region exceeds an image of this shape.
 
         Args:
             source_shape: height, width(, channels).
@@ -151,18 +154,18 @@ class Preprocess(BaseModel):
         if x < 0 or y < 0 or x + w > width or y + h > height:
             raise DataError(
                 ("" if name is None else f"{name}: ")
-                + f"the region of interest {x},{y},{w},{h} (to {x + w}, {y + h}) does not lie inside the "
-                f"image of {width} x {height} pixels",
-                fix=f"give x,y,w,h with x + w <= {width} and y + h <= {height}",
+                + f"the region of interest {x},{y},{w},{h} (to {x + w}, {y + h}) exceeds the "
+                f"image of {width} x {height} pixels.",
+                fix=f"Give x,y,w,h with x + w <= {width} and y + h <= {height}.",
             )
 
     def apply(self, image: NDArray[np.uint8], name: str | None = None) -> NDArray[np.uint8]:
-        """Cut out the region and rotate: uint8 H x W x 3 -> uint8 H' x W' x 3, color order unchanged.
+        """Crop to the region and rotate: uint8 H x W x 3 -> uint8 H' x W' x 3, color order unchanged.
 
-        A view where no rotation is asked for.
+        Without a rotation the result is a view.
 
         Raises:
-            DmddError: when the region does not lie inside the image; begins with ``name``, if that is given.
+            DmddError: the region exceeds the image; the message begins with ``name``, if given.
         """
         if self.roi is not None:
             self.check(image.shape, name)
@@ -171,17 +174,17 @@ class Preprocess(BaseModel):
         return image if self.rotate == 0 else cv2.rotate(image, _CLOCKWISE[self.rotate])  # type: ignore[return-value]
 
     def apply_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Do the same to a bool H x W mask of the source image."""
+        """Apply the same to a bool H x W mask of the source image."""
         return self.apply(mask.view(np.uint8)).view(np.bool_)
 
     def prepare(self, image: NDArray[np.uint8], size: int, name: str | None = None) -> NDArray[np.uint8]:
         """Make the network's input of a source image: uint8 H x W x 3 BGR -> contiguous uint8 S x S x 3 BGR.
 
-        Everything the host does: cut out, rotate, resize, fill ignored pixels with 127. May return the image
-        itself when there is nothing to do.
+        All work of the host: crop, rotate, resize, fill ignored pixels with 127. May return the image itself
+        when no step changes it.
 
         Raises:
-            DmddError: when the region does not lie inside the image; begins with ``name``, if that is given.
+            DmddError: the region exceeds the image; the message begins with ``name``, if given.
         """
         result = images.resize(self.apply(image, name), size)
         ignored = self.ignore_map(size)
@@ -244,24 +247,25 @@ def parse_roi(text: str) -> Roi:
     """Read "x,y,w,h" (source pixels) into four integers.
 
     Raises:
-        DmddError: when it is not four whole numbers, or the region is under 16 pixels a side.
+        DmddError: when it is not four whole numbers, or the region is smaller than 16 pixels per side.
     """
     try:
         x, y, w, h = (int(part) for part in text.split(","))
     except ValueError:
         raise OptionError(
-            f"region of interest {text!r}: four whole numbers are expected", fix='write it as "x,y,w,h"'
+            f"Invalid region of interest {text!r}: it must be four whole numbers.",
+            fix='Write it as "x,y,w,h".',
         ) from None
     if x < 0 or y < 0 or min(w, h) < images.MIN_SIDE:
         raise OptionError(
-            f"region of interest {text!r}: x and y must not be negative, w and h at least {images.MIN_SIDE}",
-            fix="give x,y,w,h in pixels of the source image",
+            f"Invalid region of interest {text!r}: x and y start at 0, w and h at {images.MIN_SIDE}.",
+            fix="Give x,y,w,h in pixels of the source image.",
         )
     return x, y, w, h
 
 
 def _check_mask(text: str) -> None:
-    """Refuse what is no PNG in base64 of a network's size, before it is decoded."""
+    """Reject anything but a PNG in base64 of a network's size, before it is decoded."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
@@ -271,14 +275,16 @@ def _check_mask(text: str) -> None:
         raise ValueError("not a PNG in base64")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if not (1 <= width <= _LARGEST_MASK and 1 <= height <= _LARGEST_MASK):
-        raise ValueError(f"a mask of {width} x {height} pixels; at most {_LARGEST_MASK} a side are accepted")
+        raise ValueError(
+            f"a mask of {width} x {height} pixels; at most {_LARGEST_MASK} per side are accepted"
+        )
 
 
 def _encode(mask: NDArray[np.bool_]) -> str:
-    done, data = cv2.imencode(
+    encoded, data = cv2.imencode(
         ".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
     )
-    assert done
+    assert encoded
     return base64.b64encode(data.tobytes()).decode("ascii")
 
 

@@ -1,7 +1,7 @@
-"""Whether a frame can be judged at all: black, saturated or blurred far beyond the training images.
+"""Checks whether a frame is usable: not black, saturated or blurred far beyond the training images.
 
-The limits are worked out from the training images and kept in the manifest. They are generous on
-purpose: they catch a lamp that failed, a lens that was knocked or a cap left on, not a darker part.
+The limits are computed from the training images and stored in the manifest. They are deliberately generous:
+they catch a failed lamp, a shifted lens or a cap left on, not a darker part.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SATURATED_FROM, BLACK_TO = 250, 5
 LEVEL_MARGIN = 0.5
 #: The shares of saturated and of black pixels may go half of the way from the largest seen to all.
 SHARE_MARGIN = 0.5
-#: The sharpness may fall to a tenth of the lowest seen: a blur that also hides what is to be found.
+#: The sharpness may fall to a tenth of the lowest seen: a blur that also hides defects.
 SHARPNESS_MARGIN = 0.1
 
 
 class FrameStatistics(BaseModel):
-    """What is measured on a frame after the resize.
+    """Statistics of a frame after the resize.
 
     Attributes:
         mean: mean gray level, 0..255.
@@ -52,7 +52,7 @@ class FrameLimits(BaseModel):
         mean_min, mean_max: mean gray level, 0..255.
         saturated_max, black_max: shares of pixels, 0..1.
         sharpness_min: variance of the Laplacian, in squared gray levels.
-        images: how many images the limits were worked out from.
+        images: number of images that the limits were computed from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,7 +100,7 @@ def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
     """
     seen = list(statistics)
     if not seen:
-        raise DataError("there is no training image to work out frame limits from.", "Give at least one.")
+        raise DataError("There is no training image to compute frame limits from.", "Give at least one.")
     darkest, brightest = min(s.mean for s in seen), max(s.mean for s in seen)
     saturated, black = max(s.saturated for s in seen), max(s.black for s in seen)
     return FrameLimits(
@@ -114,11 +114,11 @@ def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
 
 
 def hint_of_bits(reason: str, peak: int | None) -> str:
-    """What to add to the reason why a frame cannot be judged, where too few bits may be at the bottom of it.
+    """Hint to add to the reason why a frame cannot be judged, where a wrong number of bits may be the cause.
 
     Args:
         reason: as ``check_frame`` gives it.
-        peak: the largest value of a 16-bit file that was taken for one that uses all 16 bits; None of others.
+        peak: the largest value of a 16-bit file that is read as using all 16 bits; None for others.
     """
     if peak is None or peak > 4095 or not reason.startswith("too dark"):
         return ""
@@ -136,17 +136,17 @@ def check_frame(
         limits: from the manifest.
         ignored: bool S x S, True where a pixel does not count; None when all count.
     """
-    found = frame_statistics(image, ignored)
-    if found.mean < limits.mean_min:
-        return f"too dark: mean level {found.mean:.0f} of 255, limit {limits.mean_min:.0f}"
-    if found.black > limits.black_max:
-        return f"too dark: {found.black:.0%} of the pixels are black, limit {limits.black_max:.0%}"
-    if found.mean > limits.mean_max:
-        return f"too bright: mean level {found.mean:.0f} of 255, limit {limits.mean_max:.0f}"
-    if found.saturated > limits.saturated_max:
+    frame = frame_statistics(image, ignored)
+    if frame.mean < limits.mean_min:
+        return f"too dark: mean level {frame.mean:.0f} of 255, limit {limits.mean_min:.0f}"
+    if frame.black > limits.black_max:
+        return f"too dark: {frame.black:.0%} of the pixels are black, limit {limits.black_max:.0%}"
+    if frame.mean > limits.mean_max:
+        return f"too bright: mean level {frame.mean:.0f} of 255, limit {limits.mean_max:.0f}"
+    if frame.saturated > limits.saturated_max:
         return (
-            f"too bright: {found.saturated:.0%} of the pixels are saturated, limit {limits.saturated_max:.0%}"
+            f"too bright: {frame.saturated:.0%} of the pixels are saturated, limit {limits.saturated_max:.0%}"
         )
-    if found.sharpness < limits.sharpness_min:
-        return f"blurred: sharpness {found.sharpness:.1f}, limit {limits.sharpness_min:.1f}"
+    if frame.sharpness < limits.sharpness_min:
+        return f"blurred: sharpness {frame.sharpness:.1f}, limit {limits.sharpness_min:.1f}"
     return None

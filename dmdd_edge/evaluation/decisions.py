@@ -159,7 +159,7 @@ def promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
 
 
 def chance_of_alarms(alarms: int, good: int, threshold: Threshold) -> float:
-    """The probability of so many false alarms or more when the promise holds, 0..1.
+    """The probability of this number of false alarms or more when the promise holds, 0..1.
 
     The share of further good parts above the r-th of n scores follows Beta(n + 1 - r, r), so that the number
     among ``good`` ones is beta-binomial.

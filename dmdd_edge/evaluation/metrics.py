@@ -74,7 +74,7 @@ class Metrics:
     per_defect: dict[str, DefectMetrics] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as they stand in metrics.json."""
+        """The fields as in metrics.json."""
         return asdict(self)
 
 
@@ -98,8 +98,8 @@ def evaluate(
             measures only. None means all have one.
 
     Raises:
-        DmddError: when scores or maps hold values that are not numbers.
-        ValueError: when the arguments do not fit each other.
+        DmddError: scores or maps contain NaN or infinity.
+        ValueError: the arguments do not match each other.
     """
     scores = np.asarray(scores, np.float64)
     labels = np.asarray(labels, np.bool_)
@@ -113,8 +113,8 @@ def evaluate(
     # A sum is NaN or infinite when any of its terms is; cheaper than a mask of all pixels.
     if not np.isfinite(scores.sum() + maps.sum(dtype=np.float64)):
         raise DataError(
-            "scores or anomaly maps hold values that are not numbers",
-            fix="the training has diverged: train again",
+            "Scores or anomaly maps contain NaN or infinity.",
+            fix="The training has diverged; train again.",
         )
     images = Ranking.of(scores[labels], [np.sort(scores[~labels])])
     names = np.asarray(defects, dtype=object)

@@ -1,7 +1,7 @@
-"""Pictures of results: heat overlay, score histogram, sheet of the hardest cases.
+"""Draws results: heat overlay, score histogram, sheet of the hardest cases.
 
 The colors of a heat map are fixed to the threshold and never scaled to an image, so a good part looks good
-and two pictures can be compared:
+and two images can be compared:
 
 ==============================  =============================================================
 map value                       color
@@ -144,7 +144,7 @@ class Case:
     Attributes:
         image: uint8 H x W x 3, BGR.
         anomaly_map: float32, 0..1.
-        mask: ground truth, bool H x W, or None when there is none.
+        mask: ground truth, bool H x W, or None when unknown.
         score: the image's score.
         is_defective: the truth.
         title: what to write under it, such as "thread_top/003".
@@ -187,7 +187,7 @@ def case_sheet(
         cases: what to show, in order.
         threshold: the image threshold, for the verdicts.
         columns: cases in a row.
-        tile: the side of each picture in pixels.
+        tile: the side of each image in pixels.
         pixel_threshold: for the colors; the image threshold when None.
 
     Returns:

@@ -1,6 +1,6 @@
 """Exact ranking measures from one sort: area under the ROC curve, average precision, best F1, region overlap.
 
-All of them depend only on how many normal values lie above, and at, each anomalous value. Normal pixels
+All of them depend only on how many normal values are above, and at, each anomalous value. Normal pixels
 outnumber anomalous ones by far, so they are sorted once (float32, no indices, in as many sorted pieces as
 one likes) and the few anomalous values are looked up in them. Ties are handled exactly, no thresholds are
 sampled.
@@ -88,7 +88,7 @@ class Ranking:
         """
         start = self.above / self.normals
         width = self.equal / self.normals
-        inside = np.clip(limit - start, 0.0, width)  # how much of the ramp lies before the limit
+        inside = np.clip(limit - start, 0.0, width)  # how much of the ramp is before the limit
         ramp = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
         full = np.maximum(limit - start - width, 0.0)
         return float((self.weights * (ramp + full)).sum() / limit)

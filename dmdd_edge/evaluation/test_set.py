@@ -81,8 +81,8 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
             items[index], masks[index] = TestImage(item.path, item.defect, None), nothing
     if not items:
         raise DataError(
-            f"none of the test images of {category.name} can be read",
-            fix=f"check the files in {category.root}/test",
+            f"None of the test images of {category.name} can be read.",
+            fix=f"Check the files in {category.root}/test.",
         )
     truths = np.stack([nothing if mask is None else mask for mask in masks])
     return TestSet(items, np.stack(images), truths, np.array([item.has_mask for item in items]))

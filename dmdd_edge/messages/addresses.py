@@ -21,7 +21,7 @@ _BARE_USER = re.compile(r"[^\s:/@\"'()*]*:(?!//)[^ \n\r\"'()]*@")
 #: A file's name, such as line3_recording_01.mp4.
 _FILE = re.compile(r"[\w-]+\.[A-Za-z0-9]{2,4}")
 _ADDRESS = re.compile(r"://[^\s\"'<>]+")
-# What a query may show: sizes, rates, channels. Anything else may be a key under a name of its own.
+# What a query may show: sizes, rates, channels. Anything else may be a key under an unknown name.
 _PLAIN_VALUE = re.compile(r"(?i)\d{1,4}(?:[x.]\d{1,4})?|true|false|on|off|yes|no")
 
 

@@ -22,7 +22,7 @@ def command(*words: str | Path, **options: object) -> str:
     """
     parts = ["dmdd-edge"]
     arguments = [str(word) for word in words]
-    # A name that begins with a dash is no option after --, and options are then none either.
+    # After -- neither a name that begins with a dash nor anything else is an option.
     dashed = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     last = ["--", *arguments[dashed:]] if dashed < len(arguments) else []
     parts += arguments[:dashed]

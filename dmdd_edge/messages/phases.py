@@ -45,7 +45,7 @@ class _Phase:
     first: float = 0.0  # units done when it began: a resumed run does not begin at 0
     done: float = 0.0
     total: float | None = None
-    at: float = 0.0  # when `done` was told
+    at: float = 0.0  # when `done` was reported
 
     @property
     def share(self) -> float:

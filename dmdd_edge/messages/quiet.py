@@ -1,7 +1,7 @@
-"""Decoding pictures without what libpng and libjpeg write to the terminal, or with it in our hands.
+"""Decodes images without the remarks that libpng and libjpeg print, or captures these remarks.
 
 Both print through C's ``stderr``, past OpenCV's log level and past Python; the caller raises an error with
-the file's name instead. While a picture is decoded, C's ``stderr`` (not file descriptor 2, which Python and
+the file's name instead. While an image is decoded, C's ``stderr`` (not file descriptor 2, which Python and
 other threads use) is another stream. Where the C library has no such variable, nothing is changed.
 """
 
@@ -31,7 +31,7 @@ def imdecode(data: NDArray[np.uint8], flags: int) -> NDArray[Any] | None:
 
 
 def imdecode_with_remarks(data: NDArray[np.uint8], flags: int) -> tuple[NDArray[Any] | None, str]:
-    """``cv2.imdecode``, and what the decoders printed about the picture; no other picture meanwhile."""
+    """``cv2.imdecode``, and what the decoders print about the image; no other image is decoded meanwhile."""
     streams = _streams()
     if streams is None:
         return cv2.imdecode(data, flags), ""

@@ -33,7 +33,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether ``name`` can name a folder of its own: one part, not hidden, printable, at most 200 bytes."""
+    """Whether ``name`` can name a single folder: one part, not hidden, printable, at most 200 bytes."""
     return (
         bool(name)
         and not name.startswith(".")

@@ -141,11 +141,11 @@ class Plate:
     def photograph(
         self, part: Surface, defect: Mask, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Mask]:
-        """Light the part, lay it on the mat, take the picture.
+        """Light the part, lay it on the mat, take the image.
 
         Args:
             part: the finished part.
-            defect: bool C x C in the part's frame, True where a defect lies.
+            defect: bool C x C in the part's frame, True where a defect is.
             rng: draws pose, light, exposure and noise.
 
         Returns:
@@ -228,7 +228,7 @@ class Plate:
         return np.asarray((1 + 0.09 * grain + 0.10 * cloud)[..., None] * tone, np.float32)
 
     def _falloff(self, rng: np.random.Generator) -> Field:
-        """Uneven light over the picture, float32 S x S."""
+        """Uneven light over the image, float32 S x S."""
         line = np.linspace(-1, 1, self.size, dtype=np.float32)
         tilt = rng.normal(0, 0.03, 2)
         across, down = line, line[:, None]

@@ -1,4 +1,4 @@
-"""Draws the sample category in MVTec AD's layout: something to try everything on without a data set."""
+"""Draws the sample category in MVTec AD's layout, to try everything without a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmdd_edge.sample.plate import HOLES, Plate
 from dmdd_edge.sample.plate_defects import DEFECTS
 from dmdd_edge.storage import make_folder, require_writable
 
-#: Lies in a category that was drawn here; only such a folder is ever overwritten.
+#: File in every drawn category; only a folder with it is ever overwritten.
 MARKER = "sample.json"
 
 
@@ -35,13 +35,13 @@ def draw(
         seed: of the whole category.
         split: "train" or "test"; with the index it decides part, pose, light and noise.
         index: the image's number within its folder.
-        defect: a key of `DEFECTS`, or None for a good part. The picture differs from the good part's of the
-            same arguments by the defect alone.
+        defect: a key of `DEFECTS`, or None for a good part. The image differs from the good part's of the
+            same arguments only by the defect.
 
     Returns:
         the image, uint8 S x S x 3 BGR, and the mask, bool S x S.
     """
-    # Named folders rather than a running number: asking for more images leaves the earlier ones as they are.
+    # Keyed by folder and index, so that more images do not change the earlier ones.
     key = [seed, zlib.crc32(f"{split}/{defect or 'good'}".encode()), index]
     rng, defect_rng = (np.random.default_rng([*key, stream]) for stream in (0, 1))
     return _draw(plate, rng, defect_rng, defect)
@@ -74,7 +74,7 @@ def write_sample(
     """Draw a category into folder/category.
 
     Args:
-        folder: the data set's folder; made if need be, its other contents are left alone.
+        folder: the data set's folder; created if needed, its other contents are not changed.
         category: the category's name.
         train: good training images.
         test_good: good test images.
@@ -88,8 +88,8 @@ def write_sample(
         the category's folder.
 
     Raises:
-        DmddError: for a value that cannot be; when the category exists and is not to be overwritten, or was
-            not drawn here.
+        DmddError: a value is invalid; the category exists and must not be overwritten, or was not drawn
+            here.
     """
     folder = Path(folder)
     target = folder / category
@@ -97,16 +97,18 @@ def write_sample(
         folder, category, target, overwrite, {"train": train, "test-good": test_good, "test-bad": test_bad}
     )
     if not 64 <= size <= 2048:
-        raise OptionError(f"a size of {size} pixels", fix="choose --size between 64 and 2048")
+        raise OptionError(
+            f"A size of {size} pixels is not supported.", fix="Choose --size between 64 and 2048."
+        )
     if seed < 0:
-        raise OptionError(f"a seed of {seed}", fix="choose a --seed of 0 or more")
+        raise OptionError(f"A seed of {seed} is not supported.", fix="Choose a --seed of 0 or more.")
     plate = Plate(size)
     plan: list[tuple[str, str | None, int]] = [("train", None, k) for k in range(train)]
     plan += [("test", None, k) for k in range(test_good)]
     plan += [("test", defect, k) for defect in DEFECTS for k in range(test_bad)]
     require_writable(folder)
     make_folder(folder)
-    # Drawn beside its place and moved there when whole, so that a break leaves no half category behind.
+    # Drawn in a temporary folder and renamed when complete, so that an interrupt leaves no partial category.
     draft = Path(tempfile.mkdtemp(prefix=f".{category}-", dir=folder))
     try:
         for done, (split, defect, index) in enumerate(plan, start=1):
@@ -140,25 +142,26 @@ def write_sample(
 
 def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: dict[str, int]) -> None:
     if not category or Path(category).name != category or category.startswith("."):
-        raise OptionError(f"{category!r} cannot be a category's name", fix="choose a plain folder name")
+        raise OptionError(f"{category!r} cannot name a category.", fix="Choose a plain folder name.")
     for name, count in counts.items():
         least = 1 if name == "train" else 0
         if count < least:
             raise OptionError(
-                f"--{name} {count}: at least {least} is needed", fix=f"choose --{name} {least} or more"
+                f"--{name} {count} is too small; at least {least} is required.",
+                fix=f"Choose --{name} {least} or more.",
             )
     if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file, not a folder", fix="choose another folder")
+        raise OptionError(f"{folder} is a file, not a folder.", fix="Choose another folder.")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / MARKER).is_file():
         raise OptionError(
-            f"{target} exists and was not drawn by this command: it is left alone",
-            fix="choose another folder or another --category",
+            f"{target} exists and was not drawn by this command, so it is not changed.",
+            fix="Choose another folder or another --category.",
         )
     if not overwrite:
         raise OptionError(
-            f"{target} exists already", fix="draw it anew with --overwrite, or choose another folder"
+            f"{target} already exists.", fix="Redraw it with --overwrite, or choose another folder."
         )
 
 

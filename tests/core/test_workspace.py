@@ -35,7 +35,7 @@ def test_a_category_that_is_not_there(write_bundle: Write, tmp_path: Path) -> No
         find_bundle(models_dir=tmp_path / "models")
     assert "dmdd-edge export" in caught.value.fix
     write_bundle("screw")
-    with pytest.raises(DmddError, match=r"no bundle 'bolt'.*there: screw"):
+    with pytest.raises(DmddError, match=r"no bundle 'bolt'.*found: screw"):
         find_bundle("bolt", models_dir=tmp_path / "models")
 
 

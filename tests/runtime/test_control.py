@@ -153,7 +153,7 @@ def test_a_threshold_set_by_hand_outlasts_a_change_of_bundle(
     control = RunControl(
         Detector.load(first.path, "cpu"), source, lambda: Detector.load(first.path.parent, "cpu"), said.append
     )
-    with pytest.raises(DmddError, match="must lie in"):
+    with pytest.raises(DmddError, match="must be in"):
         control.set_threshold(1.5)
     assert control.state().threshold == 0.5
     assert control.set_threshold(0.3) == 0.5

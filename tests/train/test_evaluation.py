@@ -181,7 +181,7 @@ def test_broken_test_images_are_skipped_and_counted(copied: Run) -> None:
 def test_no_readable_test_image_is_an_error(copied: Run) -> None:
     for path in (copied.config.data / "plate" / "test").rglob("*.png"):
         path.write_bytes(b"\x89PNG cut off")
-    with pytest.raises(DmddError, match="none of the test images") as error:
+    with pytest.raises(DmddError, match="None of the test images") as error:
         evaluate_run(copied, None, CPU, quiet)
     assert "test" in (error.value.fix or "")
 

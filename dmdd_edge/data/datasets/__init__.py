@@ -1,10 +1,10 @@
-"""Data sets: what each folder and file of a data set is taken for.
+"""Data sets: the use of each folder and file of a data set.
 
 =========  ==================  ============================================  ================================
 layout     good images         test images                                   masks
 =========  ==================  ============================================  ================================
 mvtec      train/good          test/good, test/<defect>                      ground_truth/<defect>/<stem>_mask
-mpdd       as mvtec; told apart by the category's name
+mpdd       as mvtec; recognized by the category's name
 btad       train/ok            test/ok, test/ko                              ground_truth/ko/<stem>
 folder     the folder itself,  bad/ (ng, defect, anomaly, ...) beside it,    masks/<folder>/<stem>
            or its good/        or else every folder beside good/

@@ -219,7 +219,7 @@ def assign(tree: Tree, has_train_folder: bool) -> Assigned:
             result.leave(loose, "beside a folder named good, which holds the training images")
         result.test = loose_bad
         if loose_good and not loose_bad and not has_tests:
-            # good/, scratch/, dent/: with no folder named bad, what lies beside good/ is defective.
+            # good/, scratch/, dent/: without a folder named bad, what is beside good/ is defective.
             places = {entry.top[:-1] for entry in loose_good}
             result.test = [entry for entry in unknown if entry.top[:-1] in places]
             unknown = [entry for entry in unknown if entry.top[:-1] not in places]

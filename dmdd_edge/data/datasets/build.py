@@ -19,8 +19,8 @@ from dmdd_edge.data.images import IMAGE_SUFFIXES, natural_key
 from dmdd_edge.errors import DataError, DmddError
 
 _MPDD = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
-#: With defective images and no good test images, one in so many good images becomes a test image, where
-#: there are at least as many as the second number.
+#: With defective images and without good test images, every n-th good image becomes a test image, if there
+#: are at least as many as the second number.
 _SPLIT_OFF, _ENOUGH = 5, 20
 _MARKED = "marked by masks"
 #: Files that people keep beside masks and that are none.
@@ -180,7 +180,7 @@ def _split_off_good(category: Category, assigned: Assigned, rows: _Rows) -> None
 
 
 def _of_good_images(entry: Labelled) -> bool:
-    """Whether masks lie in a folder of good or of training images, which need none."""
+    """Whether masks are in a folder of good or of training images, which need none."""
     roles = entry.directory.roles
     return Role.GOOD in roles or Role.TRAIN in roles
 
@@ -233,6 +233,6 @@ def _no_training_images(category: Category, split: bool) -> DmddError:
     instead = f"; found: {'; '.join(found)}" if found else ""
     place = category.root / "train" / "good" if split else category.root
     return DataError(
-        f"{place}: no training images{instead}",
-        fix=f"put images of good parts there ({', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)})",
+        f"{place} holds no training images{instead}.",
+        fix=f"Put images of good parts there ({', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}).",
     )

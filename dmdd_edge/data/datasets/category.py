@@ -1,4 +1,4 @@
-"""The files of one category, and what each folder of it was taken for."""
+"""The files of one category, and the use of each of its folders."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestImage:
 
 @dataclass(frozen=True)
 class FolderUse:
-    """What a folder was taken for.
+    """The use of a folder.
 
     Attributes:
         folder: its path below the category's folder, "." for that itself.
@@ -77,7 +77,7 @@ class Category:
         skipped: files not used and why; `skip` adds to it while images are read.
         notes: files used with a reservation, and which (a defective image without a mask counts for the
             image-level metrics only), and masks that fit no image.
-        folders: what each folder was taken for.
+        folders: the use of each folder.
     """
 
     name: str
@@ -119,8 +119,8 @@ class Category:
         """Raise DmddError when there is nothing to evaluate on; such a category can still be trained."""
         if not self.test:
             raise DataError(
-                f"category {self.name} ({self.root}) has no test images, so there is nothing to evaluate",
-                fix="put some into test/good and test/<defect>, masks into ground_truth/<defect>",
+                f"Category {self.name} ({self.root}) has no test images, so it cannot be evaluated.",
+                fix="Put some into test/good and test/<defect>, and masks into ground_truth/<defect>.",
             )
 
     def describe(self) -> str:
@@ -142,7 +142,7 @@ class Category:
         return text
 
     def table(self) -> str:
-        """What was taken for what, for a person: a line per folder, plain text."""
+        """The use of each folder, for a person: one line per folder, plain text."""
         shown: Sequence[FolderUse] = self.folders[:_ROWS]
         width = max((len(_fitted(row.folder)) for row in shown), default=0)
         lines = [
@@ -167,7 +167,7 @@ class Category:
         ]
 
     def _gaps(self) -> list[str]:
-        """Which figures cannot be measured for want of images or masks."""
+        """The figures that cannot be measured because images or masks are missing."""
         if not self.test:
             return []
         gaps, own = [], self.layout == "folders"

@@ -104,7 +104,7 @@ def _parted(directory: Directory, said: dict[Path, tuple[str, str] | None]) -> l
 
 
 def _marks(path: Path) -> bool | None:
-    """Whether a mask marks anything; None where the file is no mask."""
+    """Whether a mask marks anything; None where the file is not a mask."""
     try:
         return bool(read_mask(path).any())
     except DmddError:

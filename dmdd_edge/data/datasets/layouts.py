@@ -40,8 +40,8 @@ def load_category(root: str | Path, category: str | None = None, *, for_training
 def list_categories(root: str | Path) -> list[str]:
     """Name the categories under a folder, in natural order.
 
-    Subfolders in one of the data sets' layouts; when there is none, subfolders that hold images and whose
-    names say nothing about the parts in them.
+    Subfolders in one of the data sets' layouts; without any, subfolders that hold images and whose names say
+    nothing about the parts in them.
 
     Raises:
         DmddError: when root does not exist or cannot be read.
@@ -98,7 +98,7 @@ def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path,
     if category is None and len(inside) == 1 and any(map(_is_labelled, subfolders(inside[0]))):
         return _choose(
             inside[0], None, for_training
-        )  # an archive that was unpacked into a folder of its own name
+        )  # an archive that was unpacked into a folder of the same name
     refuse_for_training(root)
     raise _no_category(root, category, found, labelled)
 
@@ -153,7 +153,7 @@ def _is_labelled(folder: Path, depth: int = _DEPTH) -> bool:
 
 
 def _is_data_set(folder: Path) -> bool:
-    """Whether a folder is a data set of its own, whatever its name: its splits tell good from defective."""
+    """Whether a folder is a separate data set, whatever its name: its splits separate good from defective."""
     inside = {role_of(child.name): child for child in subfolders(folder)}
     if Role.TRAIN not in inside:
         return False

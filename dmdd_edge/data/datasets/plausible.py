@@ -14,7 +14,7 @@ from dmdd_edge.errors import DmddError
 
 #: How much a mask's aspect may differ from its image's: a rounded size of a shrunk mask.
 _ASPECT = 0.02
-#: A mask that marks this share of the picture and of its outermost pixels looks inverted.
+#: A mask that marks this share of the image and of its outermost pixels looks inverted.
 _INVERTED = 0.5
 
 
@@ -39,7 +39,7 @@ class TruthReader:
             shape: its height, width(, channels).
 
         Returns:
-            None where it has none, or none that can be used.
+            None where it has no usable mask.
         """
         if item.mask is None:
             return None
@@ -75,11 +75,11 @@ class TruthReader:
     def reject(self) -> set[Path]:
         """Note all masks that are not used in the category; returns their files."""
         if 2 * len(self._inverted) >= self._read:
-            reason = "the mask marks most of the picture; if it is inverted, make the defect white"
+            reason = "the mask marks most of the image; if it is inverted, make the defect white"
             self._rejected |= dict.fromkeys(self._inverted, reason)
         else:
             for path in self._inverted:
-                self._category.note(path, "the mask marks most of the picture")
+                self._category.note(path, "the mask marks most of the image")
         for path, reason in self._rejected.items():
             self._category.drop_mask(path, reason)
         return set(self._rejected)

@@ -16,7 +16,7 @@ def refuse_for_training(folder: Path) -> None:
     """Raise DmddError when a folder without a train folder is one that must not be trained on.
 
     A folder named test or bad (or one of their synonyms) is refused by its own name; one inside of a test
-    or mask folder when a train folder lies beside that.
+    or mask folder when a train folder is beside it.
     """
     if any(role_of(child.name) is Role.TRAIN for child in subfolders(folder)):
         return
@@ -28,17 +28,17 @@ def refuse_for_training(folder: Path) -> None:
         if role in (Role.TEST, Role.VALIDATION, Role.TRUTH) and in_data_set:
             what = "masks" if role is Role.TRUTH else "test images"
             raise DataError(
-                f"{folder}: holds {what}, which must not be trained on",
-                fix=f"give the data set's folder: --data {place.parent}",
+                f"{folder} holds {what}, which must not be trained on.",
+                fix=f"Give the data set's folder with --data {place.parent}.",
             )
     own = role_of(real.name)
     if own is Role.BAD and not any(role_of(child.name) is Role.GOOD for child in subfolders(folder)):
         raise DataError(
-            f"{folder}: the name says that these parts are defective; only good parts are trained on",
-            fix=f"give the folder above, with the good parts in {real.parent / 'good'}",
+            f"{folder} holds defective parts by its name; only good parts are trained on.",
+            fix=f"Give the parent folder, with the good parts in {real.parent / 'good'}.",
         )
     if own is Role.TEST:
         raise DataError(
-            f"{folder}: the name says that these are test images, which must not be trained on",
-            fix="give the folder that holds train/; rename this one when it holds good parts to train on",
+            f"{folder} holds test images by its name, which must not be trained on.",
+            fix="Give the folder that holds train/; rename this one if it holds good parts to train on.",
         )

@@ -1,4 +1,4 @@
-"""What is said about files that were not used, or used with a reservation."""
+"""Lines about files that were not used, or used with a reservation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def summarize(files: Sequence[tuple[Path, str]], shown: int = 3) -> str:
-    """Say in one clause which files were skipped or noted: the count, the first few names, their reasons."""
+    """Files that were skipped or noted, in one clause: the count, the first few names, their reasons."""
     listed = ", ".join(f"{_short(path)} ({reason})" for path, reason in files[:shown])
     more = f" and {len(files) - shown} more" if len(files) > shown else ""
     return f"{count(len(files), 'file')}: {listed}{more}"

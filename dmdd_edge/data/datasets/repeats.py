@@ -1,4 +1,4 @@
-"""Find image files that hold the same bytes."""
+"""Finds image files with identical content."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _START = 1 << 16
 
 
 def repeats(category: Category) -> list[str]:
-    """Say which images are there more than once, a line per kind.
+    """Lines on images that occur more than once, one per kind.
 
-    Files are told apart by size, then by their beginning, and read as a whole only where both are the same.
+    Files are compared by size, then by their beginning, and read as a whole only where both are equal.
     """
     train = set(category.train)
     tests = {item.path for item in category.test}
@@ -28,7 +28,7 @@ def repeats(category: Category) -> list[str]:
         have = "has" if again == 1 else "have"
         lines.append(
             f"{again} of {count(len(train), 'training image')} {have} the same content as another one; "
-            "a copy adds nothing to learn, and makes the threshold too low where it is held out"
+            "a copy teaches nothing new, and makes the threshold too low where it is held out"
         )
     leaked = sorted(
         path for group in twins if any(path in train for path in group) for path in group if path in tests

@@ -109,7 +109,7 @@ def test_a_changed_byte_is_named(write_bundle: Write) -> None:
 def test_a_truncated_graph_is_told_from_an_altered_one(write_bundle: Write) -> None:
     bundle = write_bundle(files={"model.fp32.onnx": b"x" * 5000})
     (bundle.path / "model.fp32.onnx").write_bytes(b"x" * 1200)
-    _refused(bundle.path, r"`model.fp32.onnx` was cut short: 1,200 of 5,000 bytes")
+    _refused(bundle.path, r"`model.fp32.onnx` is truncated: 1,200 of 5,000 bytes")
     with pytest.raises(DmddError, match="cut short"):
         Bundle.load(bundle.path, verify=False)
 
@@ -184,7 +184,7 @@ def test_current_naming_a_version_that_is_gone(write_bundle: Write) -> None:
     folder = bundle.path.parent
     (folder / "CURRENT").write_text("20200101T000000Z-00000000\n")
     with pytest.raises(
-        DmddError, match="names the version 20200101T000000Z-00000000, which is not"
+        DmddError, match="names the version 20200101T000000Z-00000000, which does not"
     ) as caught:
         Bundle.load(folder)
     assert bundle.version in caught.value.fix

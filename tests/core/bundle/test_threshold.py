@@ -151,5 +151,5 @@ def test_map_peak_is_the_mean_of_the_hundred_largest_values() -> None:
 
 
 def test_a_map_that_is_not_a_number_is_an_error() -> None:
-    with pytest.raises(DmddError, match="not a number"):
+    with pytest.raises(DmddError, match="contains NaN"):
         threshold_from_normals([0.1, 0.2], peaks=[0.1, float("nan")])

@@ -165,7 +165,7 @@ def test_a_mask_drawn_on_the_image_is_refused(tmp_path: Path, suffix: str) -> No
     values = picture()
     for drawn in (values, values * np.uint8(1)):
         drawn[FIRST] = (0, 0, 255)
-        with pytest.raises(DmddError, match="picture or shades") as caught:
+        with pytest.raises(DmddError, match="photograph or shades") as caught:
             read_mask(saved(tmp_path, drawn, suffix))
         assert "mask" in caught.value.message
         assert "PNG" in caught.value.fix
@@ -173,7 +173,7 @@ def test_a_mask_drawn_on_the_image_is_refused(tmp_path: Path, suffix: str) -> No
 
 def test_a_heat_map_is_refused(tmp_path: Path) -> None:
     heat = cv2.GaussianBlur(levels(255, 255), (0, 0), 25)
-    with pytest.raises(DmddError, match="picture or shades"):
+    with pytest.raises(DmddError, match="photograph or shades"):
         read_mask(saved(tmp_path, heat))
 
 

@@ -155,7 +155,7 @@ def test_only_order_matters():
 def test_not_a_number_is_named():
     scores, labels, maps, masks, defects = make(0)
     maps[2, 3, 4] = np.nan
-    with pytest.raises(DmddError, match="not numbers"):
+    with pytest.raises(DmddError, match="contain NaN"):
         evaluate(scores, labels, maps, masks, defects)
 
 

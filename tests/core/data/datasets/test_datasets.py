@@ -91,7 +91,7 @@ def test_a_plain_folder_is_a_category(tmp_path):
     assert (category.name, category.layout) == ("housing", "folder")
     assert [p.name for p in category.train] == ["9.jpg", "10.jpg"]
     assert "no test images" in category.describe()
-    with pytest.raises(DmddError, match="nothing to evaluate"):
+    with pytest.raises(DmddError, match="cannot be evaluated"):
         category.require_test()
     assert load_category(tmp_path / "housing", "cover").name == "cover"
     assert load_category(tmp_path, "housing").train == category.train

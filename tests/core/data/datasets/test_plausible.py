@@ -60,7 +60,7 @@ def known(found: Category) -> list[bool]:
         (MASK[:, :60], "another shape"),
         (np.rot90(MASK), "another shape"),
         (np.full_like(MASK, 127) | MASK, "no pixel is black"),
-        (np.random.default_rng(0).integers(0, 256, (60, 80, 3)), "picture or shades"),
+        (np.random.default_rng(0).integers(0, 256, (60, 80, 3)), "photograph or shades"),
     ],
 )
 def test_one_wrong_mask_is_named_and_the_others_used(
@@ -84,7 +84,7 @@ def test_one_defect_all_over_the_picture_is_used_with_a_note(category: Callable[
     found = category(lambda number, mask: np.full_like(mask, 255) if number == 2 else mask)
     assert known(found) == [True] * 4
     assert [(path.name, reason) for path, reason in found.notes] == [
-        ("2_mask.png", "the mask marks most of the picture")
+        ("2_mask.png", "the mask marks most of the image")
     ]
 
 
