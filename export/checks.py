@@ -77,9 +77,9 @@ class GraphReport:
             DmddError: it does not; the message lists every problem.
         """
         if self.problems:
-            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            lines = ";\n".join(f"  - {problem}" for problem in self.problems)
             raise BundleError(
-                f"{self.path.name} fails the static checks of a {self.precision} graph:\n{lines}",
+                f"{self.path.name} fails the static checks of a {self.precision} graph:\n{lines}.",
                 "Export again with this version of dmdd-edge; if it still fails, report this message.",
             )
         return self

@@ -13,7 +13,7 @@ import pytest
 from tests.house_text import CODE, Text, code_files, error_texts, page_texts, prose, texts_of
 
 #: Folders and files whose words are not put in order yet. It only shrinks.
-NOT_YET: tuple[str, ...] = tuple(f"{folder}/" for folder in CODE if folder not in ("benchmarks", "runtime"))
+NOT_YET: tuple[str, ...] = ("dmdd_edge/cli/", "dmdd_edge/options/")
 
 _UNITS = (
     "frames|images|lines?|seconds|milliseconds|ms|bytes|MB|GB|KB|steps|requests|messages|parts|pixels|"

@@ -116,7 +116,7 @@ class DMDD(nn.Module):
                 self.prototypes.fit(batches)
 
     def drop_prototypes(self) -> None:
-        """Leave out the prototypes, where the score takes none of them."""
+        """Leave out the prototypes, where the score does not use them."""
         self.prototypes = None
         if isinstance(self.head, ScaledHead) and self.head.prototype_maps:
             self.head.drop_prototypes()

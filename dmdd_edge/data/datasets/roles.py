@@ -60,8 +60,9 @@ _BY_NAME = {
     unicodedata.normalize("NFKC", word): role for role, words in _WORDS.items() for word in words.split()
 }
 _TRUTH_WORDS = frozenset(("ground", *_TRUTH.split()))
+_IMAGES = "|".join(f"{word}s?" for word in ("image", "img", "picture", "photo"))
 #: Words that add nothing to another one: "good images" is "good".
-_FILLER = re.compile(r"images?|imgs?|pictures?|photos?|bild(er)?|teile?|parts?|samples?|set|data")
+_FILLER = re.compile(rf"{_IMAGES}|bild(er)?|teile?|parts?|samples?|set|data")
 #: Words that turn the next one into its opposite, or leave it open.
 _DOUBT = frozenset(("not", "no", "non", "un", "nearly", "almost", "with", "without", "nicht", "less", "free"))
 #: What tells a folder of masks from the folder it belongs to: ``scratch_mask``, ``test_masks``.
@@ -69,7 +70,7 @@ _MASK_AFFIX = re.compile(
     r"^(?:masks?|gt|ground_?truths?)[\s_.-]+|[\s_.-]+(?:masks?|gt|ground_?truths?)$", re.IGNORECASE
 )
 #: Folders that wrap images and say nothing about them.
-_WRAPPER = re.compile(r"images?|imgs?|pictures?|photos?|bild(er)?|data|rgb")
+_WRAPPER = re.compile(rf"{_IMAGES}|bild(er)?|data|rgb")
 _JUNK = re.compile(
     r"\..*|__macosx|@eadir|thumb(nail)?s?|[#@]recycle|\$recycle\.bin|lost\+found|__pycache__"
     r"|system volume information"
