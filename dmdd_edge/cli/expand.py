@@ -81,7 +81,7 @@ def expand(
     }
 
     def settings_of(context: typer.Context, values: dict[str, Any]) -> dict[str, Setting]:
-        # An argument of any number counts as given also when there is none.
+        # An argument of any number counts as given also when it has no items.
         given = {
             key for key, value in values.items() if value not in (None, [], ()) and _is_given(context, key)
         }

@@ -187,7 +187,7 @@ def ones(mask: np.ndarray, image: np.ndarray, i: int) -> bytes:
 
 
 def classes(mask: np.ndarray, image: np.ndarray, i: int) -> bytes:
-    """The marked box is labelled 1 on one side and 3 on the other."""
+    """The marked box is labeled 1 on one side and 3 on the other."""
     labels = (mask > 0).astype(np.uint8)
     labels[:, : int(np.flatnonzero(labels.any(0)).mean()) + 1] *= 3
     return _png(labels)

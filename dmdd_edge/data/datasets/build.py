@@ -108,8 +108,8 @@ def _marked_good(category: Category, assigned: Assigned) -> set[Path]:
     found = marked(_placed(good), _placed(named))
     # A folder of masks that says nothing of good parts holds those of defective ones, where there are any.
     if not any(entry.label != GOOD for entry in assigned.test):
-        unlabelled = [entry for entry in assigned.train if entry.kind in (Kind.TRAIN_FLAT, Kind.PLAIN)]
-        found |= marked(_placed(unlabelled), _placed(entry for entry in assigned.masks if entry not in named))
+        unlabeled = [entry for entry in assigned.train if entry.kind in (Kind.TRAIN_FLAT, Kind.PLAIN)]
+        found |= marked(_placed(unlabeled), _placed(entry for entry in assigned.masks if entry not in named))
     for path in found:
         category.skip(path, "a mask marks a defect in it, so it is not used as a good part")
     return set(found)

@@ -49,8 +49,8 @@ def list_categories(root: str | Path) -> list[str]:
     root = Path(root)
     require_folder(root)
     folders = subfolders(root)
-    labelled = [folder.name for folder in folders if _is_labelled(folder)]
-    return labelled or [
+    labeled = [folder.name for folder in folders if _is_labeled(folder)]
+    return labeled or [
         folder.name for folder in folders if role_of(folder.name) is Role.OTHER and _holds_images(folder)
     ]
 
@@ -75,12 +75,12 @@ def require_folder(root: Path) -> None:
 
 def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path, str]:
     """The category's folder and name."""
-    if category is not None and (_is_labelled(root / category) or _holds_images(root / category)):
+    if category is not None and (_is_labeled(root / category) or _holds_images(root / category)):
         return root / category, category
     own = root.resolve().name
     if not for_training and category in (None, own) and _has(root, Role.TEST):
         return root, own
-    if _has(root, Role.TRAIN) or (_is_labelled(root) and category is None):
+    if _has(root, Role.TRAIN) or (_is_labeled(root) and category is None):
         if category in (None, own):
             return root, own
         raise DataError(
@@ -88,22 +88,22 @@ def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path,
             fix=f"Choose --category {own}, or leave --category out.",
         )
     found = list_categories(root)
-    labelled = [name for name in found if _is_labelled(root / name)]
-    if (_is_labelled(root) or _has_plain_images(root)) and not labelled:
+    labeled = [name for name in found if _is_labeled(root / name)]
+    if (_is_labeled(root) or _has_plain_images(root)) and not labeled:
         return root, category or own
-    if category is None and len(labelled) == 1:
+    if category is None and len(labeled) == 1:
         # A lone subfolder of images is not chosen unasked: it may be anything.
-        return root / labelled[0], labelled[0]
+        return root / labeled[0], labeled[0]
     inside = subfolders(root)
-    if category is None and len(inside) == 1 and any(map(_is_labelled, subfolders(inside[0]))):
+    if category is None and len(inside) == 1 and any(map(_is_labeled, subfolders(inside[0]))):
         return _choose(
             inside[0], None, for_training
         )  # an archive that was unpacked into a folder of the same name
     refuse_for_training(root)
-    raise _no_category(root, category, found, labelled)
+    raise _no_category(root, category, found, labeled)
 
 
-def _no_category(root: Path, category: str | None, found: list[str], labelled: list[str]) -> DmddError:
+def _no_category(root: Path, category: str | None, found: list[str], labeled: list[str]) -> DmddError:
     listed = ", ".join(found)
     if category is not None and found:
         meant = did_you_mean(category, found)
@@ -111,7 +111,7 @@ def _no_category(root: Path, category: str | None, found: list[str], labelled: l
             f"{root}: no category {category!r}; found: {listed}.",
             fix=f"{meant} Choose one of these with --category.".lstrip(),
         )
-    if labelled:
+    if labeled:
         return DataError(f"{root}: categories found: {listed}.", fix="Choose one of these with --category.")
     if found:
         counted = ", ".join(f"{name} ({count(_images_below(root / name), 'image')})" for name in found)
@@ -139,7 +139,7 @@ def _has(folder: Path, role: Role) -> bool:
     )
 
 
-def _is_labelled(folder: Path, depth: int = _DEPTH) -> bool:
+def _is_labeled(folder: Path, depth: int = _DEPTH) -> bool:
     """Whether its subfolders say by their names which images are good."""
     for child in subfolders(folder):
         role = role_of(child.name)
@@ -147,7 +147,7 @@ def _is_labelled(folder: Path, depth: int = _DEPTH) -> bool:
             return True
         if role is Role.GOOD and _holds_images(child) and not _is_data_set(child):
             return True
-        if role is Role.GROUP and depth and _is_labelled(child, depth - 1):
+        if role is Role.GROUP and depth and _is_labeled(child, depth - 1):
             return True
     return False
 

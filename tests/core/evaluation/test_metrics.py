@@ -17,8 +17,8 @@ def slow_pro(maps, masks, limit=PRO_LIMIT):
     """PRO by its definition: every distinct value as a threshold, every region by itself."""
     regions = []
     for index, mask in enumerate(masks):
-        labelled = label(mask, connectivity=2)
-        regions += [(index, labelled == k) for k in range(1, labelled.max() + 1)]
+        labeled = label(mask, connectivity=2)
+        regions += [(index, labeled == k) for k in range(1, labeled.max() + 1)]
     x: Any = [0.0]
     y: Any = [0.0]
     for threshold in np.unique(maps)[::-1]:
