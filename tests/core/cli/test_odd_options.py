@@ -165,7 +165,7 @@ def place(
     for folder in ("models", "pictures", "data"):
         (tmp_path / folder).rename(inside / folder)
     monkeypatch.chdir(inside)
-    monkeypatch.setattr(program, "app", ROOT)  # made once
+    monkeypatch.setattr(program, "build_app", lambda names: ROOT)  # built once
 
     def enough(*_: object, **__: object) -> Any:
         raise DmddError(ENOUGH)
@@ -209,7 +209,7 @@ def test_the_check_itself_sees_a_traceback(
     def fail() -> None:
         raise ValueError("of no kind that is expected")
 
-    monkeypatch.setattr(program, "app", broken)
+    monkeypatch.setattr(program, "build_app", lambda names: broken)
     monkeypatch.setattr(sys, "argv", ["dmdd-edge"])
     with pytest.raises(SystemExit):
         program.main()
