@@ -71,13 +71,16 @@ class Backbone(nn.Module):
         return features
 
 
-def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool = True) -> Backbone:
+def build_backbone(
+    name: str, weights: Path | None = None, *, pretrained: bool = True, check: bool = True
+) -> Backbone:
     """Build a backbone.
 
     Args:
         name: one of ``BACKBONES`` or ``timm:<name>``.
         weights: file of weights (.pth, .safetensors); None uses the backbone's default source.
         pretrained: False leaves random weights, for tests, timing and loading a checkpoint over them.
+        check: test whether a timm model can be split; False for a run that was trained with it.
 
     Raises:
         DmddError: the name is unknown, the weights are not available, or feature levels are missing.
@@ -91,7 +94,7 @@ def build_backbone(name: str, weights: Path | None = None, *, pretrained: bool =
     elif name.startswith("timm:"):
         model = _create_timm(name.removeprefix("timm:"))
         config: Any = model.pretrained_cfg
-        backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=True)
+        backbone = _from_timm(model, name, InputNorm.from_rgb01(config["mean"], config["std"]), check=check)
     else:
         raise OptionError(
             f"Unknown backbone {name!r}.",

@@ -83,7 +83,7 @@ def load_run(folder: Path) -> Run:
             f"The training in {folder} is not finished.",
             "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
         )
-    model = DMDD(config.model, pretrained=False)
+    model = DMDD(config.model, pretrained=False, check=False)  # the training has checked the backbone
     teacher = read_tensors(folder / TEACHER)[0]
     _require_fit(model.teacher.state_dict(), teacher)
     model.teacher.load_state_dict(teacher)

@@ -54,12 +54,16 @@ class DMDD(nn.Module):
         config: shape of the model.
         weights: backbone weights file; None for the backbone's own source.
         pretrained: False builds random weights, to be filled from a checkpoint.
+        check: as for ``build_backbone``.
     """
 
-    def __init__(self, config: ModelConfig, weights: Path | None = None, *, pretrained: bool = True) -> None:
+    def __init__(
+        self, config: ModelConfig, weights: Path | None = None, *, pretrained: bool = True, check: bool = True
+    ) -> None:
         super().__init__()
-        self.teacher: Backbone = build_backbone(config.backbone, weights, pretrained=pretrained)
-        twin = build_backbone(config.backbone, pretrained=False)
+        self.teacher: Backbone = build_backbone(config.backbone, weights, pretrained=pretrained, check=check)
+        # A training repeats the check for the twin: it draws random numbers before the initial weights do.
+        twin = build_backbone(config.backbone, pretrained=False, check=check)
         twin.load_state_dict(self.teacher.state_dict())
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)

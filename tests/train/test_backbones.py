@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from dmdd_edge.data.images import resize
 from dmdd_edge.errors import DmddError
-from dmdd_edge.train import weights
+from dmdd_edge.train import backbones, weights
 from dmdd_edge.train.backbones import InputNorm, build_backbone
+from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.model import Normalize
 
 
@@ -203,3 +205,12 @@ def test_a_network_that_skips_its_own_modules_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(timm, "create_model", tampered)
     with pytest.raises(DmddError, match="not sequential"):
         build_backbone("timm:resnet10t", pretrained=False)
+
+
+def test_a_run_is_loaded_without_checking_its_backbone_again(
+    tiny_outcome: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbones, "objection", lambda *arguments: "it is checked")
+    assert load_run(tiny_outcome.run.folder).config.model.backbone == "timm:test_efficientnet"
+    with pytest.raises(DmddError, match="it is checked"):
+        build_backbone("timm:test_efficientnet", pretrained=False)
