@@ -223,7 +223,13 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        import tomli as tomllib
+        try:
+            import tomli as tomllib
+        except ModuleNotFoundError:  # an installation without dependencies, as on a Jetson
+            raise OptionError(
+                "A configuration file needs the package tomli on Python 3.10.",
+                "Install it: pip install 'tomli>=2'",
+            ) from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
