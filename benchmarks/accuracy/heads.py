@@ -73,7 +73,7 @@ def _fit(run: Run, head: ScaledHead) -> None:
 
     def features() -> Iterator[list[torch.Tensor]]:
         for start in range(0, len(learnt), _BATCH):
-            yield model.teacher(model.normalise(to_input(learnt[start : start + _BATCH], device)))
+            yield model.teacher(model.normalize(to_input(learnt[start : start + _BATCH], device)))
 
     with torch.no_grad():
         model.fit_density(features())

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 import common
 
-from dmdd_edge.data.datasets import GOOD, load_category
+from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.evaluation.test_set import Predictor, predict_all
 from dmdd_edge.train.checkpoint import Run, load_run
@@ -101,10 +101,10 @@ def good_images(run: Run) -> Image:
 
 
 def damaged_images(run: Run, good: Image) -> Image:
-    """Damage made on good images."""
+    """Synthetic damage on good images."""
     parts = foreground.masks(list(good), run.info["foreground"]["method"])[1]
     test = validation_set(good, parts, seed=_SEED, count=_COUNT)
-    return test.images[np.array([kind != GOOD for kind in test.defects])]
+    return np.asarray(test.images[test.labels])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ def jpeg(image: Image, quality: float, rng: np.random.Generator) -> Image:
 
 def light(image: Image, gain: float, rng: np.random.Generator) -> Image:
     """Multiply the brightness."""
-    return _as_bytes(image * np.float32(gain))
+    return _as_bytes(image.astype(np.float32) * np.float32(gain))
 
 
 def gamma(image: Image, exponent: float, rng: np.random.Generator) -> Image:
@@ -48,14 +48,14 @@ def noise(image: Image, deviation: float, rng: np.random.Generator) -> Image:
 def zoom(image: Image, factor: float, rng: np.random.Generator) -> Image:
     """Enlarge about the center, at the same size."""
     side = image.shape[0]
-    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), 0.0, factor)
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), 0.0, factor).astype(np.float64)
     return _moved(image, turn)
 
 
 def shift(image: Image, share: float, rng: np.random.Generator) -> Image:
     """Move along both axes by this share of the side."""
     by = share * image.shape[0]
-    return _moved(image, np.array([[1.0, 0.0, by], [0.0, 1.0, by]]))
+    return _moved(image, np.array([[1.0, 0.0, by], [0.0, 1.0, by]], np.float64))
 
 
 #: By name: the kind and the range its amount is drawn from in training, too mild to hide a defect.
