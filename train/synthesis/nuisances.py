@@ -32,7 +32,8 @@ def light(image: Image, gain: float, rng: np.random.Generator) -> Image:
 
 def gamma(image: Image, exponent: float, rng: np.random.Generator) -> Image:
     """Bend the brightness scale."""
-    return _as_bytes(255.0 * (image / np.float32(255.0)) ** np.float32(exponent))
+    bright = np.asarray(image, np.float32) / 255
+    return _as_bytes(255 * bright ** np.float32(exponent))
 
 
 def blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
