@@ -77,7 +77,8 @@ class Ranking:
 
     def auroc(self) -> float:
         """The area under the ROC curve: how often an anomalous value exceeds a normal one, ties half."""
-        return float(1.0 - (self.weights * (self.above + 0.5 * self.equal)).sum() / self.normals)
+        area = 1.0 - (self.weights * (self.above + 0.5 * self.equal)).sum() / self.normals
+        return max(float(area), 0.0)  # the weights' sum may exceed 1 by a rounding error
 
     def area_up_to(self, limit: float) -> float:
         """The area under the curve of weight found over false positive rate, up to a rate, divided by it.

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.evaluation.metrics import PRO_LIMIT, defect_pixel_figures, evaluate
+from dmdd_edge.evaluation.ranking import Ranking
 
 
 def slow_pro(maps, masks, limit=PRO_LIMIT):
@@ -172,3 +173,11 @@ def test_the_pixels_figures_alone_are_those_of_the_whole(levels):
     whole = evaluate(scores, labels, maps, masks, defects).per_defect
     alone = defect_pixel_figures(maps, masks, defects, "good")
     assert alone == {name: (found.pixel_auroc, found.pro) for name, found in whole.items()}
+
+
+def test_an_auroc_is_never_below_zero_by_rounding() -> None:
+    # For some counts the equal shares add up to more than 1 in floating point; every normal ranks above.
+    for count in range(1, 60):
+        ranked = Ranking.of(np.zeros(count), [np.ones(3)])
+        assert ranked is not None
+        assert 0.0 <= ranked.auroc() < 1e-15
