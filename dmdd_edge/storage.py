@@ -109,11 +109,11 @@ def require_writable(folder: Path, option: str = "") -> None:
         pass
     except OSError as error:
         raise storage_error(error, folder, "used") from error
-    there = folder.absolute()
-    while not os.path.lexists(there):
-        there = there.parent
+    existing = folder.absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent
     # Access bits say little: of root, of a read-only mount, of a full disk. A file says it all.
-    with storage_errors(folder, "written", fix), tempfile.TemporaryFile(dir=there):
+    with storage_errors(folder, "written", fix), tempfile.TemporaryFile(dir=existing):
         pass
 
 

@@ -77,8 +77,8 @@ def explain(error: ValidationError) -> str:
     """The first thing that a model refuses, as ``field `threshold.image`: Input should be ...``."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = [str(part) for part in first["loc"] if part != "[key]"]
-    said = first["msg"].removeprefix("Value error, ")
-    return f"field `{_path(where)}`: {said}" if where else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field `{_path(where)}`: {message}" if where else message
 
 
 def _bound(data: bytes, most_values: int) -> None:

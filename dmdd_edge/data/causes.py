@@ -131,8 +131,8 @@ def _compression(look: Look, seen: Sequence[ImageLook]) -> list[Cause]:
         weight = abs(excess) / _BLOCKS
     else:
         return []
-    here, there = _described(quality, excess > 0), _described(usual, excess < 0)
-    text = f"compressed differently ({here}, in training {there})"
+    actual, expected = _described(quality, excess > 0), _described(usual, excess < 0)
+    text = f"compressed differently ({actual}, in training {expected})"
     fix = "Train with images of this camera at this compression, or deliver the frames as in training."
     return [Cause("compression", text, fix, weight)]
 

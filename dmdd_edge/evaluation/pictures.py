@@ -73,8 +73,8 @@ def heat_overlay(image: Image, anomaly_map: NDArray[np.float32], threshold: floa
     if place.shape != (height, width):
         place = cv2.resize(place, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     three = cv2.merge([place, place, place])
-    kept = cv2.multiply(image, cv2.LUT(three, _KEEP), scale=1 / 255)
-    return cv2.add(kept, cv2.LUT(three, _PAINT))  # type: ignore[return-value]
+    dimmed = cv2.multiply(image, cv2.LUT(three, _KEEP), scale=1 / 255)
+    return cv2.add(dimmed, cv2.LUT(three, _PAINT))  # type: ignore[return-value]
 
 
 def _tables() -> tuple[Image, Image]:

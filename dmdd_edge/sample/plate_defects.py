@@ -64,9 +64,9 @@ def stain(part: Surface, rng: np.random.Generator) -> Mask:
     speckle = cv2.GaussianBlur(rng.standard_normal(part.x.shape, dtype=np.float32), (0, 0), 2.5) * 3
     blot *= np.clip(1 + 0.25 * speckle, 0, 1.4)
     kinds = ((0.45, 0.62, 0.80), (0.62, 0.60, 0.58), (0.95, 0.80, 0.66))  # rust, oil, heat tint; BGR
-    kept = np.array(kinds[rng.integers(len(kinds))], np.float32)
+    color = np.array(kinds[rng.integers(len(kinds))], np.float32)
     strength = rng.uniform(0.55, 0.9)
-    part.albedo *= 1 - strength * np.minimum(blot, 1)[..., None] * (1 - kept)
+    part.albedo *= 1 - strength * np.minimum(blot, 1)[..., None] * (1 - color)
     return blot > 0.15
 
 

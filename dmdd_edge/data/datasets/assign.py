@@ -77,7 +77,7 @@ def label(directory: Directory, neighbors: Neighbors | None = None) -> Labelled:
         and shown == directory.parts[: len(shown)]
     )
     found = Labelled(directory, Kind.LEFT_OUT, keys=keys, top=directory.parts)
-    if directory.said is not None:
+    if directory.named_by_files is not None:
         found.top = names[-1][1]
     if Role.JUNK in roles:
         found.why = "made by another program, not by the camera"

@@ -200,7 +200,7 @@ def _unusual(entry: Labelled, masks: Mapping[Path, tuple[Path, ...]]) -> str:
 def _no_mask(assigned: Assigned, entry: Labelled) -> str:
     """Why an image has no mask: the names that were looked for."""
     top = next((masks.top for masks in assigned.masks), ("ground_truth",))
-    own = entry.top if entry.directory.said is None else entry.directory.parts
+    own = entry.top if entry.directory.named_by_files is None else entry.directory.parts
     folder = "/".join((*top, *own[-1:]))
     return (
         f"no mask: counts for image-level metrics only; {folder}/NAME_mask.png and {folder}/NAME.png "

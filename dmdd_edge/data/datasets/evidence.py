@@ -69,37 +69,37 @@ def _split(directory: Directory, roles: Sequence[Role]) -> list[Directory]:
         return [directory]
     split = next((role for role in roles if role in SPLITS), None)
     is_test = split in (Role.TEST, Role.VALIDATION)
-    said: dict[Path, tuple[str, str] | None] = {}
+    verdicts: dict[Path, tuple[str, str] | None] = {}
     for path in directory.images:
         role, word = file_role(path.stem)
-        said[path] = (word, f"(names with {word})") if role is Role.BAD else None
-    words = {None if entry is None else entry[0] for entry in said.values()}
-    if Role.GOOD in roles and len(said) > 1 and len(words) == 1:
-        said = dict.fromkeys(said)  # every name has the same word, so it is the part's
-    elif is_test and Role.GOOD not in roles and any(said.values()):
+        verdicts[path] = (word, f"(names with {word})") if role is Role.BAD else None
+    words = {None if entry is None else entry[0] for entry in verdicts.values()}
+    if Role.GOOD in roles and len(verdicts) > 1 and len(words) == 1:
+        verdicts = dict.fromkeys(verdicts)  # every name has the same word, so it is the part's
+    elif is_test and Role.GOOD not in roles and any(verdicts.values()):
         for path in directory.images:
             role, word = file_role(path.stem)
             if role is Role.GOOD:
-                said[path] = (word, f"(names with {word})")
+                verdicts[path] = (word, f"(names with {word})")
     for mask, image in directory.masks.items():
         if marks := _marks(mask):
-            said[image] = _BY_MASK
-        elif marks is False and is_test and Role.GOOD not in roles and said.get(image) is None:
-            said[image] = _BY_EMPTY_MASK
-    return _parted(directory, said)
+            verdicts[image] = _BY_MASK
+        elif marks is False and is_test and Role.GOOD not in roles and verdicts.get(image) is None:
+            verdicts[image] = _BY_EMPTY_MASK
+    return _parted(directory, verdicts)
 
 
-def _parted(directory: Directory, said: dict[Path, tuple[str, str] | None]) -> list[Directory]:
+def _parted(directory: Directory, verdicts: dict[Path, tuple[str, str] | None]) -> list[Directory]:
     groups: dict[tuple[str, str] | None, list[Path]] = {None: []}
     for path in directory.images:
-        groups.setdefault(said[path], []).append(path)
+        groups.setdefault(verdicts[path], []).append(path)
     found = []
     for word, images in groups.items():
         inside = set(images)
         masks = {mask: image for mask, image in directory.masks.items() if image in inside}
         others = directory.others if word is None else type(directory.others)()
         if images or others:
-            found.append(replace(directory, images=images, masks=masks, others=others, said=word))
+            found.append(replace(directory, images=images, masks=masks, others=others, named_by_files=word))
     return found
 
 

@@ -41,11 +41,17 @@ def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | N
     if good is not None:
         directories = _directories(category, good, None, "--good", Role.BAD)
         # A word that all names share is the part's.
-        differ = any(directory.said is None for directory in directories)
+        differ = any(directory.named_by_files is None for directory in directories)
         for directory in directories:
             for path in directory.images:
-                if differ and directory.said is not None and directory.said[1] != EMPTY_MASK:
-                    category.skip(path, f"the file says that the part is defective {directory.said[1]}")
+                if (
+                    differ
+                    and directory.named_by_files is not None
+                    and directory.named_by_files[1] != EMPTY_MASK
+                ):
+                    category.skip(
+                        path, f"the file says that the part is defective {directory.named_by_files[1]}"
+                    )
                 else:
                     category.test.append(TestImage(path, GOOD, None))
     if bad is not None:

@@ -137,10 +137,10 @@ def view_role(name: str) -> Role:
     words = [word for word in _words(name) if not _FILLER.fullmatch(word) and not word.isdigit()]
     if len(words) != 2 or _DOUBT & set(words):
         return Role.OTHER
-    said = {_role((word,)) for word in words} - {Role.OTHER}
-    if said == {Role.GOOD}:
+    named = {_role((word,)) for word in words} - {Role.OTHER}
+    if named == {Role.GOOD}:
         return Role.GOOD
-    return Role.BAD if said == {Role.BAD} else Role.OTHER
+    return Role.BAD if named == {Role.BAD} else Role.OTHER
 
 
 def file_role(stem: str) -> tuple[Role, str]:

@@ -31,14 +31,14 @@ class Directory:
         images: its usable image files, in natural order.
         others: how many files of other kinds it holds, by suffix.
         masks: of its image files those that are masks of others beside them, and whose.
-        said: what the files say of themselves (``evidence``): a folder's name, and how that is shown.
+        named_by_files: what the files indicate (``evidence``): a folder's name, and how it is shown.
     """
 
     parts: tuple[str, ...]
     images: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     masks: dict[Path, Path] = field(default_factory=dict)
-    said: tuple[str, str] | None = None
+    named_by_files: tuple[str, str] | None = None
 
     @property
     def names(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -48,8 +48,8 @@ class Directory:
             for index, part in enumerate(self.parts)
             for name in names_of(part)
         ]
-        if self.said is not None:
-            found.append((self.said[0], (*self.parts, self.said[1])))
+        if self.named_by_files is not None:
+            found.append((self.named_by_files[0], (*self.parts, self.named_by_files[1])))
         return found
 
     @property
