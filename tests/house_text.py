@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +32,17 @@ def code_files(*folders: str) -> list[Path]:
     return [path for path in found if "__pycache__" not in path.parts]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file's syntax, parsed once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def texts_of(path: Path) -> Iterator[Text]:
     """Strings, docstrings and comments of a Python file; neighbouring comment lines are one text."""
     source = path.read_text(encoding="utf-8")
     name = path.relative_to(ROOT).as_posix()
-    yield from (Text(f"{name}:{line}", words) for line, words in _strings(ast.parse(source)))
+    yield from (Text(f"{name}:{line}", words) for line, words in _strings(tree_of(path)))
     yield from (Text(f"{name}:{line}", words) for line, words in _comments(source))
 
 
@@ -110,7 +117,7 @@ class Sentence(NamedTuple):
 def error_texts(path: Path) -> Iterator[Sentence]:
     """What a file gives to ``DmddError`` and its subclasses as message and fix, where it is literal."""
     name = path.relative_to(ROOT).as_posix()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if not isinstance(node, ast.Call) or not _makes_an_error(node):
             continue
         fixes = [keyword.value for keyword in node.keywords if keyword.arg == "fix"]
@@ -121,24 +128,23 @@ def error_texts(path: Path) -> Iterator[Sentence]:
 
 def _makes_an_error(node: ast.Call) -> bool:
     name = getattr(node.func, "id", None) or getattr(node.func, "attr", "")
-    ours = name in ERRORS
-    return ours or (name.endswith("Error") and any(keyword.arg == "fix" for keyword in node.keywords))
+    return name in error_names() or (
+        name.endswith("Error") and any(keyword.arg == "fix" for keyword in node.keywords)
+    )
 
 
-def _error_names() -> set[str]:
+@cache
+def error_names() -> set[str]:
     """``DmddError`` and every class of the package that descends from it, by their names."""
     bases: dict[str, set[str]] = {}
     for path in code_files(*CODE):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases}
     names = {"DmddError"}
     while more := {name for name, parents in bases.items() if parents & names} - names:
         names |= more
     return names
-
-
-ERRORS = _error_names()
 
 
 def _literal(value: ast.expr) -> Iterator[str]:

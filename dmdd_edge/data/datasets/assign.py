@@ -27,7 +27,7 @@ class Kind(Enum):
 
 
 @dataclass
-class Labelled:
+class Labeled:
     """A directory with what its images are.
 
     Attributes:
@@ -52,19 +52,19 @@ class Labelled:
 class Assigned:
     """A category's directories by use."""
 
-    train: list[Labelled] = field(default_factory=list)
-    test: list[Labelled] = field(default_factory=list)
-    masks: list[Labelled] = field(default_factory=list)
-    left_out: list[Labelled] = field(default_factory=list)
+    train: list[Labeled] = field(default_factory=list)
+    test: list[Labeled] = field(default_factory=list)
+    masks: list[Labeled] = field(default_factory=list)
+    left_out: list[Labeled] = field(default_factory=list)
 
-    def leave(self, entries: Sequence[Labelled], why: str) -> None:
+    def leave(self, entries: Sequence[Labeled], why: str) -> None:
         """Leave directories out for a reason."""
         for entry in entries:
             entry.kind, entry.why = Kind.LEFT_OUT, why
             self.left_out.append(entry)
 
 
-def label(directory: Directory, neighbors: Neighbors | None = None) -> Labelled:
+def label(directory: Directory, neighbors: Neighbors | None = None) -> Labeled:
     """What a directory's images are, from the names of the folders on the way to it."""
     near = neighbors or Neighbors()
     names = directory.names
@@ -76,7 +76,7 @@ def label(directory: Directory, neighbors: Neighbors | None = None) -> Labelled:
         and not is_wrapper(name)
         and shown == directory.parts[: len(shown)]
     )
-    found = Labelled(directory, Kind.LEFT_OUT, keys=keys, top=directory.parts)
+    found = Labeled(directory, Kind.LEFT_OUT, keys=keys, top=directory.parts)
     if directory.named_by_files is not None:
         found.top = names[-1][1]
     if Role.JUNK in roles:
@@ -125,7 +125,7 @@ def label(directory: Directory, neighbors: Neighbors | None = None) -> Labelled:
     return found
 
 
-def _training(found: Labelled, roles: Sequence[Role], rest: Sequence[int], first: int) -> Labelled:
+def _training(found: Labeled, roles: Sequence[Role], rest: Sequence[int], first: int) -> Labeled:
     names = found.directory.names
     found.top = names[max((first, *rest[:1]))][1]
     bad = [index for index in rest if roles[index] is Role.BAD]
@@ -195,7 +195,7 @@ def assign(tree: Tree, has_train_folder: bool) -> Assigned:
         has_train_folder: whether it has a train folder, even an empty one; that alone holds the training
             images.
     """
-    by_kind: dict[Kind, list[Labelled]] = {kind: [] for kind in Kind}
+    by_kind: dict[Kind, list[Labeled]] = {kind: [] for kind in Kind}
     neighbors = Neighbors.of(tree)
     for directory in tree.directories:
         entry = label(directory, neighbors)

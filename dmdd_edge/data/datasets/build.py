@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmdd_edge.data.datasets.assign import Assigned, Kind, Labelled, assign
+from dmdd_edge.data.datasets.assign import Assigned, Kind, Labeled, assign
 from dmdd_edge.data.datasets.category import GOOD, LEFT_OUT, Category, FolderUse, TestImage
 from dmdd_edge.data.datasets.evidence import marked, refine
 from dmdd_edge.data.datasets.remarks import count, grouped
@@ -115,7 +115,7 @@ def _marked_good(category: Category, assigned: Assigned) -> set[Path]:
     return set(found)
 
 
-def _placed(entries: Iterable[Labelled]) -> list[Placed]:
+def _placed(entries: Iterable[Labeled]) -> list[Placed]:
     return [Placed(path, entry.keys) for entry in entries for path in entry.directory.images]
 
 
@@ -179,13 +179,13 @@ def _split_off_good(category: Category, assigned: Assigned, rows: _Rows) -> None
         rows.add(entry.top, "test, good", number, "one in five, chosen by file name, is not trained on")
 
 
-def _of_good_images(entry: Labelled) -> bool:
+def _of_good_images(entry: Labeled) -> bool:
     """Whether masks are in a folder of good or of training images, which need none."""
     roles = entry.directory.roles
     return Role.GOOD in roles or Role.TRAIN in roles
 
 
-def _unusual(entry: Labelled, masks: Mapping[Path, tuple[Path, ...]]) -> str:
+def _unusual(entry: Labeled, masks: Mapping[Path, tuple[Path, ...]]) -> str:
     """An example of how masks were paired with images, where their names or folders are unusual."""
     mine = set(entry.directory.images)
     for image, (mask, *more) in masks.items():
@@ -197,7 +197,7 @@ def _unusual(entry: Labelled, masks: Mapping[Path, tuple[Path, ...]]) -> str:
     return ""
 
 
-def _no_mask(assigned: Assigned, entry: Labelled) -> str:
+def _no_mask(assigned: Assigned, entry: Labeled) -> str:
     """Why an image has no mask: the names that were looked for."""
     top = next((masks.top for masks in assigned.masks), ("ground_truth",))
     own = entry.top if entry.directory.named_by_files is None else entry.directory.parts
