@@ -82,5 +82,5 @@ def _moved(image: Image, turn: NDArray[np.float64]) -> Image:
     return np.asarray(moved, np.uint8)
 
 
-def _as_bytes(values: NDArray[np.float32]) -> Image:
+def _as_bytes(values: NDArray[np.float32] | NDArray[np.float64]) -> Image:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
