@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
         (tmp_path / name).write_bytes((tiny_outcome.run.folder / name).read_bytes())
     for other in ({"pmn": "none"}, {"backbone": "timm:test_resnet"}):
         (tmp_path / "config.json").write_text(tiny_config(other).model_dump_json())
-        with pytest.raises(DmddError, match="does not fit"):
+        with pytest.raises(DmddError, match="does not match"):
             load_run(tmp_path)
 
 

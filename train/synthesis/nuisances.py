@@ -33,7 +33,7 @@ def light(image: Image, gain: float, rng: np.random.Generator) -> Image:
 def gamma(image: Image, exponent: float, rng: np.random.Generator) -> Image:
     """Bend the brightness scale."""
     bright = np.asarray(image, np.float32) / 255
-    return _as_bytes(255 * bright ** np.float32(exponent))
+    return _as_bytes((255 * bright ** np.float32(exponent)).astype(np.float32))
 
 
 def blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
