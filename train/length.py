@@ -6,8 +6,8 @@ import math
 
 from dmdd_edge.train.config import TrainConfig
 
-#: Passes over the images. Measured at batches of 8: three papers with 31 images are best near 240 steps,
-#: bottle with 188 near 1200 (900 is worse, and so is 2400), screw with 288 still gains at 3000.
+#: Passes over the images. At batches of 8, bottle with 188 images is best near 1200 steps (900 and 2400 are
+#: slightly worse), screw with 288 gains up to 3000, and papers with 31 have been trained for 240.
 PASSES = 64
 #: Fewest steps, below which a student hardly imitates its teacher, and most, above which accuracy gains
 #: little and a CPU takes more than an hour. With few images, more steps overfit the student to each image,
