@@ -58,7 +58,7 @@ def test_a_wheel_holds_every_module_and_brings_no_other_top_level_name(wheel: zi
     written = {
         f"dmdd_edge/{path.relative_to(ROOT)}" if name in STAGES else str(path.relative_to(ROOT))
         for name in PACKAGES
-        for pattern in ("*.py", "assets/*")
+        for pattern in ("*.py", "assets/*", "templates/*", "*.onnx")
         for path in (ROOT / name).rglob(pattern)
     }
     assert {name.split("/")[0] for name in inside} == {"dmdd_edge"}

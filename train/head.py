@@ -175,8 +175,11 @@ class SumHead(Head):
     """The paper's row without MSN: distance maps upsampled and added, scaled to 0..1; nothing is trained."""
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """See ``Head.forward``. The score is the mean of the ``top_k`` largest values of the map."""
-        mean = _upsample_sum(maps, self.size) / (2.0 * len(maps))
+        """See ``Head.forward``. The score is the mean of the ``top_k`` largest values of the map.
+
+        Maps that follow those of the branches are not part of the paper's sum and are left out.
+        """
+        mean = _upsample_sum(maps[: self.channels], self.size) / (2.0 * self.channels)
         full = self.enlarge(self.smoothing(mean))
         return full, anomaly_score(full, self.top_k)
 

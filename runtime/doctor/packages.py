@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from dmdd_edge.runtime.doctor.context import Context
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import version_of
@@ -19,7 +21,14 @@ EXTRAS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "tensorboard": ("TensorBoard", "train --tensorboard", ("tensorboard",)),
 }
 #: Needed by every command; missing where pip installed no dependencies.
-CORE = ("jinja2", "numpy", "pydantic", "rich", "typer")
+CORE = (
+    "jinja2",
+    "numpy",
+    "pydantic",
+    "rich",
+    *(["tomli"] if sys.version_info < (3, 11) else []),
+    "typer",
+)
 
 
 def examine_packages(context: Context) -> list[Finding]:

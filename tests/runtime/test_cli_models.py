@@ -78,7 +78,7 @@ def test_check_names_every_problem(make_bundle: Make, run: Callable[..., Any]) -
     make_bundle("bottle")
     (report,) = run("models", "check", "screw", code=1)
     first, second = report["problems"]
-    assert "cut short" in first["message"]
+    assert "truncated" in first["message"]
     assert "calibration" in second["message"]
     assert first["fix"]
     assert second["fix"]

@@ -93,5 +93,5 @@ class Wrong(TimedBackend):
 def test_a_broken_graph_is_an_error(
     make_timed: Callable[..., TimedDetector], data: Path, clock: FakeClock
 ) -> None:
-    with pytest.raises(DmddError, match="not numbers"):
+    with pytest.raises(DmddError, match="NaN or infinity"):
         measure_accuracy(make_timed(Wrong(clock)), data)

@@ -57,7 +57,7 @@ def test_a_current_that_names_nothing_is_broken(
     (bundle.path.parent / "CURRENT").write_text("20200101T000000Z-00000000\n")
     (found,) = examine_bundles(replace(make_context({}), call=call))
     assert found.state == "broken"
-    assert "which is not there" in found.detail
+    assert "which does not exist" in found.detail
 
 
 def test_no_bundle_is_missing(make_context: Callable[..., Context]) -> None:
