@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.robustness import images_tried
 from dmdd_edge.train.scales import (
     BRANCH_WEIGHTS,
     COMPARING,
@@ -21,7 +22,8 @@ from dmdd_edge.train.scales import (
 #: Names of the phases, as people read them.
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
-OUTLIERS, THRESHOLD, TEST = "search for images out of place", "threshold", "evaluating images"
+OUTLIERS, THRESHOLD = "search for images out of place", "threshold"
+NUISANCES, TEST = "good images under nuisances", "evaluating images"
 FIGURES = "figures and images"
 
 #: Seconds per image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
@@ -75,6 +77,7 @@ def training(config: TrainConfig, images: int, held_out: int, tests: int, steps:
     costs.append(Cost(OUTLIERS, _OUTLIER * (images + held_out) * area))
     if held_out:
         costs.append(Cost(THRESHOLD, _EVALUATED * held_out * area))
+        costs.append(Cost(NUISANCES, _EVALUATED * images_tried(held_out) * area))
     if tests:
         costs += [Cost(TEST, _EVALUATED * tests * area), Cost(FIGURES, _FIGURES * tests * area, "host")]
     return costs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -19,23 +19,45 @@ _TRIED: tuple[tuple[str, Nuisance, float], ...] = (
     ("blur of half a pixel", nuisances.blur, 0.5),
     ("zoom of 1 %", nuisances.zoom, 1.01),
 )
+#: Most held-out images that are tried: their number times that of the nuisances is evaluated.
+_MOST = 32
 #: Shares above the threshold that are worth a warning.
 _MANY = 0.1
 
 
-def shares_above(predict: Predictor, good: Image, threshold: Threshold) -> dict[str, float]:
+def images_tried(held_out: int) -> int:
+    """Number of images that are evaluated for so many held-out images."""
+    return len(_TRIED) * min(held_out, _MOST)
+
+
+def shares_above(
+    predict: Predictor,
+    good: Image,
+    threshold: Threshold,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
     """Shares of good images above the threshold, by nuisance.
 
     Args:
         predict: of the finished run.
-        good: the held-out images, uint8 n x S x S x 3 BGR, n at least 1.
+        good: the held-out images, uint8 n x S x S x 3 BGR, n at least 1. At most 32 of them, evenly spread,
+            are used.
         threshold: of the run.
+        progress: receives the numbers of evaluated images and of all.
     """
-    found = {}
+    if len(good) > _MOST:
+        good = good[np.linspace(0, len(good) - 1, _MOST).round().astype(int)]
+    shares: dict[str, float] = {}
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(len(shares) * len(good) + done, images_tried(len(good)))
+
     for name, change, amount in _TRIED:
         images = np.stack([change(image, amount, np.random.default_rng(i)) for i, image in enumerate(good)])
-        found[name] = round(float((predict_all(predict, images)[1] > threshold.image).mean()), 4)
-    return found
+        scores = predict_all(predict, images, tell)[1]
+        shares[name] = round(float((scores > threshold.image).mean()), 4)
+    return shares
 
 
 def describe_shares(shares: Mapping[str, float], images: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def train(
             recorder.preparing(costs.THRESHOLD, 0, None)
             threshold = threshold_of(run, predict)
             recorder.note(threshold.describe())
-            run.info["nuisances"] = shares_above(predict, holdout_images(run), threshold)
+            run.info["nuisances"] = shares_above(
+                predict, holdout_images(run), threshold, partial(recorder.preparing, costs.NUISANCES)
+            )
             files.write_facts(folder, run.info)
             recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"])))
         if test is None:

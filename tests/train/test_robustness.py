@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import threshold_from_normals
-from dmdd_edge.train.robustness import describe_shares, shares_above
+from dmdd_edge.train.robustness import describe_shares, images_tried, shares_above
 
 
 def by_brightness(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -25,6 +25,18 @@ def test_shares_above_the_threshold() -> None:
         "blur of half a pixel": 0.25,
         "zoom of 1 %": 0.25,
     }
+
+
+def test_of_many_images_a_sample_over_all_of_them_is_tried() -> None:
+    good = np.stack([np.full((8, 8, 3), level, np.uint8) for level in range(100, 164)])
+    steps: list[tuple[int, int]] = []
+    shares = shares_above(
+        by_brightness, good, threshold_from_normals([131.5 / 255]), lambda *step: steps.append(step)
+    )
+    assert steps[-1] == (160, 160)
+    assert steps == sorted(set(steps))
+    assert images_tried(64) == 160
+    assert shares["zoom of 1 %"] == 0.5  # as many above as below, though half of the images are used
 
 
 def test_a_large_share_comes_with_advice() -> None:
