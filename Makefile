@@ -7,7 +7,7 @@ DEMO ?= demo
 # false-alarm rate of 1 % needs. The limit ends training early on a machine that is busy.
 DEMO_GOOD ?= 200
 DEMO_STEPS ?= 110
-DEMO_MINUTES ?= 5
+DEMO_MINUTES ?= 15
 PYTEST_ARGS ?=
 # A process per core, up to four: each needs about a gigabyte. PYTEST_ARGS="-n 0" runs the tests in one.
 TEST_PROCESSES := -n auto --maxprocesses 4 --dist worksteal
