@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from dmdd_edge.runtime.callbacks import Caller, CallbackSink
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -86,9 +87,12 @@ def run_source(
 
     Raises:
         DmddError: the source, the bundle, the backend or an output fails, or no frame could be judged.
+            Also whatever a callback raises, which ends the run.
     """
-    with AssembledRun(options, say=say, stopping=stop) as assembled:
-        outcome = assembled.process(last=[*sinks, _Callbacks(on_result, on_error)])
+    caller = Caller(stop, say)
+    with AssembledRun(options, say=caller.say, stopping=caller.stop) as assembled:
+        outcome = assembled.process(last=[*sinks, CallbackSink(on_result, on_error)])
+    caller.check()
     for problem in (outcome.verdict.nothing, outcome.verdict.no_frame if outcome.live else None):
         if problem is not None:
             raise problem
@@ -228,28 +232,3 @@ def _open_source(options: RunOptions) -> Source:
     name = options.watch if options.watch is not None else options.source
     assert name is not None  # the options need one of the two
     return open_source(name, settings)
-
-
-class _Callbacks:
-    """A sink that calls functions of the caller."""
-
-    def __init__(
-        self,
-        on_result: Callable[[Frame, Result], None] | None,
-        on_error: Callable[[BrokenFrame], None] | None,
-    ) -> None:
-        self._on_result, self._on_error = on_result, on_error
-
-    def result(self, frame: Frame, result: Result) -> None:
-        if self._on_result is not None:
-            self._on_result(frame, result)
-
-    def broken(self, frame: BrokenFrame) -> None:
-        if self._on_error is not None:
-            self._on_error(frame)
-
-    def summary(self, summary: Summary) -> None:
-        """Nothing: the caller receives it from ``run``."""
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -52,7 +52,7 @@ def run_frames(
         The summary that the sinks received. The detector in use at the end, ``control.detector``, stays open.
 
     Raises:
-        DmddError: the source or the backend failed, or a sink cannot write.
+        DmddError: the source or the backend failed, or a sink cannot write. Also whatever ``stop`` raises.
     """
     control = control or RunControl(detector, source)
     control.statistics.restart_clock()
@@ -62,9 +62,7 @@ def run_frames(
         ended, stopped = threading.Event(), threading.Event()
         stack.callback(control.close)
         stack.callback(ended.set)
-        watch = threading.Thread(
-            target=_watch, args=(source, control, stop, ended, stopped), name="dmdd-watch", daemon=True
-        )
+        watch = _Watch(source, control, stop, ended, stopped)
         watch.start()
         source.bits = control.detector.bundle.manifest.preprocess.bits
         direct = Feed(source, lambda: control.detector, limit, stopped.is_set)
@@ -74,6 +72,7 @@ def run_frames(
         start = time.perf_counter()
         waited = _Waited()
         _infer_all(feed, control, writer, waited)
+        watch.check()
         drain_start = time.perf_counter()
         writer.drain()
         waited.write += time.perf_counter() - drain_start
@@ -151,23 +150,50 @@ def _start(detector: Detector, item: Prepared | BrokenFrame) -> Started | Broken
     return replace(item, frame=None) if isinstance(item, BrokenFrame) else detector.start([item])
 
 
-def _watch(
-    source: Source,
-    control: RunControl,
-    stop: Callable[[], bool],
-    ended: threading.Event,
-    stopped: threading.Event,
-) -> None:
-    """Poll for a stop, and load a requested bundle, until the run has ended."""
-    while not ended.wait(_POLL_SECONDS):
-        if stop():
-            stopped.set()
-            source.stop()
-            return
-        control.reload_if_requested()
+class _Watch:
+    """A thread that polls for a stop, and loads a requested bundle, until the run has ended.
+
+    An error in it ends the run as a stop does, for the caller of the run to see.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        control: RunControl,
+        stop: Callable[[], bool],
+        ended: threading.Event,
+        stopped: threading.Event,
+    ) -> None:
+        self._source, self._control, self._stop = source, control, stop
+        self._ended, self._stopped = ended, stopped
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="dmdd-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise the error that ended the thread, if any."""
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            while not self._ended.wait(_POLL_SECONDS):
+                if self._stop():
+                    break
+                self._control.reload_if_requested()
+            else:
+                return
+        except BaseException as error:
+            self._error = error
+        self._stopped.set()
+        self._source.stop()
 
 
 def _close(writer: Writer, kind: type[BaseException] | None) -> None:
-    """Close the sinks; not after a second Ctrl-C, when the user is in a hurry."""
+    """Close the sinks; after Ctrl-C without the results that wait, since the user is in a hurry."""
     if kind is None or issubclass(kind, Exception):
         writer.close()
+    else:
+        writer.abandon()

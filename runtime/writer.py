@@ -16,6 +16,8 @@ from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 #: Seconds without a frame after which the sinks may try again to write waiting lines.
 _IDLE = 1.0
+#: How long ``abandon`` waits for the sinks, in seconds.
+_LEAVE_SECONDS = 2.0
 
 
 class Writer:
@@ -34,6 +36,7 @@ class Writer:
         self._sinks, self._statistics = sinks, statistics
         self._waiting: queue.Queue[Inferred | BrokenFrame | Summary | None] = queue.Queue(room)
         self._error: BaseException | None = None
+        self._abandoned = False
         self.seconds = 0.0
         self._thread = threading.Thread(target=self._work, name="dmdd-write", daemon=True)
         self._thread.start()
@@ -75,6 +78,19 @@ class Writer:
         self._thread.join()
         self._raise()
 
+    def abandon(self) -> None:
+        """Close the sinks without the results that wait, so that files and their locks are free again.
+
+        Returns at the latest after two seconds; a sink that takes longer is closed behind the caller's back.
+        """
+        self._abandoned = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+                self._waiting.task_done()
+        self._waiting.put(None)
+        self._thread.join(_LEAVE_SECONDS)
+
     def _raise(self) -> None:
         if self._error is not None:
             error, self._error = self._error, None
@@ -95,7 +111,9 @@ class Writer:
         while (item := self._next(failed)) is not None:
             start = time.perf_counter()
             try:
-                if not failed:  # further results would leave a gap where the failed one is missing
+                if (
+                    not failed and not self._abandoned
+                ):  # further results would leave a gap where the failed one is missing
                     self._write(item)
             except BaseException as error:  # raised again in the run's thread
                 failed, self._error = True, error

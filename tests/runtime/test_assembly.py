@@ -14,6 +14,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.options import UsageError
 from dmdd_edge.runtime.assembly import run_source
+from dmdd_edge.runtime.callbacks import Caller
 from dmdd_edge.runtime.options.run import RunOptions
 
 Make = Callable[..., Bundle]
@@ -100,6 +101,45 @@ def test_the_callers_wish_ends_a_run(models: Path, images: Path) -> None:
     )
     assert outcome.summary.ended_by == "stop"
     assert outcome.verdict.unprocessed is not None
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+def test_a_callback_that_raises_ends_the_run_and_frees_its_files(
+    models: Path, images: Path, tmp_path: Path, kind: type[BaseException]
+) -> None:
+    def fail(*_: object) -> bool:
+        raise kind
+
+    before = set(threading.enumerate())
+    options = RunOptions(source=str(images), models_dir=models, jsonl=tmp_path / "r.jsonl", overwrite=True)
+    with pytest.raises(kind):
+        run_source(options, on_result=fail)
+    assert set(threading.enumerate()) <= before
+    assert run_source(options).summary.frames == 4
+
+
+def test_a_stop_that_raises_ends_an_endless_run(models: Path, images: Path) -> None:
+    def fail() -> bool:
+        raise ValueError("stop failed")
+
+    options = RunOptions(watch=str(images), models_dir=models)
+    with pytest.raises(ValueError, match="stop failed"):
+        run_source(options, stop=fail)
+
+
+def test_an_error_of_say_in_another_thread_is_raised_by_the_next_poll() -> None:
+    def fail(line: str) -> None:
+        raise ValueError(line)
+
+    caller = Caller(lambda: False, fail)
+    assert not caller.stop()
+    with pytest.raises(ValueError, match="own thread"):
+        caller.say("own thread")
+    thread = threading.Thread(target=caller.say, args=("other thread",))
+    thread.start()
+    thread.join()
+    with pytest.raises(ValueError, match="other thread"):
+        caller.stop()
 
 
 def test_a_run_in_which_nothing_can_be_judged_is_an_error(models: Path, tmp_path: Path) -> None:
