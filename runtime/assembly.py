@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from dmdd_edge.runtime.callbacks import Caller, CallbackSink
+from dmdd_edge.runtime.callbacks import CallbackSink, Caller
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame

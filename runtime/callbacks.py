@@ -53,10 +53,12 @@ class CallbackSink:
         self._on_result, self._on_error = on_result, on_error
 
     def result(self, frame: Frame, result: Result) -> None:
+        """Pass a frame and its result to the caller."""
         if self._on_result is not None:
             self._on_result(frame, result)
 
     def broken(self, frame: BrokenFrame) -> None:
+        """Pass a frame that could not be read to the caller."""
         if self._on_error is not None:
             self._on_error(frame)
 
