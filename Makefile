@@ -88,6 +88,7 @@ docs: env ## The tables of the docs from benchmarks/results, then the site, stri
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_diagrams.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q
+	@echo "The site: $(CURDIR)/build/site/index.html"
 
 docs-serve: env ## The site on this machine, rebuilt on each change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
