@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.versions import CURRENT_NAME, version_names
 from dmdd_edge.errors import BundleError, OptionError, TrainingError
-from dmdd_edge.failures import storage_errors
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import is_plain_name
+from dmdd_edge.runs import RUNS_DIR, first_bundle, folders_in, list_runs
 
-RUNS_DIR, MODELS_DIR = Path("runs"), Path("models")
+__all__ = [
+    "MODELS_DIR",
+    "RUNS_DIR",
+    "find_bundle",
+    "find_run",
+    "list_bundles",
+    "list_runs",
+    "load_bundle",
+    "run_folder",
+]
+
+MODELS_DIR = Path("models")
 
 
 def list_bundles(models_dir: Path | str = MODELS_DIR) -> list[str]:
     """The categories that have a bundle, sorted."""
-    return _folders_in(Path(models_dir), _holds_bundle)
-
-
-def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
-    """The training runs, sorted by name; hidden and empty folders are left out."""
-    return _folders_in(Path(runs_dir), _is_filled)
-
-
-def _folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
-    """Names of the folders in a folder that count, sorted; empty without that folder."""
-    with storage_errors(folder, "read"):
-        if not folder.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if is_plain_name(entry.name) and entry.is_dir() and counts(entry)
-        )
+    return folders_in(Path(models_dir), _holds_bundle)
 
 
 def find_bundle(
@@ -68,7 +61,7 @@ def find_bundle(
             raise BundleError(f"there is no bundle folder {model}.", f"{hint}{see}")
         return Path(model)
     known = list_bundles(models_dir)
-    write = f"Write one: {command('export', models_dir=models_dir)}"
+    write = first_bundle(models_dir)
     name = _choose("bundle", category, known, models_dir, "--category", write)
     return Path(models_dir) / name
 
@@ -138,10 +131,3 @@ def _holds_bundle(folder: Path) -> bool:
         return bool(version_names(folder)) or (folder / CURRENT_NAME).is_file()
     except OSError:
         return True
-
-
-def _is_filled(folder: Path) -> bool:
-    try:
-        return any(folder.iterdir())
-    except OSError:
-        return True  # inaccessible: an error explains why when it is named

@@ -17,7 +17,7 @@ from dmdd_edge.bundle.calibration import (
 )
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
 from dmdd_edge.errors import OptionError
-from dmdd_edge.runtime.calibration_doubts import doubts
+from dmdd_edge.runtime.calibration_doubts import ENOUGH, doubts, few
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.normal_scores import NormalScores, score_normals
 from dmdd_edge.runtime.options.backend import BackendOptions
@@ -41,6 +41,7 @@ class CalibrationOutcome:
         scores: of the images.
         doubts: what speaks against the images being good parts only.
         passed_over: what the source found and did not process, by kind.
+        live: whether the images are from a camera or a stream.
     """
 
     bundle: Bundle
@@ -51,17 +52,18 @@ class CalibrationOutcome:
     scores: NormalScores
     doubts: list[str]
     passed_over: Mapping[str, int]
+    live: bool = False
 
 
 def refuse_doubts(doubted: list[str]) -> None:
-    """Refuse images that do not look like good parts.
+    """Refuse images that are too few or do not look like good parts.
 
     Raises:
         OptionError: always.
     """
     raise OptionError(
-        f"The images do not look like good parts only, so the threshold was not changed: {doubted[0]}.",
-        "Check the images. If all of them show good parts, calibrate with a confirmation.",
+        f"The threshold was not changed: {doubted[0]}.",
+        f"Give at least {ENOUGH} images, of good parts only, or calibrate with a confirmation.",
     )
 
 
@@ -121,7 +123,7 @@ def calibrate(
     # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
     peaks = scores.peaks if exported.pixel != exported.image else None
     threshold = threshold_from_normals(scores.scores, options.false_alarm_rate, peaks=peaks)
-    doubted = doubts(bundle, scores)
+    doubted = [*few(threshold), *doubts(bundle, scores)]
     if doubted:
         confirm(doubted)
     calibration = write_calibration(
@@ -136,4 +138,5 @@ def calibrate(
         scores,
         doubted,
         frames.state().passed_over,
+        frames.live,
     )

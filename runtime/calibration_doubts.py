@@ -7,16 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.threshold import Threshold, percent
 from dmdd_edge.data.causes import find_causes
 from dmdd_edge.data.look import ImageLook
 from dmdd_edge.runtime.normal_scores import NormalScores
 
 #: A score stands out above the median plus this number of spreads; the spread is at least ``_LEAST``.
 _OUTLYING, _LEAST = 6.0, 0.02
+#: Fewer good images set a threshold only on request, unless the false-alarm rate needs no more.
+ENOUGH = 20
 #: With fewer images, no score can stand out.
 _FEWEST = 5
 #: Scores differ widely if their range exceeds this multiple of the range at export.
 _WIDE = 2.0
+
+
+def few(threshold: Threshold) -> list[str]:
+    """What speaks against a threshold from few images; empty for enough of them."""
+    count = threshold.normals
+    if threshold.holds or count >= ENOUGH:
+        return []
+    one = count == 1
+    return [
+        f"{count} good image{'' if one else 's'} support{'s' if one else ''} a false-alarm rate of "
+        f"{percent(threshold.attainable)} only; {percent(threshold.alpha)} needs {threshold.needed}"
+    ]
 
 
 def doubts(bundle: Bundle, normals: NormalScores) -> list[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import EffectiveThreshold, read_calibration
+from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.data.causes import Cause, find_causes
 from dmdd_edge.data.look import ImageLook, look_at
+from dmdd_edge.messages.commands import bundle_options, command
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 
-#: Number of frames that are examined, and the fewest for a hint.
+#: Number of frames that are examined, or all of a shorter run; and the fewest for a hint.
 FRAMES, FEWEST = 20, 5
 
 
@@ -99,7 +100,7 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     """
     manifest = bundle.manifest
     head = f"{not_good} of the first {len(seen)} frames are anomalous or unreliable"
-    calibrate = f"dmdd-edge calibrate --model {shlex.quote(str(bundle.path))} --source GOOD_PARTS"
+    calibrate = command("calibrate", **_options(bundle), source="GOOD_PARTS")
     causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
     if causes:
         message = f"{head}, and the frames are {_joined(causes)}."
@@ -125,6 +126,13 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
         f"size. {enough if known.holds else few}."
     )
     return Hint("threshold", message, fix, len(seen), not_good)
+
+
+def _options(bundle: Bundle) -> dict[str, object]:
+    """The options that name a bundle: its category, if it is the version in use."""
+    category = bundle.path.parent
+    in_use = category.name == bundle.category and read_current(category) == bundle.path.name
+    return bundle_options(bundle.category, None if in_use else bundle.path, category.parent)
 
 
 def _joined(causes: list[Cause]) -> str:

@@ -15,7 +15,7 @@ from dmdd_edge.runtime.feed import Feed, ReadAhead, prepare
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sources import Source
-from dmdd_edge.runtime.summary import Summary
+from dmdd_edge.runtime.summary import Summary, busiest
 from dmdd_edge.runtime.writer import Writer
 
 #: How often requests to stop or to change the bundle are polled, in seconds.
@@ -81,7 +81,7 @@ def run_frames(
         seconds = max(time.perf_counter() - start, 1e-9)
         parts = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
         busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in parts.items()}
-        slowest = waited.slowest(feed.seconds, seconds)
+        slowest = busiest(busy, source.live)
         summary = control.statistics.summary(busy, slowest, state.passed_over, direct.ended_by)
         writer.finish(summary)
         return summary
@@ -92,14 +92,6 @@ class _Waited:
 
     def __init__(self) -> None:
         self.feed = self.write = 0.0
-
-    def slowest(self, feed_seconds: dict[str, float], seconds: float) -> str:
-        """The part that the others waited for."""
-        if max(self.feed, self.write) < 0.5 * seconds:
-            return "infer"
-        if self.feed < self.write:
-            return "write"
-        return max(feed_seconds, key=lambda name: feed_seconds[name])
 
 
 def _infer_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, waited: _Waited) -> None:

@@ -27,7 +27,7 @@ class Summary:
         backend: what runs the graph, as ``--backend`` names it.
         age_ms: of a live source: percentiles of a frame's age when its result was ready.
         busy: share of the run that each part was busy, 0..1: capture, prepare, infer, write. They overlap.
-        slowest: the part that the others waited for.
+        slowest: the part that limits the run; see ``busiest``.
         passed_over: what the source ignored, by kind; see ``SourceState``.
         hints: likely causes of what the run shows; see ``hints.Hint``.
         ended_by: ``source`` at the end of the source, ``limit`` after the requested number of frames,
@@ -148,3 +148,21 @@ class RunStatistics:
                 passed_over=dict(passed_over or {}),
                 ended_by=ended_by,
             )
+
+
+def threads(live: bool) -> tuple[tuple[str, ...], ...]:
+    """The parts of a run by the thread that does them: of a live source, one does all but writing."""
+    if live:
+        return (("capture", "prepare", "infer"), ("write",))
+    return (("capture", "prepare"), ("infer",), ("write",))
+
+
+def busiest(busy: Mapping[str, float], live: bool) -> str:
+    """The part that limits a run: the busiest one of the busiest thread.
+
+    Args:
+        busy: share of the run that each part was busy.
+        live: whether the source is live.
+    """
+    thread = max(threads(live), key=lambda parts: sum(busy[part] for part in parts))
+    return max(thread, key=lambda part: busy[part])

@@ -53,13 +53,13 @@ class Threshold(BaseModel):
 
     def describe(self) -> str:
         """One sentence for a person: the threshold, its false-alarm rate, and the images it lacks."""
-        head = f"threshold {self.image:.4f} from {self.normals} normal image{'s' * (self.normals != 1)}"
+        head = f"threshold {self.image:.4f} from {self.normals} good image{'s' * (self.normals != 1)}"
         if self.holds:
-            return f"{head}: at most {_percent(self.alpha)} of good parts are expected above it."
+            return f"{head}: at most {percent(self.alpha)} of good parts are expected above it."
         support = "supports" if self.normals == 1 else "support"
         return (
-            f"{head}: their highest score, since a false-alarm rate of {_percent(self.alpha)} needs "
-            f"{self.needed} normal images; {self.normals} {support} {_percent(self.attainable)}."
+            f"{head}: their highest score, since a false-alarm rate of {percent(self.alpha)} needs "
+            f"{self.needed} good images; {self.normals} {support} {percent(self.attainable)}."
         )
 
 
@@ -100,11 +100,11 @@ def threshold_from_normals(
     ordered = tuple(sorted(float(score) for score in scores))
     if not ordered:
         raise DataError(
-            "There is no normal image to compute a threshold from.",
+            "There is no good image to compute a threshold from.",
             "Give images of good parts that were not trained on.",
         )
     if any(math.isnan(peak) for peak in peaks or ()):
-        raise BundleError("The map of a normal image contains NaN.", "The model is broken: train it again.")
+        raise BundleError("The map of a good image contains NaN.", "The model is broken: train it again.")
     if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
         raise BundleError("A score is outside 0..1.", "The model is broken: train or export it again.")
     count = len(ordered)
@@ -165,5 +165,6 @@ def checked_threshold(value: float, name: str = "--threshold") -> float:
     return float(value)
 
 
-def _percent(rate: float) -> str:
+def percent(rate: float) -> str:
+    """A rate in words: ``4.8 %``."""
     return f"{100 * rate:.2g} %"

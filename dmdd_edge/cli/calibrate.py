@@ -32,7 +32,7 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
     """The options of ``calibrate``."""
 
     reset: Annotated[bool, Option("Return to the threshold set at export.")] = False
-    yes: Annotated[bool, Option("Set the threshold even if the images do not look like good parts.")] = False
+    yes: Annotated[bool, Option("Set the threshold from few or doubtful images, without a question.")] = False
 
     EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("source", "reset"),)
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -122,27 +122,33 @@ def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
     console.print(f"{bundle.category}: {outcome.threshold.describe()}")
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
     console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, reset=True)}")
-    source = redacted(options.source or "")
-    next_step(command("run", **chosen, source=source, engine_cache=options.engine_cache))
+    if outcome.live:
+        source = redacted(options.source or "")
+        next_step(command("run", **chosen, source=source, engine_cache=options.engine_cache))
+    elif options.model is None:
+        # The images of the calibration again would show nothing new.
+        next_step(command("models", "show", bundle.category, models_dir=options.models_dir))
 
 
 def _confirm(doubted: list[str], yes: bool) -> None:
-    """Ask whether the images are good parts all the same.
+    """Ask whether the images set the threshold all the same.
 
     Raises:
         OptionError: the answer is no, or nobody can answer.
     """
     from dmdd_edge.cli.console import console
+    from dmdd_edge.runtime.calibration_doubts import ENOUGH
 
+    more = f"Give at least {ENOUGH} images, of good parts only"
     for line in doubted:
         console.print(f"doubtful: {line}", style="yellow")
     if yes:
         return
     if sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
-        if typer.confirm("Do all of these images show good parts?", err=True):
+        if typer.confirm("Set the threshold from these images?", err=True):
             return
-        raise OptionError("The threshold was not changed.", "Give images of good parts only.")
+        raise OptionError("The threshold was not changed.", f"{more}.")
     raise OptionError(
-        "The images do not look like good parts only, so the threshold was not changed.",
-        "Check the images. If all of them show good parts, repeat the command with --yes.",
+        f"The threshold was not changed: {doubted[0]}.",
+        f"{more}. To set the threshold from these images, repeat the command with --yes.",
     )

@@ -125,11 +125,13 @@ def _verdict(report: Report) -> str:
 
 def _next(report: Report, options: DoctorOptions) -> str:
     from dmdd_edge.messages.commands import command
+    from dmdd_edge.runs import first_bundle_command
 
     running = [finding.facts["category"] for finding in report.bundles if finding.state == "ok"]
     if not running:
-        export = command("export", models_dir=options.models_dir, engine_cache=options.engine_cache)
-        return "" if report.bundles or not report.backends else export
+        if report.bundles or not report.backends:
+            return ""
+        return first_bundle_command(options.models_dir, engine_cache=options.engine_cache)
     category = None if len(report.bundles) == 1 else running[0]
     cameras = [f for f in report.findings if f.group == "cameras" and f.state == "ok"]
     source = cameras[0].facts["path"] if cameras else "FOLDER_OR_IMAGE"

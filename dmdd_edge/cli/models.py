@@ -77,7 +77,7 @@ def list_models(options: ModelsOptions) -> None:
     """List bundles and their versions."""
     from dmdd_edge.bundle.versions import list_versions
     from dmdd_edge.cli.console import console, print_json
-    from dmdd_edge.messages.commands import command
+    from dmdd_edge.runs import first_bundle
     from dmdd_edge.workspace import list_bundles
 
     models_dir = options.models_dir
@@ -90,7 +90,7 @@ def list_models(options: ModelsOptions) -> None:
         print_json(rows)
     elif not rows:
         console.print(
-            f"There is no bundle in {models_dir}/. Write one: {command('export', models_dir=models_dir)}",
+            f"There is no bundle in {models_dir}/. {first_bundle(models_dir)}",
             markup=False,
         )
     else:

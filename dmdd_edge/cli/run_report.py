@@ -95,7 +95,13 @@ class Report:
             table.add_row("age", f"p50 {summary.age_ms.p50:.1f} ms from grab to result")
         table.add_row("throughput", f"{summary.throughput:.1f} frames/s on {summary.backend}")
         if summary.frames:
-            busy = ", ".join(f"{part} {share:.0%}" for part, share in summary.busy.items())
+            from dmdd_edge.runtime.summary import threads
+
+            # What one thread does in turn is a sum: the thread is the bottleneck when that is near 100 %.
+            busy = ", ".join(
+                " + ".join(f"{part} {summary.busy[part]:.0%}" for part in parts)
+                for parts in threads(live=summary.age_ms is not None)
+            )
             table.add_row("bottleneck", f"{_PARTS[summary.slowest]} (busy: {busy})")
         console.print(table)
 

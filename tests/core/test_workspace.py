@@ -30,10 +30,18 @@ def test_several_bundles_are_listed(write_bundle: Write, tmp_path: Path) -> None
     assert find_bundle("screw", models_dir=models) == models / "screw"
 
 
-def test_a_category_that_is_not_there(write_bundle: Write, tmp_path: Path) -> None:
+def test_a_category_that_is_not_there(
+    write_bundle: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DmddError, match="no bundle in") as caught:
         find_bundle(models_dir=tmp_path / "models")
-    assert "dmdd-edge export" in caught.value.fix
+    assert "dmdd-edge train --data DIR" in caught.value.fix
+    (tmp_path / "runs" / "screw").mkdir(parents=True)
+    (tmp_path / "runs" / "screw" / "run.json").write_text("{}")
+    with pytest.raises(DmddError, match="no bundle in") as caught:
+        find_bundle(models_dir=tmp_path / "models")
+    assert "dmdd-edge export --models-dir" in caught.value.fix
     write_bundle("screw")
     with pytest.raises(DmddError, match=r"no bundle 'bolt'.*found: screw"):
         find_bundle("bolt", models_dir=tmp_path / "models")

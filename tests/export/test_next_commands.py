@@ -40,7 +40,7 @@ def test_each_command_leads_to_the_next(copied: Any, tmp_path: Path, monkeypatch
     calibrated = pasted(
         "dmdd-edge calibrate --category plate --models-dir 'my models'", "--source", parts / "good", "--yes"
     )
-    assert calibrated.startswith("dmdd-edge run")
+    assert calibrated.startswith("dmdd-edge models show plate")
     pasted(calibrated)
     measured = pasted("dmdd-edge bench --models-dir 'my models' --duration 0.1 --warm-up 0 --scenario single")
     assert measured.startswith("dmdd-edge bench")

@@ -64,7 +64,7 @@ _BASES: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (2, "models show", ("plate",)),
     (2, "models remove", ("plate", "2")),
     (1, "models list", ()),
-    (8, "calibrate", ("--source", "data/plate/train/good", "--limit", "3")),
+    (8, "calibrate", ("--source", "data/plate/train/good", "--limit", "3", "--yes")),
     (2, "calibrate", ("--reset",)),
     (10, "evaluate", ("--category", "plate")),
     (4, "evaluate", ("--good", "data/plate/train/good", "--bad", "data/plate/test/dent")),

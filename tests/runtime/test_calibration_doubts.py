@@ -19,7 +19,7 @@ from dmdd_edge.cli import calibrate
 from dmdd_edge.data.look import look_at, look_of
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.calibration_doubts import doubts
+from dmdd_edge.runtime.calibration_doubts import doubts, few
 from dmdd_edge.runtime.normal_scores import NormalScores
 
 Make = Callable[..., Bundle]
@@ -104,9 +104,14 @@ def test_doubtful_images_need_yes(
     done = dmdd_edge("calibrate", "--source", "stained", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert len(document["doubts"]) == 1
+    assert len(document["doubts"]) == 2  # few, and above the threshold
     assert document["threshold"]["image"] == pytest.approx(202 / 255)
     assert "--reset" in done.stderr
+
+
+@pytest.mark.parametrize(("count", "lines"), [(1, 1), (19, 1), (20, 0), (99, 0)])
+def test_few_images_support_only_a_high_rate(count: int, lines: int) -> None:
+    assert len(few(threshold_from_normals([0.4] * count))) == lines
 
 
 @pytest.mark.parametrize("answer", [True, False])

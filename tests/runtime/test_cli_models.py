@@ -88,7 +88,7 @@ def test_check_names_every_problem(make_bundle: Make, run: Callable[..., Any]) -
 @pytest.mark.slow
 def test_a_person_reads_a_table(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
     bundle = make_bundle()
-    assert dmdd_edge("calibrate", "--source", "images/good").returncode == 0
+    assert dmdd_edge("calibrate", "--yes", "--source", "images/good").returncode == 0
     done = dmdd_edge("models")
     assert done.returncode == 0
     assert bundle.version in done.stderr, "never cut: it is typed into models use"
@@ -107,7 +107,7 @@ def test_no_bundle_yet(run: Callable[..., Any], dmdd_edge: Program) -> None:
     assert run("models") == []
     done = dmdd_edge("models")
     assert done.returncode == 0
-    assert "dmdd-edge export" in done.stderr
+    assert "dmdd-edge train --data DIR" in done.stderr
 
 
 def test_calibration_from_good_parts(
@@ -121,9 +121,9 @@ def test_calibration_from_good_parts(
     cv2.imwrite(str(good / "black.png"), make_picture(0))
     (good / "broken.png").write_bytes(b"")
     # Scores: 30, 30, 51, 77, 102 of 255; rank ceil(6 * 0.7) = 5, so the largest; at 0.5 rank 3.
-    found = run("calibrate", "--source", "images/good", "--false-alarm-rate", "0.3")
+    found = run("calibrate", "--yes", "--source", "images/good", "--false-alarm-rate", "0.3")
     assert found["threshold"]["image"] == pytest.approx(102 / 255)
-    found = run("calibrate", "--source", "images/good", "--false-alarm-rate", "0.5")
+    found = run("calibrate", "--yes", "--source", "images/good", "--false-alarm-rate", "0.5")
     assert found["threshold"]["image"] == pytest.approx(51 / 255)
     assert (found["unreliable"], found["skipped"], found["threshold"]["normals"]) == (1, 1, 5)
     assert found["exported"] == 0.5
@@ -138,13 +138,27 @@ def test_calibration_from_good_parts(
     assert read_calibration(bundle) is None
 
 
+def test_few_good_parts_set_no_threshold_without_yes(
+    make_bundle: Make, images: Path, run: Callable[..., Any]
+) -> None:
+    bundle = make_bundle()
+    words = r"2 good images support a false-alarm rate of 33 % only; 1 % needs 99"
+    with pytest.raises(OptionError, match=words) as caught:
+        run("calibrate", "--source", "images/good")
+    assert "at least 20 images" in caught.value.fix
+    assert "--yes" in caught.value.fix
+    assert read_calibration(bundle) is None
+    # Two good parts are enough for one in three.
+    assert run("calibrate", "--source", "images/good", "--false-alarm-rate", "0.34")["doubts"] == []
+
+
 def test_a_broken_calibration_can_be_replaced_and_removed(
     make_bundle: Make, images: Path, run: Callable[..., Any]
 ) -> None:
     bundle = make_bundle()
     calibration_path(bundle).write_text("{")
     assert "calibration" in run("models")[0]["error"]
-    assert run("calibrate", "--source", "images/good")["threshold"]["normals"] == 2
+    assert run("calibrate", "--yes", "--source", "images/good")["threshold"]["normals"] == 2
     calibration_path(bundle).write_text("{")
     assert run("calibrate", "--reset")["removed"] is True
 
@@ -160,19 +174,19 @@ def test_what_calibrate_cannot_do(make_bundle: Make, images: Path, run: Callable
     for path in (images / "good").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DmddError, match="None of the 2 images could be judged"):
-        run("calibrate", "--source", "images/good")
+        run("calibrate", "--yes", "--source", "images/good")
     assert read_calibration(bundle) is None
 
 
 @pytest.mark.slow
 def test_calibrate_says_how_to_undo_it(make_bundle: Make, images: Path, dmdd_edge: Program) -> None:
     make_bundle()
-    done = dmdd_edge("calibrate", "--source", "images/good")
+    done = dmdd_edge("calibrate", "--yes", "--source", "images/good")
     assert done.returncode == 0
     assert done.stdout == ""
     assert "needs 99" in done.stderr
     assert "undo: dmdd-edge calibrate --category screw --reset" in done.stderr
-    assert done.stderr.strip().splitlines()[-1] == "next: dmdd-edge run --category screw --source images/good"
+    assert done.stderr.strip().splitlines()[-1] == "next: dmdd-edge models show screw"
     assert "calibrated here" in dmdd_edge("run", "--source", "images/good").stderr
 
 

@@ -179,7 +179,7 @@ def test_calibrating_with_a_live_source_takes_as_many_frames_as_asked(
     make_bundle: Make, film: Path, dmdd_edge: Program
 ) -> None:
     make_bundle()
-    done = dmdd_edge("calibrate", "--source", "replay:film.avi?loop=1", "--limit", "12", "--json")
+    done = dmdd_edge("calibrate", "--source", "replay:film.avi?loop=1", "--limit", "12", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["threshold"]["normals"] == 12

@@ -49,13 +49,21 @@ def test_a_dark_line_is_told_apart_from_a_threshold_of_few_images(make_bundle: M
     assert (dark.cause, dark.frames, dark.anomalous) == ("light", 6, 5)
     assert "5 of the first 6 frames" in dark.message
     assert "darker (mean level 40 of 255, in training " in dark.message
-    assert f"dmdd-edge calibrate --model {bundle.path} --source GOOD_PARTS" in dark.fix
+    chosen = f"--category screw --models-dir {bundle.path.parent.parent}"
+    assert f"dmdd-edge calibrate {chosen} --source GOOD_PARTS" in dark.fix
     same = hint_for(bundle, threshold, seen(100), 6)
     assert same.cause == "threshold"
     assert "look like the training images" in same.message
     assert "too few good images: 2, and a false-alarm rate of 1 % needs 99" in same.message
     given = hint_for(bundle, effective_threshold(bundle, image=0.01), seen(100), 6)
     assert "The threshold 0.0100 was set for this run" in given.message
+
+
+def test_a_version_that_is_not_in_use_is_named_by_its_folder(make_bundle: Make, look: Look) -> None:
+    earlier = make_bundle(look=look)
+    make_bundle(look=look)
+    fix = hint_for(earlier, effective_threshold(earlier), seen(100), 6).fix
+    assert f"dmdd-edge calibrate --model {earlier.path} --source GOOD_PARTS" in fix
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from dmdd_edge.runtime.assembly import RunOutcome
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, Timings
 from dmdd_edge.runtime.sources import SourceState
-from dmdd_edge.runtime.summary import RunStatistics, Summary
+from dmdd_edge.runtime.summary import RunStatistics, Summary, busiest
 from dmdd_edge.runtime.verdict import reach_verdict
 
 Capture = pytest.CaptureFixture[str]
@@ -124,3 +124,28 @@ def test_the_gate_does_not_pass_when_nothing_was_judged(received: signal.Signals
     with pytest.raises(DmddError, match="None of the 2 frames"):
         _code(_summary(skipped=2), received)
     assert _code(_summary(), received, gate=False) == 0  # files, no gate
+
+
+@pytest.mark.parametrize(
+    ("busy", "live", "expected"),
+    [
+        ((0.2, 0.3, 0.66, 0.93), False, "write"),
+        ((0.5, 0.45, 0.66, 0.1), False, "capture"),  # one thread reads and prepares: 95 %
+        ((0.1, 0.3, 0.66, 0.6), False, "infer"),
+        ((0.3, 0.1, 0.55, 0.9), True, "infer"),  # of a live source, one thread does all but writing: 95 %
+        ((0.1, 0.1, 0.2, 0.9), True, "write"),
+    ],
+)
+def test_the_busiest_part_of_the_busiest_thread_is_the_bottleneck(
+    busy: tuple[float, ...], live: bool, expected: str
+) -> None:
+    assert busiest(dict(zip(("capture", "prepare", "infer", "write"), busy, strict=True)), live) == expected
+
+
+def test_the_bottleneck_is_shown_with_the_sums_of_the_threads(capsys: Capture) -> None:
+    statistics = RunStatistics("cpu")
+    statistics.add(_result())
+    busy = {"capture": 0.2, "prepare": 0.3, "infer": 0.66, "write": 0.93}
+    Report(each=False).summary(statistics.summary(busy, "write"))
+    shown = "writing results (busy: capture 20% + prepare 30%, infer 66%, write 93%)"
+    assert shown in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_the_fixes_carry_the_folders_on_and_are_quoted(
         read_calibration(Bundle.open_unverified(path / bundle.version))
     fixes.append(caught.value.fix)
     assert [named_in(fix) for fix in fixes] == [
-        f"dmdd-edge export --models-dir '{models}'",
+        "dmdd-edge train --data DIR",
         f"dmdd-edge models --models-dir '{models}'",
         f"dmdd-edge train --data DIR --runs-dir '{tmp_path / 'my runs'}'",
         f"dmdd-edge models use 'my part' VERSION --models-dir '{models}'",

@@ -125,7 +125,7 @@ FAILS = Finding("bundles.screw", "bundle screw", "broken", "altered", "x", "copy
 @pytest.mark.parametrize(
     ("findings", "code", "last"),
     [
-        ([OK, NO_GPU], 0, ["ready for a bundle, with --backend cpu", "next: dmdd-edge export"]),
+        ([OK, NO_GPU], 0, ["ready for a bundle, with --backend cpu", "next: dmdd-edge train --data DIR"]),
         ([NO_GPU], 1, ["no bundle can run on this machine: no backend works"]),
         ([OK, RUNS], 0, ["ready to run: nut", "next: dmdd-edge run --source FOLDER_OR_IMAGE"]),
         (

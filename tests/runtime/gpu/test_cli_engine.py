@@ -30,7 +30,8 @@ def cli(cache: Path, images: Path) -> Cli:
     """Run a command on the images in this process; returns its JSON lines."""
 
     def run(command: str, bundle: Bundle, *arguments: str) -> list[dict[str, Any]]:
-        line = [command, "--model", str(bundle.path), "--source", str(images), "--json", *arguments]
+        yes = ["--yes"] if command == "calibrate" else []
+        line = [command, *yes, "--model", str(bundle.path), "--source", str(images), "--json", *arguments]
         done = CliRunner().invoke(app, [*line, "--engine-cache", str(cache)])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception

@@ -1,0 +1,58 @@
+"""The training runs on disk, and the command that leads to a first bundle; quick to load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dmdd_edge.failures import storage_errors
+from dmdd_edge.messages.commands import command
+from dmdd_edge.messages.text import is_plain_name
+
+RUNS_DIR = Path("runs")
+
+
+def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
+    """The training runs, sorted by name; hidden and empty folders are left out."""
+    return folders_in(Path(runs_dir), _is_filled)
+
+
+def first_bundle_command(models_dir: Path | str, **options: object) -> str:
+    """The command towards a bundle: ``export`` of a run, or without any run ``train``.
+
+    Args:
+        models_dir: where the bundle is missing.
+        options: of ``export``.
+    """
+    if list_runs():
+        return command("export", models_dir=models_dir, **options)
+    return command("train", data="DIR")
+
+
+def first_bundle(models_dir: Path | str) -> str:
+    """What to do without a bundle, for a person."""
+    if list_runs():
+        return f"Export a run: {first_bundle_command(models_dir)}"
+    return (
+        "Train on images of good parts, your own or those that the command sample draws: "
+        f"{first_bundle_command(models_dir)}"
+    )
+
+
+def folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
+    """Names of the folders in a folder that count, sorted; empty without that folder."""
+    with storage_errors(folder, "read"):
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if is_plain_name(entry.name) and entry.is_dir() and counts(entry)
+        )
+
+
+def _is_filled(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return True  # inaccessible: an error explains why when it is named
