@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.data.datasets.folders import from_folders, groups
@@ -82,6 +83,8 @@ def evaluate_detector(options: EvaluateOptions, progress: Progress | Reporter | 
         BundleError: the bundle is missing or does not verify.
         BackendError: the backend cannot run here, or a package is missing.
     """
+    check_instance("options", options, EvaluateOptions, "EvaluateOptions")
+    check_progress(progress, Reporter)
     reporter = progress if isinstance(progress, Reporter) else Reporter(progress)
     given = options.given()
     if options.model is not None or means_bundle(options, given):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.bundle.bundle import ENGINES_FOLDER, Bundle
 from dmdd_edge.bundle.threshold import Threshold, check_alpha
 from dmdd_edge.export.engines.build import BuildOptions
@@ -99,6 +100,8 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         BackendError: an engine cannot be built here, or a package is missing.
         StorageError: the bundle cannot be written.
     """
+    check_instance("options", options, ExportOptions, "ExportOptions")
+    check_progress(progress, ExportReporter)
     reporter = progress if isinstance(progress, ExportReporter) else ExportReporter(progress)
     build = BuildOptions(
         precision=options.precision,

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from dmdd_edge.arguments import check_instance
 from dmdd_edge.runtime.callbacks import CallbackSink, Caller
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
@@ -89,9 +90,11 @@ def run_source(
         DmddError: the source, the bundle, the backend or an output fails, or no frame could be judged.
             Also whatever a callback raises, which ends the run.
     """
-    caller = Caller(stop, say)
+    check_instance("options", options, RunOptions, "RunOptions")
+    check_instance("sinks", sinks, (list, tuple), "a list of sinks")
+    caller, callbacks = Caller(stop, say), CallbackSink(on_result, on_error)
     with AssembledRun(options, say=caller.say, stopping=caller.stop) as assembled:
-        outcome = assembled.process(last=[*sinks, CallbackSink(on_result, on_error)])
+        outcome = assembled.process(last=[*sinks, callbacks])
     caller.check()
     for problem in (outcome.verdict.nothing, outcome.verdict.no_frame if outcome.live else None):
         if problem is not None:

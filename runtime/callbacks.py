@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from dmdd_edge.arguments import check_callable
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
@@ -18,6 +19,8 @@ class Caller:
     """
 
     def __init__(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
+        check_callable("stop", stop)
+        check_callable("say", say)
         self._stop, self._say = stop, say
         self._thread = threading.get_ident()
         self._error: BaseException | None = None
@@ -50,6 +53,9 @@ class CallbackSink:
         on_result: Callable[[Frame, Result], None] | None,
         on_error: Callable[[BrokenFrame], None] | None,
     ) -> None:
+        for name, function in (("on_result", on_result), ("on_error", on_error)):
+            if function is not None:
+                check_callable(name, function)
         self._on_result, self._on_error = on_result, on_error
 
     def result(self, frame: Frame, result: Result) -> None:

@@ -257,10 +257,12 @@ class Detector:
         Raises:
             SourceError: the source cannot be opened or was lost.
             BackendError: the backend failed, or the detector is closed.
+            OptionError: an argument has a wrong type or value.
         """
-        from dmdd_edge.runtime.detector_stream import stream_results
+        from dmdd_edge.runtime.detector_stream import check_stream, stream_results
 
         self._require_open()
+        check_stream(source, options, limit, on_error)
         return stream_results(self, source, options, limit, on_error)
 
     def prepare(self, frame: Frame) -> Prepared:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmdd_edge.arguments import check_callable, check_count, check_instance, wrong_type
 from dmdd_edge.data.images import IMAGE_SUFFIXES
 from dmdd_edge.runtime.feed import Feed, ReadAhead
 from dmdd_edge.runtime.frame import BrokenFrame
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.detector import Detector, Started
 
 _log = logging.getLogger("dmdd_edge")
+
+
+def check_stream(source: object, options: object, limit: object, on_error: object) -> None:
+    """Check the arguments of ``Detector.stream``, before the first frame is taken.
+
+    Raises:
+        OptionError: one has a wrong type or value.
+    """
+    if isinstance(source, bytes) or not (
+        isinstance(source, (str, os.PathLike)) or (hasattr(source, "live") and hasattr(source, "stop"))
+    ):
+        fix = "For images in memory call the detector itself: detector(images)."
+        raise wrong_type("source", source, "a text, a path or an open source", fix)
+    check_instance("options", options, (SourceOptions, type(None)), "SourceOptions or None")
+    check_count("limit", limit, 1)
+    if on_error is not None:
+        check_callable("on_error", on_error)
 
 
 def stream_results(

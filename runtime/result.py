@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.arguments import check_count, checked_path
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError
 
@@ -126,9 +127,11 @@ class Result:
 
         Raises:
             DataError: the frame is not available any more.
+            OptionError: ``longest`` is not a number of pixels.
         """
         from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 
+        check_count("longest", longest, 1)
         return draw_overlay(self._frame() if image is None else image, self, longest, caption)
 
     def save(
@@ -150,12 +153,13 @@ class Result:
         Raises:
             DataError: the frame is not available any more, or the suffix is not that of an image format.
             StorageError: the file cannot be written.
+            OptionError: ``path`` or ``longest`` has a wrong type or value.
         """
         import cv2
 
         from dmdd_edge.storage import write_atomically
 
-        path = Path(path)
+        path = checked_path("path", path)
         try:
             done, data = cv2.imencode(path.suffix, self.plot(image, longest=longest, caption=caption))
         except cv2.error:  # an unknown suffix

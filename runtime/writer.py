@@ -111,9 +111,8 @@ class Writer:
         while (item := self._next(failed)) is not None:
             start = time.perf_counter()
             try:
-                if (
-                    not failed and not self._abandoned
-                ):  # further results would leave a gap where the failed one is missing
+                # Further results would leave a gap where the failed one is missing.
+                if not failed and not self._abandoned:
                     self._write(item)
             except BaseException as error:  # raised again in the run's thread
                 failed, self._error = True, error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.extras import need
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.options import TrainOptions
@@ -81,6 +82,8 @@ def train_detector(
         BackendError: torch is not installed, or the GPU is not available.
         StorageError: the run cannot be written.
     """
+    check_instance("options", options, TrainOptions, "TrainOptions")
+    check_progress(progress, Listener)
     return run_plan(plan_training(options), options, progress)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dmdd_edge.arguments import checked_path
 from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
 from dmdd_edge.bundle.versions import (
     CURRENT_NAME,
@@ -105,7 +106,7 @@ class Bundle:
         Raises:
             BundleError: there is no bundle, its schema is newer, or the manifest is malformed.
         """
-        folder = find_version(Path(path))
+        folder = find_version(checked_path("path", path))
         return cls(path=folder, manifest=read_manifest(inside(folder, MANIFEST_NAME)))
 
     def has(self, name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dmdd_edge.arguments import checked_number
 from dmdd_edge.errors import BundleError, DataError, OptionError
 from dmdd_edge.fields import Share
 
@@ -160,9 +161,7 @@ def checked_threshold(value: float, name: str = "--threshold") -> float:
     Raises:
         DmddError: it does not.
     """
-    if not 0 <= value <= 1:
-        raise OptionError(f"{name} is {value}; it must be in 0..1.", "Scores are in 0..1; try 0.5.")
-    return float(value)
+    return checked_number(name, value, 0, 1, "Scores are in 0..1; try 0.5.")
 
 
 def percent(rate: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge._version import __version__
+from dmdd_edge.arguments import check_instance, checked_path
 from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.sample.plate import HOLES, Plate
@@ -91,7 +93,11 @@ def write_sample(
         DmddError: a value is invalid; the category exists and must not be overwritten, or was not drawn
             here.
     """
-    folder = Path(folder)
+    folder = checked_path("folder", folder)
+    check_instance("category", category, str, "a name")
+    counts = {"train": train, "test_good": test_good, "test_bad": test_bad, "size": size, "seed": seed}
+    for name, value in counts.items():
+        check_instance(name, value, numbers.Integral, "a whole number")
     target = folder / category
     _check(
         folder, category, target, overwrite, {"train": train, "test-good": test_good, "test-bad": test_bad}

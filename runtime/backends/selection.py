@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dmdd_edge.arguments import check_instance
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError, DmddError, OptionError
 from dmdd_edge.messages.suggest import choose
@@ -105,6 +106,8 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
     Raises:
         DmddError: the name is unknown, the named one cannot run, or none can; states what to install.
     """
+    check_instance("backend", name, str, f"one of {', '.join([AUTO, *BACKENDS])}")
+    check_instance("options", options, (BackendOptions, type(None)), "BackendOptions or None")
     options = options or BackendOptions()
     if name != AUTO:
         if name not in BACKENDS:

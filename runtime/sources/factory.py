@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from dmdd_edge.arguments import check_instance, wrong_type
 from dmdd_edge.data.images import (
     IMAGE_SUFFIXES,
     describe_passed_over,
@@ -65,6 +66,9 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
         SourceError: the source does not exist or is not readable, the device cannot be opened, an option does
             not apply to this kind of source, or results would be written into the source's folder.
     """
+    if not isinstance(source, (str, os.PathLike)) or not isinstance(source := os.fspath(source), str):
+        raise wrong_type("source", source, "a text, such as a path, '0' or an rtsp:// address")
+    check_instance("options", options, SourceOptions, "SourceOptions")
     with _readable(source):
         opened = _open(source, options)
     return _apart(opened, options)

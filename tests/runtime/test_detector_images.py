@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +70,47 @@ def test_sixteen_bits_of_a_pillow_image_are_scaled_as_those_of_a_file(tmp_path: 
         from_pillow = frame_of(Image.open(path), "bgr", bits, 0)
         assert from_pillow.image[0, 0].tolist() == from_file.image[0, 0].tolist() == [expected] * 3
         assert from_pillow.peak == from_file.peak == 2048
+
+
+def test_thirty_two_bits_of_a_pillow_image_are_sixteen_where_the_values_need_them() -> None:
+    deep = frame_of(Image.new("I", (32, 32), 32896), "bgr", 16, 0)  # 128 * 257
+    assert deep.image[0, 0].tolist() == [128] * 3
+    assert deep.peak == 32896
+
+
+def _cut_off() -> Image.Image:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(file, "png")
+    return Image.open(io.BytesIO(file.getvalue()[:3000]))
+
+
+def _closed() -> Image.Image:
+    image = Image.new("RGB", (32, 32))
+    image.close()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_cut_off, "mode RGB cannot be read: image file is truncated"),
+        (_closed, "cannot be read: Operation on closed image"),
+        (lambda: Image.Image, "not the class Image"),
+        (lambda: Image.new("F", (32, 32), 0.5), "mode F holds floating-point numbers"),
+        (lambda: Image.new("I", (32, 32), 255), "mode I with no value above 255 may have 8 or 16 bits"),
+        (lambda: Image.new("I", (32, 32), -1), "values from -1 to 0; 0..65535"),
+        (lambda: Image.new("I", (32, 32), 65536), "values from 0 to 65536"),
+    ],
+)
+def test_a_pillow_image_that_cannot_be_used_is_a_data_error(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        frame_of(make(), "bgr", 16, 0)
+    assert caught.value.fix
+
+
+def test_premultiplied_gray_of_a_pillow_image_is_read() -> None:
+    image = Image.new("LA", (32, 32), (51, 255)).convert("La")
+    assert frame_of(image, "bgr", 16, 0).image[0, 0].tolist() == [51] * 3
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
