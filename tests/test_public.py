@@ -59,7 +59,8 @@ def test_a_lean_install_has_all_names_and_the_import_alone_loads_nothing(tmp_pat
     )  # fmt: skip
     loaded, missing = done.stdout.splitlines()
     assert loaded == "['dmdd_edge']"
-    assert missing.startswith("The package torch is needed and not installed here.; Install it: pip install")
+    assert missing.startswith("The package torch is needed and not installed here.; Install it: ")
+    assert missing.endswith("[train]'") and " -m pip install " in missing
 
 
 def test_every_public_name_is_documented_and_typed() -> None:

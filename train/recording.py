@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.errors import TrainingError
+from dmdd_edge.extras import install_command
 from dmdd_edge.messages.phases import Cost, Phases, clock_text
 from dmdd_edge.train import costs
 from dmdd_edge.train.listener import Listener
@@ -81,7 +82,7 @@ def _tensorboard_writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError(
-            "TensorBoard is not installed.", fix="pip install 'dmdd-edge[tensorboard]'"
+            "TensorBoard is not installed.", fix=f"Install it: {install_command('tensorboard')}"
         ) from None
     return SummaryWriter(str(folder / "tensorboard"))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.errors import BackendError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_session import (
     import_onnxruntime,
@@ -17,11 +18,6 @@ from dmdd_edge.runtime.backends.onnxruntime_session import (
 )
 
 _PROVIDER = "CUDAExecutionProvider"
-
-_INSTALL = (
-    "The CPU and GPU builds cannot share an environment: pip uninstall onnxruntime, then "
-    'pip install "dmdd-edge[gpu]". On a Jetson use NVIDIA\'s own wheel of onnxruntime-gpu.'
-)
 
 
 class OnnxRuntimeCuda:
@@ -40,7 +36,7 @@ class OnnxRuntimeCuda:
     def __init__(self, bundle: Bundle, device: int = 0) -> None:
         onnxruntime = import_onnxruntime("gpu")
         if _PROVIDER not in onnxruntime.get_available_providers():
-            raise BackendError("The installed ONNX Runtime was built without CUDA.", _INSTALL)
+            raise BackendError("The installed ONNX Runtime was built without CUDA.", _how_to_install())
         _preload_libraries(onnxruntime)
         # TF32 would keep 10 bits of each factor: enough to move a score across its threshold.
         provider = (_PROVIDER, {"device_id": str(device), "use_tf32": "0"})
@@ -68,3 +64,10 @@ def _preload_libraries(onnxruntime: Any) -> None:
     """Let ONNX Runtime find the CUDA and cuDNN that pip installed (1.21 and later)."""
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
+
+
+def _how_to_install() -> str:
+    return (
+        "The CPU and GPU builds cannot share an environment: pip uninstall onnxruntime, then "
+        f"{install_command('gpu')}. On a Jetson use NVIDIA's own wheel of onnxruntime-gpu."
+    )

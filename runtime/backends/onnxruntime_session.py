@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError, DmddError
+from dmdd_edge.extras import install_command
 from dmdd_edge.messages.text import visible
 
 #: Most characters of ONNX Runtime's message that are repeated; it may quote the graph at length.
@@ -28,7 +29,7 @@ def import_onnxruntime(extra: str) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            f"Cannot load ONNX Runtime: {error}.", f'Install it: pip install "dmdd-edge[{extra}]"'
+            f"Cannot load ONNX Runtime: {error}.", f"Install it: {install_command(extra)}"
         ) from None
     return onnxruntime
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dmdd_edge.errors import BackendError, DmddError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda.gpu import probe_gpu
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
@@ -38,7 +39,7 @@ class CudaBindings:
 
     def __init__(self) -> None:
         if cudart is None:
-            raise BackendError(_missing, 'Install it: pip install "dmdd-edge[tensorrt]"')
+            raise BackendError(_missing, f"Install it: {install_command('tensorrt')}")
         probe = probe_gpu()
         if probe.facts is None:
             raise BackendError(f"Cannot use CUDA: {probe.reason}.", _driver_fix())

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmdd_edge.extras import install_command
+
 _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -50,7 +52,7 @@ def probe_gpu(index: int = 0) -> GpuProbe:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        return GpuProbe(None, f'cannot import cuda-bindings ({error}): pip install "dmdd-edge[tensorrt]"')
+        return GpuProbe(None, f"cannot import cuda-bindings ({error}): {install_command('tensorrt')}")
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess:
         return GpuProbe(None, _reason(runtime.cudaGetErrorString(status)[1], str(status)))

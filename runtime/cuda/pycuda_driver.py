@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from dmdd_edge.errors import BackendError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.cuda.interface import DeviceMemory, Event, Graph, HostMemory, Stream, refusal
 
@@ -37,8 +38,8 @@ class PyCuda:
             absent = isinstance(error, ModuleNotFoundError) and error.name == "pycuda"
             raise BackendError(
                 "PyCUDA is not installed." if absent else f"Cannot load PyCUDA: {error}.",
-                'Install it: pip install "dmdd-edge[pycuda]"; it is compiled on this machine, with the CUDA '
-                "toolkit (nvcc and cuda.h).",
+                "Install it; it is compiled on this machine, with the CUDA toolkit (nvcc and cuda.h): "
+                + install_command("pycuda"),
             ) from error
         self._driver: Any = pycuda.driver
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dmdd_edge.errors import DeliveryError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.delivery.address import MqttAddress
 from dmdd_edge.runtime.delivery.spool import Message
 from dmdd_edge.runtime.delivery.transport import Done, Refusal, UnreachableError
@@ -56,7 +57,7 @@ class MqttTransport:
         except ImportError as error:
             raise DeliveryError(
                 f"--mqtt requires paho-mqtt 2 or later ({error}).",
-                "Install it: pip install 'dmdd-edge[mqtt]'",
+                f"Install it: {install_command('mqtt')}",
             ) from error
         check_certificates(address)
         self.name = address.name

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
+from dmdd_edge.extras import UNKNOWN_CLONE, interpreter, own_source
 from dmdd_edge.runtime.machine import board_model, read_text
 
 _ROOT = Path("/")
@@ -36,7 +33,7 @@ class Platform:
         jetpack: the major version of JetPack; None if unknown.
         distribution: the ``ID`` of /etc/os-release, such as debian or ubuntu.
         python: the command of this environment's interpreter.
-        source: where pip installs dmdd-edge from, without extras, such as ``dmdd-edge`` or a clone.
+        source: where pip installs dmdd-edge from, without extras: a clone or a wheel's file.
         editable: whether it is installed from a clone in development mode.
     """
 
@@ -44,7 +41,7 @@ class Platform:
     jetpack: int | None = None
     distribution: str = ""
     python: str = "python"
-    source: str = "dmdd-edge"
+    source: str = UNKNOWN_CLONE
     editable: bool = False
 
     def pip(self, *arguments: str) -> str:
@@ -106,12 +103,12 @@ def this_platform(root: Path = _ROOT) -> Platform:
         root: of the file system.
     """
     release = read_text(root / "etc/nv_tegra_release")
-    source, editable = _own_source()
+    source, editable = own_source()
     return Platform(
         jetson=_jetson_model(board_model(root) or "", release),
         jetpack=_jetpack(release or ""),
         distribution=_os_release(read_text(root / "etc/os-release") or "").get("ID", ""),
-        python=_interpreter(),
+        python=interpreter(),
         source=source,
         editable=editable,
     )
@@ -133,26 +130,3 @@ def _jetpack(release: str) -> int | None:
 def _os_release(text: str) -> Mapping[str, str]:
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
-
-
-def _interpreter() -> str:
-    """``python`` where that is this interpreter, else its whole path."""
-    for name in ("python", "python3"):
-        # Not the link's target: a virtual environment is identified by the path of the link.
-        if shutil.which(name) == sys.executable:
-            return name
-    return sys.executable or "python3"
-
-
-def _own_source() -> tuple[str, bool]:
-    """Where pip installed dmdd-edge from, and whether in development mode."""
-    try:
-        text = metadata.distribution("dmdd-edge").read_text("direct_url.json")
-        record = json.loads(text) if text else {}
-        url = urlparse(record.get("url", ""))
-    except (metadata.PackageNotFoundError, ValueError, OSError):
-        return "dmdd-edge", False
-    folder = Path(unquote(url.path))
-    if url.scheme == "file" and (folder / "pyproject.toml").is_file():
-        return str(folder), bool(record.get("dir_info", {}).get("editable"))
-    return "dmdd-edge", False

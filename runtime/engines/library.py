@@ -8,6 +8,7 @@ from importlib import util
 from types import ModuleType
 
 from dmdd_edge.errors import BackendError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
 #: Strong typing exists from 10.3 on; 12 is not tested yet.
@@ -79,4 +80,4 @@ def _how_to_install(flavour: Flavour) -> str:
             "Install it with JetPack (sudo apt install nvidia-jetpack), and create the environment with "
             "`python3 -m venv --system-site-packages`."
         )
-    return f'Install it: pip install "dmdd-edge[{flavour}]"'
+    return f"Install it: {install_command(flavour)}"

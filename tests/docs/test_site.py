@@ -14,8 +14,8 @@ from tests.docs.pages import ROOT
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("material", reason="no MkDocs Material here (pip install 'dmdd-edge[dev]')")
-    pytest.importorskip("mkdocstrings", reason="no mkdocstrings here (pip install 'dmdd-edge[dev]')")
+    pytest.importorskip("material", reason="no MkDocs Material here (pip install '.[dev]')")
+    pytest.importorskip("mkdocstrings", reason="no mkdocstrings here (pip install '.[dev]')")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", tmp_path / "site"],
         cwd=ROOT,

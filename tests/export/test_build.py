@@ -15,6 +15,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.build import BuildOptions, build_plan
 from dmdd_edge.export.engines.progress import PhaseTracker
 from dmdd_edge.export.engines.rtx_target import allowed_gpus, build_rtx, parse_gpus, rtx_missing
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.runtime.engines.logger import LogBook
@@ -172,8 +173,8 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(__import__("sys").modules, "tensorrt_rtx", None)
     with pytest.raises(DmddError, match="Cannot import TensorRT-RTX") as raised:
         build_rtx(tmp_path / "any.onnx", tmp_path)
-    assert raised.value.fix == 'Install it: pip install "dmdd-edge[rtx]"'
-    assert 'pip install "dmdd-edge[rtx]"' in rtx_missing()
+    assert raised.value.fix == f"Install it: {install_command('rtx')}"
+    assert install_command("rtx") in rtx_missing()
 
 
 def test_nested_phases_become_one_rising_number() -> None:

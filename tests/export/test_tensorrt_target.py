@@ -20,6 +20,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines import tensorrt_target
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda.gpu import GpuFacts, GpuProbe, probe_gpu
 from dmdd_edge.runtime.engines.engine import BatchProfile, EngineNeeds, check_engine, read_sidecar
 from dmdd_edge.runtime.engines.library import load_tensorrt
@@ -125,7 +126,7 @@ def test_without_tensorrt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, sm
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with pytest.raises(DmddError, match="Cannot import TensorRT") as raised:
         build_tensorrt(small_fp16)
-    assert raised.value.fix == 'Install it: pip install "dmdd-edge[tensorrt]"'
+    assert raised.value.fix == f"Install it: {install_command('tensorrt')}"
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(DmddError) as raised:
         build_tensorrt(small_fp16)

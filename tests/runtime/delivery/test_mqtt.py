@@ -15,6 +15,7 @@ from typing import ClassVar
 import pytest
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.delivery import Delivery
 from dmdd_edge.runtime.delivery.address import parse_mqtt
 from dmdd_edge.runtime.delivery.spool import Message
@@ -30,7 +31,7 @@ from tests.runtime.delivery.delivery_results import (
 )
 from tests.runtime.delivery.old_broker import OldBroker
 
-pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
+pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install '.[mqtt]'")
 
 Deliver = Callable[..., Delivery]
 TOPIC = "plant/line3"
@@ -394,4 +395,4 @@ def test_without_paho_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "paho", None)
     with pytest.raises(DmddError, match="--mqtt requires paho-mqtt") as caught:
         deliver("mqtt://h/t")
-    assert "pip install 'dmdd-edge[mqtt]'" in caught.value.fix
+    assert install_command("mqtt") in caught.value.fix

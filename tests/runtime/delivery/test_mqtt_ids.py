@@ -12,7 +12,7 @@ from dmdd_edge.runtime.delivery.transport import UnreachableError
 from tests.runtime.delivery.delivery_broker import Broker
 from tests.runtime.delivery.delivery_results import FRAME, Said, make_result, wait_until
 
-pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install 'dmdd-edge[mqtt]'")
+pytest.importorskip("paho.mqtt", reason="no paho-mqtt: pip install '.[mqtt]'")
 
 
 class _Ended:

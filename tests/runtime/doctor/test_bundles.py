@@ -99,7 +99,7 @@ def test_a_backend_that_crashes_is_reported_with_one_that_runs(
 
 
 @pytest.mark.parametrize(
-    ("installed", "fix"), [(True, "Build it."), (False, "python -m pip install 'dmdd-edge[cpu]'")]
+    ("installed", "fix"), [(True, "Build it."), (False, "python -m pip install '/path/to/dmdd-edge[cpu]'")]
 )
 def test_a_users_error_is_reported_unchanged(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, installed: bool, fix: str

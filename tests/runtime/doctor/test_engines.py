@@ -47,8 +47,8 @@ def test_a_library_is_ok_missing_or_broken(make_context: Callable[..., Context])
     )
     tensorrt, rtx, cache = examine_engines(context)
     assert (tensorrt.state, tensorrt.detail) == ("broken", failed.failure)
-    assert tensorrt.fix == "python -m pip install 'dmdd-edge[tensorrt]'"
-    assert (rtx.state, rtx.fix) == ("missing", "python -m pip install 'dmdd-edge[rtx]'")
+    assert tensorrt.fix == "python -m pip install '/path/to/dmdd-edge[tensorrt]'"
+    assert (rtx.state, rtx.fix) == ("missing", "python -m pip install '/path/to/dmdd-edge[rtx]'")
     assert (cache.state, cache.detail) == ("missing", "no engine in /cache")
 
 

@@ -145,7 +145,9 @@ def test_the_build_without_cuda_names_the_commands_that_replace_it(
     context = make_context({"load": loaded(CPU), "try_provider": WORKS})
     cuda = by_name(examine_onnxruntime(context))["cuda"]
     assert cuda.state == "missing"
-    assert cuda.fix == ("python -m pip uninstall --yes onnxruntime && python -m pip install 'dmdd-edge[gpu]'")
+    assert cuda.fix == (
+        "python -m pip uninstall --yes onnxruntime && python -m pip install '/path/to/dmdd-edge[gpu]'"
+    )
 
 
 def test_two_builds_over_each_other_are_broken(
@@ -169,4 +171,4 @@ def test_absent_is_missing_and_unloadable_is_broken(
     assert broken.fix.startswith("python -m pip uninstall --yes onnxruntime && ")
     installed()
     (missing,) = examine_onnxruntime(make_context({"load": absent}))
-    assert (missing.state, missing.fix) == ("missing", "python -m pip install 'dmdd-edge[cpu]'")
+    assert (missing.state, missing.fix) == ("missing", "python -m pip install '/path/to/dmdd-edge[cpu]'")

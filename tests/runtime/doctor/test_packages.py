@@ -43,7 +43,7 @@ def test_what_is_missing_is_named(
     core, mqtt, train = (found[f"packages.{name}"] for name in ("core", "mqtt", "train"))
     # Without pydantic no command works, so that is more than a missing package.
     assert (core.state, core.fix) == ("broken", "python -m pip install pydantic")
-    assert (mqtt.state, mqtt.fix) == ("missing", "python -m pip install 'dmdd-edge[mqtt]'")
+    assert (mqtt.state, mqtt.fix) == ("missing", "python -m pip install '/path/to/dmdd-edge[mqtt]'")
     assert (train.state, train.detail) == ("missing", "not installed: timm")
     assert (train.facts["torch"], train.facts["timm"]) == ("1.0", None)
     assert found["packages.export"].state == "ok"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge import DmddError
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda import (
     CUDA_DRIVERS,
     Cuda,
@@ -163,7 +164,7 @@ def test_without_either_package_the_first_is_to_be_installed(monkeypatch: pytest
     for driver, package in {"auto": "tensorrt", "cuda-bindings": "tensorrt", "pycuda": "pycuda"}.items():
         with pytest.raises(DmddError, match=r"is not installed|Cannot load") as caught:
             open_cuda(driver)
-        assert f'pip install "dmdd-edge[{package}]"' in caught.value.fix
+        assert install_command(package) in caught.value.fix
         assert driver == "pycuda" or "cuda-bindings is not installed" in caught.value.message
 
 

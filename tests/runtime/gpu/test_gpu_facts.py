@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.cuda import gpu as device
 
 
@@ -68,7 +69,7 @@ def test_without_cuda_bindings_the_package_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     probe = device.probe_gpu()
     assert probe.facts is None
-    assert 'pip install "dmdd-edge[tensorrt]"' in probe.reason
+    assert install_command("tensorrt") in probe.reason
 
 
 def test_the_real_bindings_answer_here() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import FP16_GRAPH, Bundle
+from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.backends import OverlappingBackend
 from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
 from dmdd_edge.runtime.backends.selection import select
@@ -76,7 +77,7 @@ def test_without_an_engine_auto_goes_on_and_says_why(
     assert "No TensorRT engine of screw" in reasons["tensorrt"].reason
     assert "--build-engine" in reasons["tensorrt"].fix
     assert "TensorRT-RTX" in reasons["rtx"].reason
-    assert 'pip install "dmdd-edge[rtx]"' in reasons["rtx"].fix
+    assert install_command("rtx") in reasons["rtx"].fix
     with pytest.raises(DmddError, match="No TensorRT engine of screw"):
         select(bundle, "tensorrt", options)
     assert trt.deserialized == []
