@@ -60,7 +60,8 @@ def test_a_lean_install_has_all_names_and_the_import_alone_loads_nothing(tmp_pat
     loaded, missing = done.stdout.splitlines()
     assert loaded == "['dmdd_edge']"
     assert missing.startswith("The package torch is needed and not installed here.; Install it: ")
-    assert missing.endswith("[train]'") and " -m pip install " in missing
+    assert missing.endswith("[train]'")
+    assert " -m pip install " in missing
 
 
 def test_every_public_name_is_documented_and_typed() -> None:

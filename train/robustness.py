@@ -26,7 +26,7 @@ _MANY = 0.1
 
 
 def images_tried(held_out: int) -> int:
-    """Number of images that are evaluated for so many held-out images."""
+    """Number of images that are evaluated when this number is held out."""
     return len(_TRIED) * min(held_out, _MOST)
 
 
