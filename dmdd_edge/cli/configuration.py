@@ -15,21 +15,23 @@ keys in tables. Paths are relative to the working directory, as on the command l
 
 from __future__ import annotations
 
-import json
+import difflib
 import os
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
+from dmdd_edge.cli.configuration_file import ConfigurationFile, read_file
+from dmdd_edge.cli.console import console
 from dmdd_edge.cli.streams import write_output
 from dmdd_edge.errors import OptionError
-from dmdd_edge.messages.addresses import redacted, secret_parts
-from dmdd_edge.messages.suggest import did_you_mean, neighbor
+from dmdd_edge.messages.addresses import secret_parts
+from dmdd_edge.messages.suggest import did_you_mean
+from dmdd_edge.messages.text import visible
 from dmdd_edge.options import Options
-from dmdd_edge.options.model import OptionField, checked, option_fields
+from dmdd_edge.options.model import OptionField, check_rules, checked, option_fields
+from dmdd_edge.options.toml_text import is_toml, toml
 from dmdd_edge.options.values import from_text
 
 #: The variable that names a configuration file.
@@ -38,6 +40,16 @@ CONFIG_VARIABLE = "DMDD_CONFIG"
 _TAKEN = {"DMDD_DATA": "DMDD_DATA_DIR"}
 #: Where a value is from, besides a variable's name and a place in the file.
 COMMAND_LINE, DEFAULT = "command line", "default"
+
+#: Other names of keys, as words that a person may try.
+_OTHER_NAMES = {"dir": "folder"}
+#: The models of each command, with those of its sub-commands, by the command's name; loaded when needed.
+Commands = Mapping[str, Callable[[], Sequence[type[Options]]]]
+
+#: How alike two names must be for one to be taken for a mistyped other.
+_CLOSE = 0.8
+#: Variables that have been warned of.
+_warned: set[str] = set()
 
 #: Secrets that came from variables and files, so that no message shows them.
 secrets: set[str] = set()
@@ -67,7 +79,7 @@ def variable_of(field: OptionField) -> str:
 def resolve(
     model: type[Options],
     command: str,
-    commands: Sequence[str],
+    commands: Commands,
     given: Mapping[str, Any],
     file: Path | None,
 ) -> dict[str, Setting]:
@@ -76,17 +88,18 @@ def resolve(
     Args:
         model: declares the options.
         command: the command's name, which is also that of its table in the file.
-        commands: all commands' names.
+        commands: all commands.
         given: what the command line sets, by field.
         file: a configuration file; None for the one that ``DMDD_CONFIG`` names, if any.
 
     Raises:
         OptionError: the file cannot be read, or has an unknown key or a wrong value; or a variable has.
     """
+    origin = "--config"
     if file is None and (named := os.environ.get(CONFIG_VARIABLE)):
-        file = Path(named)
+        file, origin = Path(named), CONFIG_VARIABLE
     fields = option_fields(model)
-    from_file = {} if file is None else _read(file, fields, command, commands)
+    from_file = {} if file is None else _read(read_file(file, origin), fields, command, commands)
     settings: dict[str, Setting] = {}
     for field in fields:
         variable = variable_of(field)
@@ -99,6 +112,7 @@ def resolve(
             settings[field.name] = from_file[field.name]
         else:
             settings[field.name] = Setting(field.default, DEFAULT, 0)
+    _check_variables(command, fields, commands)
     _keep_secrets(fields, settings)
     return _displaced(model, fields, settings)
 
@@ -107,17 +121,28 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
     """Write the values as a configuration file to standard output; secrets are hidden.
 
     Raises:
-        OptionError: standard output is closed, or cannot be written.
+        OptionError: options contradict each other, or standard output is closed or cannot be written.
     """
+    fields = option_fields(model)
+    # What the command line says is checked as the command itself does; the rest has been checked.
+    values = {
+        field.name: setting.value if setting.rank < 3 else checked(field, setting.value)
+        for field in fields
+        for setting in [settings[field.name]]
+    }
+    check_rules(model, values, frozenset(name for name, setting in settings.items() if setting.rank))
     lines = [f"[{command}]"]
-    for field in option_fields(model):
-        setting, key = settings[field.name], _key(field)
-        if setting.value is None or setting.value == ():
+    for field in fields:
+        setting, key, value = settings[field.name], _key(field), values[field.name]
+        if value is None or value == () or value is MISSING:
             lines.append(f"# {key} is not set")
-        else:
-            # Defaults are comments, so that what is printed means the same as a file.
-            mark = "" if setting.rank else "# "
-            lines.append(f"{mark}{key} = {_toml(setting.value)}  # {setting.origin}")
+            continue
+        text, origin = toml(value), visible(setting.origin)
+        # Defaults are comments, so that what is printed means the same as a file.
+        mark = "" if setting.rank else "# "
+        if not is_toml(text):
+            mark, text, origin = "# ", visible(text), f"TOML cannot hold this value; {origin}"
+        lines.append(f"{mark}{key} = {text}  # {origin}")
     write_output("\n".join([*lines, ""]))
 
 
@@ -127,41 +152,107 @@ def _key(field: OptionField) -> str:
 
 
 def _read(
-    file: Path, fields: Sequence[OptionField], command: str, commands: Sequence[str]
+    file: ConfigurationFile, fields: Sequence[OptionField], command: str, commands: Commands
 ) -> dict[str, Setting]:
-    text = _text(file)
-    document = _parse(file, text)
-    lines = _lines(text)
     by_key = {_key(field): field for field in fields}
     settings: dict[str, Setting] = {}
-    tables = [("", document)]
-    for name, value in document.items():
-        if not isinstance(value, dict):
-            continue
-        if name not in commands:
-            raise OptionError(
-                f"{_place(file, lines.get(('', name)))}: unknown table [{name}].",
-                did_you_mean(name, commands) or f"Commands: {', '.join(commands)}.",
-            )
-        if name == command:
-            tables.append((name, value))
+    for name, value in file.values.items():
+        if isinstance(value, dict):
+            _check_table(file, name, value, command, commands)
+    own = file.values.get(command)
+    tables = [("", file.values), *([(command, own)] if isinstance(own, dict) else [])]
     for table, values in tables:
+        written_as: dict[str, str] = {}
         for written, value in values.items():
             if table == "" and isinstance(value, dict):
                 continue
-            place = _place(file, lines.get((table, written)))
-            field = by_key.get(written.replace("-", "_"))
+            place = file.place(table, written)
+            field = by_key.get(written.replace("-", "_")) or _renamed(by_key.values(), written, value)
             if field is None:
+                raise _unknown(place, table, written, command, by_key, commands)
+            if field.name in written_as:
+                both = f"{written_as[field.name]} and {written}"
                 raise OptionError(
-                    f"{place}: {written!r} is not an option of {command}.", _fix(written, by_key, commands)
+                    f"{place}: {both} are the same option.", f"Keep one of them, as {_key(field)}."
                 )
+            written_as[field.name] = written
             settings[field.name] = Setting(_checked(field, value, place), place, 1)
     return settings
 
 
-def _fix(written: str, known: Iterable[str], commands: Sequence[str]) -> str:
-    close = did_you_mean(written.replace("-", "_"), known)
-    return close or "Remove it, or move an option of another command into a table, such as [train]."
+def _check_table(
+    file: ConfigurationFile, name: str, values: Mapping[str, Any], command: str, commands: Commands
+) -> None:
+    """Refuse a table of no command, and a key that the table's command does not have."""
+    if name not in commands:
+        raise OptionError(
+            f"{file.place('', name)}: unknown table [{visible(name)}].",
+            did_you_mean(name, commands) or f"Commands: {', '.join(commands)}.",
+        )
+    if name == command:
+        return
+    known: set[str] = set()
+    for model in commands[name]():
+        for field in option_fields(model):
+            known |= {_key(field), *(spelling.lstrip("-") for spelling in field.option.earlier)}
+    for written in values:
+        if written.replace("-", "_") not in {key.replace("-", "_") for key in known}:
+            raise _unknown(file.place(name, written), name, written, name, known, commands)
+
+
+def _renamed(fields: Iterable[OptionField], written: str, value: Any) -> OptionField | None:
+    """The option that had another name before, with one warning."""
+    for field in fields:
+        if "--" + written.replace("_", "-") in field.option.earlier:
+            if field.option.check_earlier is not None:
+                field.option.check_earlier(str(value))
+            console.print(f"{written} is now {_key(field)}; the old name will be removed.")
+            return field
+    return None
+
+
+def _unknown(
+    place: str, table: str, written: str, command: str, known: Iterable[str], commands: Iterable[str]
+) -> OptionError:
+    key, known = written.replace("-", "_"), list(known)
+    if table == "" and key in commands:
+        return OptionError(f"{place}: [{key}] must be a table.", f"Write [{key}], and its options below.")
+    positive = key.removeprefix("no_")
+    if key != positive and positive in known:
+        fix = f"Write {positive} = false."
+    elif _OTHER_NAMES.get(key) in known:
+        fix = f"Write {_OTHER_NAMES[key]}."
+    else:
+        fix = did_you_mean(key, known)
+    fix = fix or "Remove it, or move an option of another command into a table, such as [train]."
+    return OptionError(f"{place}: {visible(written)!r} is not an option of {command}.", fix)
+
+
+def _check_variables(command: str, fields: Sequence[OptionField], commands: Commands) -> None:
+    """Refuse DMDD_NO_X for a switch; warn of a name that is close to a variable's."""
+    by_variable = {variable_of(field): field for field in fields}
+    for name in sorted(os.environ):
+        if not name.startswith("DMDD_") or name in by_variable or name == CONFIG_VARIABLE or name in _warned:
+            continue
+        positive = by_variable.get("DMDD_" + name.removeprefix("DMDD_NO_"))
+        if positive is not None and "/" in positive.option.name:
+            variable = variable_of(positive)
+            raise OptionError(f"{name} is not a variable of dmdd-edge.", f"Set {variable}=0 instead.")
+        former = "--" + name.removeprefix("DMDD_").lower().replace("_", "-")
+        renamed = [variable for variable, field in by_variable.items() if former in field.option.earlier]
+        short = {variable.removeprefix("DMDD_"): variable for variable in by_variable}
+        close = renamed or [
+            short[key] for key in difflib.get_close_matches(name.removeprefix("DMDD_"), short, 1, _CLOSE)
+        ]
+        if close and not any(name in _variables(load()) for load in commands.values()):
+            _warned.add(name)
+            console.print(
+                f"{name} has no effect: it is not a variable of {command}. Did you mean {close[0]}?"
+            )
+
+
+def _variables(models: Iterable[type[Options]]) -> set[str]:
+    return {variable_of(field) for model in models for field in option_fields(model)}
 
 
 def _checked(field: OptionField, value: Any, place: str) -> Any:
@@ -203,69 +294,3 @@ def _keep_secrets(fields: Iterable[OptionField], settings: Mapping[str, Setting]
                 if field.name.endswith("_env"):
                     secrets.add(os.environ.get(text, ""))
     secrets.discard("")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise OptionError(
-            f"--config {file}: there is no such file.", neighbor(file) or "Check the path."
-        ) from None
-    except UnicodeDecodeError:
-        raise OptionError(f"--config {file} is not a text in UTF-8.", "Save it as UTF-8.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"--config {file} cannot be read: {reason}.", "Check the path.") from None
-
-
-def _parse(file: Path, text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ModuleNotFoundError:  # an installation without dependencies, as on a Jetson
-            raise OptionError(
-                "A configuration file needs the package tomli on Python 3.10.",
-                "Install it: pip install 'tomli>=2'",
-            ) from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(
-            f"--config {file} is not TOML: {redacted(str(error))}.",
-            'Write NAME = VALUE, with texts in quotes: source = "parts/".',
-        ) from None
-
-
-_HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_ASSIGNMENT = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
-
-
-def _lines(text: str) -> dict[tuple[str, str], int]:
-    """The line of each table (as of table "") and of each key, by table and key; the first one counts."""
-    found: dict[tuple[str, str], int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if heading := _HEADING.match(line):
-            table = heading[1].strip("\"'")
-            found.setdefault(("", table), number)
-        elif assignment := _ASSIGNMENT.match(line):
-            found.setdefault((table, assignment[1]), number)
-    return found
-
-
-def _place(file: Path, line: int | None) -> str:
-    return str(file) if line is None else f"{file}, line {line}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_toml, value))}]"
-    # JSON's escapes are TOML's, but for the delete character, which JSON leaves as it is.
-    return json.dumps(redacted(str(value)), ensure_ascii=False).replace("\x7f", "\\u007f")

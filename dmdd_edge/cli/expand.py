@@ -31,16 +31,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from dmdd_edge.cli.configuration import Setting, print_settings, resolve
+from dmdd_edge.cli.configuration import Commands, Setting, print_settings, resolve
 from dmdd_edge.cli.console import console
 from dmdd_edge.options import Options, UsageError
 from dmdd_edge.options.model import OptionField, option_fields
-from dmdd_edge.options.values import literals, members
+from dmdd_edge.options.values import any_length, literals, members
 
 Model = TypeVar("Model", bound=Options)
 _CONFIG, _PRINT = "config_file", "print_config"
@@ -88,12 +89,16 @@ def expand(
         for key, (field, spelling) in earlier.items():
             _take_earlier(values, given, key, field, spelling)
         typed = {field.name: _value(values[field.name]) for field in fields if field.name in given}
-        root: Any = context.find_root().command
-        commands = getattr(root, "known", None) or tuple(getattr(root, "commands", ()))
-        return resolve(model, _table(context), commands, typed, values[_CONFIG])
+        files = values[_CONFIG] or []
+        if len(files) > 1:
+            raise UsageError("--config is given twice.", "Give one file.")
+        return resolve(model, _table(context), _commands(context), typed, next(iter(files), None))
 
     def read(context: typer.Context, values: dict[str, Any]) -> Model:
         settings = settings_of(context, values)
+        for field in fields:
+            if settings[field.name].value is dataclasses.MISSING:
+                raise UsageError(f"Missing argument '{field.spelling}'.", f"Give {field.spelling}.")
         given = frozenset(name for name, setting in settings.items() if setting.rank)
         return model.build({name: setting.value for name, setting in settings.items()}, given)
 
@@ -110,9 +115,11 @@ def expand(
         else:
             function(options)
 
+    # A file or a variable may give a single argument; of several, each position must be certain.
+    single = sum(field.option.argument for field in fields) == 1
     parameters = [
         inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
-        *(_parameter(field.name, field, _shown(field)) for field in fields),
+        *(_parameter(field.name, field, _shown(field), optional=single) for field in fields),
         *(
             _parameter(key, field, typer.Option(spelling, hidden=True))
             for key, (field, spelling) in earlier.items()
@@ -126,6 +133,20 @@ def expand(
     command.__name__ = function.__name__
     command.__doc__ = function.__doc__
     return command
+
+
+def _commands(context: typer.Context) -> Commands:
+    """What loads the models of each command."""
+    root: Any = context.find_root().command
+    loaded = getattr(root, "commands", {})
+    load: Callable[[str], Any] = getattr(root, "load", loaded.get)
+
+    def models(name: str) -> list[type[Options]]:
+        command = load(name)
+        parts = (command, *getattr(command, "commands", {}).values())
+        return [part.callback.model for part in parts if hasattr(part.callback, "model")]
+
+    return {name: partial(models, name) for name in getattr(root, "known", loaded)}
 
 
 def _is_given(context: typer.Context, key: str) -> bool:
@@ -145,6 +166,7 @@ def _configuration() -> list[inspect.Parameter]:
     panel = "Configuration"
     config = typer.Option(
         "--config",
+        metavar="FILE",
         help="TOML file with options: NAME = VALUE at the top or under [COMMAND]. The command line wins over "
         "DMDD_NAME variables, and those over the file. Paths are relative to the working directory.",
         rich_help_panel=panel,
@@ -156,13 +178,15 @@ def _configuration() -> list[inspect.Parameter]:
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return [
-        inspect.Parameter(_CONFIG, kind, default=None, annotation=Annotated[Path | None, config]),
+        inspect.Parameter(_CONFIG, kind, default=None, annotation=Annotated[list[Path] | None, config]),
         inspect.Parameter(_PRINT, kind, default=False, annotation=Annotated[bool, show]),
     ]
 
 
-def _parameter(name: str, field: OptionField, info: Any) -> inspect.Parameter:
+def _parameter(name: str, field: OptionField, info: Any, optional: bool = False) -> inspect.Parameter:
     default = field.default
+    if default is dataclasses.MISSING and optional and field.option.argument:
+        default = None
     if name != field.name:
         default = None
     elif default is dataclasses.MISSING:
@@ -184,16 +208,12 @@ def _hint(field: OptionField) -> Any:
     parts = members(field.type)
     if field.option.one_text:
         return str
-    if any(_any_length(part) for part in parts):
-        inner = next(get_args(part)[0] for part in parts if _any_length(part))
+    if any(any_length(part) for part in parts):
+        inner = next(get_args(part)[0] for part in parts if any_length(part))
         return list[str] if field.option.parse is not None else list[inner]  # type: ignore[valid-type]
     if field.option.parse is not None:
         return str
     return field.type
-
-
-def _any_length(hint: Any) -> bool:
-    return get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,)
 
 
 def _shown(field: OptionField) -> Any:

@@ -10,9 +10,10 @@ import sys
 import threading
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.main import get_command
 
 from dmdd_edge._version import __version__
 from dmdd_edge.cli.console import complain
@@ -33,6 +34,12 @@ class _Program(StrictGroup):
 
     #: Names that a configuration file may have as tables, also when only one of the commands is loaded.
     known = COMMANDS
+
+    def load(self, name: str) -> Any:
+        """One of the commands, whether or not it belongs to this group."""
+        if name in self.commands:
+            return self.commands[name]
+        return cast(Any, get_command(build_app([name]))).commands[name]
 
 
 def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -28,7 +28,8 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
-from dmdd_edge.options.values import convert, text_problem
+from dmdd_edge.options.toml_text import toml
+from dmdd_edge.options.values import any_length, convert, members, text_problem
 
 T = TypeVar("T")
 
@@ -56,6 +57,8 @@ class Option:
         one_text: whether ``parse`` reads one text as the whole tuple.
         check: raises an ``OptionError`` for a value that is refused; None is not checked.
         hidden: whether the help leaves it out.
+        number: whether a whole number is accepted as its text, such as a camera's.
+        example: a value as TOML, for messages, where the default is not one.
         show_default: whether the help shows the default; or the default as a person writes it, for ``parse``.
         earlier: spellings that it had before; they keep working, with one warning.
         check_earlier: raises an ``OptionError`` for a text that an earlier spelling is not meant to have.
@@ -75,6 +78,8 @@ class Option:
     one_text: bool = False
     check: Callable[[Any], object] | None = None
     hidden: bool = False
+    number: bool = False
+    example: str = ""
     show_default: bool | str = True
     earlier: tuple[str, ...] = ()
     check_earlier: Callable[[str], None] | None = None
@@ -257,9 +262,17 @@ def checked(field: OptionField, value: Any, name: str = "") -> Any:
         OptionError: it cannot be one.
     """
     option, spelling = field.option, name or field.spelling
-    if option.parse is not None:
+    parts = members(field.type)
+    if Path in parts and value == "":
+        raise OptionError(f"{spelling} is empty.", "Give a path, or leave it out.")
+    if option.number and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    # One item alone is not parsed where a list is needed, so that the message shows what was given.
+    if option.parse is not None and (
+        option.one_text or not (any(map(any_length, parts)) and isinstance(value, str))
+    ):
         value = _parsed(option.parse, value)
-    value = convert(value, field.type, spelling)
+    value = convert(value, field.type, spelling, _example(field))
     for item in _items(value):
         if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
             raise OptionError(f"{spelling} {problem}.", f"Give another {spelling}.")
@@ -309,6 +322,14 @@ def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(parse(item) if isinstance(item, str) else item for item in value)
     return parse(value) if isinstance(value, str) else value
+
+
+def _example(field: OptionField) -> str:
+    """A value as TOML; empty where none is known."""
+    option, default = field.option, field.default
+    if option.example or isinstance(option.show_default, str):
+        return option.example or toml(option.show_default)
+    return "" if default in (None, (), dataclasses.MISSING) else toml(default)
 
 
 def _items(value: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
+from dmdd_edge.options.toml_text import shown
 
 #: No path, address or name is longer; Linux limits paths to 4095 bytes.
 LONGEST = 4096
@@ -27,25 +28,35 @@ class _UnfitError(Exception):
     """A value is not of a type."""
 
 
-def convert(value: Any, hint: Any, name: str) -> Any:
+class _TooLargeError(Exception):
+    """A number has more than 64 bits."""
+
+
+def convert(value: Any, hint: Any, name: str, example: str = "") -> Any:
     """A value as a type, where nothing is lost: a text as a path, a whole number as a float.
 
     Args:
         value: what was given.
         hint: bool, int, float, str, Path, a ``Literal``, a tuple of these, or a union of all that with None.
         name: of the option, for the message.
+        example: of a value, as TOML, for the message.
 
     Raises:
         OptionError: it is of another type.
     """
     try:
         return _convert(value, hint)
+    except _TooLargeError:
+        raise OptionError(f"{name} is out of range.", "Give a smaller number.") from None
     except _UnfitError:
         pass
     allowed = literals(hint)
     if allowed and isinstance(value, str):
         raise OptionError(f"{name} {value!r} is unknown.", choose(value, allowed))
-    raise OptionError(f"{name} is {value!r}; it must be {describe(hint)}.", f"Give {describe(hint)}.")
+    such = f", such as {example}" if example else ""
+    raise OptionError(
+        f"{name} is {shown(value)}; it must be {describe(hint)}.", f"Give {describe(hint)}{such}."
+    )
 
 
 def from_text(text: str, hint: Any, parsed: bool) -> Any:
@@ -57,13 +68,14 @@ def from_text(text: str, hint: Any, parsed: bool) -> Any:
         parsed: whether the option reads texts itself.
     """
     parts = members(hint)
-    if any(get_origin(part) is tuple for part in parts):
+    # What reads texts itself reads one as a whole tuple of a fixed length, such as 640x480.
+    tuples = [part for part in parts if get_origin(part) is tuple and (not parsed or any_length(part))]
+    if tuples:
         try:
             items = shlex.split(text)
         except ValueError:
             return text
-        item = next(get_args(part)[0] for part in parts if get_origin(part) is tuple)
-        return [from_text(single, item, parsed) for single in items]
+        return [from_text(single, get_args(tuples[0])[0], parsed) for single in items]
     if parsed:
         return text
     for part, read in ((bool, _SWITCH.get), (int, int), (float, float)):
@@ -81,6 +93,11 @@ def members(hint: Any) -> tuple[Any, ...]:
     """The types that a union allows besides None; of another type, itself."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return tuple(part for part in parts if part is not type(None))
+
+
+def any_length(hint: Any) -> bool:
+    """Whether a type is a tuple of any length."""
+    return get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,)
 
 
 def literals(hint: Any) -> tuple[Any, ...]:
@@ -112,9 +129,17 @@ def text_problem(text: str, is_path: bool) -> str:
         return "contains a NUL byte"
     if len(text) > LONGEST:
         return f"has {len(text)} characters; at most {LONGEST} are allowed"
+    if is_path and not text:
+        return "is empty"
     if is_path and _ADDRESS.match(text):
         return "must be a path on this machine, not an address"
     return ""
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # the range of TOML and of every library
+        raise _TooLargeError
+    return value
 
 
 def _convert(value: Any, hint: Any) -> Any:
@@ -128,7 +153,7 @@ def _convert(value: Any, hint: Any) -> Any:
                 continue
     elif get_origin(hint) is tuple:
         parts = get_args(hint)
-        if isinstance(value, (list, tuple)) and parts[1:] == (Ellipsis,):
+        if isinstance(value, (list, tuple)) and any_length(hint):
             return tuple(_convert(item, parts[0]) for item in value)
         if isinstance(value, (list, tuple)) and len(parts) == len(value):
             return tuple(map(_convert, value, parts))
@@ -138,11 +163,11 @@ def _convert(value: Any, hint: Any) -> Any:
     elif hint is Any or not isinstance(hint, type):
         return value  # not a type that an option has
     elif isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool):
-        return value
+        return _bounded(value)
     elif hint in (int, float) and not isinstance(value, (bool, str)):
         # numpy's numbers, too
         if hasattr(value, "__index__") or (hint is float and hasattr(value, "__float__")):
-            return hint(value)
+            return hint(_bounded(value))
     elif hint is Path and isinstance(value, (str, os.PathLike)):
         return Path(value)
     raise _UnfitError

@@ -13,7 +13,7 @@ from dmdd_edge.options import Option, Options
 class SampleOptions(Options):
     """Where a category is drawn, and how many images of which size."""
 
-    folder: Annotated[Path, Option("Data set folder to draw into.", argument=True, metavar="DIR")]
+    folder: Annotated[Path, Option("Data set folder to draw into.", argument=True)]
     category: Annotated[str, Option("Name of the category.")] = "plate"
     train: Annotated[int, Option("Good training images.")] = 60
     test_good: Annotated[int, Option("Good test images.")] = 12

@@ -20,7 +20,7 @@ class GoodParts(Options):
 
     source: Annotated[
         str | None,
-        Option("Good parts: folder, glob in quotes, video file, camera or stream, as for run."),
+        Option("Good parts: folder, glob in quotes, video file, camera or stream, as for run.", number=True),
     ] = None
 
 

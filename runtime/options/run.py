@@ -27,7 +27,8 @@ class SourceNames(Options):
         str | None,
         Option(
             "Image, video, folder (with its subfolders), glob in quotes, - for a list of paths; camera "
-            "(0, /dev/video0, csi://0), rtsp://, http(s)://, or replay:VIDEO."
+            "(0, /dev/video0, csi://0), rtsp://, http(s)://, or replay:VIDEO.",
+            number=True,
         ),
     ] = None
 
@@ -50,7 +51,7 @@ class LiveOptions(Options):
     """How a run is watched."""
 
     serve: Annotated[
-        str | None, Option("Show the run in a browser: 8080, or 127.0.0.1:8080.", panel=_LIVE)
+        str | None, Option("Show the run in a browser: 8080, or 127.0.0.1:8080.", panel=_LIVE, number=True)
     ] = None
     serve_token_env: Annotated[
         str | None,

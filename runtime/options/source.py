@@ -65,7 +65,13 @@ class CameraOptions(Options):
     ] = None
     camera_size: Annotated[
         tuple[int, int] | None,
-        Option("Image size to request, such as 1920x1080.", panel=_CAMERA, parse=parse_size, minimum=1),
+        Option(
+            "Image size to request, such as 1920x1080.",
+            panel=_CAMERA,
+            parse=parse_size,
+            minimum=1,
+            example='"1920x1080"',
+        ),
     ] = None
     camera_fps: Annotated[
         float | None, Option("Frames per second to request from the camera.", panel=_CAMERA, above=0)
@@ -82,6 +88,7 @@ class CameraOptions(Options):
             panel=_CAMERA,
             name="--camera-control",
             parse=parse_control,
+            example='["focus_absolute=30"]',
         ),
     ] = ()
     stream_timeout: Annotated[

@@ -23,7 +23,7 @@ DATA = Path("data")
         ({"head_steps": 5}, "--head-steps has no effect without --head msn"),
         ({"fas": False, "foreground": "otsu"}, "--foreground has no effect with --no-fas"),
         ({"recipe": "magic"}, "--recipe 'magic' is unknown"),
-        ({"steps": "many"}, "--steps is 'many'; it must be a whole number"),
+        ({"steps": "many"}, '--steps is "many"; it must be a whole number'),
         ({"lr": float("nan")}, "--lr is nan"),
     ],
 )

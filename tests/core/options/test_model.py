@@ -62,9 +62,9 @@ def test_values_become_their_types_where_nothing_is_lost() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"limit": "3"}, "--limit is '3'; it must be a whole number."),
+        ({"limit": "3"}, '--limit is "3"; it must be a whole number.'),
         ({"limit": 2.5}, "--limit is 2.5; it must be a whole number."),
-        ({"limit": True}, "--limit is True; it must be a whole number."),
+        ({"limit": True}, "--limit is true; it must be a whole number."),
         ({"limit": 0}, "--limit is 0; it must be at least 1."),
         ({"quiet": 1}, "--quiet is 1; it must be true or false."),
         ({"camera_fps": 0}, "--camera-fps is 0; it must be more than 0."),
@@ -75,7 +75,7 @@ def test_values_become_their_types_where_nothing_is_lost() -> None:
         ({"source": "a\0"}, "--source contains a NUL byte."),
         ({"source": "x" * 5000}, "--source has 5000 characters; at most 4096 are allowed."),
         ({"sizes": ["2MB"]}, "--limit is 2MB; it must be like 5kB."),
-        ({"pair": ("a",)}, "--pair is ('a',); it must be a list."),
+        ({"pair": ("a",)}, '--pair is ["a"]; it must be a list.'),
         ({"how": "aut"}, "--how 'aut' is unknown."),
         ({"save": "s", "kind": "pngg"}, "--kind 'pngg' is unknown."),
         ({"size": 64}, "--size has no effect without --save."),

@@ -1,0 +1,124 @@
+"""A configuration file as tables of values, each with its line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.errors import OptionError
+from dmdd_edge.messages.addresses import redacted
+from dmdd_edge.messages.suggest import neighbor
+from dmdd_edge.outside_files import read_bounded
+
+#: The largest file in bytes; a hundred options with long paths have less.
+LARGEST = 1 << 20
+
+_HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_ASSIGNMENT = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
+#: What the parser says about a key or a table that occurs twice, and where.
+_TWICE = re.compile(r"(?:Cannot overwrite a value|Cannot declare .* twice|Duplicate .*) \(at line (\d+)")
+
+
+@dataclass(frozen=True)
+class ConfigurationFile:
+    """What a file says.
+
+    Attributes:
+        path: of the file.
+        values: as TOML's types; a table is a dictionary.
+        lines: the line of each table (as of table "") and of each key, by table and key.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    lines: dict[tuple[str, str], int] = field(repr=False)
+
+    def place(self, table: str, key: str) -> str:
+        """Where a key or a table is, for a message."""
+        line = self.lines.get((table, key))
+        return str(self.path) if line is None else f"{self.path}, line {line}"
+
+
+def read_file(path: Path, origin: str) -> ConfigurationFile:
+    """Read a configuration file.
+
+    Args:
+        path: must be a regular file.
+        origin: the option or the variable that names it.
+
+    Raises:
+        OptionError: it cannot be read, or is not TOML.
+    """
+    name = f"{origin} {path}"
+    text = _text(path, name)
+    return ConfigurationFile(path, _parse(name, text), _lines(text))
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        data = read_bounded(path, LARGEST)
+    except FileNotFoundError:
+        raise OptionError(f"{name}: there is no such file.", neighbor(path) or "Check the path.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"{name} cannot be read: {reason}.", "Check the path.") from None
+    try:
+        text = data.decode("utf-8-sig")  # an editor may write a byte order mark
+    except UnicodeDecodeError:
+        raise OptionError(f"{name} is not a text in UTF-8.", "Save it as UTF-8.") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parse(name: str, text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ModuleNotFoundError:  # an installation without dependencies, as on a Jetson
+            raise OptionError(
+                "A configuration file needs the package tomli on Python 3.10.",
+                "Install it: pip install 'tomli>=2'",
+            ) from None
+    try:
+        return tomllib.loads(text + "\n")  # without it, the last line has no number in a message
+    except tomllib.TOMLDecodeError as error:
+        reason = _reason(str(error), text)
+    except RecursionError:
+        reason = "its arrays or tables are nested too deeply"
+    except (ValueError, OverflowError):  # Python's limit on the digits of a number
+        reason = "a number has too many digits"
+    raise OptionError(
+        f"{name} is not TOML: {redacted(reason)}.",
+        'Write NAME = VALUE, with texts in quotes: source = "parts/".',
+    )
+
+
+def _reason(said: str, text: str) -> str:
+    """The parser's message; for what occurs twice, with its name."""
+    twice = _TWICE.match(said)
+    if twice is None:
+        return said
+    number = int(twice[1])
+    line = text.split("\n")[number - 1]
+    if heading := _HEADING.match(line):
+        return f"the table [{heading[1]}] occurs twice, again in line {number}"
+    if assignment := _ASSIGNMENT.match(line):
+        return f"the key {assignment[1]} occurs twice, again in line {number}"
+    return f"a key occurs twice, again in line {number}"
+
+
+def _lines(text: str) -> dict[tuple[str, str], int]:
+    """The line of each table (as of table "") and of each key, by table and key; the first one counts."""
+    found: dict[tuple[str, str], int] = {}
+    table = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if heading := _HEADING.match(line):
+            table = heading[1].strip("\"'")
+            found.setdefault(("", table), number)
+        elif assignment := _ASSIGNMENT.match(line):
+            found.setdefault((table, assignment[1]), number)
+    return found
