@@ -30,4 +30,6 @@ def main(bundle: str, source: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python camera_loop.py BUNDLE SOURCE")
     sys.exit(main(sys.argv[1], sys.argv[2]))

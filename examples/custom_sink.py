@@ -26,7 +26,7 @@ class DefectTable:
 
     def broken(self, frame: BrokenFrame) -> None:
         """Report a frame that cannot be read."""
-        print(f"{frame.source}: {frame.error.message}", file=sys.stderr)
+        print(frame.error.message, file=sys.stderr)
 
     def summary(self, summary: Summary) -> None:
         """Print the counts at the end."""
@@ -38,6 +38,8 @@ class DefectTable:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python custom_sink.py BUNDLE SOURCE TABLE.csv")
     run_source(
         RunOptions(model=Path(sys.argv[1]), source=sys.argv[2]), sinks=[DefectTable(Path(sys.argv[3]))]
     )

@@ -12,7 +12,7 @@ def main(bundle: str, paths: list[str]) -> None:
             try:
                 result = detector(path)
             except DataError as error:  # one broken file does not stop the others
-                print(f"{path}: {error.message}")
+                print(error.message)  # begins with the path
                 continue
             print(f"{path}: {result.status}, score {result.score:.3f} (threshold {result.threshold:.3f})")
             for region in result.regions:
@@ -22,4 +22,6 @@ def main(bundle: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python detect_image.py BUNDLE IMAGE...")
     main(sys.argv[1], sys.argv[2:])

@@ -26,4 +26,6 @@ def main(bundle: str, source: str, plc: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    if len(sys.argv) != 4:
+        sys.exit("usage: python plc_reject.py BUNDLE SOURCE HOST:PORT")
+    main(*sys.argv[1:])

@@ -39,4 +39,6 @@ def main(server: str, model: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    if len(sys.argv) != 4:
+        sys.exit("usage: python triton_client.py HOST:PORT MODEL IMAGE")
+    main(*sys.argv[1:])

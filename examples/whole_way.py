@@ -7,15 +7,16 @@ import cv2
 from dmdd_edge import Detector, ExportOptions, TrainOptions, export_bundle, train_detector, write_sample
 
 work = Path("whole_way")
-plates = write_sample(work / "data", overwrite=True)  # your own images of good parts go here
+plates = write_sample(work / "data", overwrite=True)  # or your folder of images of good parts
+parts = sorted(plates.glob("test/*/*.png"))  # and your images of parts to inspect
 run = train_detector(TrainOptions(data=plates, runs_dir=work / "runs", steps=200, overwrite=True))
 export = export_bundle(
     ExportOptions(runs_dir=work / "runs", models_dir=work / "models", target="onnx"), progress=print
 )
 belt = cv2.VideoWriter(str(work / "belt.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (256, 256))
-for path in sorted(plates.glob("test/*/*.png")):
+for path in parts:
     if (image := cv2.imread(str(path))) is not None:
-        belt.write(image)
+        belt.write(cv2.resize(image, (256, 256)))
 belt.release()
 
 with Detector.load(export.bundle.path) as detector:

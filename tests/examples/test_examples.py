@@ -110,7 +110,7 @@ def test_detect_image(run_example: Run, make_bundle: Callable[..., Bundle], imag
     assert shown[0] == f"{bad}: anomalous, score 0.800 (threshold 0.500)"
     assert shown[1] == "  Region(x=100, y=20, width=40, height=20, area=800, peak=0.8)"
     assert shown[2] == f"{good}: good, score 0.118 (threshold 0.500)"
-    assert shown[3].startswith("nowhere.png: nowhere.png")
+    assert shown[3] == "nowhere.png: no such file."
     assert Path(f"{bad}.overlay.png").is_file()
     assert not Path(f"{good}.overlay.png").exists()
 
@@ -160,6 +160,17 @@ def test_triton_client(
         good = run_example("triton_client.py", address, "screw", images / "good" / "0.png")
     assert shown.endswith("0.png: anomalous, score 0.800 (threshold 0.500)\n")
     assert good.endswith("0.png: good, score 0.118 (threshold 0.500)\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["detect_image.py", "camera_loop.py", "custom_sink.py", "plc_reject.py", "triton_client.py"]
+)
+def test_without_arguments_an_example_shows_its_usage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "triton_client.py":
+        pytest.importorskip("tritonclient.grpc")
+    monkeypatch.setattr(sys, "argv", [name])
+    with pytest.raises(SystemExit, match=f"usage: python {name} [A-Z]"):
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
 def test_every_example_is_listed_and_tested() -> None:
