@@ -47,7 +47,7 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     paths = [Path(path) for path in run.info["holdout"]]
     if not paths:
         raise TrainingError(
-            "This run held out no normal images, so it has no threshold.",
+            "This run held out no good images, so it has no threshold.",
             fix="Train again with --holdout 0.1 and --overwrite.",
         )
     missing = [path for path in paths if not path.is_file()]

@@ -99,7 +99,10 @@ def describe(outliers: dict[str, Any] | None, shown: int = 10) -> list[str]:
         f"{count} training image{'' if one else 's'} look{'s' if one else ''} out of place. "
         "A defective part among the good ones teaches that its defect is good. Check:"
     ]
-    lines += [f"  {item['file']} (robust z-score {item['z']:.1f})" for item in images[:shown]]
+    lines += [
+        f"  {item['file']} ({item['z']:.1f} times the usual spread from the others)"
+        for item in images[:shown]
+    ]
     if count > shown:
         lines.append(f"  and {count - shown} more, in run.json")
     return lines

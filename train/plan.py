@@ -175,7 +175,7 @@ def _resumed(stored: TrainConfig, options: TrainOptions) -> tuple[TrainConfig, t
     fixed = [name for name in different if name not in _MAY_CHANGE]
     if fixed:
         listed = ", ".join(
-            f"{spelled[name]} {different[name]} (the run has {before[name]})" for name in fixed
+            f"{spelled[name]} {different[name]} ({_of_run(stored, name, before[name])})" for name in fixed
         )
         raise OptionError(
             f"An unfinished run cannot change: {listed}.",
@@ -185,9 +185,35 @@ def _resumed(stored: TrainConfig, options: TrainOptions) -> tuple[TrainConfig, t
     if "textures" in different:
         update["synthesis"] = stored.synthesis.model_copy(update={"textures": different["textures"]})
     notes = tuple(
-        f"resuming with {spelled[name]} {value} (it was {before[name]})" for name, value in different.items()
+        f"resuming with {spelled[name]} {value} ({_was(before[name])})" for name, value in different.items()
     )
     return stored.model_copy(update=update), notes
+
+
+def _was(value: Any) -> str:
+    return "it was not set" if value is None else f"it was {value}"
+
+
+def _of_run(stored: TrainConfig, name: str, value: Any) -> str:
+    """What a run has for an option, in words."""
+    if value is not None:
+        return f"the run has {value}"
+    if name == "steps" and stored.epochs is None and stored.max_minutes is None:
+        return f"the run chose {_chosen_steps(stored)} itself"
+    return "the run does not set it"
+
+
+def _chosen_steps(stored: TrainConfig) -> str:
+    from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.errors import DmddError
+    from dmdd_edge.train.data import holdout_count
+    from dmdd_edge.train.length import automatic_steps
+
+    try:
+        images = len(load_category(stored.data, stored.category).train)
+    except DmddError:
+        return "a number"
+    return str(automatic_steps(images - holdout_count(images, stored.holdout), stored.batch_size))
 
 
 def _by_option(config: TrainConfig) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _TRIED: tuple[tuple[str, Nuisance, float], ...] = (
     ("blur of half a pixel", nuisances.blur, 0.5),
     ("zoom of 1 %", nuisances.zoom, 1.01),
 )
+#: The names that need more words for a person.
+_IN_WORDS = {"JPEG 85": "JPEG quality 85"}
 #: Most held-out images that are tried: their number times that of the nuisances is evaluated.
 _MOST = 32
 #: Shares above the threshold that are worth a warning.
@@ -67,9 +69,9 @@ def describe_shares(shares: Mapping[str, float], images: int) -> str:
         shares: as ``shares_above`` gives them.
         images: number of held-out images.
     """
-    each = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-    line = f"share of the {images} held-out good images above the threshold when changed by {each}"
+    each = "; ".join(f"{_IN_WORDS.get(name, name)}: {100 * share:.0f} %" for name, share in shares.items())
+    line = f"Good parts rejected after a change ({images} held-out images): {each}."
     worst = max(shares, key=lambda name: shares[name])
     if shares[worst] <= _MANY:
         return line
-    return f"{line}; train with --nuisances 0.5, or calibrate with images from the production line"
+    return f"{line} Train with --nuisances 0.5, or calibrate with images from the production line."

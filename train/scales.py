@@ -130,9 +130,9 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     """
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
     share = facts.get("density", 0.0)
-    density = f"; feature density {share:.0%}" if share else ""
+    density = f"; rarity of the features {share:.0%}" if share else ""
     share = facts.get("prototypes", 0.0)
-    score = f"; nearest usual feature {share:.0%} of the score" if share else ""
+    score = f"; distance to the nearest good feature {share:.0%} of the score" if share else ""
     return (
         f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
         f"{density}{score} (selected on {facts['images']} images with synthetic damage)"

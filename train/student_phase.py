@@ -36,7 +36,7 @@ def cache_features(prepared: Prepared) -> TeacherFeatures:
             progress=lambda done: listener.preparing(costs.TEACHER, done, len(images)),
         )
     where = "kept in memory" if features.cached is not None else "over the memory budget, computed each time"
-    listener.say(f"teacher features of the normals: {features.needed_mb:.0f} MiB, {where}")
+    listener.say(f"features of the good images: {features.needed_mb:.0f} MiB, {where}")
     return features
 
 

@@ -6,6 +6,7 @@ The commands themselves have these checks, so they apply to the program and to a
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from dmdd_edge.cli.unexpected import without_secrets
+from dmdd_edge.messages.suggest import choose
 from dmdd_edge.options.values import text_problem
 
 
@@ -57,13 +59,43 @@ def _checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[[An
         for text in _each(value):
             if isinstance(text, str) and (problem := text_problem(text, is_path)):
                 raise typer.BadParameter(f"The value {problem}.", ctx=ctx, param=parameter)
-        converted = process(ctx, value)
+        try:
+            converted = process(ctx, value)
+        except typer.BadParameter as error:
+            error.message = plain(error.message, value)
+            raise
         for number in _each(converted):
             if isinstance(number, float) and not math.isfinite(number):
                 raise typer.BadParameter(f"{number} is not a finite number.", ctx=ctx, param=parameter)
         return converted
 
     return checked
+
+
+#: What the libraries say of a value, by pattern, and the same in plain words.
+_REWORDED = (
+    (r"valid integer", "{value} is not a whole number."),
+    (r"valid number|valid float", "{value} is not a number."),
+    (r"(?:greater than or equal to|x>=)\s*(-?[\d.]*\d)", "{value} is too small: at least {0}."),
+    (r"(?:less than or equal to|x<=)\s*(-?[\d.]*\d)", "{value} is too large: at most {0}."),
+)
+
+
+def plain(message: str, value: Any) -> str:
+    """A library's message about a value, in plain words and with what was probably meant.
+
+    Args:
+        message: of typer or of what it calls.
+        value: that was given; of several values, the message names the wrong one or none.
+    """
+    given = repr(value) if isinstance(value, str) else "The value"
+    if wrong := re.search(r"'([^']*)' is not one of (.+?)\.?$", message):
+        known = re.findall(r"'([^']*)'", wrong[2])
+        return f"{wrong[1]!r} is unknown. {choose(wrong[1], known)}"
+    for pattern, words in _REWORDED:
+        if fits := re.search(pattern, message):
+            return words.format(*fits.groups(), value=given)
+    return message.removeprefix("Value error, ")
 
 
 def _takes_path(parameter: Any) -> bool:

@@ -120,7 +120,7 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
         assert "density" not in describe_choice(choice.facts())
     else:
         assert choice.density == 0.5
-        assert f"feature density {choice.density:.0%}" in describe_choice(choice.facts())
+        assert f"rarity of the features {choice.density:.0%}" in describe_choice(choice.facts())
         assert float(head.map_share[8:].sum()) == pytest.approx(choice.density)
     assert choice.stages in PROFILES
     assert choice.abnormality in BRANCH_WEIGHTS

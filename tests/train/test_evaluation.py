@@ -158,7 +158,7 @@ def test_held_out_images_that_are_gone_are_named(copied: Run) -> None:
     assert str(gone) in error.value.message
     assert error.value.fix
     copied.info["holdout"] = []
-    with pytest.raises(DmddError, match="held out no normal images") as error:
+    with pytest.raises(DmddError, match="held out no good images") as error:
         holdout_images(copied)
     assert "--holdout" in (error.value.fix or "")
 

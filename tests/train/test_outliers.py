@@ -179,7 +179,7 @@ def test_the_warning_names_the_files_furthest_first() -> None:
     assert len(found["furthest"]) == 12
     lines = describe(found)
     assert lines[0].startswith("2 training images look out of place")
-    assert "/parts/11.png (robust z-score 9.2)" in lines[1]
+    assert "/parts/11.png (9.2 times the usual spread from the others)" in lines[1]
     assert describe(found, shown=1)[-1] == "  and 1 more, in run.json"
     assert describe({"limit": 4.5, "images": []}) == []
     assert describe(None) == []

@@ -93,6 +93,16 @@ def test_resuming_refuses_what_would_change_the_run(unfinished: Path) -> None:
     assert "--rotate 90" in error.message
 
 
+def test_resuming_names_the_number_of_steps_that_the_run_chose(
+    unfinished: Path, tiny_config: Callable[..., Any]
+) -> None:
+    (unfinished / "config.json").write_text(tiny_config(steps=None).model_dump_json())
+    runs = ["--category", "plate", "--runs-dir", unfinished.parent]
+    message = call("train", "--resume", *runs, "--steps", 50, "--epochs", 3).message
+    assert "--steps 50 (the run chose 240 itself)" in message  # the fewest, of the few images of the fixture
+    assert "--epochs 3.0 (the run does not set it)" in message
+
+
 def test_resuming_takes_what_concerns_this_machine(
     unfinished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

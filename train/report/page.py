@@ -162,7 +162,7 @@ def _outliers(outliers: dict[str, Any] | None) -> dict[str, Any]:
             source = data_uri(resize(read_image(path), _THUMBNAIL))
         except DmddError:  # the image is no longer there
             source = ""
-        caption = f"robust z-score {item['z']:.1f}"
+        caption = f"{item['z']:.1f} times the usual spread from the others"
         figures.append(Figure(source, path.name, path.name, caption, item["z"] > outliers["limit"]))
     return {"figures": figures, "limit": outliers["limit"], "above": len(outliers["images"])}
 

@@ -254,7 +254,7 @@ def test_suspicious_training_images_are_shown(content: Content, plates: Path) ->
     info = {**content.run.info, "outliers": {"limit": 5.0, "images": [item], "furthest": [item, other]}}
     read = Reader(page(replace(content, run=replace(content.run, info=info))))
     assert "Training images furthest out of place" in read.text
-    assert "robust z-score 8.2" in read.text
+    assert "8.2 times the usual spread from the others" in read.text
     assert "Images above 5.0, where the warning begins: 1." in read.text
     assert "005.png" in read.text
     assert any(attributes.get("alt") == "004.png" for _, attributes in read.tags)
