@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,27 @@ def storage_error(
     named = path if path is not None else (error.filename2 or error.filename)
     if isinstance(named, bytes):
         named = os.fsdecode(named)
+    if error.errno == errno.ENOENT:
+        if _is_without_folder(named):
+            reason = "The current folder does not exist any more"
+            return StorageError(f"{reason}.", "Change to one that exists: cd DIR.", error.errno, reason)
+        folder = Path(named).parent if isinstance(named, (str, Path)) and doing == "written" else None
+        if folder is not None and not folder.exists():
+            reason = f"the folder {folder} does not exist"
+            usual = f"Make it (mkdir -p {shlex.quote(str(folder))}), {_ANOTHER}."
     what = "a file or a folder" if named is None or isinstance(named, int) else str(named)
     return StorageError(f"{what} cannot be {doing}: {reason}.", fix or usual, error.errno, reason)
+
+
+def _is_without_folder(named: Path | str | int | None) -> bool:
+    """Whether a path cannot be found because the folder that it starts from was removed."""
+    if isinstance(named, (str, Path)) and Path(named).is_absolute():
+        return False
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def unreadable(error: OSError | UnicodeDecodeError, path: Path | str, fix: str = "") -> DmddError:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dmdd_edge.messages.text import unfit_character, visible
+from dmdd_edge.messages.validation import in_words
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -74,11 +75,10 @@ def validate(model: type[Model], value: dict[str, Any]) -> Model:
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that a model refuses, as ``field `threshold.image`: Input should be ...``."""
+    """The first thing that a model refuses, as ``field `threshold.image` must be ...``."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = [str(part) for part in first["loc"] if part != "[key]"]
-    message = first["msg"].removeprefix("Value error, ")
-    return f"field `{_path(where)}`: {message}" if where else message
+    return f"field `{_path(where)}` {in_words(first)}" if where else f"it {in_words(first)}"
 
 
 def _bound(data: bytes, most_values: int) -> None:

@@ -61,9 +61,14 @@ def choose_targets(text: str) -> Targets:
         chosen = ["onnx", *(target for target in missing if target not in reasons)]
         return Targets(tuple(chosen), reasons | {"triton": "written on request only"})
     wrong = [name for name in names if name not in TARGETS]
+    if wrong == ["auto"]:
+        raise OptionError(
+            f"--target {text}: auto is given together with other targets.",
+            f"Give auto alone, or one or more of {', '.join(TARGETS)} with commas between.",
+        )
     if wrong or not names:
         raise OptionError(
-            f"--target {text}: there is no target {', '.join(wrong) or 'named'}.",
+            f"Unknown target {wrong[0]!r}." if wrong else f"--target {text!r} names no target.",
             f"{did_you_mean(wrong[0] if wrong else '', ['auto', *TARGETS])} Give auto, or one or more of "
             f"{', '.join(TARGETS)} with commas between.".lstrip(),
         )

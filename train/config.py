@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import OptionError
+from dmdd_edge.messages.validation import in_words
 
 Recipe = Literal["edge", "paper"]
 Branches = Literal["both", "normality", "abnormality"]
@@ -260,6 +261,6 @@ def explain(error: ValueError) -> str:
     if details is None:
         return str(error)
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}"
+        f"{'.'.join(str(part) for part in item['loc'])} is {item['input']!r}; it {in_words(item)}"
         for item in details()
     )

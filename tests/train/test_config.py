@@ -83,7 +83,7 @@ def test_steps_and_epochs_together_are_refused() -> None:
         ({"model": {"image_size": 100}}, ["image_size", "100", "multiple of 32"]),
         ({"model": {"image_size": 32}}, ["image_size", "32", "64"]),
         ({"model": {"pmn": "outer"}}, ["pmn", "'outer'", "'inner'", "'full'"]),
-        ({"model": {"branch": "both"}}, ["branch", "Extra inputs"]),
+        ({"model": {"branch": "both"}}, ["branch", "is unknown"]),
         ({"model": {"head_stride": 2}}, ["head_stride", "2"]),
         ({"model": {"top_k": 3841}}, ["top_k", "3841", "3840"]),
         ({"synthesis": {"foreground": "magic"}}, ["foreground", "'magic'", "'otsu'"]),
@@ -91,7 +91,7 @@ def test_steps_and_epochs_together_are_refused() -> None:
         ({"lr": -1.0}, ["lr", "-1.0", "greater than 0"]),
         ({"holdout": 1.0}, ["holdout", "less than 1"]),
         ({"amp": "fp8"}, ["amp", "'fp8'", "'bf16'"]),
-        ({"step": 3}, ["step", "Extra inputs"]),
+        ({"step": 3}, ["step", "is unknown"]),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_what_can(values: dict[str, Any], words: list[str]) -> None:
