@@ -17,6 +17,8 @@ from dmdd_edge.export.options import EvaluateOptions
 from dmdd_edge.extras import need
 from dmdd_edge.messages.reporter import Progress, Reporter
 from dmdd_edge.train.devices import check_device_name
+from dmdd_edge.train.places import find_images, moved
+from dmdd_edge.train.run_folder import check_finished, run_lock
 from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs
 
 if TYPE_CHECKING:
@@ -185,6 +187,8 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
 
 
 def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Reporter) -> Evaluated:
+    # What a user can mistype comes first, then what takes seconds to load.
+    category, names = _images(options, check_finished(folder).category)
     reporter.update("loading torch")
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
@@ -194,7 +198,6 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
 
     run = load_run(folder)
     device = choose_device(options.device)
-    category, names = _images(options, run.config.category)
     reporter.update("threshold")
     measured, decisions = evaluate_on(
         run, category, names, device, lambda done, total: reporter.update(_INFER, done, total)
@@ -217,13 +220,13 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
 
 
 def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) -> Evaluated:
+    config = check_finished(folder)
+    find_images(options.data or config.data, config.category)
     reporter.update("loading torch")
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
-        from dmdd_edge.train.places import moved
         from dmdd_edge.train.report.writing import write_report
-        from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
 
     with run_lock(folder, shared=True):

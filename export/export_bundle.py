@@ -114,15 +114,16 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
     targets = choose_targets(options.target)
     if "triton" in targets.chosen:
         require_writable(options.triton_dir, "--triton-dir")
-    for name, reason in targets.left_out.items():
-        reporter.left_out(name, reason)
     exported: Exported | None = None
     if options.model is not None:
         result = Export(load_bundle(options.category, options.model, options.models_dir))
+        _report_left_out(targets, reporter)
         engines = [name for name in targets.chosen if name in _BUILD_SECONDS]
         reporter.expect(_build_costs(engines))
     else:
-        exported, built = _export_run(options, targets, build, reporter)
+        folder = _checked_run(options)
+        _report_left_out(targets, reporter)
+        exported, built = _export_run(options, folder, targets, build, reporter)
         result = Export(exported.bundle, exported.threshold, list(exported.parity), built)
         engines = [name for name in targets.chosen if name == "tensorrt"]
     result.left_out = dict(targets.left_out)
@@ -145,15 +146,30 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
     return result
 
 
+def _report_left_out(targets: Targets, reporter: ExportReporter) -> None:
+    for name, reason in targets.left_out.items():
+        reporter.left_out(name, reason)
+
+
+def _checked_run(options: ExportOptions) -> Path:
+    """The folder of the run, after all checks that need no torch, which takes long to load."""
+    from dmdd_edge.train.places import find_images
+    from dmdd_edge.train.run_folder import check_finished
+
+    folder = find_run(options.category, options.run, options.runs_dir)
+    config = check_finished(folder)
+    require_writable(options.models_dir / config.category, "--models-dir")
+    if options.data is not None:
+        find_images(options.data, config.category)
+    return folder
+
+
 def _export_run(
-    options: ExportOptions, targets: Targets, build: BuildOptions, reporter: ExportReporter
+    options: ExportOptions, folder: Path, targets: Targets, build: BuildOptions, reporter: ExportReporter
 ) -> tuple[Exported, list[Path]]:
     """Write the bundle of a run; returns it with the engines inside it."""
-    from dmdd_edge.train.run_folder import read_config, run_lock
+    from dmdd_edge.train.run_folder import run_lock
 
-    # What a user can mistype comes first, then what takes seconds to load.
-    folder = find_run(options.category, options.run, options.runs_dir)
-    require_writable(options.models_dir / read_config(folder).category, "--models-dir")
     reporter.update("loading torch")
     with need("export"):
         from dmdd_edge.export.pipeline import export_run

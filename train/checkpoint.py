@@ -31,7 +31,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dmdd_edge.errors import TrainingError
-from dmdd_edge.messages.commands import command, run_options
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import parse_object
@@ -43,6 +42,7 @@ from dmdd_edge.train.run_folder import FACTS as FACTS
 from dmdd_edge.train.run_folder import MODEL as MODEL
 from dmdd_edge.train.run_folder import STATE as STATE
 from dmdd_edge.train.run_folder import TEACHER as TEACHER
+from dmdd_edge.train.run_folder import check_finished
 from dmdd_edge.train.run_folder import read_config as read_config
 from dmdd_edge.train.run_folder import read_json as read_json
 from dmdd_edge.train.run_folder import write_json as write_json
@@ -77,12 +77,7 @@ def load_run(folder: Path) -> Run:
         DmddError: the folder holds no run, an unfinished one, or files that do not match each other.
     """
     keep_to_quota()
-    config = read_config(folder)
-    if not (folder / MODEL).is_file():
-        raise TrainingError(
-            f"The training in {folder} is not finished.",
-            "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
-        )
+    config = check_finished(folder)
     model = DMDD(config.model, pretrained=False, check=False)  # the training has checked the backbone
     teacher = read_tensors(folder / TEACHER)[0]
     _require_fit(model.teacher.state_dict(), teacher)

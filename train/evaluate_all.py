@@ -42,6 +42,11 @@ def evaluate_all(
         OptionError: ``report`` is a file, or no run is of a category of ``data``.
         TrainingError: there is no run.
     """
+    if report is not None and (report.is_file() or report.suffix in (".html", ".htm")):
+        raise OptionError(
+            f"--report {report} names a file.", "With --all give a folder: a page is written for each run."
+        )
+    names = _runs(runs_dir, data)
     reporter.update("loading torch")
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
@@ -53,11 +58,6 @@ def evaluate_all(
         from dmdd_edge.train.session import evaluate_run
 
     where = choose_device(device)
-    if report is not None and (report.is_file() or report.suffix in (".html", ".htm")):
-        raise OptionError(
-            f"--report {report} names a file.", "With --all give a folder: a page is written for each run."
-        )
-    names = _runs(runs_dir, data)
     overview = Overview()
     pages: dict[str, Path] = {}
     for name in names:

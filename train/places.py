@@ -56,7 +56,7 @@ def moved(run: Run, data: Path | None) -> Run:
     if data is None:
         return run
     old = Path(run.info["root"]) if "root" in run.info else _root_before(run)
-    new = _find(data, run.config.category).root.absolute()
+    new = find_images(data, run.config.category).root.absolute()
 
     def follow(path: Path) -> Path:
         return new / path.relative_to(old) if path.is_relative_to(old) else path
@@ -71,10 +71,15 @@ def category_of(run: Run) -> Category:
     Raises:
         DmddError: they are missing.
     """
-    return _find(run.config.data, run.config.category)
+    return find_images(run.config.data, run.config.category)
 
 
-def _find(data: Path, name: str) -> Category:
+def find_images(data: Path, name: str) -> Category:
+    """The files of a category in a data set, or in its own folder whatever that is called.
+
+    Raises:
+        DmddError: the folder does not exist or does not hold the category.
+    """
     try:
         return load_category(data, name)
     except DmddError:

@@ -150,6 +150,21 @@ def read_config(folder: Path) -> TrainConfig:
     return config
 
 
+def check_finished(folder: Path) -> TrainConfig:
+    """The configuration of a finished run; its model is not read.
+
+    Raises:
+        DmddError: there is no run, or an unfinished one.
+    """
+    config = read_config(folder)
+    if not (folder / MODEL).is_file():
+        raise TrainingError(
+            f"The training in {folder} is not finished.",
+            "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
+        )
+    return config
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a run; {} without the file.
 
