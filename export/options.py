@@ -70,7 +70,9 @@ class BuildSettings(Options):
     batch: Annotated[
         str, Option("Batch sizes of the engines, such as 1 or 1:8.", panel=_ENGINES, number=True)
     ] = "1"
-    workspace: Annotated[float | None, Option("Scratch memory per layer, in GiB.", panel=_ENGINES)] = None
+    workspace: Annotated[
+        float | None, Option("Scratch memory per layer, in GiB. Default: no limit.", panel=_ENGINES)
+    ] = None
     opt_level: Annotated[int, Option("0 builds fast, 5 runs fast.", panel=_ENGINES)] = 3
     hardware_compatible: Annotated[bool, Option("One engine for every GPU from sm80 on.", panel=_ENGINES)] = (
         False

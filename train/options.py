@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from dmdd_edge.options import Option, Options, Rule
 
 _METHOD = "Method (the paper's ablation rows)"
+_CHANGES = "Changes that training makes to images"
 _DATA = "Images"
 _LENGTH = "Length and speed"
 
@@ -34,7 +35,7 @@ class ImageOptions(Options):
 
     data: Annotated[
         Path | None,
-        Option("Data set (MVTec AD, BTAD, MPDD layout) or a folder of good images.", panel=_DATA),
+        Option("Data set (layout of MVTec AD, VisA, BTAD or MPDD) or a folder of good images.", panel=_DATA),
     ] = None
     category: Annotated[str | None, Option("Category in the data set.", panel=_DATA)] = None
     textures: Annotated[
@@ -79,41 +80,72 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
     weights: Annotated[
         Path | None, Option("File with the backbone's weights, for sites without internet.")
     ] = None
-    recipe: Annotated[Literal["edge", "paper"], Option("edge is ours, paper is the paper's.")] = "edge"
+    recipe: Annotated[
+        Literal["edge", "paper"],
+        Option(
+            "edge: short training and a light network for edge devices. paper: the published method, 250 "
+            "passes and a larger network."
+        ),
+    ] = "edge"
     image_size: Annotated[int | None, Option("Side of the network's input in pixels. Default: 256.")] = None
     steps: Annotated[
         int | None, Option("Training steps. Default: chosen from the number of images.", panel=_LENGTH)
     ] = None
-    epochs: Annotated[float | None, Option("Passes over the images.", panel=_LENGTH)] = None
+    epochs: Annotated[
+        float | None,
+        Option("Passes over the images. Default: unset; with --recipe paper 250.", panel=_LENGTH),
+    ] = None
     max_minutes: Annotated[float | None, Option("Time limit, preparation included.", panel=_LENGTH)] = None
-    batch_size: Annotated[int | None, Option("Image pairs per step.", panel=_LENGTH)] = None
-    lr: Annotated[float | None, Option("Learning rate of the student.", panel=_LENGTH)] = None
+    batch_size: Annotated[
+        int | None, Option("Image pairs per step. Default: 8; with --recipe paper 16.", panel=_LENGTH)
+    ] = None
+    lr: Annotated[
+        float | None, Option("Learning rate. Default: 0.002; with --recipe paper 0.005.", panel=_LENGTH)
+    ] = None
     head_steps: Annotated[
-        int | None, Option("Steps of the head, when it learns at the end.", panel=_LENGTH)
+        int | None, Option("Steps of the head, only for --head msn. Default: 400.", panel=_LENGTH)
     ] = None
     seed: Annotated[int, Option("Seed of every random number.")] = 0
     amp: Annotated[Literal["auto", "off", "bf16", "fp16"], Option("Half precision.", panel=_LENGTH)] = "auto"
     workers: Annotated[int, Option("Threads that synthesize anomalies.", panel=_LENGTH)] = 2
     cache_mb: Annotated[
         int | None,
-        Option("Memory for the teacher's features. Default: half of what is free.", panel=_LENGTH),
+        Option(
+            "MiB of memory for features of the good images. Default: half of what is free.", panel=_LENGTH
+        ),
     ] = None
     foreground: Annotated[
         Literal["auto", "grabcut", "otsu", "none"] | None,
-        Option("Where anomalies are drawn: auto, grabcut, otsu, none.", metavar="HOW", panel=_METHOD),
+        Option(
+            "Where synthetic anomalies are drawn, the part or everywhere: auto, grabcut, otsu, none. "
+            "Default: auto.",
+            metavar="HOW",
+            panel=_CHANGES,
+        ),
     ] = None
     branches: Annotated[
         Literal["both", "normality", "abnormality"] | None,
-        Option("Branches of the student: both, normality, abnormality.", metavar="WHICH", panel=_METHOD),
+        Option(
+            "Branches of the network: both, normality (reproduces good parts), abnormality (responds to "
+            "damage). Default: both.",
+            metavar="WHICH",
+            panel=_METHOD,
+        ),
     ] = None
     pmn: Annotated[
         Literal["full", "inner", "none"] | None,
-        Option("Paths of the Pyramid Modeling Network: full, inner, none.", metavar="PATHS", panel=_METHOD),
+        Option(
+            "Paths of the network that combines coarse and fine features (Pyramid Modeling Network): full, "
+            "inner, none. Default: full.",
+            metavar="PATHS",
+            panel=_METHOD,
+        ),
     ] = None
     head: Annotated[
         Literal["scaled", "msn", "sum"] | None,
         Option(
-            "scaled (maps weighted by good images), msn (the paper's network), sum (of the maps).",
+            "What makes one map of the distance maps: scaled (weights them by good images), msn (the paper's "
+            "network), sum. Default: scaled; with --recipe paper msn.",
             metavar="KIND",
             panel=_METHOD,
         ),
@@ -124,15 +156,28 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
             "Share of the good images that training changes by JPEG, light, blur, noise or zoom. Default: 0; "
             "0.5 tolerates more noise and drift of the light, with a slightly less exact map.",
             metavar="SHARE",
-            panel=_METHOD,
+            panel=_CHANGES,
         ),
     ] = None
-    fas: Annotated[bool, Option("Foreground-aware synthesis.", name="--fas/--no-fas", panel=_METHOD)] = True
+    fas: Annotated[
+        bool,
+        Option(
+            "Draw synthetic anomalies on the part only (foreground-aware synthesis).",
+            name="--fas/--no-fas",
+            panel=_METHOD,
+        ),
+    ] = True
     pyramid_upsampling: Annotated[
-        bool | None, Option("Pyramid upsampling (PU), of the head msn.", name="--pu/--no-pu", panel=_METHOD)
+        bool | None,
+        Option("Pyramid upsampling, of --head msn only. Default: on.", name="--pu/--no-pu", panel=_METHOD),
     ] = None
     multi_perception: Annotated[
-        bool | None, Option("Multi-perception (MM), of the head msn.", name="--mm/--no-mm", panel=_METHOD)
+        bool | None,
+        Option(
+            "Multi-perception (attention), of --head msn only. Default: on.",
+            name="--mm/--no-mm",
+            panel=_METHOD,
+        ),
     ] = None
     run: Annotated[str | None, Option("Name of the run. Default: the category's.")] = None
     resume: Annotated[bool, Option("Resume an unfinished run.")] = False

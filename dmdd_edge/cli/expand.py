@@ -166,14 +166,15 @@ def _configuration() -> list[inspect.Parameter]:
     panel = "Configuration"
     config = typer.Option(
         "--config",
-        metavar="FILE",
         help="TOML file with options: NAME = VALUE at the top or under [COMMAND]. The command line wins over "
         "DMDD_NAME variables, and those over the file. Paths are relative to the working directory.",
+        metavar="FILE",
         rich_help_panel=panel,
     )
     show = typer.Option(
         "--print-config",
         help="Print the resulting options as TOML, each with its origin, and exit.",
+        metavar="",
         rich_help_panel=panel,
     )
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -221,7 +222,7 @@ def _shown(field: OptionField) -> Any:
     common: dict[str, Any] = {
         "help": option.help,
         "hidden": option.hidden,
-        "metavar": option.metavar or None,
+        "metavar": _metavar(field),
         "rich_help_panel": option.panel or None,
         "show_default": bool(option.show_default),
         # Other ranges are the model's alone, whose message names the value.
@@ -239,6 +240,20 @@ def _shown(field: OptionField) -> Any:
         # Without this typer would add a --no- form that nobody needs.
         spelled = [field.spelling]
     return typer.Option(*spelled, *([option.short] if option.short else []), **common)
+
+
+def _metavar(field: OptionField) -> str | None:
+    """What stands for the value in the help; empty for a switch, which has none."""
+    option, parts = field.option, members(field.type)
+    if option.metavar or bool in parts:
+        return option.metavar
+    if option.argument:
+        return field.name.upper()
+    if values := literals(field.type):
+        return "|".join(map(str, values))
+    if Path in parts:
+        return "PATH"
+    return "NUMBER" if option.parse is None and {int, float} & set(parts) else "TEXT"
 
 
 def _take_earlier(

@@ -27,7 +27,12 @@ class StrictGroup(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             tighten(command)
+            _bare_help(command, ctx)
         return command
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options of the program itself, all of which are switches."""
+        return [_without_value(option) for option in super().get_params(ctx)]
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; hide passwords in a usage error that quotes an argument."""
@@ -38,6 +43,19 @@ class StrictGroup(TyperGroup):
             if hasattr(usage, "format_message") and isinstance(getattr(usage, "message", None), str):
                 usage.message = without_secrets(usage.message, sys.argv[1:])
             raise
+
+
+def _bare_help(command: Any, ctx: Any) -> None:
+    """Show no value for ``--help`` of a command and its sub-commands."""
+    _without_value(command.get_help_option(ctx))
+    for inner in getattr(command, "commands", {}).values():
+        _bare_help(inner, ctx)
+
+
+def _without_value(option: Any) -> Any:
+    if option is not None:
+        option.metavar = ""
+    return option
 
 
 def tighten(command: Any) -> None:
