@@ -84,8 +84,9 @@ demo: $(DEMO_STAMP) ## The whole way on drawn images in minutes: train, export, 
 	@echo "The live page at http://127.0.0.1:8080 on the same images, until Ctrl-C:"
 	@echo "next: $(VENV)/bin/dmdd-edge run --category plate --models-dir $(DEMO)/models --watch $(DEMO)/data/plate/test --watch-existing --serve 8080"
 
-docs: env ## The tables of the docs from benchmarks/results, then the site, strictly, into build/site
+docs: env ## The tables and reference pages of the docs, then the site, strictly, into build/site
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_diagrams.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q
 	@echo "The site: $(CURDIR)/build/site/index.html"

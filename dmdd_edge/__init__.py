@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dmdd_edge.export.evaluate_detector import Evaluated, evaluate_detector
     from dmdd_edge.export.export_bundle import Export, export_bundle
     from dmdd_edge.export.options import EvaluateOptions, ExportOptions
+    from dmdd_edge.messages.phases import Cost
     from dmdd_edge.runtime.assembly import RunOutcome, run_source
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from dmdd_edge.sample.write import write_sample
     from dmdd_edge.train.listener import Listener
     from dmdd_edge.train.options import TrainOptions
+    from dmdd_edge.train.schedule import Progress
     from dmdd_edge.train.train_detector import TrainedRun, train_detector
 
 #: Where each lazy name is defined.
@@ -63,6 +65,7 @@ _PLACES = {
     "BackendOptions": "dmdd_edge.runtime.options.backend",
     "BrokenFrame": "dmdd_edge.runtime.frame",
     "Bundle": "dmdd_edge.bundle",
+    "Cost": "dmdd_edge.messages.phases",
     "Detector": "dmdd_edge.runtime.detector",
     "EvaluateOptions": "dmdd_edge.export.options",
     "Evaluated": "dmdd_edge.export.evaluate_detector",
@@ -70,6 +73,7 @@ _PLACES = {
     "ExportOptions": "dmdd_edge.export.options",
     "Frame": "dmdd_edge.runtime.frame",
     "Listener": "dmdd_edge.train.listener",
+    "Progress": "dmdd_edge.train.schedule",
     "Region": "dmdd_edge.runtime.result",
     "Result": "dmdd_edge.runtime.result",
     "RunOptions": "dmdd_edge.runtime.options.run",
@@ -95,6 +99,7 @@ __all__ = [
     "BrokenFrame",
     "Bundle",
     "BundleError",
+    "Cost",
     "DataError",
     "DeliveryError",
     "Detector",
@@ -106,6 +111,7 @@ __all__ = [
     "Frame",
     "Listener",
     "OptionError",
+    "Progress",
     "Region",
     "Result",
     "RunOptions",

@@ -20,7 +20,8 @@ OPTIONS = {
 }  # fmt: skip
 OUTCOMES = {"Evaluated", "Export", "RunOutcome", "Summary", "TrainedRun"}
 RUNTIME = {
-    "BrokenFrame", "Bundle", "Detector", "Frame", "Listener", "Region", "Result", "Sink", "Source", "Timings",
+    "BrokenFrame", "Bundle", "Cost", "Detector", "Frame", "Listener", "Progress", "Region", "Result", "Sink",
+    "Source", "Timings",
 }  # fmt: skip
 
 LEAN = """
