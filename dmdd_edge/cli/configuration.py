@@ -131,13 +131,26 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
         for setting in [settings[field.name]]
     }
     check_rules(model, values, frozenset(name for name, setting in settings.items() if setting.rank))
+    # An argument and the option for the same, such as run's SOURCE and --source: one of them is enough.
+    arguments = {field.name for field in fields if field.option.argument}
+    excluded = {
+        name
+        for base in model.__mro__
+        for names in vars(base).get("EXCLUSIVE", ())
+        for name in names
+        if name in arguments or any(values[other] for other in names if other in arguments)
+    }
     lines = [f"[{command}]"]
     for field in fields:
         setting, key, value = settings[field.name], _key(field), values[field.name]
         if value is None or value == () or value is MISSING:
-            lines.append(f"# {key} is not set")
+            if field.name not in excluded:
+                lines.append(f"# {key} is not set")
             continue
-        text, origin = toml(value), visible(setting.origin)
+        text, origin = (
+            toml(field.option.written(value) if field.option.written else value),
+            visible(setting.origin),
+        )
         # Defaults are comments, so that what is printed means the same as a file.
         mark = "" if setting.rank else "# "
         if not is_toml(text):

@@ -54,6 +54,7 @@ class Option:
         above: a bound that the value must exceed.
         choices: the values that a text may have.
         parse: reads a text as the field's type; of a tuple, as one item of it.
+        written: a value as ``parse`` reads it, for ``--print-config``; without it as it is.
         one_text: whether ``parse`` reads one text as the whole tuple.
         check: raises an ``OptionError`` for a value that is refused; None is not checked.
         hidden: whether the help leaves it out.
@@ -75,6 +76,7 @@ class Option:
     above: float | None = None
     choices: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
+    written: Callable[[Any], Any] | None = None
     one_text: bool = False
     check: Callable[[Any], object] | None = None
     hidden: bool = False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.runtime.options.sizes import parse_size
+from dmdd_edge.runtime.options.sizes import parse_size, written_size
 
 _MESSAGES = "Messages"
 Notify = Literal["anomalous", "all"]
@@ -48,6 +48,7 @@ class DeliverySettings(Options):
             "Maximum spool size; the oldest messages are dropped first.",
             panel=_MESSAGES,
             parse=partial(parse_size, option="--spool-limit"),
+            written=written_size,
             minimum=1,
             show_default="64MiB",
         ),

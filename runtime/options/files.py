@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.runtime.options.sizes import parse_size
+from dmdd_edge.runtime.options.sizes import parse_size, written_size
 from dmdd_edge.storage import Fsync
 
 _FILES = "Files"
@@ -120,6 +120,7 @@ class ResultFiles(ImageFolders, LineFiles):
             "Start a new file at this size, such as 100MB.",
             panel=_FILES,
             parse=partial(parse_size, option="--rotate-size"),
+            written=written_size,
             minimum=1,
             earlier=("--rotate",),
             check_earlier=_refuse_angle,
@@ -131,6 +132,7 @@ class ResultFiles(ImageFolders, LineFiles):
             "Delete the oldest files of this run above this total size, such as 2GB.",
             panel=_FILES,
             parse=partial(parse_size, option="--keep"),
+            written=written_size,
             minimum=1,
         ),
     ] = None

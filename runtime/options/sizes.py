@@ -37,6 +37,20 @@ def parse_size(text: str, option: str = "the size") -> int:
     return size
 
 
+def written_size(size: int) -> int | str:
+    """Bytes as ``parse_size`` reads them, with the largest unit that leaves a whole number: ``100MB``."""
+    units = {
+        f"{prefix}{kind}": base**power
+        for kind, base in (("B", 1000), ("iB", 1024))
+        for power, prefix in enumerate("KMGT", 1)
+    }
+    fitting = [(factor, unit) for unit, factor in units.items() if size % factor == 0]
+    if not fitting:
+        return size
+    factor, unit = max(fitting)
+    return f"{size // factor}{unit}"
+
+
 def size_text(size: int) -> str:
     """Bytes in words: ``1.5 GB``."""
     from pydantic import ByteSize

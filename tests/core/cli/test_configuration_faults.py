@@ -170,3 +170,15 @@ def test_a_terminal_without_width_counts_as_80_columns(given: str, used: str) ->
     environment = {"COLUMNS": given}
     usable_width(environment)
     assert environment == {"COLUMNS": used}
+
+
+def test_what_is_printed_has_sizes_as_a_person_writes_them_and_one_source() -> None:
+    lines = printed("run", "--source", "x", "--jsonl", "r", "--rotate-size", "100MB", "--keep", "1.5GB")
+    assert 'rotate_size = "100MB"' in lines
+    assert 'keep = "1500MB"' in lines
+    assert 'spool_limit = "64MiB"' in lines
+    assert "sources" not in lines
+    lines = printed("run", "x", "--jsonl", "r", "--keep", "1023")
+    assert 'sources = ["x"]' in lines
+    assert "source is not set" not in lines
+    assert "keep = 1023" in lines

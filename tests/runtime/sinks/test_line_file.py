@@ -14,7 +14,7 @@ from dmdd_edge import DmddError
 from dmdd_edge.locking import try_lock
 from dmdd_edge.runtime.durable import locking
 from dmdd_edge.runtime.frame import Frame
-from dmdd_edge.runtime.options.sizes import parse_size, size_text
+from dmdd_edge.runtime.options.sizes import parse_size, size_text, written_size
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import line_file
 from dmdd_edge.runtime.sinks.csv_file import COLUMNS, CsvFile
@@ -278,3 +278,12 @@ def test_lines_that_did_not_reach_the_disk_end_a_run_over_files(
     late.result(*make_result())
     with pytest.raises(DmddError, match="Input/output error"):
         late.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "written"),
+    [(1, 1), (1500, 1500), (2_000, "2KB"), (10**12, "1TB"), (1 << 30, "1GiB"), (3 << 10, "3KiB")],
+)
+def test_a_size_is_written_as_it_can_be_read(size: int, written: int | str) -> None:
+    assert written_size(size) == written
+    assert parse_size(str(written)) == size
