@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.options.groups import BundleOptions, check_rate
 from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
 _ENGINES = "Targets and engines"
+#: The values of ``--target`` beside ``auto``.
+TARGETS = ("onnx", "tensorrt", "rtx", "triton")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,39 @@ class EvaluateOptions(BackendName, DeviceOption, BundleOptions, RunsDirOption):
         return self.good is not None or self.bad is not None
 
 
+def target_names(text: str) -> list[str]:
+    """The targets that ``--target`` names, with commas between: ``auto`` alone, or some of ``TARGETS``.
+
+    Raises:
+        OptionError: a name is not a target.
+    """
+    names = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    if names == ["auto"]:
+        return names
+    wrong = [name for name in names if name not in TARGETS]
+    if wrong == ["auto"]:
+        raise OptionError(
+            f"--target {text}: auto is given together with other targets.",
+            f"Give auto alone, or one or more of {', '.join(TARGETS)} with commas between.",
+        )
+    if wrong or not names:
+        raise OptionError(
+            f"Unknown target {wrong[0]!r}." if wrong else f"--target {text!r} names no target.",
+            f"{did_you_mean(wrong[0] if wrong else '', ['auto', *TARGETS])} Give auto, or one or more of "
+            f"{', '.join(TARGETS)} with commas between.".lstrip(),
+        )
+    return names
+
+
+def _check_batch(text: str) -> None:
+    from dmdd_edge.runtime.engines.sidecar import BatchProfile  # slow to import, and a help text needs none
+
+    try:
+        BatchProfile.parse(text)
+    except DmddError as error:
+        raise OptionError(error.message, error.fix) from None
+
+
 def _builds_engines(values: Mapping[str, Any]) -> bool:
     return {name.strip() for name in values["target"].split(",")} != {"onnx"}
 
@@ -62,18 +99,27 @@ class BuildSettings(Options):
         Option(
             "onnx, tensorrt, rtx, triton, with commas between; auto: what this machine can build.",
             panel=_ENGINES,
+            check=target_names,
         ),
     ] = "auto"
     precision: Annotated[Literal["fp16", "fp32"], Option("Precision of the engines.", panel=_ENGINES)] = (
         "fp16"
     )
     batch: Annotated[
-        str, Option("Batch sizes of the engines, such as 1 or 1:8.", panel=_ENGINES, number=True)
+        str,
+        Option(
+            "Batch sizes of the engines, such as 1 or 1:8.", panel=_ENGINES, number=True, check=_check_batch
+        ),
     ] = "1"
     workspace: Annotated[
-        float | None, Option("Scratch memory per layer, in GiB. Default: no limit.", panel=_ENGINES)
+        float | None,
+        Option(
+            "Scratch memory per layer, in GiB. Default: no limit.", panel=_ENGINES, minimum=0.01, maximum=1024
+        ),
     ] = None
-    opt_level: Annotated[int, Option("0 builds fast, 5 runs fast.", panel=_ENGINES)] = 3
+    opt_level: Annotated[
+        int, Option("0 builds fast, 5 runs fast.", panel=_ENGINES, minimum=0, maximum=5, range_in_help=False)
+    ] = 3
     hardware_compatible: Annotated[bool, Option("One engine for every GPU from sm80 on.", panel=_ENGINES)] = (
         False
     )
@@ -108,7 +154,9 @@ class ExportOptions(BuildSettings, EngineCacheOption, BundleOptions, RunsDirOpti
 
     run: Annotated[str | None, Option("Name of the run, when it is not the category's.")] = None
     data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
-    false_alarm_rate: Annotated[float, Option("Share of good parts that may be called anomalous.")] = 0.01
+    false_alarm_rate: Annotated[
+        float, Option("Share of good parts that may be called anomalous.", check=check_rate)
+    ] = 0.01
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -23,11 +23,9 @@ from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.engines.progress import Progress
 from dmdd_edge.export.engines.rtx_target import DEFAULT_GPUS, build_rtx, rtx_missing
 from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
+from dmdd_edge.export.options import TARGETS, target_names
 from dmdd_edge.export.triton import repository_from_bundle
-from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.runtime.engines.cache import engine_cache
-
-TARGETS = ("onnx", "tensorrt", "rtx", "triton")
 
 #: Bundle file of each precision.
 GRAPH_FILE = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
@@ -54,24 +52,12 @@ def choose_targets(text: str) -> Targets:
     Raises:
         DmddError: a name is not a target, or a requested target cannot be built here.
     """
-    names = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    names = target_names(text)
     missing = {"tensorrt": tensorrt_missing, "rtx": rtx_missing}
     if names == ["auto"]:
         reasons = {target: why for target, ask in missing.items() if (why := ask())}
         chosen = ["onnx", *(target for target in missing if target not in reasons)]
         return Targets(tuple(chosen), reasons | {"triton": "written on request only"})
-    wrong = [name for name in names if name not in TARGETS]
-    if wrong == ["auto"]:
-        raise OptionError(
-            f"--target {text}: auto is given together with other targets.",
-            f"Give auto alone, or one or more of {', '.join(TARGETS)} with commas between.",
-        )
-    if wrong or not names:
-        raise OptionError(
-            f"Unknown target {wrong[0]!r}." if wrong else f"--target {text!r} names no target.",
-            f"{did_you_mean(wrong[0] if wrong else '', ['auto', *TARGETS])} Give auto, or one or more of "
-            f"{', '.join(TARGETS)} with commas between.".lstrip(),
-        )
     for name in names:
         if name in missing and (why := missing[name]()):
             raise BackendError(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dmdd_edge.errors import OptionError, TrainingError
 from dmdd_edge.train import weights as weight_files
 from dmdd_edge.train.backbone_check import objection, swap_rgb_bgr
-from dmdd_edge.train.config import BACKBONES
+from dmdd_edge.train.option_values import BACKBONES
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)

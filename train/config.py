@@ -25,10 +25,6 @@ StageWeights = Literal["auto"] | tuple[PositiveFloat, PositiveFloat, PositiveFlo
 BranchWeight = Literal["auto"] | Annotated[float, Field(ge=0, le=5)]
 
 
-#: The backbones that need no ``timm:`` before their name.
-BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
-
-
 class ModelConfig(BaseModel):
     """What shapes the network and so the exported graph.
 

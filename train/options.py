@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule
+from dmdd_edge.train.devices import check_device_name
+from dmdd_edge.train.option_values import check_backbone, check_bits, check_rotation
 
 _METHOD = "Method (the paper's ablation rows)"
 _CHANGES = "Changes that training makes to images"
@@ -26,7 +28,9 @@ class RunsDirOption(Options):
 class DeviceOption(Options):
     """What torch computes on."""
 
-    device: Annotated[str, Option("What torch computes on: auto, cpu, cuda or cuda:NUMBER.")] = "auto"
+    device: Annotated[
+        str, Option("What torch computes on: auto, cpu, cuda or cuda:NUMBER.", check=check_device_name)
+    ] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +49,20 @@ class ImageOptions(Options):
     roi: Annotated[
         str | None, Option("Region of interest in source pixels.", metavar="X,Y,W,H", panel=_DATA)
     ] = None
-    rotate: Annotated[int, Option("Degrees clockwise: 0, 90, 180, 270.", panel=_DATA)] = 0
+    rotate: Annotated[
+        int, Option("Degrees clockwise: 0, 90, 180, 270.", panel=_DATA, check=check_rotation)
+    ] = 0
     ignore_mask: Annotated[Path | None, Option("Image whose white pixels are ignored.", panel=_DATA)] = None
     bits: Annotated[
-        int, Option("Bits that the camera's 16-bit files use: 10, 12, 14 or 16.", panel=_DATA)
+        int,
+        Option("Bits that the camera's 16-bit files use: 10, 12, 14 or 16.", panel=_DATA, check=check_bits),
     ] = 16
     holdout: Annotated[
         float | None,
         Option(
             "Share of the good images kept to set the threshold. Default: 0.1; of fewer than 200 up to 0.25.",
             panel=_DATA,
+            minimum=0,
         ),
     ] = None
 
@@ -74,9 +82,9 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
         OptionError: a value is out of its range or unknown, or an option has no effect beside the others.
     """
 
-    backbone: Annotated[str, Option("efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.")] = (
-        "efficientnet_lite0"
-    )
+    backbone: Annotated[
+        str, Option("efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.", check=check_backbone)
+    ] = "efficientnet_lite0"
     weights: Annotated[
         Path | None, Option("File with the backbone's weights, for sites without internet.")
     ] = None
@@ -87,31 +95,69 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
             "passes and a larger network."
         ),
     ] = "edge"
-    image_size: Annotated[int | None, Option("Side of the network's input in pixels. Default: 256.")] = None
+    image_size: Annotated[
+        int | None,
+        Option(
+            "Side of the network's input in pixels. Default: 256.",
+            minimum=64,
+            maximum=1024,
+            range_in_help=False,
+        ),
+    ] = None
     steps: Annotated[
-        int | None, Option("Training steps. Default: chosen from the number of images.", panel=_LENGTH)
+        int | None,
+        Option(
+            "Training steps. Default: chosen from the number of images.",
+            panel=_LENGTH,
+            minimum=1,
+            range_in_help=False,
+        ),
     ] = None
     epochs: Annotated[
         float | None,
-        Option("Passes over the images. Default: unset; with --recipe paper 250.", panel=_LENGTH),
+        Option("Passes over the images. Default: unset; with --recipe paper 250.", panel=_LENGTH, above=0),
     ] = None
-    max_minutes: Annotated[float | None, Option("Time limit, preparation included.", panel=_LENGTH)] = None
+    max_minutes: Annotated[
+        float | None, Option("Time limit, preparation included.", panel=_LENGTH, above=0)
+    ] = None
     batch_size: Annotated[
-        int | None, Option("Image pairs per step. Default: 8; with --recipe paper 16.", panel=_LENGTH)
+        int | None,
+        Option(
+            "Image pairs per step. Default: 8; with --recipe paper 16.",
+            panel=_LENGTH,
+            minimum=1,
+            maximum=4096,
+            range_in_help=False,
+        ),
     ] = None
     lr: Annotated[
-        float | None, Option("Learning rate. Default: 0.002; with --recipe paper 0.005.", panel=_LENGTH)
+        float | None,
+        Option("Learning rate. Default: 0.002; with --recipe paper 0.005.", panel=_LENGTH, above=0),
     ] = None
     head_steps: Annotated[
-        int | None, Option("Steps of the head, only for --head msn. Default: 400.", panel=_LENGTH)
+        int | None,
+        Option(
+            "Steps of the head, only for --head msn. Default: 400.",
+            panel=_LENGTH,
+            minimum=0,
+            range_in_help=False,
+        ),
     ] = None
-    seed: Annotated[int, Option("Seed of every random number.")] = 0
+    seed: Annotated[int, Option("Seed of every random number.", minimum=0, range_in_help=False)] = 0
     amp: Annotated[Literal["auto", "off", "bf16", "fp16"], Option("Half precision.", panel=_LENGTH)] = "auto"
-    workers: Annotated[int, Option("Threads that synthesize anomalies.", panel=_LENGTH)] = 2
+    workers: Annotated[
+        int,
+        Option(
+            "Threads that synthesize anomalies.", panel=_LENGTH, minimum=1, maximum=256, range_in_help=False
+        ),
+    ] = 2
     cache_mb: Annotated[
         int | None,
         Option(
-            "MiB of memory for features of the good images. Default: half of what is free.", panel=_LENGTH
+            "MiB of memory for features of the good images. Default: half of what is free.",
+            panel=_LENGTH,
+            minimum=0,
+            range_in_help=False,
         ),
     ] = None
     foreground: Annotated[
@@ -156,6 +202,8 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
             "Share of the good images that training changes by JPEG, light, blur, noise or zoom. Default: 0; "
             "0.5 tolerates more noise and drift of the light, with a slightly less exact map.",
             metavar="SHARE",
+            minimum=0,
+            maximum=1,
             panel=_CHANGES,
         ),
     ] = None

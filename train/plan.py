@@ -58,7 +58,6 @@ def plan_training(options: TrainOptions) -> Plan:
         TrainingError: there is a run already, or no run to resume.
     """
     from dmdd_edge.messages.text import is_plain_name
-    from dmdd_edge.train.devices import check_device_name
     from dmdd_edge.train.run_folder import check_run
     from dmdd_edge.workspace import find_run, run_folder
 
@@ -69,7 +68,6 @@ def plan_training(options: TrainOptions) -> Plan:
             "--resume and --overwrite are both given.",
             "Give --resume to continue the run, or --overwrite to train it again from the start.",
         )
-    check_device_name(options.device)
     if category is not None and not is_plain_name(category):
         # Joined to the data set's folder, a path would lead out of it.
         raise OptionError(f"--category {category!r} cannot name a category.", "Give the name of its folder.")
@@ -89,20 +87,11 @@ def plan_training(options: TrainOptions) -> Plan:
 
 
 def _check_files(options: TrainOptions) -> None:
-    weights, textures, backbone = options.weights, options.textures, options.backbone
+    weights, textures = options.weights, options.textures
     if weights is not None and not weights.is_file():
         raise OptionError(f"--weights {weights}: no such file.", "Check the path.")
     if textures is not None and not textures.is_dir():
         raise OptionError(f"--textures {textures}: no such folder.", "Check the path.")
-    from dmdd_edge.train.config import BACKBONES
-
-    if backbone not in BACKBONES and not backbone.startswith("timm:"):
-        from dmdd_edge.messages.suggest import did_you_mean
-
-        raise OptionError(
-            f"--backbone {backbone!r} is unknown.",
-            f"{did_you_mean(backbone, BACKBONES)} Choose {', '.join(BACKBONES)} or timm:NAME.".lstrip(),
-        )
 
 
 def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path]:

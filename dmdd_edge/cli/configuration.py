@@ -247,7 +247,7 @@ def _check_variables(command: str, fields: Sequence[OptionField], commands: Comm
     for name in sorted(os.environ):
         if not name.startswith("DMDD_") or name in by_variable or name == CONFIG_VARIABLE or name in _warned:
             continue
-        positive = by_variable.get("DMDD_" + name.removeprefix("DMDD_NO_"))
+        positive = by_variable.get("DMDD_" + name.removeprefix("DMDD_").removeprefix("NO_"))
         if positive is not None and "/" in positive.option.name:
             variable = variable_of(positive)
             raise OptionError(f"{name} is not a variable of dmdd-edge.", f"Set {variable}=0 instead.")

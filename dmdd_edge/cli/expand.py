@@ -219,6 +219,7 @@ def _hint(field: OptionField) -> Any:
 
 def _shown(field: OptionField) -> Any:
     option = field.option
+    in_help = option.range_in_help and field.option.parse is None and members(field.type) == (int,)
     common: dict[str, Any] = {
         "help": option.help,
         "hidden": option.hidden,
@@ -226,8 +227,8 @@ def _shown(field: OptionField) -> Any:
         "rich_help_panel": option.panel or None,
         "show_default": bool(option.show_default),
         # Other ranges are the model's alone, whose message names the value.
-        "min": option.minimum if _is_int(field) else None,
-        "max": option.maximum if _is_int(field) else None,
+        "min": option.minimum if in_help else None,
+        "max": option.maximum if in_help else None,
     }
     if values := option.choices or literals(field.type):
         common["autocompletion"] = lambda incomplete: [
@@ -278,7 +279,3 @@ def _take_earlier(
 def _value(value: Any) -> Any:
     """What typer read, as the model accepts it."""
     return tuple(value) if isinstance(value, list) else value
-
-
-def _is_int(field: OptionField) -> bool:
-    return field.option.parse is None and members(field.type) == (int,)

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import Option, Options
+
+
+def check_rate(rate: float) -> None:
+    """Check a false-alarm rate."""
+    if not 0 < rate < 1:
+        raise OptionError(
+            f"--false-alarm-rate is {rate:g}; it must be between 0 and 1.", "For 1 % give 0.01."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

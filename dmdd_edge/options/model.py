@@ -52,6 +52,7 @@ class Option:
         minimum: the smallest value.
         maximum: the largest value.
         above: a bound that the value must exceed.
+        range_in_help: whether the help shows the range of a whole number, and the command line checks it.
         choices: the values that a text may have.
         parse: reads a text as the field's type; of a tuple, as one item of it.
         written: a value as ``parse`` reads it, for ``--print-config``; without it as it is.
@@ -74,6 +75,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
+    range_in_help: bool = True
     choices: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     written: Callable[[Any], Any] | None = None

@@ -15,9 +15,11 @@ class SampleOptions(Options):
 
     folder: Annotated[Path, Option("Data set folder to draw into.", argument=True)]
     category: Annotated[str, Option("Name of the category.")] = "plate"
-    train: Annotated[int, Option("Good training images.")] = 60
-    test_good: Annotated[int, Option("Good test images.")] = 12
-    test_bad: Annotated[int, Option("Defective test images per type.")] = 8
-    size: Annotated[int, Option("Side of the images in pixels.")] = 256
-    seed: Annotated[int, Option("Same seed, same images.")] = 0
+    train: Annotated[int, Option("Good training images.", minimum=1, range_in_help=False)] = 60
+    test_good: Annotated[int, Option("Good test images.", minimum=0, range_in_help=False)] = 12
+    test_bad: Annotated[int, Option("Defective test images per type.", minimum=0, range_in_help=False)] = 8
+    size: Annotated[
+        int, Option("Side of the images in pixels.", minimum=64, maximum=2048, range_in_help=False)
+    ] = 256
+    seed: Annotated[int, Option("Same seed, same images.", minimum=0, range_in_help=False)] = 0
     overwrite: Annotated[bool, Option("Replace a category drawn before.")] = False

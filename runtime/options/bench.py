@@ -86,13 +86,20 @@ class _Measured(Options):
 @dataclass(frozen=True, kw_only=True)
 class _Method(Options):
     duration: Annotated[
-        float | None, Option("Seconds per scenario. Default: 10, or the preset's.", panel=_HOW)
+        float | None, Option("Seconds per scenario. Default: 10, or the preset's.", panel=_HOW, above=0)
     ] = None
     warm_up: Annotated[
-        float | None, Option("Minimum seconds of warm-up. Default: 1, or the preset's.", panel=_HOW)
+        float | None,
+        Option("Minimum seconds of warm-up. Default: 1, or the preset's.", panel=_HOW, minimum=0),
     ] = None
     warm_up_count: Annotated[
-        int | None, Option("Minimum queries of warm-up. Default: 10, or the preset's.", panel=_HOW)
+        int | None,
+        Option(
+            "Minimum queries of warm-up. Default: 10, or the preset's.",
+            panel=_HOW,
+            minimum=0,
+            range_in_help=False,
+        ),
     ] = None
     batches: Annotated[
         tuple[int, ...],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from dmdd_edge.options import Option, Options
-from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.options.groups import BundleOptions, check_rate
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.source import CameraOptions
 
@@ -26,7 +26,9 @@ class GoodParts(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class _ThresholdRate(Options):
-    false_alarm_rate: Annotated[float, Option("Share of good parts that may be called anomalous.")] = 0.01
+    false_alarm_rate: Annotated[
+        float, Option("Share of good parts that may be called anomalous.", check=check_rate)
+    ] = 0.01
     limit: Annotated[
         int | None,
         Option(f"End after this many frames; of a camera or a stream {LIVE_FRAMES}.", minimum=1),

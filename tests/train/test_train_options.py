@@ -25,6 +25,13 @@ DATA = Path("data")
         ({"recipe": "magic"}, "--recipe 'magic' is unknown"),
         ({"steps": "many"}, '--steps is "many"; it must be a whole number'),
         ({"lr": float("nan")}, "--lr is nan"),
+        ({"device": "typo"}, "--device 'typo' is unknown."),
+        ({"steps": 0}, "--steps is 0; it must be at least 1."),
+        ({"image_size": 2048}, "--image-size is 2048; it must be at most 1024."),
+        ({"rotate": 45}, "--rotate is 45; it must be one of 0, 90, 180, 270."),
+        ({"bits": 8}, "--bits is 8; it must be one of 10, 12, 14, 16."),
+        ({"backbone": "resnet19"}, "--backbone 'resnet19' is unknown."),
+        ({"seed": -1}, "--seed is -1; it must be at least 0."),
     ],
 )
 def test_an_option_that_is_wrong_or_without_effect_is_refused(values: dict[str, Any], message: str) -> None:

@@ -158,6 +158,12 @@ def test_what_is_printed_is_toml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '# save = "caf\\udce9"  # TOML cannot hold this value; command line' in text.splitlines()
 
 
+def test_a_value_out_of_its_choices_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DMDD_DEVICE", "typo")
+    with pytest.raises(DmddError, match=r"^DMDD_DEVICE: --device 'typo' is unknown"):
+        printed("train")
+
+
 def test_what_contradicts_itself_is_not_printed() -> None:
     with pytest.raises(Exception, match="SOURCE and --source exclude each other"):
         printed("run", "x", "--source", "y")

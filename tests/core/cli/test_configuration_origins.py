@@ -38,6 +38,7 @@ VALUES = {
     "bits": "12",
     "opt_level": "4",
     "save_size": "128",
+    "size": "128",
     "video": "v.webm",
 }
 COMMANDS = {

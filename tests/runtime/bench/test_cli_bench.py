@@ -128,7 +128,7 @@ def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) ->
     ("arguments", "part"),
     [
         (["--scenario", "server"], "--scenario: unknown scenario 'server'"),
-        (["--duration", "0"], "--duration must be above 0"),
+        (["--duration", "0"], "--duration is 0; it must be more than 0"),
         (["--category", "bolt"], "there is no bundle 'bolt'"),
         (["--model", "nowhere"], "there is no bundle folder nowhere"),
         (["--source", "nowhere"], "nowhere does not exist"),
