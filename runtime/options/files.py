@@ -159,6 +159,12 @@ class OutputOptions(FsyncOption, ResultFiles):
                 f"--save and --save-frames both name {self.save}, and their files would have the same names.",
                 "Name another folder for --save-frames.",
             )
+        if self.jsonl is not None and self.csv is not None:
+            same = os.path.realpath(str(self.jsonl)) == os.path.realpath(str(self.csv))
+            if same and not self.jsonl.is_char_device():
+                raise OptionError(
+                    f"--jsonl and --csv both name {self.jsonl}.", "Name another file for --csv."
+                )
         if self.resume and self.jsonl is None and self.csv is None:
             raise OptionError(
                 "--resume needs a file that says which frames are done.", "Add --jsonl FILE or --csv FILE."

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.errors import OptionError, StorageError
 from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.storage import Fsync
 
@@ -139,6 +139,8 @@ def insist(
     while True:
         try:
             write()
+        except CannotWriteError:
+            raise
         except OSError as error:
             if not owed(error):
                 raise
@@ -146,7 +148,7 @@ def insist(
             passing = is_of_the_volume(error)
             if deadline is None:
                 deadline = now + options.patience
-                if passing:
+                if passing and options.patience:
                     options.note(
                         f"{path} cannot be written: {reason(error)}. The run waits up to "
                         f"{options.patience:g} s for that to change."
@@ -160,9 +162,15 @@ def insist(
             return
 
 
-def cannot_write(path: Path, error: OSError) -> DmddError:
-    """The error that ends a run over files."""
-    return OptionError(
-        f"{path} cannot be written: {reason(error)}.",
-        "Fix the cause (for example free some space), then rerun the same command with --resume to continue.",
-    )
+class CannotWriteError(StorageError):
+    """The error that ends a run over files; it is not tried again, although it is an ``OSError``."""
+
+
+def cannot_write(
+    path: Path,
+    error: OSError,
+    fix: str = "Fix the cause (for example free some space), then rerun the same command with --resume to "
+    "continue.",
+) -> CannotWriteError:
+    """The error of a file that cannot be written or opened."""
+    return CannotWriteError(f"{path} cannot be written: {reason(error)}.", fix, error.errno, reason(error))

@@ -16,7 +16,14 @@ import cv2
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, utc_time
-from dmdd_edge.runtime.sinks.file_options import FileOptions, insist, is_of_the_volume, reason
+from dmdd_edge.runtime.sinks.file_options import (
+    CannotWriteError,
+    FileOptions,
+    cannot_write,
+    insist,
+    is_of_the_volume,
+    reason,
+)
 from dmdd_edge.runtime.sinks.image_names import image_name, other_name, safe_name
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.storage import fsync_path
@@ -80,9 +87,7 @@ class ImageFolder(ABC):
             # the start stays so: only a live run, which nobody watches, waits for a change.
             may_pass = folder.is_dir() and error.errno != errno.EROFS
             if not (is_of_the_volume(error) and (options.live or may_pass)):
-                raise DmddError(
-                    f"{folder} cannot be written: {reason(error)}.", f"Name another folder for {self.option}."
-                ) from error
+                raise cannot_write(folder, error, f"Name another folder for {self.option}.") from error
             self._opened = None
         # realpath, since Path.resolve raises RuntimeError for a link that points to itself.
         root = Path(os.path.realpath(source_root))
@@ -133,6 +138,8 @@ class ImageFolder(ABC):
             return
         try:
             self._save(name, data, frame)
+        except CannotWriteError:
+            raise
         except OSError as error:
             if is_of_the_volume(error):
                 self._note_loss(name, error)
@@ -141,6 +148,8 @@ class ImageFolder(ABC):
             plainer = safe_name(name, self.suffix)
             try:
                 self._save(plainer, data, frame)
+            except CannotWriteError:
+                raise
             except OSError:
                 self._leave_out(name, reason(error))
             else:

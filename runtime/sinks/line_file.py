@@ -7,13 +7,14 @@ import os
 import stat
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.locking import open_locked
 from dmdd_edge.runtime.durable.syncing import Syncer
-from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write, insist, reason
+from dmdd_edge.runtime.sinks.file_options import CannotWriteError, FileOptions, cannot_write, insist, reason
 from dmdd_edge.runtime.sinks.ledger import Ledger
 from dmdd_edge.runtime.sinks.quota import DiskQuota
 from dmdd_edge.runtime.sinks.recovery import (
@@ -80,13 +81,15 @@ class LineFile:
                 self._join_quota()
             else:
                 # A device such as /dev/null has no earlier lines, is not rotated, and needs no space.
+                # Nobody can free some on /dev/full, so nothing is waited for either.
                 self._syncer = Syncer("never")
+                self._options = replace(options, patience=0.0)
         except DmddError:
             self._close_file()
             raise
         except OSError as error:
             self._close_file()
-            raise OptionError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
+            raise cannot_write(path, error, "Name another file.") from error
 
     def write(self, line: bytes) -> None:
         """Append a line, line break included.
@@ -117,6 +120,8 @@ class LineFile:
                 self._check_place(self._file, begin=False)
             if self._regular and self._size == 0 and self._form.header:
                 self._opened().append(self._form.header)
+        except CannotWriteError:
+            raise
         except OSError:
             if self._file is not None and self._file.torn:
                 with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.quiet import silent
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
-from dmdd_edge.runtime.sinks.file_options import FileOptions, reason
+from dmdd_edge.runtime.sinks.file_options import FileOptions, cannot_write
 from dmdd_edge.runtime.sinks.overlays import OverlayCache
 from dmdd_edge.runtime.sinks.recovery import find_parts, part_path
 from dmdd_edge.runtime.sinks.video_clock import VideoClock
@@ -100,7 +100,7 @@ class Video:
                 self._ledger = options.keep.ledger(path.parent, f".{path.name}.dmdd-edge-files")
                 options.keep.count_in_use(lambda: 0 if self._writer is None else _size_of(path))
         except OSError as error:
-            raise DmddError(f"{path} cannot be written: {reason(error)}.", "Name another file.") from error
+            raise cannot_write(path, error, "Name another file.") from error
 
     def result(self, frame: Frame, result: Result) -> None:
         """Add the frame's overlay.

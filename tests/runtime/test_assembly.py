@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge import DmddError
+from dmdd_edge import DmddError, OptionError, StorageError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.options import UsageError
 from dmdd_edge.runtime.assembly import run_source
@@ -154,3 +154,17 @@ def test_a_run_needs_one_source() -> None:
         RunOptions()
     with pytest.raises(UsageError, match="SOURCE and --watch exclude each other"):
         RunOptions(sources=("a",), watch="b")
+
+
+def test_two_result_files_of_one_name_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to("r.jsonl")
+    for csv in ("r.jsonl", "link.csv"):
+        with pytest.raises(OptionError, match="--jsonl and --csv both name"):
+            RunOptions(source="a", jsonl=tmp_path / "r.jsonl", csv=tmp_path / csv)
+    RunOptions(source="a", jsonl=Path(os.devnull), csv=Path(os.devnull))
+
+
+def test_a_file_given_as_a_folder_is_a_storage_error(models: Path, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "h.sh").touch()
+    with pytest.raises(StorageError, match=r"h\.sh cannot be written"):
+        run_source(RunOptions(source=str(images), models_dir=models, save=tmp_path / "h.sh"))

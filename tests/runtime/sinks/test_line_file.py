@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge import DmddError
+from dmdd_edge import DmddError, StorageError
 from dmdd_edge.locking import try_lock
 from dmdd_edge.runtime.durable import locking
 from dmdd_edge.runtime.frame import Frame
@@ -193,6 +194,16 @@ def test_lines_may_go_to_a_device(make_result: MakeResult) -> None:
         sink.result(*make_result())
         sink.result(*make_result())
     sink.close()
+
+
+def test_a_full_device_is_reported_at_once(make_result: MakeResult) -> None:
+    notes: list[str] = []
+    sink = JsonLinesFile(Path("/dev/full"), FileOptions(note=notes.append))
+    with pytest.raises(StorageError, match="/dev/full cannot be written: No space left") as caught:
+        sink.result(*make_result())
+    sink.close()
+    assert caught.value.errno == errno.ENOSPC
+    assert notes == []
 
 
 def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
