@@ -100,6 +100,7 @@ class BuildSettings(Options):
             "onnx, tensorrt, rtx, triton, with commas between; auto: what this machine can build.",
             panel=_ENGINES,
             check=target_names,
+            suggested=("auto", *TARGETS),
         ),
     ] = "auto"
     precision: Annotated[Literal["fp16", "fp32"], Option("Precision of the engines.", panel=_ENGINES)] = (

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule
 from dmdd_edge.train.devices import check_device_name
-from dmdd_edge.train.option_values import check_backbone, check_bits, check_rotation
+from dmdd_edge.train.option_values import BACKBONES, check_backbone, check_bits, check_rotation
 
 _METHOD = "Method (the paper's ablation rows)"
 _CHANGES = "Changes that training makes to images"
@@ -29,7 +29,12 @@ class DeviceOption(Options):
     """What torch computes on."""
 
     device: Annotated[
-        str, Option("What torch computes on: auto, cpu, cuda or cuda:NUMBER.", check=check_device_name)
+        str,
+        Option(
+            "What torch computes on: auto, cpu, cuda or cuda:NUMBER.",
+            check=check_device_name,
+            suggested=("auto", "cpu", "cuda"),
+        ),
     ] = "auto"
 
 
@@ -41,7 +46,9 @@ class ImageOptions(Options):
         Path | None,
         Option("Data set (layout of MVTec AD, VisA, BTAD or MPDD) or a folder of good images.", panel=_DATA),
     ] = None
-    category: Annotated[str | None, Option("Category in the data set.", panel=_DATA)] = None
+    category: Annotated[
+        str | None, Option("Category in the data set.", panel=_DATA, folders_of=("data",))
+    ] = None
     textures: Annotated[
         Path | None,
         Option("Texture images for the synthesis (DTD or any folder). Default: built-in.", panel=_DATA),
@@ -83,7 +90,12 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
     """
 
     backbone: Annotated[
-        str, Option("efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.", check=check_backbone)
+        str,
+        Option(
+            "efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.",
+            check=check_backbone,
+            suggested=BACKBONES,
+        ),
     ] = "efficientnet_lite0"
     weights: Annotated[
         Path | None, Option("File with the backbone's weights, for sites without internet.")

@@ -30,13 +30,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
+from dmdd_edge.cli.completion import completion
 from dmdd_edge.cli.configuration import Commands, Setting, print_settings, resolve
 from dmdd_edge.cli.console import console
 from dmdd_edge.options import Options, UsageError
@@ -119,7 +120,7 @@ def expand(
     single = sum(field.option.argument for field in fields) == 1
     parameters = [
         inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
-        *(_parameter(field.name, field, _shown(field), optional=single) for field in fields),
+        *(_parameter(field.name, field, _shown(field, fields), optional=single) for field in fields),
         *(
             _parameter(key, field, typer.Option(spelling, hidden=True))
             for key, (field, spelling) in earlier.items()
@@ -217,7 +218,7 @@ def _hint(field: OptionField) -> Any:
     return field.type
 
 
-def _shown(field: OptionField) -> Any:
+def _shown(field: OptionField, fields: Sequence[OptionField]) -> Any:
     option = field.option
     in_help = option.range_in_help and field.option.parse is None and members(field.type) == (int,)
     common: dict[str, Any] = {
@@ -230,10 +231,8 @@ def _shown(field: OptionField) -> Any:
         "min": option.minimum if in_help else None,
         "max": option.maximum if in_help else None,
     }
-    if values := option.choices or literals(field.type):
-        common["autocompletion"] = lambda incomplete: [
-            value for value in values if value.startswith(incomplete)
-        ]
+    if complete := completion(field, fields):
+        common["autocompletion"] = complete
     if option.argument:
         return typer.Argument(**common)
     spelled = [option.name or "--" + field.name.replace("_", "-")]

@@ -29,7 +29,10 @@ class ModelsDirOption(Options):
 class BundleName(Options):
     """The name of a bundle."""
 
-    category: Annotated[str | None, Option("Category; not needed when there is only one.")] = None
+    category: Annotated[
+        str | None,
+        Option("Category; not needed when there is only one.", folders_of=("models_dir", "runs_dir")),
+    ] = None
     model: Annotated[Path | None, Option("Folder of a bundle, instead of --category.")] = None
 
     ALTERNATIVES: ClassVar[tuple[tuple[str, ...], ...]] = (("category", "model"),)

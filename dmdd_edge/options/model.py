@@ -54,6 +54,8 @@ class Option:
         above: a bound that the value must exceed.
         range_in_help: whether the help shows the range of a whole number, and the command line checks it.
         choices: the values that a text may have.
+        suggested: values that the shell offers where others are allowed too.
+        folders_of: the fields of folders whose sub-folders' names the shell offers.
         parse: reads a text as the field's type; of a tuple, as one item of it.
         written: a value as ``parse`` reads it, for ``--print-config``; without it as it is.
         one_text: whether ``parse`` reads one text as the whole tuple.
@@ -77,6 +79,8 @@ class Option:
     above: float | None = None
     range_in_help: bool = True
     choices: tuple[str, ...] = ()
+    suggested: tuple[str, ...] = ()
+    folders_of: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     written: Callable[[Any], Any] | None = None
     one_text: bool = False

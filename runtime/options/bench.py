@@ -59,6 +59,7 @@ class _Measured(Options):
             "single, multi, offline, stream, with commas between. Default: all.",
             panel=_WHAT,
             check=scenario_names,
+            suggested=SCENARIOS,
         ),
     ] = ()
     compare: Annotated[
