@@ -160,7 +160,7 @@ def require(rows: Sequence[ParityRow]) -> None:
         # fp32 rows allow rounding only: where they pass, the graph is right and half precision too coarse.
         if all(row.limits == LIMITS["fp16"] for row in failed):
             hint = (
-                "Train longer: after few steps a student differs from its teacher by little more than half "
+                "Train longer: after few steps what the network computes is little more than half "
                 "precision's rounding. If that does not help, try"
             )
         raise BundleError(

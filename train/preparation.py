@@ -181,5 +181,5 @@ def _find_foreground(
             lambda done: listener.preparing(costs.FOREGROUND, done, count),
         )
     failed = f", {masks.failed} fell back to the full image" if masks.failed else ""
-    listener.say(f"foreground: {masks.method} (requested: {method}){failed}")
+    listener.say(f"place of the part in the images: {masks.method} (--foreground {method}){failed}")
     return masks

@@ -243,7 +243,7 @@ def _shown(field: OptionField, fields: Sequence[OptionField]) -> Any:
 
 
 def _metavar(field: OptionField) -> str | None:
-    """What stands for the value in the help; empty for a switch, which has none."""
+    """What stands for the value in the help; empty for a switch."""
     option, parts = field.option, members(field.type)
     if option.metavar or bool in parts:
         return option.metavar

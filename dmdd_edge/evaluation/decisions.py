@@ -145,9 +145,10 @@ def promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
         return None
     rate = threshold.alpha if threshold.holds else threshold.attainable
     seen = decisions.false_alarms / good
+    few = "" if threshold.holds else f", too few for {100 * threshold.alpha:.2g} %"
     text = (
         f"promise: at most {100 * rate:.2g} % of good parts rejected (threshold from {threshold.normals} "
-        f"good image{'s' * (threshold.normals != 1)}); seen: {100 * seen:.2g} %"
+        f"good image{'s' * (threshold.normals != 1)}{few}); seen: {100 * seen:.2g} %"
     )
     chance = chance_of_alarms(decisions.false_alarms, good, threshold)
     if decisions.false_alarms and chance < _UNLIKELY:

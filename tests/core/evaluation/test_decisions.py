@@ -66,7 +66,7 @@ def test_only_what_chance_does_not_explain_breaks_the_promise() -> None:
     three = decide([0.5] * 3 + [0.0] * 97, [False] * 100, ["good"] * 100, threshold.image)
     assert (promise_line(three, threshold) or "").endswith("seen: 3 %, more, but chance may explain it")
     single = promise_line(few, threshold_from_normals([0.1]))
-    assert "threshold from 1 good image)" in (single or "")
+    assert "threshold from 1 good image, too few for 1 %)" in (single or "")
     many = decide([0.5] * 9 + [0.0], [False] * 10, ["good"] * 10, threshold.image)
     assert "more than chance explains" in (promise_line(many, threshold) or "")
     assert promise_line(decide([0.5], [True], ["dent"], threshold.image), threshold) is None
