@@ -273,6 +273,7 @@ def checked(field: OptionField, value: Any, name: str = "") -> Any:
     parts = members(field.type)
     if Path in parts and value == "":
         raise OptionError(f"{spelling} is empty.", "Give a path, or leave it out.")
+    given = value if option.parse is not None and option.example else None
     if option.number and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     # One item alone is not parsed where a list is needed, so that the message shows what was given.
@@ -280,7 +281,7 @@ def checked(field: OptionField, value: Any, name: str = "") -> Any:
         option.one_text or not (any(map(any_length, parts)) and isinstance(value, str))
     ):
         value = _parsed(option.parse, value)
-    value = convert(value, field.type, spelling, _example(field))
+    value = convert(value, field.type, spelling, _example(field), given)
     for item in _items(value):
         if isinstance(item, (str, Path)) and (problem := text_problem(str(item), isinstance(item, Path))):
             raise OptionError(f"{spelling} {problem}.", f"Give another {spelling}.")
@@ -333,11 +334,16 @@ def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
 
 
 def _example(field: OptionField) -> str:
-    """A value as TOML; empty where none is known."""
+    """A value as TOML, for messages."""
     option, default = field.option, field.default
     if option.example or isinstance(option.show_default, str):
         return option.example or toml(option.show_default)
-    return "" if default in (None, (), dataclasses.MISSING) else toml(default)
+    if default not in (None, (), dataclasses.MISSING):
+        return toml(default)
+    for kind, example in ((int, max(10, int(option.minimum or 0))), (float, 0.5), (Path, "folder/name")):
+        if kind in members(field.type):
+            return toml(example)
+    return '["a", "b"]' if get_origin(members(field.type)[0]) is tuple else '"name"'
 
 
 def _items(value: Any) -> tuple[Any, ...]:

@@ -32,14 +32,15 @@ class _TooLargeError(Exception):
     """A number has more than 64 bits."""
 
 
-def convert(value: Any, hint: Any, name: str, example: str = "") -> Any:
+def convert(value: Any, hint: Any, name: str, example: str = "", given: Any = None) -> Any:
     """A value as a type, where nothing is lost: a text as a path, a whole number as a float.
 
     Args:
-        value: what was given.
+        value: what is converted.
         hint: bool, int, float, str, Path, a ``Literal``, a tuple of these, or a union of all that with None.
         name: of the option, for the message.
         example: of a value, as TOML, for the message.
+        given: what the value was read from, where only a text like the example is documented.
 
     Raises:
         OptionError: it is of another type.
@@ -53,10 +54,12 @@ def convert(value: Any, hint: Any, name: str, example: str = "") -> Any:
     allowed = literals(hint)
     if allowed and isinstance(value, str):
         raise OptionError(f"{name} {value!r} is unknown.", choose(value, allowed))
-    such = f", such as {example}" if example else ""
-    raise OptionError(
-        f"{name} is {shown(value)}; it must be {describe(hint)}.", f"Give {describe(hint)}{such}."
-    )
+    if given is not None:
+        raise OptionError(
+            f"{name} is {shown(given)}; it must be like {example}.", f"Write a value like {example}."
+        )
+    wanted, such = describe(hint), f", such as {example}" if example else ""
+    raise OptionError(f"{name} is {shown(value)}; it must be {wanted}.", f"Give {wanted}{such}.")
 
 
 def from_text(text: str, hint: Any, parsed: bool) -> Any:
@@ -112,7 +115,7 @@ def describe(hint: Any) -> str:
         if get_origin(part) is Literal:
             words.append("one of " + ", ".join(map(str, get_args(part))))
         elif get_origin(part) is tuple:
-            words.append("a list")
+            words.append("a list" if any_length(part) else f"a list of {len(get_args(part))}")
         else:
             words.append(_WORDS.get(part, getattr(part, "__name__", str(part))))
     return " or ".join(words)

@@ -109,6 +109,7 @@ class _Method(Options):
             panel=_HOW,
             parse=parse_batches,
             one_text=True,
+            example='"1,2,4,8,16"',
             minimum=1,
             maximum=1024,
             show_default="1,2,4,8,16",

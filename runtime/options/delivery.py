@@ -48,6 +48,7 @@ class DeliverySettings(Options):
             "Maximum spool size; the oldest messages are dropped first.",
             panel=_MESSAGES,
             parse=partial(parse_size, option="--spool-limit"),
+            example='"64MiB"',
             written=written_size,
             minimum=1,
             show_default="64MiB",

@@ -73,7 +73,10 @@ def refused(text: str | bytes, name: str = "run") -> DmddError:
         ("[run]\njsonl = { a = 1 }\n", "a.toml, line 2: jsonl is {a = 1}; it must be a path.", ""),
         ('camera_control = ["gain", 3]\n', "a.toml, line 1: --camera-control is 'gain'.", "NAME=NUMBER"),
         ('camera_control = "gain=3"\n', 'a.toml, line 1: camera_control is "gain=3"; it must', '["focus_abs'),
-        ("camera_size = 640\n", "a.toml, line 1: camera_size is 640; it must be", 'such as "1920x1080"'),
+        ('camera_size = ["640x480"]\n', 'a.toml, line 1: camera_size is ["640x480"]; it must', '"1920x1080"'),
+        ("threshold = true\n", "a.toml, line 1: threshold is true; it must be a number.", "such as 0.5"),
+        ("save = 3\n", "a.toml, line 1: save is 3; it must be a path.", 'such as "folder/name"'),
+        ("camera_size = 640\n", "a.toml, line 1: camera_size is 640; it must be", 'like "1920x1080"'),
     ],
 )  # fmt: skip
 def test_a_file_is_refused_in_plain_words(text: str, message: str, fix: str) -> None:

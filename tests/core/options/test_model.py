@@ -75,7 +75,7 @@ def test_values_become_their_types_where_nothing_is_lost() -> None:
         ({"source": "a\0"}, "--source contains a NUL byte."),
         ({"source": "x" * 5000}, "--source has 5000 characters; at most 4096 are allowed."),
         ({"sizes": ["2MB"]}, "--limit is 2MB; it must be like 5kB."),
-        ({"pair": ("a",)}, '--pair is ["a"]; it must be a list.'),
+        ({"pair": ("a",)}, '--pair is ["a"]; it must be a list of 2.'),
         ({"how": "aut"}, "--how 'aut' is unknown."),
         ({"save": "s", "kind": "pngg"}, "--kind 'pngg' is unknown."),
         ({"size": 64}, "--size has no effect without --save."),
