@@ -169,7 +169,7 @@ def test_what_calibrate_cannot_do(make_bundle: Make, images: Path, run: Callable
         run("calibrate")
     with pytest.raises(OptionError, match="--source and --reset exclude each other"):
         CalibrateCommand(reset=True, source="images")
-    with pytest.raises(DmddError, match="false-alarm rate is 1"):
+    with pytest.raises(DmddError, match="false-alarm-rate is 1"):
         run("calibrate", "--source", "images", "--false-alarm-rate", "1")
     for path in (images / "good").iterdir():
         path.write_bytes(b"")

@@ -55,6 +55,8 @@ def workplace(
         shutil.copytree(images, tmp_path / place)
     for place, source in (("photos/ok", "good"), ("photos/ng", "bad"), ("good_parts_on_the_line", "good")):
         shutil.copytree(images / source, tmp_path / place)
+    for number in range(20):  # fewer good parts set a threshold only after a question
+        shutil.copy(images / "good" / "0.png", tmp_path / "good_parts_on_the_line" / f"more{number}.png")
     (tmp_path / "photos" / "masks").mkdir()
     for path in (images / "bad").iterdir():
         mask = np.zeros((128, 256), np.uint8)  # the size of the images
