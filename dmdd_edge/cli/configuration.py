@@ -181,6 +181,8 @@ def _read(
                 continue
             place = file.place(table, written)
             field = by_key.get(written.replace("-", "_")) or _renamed(by_key.values(), written, value)
+            if field is None and table == command and written.replace("-", "_") in _keys(commands[command]()):
+                continue  # of another sub-command: a group has one table
             if field is None:
                 raise _unknown(place, table, written, command, by_key, commands)
             if field.name in written_as:
@@ -204,13 +206,17 @@ def _check_table(
         )
     if name == command:
         return
-    known: set[str] = set()
-    for model in commands[name]():
-        for field in option_fields(model):
-            known |= {_key(field), *(spelling.lstrip("-") for spelling in field.option.earlier)}
+    known = _keys(commands[name]())
     for written in values:
-        if written.replace("-", "_") not in {key.replace("-", "_") for key in known}:
+        if written.replace("-", "_") not in known:
             raise _unknown(file.place(name, written), name, written, name, known, commands)
+
+
+def _keys(models: Iterable[type[Options]]) -> set[str]:
+    """The keys of models, with their former names."""
+    fields = [field for model in models for field in option_fields(model)]
+    former = {spelling.lstrip("-").replace("-", "_") for field in fields for spelling in field.option.earlier}
+    return former | {_key(field) for field in fields}
 
 
 def _renamed(fields: Iterable[OptionField], written: str, value: Any) -> OptionField | None:

@@ -113,6 +113,11 @@ def test_keys_of_other_commands_and_former_names_are_accepted(capsys: pytest.Cap
         read("run", "--config", "a.toml")
 
 
+def test_the_sub_commands_of_a_group_share_its_table() -> None:
+    Path("a.toml").write_text('[models]\nversion = "2026"\nmodels_dir = "m"\n')
+    assert read("models", "--config", "a.toml").models_dir == Path("m")
+
+
 def test_the_folder_of_sample_may_be_in_the_file_or_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("a.toml").write_text('[sample]\nfolder = "drawn"\n')
     assert read("sample", "--config", "a.toml").folder == Path("drawn")
