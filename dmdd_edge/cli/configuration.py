@@ -46,6 +46,11 @@ _OTHER_NAMES = {"dir": "folder"}
 #: The models of each command, with those of its sub-commands, by the command's name; loaded when needed.
 Commands = Mapping[str, Callable[[], Sequence[type[Options]]]]
 
+#: Variables of dmdd-edge that set no option.
+_NO_OPTIONS = (
+    *(CONFIG_VARIABLE, "DMDD_TELEMETRY", "DMDD_TRACEBACK", "DMDD_PROXY", "DMDD_MAX_MEGAPIXELS"),
+    *("DMDD_MQTT_USER", "DMDD_MQTT_PASSWORD"),
+)
 #: How alike two names must be for one to be taken for a mistyped other.
 _CLOSE = 0.8
 #: Variables that have been warned of.
@@ -251,7 +256,7 @@ def _check_variables(command: str, fields: Sequence[OptionField], commands: Comm
     """Refuse DMDD_NO_X for a switch; warn of a name that is close to a variable's."""
     by_variable = {variable_of(field): field for field in fields}
     for name in sorted(os.environ):
-        if not name.startswith("DMDD_") or name in by_variable or name == CONFIG_VARIABLE or name in _warned:
+        if not name.startswith("DMDD_") or name in {*by_variable, *_NO_OPTIONS, *_warned}:
             continue
         positive = by_variable.get("DMDD_" + name.removeprefix("DMDD_").removeprefix("NO_"))
         if positive is not None and "/" in positive.option.name:
@@ -259,7 +264,7 @@ def _check_variables(command: str, fields: Sequence[OptionField], commands: Comm
             raise OptionError(f"{name} is not a variable of dmdd-edge.", f"Set {variable}=0 instead.")
         former = "--" + name.removeprefix("DMDD_").lower().replace("_", "-")
         renamed = [variable for variable, field in by_variable.items() if former in field.option.earlier]
-        short = {variable.removeprefix("DMDD_"): variable for variable in by_variable}
+        short = {variable.removeprefix("DMDD_"): variable for variable in (*by_variable, *_NO_OPTIONS)}
         close = renamed or [
             short[key] for key in difflib.get_close_matches(name.removeprefix("DMDD_"), short, 1, _CLOSE)
         ]

@@ -40,6 +40,12 @@ def parse_control(text: str) -> tuple[str, int]:
         ) from None
 
 
+def _not_empty(folder: str) -> None:
+    """Refuse an empty name, which would be the working directory."""
+    if not folder:
+        raise OptionError("--watch is empty.", "Give a folder, or leave it out.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions(Options):
     """A folder that is watched instead of a source."""
@@ -115,6 +121,7 @@ class RunLength(Options):
         Option(
             "Instead of a source: a folder that other software drops images into; each is processed once.",
             panel=_FRAMES,
+            check=_not_empty,
         ),
     ] = None
 

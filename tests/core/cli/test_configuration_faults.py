@@ -68,6 +68,7 @@ def refused(text: str | bytes, name: str = "run") -> DmddError:
         ("[train]\nnonsense = 1\n", "a.toml, line 2: 'nonsense' is not an option of train.", ""),
         ("[models]\nversions = 1\n", "a.toml, line 2: 'versions' is not an option of models.", "'version'"),
         ('save = ""\n', "a.toml, line 1: save is empty.", "path"),
+        ('watch = ""\n', "a.toml, line 1: --watch is empty.", "folder"),
         ("no_save_caption = true\n", "a.toml, line 1: 'no_save_caption' is not", "save_caption = false."),
         ("threshold = 1979-05-27T07:32:00Z\n", "a.toml, line 1: threshold is 1979-05-27 07:32:00+00", ""),
         ("[run]\njsonl = { a = 1 }\n", "a.toml, line 2: jsonl is {a = 1}; it must be a path.", ""),
@@ -152,6 +153,9 @@ def test_a_variable_that_is_mistyped_is_named(
         assert read("run", "x").limit is None
     shown = " ".join(capsys.readouterr().err.split())
     assert shown == "DMDD_LIMT has no effect: it is not a variable of run. Did you mean DMDD_LIMIT?"
+    monkeypatch.setenv("DMDD_MQTT_PASWORD", "secret")
+    read("run", "x")
+    assert "Did you mean DMDD_MQTT_PASSWORD?" in " ".join(capsys.readouterr().err.split())
     monkeypatch.setenv("DMDD_NO_SAVE_CAPTION", "1")
     with pytest.raises(DmddError) as caught:
         read("run", "x")
