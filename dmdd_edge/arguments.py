@@ -83,9 +83,10 @@ def checked_number(name: str, value: Any, low: float, high: float, fix: str = ""
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise wrong_type(name, value, f"a number in {low:g}..{high:g}", fix)
-    if not low <= value <= high:
+    number = float(value)
+    if not low <= number <= high:
         raise OptionError(f"{name} is {value}; it must be in {low:g}..{high:g}.", fix)
-    return float(value)
+    return number
 
 
 def check_count(name: str, value: Any, minimum: int) -> None:

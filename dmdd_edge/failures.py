@@ -60,9 +60,8 @@ def storage_error(
     if isinstance(named, bytes):
         named = os.fsdecode(named)
     if error.errno == errno.ENOENT:
-        if _is_without_folder(named):
-            reason = "The current folder does not exist any more"
-            return StorageError(f"{reason}.", "Change to one that exists: cd DIR.", error.errno, reason)
+        if (gone := current_folder_gone(named)) is not None:
+            return gone
         folder = Path(named).parent if isinstance(named, (str, Path)) and doing == "written" else None
         if folder is not None and not folder.exists():
             reason = f"the folder {folder} does not exist"
@@ -71,15 +70,16 @@ def storage_error(
     return StorageError(f"{what} cannot be {doing}: {reason}.", fix or usual, error.errno, reason)
 
 
-def _is_without_folder(named: Path | str | int | None) -> bool:
-    """Whether a path cannot be found because the folder that it starts from was removed."""
+def current_folder_gone(named: Path | str | int | None) -> StorageError | None:
+    """The error of a relative path that is not found because the current folder was removed; or None."""
     if isinstance(named, (str, Path)) and Path(named).is_absolute():
-        return False
+        return None
     try:
         os.getcwd()  # noqa: PTH109
-    except FileNotFoundError:
-        return True
-    return False
+    except FileNotFoundError as error:
+        reason = "The current folder does not exist any more"
+        return StorageError(f"{reason}.", "Change to one that exists: cd DIR.", error.errno, reason)
+    return None
 
 
 def unreadable(error: OSError | UnicodeDecodeError, path: Path | str, fix: str = "") -> DmddError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dmdd_edge.failures import storage_errors
+from dmdd_edge.failures import current_folder_gone, storage_errors
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
 
@@ -43,6 +43,8 @@ def folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
     """Names of the folders in a folder that count, sorted; empty without that folder."""
     with storage_errors(folder, "read"):
         if not folder.is_dir():
+            if (gone := current_folder_gone(folder)) is not None:
+                raise gone
             return []
         return sorted(
             entry.name

@@ -87,6 +87,8 @@ class ImageFolder(ABC):
             # the start stays so: only a live run, which nobody watches, waits for a change.
             may_pass = folder.is_dir() and error.errno != errno.EROFS
             if not (is_of_the_volume(error) and (options.live or may_pass)):
+                if isinstance(error, FileExistsError):  # a file is in the folder's place
+                    error.strerror = "it is a file, not a folder"
                 raise cannot_write(folder, error, f"Name another folder for {self.option}.") from error
             self._opened = None
         # realpath, since Path.resolve raises RuntimeError for a link that points to itself.

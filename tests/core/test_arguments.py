@@ -42,14 +42,14 @@ def test_numbers_are_checked() -> None:
     for value in ("0.5", True, None, [0.5]):
         with pytest.raises(ArgumentError, match=r"threshold is .* must be a number in 0..1"):
             checked_number("threshold", value, 0, 1)
-    for value in (1.1, -0.1, float("nan")):
+    for number in (1.1, -0.1, float("nan")):
         with pytest.raises(OptionError, match=r"it must be in 0..1"):
-            checked_number("threshold", value, 0, 1)
+            checked_number("threshold", number, 0, 1)
     check_count("limit", None, 1)
     check_count("limit", np.int64(1), 1)
-    for value in ("a", 1.5, True, 0, -1):
+    for count in ("a", 1.5, True, 0, -1):
         with pytest.raises(OptionError, match=r"^limit is"):
-            check_count("limit", value, 1)
+            check_count("limit", count, 1)
 
 
 def test_long_values_are_left_out() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dmdd_edge.errors import StorageError
 from dmdd_edge.failures import storage_error, storage_errors
+from dmdd_edge.runs import list_runs
 
 
 def test_the_missing_folder_of_a_file_to_be_written_is_named(tmp_path: Path) -> None:
@@ -29,8 +30,9 @@ def test_a_removed_current_folder_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(gone)
     gone.rmdir()
     error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in (None, Path("runs")):
-        known = storage_error(error, path, "read")
+    with pytest.raises(StorageError) as caught:
+        list_runs()
+    for known in (caught.value, storage_error(error, None, "read"), storage_error(error, Path("runs"))):
         assert known.message == "The current folder does not exist any more."
         assert known.fix == "Change to one that exists: cd DIR."
     assert "it does not exist" in storage_error(error, tmp_path / "x", "read").message

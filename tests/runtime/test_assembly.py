@@ -166,5 +166,5 @@ def test_two_result_files_of_one_name_are_refused_before_anything_is_written(tmp
 
 def test_a_file_given_as_a_folder_is_a_storage_error(models: Path, images: Path, tmp_path: Path) -> None:
     (tmp_path / "h.sh").touch()
-    with pytest.raises(StorageError, match=r"h\.sh cannot be written"):
+    with pytest.raises(StorageError, match=r"h\.sh cannot be written: it is a file, not a folder"):
         run_source(RunOptions(source=str(images), models_dir=models, save=tmp_path / "h.sh"))
