@@ -154,14 +154,15 @@ def check_finished(folder: Path) -> TrainConfig:
     """The configuration of a finished run; its model is not read.
 
     Raises:
-        DmddError: there is no run, or an unfinished one.
+        DmddError: there is no run, or an unfinished one, or one that is being trained.
     """
     config = read_config(folder)
     if not (folder / MODEL).is_file():
-        raise TrainingError(
-            f"The training in {folder} is not finished.",
-            "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
-        )
+        with run_lock(folder, shared=True):  # a training that still runs is named, not to be resumed
+            raise TrainingError(
+                f"The training in {folder} is not finished.",
+                "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
+            )
     return config
 
 

@@ -56,7 +56,7 @@ def test_too_few_normals_give_the_maximum_and_say_what_is_missing() -> None:
     assert threshold.scores == (0.1, 0.2, 0.7)
     sentence = threshold.describe()
     assert "0.7000" in sentence
-    assert "3 normal images" in sentence
+    assert "3 good images" in sentence
     assert "needs 99" in sentence
     assert "25 %" in sentence
 
@@ -80,7 +80,7 @@ def test_the_pixel_threshold_can_be_set_apart() -> None:
 @pytest.mark.parametrize(
     ("scores", "alpha", "part"),
     [
-        ([], 0.01, "no normal image"),
+        ([], 0.01, "no good image"),
         ([0.5], 0.0, "false-alarm rate is 0.0"),
         ([0.5], 1.0, "false-alarm rate is 1.0"),
         ([0.5, 1.2], 0.01, "outside 0..1"),
