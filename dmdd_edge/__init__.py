@@ -19,8 +19,7 @@ needs no package besides the standard library; training and export need their ex
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dmdd_edge._version import __version__
 from dmdd_edge.errors import (
@@ -34,6 +33,7 @@ from dmdd_edge.errors import (
     StorageError,
     TrainingError,
 )
+from dmdd_edge.lazy import lazy_names
 from dmdd_edge.privacy import keep_private
 
 keep_private()  # before any library is imported that would call home
@@ -136,13 +136,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name on first use."""
-    if name in _PLACES:
-        value = getattr(import_module(_PLACES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dmdd_edge' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,11 +12,13 @@ from torch import Tensor
 from dmdd_edge.train import costs
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.preparation import Prepared
-from dmdd_edge.train.scales import MapChoice, describe_choice, fit_head
+from dmdd_edge.train.scales import Distances, MapChoice, Progress, describe_choice, fit_head
 from dmdd_edge.train.state import TrainingState, report_step
 from dmdd_edge.train.steps import distance_maps, head_step
 from dmdd_edge.train.synthesis.feeder import PairFeeder
+from dmdd_edge.train.synthesis.foreground import Method
 
 #: The stream of random numbers that this phase draws its anomalies from.
 _STREAM = 1
@@ -99,20 +103,44 @@ def _fit_scaled(
         return distance_maps(model, prepared.teacher, to_input(part, prepared.device), state.precision)
 
     with prepared.watch.part("head"):
-        model.fit_density(features.batches())
-        model.fit_prototypes(features.batches(), len(images.train))
-        choice = fit_head(
+        choice = fit_scaled(
+            model,
             head,
+            features.batches,
             distances,
             images.train,
             images.holdout,
             prepared.foreground.method,
             prepared.listener.preparing,
         )
+    if choice is not None:
+        prepared.listener.say(describe_choice(choice.facts()))
+    return choice
+
+
+def fit_scaled(
+    model: DMDD,
+    head: ScaledHead,
+    features: Callable[[], Iterable[list[Tensor]]],
+    distances: Distances,
+    trained_on: NDArray[np.uint8],
+    held_out: NDArray[np.uint8],
+    method: Method,
+    progress: Progress = lambda what, done, total: None,
+) -> MapChoice | None:
+    """Fit all that a scaled head needs, and leave out of the model the maps that are not chosen.
+
+    Args:
+        model: its student is trained; density, prototypes and head are changed.
+        head: of the model.
+        features: the teacher's features of the training images, from the first on in each call.
+        distances, trained_on, held_out, method, progress: as for ``fit_head``.
+    """
+    model.fit_density(features())
+    model.fit_prototypes(features(), len(trained_on))
+    choice = fit_head(head, distances, trained_on, held_out, method, progress)
     if not (choice and choice.density):
         model.drop_density()
     if not (choice and choice.prototypes):
         model.drop_prototypes()
-    if choice is not None:
-        prepared.listener.say(describe_choice(choice.facts()))
     return choice

@@ -56,8 +56,7 @@ def shares_above(
             progress(len(shares) * len(good) + done, images_tried(len(good)))
 
     for name, change, amount in _TRIED:
-        images = np.stack([change(image, amount, np.random.default_rng(i)) for i, image in enumerate(good)])
-        scores = predict_all(predict, images, tell)[1]
+        scores = predict_all(predict, nuisances.changed(good, change, amount, 0), tell)[1]
         shares[name] = round(float((scores > threshold.image).mean()), 4)
     return shares
 

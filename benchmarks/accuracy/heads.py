@@ -15,7 +15,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
-from dmdd_edge.train.scales import fit_head
+from dmdd_edge.train.head_phase import fit_scaled
 from dmdd_edge.train.steps import Precision, distance_maps
 
 _BATCH = 8
@@ -76,11 +76,7 @@ def _fit(run: Run, head: ScaledHead) -> None:
             yield model.teacher(model.normalize(to_input(learnt[start : start + _BATCH], device)))
 
     with torch.no_grad():
-        model.fit_density(features())
-        model.fit_prototypes(features(), len(learnt))
-    choice = fit_head(head, distances, learnt, held_out, run.info["foreground"]["method"])
-    if not (choice and choice.density):
-        model.drop_density()
-    if not (choice and choice.prototypes):
-        model.drop_prototypes()
+        choice = fit_scaled(
+            model, head, features, distances, learnt, held_out, run.info["foreground"]["method"]
+        )
     run.info["map_weights"] = None if choice is None else choice.facts()

@@ -57,13 +57,6 @@ ALPHA = 0.01
 _COUNT, _SEED = 4, 777
 
 
-def changed(images: Image, change: Nuisance, amount: float) -> Image:
-    """Images under a nuisance, uint8 n x S x S x 3; its noise is the same in every call."""
-    return np.stack(
-        [change(image, amount, np.random.default_rng([_SEED, i])) for i, image in enumerate(images)]
-    )
-
-
 def measure(predict: Predictor, good: Image, damaged: Image) -> dict[str, Any]:
     """False alarms and finds under each nuisance.
 
@@ -85,7 +78,9 @@ def measure(predict: Predictor, good: Image, damaged: Image) -> dict[str, Any]:
     threshold = float(np.quantile(clean, 1 - ALPHA, method="higher"))
     found["clean"] = shares(clean, clean_damaged)
     for name, change, amount in TRIED:
-        pair = (predict_all(predict, changed(images, change, amount))[1] for images in (good, damaged))
+        pair = (
+            predict_all(predict, made.changed(images, change, amount, _SEED))[1] for images in (good, damaged)
+        )
         found[name] = shares(*pair)
     counts = {"good": len(good), "damaged": len(damaged)}
     return {"threshold": round(threshold, 4), **counts, "under": found}

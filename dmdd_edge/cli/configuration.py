@@ -27,10 +27,11 @@ from dmdd_edge.cli.console import console
 from dmdd_edge.cli.streams import write_output
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.addresses import secret_parts
+from dmdd_edge.messages.commands import spelled
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import visible
 from dmdd_edge.options import Options
-from dmdd_edge.options.model import OptionField, check_rules, checked, option_fields
+from dmdd_edge.options.model import OptionField, check_rules, checked, declared, option_fields
 from dmdd_edge.options.toml_text import is_toml, toml
 from dmdd_edge.options.values import from_text
 
@@ -140,8 +141,7 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
     arguments = {field.name for field in fields if field.option.argument}
     excluded = {
         name
-        for base in model.__mro__
-        for names in vars(base).get("EXCLUSIVE", ())
+        for names in declared(model, "EXCLUSIVE")
         for name in names
         if name in arguments or any(values[other] for other in names if other in arguments)
     }
@@ -166,7 +166,12 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
 
 def _key(field: OptionField) -> str:
     """An option's name in a file: that of the command line with ``_`` for ``-``."""
-    return field.name if field.option.argument else field.spelling.lstrip("-").replace("-", "_")
+    return field.name if field.option.argument else _unspelled(field.spelling)
+
+
+def _unspelled(spelling: str) -> str:
+    """The inverse of ``spelled``: ``--camera-fps`` is ``camera_fps``."""
+    return spelling.lstrip("-").replace("-", "_")
 
 
 def _read(
@@ -220,14 +225,14 @@ def _check_table(
 def _keys(models: Iterable[type[Options]]) -> set[str]:
     """The keys of models, with their former names."""
     fields = [field for model in models for field in option_fields(model)]
-    former = {spelling.lstrip("-").replace("-", "_") for field in fields for spelling in field.option.earlier}
+    former = {_unspelled(spelling) for field in fields for spelling in field.option.earlier}
     return former | {_key(field) for field in fields}
 
 
 def _renamed(fields: Iterable[OptionField], written: str, value: Any) -> OptionField | None:
     """The option that had another name before, with one warning."""
     for field in fields:
-        if "--" + written.replace("_", "-") in field.option.earlier:
+        if spelled(written) in field.option.earlier:
             if field.option.check_earlier is not None:
                 field.option.check_earlier(str(value))
             console.print(f"{written} is now {_key(field)}; the old name will be removed.")
@@ -262,7 +267,7 @@ def _check_variables(command: str, fields: Sequence[OptionField], commands: Comm
         if positive is not None and "/" in positive.option.name:
             variable = variable_of(positive)
             raise OptionError(f"{name} is not a variable of dmdd-edge.", f"Set {variable}=0 instead.")
-        former = "--" + name.removeprefix("DMDD_").lower().replace("_", "-")
+        former = spelled(name.removeprefix("DMDD_").lower())
         renamed = [variable for variable, field in by_variable.items() if former in field.option.earlier]
         short = {variable.removeprefix("DMDD_"): variable for variable in (*by_variable, *_NO_OPTIONS)}
         close = renamed or [
@@ -298,14 +303,12 @@ def _displaced(
 ) -> dict[str, Setting]:
     """Of options that exclude each other those of the highest rank: ``--reset`` wins over DMDD_SOURCE."""
     defaults = {field.name: field.default for field in fields}
-    for base in model.__mro__:
-        declared = vars(base)
-        for names in (*declared.get("EXCLUSIVE", ()), *declared.get("ALTERNATIVES", ())):
-            present = [name for name in names if settings[name].value]
-            highest = max((settings[name].rank for name in present), default=0)
-            for name in present:
-                if settings[name].rank < highest:
-                    settings[name] = Setting(defaults[name], DEFAULT, 0)
+    for names in (*declared(model, "EXCLUSIVE"), *declared(model, "ALTERNATIVES")):
+        present = [name for name in names if settings[name].value]
+        highest = max((settings[name].rank for name in present), default=0)
+        for name in present:
+            if settings[name].rank < highest:
+                settings[name] = Setting(defaults[name], DEFAULT, 0)
     return settings
 
 

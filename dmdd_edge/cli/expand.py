@@ -235,11 +235,8 @@ def _shown(field: OptionField, fields: Sequence[OptionField]) -> Any:
         common["autocompletion"] = complete
     if option.argument:
         return typer.Argument(**common)
-    spelled = [option.name or "--" + field.name.replace("_", "-")]
-    if any(part is bool for part in members(field.type)) and not option.name:
-        # Without this typer would add a --no- form that nobody needs.
-        spelled = [field.spelling]
-    return typer.Option(*spelled, *([option.short] if option.short else []), **common)
+    # A spelling is always given: without one typer would add a --no- form to each switch.
+    return typer.Option(option.name or field.spelling, *([option.short] if option.short else []), **common)
 
 
 def _metavar(field: OptionField) -> str | None:

@@ -9,6 +9,11 @@ from pathlib import Path
 _DEFAULTS = {"runs_dir": "runs", "models_dir": "models"}
 
 
+def spelled(name: str) -> str:
+    """An option's name as the command line spells it: ``camera_fps`` is ``--camera-fps``."""
+    return "--" + name.replace("_", "-")
+
+
 def command(*words: str | Path, **options: object) -> str:
     """A ``dmdd-edge`` command, quoted for a shell.
 
@@ -27,7 +32,7 @@ def command(*words: str | Path, **options: object) -> str:
     last = ["--", *arguments[dashed:]] if dashed < len(arguments) else []
     parts += arguments[:dashed]
     for name, value in options.items():
-        option = "--" + name.replace("_", "-")
+        option = spelled(name)
         for single in value if isinstance(value, (list, tuple)) else (value,):
             if single is None or single is False or str(single) == _DEFAULTS.get(name):
                 continue

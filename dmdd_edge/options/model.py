@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from dmdd_edge.errors import OptionError
+from dmdd_edge.messages.commands import spelled
 from dmdd_edge.messages.suggest import choose
 from dmdd_edge.options.toml_text import toml
 from dmdd_edge.options.values import any_length, convert, members, text_problem
@@ -114,7 +115,7 @@ class OptionField:
         """How the command line spells it, such as ``--camera-fps``; an argument has its name in capitals."""
         if self.option.argument:
             return self.option.metavar or self.name.upper()
-        return self.option.name.split("/")[0] or "--" + self.name.replace("_", "-")
+        return self.option.name.split("/")[0] or spelled(self.name)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Rule:
 
 def needs(options: tuple[str, ...], *others: str) -> Rule:
     """A rule: ``options`` need one of ``others``."""
-    listed = ["--" + other.replace("_", "-") for other in others]
+    listed = [spelled(other) for other in others]
     named = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"
     return Rule(
         options,
@@ -310,19 +311,19 @@ def check_rules(model: type[Options], values: Mapping[str, Any], given: frozense
         UsageError: two options exclude each other.
         OptionError: an option has no effect beside the others.
     """
-    spelled = {field.name: field.spelling for field in option_fields(model)}
-    for names in _declared(model, "EXCLUSIVE"):
-        both = [spelled[name] for name in names if name in given and values[name]]
+    spellings = {field.name: field.spelling for field in option_fields(model)}
+    for names in declared(model, "EXCLUSIVE"):
+        both = [spellings[name] for name in names if name in given and values[name]]
         if len(both) > 1:
             raise UsageError(f"{' and '.join(both)} exclude each other.", "Give one of them.")
-    for rule in _declared(model, "RULES"):
+    for rule in declared(model, "RULES"):
         for name in rule.options:
             if name in given and not rule.holds(values):
-                raise OptionError(f"{spelled[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+                raise OptionError(f"{spellings[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
 
 
-def _declared(model: type[Any], attribute: str) -> Iterator[Any]:
-    """What the model and its groups declare, each once."""
+def declared(model: type[Any], attribute: str) -> Iterator[Any]:
+    """What a model and its groups declare under a name, such as ``RULES``, each once."""
     for base in reversed(model.__mro__):
         yield from vars(base).get(attribute, ())
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dmdd_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
     from dmdd_edge.sample.write import write_sample
 
 __all__ = ["write_sample"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load ``write_sample`` on first use: the options of the command need neither numpy nor OpenCV."""
-    if name == "write_sample":
-        from dmdd_edge.sample.write import write_sample
-
-        return write_sample
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# On first use: the options of the command need neither numpy nor OpenCV.
+__getattr__ = lazy_names(__name__, {"write_sample": "dmdd_edge.sample.write"})

@@ -33,11 +33,6 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
-    def wildcard(self) -> bool:
-        """Whether it means every address of the machine."""
-        return self.host in ("0.0.0.0", "::")
-
-    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
         if self.host == "localhost":

@@ -5,8 +5,9 @@ Names are loaded on first use: a camera can be found by ``v4l2`` alone, without 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dmdd_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources.base import Source, SourceState
@@ -41,8 +42,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name on first use."""
-    if name in _PLACES:
-        return getattr(import_module(f"dmdd_edge.runtime.sources.{_PLACES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {name: f"{__name__}.{module}" for name, module in _PLACES.items()})

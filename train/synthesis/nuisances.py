@@ -76,6 +76,13 @@ def disturbed(image: Image, rng: np.random.Generator) -> Image:
     return change(image, float(rng.uniform(low, high)), rng)
 
 
+def changed(images: Image, change: Nuisance, amount: float, seed: int) -> Image:
+    """Images under one kind, uint8 n x S x S x 3; the noise of each is the same in every call."""
+    return np.stack(
+        [change(image, amount, np.random.default_rng([seed, i])) for i, image in enumerate(images)]
+    )
+
+
 def _moved(image: Image, turn: NDArray[np.float64]) -> Image:
     side = image.shape[0]
     moved = cv2.warpAffine(image, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
