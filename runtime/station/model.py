@@ -84,7 +84,7 @@ class InspectionResult:
         name: of the inspection.
         camera: name of its camera.
         region: x, y, width, height in pixels of the camera's picture that was judged; None is all of it.
-        result: the detector's result, with regions in pixels of what was judged; None when nothing was judged.
+        result: the detector's, with regions in pixels of what was judged; None when nothing was judged.
         error: why nothing was judged; empty otherwise.
         code: of that error.
     """
@@ -164,7 +164,7 @@ class StationState:
         recipe: number of the recipe in force; 0 before the first is loaded.
         recipe_name: its name.
         changing_to: number of the recipe that is being loaded; 0 when none is.
-        fault: whether something must be looked at; cleared by ``Desk.clear_error``, or when its cause has gone.
+        fault: whether somebody must look; cleared by ``Desk.clear_error``, or when its cause has gone.
         code: of the fault, or of the last request that was refused.
         message: a sentence for a person; empty when all is well.
         parts, passed, anomalous, unreliable, late, missed: counts over all restarts.
@@ -260,8 +260,9 @@ class StationCamera(Protocol):
 
     Attributes:
         name: in the station file.
-        mode: how it is triggered. ``free``: the newest frame, whenever the graph is free for it. ``camera``: each
-            frame is a part, held in order in a bounded queue. ``software``: the station fires the camera.
+        mode: how it is triggered. ``free``: the newest frame, whenever the graph is free for it.
+            ``camera``: each frame is a part, held in order in a bounded queue.
+            ``software``: the station fires the camera.
             ``newest``: the first frame that was grabbed after the trigger.
     """
 

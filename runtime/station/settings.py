@@ -114,7 +114,7 @@ class PlcSettings:
         result: whether ``ResultValid`` is held until ``ResultAck``, or pulsed.
         pulse_ms: length of the pulse.
         acknowledge_ms: how long a held result waits for ``ResultAck`` before that is a fault.
-        heartbeat_ms: after how long without a change of the PLC's heartbeat it counts as lost; None ignores it.
+        heartbeat_ms: how long the PLC's heartbeat may stay unchanged; None ignores it.
         modbus, opcua: the servers; None is none.
     """
 
