@@ -248,9 +248,9 @@ class FrameRequest(Protocol):
         """Wait for the frame.
 
         Returns:
-            The frame; a broken one when the camera delivered one that cannot be read, or is lost (its error
-            says which); None when nothing came in time, after which the request is withdrawn, so that a frame
-            that comes too late never answers the next request.
+            The frame; a broken one when the camera delivered one that cannot be read, delivered none for this
+            trigger, or is lost (``frame_errors.code_of`` tells which); None when nothing came in time, after
+            which the request is withdrawn, so that one that comes too late never answers the next request.
         """
         ...
 
@@ -280,7 +280,17 @@ class StationCamera(Protocol):
     def lead(self, arrived: Callable[[FrameRequest, float], None]) -> None:
         """Call ``arrived`` with each frame that begins a part, already answered, and when it was grabbed.
 
-        Only in the modes ``free`` and ``camera``; called from the camera's thread, before ``start``.
+        Only in the modes ``free`` and ``camera``; called from the camera's thread. Set it before ``start``.
+        In mode ``free`` the next call follows when this request was waited for, and until then a newer frame
+        replaces its frame.
+        """
+        ...
+
+    def watch(self, missed: Callable[[float, ErrorCode], None]) -> None:
+        """Call ``missed`` with each frame of mode ``camera`` that no part gets: when it was grabbed, and why.
+
+        ``QUEUE_OVERFLOW``: it came while the queue was full. ``NO_FRAME``: the camera that begins the parts
+        delivered no frame that belongs to it. Called from the camera's threads. Set it before ``start``.
         """
         ...
 

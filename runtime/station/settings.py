@@ -29,6 +29,9 @@ class CameraSettings:
         trigger: how it is triggered, see ``StationCamera``.
         queue: number of frames that may wait in mode ``camera``.
         timeout_ms: how long a frame may take after its trigger.
+        settle_ms: in mode ``newest``: how much later than the trigger a frame must have been grabbed, for a
+            camera or stream whose frames are that old when they arrive.
+        match_ms: in mode ``camera``: how far the times of the frames of one part may be apart.
         options: how the source is read; the keys are those of ``run``.
     """
 
@@ -37,6 +40,8 @@ class CameraSettings:
     trigger: TriggerMode = "newest"
     queue: int = 8
     timeout_ms: float = 1000.0
+    settle_ms: float = 0.0
+    match_ms: float = 50.0
     options: SourceOptions = field(default_factory=SourceOptions)
 
 
