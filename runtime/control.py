@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.detector import Detector, Prepared
+from dmdd_edge.runtime.feed import prepare
+from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.latencies import Histogram
+from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.sources import Source, SourceState
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
@@ -161,6 +164,11 @@ class RunControl:
         )
         return new
 
+    def bind(self, part: PreparedPart) -> PreparedPart:
+        """The part for the detector in use; frames that another one prepared are prepared again."""
+        detector = self._detector
+        return PreparedPart(tuple(_by(detector, item) for item in part.items), part.ticket)
+
     def close(self) -> None:
         """Close a detector that was not taken, also one that is still being loaded once it is ready."""
         with self._lock:
@@ -172,3 +180,10 @@ class RunControl:
     def _report(self, line: str) -> None:
         self._message = line
         self._say(line)
+
+
+def _by(detector: Detector, item: Prepared | BrokenFrame) -> Prepared | BrokenFrame:
+    if isinstance(item, BrokenFrame):
+        # One with a frame was rejected by the bundle in use then.
+        return item if item.frame is None else prepare(detector, item.frame)
+    return item if item.detector is detector else prepare(detector, item.frame)

@@ -59,13 +59,14 @@ def stream_results(
     try:
         while True:
             try:
-                item = feed.next()
+                part = feed.next()
             except Exception:
                 while pending:  # the source failed; the frames before that have their results
                     yield _result(detector, pending.popleft())
                 raise
-            if item is None:
+            if part is None:
                 break
+            (item,) = part.items
             if isinstance(item, BrokenFrame):
                 (on_error or _warn)(item)
                 continue

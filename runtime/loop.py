@@ -1,4 +1,4 @@
-"""The run loop: frames from a source through the detector to the sinks, all of them working at once."""
+"""The run loop: parts from a feed through the graphs to the sinks, all of them working at once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,49 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from typing import Protocol
 
 from dmdd_edge.runtime.control import RunControl
-from dmdd_edge.runtime.detector import Detector, Prepared, Started
-from dmdd_edge.runtime.feed import Feed, ReadAhead, prepare
-from dmdd_edge.runtime.frame import BrokenFrame
+from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.feed import Feed, PartFeed, ReadAhead
+from dmdd_edge.runtime.part import PreparedPart, StartedPart, batches
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sources import Source
-from dmdd_edge.runtime.summary import Summary, busiest
+from dmdd_edge.runtime.summary import RunStatistics, Summary, busiest
 from dmdd_edge.runtime.writer import Writer
 
 #: How often requests to stop or to change the bundle are polled, in seconds.
 _POLL_SECONDS = 0.05
+
+
+class LoopControl(Protocol):
+    """What the loop needs from whoever controls a run; ``RunControl`` is the one of a plain run."""
+
+    @property
+    def statistics(self) -> RunStatistics:
+        """The statistics of the run, which the loop counts in: one by one the frames of every part."""
+        ...
+
+    @property
+    def new_detector_waits(self) -> bool:
+        """Whether ``take_new`` will change the detectors."""
+        ...
+
+    def take_new(self) -> object:
+        """Change the detectors; called between two parts, with none in flight."""
+        ...
+
+    def bind(self, part: PreparedPart) -> PreparedPart:
+        """The part as it goes to the graphs: prepared again where another detector must decide it."""
+        ...
+
+    def reload_if_requested(self) -> None:
+        """Do what was requested from outside the run; polled by a separate thread, and may take long."""
+        ...
+
+    def close(self) -> None:
+        """Release what was not taken; called once, at the end."""
+        ...
 
 
 def run_frames(
@@ -55,20 +85,47 @@ def run_frames(
         DmddError: the source or the backend failed, or a sink cannot write. Also whatever ``stop`` raises.
     """
     control = control or RunControl(detector, source)
+    source.bits = control.detector.bundle.manifest.preprocess.bits
+    direct = Feed(source, lambda: control.detector, limit)
+    feed = direct if source.live else ReadAhead(direct, room=detector.slots + 1)
+    return run_parts(feed, sinks, control, stop)
+
+
+def run_parts(
+    feed: PartFeed,
+    sinks: Sequence[Sink],
+    control: LoopControl,
+    stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Run every part of a feed through the graphs, in order, and pass each result to every sink.
+
+    The frames of a part of one detector go through its graph as one batch, several detectors one
+    after another. A broken frame stays broken at its place. Sinks that are a ``PartSink`` receive the part as
+    a whole too, if it has a ticket.
+
+    Args:
+        feed: delivers the parts; it is stopped and closed at the end.
+        sinks: as for ``run_frames``.
+        control: counts the frames, and may change the detectors.
+        stop: as for ``run_frames``; true stops the feed.
+
+    Returns:
+        The summary that the sinks received.
+
+    Raises:
+        DmddError: the feed or a backend failed, or a sink cannot write. Also whatever ``stop`` raises.
+    """
     control.statistics.restart_clock()
     with ExitStack() as stack:
         writer = Writer(sinks, control.statistics)
         stack.push(lambda kind, error, trace: _close(writer, kind))
-        ended, stopped = threading.Event(), threading.Event()
+        ended = threading.Event()
         stack.callback(control.close)
         stack.callback(ended.set)
-        watch = _Watch(source, control, stop, ended, stopped)
+        watch = _Watch(feed, control, stop, ended)
         watch.start()
-        source.bits = control.detector.bundle.manifest.preprocess.bits
-        direct = Feed(source, lambda: control.detector, limit, stopped.is_set)
-        feed = direct if source.live else ReadAhead(direct, room=detector.slots + 1)
         stack.callback(feed.close)
-        stack.callback(source.stop)  # first of all, so that the feed need not wait for another frame
+        stack.callback(feed.stop)  # first of all, so that the feed need not wait for another frame
         start = time.perf_counter()
         waited = _Waited()
         _infer_all(feed, control, writer, waited)
@@ -76,13 +133,13 @@ def run_frames(
         drain_start = time.perf_counter()
         writer.drain()
         waited.write += time.perf_counter() - drain_start
-        state = source.state()
+        state = feed.state()
         control.statistics.drop(max(state.dropped - control.statistics.dropped, 0))
         seconds = max(time.perf_counter() - start, 1e-9)
-        parts = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
-        busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in parts.items()}
-        slowest = busiest(busy, source.live)
-        summary = control.statistics.summary(busy, slowest, state.passed_over, direct.ended_by)
+        steps = {**feed.seconds, "infer": seconds - waited.feed - waited.write, "write": writer.seconds}
+        busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in steps.items()}
+        slowest = busiest(busy, state.live)
+        summary = control.statistics.summary(busy, slowest, state.passed_over, feed.ended_by)
         writer.finish(summary)
         return summary
 
@@ -94,52 +151,42 @@ class _Waited:
         self.feed = self.write = 0.0
 
 
-def _infer_all(feed: Feed | ReadAhead, control: RunControl, writer: Writer, waited: _Waited) -> None:
-    """Pass everything from the feed through the backend to the writer, in order."""
-    # Frames that were taken and not yet passed on, with what the backend is doing for them.
-    in_flight: deque[Started | BrokenFrame] = deque()
+def _infer_all(feed: PartFeed, control: LoopControl, writer: Writer, waited: _Waited) -> None:
+    """Pass everything from the feed through the backends to the writer, in order."""
+    # Parts that were taken and not yet passed on, with what a backend is doing for them.
+    in_flight: deque[StartedPart] = deque()
 
-    def pass_on() -> None:
-        item = in_flight.popleft()
-        ready = item if isinstance(item, BrokenFrame) else item.prepared[0].detector.collect(item)
-        start = time.perf_counter()
-        writer.put(ready)
-        waited.write += time.perf_counter() - start
+    def pass_on(down_to: int = 0) -> None:
+        while len(in_flight) > down_to:
+            ready = in_flight.popleft().collect()
+            start = time.perf_counter()
+            writer.put(ready)
+            waited.write += time.perf_counter() - start
 
     while True:
-        # A result must not wait for the next frame, which may take long to come.
+        # A result must not wait for the next part, which may take long to come.
         while in_flight and not feed.ready:
-            pass_on()
+            pass_on(len(in_flight) - 1)
         start = time.perf_counter()
         try:
-            item = feed.next()
+            part = feed.next()
         except Exception:
-            while in_flight:  # the source failed; earlier frames still get their results
-                pass_on()
+            pass_on()  # the source failed; earlier parts still get their results
             raise
         waited.feed += time.perf_counter() - start
-        if item is None:
+        if part is None:
             break
         if control.new_detector_waits:
-            while in_flight:
-                pass_on()
-            control.take_new()
-        detector = control.detector
-        in_flight.append(_start(detector, item))
-        while len(in_flight) >= detector.slots:
             pass_on()
-    while in_flight:
-        pass_on()
-
-
-def _start(detector: Detector, item: Prepared | BrokenFrame) -> Started | BrokenFrame:
-    if isinstance(item, BrokenFrame):
-        if item.frame is not None:  # it may have been rejected by the bundle before
-            item = prepare(detector, item.frame)
-    elif item.detector is not detector:
-        item = prepare(detector, item.frame)
-    # The sinks need a broken frame's name alone; its image would stay in memory with it.
-    return replace(item, frame=None) if isinstance(item, BrokenFrame) else detector.start([item])
+            control.take_new()
+        part = control.bind(part)
+        planned = batches(part)
+        if len(planned) > 1:
+            pass_on()
+        in_flight.append(StartedPart(part, planned))
+        slots = [started.slots for started in in_flight if started.slots is not None]
+        pass_on(min(slots, default=1) - 1)
+    pass_on()
 
 
 class _Watch:
@@ -149,15 +196,10 @@ class _Watch:
     """
 
     def __init__(
-        self,
-        source: Source,
-        control: RunControl,
-        stop: Callable[[], bool],
-        ended: threading.Event,
-        stopped: threading.Event,
+        self, feed: PartFeed, control: LoopControl, stop: Callable[[], bool], ended: threading.Event
     ) -> None:
-        self._source, self._control, self._stop = source, control, stop
-        self._ended, self._stopped = ended, stopped
+        self._feed, self._control, self._stop = feed, control, stop
+        self._ended = ended
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="dmdd-watch", daemon=True)
 
@@ -179,8 +221,7 @@ class _Watch:
                 return
         except BaseException as error:
             self._error = error
-        self._stopped.set()
-        self._source.stop()
+        self._feed.stop()
 
 
 def _close(writer: Writer, kind: type[BaseException] | None) -> None:

@@ -1,4 +1,4 @@
-"""Writer thread: decides each result and passes it to every sink, in order."""
+"""Writer thread: decides each frame and passes its result to every sink, in order, then the part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from dmdd_edge.runtime.detector import Inferred
 from dmdd_edge.runtime.frame import BrokenFrame
-from dmdd_edge.runtime.sinks import Sink
+from dmdd_edge.runtime.part import InferredPart
+from dmdd_edge.runtime.sinks import Outcome, PartSink, Sink
 from dmdd_edge.runtime.sinks.line_file import LineFile
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
@@ -21,12 +22,12 @@ _LEAVE_SECONDS = 2.0
 
 
 class Writer:
-    """Decides frames and passes results to every sink; all calls of the sinks come from its thread.
+    """Decides parts and passes results to every sink; all calls of the sinks come from its thread.
 
     Args:
         sinks: receive results.
         statistics: counts them.
-        room: number of frames that may wait; ``put`` blocks while there are more.
+        room: number of parts that may wait; ``put`` blocks while there are more.
 
     Attributes:
         seconds: time spent on deciding and writing.
@@ -34,21 +35,22 @@ class Writer:
 
     def __init__(self, sinks: Sequence[Sink], statistics: RunStatistics, room: int = 4) -> None:
         self._sinks, self._statistics = sinks, statistics
-        self._waiting: queue.Queue[Inferred | BrokenFrame | Summary | None] = queue.Queue(room)
+        self._part_sinks = [sink for sink in sinks if isinstance(sink, PartSink)]
+        self._waiting: queue.Queue[InferredPart | Summary | None] = queue.Queue(room)
         self._error: BaseException | None = None
         self._abandoned = False
         self.seconds = 0.0
         self._thread = threading.Thread(target=self._work, name="dmdd-write", daemon=True)
         self._thread.start()
 
-    def put(self, item: Inferred | BrokenFrame) -> None:
-        """Pass a frame on; blocks while too many wait.
+    def put(self, part: InferredPart) -> None:
+        """Pass a part on; blocks while too many wait.
 
         Raises:
             DmddError: a sink could not write.
         """
         self._raise()
-        self._waiting.put(item)
+        self._waiting.put(part)
 
     def finish(self, summary: Summary) -> None:
         """Pass the summary to the sinks, after everything else.
@@ -96,7 +98,7 @@ class Writer:
             error, self._error = self._error, None
             raise error
 
-    def _next(self, failed: bool) -> Inferred | BrokenFrame | Summary | None:
+    def _next(self, failed: bool) -> InferredPart | Summary | None:
         """Wait for the next item; meanwhile, sinks with waiting lines may try again to write them."""
         while True:
             with contextlib.suppress(queue.Empty):
@@ -126,17 +128,25 @@ class Writer:
                 self._error = self._error or error
         self._waiting.task_done()
 
-    def _write(self, item: Inferred | BrokenFrame | Summary) -> None:
+    def _write(self, item: InferredPart | Summary) -> None:
         if isinstance(item, Summary):
             for sink in self._sinks:
                 sink.summary(item)
-        elif isinstance(item, BrokenFrame):
+            return
+        outcomes = [self._frame(frame) for frame in item.items]
+        if item.ticket is not None:
+            for part_sink in self._part_sinks:
+                part_sink.part(item.ticket, outcomes)
+
+    def _frame(self, item: Inferred | BrokenFrame) -> Outcome:
+        if isinstance(item, BrokenFrame):
             self._statistics.skip()
             for sink in self._sinks:
                 sink.broken(item)
-        else:
-            results = item.prepared[0].detector.decide(item)
-            for prepared, result in zip(item.prepared, results, strict=True):
-                self._statistics.add(result)
-                for sink in self._sinks:
-                    sink.result(prepared.frame, result)
+            return item
+        (prepared,) = item.prepared
+        (result,) = prepared.detector.decide(item)
+        self._statistics.add(result)
+        for sink in self._sinks:
+            sink.result(prepared.frame, result)
+        return prepared.frame, result

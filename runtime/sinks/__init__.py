@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
+
+#: What became of one frame of a part.
+Outcome: TypeAlias = tuple[Frame, Result] | BrokenFrame
 
 
 class Sink(Protocol):
@@ -30,4 +34,21 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish writing; called once, also when the run ended with an error."""
+        ...
+
+
+@runtime_checkable
+class PartSink(Protocol):
+    """A sink that receives whole parts too: all that one trigger brought."""
+
+    def part(self, ticket: object, outcomes: Sequence[Outcome]) -> None:
+        """Receive a part, after the last of its frames was received one by one.
+
+        Args:
+            ticket: names the part, see ``PreparedPart``.
+            outcomes: of its frames, in order.
+
+        Raises:
+            DmddError: it cannot be written.
+        """
         ...
