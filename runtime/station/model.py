@@ -198,9 +198,20 @@ class Desk(Protocol):
     """
 
     def trigger(
-        self, origin: Origin, part_id: int | None = None, encoder: int | None = None
+        self,
+        origin: Origin,
+        part_id: int | None = None,
+        encoder: int | None = None,
+        since: float | None = None,
     ) -> int | ErrorCode:
         """Look at a part now.
+
+        Args:
+            origin: who triggers.
+            part_id: number of the part; None gives it the acquisition id.
+            encoder: the PLC's encoder count.
+            since: when the trigger happened, by ``time.perf_counter``, where that is known better than by
+                the call, such as the kernel's time stamp of an edge; None is now.
 
         Returns:
             The acquisition id (from 1) when the trigger is accepted, or the error code when it is not;
