@@ -29,6 +29,8 @@ class Frame:
         capture_ms: duration of reading and decoding.
         dropped: frames that a live source dropped just before this one.
         peak: largest value of a 16-bit file before it was scaled to 8 bits; None for other frames.
+        frame_id: the number that the camera gave it; None for other sources.
+        device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for other sources.
         more: whether the file has further pages or animation frames, which are ignored.
     """
 
@@ -41,6 +43,8 @@ class Frame:
     dropped: int = 0
     peak: int | None = None
     more: bool = False
+    frame_id: int | None = None
+    device_time_ns: int | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class SourceState:
             ``hidden``, ``linked folder``, ``unreadable folder``, ``written by a run``, ``there before the
             start`` (of a watched folder), and images of which only the first page is read, as ``further
             pages``.
+        triggered: whether it waits for triggers, so that no frame for a long time is normal.
         waiting: of a watched folder: files that were seen but not read yet.
     """
 
@@ -51,6 +52,7 @@ class SourceState:
     detail: str = ""
     passed_over: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
+    triggered: bool = False
 
 
 class Source(Protocol):

@@ -21,36 +21,18 @@ from dmdd_edge.data.images import (
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.suggest import neighbor
-from dmdd_edge.runtime.sources import csi, replay
+from dmdd_edge.runtime.sources import replay
 from dmdd_edge.runtime.sources.base import Source
-from dmdd_edge.runtime.sources.camera import Camera
+from dmdd_edge.runtime.sources.devices import ALLOWED, check_options, make_device
 from dmdd_edge.runtime.sources.files import ImageFiles, is_under
 from dmdd_edge.runtime.sources.live import LiveSource
-from dmdd_edge.runtime.sources.live_device import Device
+from dmdd_edge.runtime.sources.live_device import Device, Paced
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.path_list import PathList, standard_input
-from dmdd_edge.runtime.sources.stream import FfmpegStream
 from dmdd_edge.runtime.sources.thinning import Thinner
 from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES, VideoFile
 from dmdd_edge.runtime.sources.watched_folder import WatchFolder
-
-_ALLOWED = (
-    "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "
-    "a camera (0, /dev/video0, csi://0), rtsp://, http:// or https://, or replay:VIDEO. "
-    f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
-)
-# Which options apply to which kind of source; --every and the output folders apply to all.
-_ALL = {"every", "save", "save_maps", "save_frames"}
-_CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
-_APPLICABLE = {
-    "files": set[str](),
-    "a watched folder": {"watch", "watch_existing", "watch_settle"},
-    "a camera": _CSI | {"white_balance", "camera_controls"},
-    "a CSI camera": _CSI,
-    "a stream": {"fps", "stream_timeout"},
-    "a replayed video": {"fps"},
-}
 
 
 def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source:
@@ -95,7 +77,7 @@ def open_sources(sources: Sequence[str], options: SourceOptions = SourceOptions(
                     f"{redacted(source)} cannot be one of several sources.",
                     "Only images, folders and globs can. Run a video, a camera or a stream by itself.",
                 )
-            _check("files", options, source)
+            check_options("files", options, source)
             opened = _files(source, replace(options, every=1))
         assert isinstance(opened, ImageFiles)
         passed_over += Counter(opened.state().passed_over)
@@ -115,7 +97,7 @@ def _readable(source: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # a folder that may not be entered, a name that is too long
-        raise SourceError(f"Cannot read {redacted(source)}: {error.strerror or error}.", _ALLOWED) from None
+        raise SourceError(f"Cannot read {redacted(source)}: {error.strerror or error}.", ALLOWED) from None
 
 
 def _is_of_images(source: str) -> bool:
@@ -145,61 +127,21 @@ def _open(source: str, options: SourceOptions) -> Source:
             "Name a source; a shell variable may be empty. The current folder is '.'.",
         )
     if options.watch:
-        _check("a watched folder", options, source)
+        check_options("a watched folder", options, source)
         return _watched(Path(source), options)
-    scheme = scheme_of(source)
-    if scheme == "csi":
-        _check("a CSI camera", options, source)
-        return _live(csi.CsiCamera(source, options), options)
-    if scheme in ("rtsp", "http", "https"):
-        _check("a stream", options, source)
-        return _stream(source, scheme, options)
-    if source.startswith(replay.PREFIX):
-        _check("a replayed video", options, source)
-        return _replayed(source, options)
-    if scheme:
-        raise SourceError(f"{redacted(source)}: unsupported source scheme {scheme}://.", _ALLOWED)
-    if source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device():
-        _check("a camera", options, source)
-        return _camera(source, options)
-    _check("files", options, source)
+    device = make_device(source, options)
+    if device is not None:
+        return _live(device, options)
+    check_options("files", options, source)
     return _files(source, options)
 
 
-def _check(kind: str, options: SourceOptions, source: str) -> None:
-    """Reject an option that does not apply to this kind of source."""
-    for name in sorted(options.given()):
-        if name not in _ALL and name not in _APPLICABLE[kind]:
-            suits = [other for other, names in _APPLICABLE.items() if name in names]
-            option, kinds = options.spelling(name), " and ".join(suits)
-            raise SourceError(
-                f"{option} applies to {kinds} only, not to {redacted(source)}.",
-                "Leave it out." if name != "fps" else "Leave it out, or thin the frames with --every.",
-            )
-
-
-def _live(device: Device, options: SourceOptions, drain: bool = True, limit: bool = True) -> LiveSource:
-    thinner = Thinner(options.every, options.fps if limit else None)
-    return LiveSource(device, thinner, drain, options.stream_timeout)
-
-
-def _camera(source: str, options: SourceOptions) -> Source:
-    return _live(Camera(f"/dev/video{int(source)}" if source.isdecimal() else source, options), options)
-
-
-def _stream(source: str, scheme: str, options: SourceOptions) -> Source:
-    if scheme == "rtsp":
-        return _live(FfmpegStream(source, options.stream_timeout), options)
-    from dmdd_edge.runtime.sources.http import Snapshots, http_device  # slow to import, and rarely needed
-
-    device = http_device(source, options.stream_timeout, options.fps)
+def _live(device: Device, options: SourceOptions) -> Source:
+    # A replayed video's clock starts with the run, so that every run of a rehearsal gets the same frames.
+    drain = not isinstance(device, replay.ReplayDevice)
     # Single images are already requested at the wanted rate.
-    return _live(device, options, limit=not isinstance(device, Snapshots))
-
-
-def _replayed(source: str, options: SourceOptions) -> Source:
-    # Its clock starts with the run, so that every run of a rehearsal gets the same frames.
-    return _live(replay.ReplayDevice(replay.Replay.parse(source)), options, drain=False)
+    limit = None if isinstance(device, Paced) else options.fps
+    return LiveSource(device, Thinner(options.every, limit), drain, options.stream_timeout)
 
 
 def _watched(folder: Path, options: SourceOptions) -> Source:
@@ -220,7 +162,7 @@ def _files(source: str, options: SourceOptions) -> Source:
             return VideoFile(path, every)
         if suffix in IMAGE_SUFFIXES:
             return ImageFiles([path], path.parent, name=source)
-        raise SourceError(f"{source} is neither an image nor a video.", _ALLOWED)
+        raise SourceError(f"{source} is neither an image nor a video.", ALLOWED)
     if glob.has_magic(source):
         root, pattern = _split_glob(source)
         files = []
@@ -235,7 +177,7 @@ def _files(source: str, options: SourceOptions) -> Source:
                 passed_over[kind_of_file(name)] += 1
         images = _unwritten(sorted(files, key=natural_key), source, root, written, +passed_over)
         return ImageFiles(images, root, every, source, +passed_over)
-    raise SourceError(f"{source} does not exist.", f"{neighbor(path)} {_ALLOWED}".lstrip())
+    raise SourceError(f"{source} does not exist.", f"{neighbor(path)} {ALLOWED}".lstrip())
 
 
 def _unwritten(
@@ -250,7 +192,7 @@ def _unwritten(
         paths = images
     if not paths:
         skipped = f" (skipped: {describe_passed_over(passed_over)})" if passed_over else ""
-        raise SourceError(f"{source} contains no images{skipped}.", _ALLOWED)
+        raise SourceError(f"{source} contains no images{skipped}.", ALLOWED)
     return paths
 
 

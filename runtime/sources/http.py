@@ -171,7 +171,7 @@ class Snapshots(_Images):
 
     def __init__(self, url: str, timeout: float, fps: float) -> None:
         super().__init__(url, timeout)
-        self._period, self._next = 1 / fps, 0.0
+        self.requests_per_second, self._next = fps, 0.0
         self._pending = False  # whether the image that opening fetched is still to be used
 
     def open(self, stop: threading.Event) -> None:
@@ -184,7 +184,7 @@ class Snapshots(_Images):
         """Fetch the next image when it is due."""
         if stop.wait(max(0.0, self._next - time.monotonic())):
             return
-        self._next = time.monotonic() + self._period
+        self._next = time.monotonic() + 1 / self.requests_per_second
         if self._pending:
             self._pending = False
             return
@@ -198,7 +198,7 @@ class Snapshots(_Images):
 
     def detail(self) -> str:
         """The rate of requests."""
-        return f"single images, {1 / self._period:g} requests/s"
+        return f"single images, {self.requests_per_second:g} requests/s"
 
     def _fetch(self) -> None:
         try:

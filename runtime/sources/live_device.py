@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,61 @@ class Device(Protocol):
 
     def detail(self) -> str:
         """The settings read back; may be empty."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a camera itself says of a frame.
+
+    Attributes:
+        frame_id: its number; None if the camera gives none.
+        device_time_ns: the camera's clock at the exposure, in nanoseconds; None without a clock.
+    """
+
+    frame_id: int | None = None
+    device_time_ns: int | None = None
+
+
+@runtime_checkable
+class TriggerDevice(Device, Protocol):
+    """A device with a trigger: a camera that may send no frame for long, and numbers those it sends."""
+
+    @property
+    def armed(self) -> bool:
+        """Whether it waits for triggers; known once it is open."""
+        ...
+
+    def stamp(self) -> Stamp:
+        """Number and time of the grabbed frame."""
+        ...
+
+    def fire(self) -> None:
+        """Trigger one frame by software; from any thread.
+
+        Raises:
+            DmddError: it cannot be triggered so, or is not connected.
+        """
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A device that requests its frames, at the rate that the options limit it to.
+
+    Attributes:
+        requests_per_second: that rate.
+    """
+
+    requests_per_second: float
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """A device that knows when a frame was taken, before it waited in a driver's buffer."""
+
+    def taken(self) -> float | None:
+        """When the grabbed frame was taken, by ``time.perf_counter``; None when that is not known."""
         ...
 
 

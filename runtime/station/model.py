@@ -83,7 +83,7 @@ class InspectionResult:
     Attributes:
         name: of the inspection.
         camera: name of its camera.
-        region: x, y, width, height in pixels of the camera's picture that was judged; None is all of it.
+        region: x, y, width, height in pixels of the camera's image that was judged; None is all of it.
         result: the detector's, with regions in pixels of what was judged; None when nothing was judged.
         error: why nothing was judged; empty otherwise.
         code: of that error.
@@ -121,7 +121,7 @@ class PartResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the part may go on: judged good, and in time."""
+        """Whether the part passes: judged good, and in time."""
         return self.status == "good" and not self.late
 
     @property
@@ -158,7 +158,7 @@ class StationState:
     """State of a station at one moment.
 
     Attributes:
-        online: whether the station judges parts at all; false while it starts and when it ends.
+        online: whether parts are judged at all; false while it starts and when it ends.
         ready: whether a trigger is accepted now.
         busy: whether parts are in progress.
         recipe: number of the recipe in force; 0 before the first is loaded.
@@ -233,7 +233,7 @@ class Desk(Protocol):
 
 
 class Observer(Protocol):
-    """Told of whatever a station does; called in order, from one thread, and must return at once."""
+    """Gets whatever a station does; called in order, from one thread, and must return at once."""
 
     def part(self, part: PartResult) -> None:
         """A part has its verdict."""
@@ -253,7 +253,7 @@ class Observer(Protocol):
 
 
 class FrameRequest(Protocol):
-    """A frame that was asked for; answered once."""
+    """A frame that was requested; answered once."""
 
     def wait(self, seconds: float) -> Frame | BrokenFrame | None:
         """Wait for the frame.

@@ -53,7 +53,7 @@ class InspectionSettings:
         name: of the inspection.
         camera: name of its camera.
         category, model: which bundle, as ``run`` finds it.
-        region: x, y, width, height in pixels of the camera's picture; None is all of it.
+        region: x, y, width, height in pixels of the camera's image; None is all of it.
         threshold, pixel_threshold: 0..1; None is the bundle's.
         backend: name of the backend.
         options: of the backend.

@@ -21,7 +21,7 @@ from dmdd_edge.runtime.sources import (
     camera,
     cameras,
     controls,
-    live,
+    grabber,
     open_source,
     v4l2,
 )
@@ -340,7 +340,7 @@ def test_a_camera_that_does_not_open(
 def test_a_camera_that_is_unplugged_and_plugged_in_again(
     devices: dict[str, SimulatedCamera], path: str, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "BACK_OFF", (0.01, 0.01))
+    monkeypatch.setattr(grabber, "BACK_OFF", (0.01, 0.01))
     monkeypatch.setattr(Path, "is_char_device", lambda self: self.name == "video0")
     source = open_source(path, SourceOptions(gain=7))
     reader = read(source)

@@ -10,7 +10,7 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources import Source, SourceOptions, live, open_source
+from dmdd_edge.runtime.sources import Source, SourceOptions, grabber, open_source
 from dmdd_edge.runtime.sources.multipart import PartReader
 from tests.runtime.sources.camera_server import CameraServer, jpeg, number
 from tests.runtime.sources.reading import Reader, until
@@ -128,7 +128,7 @@ def test_a_certificate_that_nobody_vouches_for(server: CameraServer) -> None:
 def test_the_run_goes_on_when_the_server_comes_back(
     server: CameraServer, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "BACK_OFF", (0.01, 0.05))
+    monkeypatch.setattr(grabber, "BACK_OFF", (0.01, 0.05))
     source = open_source(server.url("row"), SourceOptions(stream_timeout=5.0))
     reader = read(source)
     for times in range(1, 4):

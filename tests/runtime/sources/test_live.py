@@ -12,7 +12,7 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources import Source, live
+from dmdd_edge.runtime.sources import Source, grabber
 from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.thinning import Thinner
 from tests.runtime.sources.reading import Reader, until
@@ -24,7 +24,7 @@ Read = Callable[[Source], Reader]
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try to open a lost device again without much waiting."""
-    monkeypatch.setattr(live, "BACK_OFF", (0.001, 0.01))
+    monkeypatch.setattr(grabber, "BACK_OFF", (0.001, 0.01))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_lost_device_is_opened_again_and_the_run_goes_on(
 def test_attempts_come_less_and_less_often_until_a_frame_comes(
     monkeypatch: pytest.MonkeyPatch, read: Read
 ) -> None:
-    monkeypatch.setattr(live, "BACK_OFF", (0.5, 2.0))
+    monkeypatch.setattr(grabber, "BACK_OFF", (0.5, 2.0))
     waits: list[float] = []
 
     class Impatient(threading.Event):
@@ -144,7 +144,7 @@ def test_attempts_come_less_and_less_often_until_a_frame_comes(
 
     device = Scripted()
     source = LiveSource(device, Thinner(), drain=False)
-    source._stop = Impatient()
+    source._grabber._stop = Impatient()
     reader = read(source)
     device.give(1)
     device.refusals = [DmddError("away")] * 3
@@ -216,8 +216,8 @@ def test_stop_ends_the_wait_for_a_lost_device(
     reader = read(source)
     device.give(1)
     reader.wait_for(1)
-    monkeypatch.setattr(live, "BACK_OFF", (1000.0, 1000.0))
-    source._delay = 1000.0
+    monkeypatch.setattr(grabber, "BACK_OFF", (1000.0, 1000.0))
+    source._grabber._delay = 1000.0
     device.put(LOST)
     until(lambda: source.state().message == "the cable is out")
     reader.stop()
@@ -241,7 +241,7 @@ def test_a_camera_that_falls_silent_is_not_connected(
     device.give(1)
     reader.wait_for(1)
     assert source.state().connected
-    monkeypatch.setattr(live, "STALE_AFTER", 0.0)
+    monkeypatch.setattr(grabber, "STALE_AFTER", 0.0)
     state = source.state()
     assert not state.connected
     assert state.message.startswith("no frame for")

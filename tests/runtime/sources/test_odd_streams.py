@@ -20,7 +20,7 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources import Source, SourceOptions, live, multipart, open_source
+from dmdd_edge.runtime.sources import Source, SourceOptions, grabber, multipart, open_source
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 from dmdd_edge.runtime.sources.http_request import request
 from dmdd_edge.runtime.sources.live import LiveSource
@@ -154,8 +154,8 @@ def test_data_without_a_picture_are_not_a_connection(server: OddServer, read: Re
 
 
 def test_pictures_that_never_decode_are_not_a_connection(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
-    monkeypatch.setattr(live, "BACK_OFF", (0.001, 0.01))
-    monkeypatch.setattr(live, "time", stepping_clock(2))
+    monkeypatch.setattr(grabber, "BACK_OFF", (0.001, 0.01))
+    monkeypatch.setattr(grabber, "time", stepping_clock(2))
     device = Scripted()
     source = LiveSource(device, Thinner(), drain=False, patience=5)
     said: list[str] = []
