@@ -22,7 +22,6 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.cli.configuration_file import ConfigurationFile, read_file
 from dmdd_edge.cli.console import console
 from dmdd_edge.cli.streams import write_output
 from dmdd_edge.errors import OptionError
@@ -31,7 +30,9 @@ from dmdd_edge.messages.commands import spelled
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import visible
 from dmdd_edge.options import Options
+from dmdd_edge.options.keys import checked_key, key_of, keys_of, renamed, similar
 from dmdd_edge.options.model import OptionField, check_rules, checked, declared, option_fields
+from dmdd_edge.options.toml_file import TomlFile, read_file
 from dmdd_edge.options.toml_text import is_toml, toml
 from dmdd_edge.options.values import from_text
 
@@ -42,8 +43,6 @@ _TAKEN = {"DMDD_DATA": "DMDD_DATA_DIR"}
 #: Where a value is from, besides a variable's name and a place in the file.
 COMMAND_LINE, DEFAULT = "command line", "default"
 
-#: Other names of keys, as words that a person may try.
-_OTHER_NAMES = {"dir": "folder"}
 #: The models of each command, with those of its sub-commands, by the command's name; loaded when needed.
 Commands = Mapping[str, Callable[[], Sequence[type[Options]]]]
 
@@ -78,7 +77,7 @@ class Setting:
 
 def variable_of(field: OptionField) -> str:
     """The variable that sets an option: ``--camera-fps`` is DMDD_CAMERA_FPS."""
-    name = "DMDD_" + _key(field).upper()
+    name = "DMDD_" + key_of(field).upper()
     return _TAKEN.get(name, name)
 
 
@@ -112,7 +111,7 @@ def resolve(
         if field.name in given:
             settings[field.name] = Setting(given[field.name], COMMAND_LINE, 3)
         elif text := os.environ.get(variable):
-            value = _checked(field, _variable_value(field, text), variable)
+            value = checked_key(field, _variable_value(field, text), variable)
             settings[field.name] = Setting(value, variable, 2)
         elif field.name in from_file:
             settings[field.name] = from_file[field.name]
@@ -147,7 +146,7 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
     }
     lines = [f"[{command}]"]
     for field in fields:
-        setting, key, value = settings[field.name], _key(field), values[field.name]
+        setting, key, value = settings[field.name], key_of(field), values[field.name]
         if value is None or value == () or value is MISSING:
             if field.name not in excluded:
                 lines.append(f"# {key} is not set")
@@ -164,20 +163,10 @@ def print_settings(command: str, model: type[Options], settings: Mapping[str, Se
     write_output("\n".join([*lines, ""]))
 
 
-def _key(field: OptionField) -> str:
-    """An option's name in a file: that of the command line with ``_`` for ``-``."""
-    return field.name if field.option.argument else _unspelled(field.spelling)
-
-
-def _unspelled(spelling: str) -> str:
-    """The inverse of ``spelled``: ``--camera-fps`` is ``camera_fps``."""
-    return spelling.lstrip("-").replace("-", "_")
-
-
 def _read(
-    file: ConfigurationFile, fields: Sequence[OptionField], command: str, commands: Commands
+    file: TomlFile, fields: Sequence[OptionField], command: str, commands: Commands
 ) -> dict[str, Setting]:
-    by_key = {_key(field): field for field in fields}
+    by_key = {key_of(field): field for field in fields}
     settings: dict[str, Setting] = {}
     for name, value in file.values.items():
         if isinstance(value, dict):
@@ -189,55 +178,43 @@ def _read(
         for written, value in values.items():
             if table == "" and isinstance(value, dict):
                 continue
-            place = file.place(table, written)
-            field = by_key.get(written.replace("-", "_")) or _renamed(by_key.values(), written, value)
-            if field is None and table == command and written.replace("-", "_") in _keys(commands[command]()):
+            place = file.place(*filter(None, (table, written)))
+            field = by_key.get(written.replace("-", "_")) or renamed(
+                by_key.values(), written, value, console.print
+            )
+            if (
+                field is None
+                and table == command
+                and written.replace("-", "_") in keys_of(commands[command]())
+            ):
                 continue  # of another sub-command: a group has one table
             if field is None:
                 raise _unknown(place, table, written, command, by_key, commands)
             if field.name in written_as:
                 both = f"{written_as[field.name]} and {written}"
                 raise OptionError(
-                    f"{place}: {both} are the same option.", f"Keep one of them, as {_key(field)}."
+                    f"{place}: {both} are the same option.", f"Keep one of them, as {key_of(field)}."
                 )
             written_as[field.name] = written
-            settings[field.name] = Setting(_checked(field, value, place), place, 1)
+            settings[field.name] = Setting(checked_key(field, value, place), place, 1)
     return settings
 
 
 def _check_table(
-    file: ConfigurationFile, name: str, values: Mapping[str, Any], command: str, commands: Commands
+    file: TomlFile, name: str, values: Mapping[str, Any], command: str, commands: Commands
 ) -> None:
     """Refuse a table of no command, and a key that the table's command does not have."""
     if name not in commands:
         raise OptionError(
-            f"{file.place('', name)}: unknown table [{visible(name)}].",
+            f"{file.place(name)}: unknown table [{visible(name)}].",
             did_you_mean(name, commands) or f"Commands: {', '.join(commands)}.",
         )
     if name == command:
         return
-    known = _keys(commands[name]())
+    known = keys_of(commands[name]())
     for written in values:
         if written.replace("-", "_") not in known:
             raise _unknown(file.place(name, written), name, written, name, known, commands)
-
-
-def _keys(models: Iterable[type[Options]]) -> set[str]:
-    """The keys of models, with their former names."""
-    fields = [field for model in models for field in option_fields(model)]
-    former = {_unspelled(spelling) for field in fields for spelling in field.option.earlier}
-    return former | {_key(field) for field in fields}
-
-
-def _renamed(fields: Iterable[OptionField], written: str, value: Any) -> OptionField | None:
-    """The option that had another name before, with one warning."""
-    for field in fields:
-        if spelled(written) in field.option.earlier:
-            if field.option.check_earlier is not None:
-                field.option.check_earlier(str(value))
-            console.print(f"{written} is now {_key(field)}; the old name will be removed.")
-            return field
-    return None
 
 
 def _unknown(
@@ -246,13 +223,7 @@ def _unknown(
     key, known = written.replace("-", "_"), list(known)
     if table == "" and key in commands:
         return OptionError(f"{place}: [{key}] must be a table.", f"Write [{key}], and its options below.")
-    positive = key.removeprefix("no_")
-    if key != positive and positive in known:
-        fix = f"Write {positive} = false."
-    elif _OTHER_NAMES.get(key) in known:
-        fix = f"Write {_OTHER_NAMES[key]}."
-    else:
-        fix = did_you_mean(key, known)
+    fix = similar(written, known)
     fix = fix or "Remove it, or move an option of another command into a table, such as [train]."
     return OptionError(f"{place}: {visible(written)!r} is not an option of {command}.", fix)
 
@@ -282,15 +253,6 @@ def _check_variables(command: str, fields: Sequence[OptionField], commands: Comm
 
 def _variables(models: Iterable[type[Options]]) -> set[str]:
     return {variable_of(field) for model in models for field in option_fields(model)}
-
-
-def _checked(field: OptionField, value: Any, place: str) -> Any:
-    """A value after the checks of its option; the message names where it is from."""
-    try:
-        return checked(field, value, _key(field))
-    except OptionError as error:
-        error.message = f"{place}: {error.message}"
-        raise
 
 
 def _variable_value(field: OptionField, text: str) -> Any:

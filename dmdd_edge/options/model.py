@@ -311,15 +311,25 @@ def check_rules(model: type[Options], values: Mapping[str, Any], given: frozense
         UsageError: two options exclude each other.
         OptionError: an option has no effect beside the others.
     """
+    for _, error in broken_rules(model, values, given):
+        raise error
+
+
+def broken_rules(
+    model: type[Options], values: Mapping[str, Any], given: frozenset[str]
+) -> Iterator[tuple[str, OptionError]]:
+    """Each broken rule as ``check_rules`` raises it, with a field that breaks it; the same arguments."""
     spellings = {field.name: field.spelling for field in option_fields(model)}
     for names in declared(model, "EXCLUSIVE"):
-        both = [spellings[name] for name in names if name in given and values[name]]
+        both = [name for name in names if name in given and values[name]]
         if len(both) > 1:
-            raise UsageError(f"{' and '.join(both)} exclude each other.", "Give one of them.")
+            named = " and ".join(spellings[name] for name in both)
+            yield both[-1], UsageError(f"{named} exclude each other.", "Give one of them.")
     for rule in declared(model, "RULES"):
         for name in rule.options:
             if name in given and not rule.holds(values):
-                raise OptionError(f"{spellings[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+                error = OptionError(f"{spellings[name]} {rule.why}.", f"Leave it out, or {rule.fix}.")
+                yield name, error
 
 
 def declared(model: type[Any], attribute: str) -> Iterator[Any]:

@@ -63,10 +63,17 @@ class LiveOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultOptions(LiveOptions, MessageOptions, OutputOptions):
+    """Where results go: files, messages, the page, a window."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        needs(("fsync",), "jsonl", "csv", "video", "save", "save_maps", "save_frames", "mqtt", "webhook"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions(
-    LiveOptions,
-    MessageOptions,
-    OutputOptions,
+    ResultOptions,
     CameraOptions,
     FrameOptions,
     ThresholdOptions,
@@ -81,9 +88,6 @@ class RunOptions(
     """
 
     EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("sources", "source", "watch"),)
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        needs(("fsync",), "jsonl", "csv", "video", "save", "save_maps", "save_frames", "mqtt", "webhook"),
-    )
 
     def check(self) -> None:
         """Raise an ``OptionError`` where two options do not fit together."""

@@ -143,7 +143,7 @@ def test_of_options_that_exclude_each_other_the_nearer_origin_counts(
         ("name = 3\n", "a.toml, line 1: name is 3; it must be a list.", "list"),
         ("count = 1979-05-27\n", "a.toml, line 1: count is 1979-05-27; it must be", ""),
         ("count = \n", "--config a.toml is not TOML: ", "NAME = VALUE"),
-        ("\udcff", "--config a.toml is not a text in UTF-8.", "UTF-8"),
+        ("\udcff", "--config a.toml, line 1, is not a text in UTF-8.", "UTF-8"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(

@@ -1,4 +1,4 @@
-"""A configuration file as tables of values, each with its line."""
+"""A TOML file that a user wrote, as tables of values, each with its line."""
 
 from __future__ import annotations
 
@@ -11,68 +11,80 @@ from typing import Any
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.suggest import neighbor
+from dmdd_edge.options.toml_lines import Route, lines_of
 from dmdd_edge.outside_files import read_bounded
 
 #: The largest file in bytes; a hundred options with long paths have less.
 LARGEST = 1 << 20
 
 _HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_ASSIGNMENT = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
+_ASSIGNMENT = re.compile(r"""\s*["']?([A-Za-z0-9_.-]+)["']?\s*=""")
 #: What the parser says about a key or a table that occurs twice, and where.
 _TWICE = re.compile(r"(?:Cannot overwrite a value|Cannot declare .* twice|Duplicate .*) \(at line (\d+)")
 
 
 @dataclass(frozen=True)
-class ConfigurationFile:
+class TomlFile:
     """What a file says.
 
     Attributes:
-        path: of the file.
+        path: of the file, as the user named it.
         values: as TOML's types; a table is a dictionary.
-        lines: the line of each table (as of table "") and of each key, by table and key.
+        lines: the line of each table, key and item.
     """
 
     path: Path
     values: dict[str, Any]
-    lines: dict[tuple[str, str], int] = field(repr=False)
+    lines: dict[Route, int] = field(repr=False)
 
-    def place(self, table: str, key: str) -> str:
-        """Where a key or a table is, for a message."""
-        line = self.lines.get((table, key))
-        return str(self.path) if line is None else f"{self.path}, line {line}"
+    def place(self, *route: str | int) -> str:
+        """Where a table, a key or an item is, for a message; what the file lacks is where it would be."""
+        for length in range(len(route), 0, -1):
+            line = self.lines.get(route[:length])
+            if line is not None:
+                return f"{self.path}, line {line}"
+        return str(self.path)
 
 
-def read_file(path: Path, origin: str) -> ConfigurationFile:
-    """Read a configuration file.
+def read_file(path: Path, origin: str = "", missing: str = "Check the path.") -> TomlFile:
+    """Read a TOML file.
 
     Args:
         path: must be a regular file.
-        origin: the option or the variable that names it.
+        origin: the option or the variable that names it; empty for an argument.
+        missing: the fix when there is no such file, and none with a similar name.
 
     Raises:
         OptionError: it cannot be read, or is not TOML.
     """
-    name = f"{origin} {path}"
-    text = _text(path, name)
-    return ConfigurationFile(path, _parse(name, text), _lines(text))
+    name = f"{origin} {path}".lstrip()
+    text = _text(path, name, missing)
+    values = _parse(name, text)
+    return TomlFile(path, values, lines_of(text, _parser().loads))
 
 
-def _text(path: Path, name: str) -> str:
+def _text(path: Path, name: str, missing: str) -> str:
     try:
         data = read_bounded(path, LARGEST)
     except FileNotFoundError:
-        raise OptionError(f"{name}: there is no such file.", neighbor(path) or "Check the path.") from None
+        raise OptionError(f"{name}: there is no such file.", neighbor(path) or missing) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"{name} cannot be read: {reason}.", "Check the path.") from None
     try:
         text = data.decode("utf-8-sig")  # an editor may write a byte order mark
-    except UnicodeDecodeError:
-        raise OptionError(f"{name} is not a text in UTF-8.", "Save it as UTF-8.") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise OptionError(f"{name}, line {line}, is not a text in UTF-8.", "Save it as UTF-8.") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parse(name: str, text: str) -> dict[str, Any]:
+def _parser() -> Any:
+    """The module that parses.
+
+    Raises:
+        OptionError: there is none.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -83,9 +95,17 @@ def _parse(name: str, text: str) -> dict[str, Any]:
                 "A configuration file needs the package tomli on Python 3.10.",
                 "Install it: pip install 'tomli>=2'",
             ) from None
+    return tomllib
+
+
+def _parse(name: str, text: str) -> dict[str, Any]:
+    parser = _parser()
     try:
-        return tomllib.loads(text + "\n")  # without it, the last line has no number in a message
-    except tomllib.TOMLDecodeError as error:
+        parsed: dict[str, Any] = parser.loads(
+            text + "\n"
+        )  # without it, the last line has no number in a message
+        return parsed
+    except parser.TOMLDecodeError as error:
         reason = _reason(str(error), text)
     except RecursionError:
         reason = "its arrays or tables are nested too deeply"
@@ -109,16 +129,3 @@ def _reason(said: str, text: str) -> str:
     if assignment := _ASSIGNMENT.match(line):
         return f"the key {assignment[1]} occurs twice, again in line {number}"
     return f"a key occurs twice, again in line {number}"
-
-
-def _lines(text: str) -> dict[tuple[str, str], int]:
-    """The line of each table (as of table "") and of each key, by table and key; the first one counts."""
-    found: dict[tuple[str, str], int] = {}
-    table = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        if heading := _HEADING.match(line):
-            table = heading[1].strip("\"'")
-            found.setdefault(("", table), number)
-        elif assignment := _ASSIGNMENT.match(line):
-            found.setdefault((table, assignment[1]), number)
-    return found
