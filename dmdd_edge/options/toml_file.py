@@ -39,11 +39,13 @@ class TomlFile:
 
     def place(self, *route: str | int) -> str:
         """Where a table, a key or an item is, for a message; what the file lacks is where it would be."""
-        for length in range(len(route), 0, -1):
-            line = self.lines.get(route[:length])
-            if line is not None:
-                return f"{self.path}, line {line}"
-        return str(self.path)
+        line = self.line(*route)
+        return str(self.path) if line is None else f"{self.path}, line {line}"
+
+    def line(self, *route: str | int) -> int | None:
+        """The line of a table, a key or an item, or of what would hold it; None when the file has neither."""
+        found = (self.lines.get(route[:length]) for length in range(len(route), 0, -1))
+        return next((line for line in found if line is not None), None)
 
 
 def read_file(path: Path, origin: str = "", missing: str = "Check the path.") -> TomlFile:
@@ -83,7 +85,7 @@ def _parser() -> Any:
     """The module that parses.
 
     Raises:
-        OptionError: there is none.
+        OptionError: it is not installed.
     """
     if sys.version_info >= (3, 11):
         import tomllib

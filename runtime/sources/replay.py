@@ -15,8 +15,9 @@ from dmdd_edge.errors import SourceError
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 from dmdd_edge.runtime.sources.live_device import EndOfDeviceError, LostError
+from dmdd_edge.runtime.sources.urls import REPLAY_PREFIX
 
-PREFIX = "replay:"
+PREFIX = REPLAY_PREFIX
 _QUERY = re.compile(r"(?:\w+=[^&]*(?:&|$))*")
 _FORM = "Write replay:FILE?fps=30&loop=1; fps (default: the file's own) and loop (default: 0) are optional."
 

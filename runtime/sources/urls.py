@@ -6,6 +6,9 @@ import re
 
 from dmdd_edge.messages.addresses import split_address
 
+#: What a video that is played like a camera begins with.
+REPLAY_PREFIX = "replay:"
+
 
 def scheme_of(source: str) -> str:
     """The scheme of an address in lower case; empty when it is a path."""

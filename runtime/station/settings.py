@@ -1,22 +1,62 @@
-"""What a station file says, checked: cameras, inspections, recipes, the PLC, lines, results."""
+"""What a station file says, checked: cameras, inspections, recipes, the PLC, lines, results.
+
+A field with a help text is a key of the file; ``dmdd_edge.runtime.station.file`` reads, checks and documents
+the file from these declarations, and those of the options that ``run`` has too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from dmdd_edge.runtime.options.backend import BackendOptions
-from dmdd_edge.runtime.options.delivery import MessageOptions
-from dmdd_edge.runtime.options.files import OutputOptions
-from dmdd_edge.runtime.options.run import LiveOptions
+from dmdd_edge.errors import OptionError
+from dmdd_edge.options import Option
+from dmdd_edge.options.groups import BundleName
+from dmdd_edge.runtime.options.backend import BackendName, BackendOptions
+from dmdd_edge.runtime.options.run import ResultOptions, ThresholdOptions
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.station.model import TriggerMode
 
+__all__ = [
+    "CameraSettings",
+    "GpioSettings",
+    "InspectionSettings",
+    "LineSettings",
+    "ModbusSettings",
+    "OpcUaSettings",
+    "PlcSettings",
+    "RecipeSettings",
+    "ResultOptions",
+    "StationSettings",
+]
 
-@dataclass(frozen=True, kw_only=True)
-class ResultOptions(LiveOptions, MessageOptions, OutputOptions):
-    """Where results go: ``[results]``; the keys are those of ``run``."""
+#: The largest number that a word of a PLC holds.
+LARGEST_WORD = 65535
+#: A day in milliseconds: a longer wait is a mistake.
+_DAY_MS = 86_400_000
+
+
+def _check_source(source: str) -> None:
+    if not source.strip() or source == "-":
+        raise OptionError(
+            f"source is {source!r}, which is not a camera.",
+            "Name a camera, such as /dev/video0, a stream or a folder of images.",
+        )
+
+
+def _check_region(region: tuple[int, int, int, int]) -> None:
+    if region[2] < 1 or region[3] < 1:
+        raise OptionError(
+            f"region is {list(region)}; its width and height must be at least 1.",
+            "Write [x, y, width, height] in pixels of the camera's image.",
+        )
+
+
+def nowhere(*route: str | int) -> str:
+    """The place of a key of settings that no file holds."""
+    return ".".join(map(str, route))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,90 +65,109 @@ class CameraSettings:
 
     Attributes:
         name: of the camera.
-        source: what ``run --source`` takes.
-        trigger: how it is triggered, see ``StationCamera``.
-        queue: number of frames that may wait in mode ``camera``.
-        timeout_ms: how long a frame may take after its trigger.
-        settle_ms: in mode ``newest``: how much later than the trigger a frame must have been grabbed, for a
-            camera or stream whose frames are that old when they arrive.
-        match_ms: in mode ``camera``: how far the times of the frames of one part may be apart.
         options: how the source is read; the keys are those of ``run``.
     """
 
     name: str
-    source: str
-    trigger: TriggerMode = "newest"
-    queue: int = 8
-    timeout_ms: float = 1000.0
-    settle_ms: float = 0.0
-    match_ms: float = 50.0
+    source: Annotated[
+        str,
+        Option(
+            "What --source of run takes: a camera (0, /dev/video0, csi://0, genicam://SERIAL), rtsp://, "
+            "http(s)://, or, to try a station without a camera, a folder of images or replay:VIDEO.",
+            number=True,
+            example='"/dev/video0"',
+            check=_check_source,
+        ),
+    ]
+    trigger: Annotated[
+        TriggerMode,
+        Option(
+            "What begins a part: free (each image, as fast as the graph is), camera (each image of a camera "
+            "with a hardware trigger), software (the station fires the camera), newest (the first image "
+            "after the trigger)."
+        ),
+    ] = "newest"
+    queue: Annotated[
+        int, Option("Images that may wait in the mode camera; one more is a fault.", minimum=1, maximum=1024)
+    ] = 8
+    timeout_ms: Annotated[
+        float,
+        Option("Milliseconds that an image may take after its trigger.", above=0, maximum=_DAY_MS),
+    ] = 1000.0
+    settle_ms: Annotated[
+        float,
+        Option(
+            "In the mode newest: milliseconds after the trigger before which an image does not count, for a "
+            "stream whose images are that old when they arrive.",
+            minimum=0,
+            maximum=_DAY_MS,
+        ),
+    ] = 0.0
+    match_ms: Annotated[
+        float,
+        Option(
+            "In the mode camera: milliseconds by which the images of one part may differ.",
+            above=0,
+            maximum=_DAY_MS,
+        ),
+    ] = 50.0
     options: SourceOptions = field(default_factory=SourceOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectionSettings:
-    """An inspection: ``[inspections.NAME]``.
+class InspectionSettings(BackendName, ThresholdOptions, BundleName):
+    """An inspection: ``[inspections.NAME]``; the bundle, thresholds and the backend are named as for ``run``.
 
     Attributes:
         name: of the inspection.
-        camera: name of its camera.
-        category, model: which bundle, as ``run`` finds it.
-        region: x, y, width, height in pixels of the camera's image; None is all of it.
-        threshold, pixel_threshold: 0..1; None is the bundle's.
-        backend: name of the backend.
         options: of the backend.
     """
 
     name: str
-    camera: str
-    category: str | None = None
-    model: Path | None = None
-    region: tuple[int, int, int, int] | None = None
-    threshold: float | None = None
-    pixel_threshold: float | None = None
-    backend: str = "auto"
+    camera: Annotated[str, Option("Name of its camera; not needed when there is only one.", example='"top"')]
+    region: Annotated[
+        tuple[int, int, int, int] | None,
+        Option(
+            "The part of the camera's image that is inspected: [x, y, width, height] in pixels; default: all "
+            "of it.",
+            minimum=0,
+            example="[0, 0, 640, 480]",
+            check=_check_region,
+        ),
+    ] = None
     options: BackendOptions = field(default_factory=BackendOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSettings:
-    """A recipe: ``[[recipes]]``.
+    """A recipe: ``[[recipes]]``."""
 
-    Attributes:
-        number: that the PLC gives, 1..65535.
-        name: for people.
-        inspections: names of its inspections, in order.
-    """
-
-    number: int
-    name: str
-    inspections: tuple[str, ...]
+    number: Annotated[
+        int, Option("Number by which the PLC requests it.", minimum=1, maximum=LARGEST_WORD, example="1")
+    ]
+    name: Annotated[str, Option("Name for people; default: recipe and its number.", example='"screw M3"')]
+    inspections: Annotated[
+        tuple[str, ...], Option("Names of its inspections, in order.", example='["lid", "thread"]')
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModbusSettings:
-    """The Modbus TCP server: ``[plc.modbus]``.
+    """The Modbus TCP server: ``[plc.modbus]``."""
 
-    Attributes:
-        host, port: where it listens.
-        unit: device id it answers to; 0 answers to all.
-    """
-
-    host: str = "0.0.0.0"
-    port: int = 502
-    unit: int = 0
+    host: Annotated[str, Option("Address at which it listens; 0.0.0.0 is every address.")] = "0.0.0.0"
+    port: Annotated[
+        int, Option("Port at which it listens; below 1024 needs a privilege.", minimum=1, maximum=65535)
+    ] = 502
+    unit: Annotated[int, Option("Device id that it answers to; 0: every id.", minimum=0, maximum=247)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpcUaSettings:
-    """The OPC UA server: ``[plc.opcua]``.
+    """The OPC UA server: ``[plc.opcua]``."""
 
-    Attributes:
-        host, port: where it listens.
-    """
-
-    host: str = "0.0.0.0"
-    port: int = 4840
+    host: Annotated[str, Option("Address at which it listens; 0.0.0.0 is every address.")] = "0.0.0.0"
+    port: Annotated[int, Option("Port at which it listens.", minimum=1, maximum=65535)] = 4840
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,36 +175,53 @@ class PlcSettings:
     """What all ways to a PLC share: ``[plc]``.
 
     Attributes:
-        result: whether ``ResultValid`` is held until ``ResultAck``, or pulsed.
-        pulse_ms: length of the pulse.
-        acknowledge_ms: how long a held result waits for ``ResultAck`` before that is a fault.
-        heartbeat_ms: how long the PLC's heartbeat may stay unchanged; None ignores it.
         modbus, opcua: the servers; None is none.
     """
 
-    result: Literal["hold", "pulse"] = "hold"
-    pulse_ms: float = 100.0
-    acknowledge_ms: float = 2000.0
-    heartbeat_ms: float | None = None
+    result: Annotated[
+        Literal["hold", "pulse"],
+        Option("How long ResultValid stays: hold (until ResultAck) or pulse (for pulse_ms)."),
+    ] = "hold"
+    pulse_ms: Annotated[float, Option("Milliseconds of the pulse.", above=0, maximum=_DAY_MS)] = 100.0
+    acknowledge_ms: Annotated[
+        float,
+        Option(
+            "Milliseconds that a held result waits for ResultAck; after that it is a fault.",
+            above=0,
+            maximum=_DAY_MS,
+        ),
+    ] = 2000.0
+    heartbeat_ms: Annotated[
+        float | None,
+        Option(
+            "Milliseconds for which the PLC's heartbeat may stay the same; default: it is not watched.",
+            above=0,
+            maximum=_DAY_MS,
+            example="3000",
+        ),
+    ] = None
     modbus: ModbusSettings | None = None
     opcua: OpcUaSettings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineSettings:
-    """One 24 V line: ``[gpio.NAME]``.
+    """One 24 V line: ``[gpio.NAME]``."""
 
-    Attributes:
-        line: its number on the chip, or its name.
-        active: the level that means yes.
-        pulse_ms: how long an output stays; 0 holds it until the next part.
-        delay_ms: how long after the verdict an output changes.
-    """
-
-    line: int | str
-    active: Literal["high", "low"] = "high"
-    pulse_ms: float = 0.0
-    delay_ms: float = 0.0
+    line: Annotated[int | str, Option("Its number on the chip, or its name.", minimum=0, example="17")]
+    active: Annotated[Literal["high", "low"], Option("The level that means yes: high or low.")] = "high"
+    pulse_ms: Annotated[
+        float,
+        Option(
+            "Milliseconds for which an output stays; 0 holds it until the next part.",
+            minimum=0,
+            maximum=_DAY_MS,
+        ),
+    ] = 0.0
+    delay_ms: Annotated[
+        float,
+        Option("Milliseconds from the verdict until an output changes.", minimum=0, maximum=_DAY_MS),
+    ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +229,20 @@ class GpioSettings:
     """The 24 V lines: ``[gpio]``.
 
     Attributes:
-        chip: the device.
         ready, pass_, reject, fault: outputs.
         trigger: input; its rising edge triggers a part.
-        debounce_ms: how long the trigger must stay to count.
     """
 
-    chip: str = "/dev/gpiochip0"
+    chip: Annotated[str, Option("Device of the lines.")] = "/dev/gpiochip0"
     ready: LineSettings | None = None
     pass_: LineSettings | None = None
     reject: LineSettings | None = None
     fault: LineSettings | None = None
     trigger: LineSettings | None = None
-    debounce_ms: float = 1.0
+    debounce_ms: Annotated[
+        float,
+        Option("Milliseconds for which the trigger must stay to count.", minimum=0, maximum=1000),
+    ] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,30 +250,53 @@ class StationSettings:
     """A station file.
 
     Attributes:
-        path: of the file.
-        name: of the station.
-        recipe: number of the recipe at the first start; later the last one in force.
-        queue: number of triggers that may wait.
-        deadline_ms: after which a verdict is late; None has no deadline.
-        keep_warm: number of recipes that stay loaded.
-        state_dir: where counters and part numbers are kept.
+        path: of the file, absolute.
         cameras, inspections, recipes: by name, by name, in order.
         plc: the ways to a PLC.
         gpio: the 24 V lines; None is none.
         results: the sinks.
+        remarks: what the file leaves open or has without effect, a sentence each.
+        place: where a key is in the file, for a message: ``place("inspections", "lid", "camera")`` is
+            "line1.toml, line 12".
     """
 
     path: Path
-    name: str
-    recipe: int
-    queue: int = 8
-    deadline_ms: float | None = None
-    keep_warm: int = 4
-    state_dir: Path
-    models_dir: Path
+    name: Annotated[
+        str, Option("Name of the station, in results and messages; default: the file's.", example='"line1"')
+    ]
+    recipe: Annotated[
+        int,
+        Option(
+            "Number of the recipe at the first start, later the last one in force; default: the first one.",
+            minimum=1,
+            maximum=LARGEST_WORD,
+            example="1",
+        ),
+    ]
+    queue: Annotated[int, Option("Triggers that may wait; one more is a fault.", minimum=1, maximum=1024)] = 8
+    deadline_ms: Annotated[
+        float | None,
+        Option(
+            "Milliseconds from a trigger after which its verdict is late, which does not pass; default: no "
+            "deadline.",
+            above=0,
+            maximum=_DAY_MS,
+            example="200",
+        ),
+    ] = None
+    keep_warm: Annotated[
+        int, Option("Recipes that stay loaded, for a fast change.", minimum=1, maximum=1000)
+    ] = 4
+    state_dir: Annotated[
+        Path,
+        Option("Folder for counters and part numbers; default: NAME.state, beside NAME.toml."),
+    ]
+    models_dir: Annotated[Path, Option("Folder that holds the bundles; default: models, beside the file.")]
     cameras: dict[str, CameraSettings]
     inspections: dict[str, InspectionSettings]
     recipes: tuple[RecipeSettings, ...]
     plc: PlcSettings = field(default_factory=PlcSettings)
     gpio: GpioSettings | None = None
     results: ResultOptions = field(default_factory=ResultOptions)
+    remarks: tuple[str, ...] = ()
+    place: Callable[..., str] = field(default=nowhere, compare=False, repr=False)

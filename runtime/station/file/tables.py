@@ -1,0 +1,273 @@
+"""Reads tables of a station file: each key by the declaration of its option, and with every problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from dmdd_edge.errors import OptionError
+from dmdd_edge.messages.suggest import did_you_mean
+from dmdd_edge.messages.text import is_plain_name, visible
+from dmdd_edge.options.keys import key_of, renamed, similar
+from dmdd_edge.options.model import OptionField, broken_rules, checked, option_fields
+from dmdd_edge.options.toml_file import TomlFile
+from dmdd_edge.options.toml_lines import Route
+from dmdd_edge.options.toml_text import shown
+from dmdd_edge.runtime.options.backend import CudaOptions
+from dmdd_edge.runtime.options.source import CameraOptions, EveryOption
+from dmdd_edge.runtime.sources.urls import REPLAY_PREFIX, scheme_of
+from dmdd_edge.runtime.station import settings as declared
+from dmdd_edge.runtime.station.file.problems import Problem, StationFileError
+
+#: Options of a run that a station does not have, with the reason.
+NOT_OF_A_STATION: Final = {
+    "resume": "Remove it: a station always continues its files.",
+    "show": "Remove it, and watch the station in a browser: serve = 8080.",
+}
+
+
+def _keyed(model: type[Any]) -> tuple[OptionField, ...]:
+    """The fields of settings that are keys."""
+    return tuple(field for field in option_fields(model) if field.option.help)
+
+
+#: The keys of each kind of table, as options; by its heading, in the order of the reference.
+TABLES: Final[Mapping[str, tuple[OptionField, ...]]] = {
+    "": _keyed(declared.StationSettings),
+    "cameras.NAME": (
+        *_keyed(declared.CameraSettings),
+        *option_fields(CameraOptions),
+        *option_fields(EveryOption),
+    ),
+    "inspections.NAME": (*_keyed(declared.InspectionSettings), *option_fields(CudaOptions)),
+    "recipes": _keyed(declared.RecipeSettings),
+    "plc": _keyed(declared.PlcSettings),
+    "plc.modbus": _keyed(declared.ModbusSettings),
+    "plc.opcua": _keyed(declared.OpcUaSettings),
+    "gpio": _keyed(declared.GpioSettings),
+    **{f"gpio.{name}": _keyed(declared.LineSettings) for name in ("ready", "pass", "reject", "fault")},
+    "gpio.trigger": tuple(
+        field for field in _keyed(declared.LineSettings) if field.name in ("line", "active")
+    ),
+    "results": tuple(
+        field for field in option_fields(declared.ResultOptions) if field.name not in NOT_OF_A_STATION
+    ),
+}
+
+
+def tables_in(heading: str) -> tuple[str, ...]:
+    """The names of the tables that a table may hold: of ``plc`` these are modbus and opcua."""
+    prefix = f"{heading}." if heading else ""
+    inside = (name.removeprefix(prefix) for name in TABLES if name.startswith(prefix) and name != heading)
+    return tuple(dict.fromkeys(name.split(".")[0] for name in inside))
+
+
+class Reading:
+    """A station file while it is read.
+
+    Args:
+        file: what it says.
+
+    Attributes:
+        folder: that relative paths start from.
+        problems: what is wrong so far, with the line of each.
+        remarks: what a person should know, a sentence each.
+    """
+
+    def __init__(self, file: TomlFile) -> None:
+        self._file = file
+        self.folder = file.path.absolute().parent
+        self.problems: list[tuple[int, Problem]] = []
+        self.remarks: list[str] = []
+        #: Where a table should be and something else is.
+        self.not_tables: set[Route] = set()
+        #: What mistyped keys probably mean: the table, and the question.
+        self._meant: set[Route] = set()
+        #: Keys as the file writes them, with - instead of _.
+        self._written: dict[Route, str] = {}
+
+    def place(self, *route: str | int) -> str:
+        """Where a key is in the file, for a message."""
+        written = self._written.get(route)
+        return self._file.place(*route) if written is None else self._file.place(*route[:-1], written)
+
+    def problem(self, route: Route, message: str, fix: str) -> None:
+        """Note a problem with a key, a table, or, of an empty route, the file."""
+        key = ".".join(str(part) for part in route)
+        problem = Problem(self.place(*route), visible(key), visible(message), visible(fix))
+        self.problems.append((self._file.line(*route) or 0, problem))
+
+    def check(self) -> None:
+        """Raise a ``StationFileError`` with every problem, if there is one."""
+        if self.problems:
+            ordered = sorted(self.problems, key=lambda each: each[0])
+            raise StationFileError(self._file.path, [problem for _, problem in ordered])
+
+    def has_problem(self, *route: str | int) -> bool:
+        """Whether a problem with a key, or inside a table, is noted."""
+        key = ".".join(str(part) for part in route)
+        return any(f"{problem.key}.".startswith(f"{key}.") for _, problem in self.problems)
+
+    def is_meant(self, *route: str | int) -> bool:
+        """Whether an unknown key is probably a mistyped one."""
+        return (*route[:-1], f"Did you mean {route[-1]!r}?") in self._meant
+
+    def table(self, route: Route, table: Any, heading: str) -> dict[str, Any]:
+        """The values of a table's keys that are right, by field; tables inside it are left to the caller.
+
+        Args:
+            route: where it is.
+            table: what is there.
+            heading: its kind, of ``TABLES``.
+        """
+        name = ".".join(str(part) for part in route)
+        if not isinstance(table, dict):
+            self.not_tables.add(route)
+            self.problem(
+                route,
+                f"{name} is {shown(table)}; it must be a table.",
+                f"Write [{name}], and its keys below.",
+            )
+            return {}
+        fields, inside = TABLES[heading], tables_in(heading)
+        by_key = {key_of(field): field for field in fields}
+        values: dict[str, Any] = {}
+        for written, value in table.items():
+            key = written.replace("-", "_")
+            if written in inside:
+                continue
+            try:
+                field = by_key.get(key) or renamed(fields, written, value, self.remarks.append)
+            except OptionError as error:
+                self._refused((*route, written), error, fields)
+                continue
+            if field is None and isinstance(value, dict):
+                self._unknown_table(route, written, inside)
+                continue
+            if field is None:
+                self._unknown(route, heading, written, [*by_key, *inside])
+                continue
+            here = (*route, key_of(field))
+            if here in self._written:
+                both = f"{self._written[here]} and {written}"
+                self.problem(
+                    (*route, written), f"{both} are the same key.", f"Keep one of them, as {key_of(field)}."
+                )
+                continue
+            self._written[here] = written
+            try:
+                values[field.name] = self._resolved(field, checked(field, value, key_of(field)))
+            except OptionError as error:
+                self._refused(here, error, fields)
+        return values
+
+    def named(self, kind: str, example: str) -> Iterator[tuple[str, Any]]:
+        """The tables of a kind that have names: of ``cameras``, ``[cameras.NAME]``.
+
+        Args:
+            kind: key of the tables.
+            example: of a key of such a table, for a message.
+        """
+        tables = self._file.values.get(kind, {})
+        if not isinstance(tables, dict):
+            self.problem(
+                (kind,), f"{kind} has no names.", f"Write [{kind}.NAME], and its keys below: {example}."
+            )
+            return
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                fix = f"Write [{kind}.NAME], and its keys below: {example}."
+                self.problem((kind, name), f"{kind}.{name} is {shown(table)}; it must be a table.", fix)
+            elif not is_plain_name(name) or "." in name:
+                self.problem(
+                    (kind, name),
+                    f"{name!r} cannot be a name of {kind}.",
+                    "Use letters, digits, - and _.",
+                )
+            else:
+                yield name, table
+
+    def rules(self, route: Route, model: type[Any], values: Mapping[str, Any], heading: str) -> None:
+        """Note each option of a table that has no effect or contradicts another one."""
+        given = frozenset(values)
+        defaults = {field.name: field.default for field in option_fields(model)}
+        broken = list(broken_rules(model, {**defaults, **values}, given))
+        fields = {field.name: field for field in option_fields(model)}
+        for name, error in broken:
+            self._refused((*route, key_of(fields[name])), error, TABLES[heading])
+        if broken:
+            return
+        try:
+            model.build(dict(values), given)
+        except OptionError as error:
+            spellings = {field.spelling: key_of(field) for field in fields.values() if field.name in given}
+            named = [key for spelling, key in spellings.items() if spelling in error.message]
+            self._refused((*route, *named[:1]), error, TABLES[heading])
+
+    def _refused(self, route: Route, error: OptionError, fields: Sequence[OptionField]) -> None:
+        """Note what the check of an option says, with keys as the file spells them."""
+        keys = {field.spelling: key_of(field) for field in fields}
+        message, fix = (
+            re.sub(r"--[a-z][a-z-]*", lambda found: keys.get(found[0], found[0]), text)
+            for text in (error.message, error.fix)
+        )
+        self.problem(route, message, fix)
+
+    def _unknown_table(self, route: Route, written: str, known: Sequence[str]) -> None:
+        name = ".".join((*(str(part) for part in route), written))
+        fix = _elsewhere(written, tables=True) or did_you_mean(written, known)
+        listed = ", ".join(known) or "none"
+        self.problem((*route, written), f"[{name}] is unknown.", fix or f"Remove it. Tables here: {listed}.")
+
+    def _unknown(self, route: Route, heading: str, written: str, known: Sequence[str]) -> None:
+        key = written.replace("-", "_")
+        name = ".".join(str(part) for part in route if isinstance(part, str))
+        where = f"[[{name}]]" if heading == "recipes" else f"[{name}]" if name else "a station file"
+        fix = NOT_OF_A_STATION.get(key, "") if heading == "results" else ""
+        meant = similar(written, known)
+        if meant:
+            self._meant.add((*route, meant))
+        if key == "name" and heading.endswith(".NAME"):
+            fix = "Remove it: the name is in the heading."
+        fix = fix or _elsewhere(key) or meant
+        fix = fix or f"Remove it. Its keys are: {', '.join(known)}."
+        self.problem((*route, written), f"{written!r} is not a key of {where}.", fix)
+
+    def _resolved(self, field: OptionField, value: Any) -> Any:
+        """A relative path as one that starts from the file's folder."""
+        if isinstance(value, Path):
+            return self.folder / value
+        return located(value, self.folder) if field.name == "source" else value
+
+
+def _elsewhere(key: str, tables: bool = False) -> str:
+    """The fix for a key or a table that belongs into another table; empty when it belongs into none."""
+    for heading, fields in TABLES.items():
+        if heading and key in tables_in(heading) and key != "NAME":
+            return f"Write [{heading}.{key}]."
+        if not tables and key in {key_of(field) for field in fields}:
+            into = f"[[{heading}]]" if heading == "recipes" else f"[{heading}]"
+            return f"Move it into {into}." if heading else "Move it to the top of the file."
+    return ""
+
+
+def located(source: str, folder: Path) -> str:
+    """A source whose path starts from a folder; a camera and a stream stay as they are."""
+    if source.startswith(REPLAY_PREFIX):
+        return f"{REPLAY_PREFIX}{folder / source.removeprefix(REPLAY_PREFIX).removeprefix('//')}"
+    return source if source.isdecimal() or scheme_of(source) else str(folder / source)
+
+
+def unknown_name(kind: str, wrong: str, known: Sequence[str]) -> tuple[str, str]:
+    """The message and the fix for a name of something that the file does not have.
+
+    Args:
+        kind: what it names, such as ``camera``.
+        wrong: the name.
+        known: the names that there are.
+    """
+    there = f"{kind}s: {', '.join(known)}" if known else f"there is no {kind}"
+    fix = did_you_mean(wrong, known) or f"Add [{kind}s.{wrong}], or name another one."
+    return f"{kind} {wrong!r} is unknown ({there}).", fix
