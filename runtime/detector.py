@@ -121,7 +121,12 @@ class Detector:
         backend: Backend,
         threshold: EffectiveThreshold,
         passed_over: tuple[PassedOver, ...] = (),
+        *,
+        shared: bool = False,
     ) -> None:
+        # Shared: the backend belongs to the caller, who gives it to several detectors that differ in their
+        # thresholds. What they prepared may go through it as one batch; each decides on its own.
+        self._shared = shared
         self.bundle = bundle
         self.backend = backend
         self.threshold = threshold
@@ -179,7 +184,8 @@ class Detector:
         """Release the backend; the detector cannot be used afterwards. Closing it twice is harmless."""
         if not self._closed:
             self._closed = True
-            self.backend.close()
+            if not self._shared:
+                self.backend.close()
 
     def _require_open(self) -> None:
         if self._closed:

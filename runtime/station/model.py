@@ -328,7 +328,9 @@ class LoadedRecipe(Protocol):
     Attributes:
         number: in the station file.
         name: in the station file.
-        inspections: its inspections, in order, each with its detector; inspections of one bundle share one.
+        inspections: its inspections, in order, each with its detector. Each detector has the thresholds of
+            its inspection; detectors of one bundle share one ``backend``, and ``backend`` is what tells which
+            of them may go through the graph as one batch.
     """
 
     number: int
@@ -336,7 +338,10 @@ class LoadedRecipe(Protocol):
     inspections: Sequence[tuple[InspectionSettings, Detector]]
 
     def hold(self) -> None:
-        """Keep its detectors open until as many calls of ``release``: a part is in progress."""
+        """Keep its detectors open until as many calls of ``release``: a part is in progress.
+
+        For a recipe that is held already; ``RecipeBook.take`` holds the one in force.
+        """
         ...
 
     def release(self) -> None:
@@ -351,8 +356,24 @@ class RecipeBook(Protocol):
         """The recipe in force; None before the first is loaded."""
         ...
 
+    def take(self) -> LoadedRecipe | None:
+        """The recipe in force, held for one part: at its trigger, so that no change of recipe reaches it.
+
+        Whoever takes it calls its ``release`` when the part has its verdict.
+        """
+        ...
+
+    @property
+    def changing_to(self) -> int:
+        """Number of the recipe that was requested last and is not in force yet; 0 when none is."""
+        ...
+
     def request(self, number: int) -> None:
         """Load a recipe in another thread and change to it; returns at once. See ``StationState``."""
+        ...
+
+    def reload(self) -> None:
+        """Load the bundles of the recipe in force again and change to them; returns at once."""
         ...
 
     def close(self) -> None:
