@@ -124,9 +124,7 @@ class Detector:
         *,
         shared: bool = False,
     ) -> None:
-        # Shared: the backend belongs to the caller, who gives it to several detectors that differ in their
-        # thresholds. What they prepared may go through it as one batch; each decides on its own.
-        self._shared = shared
+        self._shared = shared  # the caller gives the backend to several detectors, and closes it
         self.bundle = bundle
         self.backend = backend
         self.threshold = threshold

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeAlias
 
-from dmdd_edge.runtime.detector import LARGEST_BATCH, Detector, Inferred, Prepared, Started
+from dmdd_edge.runtime.backends import Backend
+from dmdd_edge.runtime.detector import LARGEST_BATCH, Inferred, Prepared, Started
 from dmdd_edge.runtime.frame import BrokenFrame
 
 #: Frames that go through one graph at once, with their places in the part.
@@ -40,24 +42,27 @@ class InferredPart:
 
 
 def batches(part: PreparedPart) -> list[Batch]:
-    """The frames of a part by detector, in batches that its backend computes at once.
+    """The frames of a part by backend, in batches that the backend computes at once.
 
-    The detectors are in the order in which the part names them first; a broken frame is in no batch.
+    Detectors that share a backend differ in their thresholds alone. The backends are in the order in which
+    the part names them first; a broken frame is in no batch.
     """
-    of_detector: dict[int, Batch] = {}
+    of_backend: dict[int, Batch] = {}
     for place, item in enumerate(part.items):
         if isinstance(item, Prepared):
-            of_detector.setdefault(id(item.detector), []).append((place, item))
+            of_backend.setdefault(id(item.detector.backend), []).append((place, item))
     found: list[Batch] = []
-    for group in of_detector.values():
-        step = largest_batch(group[0][1].detector) if len(group) > 1 else 1
-        found.extend(group[first : first + step] for first in range(0, len(group), step))
+    for group in of_backend.values():
+        rest = iter(group)
+        sizes = batch_sizes(len(group), group[0][1].detector.backend)
+        found.extend(list(islice(rest, size)) for size in sizes)
     return found
 
 
-def largest_batch(detector: Detector) -> int:
-    """The number of frames that a detector's backend computes at once; an engine has its own limit."""
-    return min(LARGEST_BATCH, getattr(detector.backend, "largest_batch", LARGEST_BATCH))
+def batch_sizes(count: int, backend: Backend) -> list[int]:
+    """The batches in which a backend computes so many frames; an engine has its own limit."""
+    step = min(LARGEST_BATCH, getattr(backend, "largest_batch", LARGEST_BATCH))
+    return [min(step, count - first) for first in range(0, count, step)]
 
 
 class StartedPart:

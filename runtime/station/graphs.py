@@ -11,9 +11,11 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.bundle.versions import find_version
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.backends.selection import Selection, select
-from dmdd_edge.runtime.detector import LARGEST_BATCH, Detector
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.options.backend import BackendOptions
+from dmdd_edge.runtime.part import batch_sizes
 from dmdd_edge.runtime.station.settings import InspectionSettings, StationSettings
 from dmdd_edge.workspace import find_bundle
 
@@ -107,7 +109,7 @@ class Graphs:
         selection = select(bundle, name.backend, name.options)
         backend, size = selection.backend, bundle.manifest.image_size
         try:
-            for count in self._batch_sizes(name, getattr(backend, "largest_batch", LARGEST_BATCH)):
+            for count in self._batch_sizes(name, backend):
                 backend.infer(np.zeros((count, size, size, 3), np.uint8))
         except BaseException:
             backend.close()
@@ -128,14 +130,13 @@ class Graphs:
         while self._open:
             self._open.popitem()[1].selection.backend.close()
 
-    def _batch_sizes(self, name: GraphName, largest: int) -> set[int]:
+    def _batch_sizes(self, name: GraphName, backend: Backend) -> list[int]:
         """The batch sizes above 1, with which a backend is warm as soon as it is selected."""
-        step = min(LARGEST_BATCH, largest)
         sizes: set[int] = set()
         for recipe in self._settings.recipes:
             count = sum(self._needs(each, name) for each in recipe.inspections)
-            sizes |= {min(count, step), count % step}
-        return {size for size in sizes if size > 1}
+            sizes.update(batch_sizes(count, backend))
+        return sorted(sizes - {1})
 
     def _needs(self, inspection: str, name: GraphName) -> bool:
         try:

@@ -17,10 +17,11 @@ from dmdd_edge.bundle.bundle import Bundle, use_version
 from dmdd_edge.bundle.calibration import write_calibration
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.errors import BackendError
-from dmdd_edge.runtime import version_watch
+from dmdd_edge.runtime import part, version_watch
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.frame import Frame
-from dmdd_edge.runtime.station import graphs, recipes
+from dmdd_edge.runtime.part import PreparedPart, StartedPart, batches
+from dmdd_edge.runtime.station import recipes
 from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from dmdd_edge.runtime.station.settings import StationSettings
@@ -129,16 +130,17 @@ def test_inspections_of_one_bundle_share_its_graph_and_keep_their_thresholds(
     detectors = [detector for _, detector in recipe.inspections]
     assert [backend.category for backend in backends] == ["lid", "seal"]
     assert [detector.backend for detector in detectors] == [backends[0]] * 3 + [backends[1]]
-    # One run of the graph for three detectors, each with its own threshold (0.5 in the bundle).
+    # One run of a graph for three detectors, each with its own threshold (0.5 in the bundle).
     frame = Frame(np.full((SIZE, SIZE, 3), 90, np.uint8), "picture", "picture", 0, 0.0)
-    prepared = [detector.prepare(frame) for detector in detectors[:3]]
+    prepared = [detector.prepare(frame) for detector in detectors]
     backends[0].seen.clear()
-    inferred = detectors[0].collect(detectors[0].start(prepared))
+    whole = PreparedPart(tuple(prepared))
+    inferred = StartedPart(whole, batches(whole)).collect()
     assert backends[0].seen == [3]
-    decided = [detector.decide(inferred)[place] for place, detector in enumerate(detectors[:3])]
-    assert [result.status for result in decided] == ["anomalous", "good", "good"]
-    assert [result.threshold for result in decided] == [0.4, 0.6, 0.5]
-    assert [result.pixel_threshold for result in decided] == [0.4, 0.9, 0.5]
+    decided = [item.prepared[0].detector.decide(item)[0] for item in inferred.items]
+    assert [result.status for result in decided] == ["anomalous", "good", "good", "good"]
+    assert [result.threshold for result in decided] == [0.4, 0.6, 0.5, 0.5]
+    assert [result.pixel_threshold for result in decided] == [0.4, 0.9, 0.5, 0.5]
     detectors[0].close()  # one of those that share a graph leaves it to the others
     assert not backends[0].closed
     with pytest.raises(BackendError, match="closed"):
@@ -149,7 +151,7 @@ def test_inspections_of_one_bundle_share_its_graph_and_keep_their_thresholds(
 def test_a_graph_is_warm_for_every_batch_size_of_every_recipe_before_it_is_in_force(
     make_bundle: Make, tmp_path: Path, open_book: Open, backends: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(part, "LARGEST_BATCH", 4)
     make_bundle("lid", constant_graph(0.5))
     names = [f"lid {number}" for number in range(7)]
     by_recipe = {1: names[:1], 2: names[:2], 3: names}
