@@ -389,6 +389,8 @@ class Detector:
             reason=reason or "",
             pixel_threshold=threshold.pixel,
             preprocess=self.bundle.manifest.preprocess,
+            frame_id=frame.frame_id,
+            device_time_ns=frame.device_time_ns,
         )
 
 

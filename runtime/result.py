@@ -80,6 +80,8 @@ class Result:
         regions: parts of the map above the pixel threshold, the highest peak first.
         timings: where the time went.
         dropped: frames that a live source dropped just before this one.
+        frame_id: the number that the camera gave the frame; None for sources without one.
+        device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for sources without one.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
         preprocess: the region of interest, rotation and mask between frame and map.
@@ -103,6 +105,8 @@ class Result:
     pixel_threshold: float = 0.5
     preprocess: Preprocess = field(default=Preprocess(), repr=False, compare=False)
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    frame_id: int | None = None
+    device_time_ns: int | None = None
 
     def __repr__(self) -> str:
         relation = ">" if self.is_anomalous else "<="
@@ -196,6 +200,9 @@ class Result:
             "timings_ms": {name: round(value, 3) for name, value in asdict(self.timings).items()},
             "dropped": self.dropped,
         }
+        for name in ("frame_id", "device_time_ns"):  # of cameras that number their frames
+            if (value := getattr(self, name)) is not None:
+                line[name] = value
         if self.reason:
             line["reason"] = self.reason
         return line

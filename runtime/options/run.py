@@ -27,7 +27,7 @@ class SourceNames(Options):
         str | None,
         Option(
             "Image, video, folder (with its subfolders), glob in quotes, - for a list of paths; camera "
-            "(0, /dev/video0, csi://0), rtsp://, http(s)://, or replay:VIDEO.",
+            "(0, /dev/video0, csi://0, genicam://SERIAL), rtsp://, http(s)://, or replay:VIDEO.",
             number=True,
         ),
     ] = None

@@ -8,6 +8,9 @@ from typing import Annotated, ClassVar
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, needs
 
+#: The values of ``--genicam-driver``.
+GENICAM_DRIVER_NAMES = ("auto", "viva", "aravis")
+
 _FRAMES, _CAMERA = "Which frames", "Cameras and streams"
 
 
@@ -97,9 +100,21 @@ class CameraOptions(Options):
             example='["focus_absolute=30"]',
         ),
     ] = ()
+    genicam_driver: Annotated[
+        str,
+        Option(
+            "Library that opens genicam:// cameras: auto, viva or aravis.",
+            panel=_CAMERA,
+            choices=GENICAM_DRIVER_NAMES,
+        ),
+    ] = "auto"
     stream_timeout: Annotated[
         float,
-        Option("Reconnect a stream after this many seconds without an image.", panel=_CAMERA, above=0),
+        Option(
+            "Reconnect a stream or a genicam:// camera after this many seconds without an image.",
+            panel=_CAMERA,
+            above=0,
+        ),
     ] = 10.0
 
 

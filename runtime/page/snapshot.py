@@ -68,19 +68,29 @@ class Snapshot:
     def trouble(self) -> str:
         """Why the run is not healthy; empty if it is.
 
-        Frames must keep coming from a live source only: files do not wait, and a watched folder may stay
-        empty for hours.
+        Frames must keep coming from a live source only: files do not wait, a watched folder may stay empty
+        for hours, and so may a camera that waits for triggers.
         """
         source, limit = self.run.source, self.age_limit
         if not source.connected:
             return source.message or "the source is not connected"
         if not source.live:
             return ""
+        if source.triggered:
+            return self._unanswered(limit)
         age = self.result_age if source.frame_age is None else source.frame_age
         if age > limit:
             return f"no frame for {age:.0f} s (at most {limit:.0f} s)"
         if self.result_age > limit:
             return f"frames arrive, but no result for {self.result_age:.0f} s (at most {limit:.0f} s)"
+        return ""
+
+    def _unanswered(self, limit: float) -> str:
+        """Why a run whose camera waits for triggers is not healthy: a frame of long ago has no result."""
+        source, counts = self.run.source, self.run.summary
+        waiting = source.frames - counts.frames - counts.skipped
+        if waiting > 0 and source.frame_age is not None and source.frame_age > limit:
+            return f"no result for a frame of {source.frame_age:.0f} s ago (at most {limit:.0f} s)"
         return ""
 
 

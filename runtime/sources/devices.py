@@ -18,7 +18,7 @@ from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES
 #: What a source may be, for a message.
 ALLOWED = (
     "A source is an image or a video file, a folder, a glob in quotes, - for paths on standard input, "
-    "a camera (0, /dev/video0, csi://0), rtsp://, http:// or https://, or replay:VIDEO. "
+    "a camera (0, /dev/video0, csi://0, genicam://SERIAL), rtsp://, http:// or https://, or replay:VIDEO. "
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
 # Which options apply to which kind of source; --every and the output folders apply to all.
@@ -29,6 +29,7 @@ _APPLICABLE = {
     "a watched folder": {"watch", "watch_existing", "watch_settle"},
     "a camera": _CSI | {"white_balance", "camera_controls"},
     "a CSI camera": _CSI,
+    "a GenICam camera": _CSI | {"genicam_driver", "stream_timeout"},
     "a stream": {"fps", "stream_timeout"},
     "a replayed video": {"fps"},
 }
@@ -51,6 +52,11 @@ def make_device(source: str, options: SourceOptions) -> Device | None:
     if scheme == "csi":
         check_options("a CSI camera", options, source)
         return csi.CsiCamera(source, options)
+    if scheme == "genicam":
+        check_options("a GenICam camera", options, source)
+        from dmdd_edge.runtime.sources.genicam.device import GenicamDevice  # its libraries are optional
+
+        return GenicamDevice(source, options)
     if scheme == "rtsp":
         check_options("a stream", options, source)
         return FfmpegStream(source, options.stream_timeout)

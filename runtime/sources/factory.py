@@ -40,8 +40,8 @@ def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source
 
     Args:
         source: an image, a video file, a folder (its subfolders included), a glob (``**`` included), ``-``
-            for paths on standard input; live: a camera's index or device, csi://N, rtsp://, http(s)://, or
-            ``replay:VIDEO`` for a video that is played like a camera.
+            for paths on standard input; live: a camera's index or device, csi://N, genicam://SERIAL, rtsp://,
+            http(s)://, or ``replay:VIDEO`` for a video that is played like a camera.
         options: how it is read.
 
     Raises:

@@ -34,6 +34,7 @@ class FakeSource:
     reconnects: int = 2
     frame_age: float | None = 0.1
     message: str = ""
+    triggered: bool = False
 
 
 @dataclass

@@ -285,6 +285,22 @@ def test_health(page: Page, control: FakeControl, ask: Ask) -> None:
     assert ask("/api/state").json["trouble"] == "no answer, trying again in 4 s"
 
 
+def test_a_camera_that_waits_for_triggers_is_healthy_for_hours(
+    page: Page, control: FakeControl, ask: Ask
+) -> None:
+    feed(control, page, result_of(0))
+    control.source.triggered, control.source.frames, control.source.frame_age = True, 1, 7200.0
+    assert ask("/healthz").status == 200
+    control.source.frame_age = None  # no trigger since the start
+    assert ask("/healthz").status == 200
+    control.source.frames, control.source.frame_age = 2, 12.0  # the second frame never had a result
+    answer = ask("/healthz")
+    assert (answer.status, answer.json["status"]) == (503, "unhealthy")
+    assert answer.json["reason"] == "no result for a frame of 12 s ago (at most 10 s)"
+    control.source.frames, control.source.connected, control.source.message = 1, False, "no answer"
+    assert ask("/healthz").json["reason"] == "no answer"
+
+
 def test_a_run_that_hangs_is_not_healthy(
     page: Page, control: FakeControl, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ def test_options_as_they_are_written() -> None:
         (
             "/dev/video0",
             {"stream_timeout": 1.0},
-            "--stream-timeout applies to a stream only, not to /dev/video0",
+            "--stream-timeout applies to a GenICam camera and a stream only, not to /dev/video0",
         ),
         ("csi://0", {"white_balance": 4000}, "--white-balance applies to a camera only, not to csi://0"),
         (
