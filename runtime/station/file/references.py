@@ -27,6 +27,8 @@ _NEEDED = {
 
 def check_references(reading: Reading, contents: Contents) -> None:
     """Note every problem between the tables of a file, and remark on what has no effect."""
+    if not reading.problems:  # one of them may be about a mistyped table
+        _check_presence(reading, contents)
     _check_cameras(reading, contents)
     _check_inspections(reading, contents)
     _check_recipes(reading, contents)
@@ -37,9 +39,16 @@ def check_references(reading: Reading, contents: Contents) -> None:
     _remark_on_triggers(reading, contents)
 
 
-def _check_cameras(reading: Reading, contents: Contents) -> None:
-    if not contents.cameras and not reading.problems:
+def _check_presence(reading: Reading, contents: Contents) -> None:
+    if not contents.cameras:
         reading.problem((), "The file has no camera.", 'Add [cameras.NAME] with source = "/dev/video0".')
+    if not contents.inspections:
+        reading.problem(
+            (), "The file has no inspection.", 'Add [inspections.NAME] with category = "CATEGORY".'
+        )
+
+
+def _check_cameras(reading: Reading, contents: Contents) -> None:
     used: dict[str, str] = {}
     for name, camera in contents.cameras.items():
         route = ("cameras", name)
@@ -64,10 +73,6 @@ def _check_cameras(reading: Reading, contents: Contents) -> None:
 
 def _check_inspections(reading: Reading, contents: Contents) -> None:
     cameras = list(contents.cameras)
-    if not contents.inspections and not reading.problems:
-        reading.problem(
-            (), "The file has no inspection.", 'Add [inspections.NAME] with category = "CATEGORY".'
-        )
     for name, inspection in contents.inspections.items():
         route = ("inspections", name)
         camera = inspection.get("camera")

@@ -90,14 +90,18 @@ class Reading:
 
     def place(self, *route: str | int) -> str:
         """Where a key is in the file, for a message."""
-        written = self._written.get(route)
-        return self._file.place(*route) if written is None else self._file.place(*route[:-1], written)
+        return self._file.place(*self._as_written(route))
 
     def problem(self, route: Route, message: str, fix: str) -> None:
         """Note a problem with a key, a table, or, of an empty route, the file."""
-        key = ".".join(str(part) for part in route)
-        problem = Problem(self.place(*route), visible(key), visible(message), visible(fix))
-        self.problems.append((self._file.line(*route) or 0, problem))
+        key, written = ".".join(str(part) for part in route), self._as_written(route)
+        problem = Problem(self._file.place(*written), visible(key), visible(message), visible(fix))
+        self.problems.append((self._file.line(*written) or 0, problem))
+
+    def _as_written(self, route: Route) -> Route:
+        """A route with its key as the file writes it, maybe with - instead of _."""
+        written = self._written.get(route)
+        return route if written is None else (*route[:-1], written)
 
     def check(self) -> None:
         """Raise a ``StationFileError`` with every problem, if there is one."""
@@ -152,9 +156,8 @@ class Reading:
             here = (*route, key_of(field))
             if here in self._written:
                 both = f"{self._written[here]} and {written}"
-                self.problem(
-                    (*route, written), f"{both} are the same key.", f"Keep one of them, as {key_of(field)}."
-                )
+                self._written[here] = written
+                self.problem(here, f"{both} are the same key.", f"Keep one of them, as {key_of(field)}.")
                 continue
             self._written[here] = written
             try:

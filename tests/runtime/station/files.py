@@ -14,8 +14,8 @@ from dmdd_edge.runtime.station.settings import StationSettings
 SMALL = """\
 [cameras.top]
 source = "/dev/video0"
-[inspections.lid]
-category = "screw"
+[inspections]
+lid = {camera = "top", category = "screw"}
 [plc.modbus]
 port = 5020
 """
