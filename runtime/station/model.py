@@ -169,6 +169,7 @@ class StationState:
         message: a sentence for a person; empty when all is well.
         parts, passed, anomalous, unreliable, late, missed: counts over all restarts.
         queued: triggers that wait.
+        triggered: acquisition id of the newest trigger that was accepted; 0 before the first.
         cameras: of each camera, an empty text, or what is wrong with it.
     """
 
@@ -188,6 +189,7 @@ class StationState:
     late: int = 0
     missed: int = 0
     queued: int = 0
+    triggered: int = 0
     cameras: Mapping[str, str] = field(default_factory=dict)
 
 
