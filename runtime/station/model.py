@@ -49,6 +49,8 @@ class ErrorCode(IntEnum):
     NOT_ACKNOWLEDGED = 11
     #: A 24 V line or another output cannot be driven.
     OUTPUT_FAILED = 12
+    #: The PLC's heartbeat does not change; no trigger is accepted until it does.
+    PLC_LOST = 13
     #: Anything else; the log tells.
     INTERNAL = 99
 
