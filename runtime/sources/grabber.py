@@ -114,7 +114,7 @@ class Grabber:
         self.device, self._taker, self._patience, self._endless = device, taker, patience, endless
         self.say: Callable[[str], None] = say_nothing
         self._trigger = device if isinstance(device, TriggerDevice) else None
-        self._lines = LossLines(device.name, lambda line: self.say(line))
+        self._lines = LossLines(lambda: device.name, lambda line: self.say(line))
         self._freshness = Freshness(device)
         self._stop = threading.Event()
         self._again = ""  # why it is to be reopened, when that was requested

@@ -144,8 +144,11 @@ class Camera:
 
     def execute(self, name: str) -> None:
         """Execute a command."""
+        device = self._device
+        if device is None:
+            raise SourceError(f"{name} failed: the camera is closed.")
         with _failures(self._error, f"{name} failed"):
-            self._device.execute_command(name)
+            device.execute_command(name)
 
     def start(self, keep_packet_size: bool) -> None:
         """Start the stream."""
