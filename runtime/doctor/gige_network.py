@@ -22,7 +22,7 @@ _PORT = 3956
 
 
 def interface_to(address: str) -> str:
-    """The interface that reaches an IPv4 address, by its name; empty if it cannot be told."""
+    """The interface that reaches an IPv4 address, by its name; empty if that is unknown."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, _PORT))  # sends nothing

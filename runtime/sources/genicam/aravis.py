@@ -166,7 +166,8 @@ class Camera:
 
     def next(self, seconds: float) -> RawFrame | None:
         """Wait for a frame."""
-        buffer = self._stream.timeout_pop_buffer(round(1e6 * seconds))
+        stream = self._stream
+        buffer = stream.timeout_pop_buffer(round(1e6 * seconds))
         if buffer is None:
             return None
         try:
@@ -185,7 +186,7 @@ class Camera:
                 problem,
             )
         finally:
-            self._stream.push_buffer(buffer)
+            stream.push_buffer(buffer)
 
     def alive(self) -> bool:
         """Whether it answers and obeys; Aravis asks it in the background."""
