@@ -333,12 +333,8 @@ class Detector:
 
     def decide(self, inferred: Inferred) -> list[Result]:
         """The result of each frame; may run in another thread than the backend."""
-        return [
-            self._decide(item, anomaly_map, float(score), inferred.infer_ms)
-            for item, anomaly_map, score in zip(
-                inferred.prepared, inferred.maps, inferred.scores, strict=True
-            )
-        ]
+        outputs = zip(inferred.prepared, inferred.maps, inferred.scores, strict=True)
+        return [self._decide(item, raw, float(score), inferred.infer_ms) for item, raw, score in outputs]
 
     def set_threshold(self, value: float) -> None:
         """Use another threshold from the next frame on; from any thread.

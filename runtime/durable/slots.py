@@ -29,7 +29,7 @@ class SlotFile:
 
     Attributes:
         record: the newest intact one; None without one.
-        damaged: a slot holds something else, or cannot be read; the next ``sync`` mends that.
+        damaged: a slot holds something else, or cannot be read; until the next ``sync``.
     """
 
     def __init__(self, path: Path, length: int, allocate: bool = False) -> None:

@@ -14,7 +14,7 @@ from dmdd_edge.runtime.durable.slots import SlotFile
 LARGEST_ID = 2**31 - 1
 #: Ids that are reserved ahead with one write. What a killed station had reserved is a gap.
 BLOCK = 1024
-#: Without a reservation an id comes from the clock: this one at the epoch, and so many more each second.
+#: Without a reservation an id comes from the clock: the first one at the epoch, and how many each second.
 CLOCK_FIRST, CLOCK_RATE = 2**30, 32
 #: 2026-01-01 in seconds since 1970.
 _EPOCH = 1_767_225_600
@@ -28,10 +28,10 @@ _RECORD = struct.Struct("<Q")
 class AcquisitionIds:
     """Counts from 1. A number is given only after a reservation that includes it is on the disk.
 
-    Where no reservation can be had (the disk is read-only or broken) or the last one cannot be known (the
+    Where no reservation is possible (the disk is read-only or broken) or the last one cannot be known (the
     file is damaged), ids continue from the clock, in the upper half of their range: 32 for each second, which
     lasts for 388 days before they come again. A station that is started again continues above them, unless
-    its clock was set back or it had looked at more than 32 parts a second.
+    its clock was set back or it had looked at more than 32 parts per second.
 
     ``take`` does not touch the disk; ``reserve`` does, in another thread. A disk that has not answered for a
     second counts as one that rejects the write.
@@ -99,7 +99,7 @@ class AcquisitionIds:
             self._lock.notify_all()
 
     def close(self) -> None:
-        """Give back what was reserved and not used; ``take`` must not be called any more.
+        """Release what was reserved and not used; ``take`` must not be called any more.
 
         Raises:
             OSError: the disk rejects it.

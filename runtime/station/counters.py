@@ -28,7 +28,7 @@ RECORD_BYTES = 32_000
 class Counters:
     """Ids, counts and the recipe in force, kept in a folder; from any thread, and no call waits for a disk.
 
-    A disk that is full, read-only or broken does not stop the station: that is said once, ids stay unique
+    A disk that is full, read-only or broken does not stop the station: it is reported once, ids stay unique
     (see ``AcquisitionIds``), and everything is written as soon as the disk accepts it.
 
     Args:
@@ -167,7 +167,7 @@ class Counters:
         return record.ljust(RECORD_BYTES, b"\0")
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """Do what the disk may reject; a problem is said once, and so is its end."""
+        """Do what the disk may reject; a problem is reported once, and its end too."""
         try:
             work()
         except OSError as error:

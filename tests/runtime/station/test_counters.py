@@ -8,8 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from dmdd_edge.runtime.station import counters as module
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.counts import InspectionCounts, PartCounts
 from dmdd_edge.runtime.station.model import InspectionResult, PartResult, Trigger
+from tests.runtime.station.constant_bundles import wait_until
 
 #: A station that gives ids as fast as they are read, and counts each.
 STATION = """
@@ -50,13 +49,6 @@ def part(recipe: int, status: Status, late: bool = False, **inspections: Status 
     trigger = Trigger(1, 1, recipe, "modbus", 0.0, 0.0)
     found = tuple(inspection(name, status) for name, status in inspections.items())
     return PartResult(trigger, f"product {recipe}", status, late, found, 5.0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_everything_comes_back_after_a_clean_end(tmp_path: Path) -> None:
