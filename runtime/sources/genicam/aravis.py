@@ -144,11 +144,8 @@ class Camera:
 
     def execute(self, name: str) -> None:
         """Execute a command."""
-        device = self._device
-        if device is None:
-            raise SourceError(f"{name} failed: the camera is closed.")
         with _failures(self._error, f"{name} failed"):
-            device.execute_command(name)
+            self._device.execute_command(name)
 
     def start(self, keep_packet_size: bool) -> None:
         """Start the stream."""
@@ -166,8 +163,7 @@ class Camera:
 
     def next(self, seconds: float) -> RawFrame | None:
         """Wait for a frame."""
-        stream = self._stream
-        buffer = stream.timeout_pop_buffer(round(1e6 * seconds))
+        buffer = self._stream.timeout_pop_buffer(round(1e6 * seconds))
         if buffer is None:
             return None
         try:
@@ -186,7 +182,7 @@ class Camera:
                 problem,
             )
         finally:
-            stream.push_buffer(buffer)
+            self._stream.push_buffer(buffer)
 
     def alive(self) -> bool:
         """Whether it answers and obeys; Aravis asks it in the background."""
