@@ -333,12 +333,8 @@ class Detector:
 
     def decide(self, inferred: Inferred) -> list[Result]:
         """The result of each frame; may run in another thread than the backend."""
-        return [
-            self._decide(item, anomaly_map, float(score), inferred.infer_ms)
-            for item, anomaly_map, score in zip(
-                inferred.prepared, inferred.maps, inferred.scores, strict=True
-            )
-        ]
+        outputs = zip(inferred.prepared, inferred.maps, inferred.scores, strict=True)
+        return [self._decide(item, raw, float(score), inferred.infer_ms) for item, raw, score in outputs]
 
     def set_threshold(self, value: float) -> None:
         """Use another threshold from the next frame on; from any thread.
@@ -367,12 +363,10 @@ class Detector:
         if self._ignored is not None:
             anomaly_map[self._ignored] = 0
         frame, threshold = item.frame, self.threshold  # read once: it may be changed meanwhile
-        limit = threshold.image
-        anomalous = score > limit
+        limit, anomalous = threshold.image, score > threshold.image
         status: Status = "unreliable" if reason else "anomalous" if anomalous else "good"
-        regions = find_regions(
-            anomaly_map, threshold.pixel, self.bundle.manifest.preprocess, frame.image.shape
-        )
+        preprocess = self.bundle.manifest.preprocess
+        regions = find_regions(anomaly_map, threshold.pixel, preprocess, frame.image.shape)
         return Result(
             source=frame.source,
             index=frame.index,
@@ -388,7 +382,7 @@ class Detector:
             dropped=frame.dropped,
             reason=reason or "",
             pixel_threshold=threshold.pixel,
-            preprocess=self.bundle.manifest.preprocess,
+            preprocess=preprocess,
             frame_id=frame.frame_id,
             device_time_ns=frame.device_time_ns,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 from dmdd_edge.errors import DmddError
@@ -129,7 +129,13 @@ class Feed:
         self._source.stop()
 
     def close(self) -> None:
-        """Stop; no more frames are taken."""
+        """Stop; no more frames are taken.
+
+        A camera is released before the program ends: one in a network would stay taken until it missed this
+        program for some seconds.
+        """
+        if isinstance(self._frames, Generator):
+            self._frames.close()
 
     def state(self) -> SourceState:
         """The state of the source."""

@@ -60,7 +60,7 @@ def batches(part: PreparedPart) -> list[Batch]:
 
 
 def batch_sizes(count: int, backend: Backend) -> list[int]:
-    """The batches in which a backend computes so many frames; an engine has its own limit."""
+    """The batches in which a backend computes ``count`` frames; an engine has its own limit."""
     step = min(LARGEST_BATCH, getattr(backend, "largest_batch", LARGEST_BATCH))
     return [min(step, count - first) for first in range(0, count, step)]
 

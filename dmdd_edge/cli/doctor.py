@@ -24,6 +24,7 @@ _HEADINGS = {
     "onnxruntime": "ONNX Runtime",
     "opencv": "OpenCV",
     "cameras": "cameras",
+    "genicam": "GenICam cameras",
     "packages": "packages",
     "bundles": "bundles",
 }
@@ -133,7 +134,8 @@ def _next(report: Report, options: DoctorOptions) -> str:
             return ""
         return first_bundle_command(options.models_dir, engine_cache=options.engine_cache)
     category = None if len(report.bundles) == 1 else running[0]
-    cameras = [f for f in report.findings if f.group == "cameras" and f.state == "ok"]
+    groups = ("cameras", "genicam")
+    cameras = [f for f in report.findings if f.group in groups and f.state == "ok" and "path" in f.facts]
     source = cameras[0].facts["path"] if cameras else "FOLDER_OR_IMAGE"
     return command(
         "run",

@@ -12,6 +12,7 @@ from dmdd_edge.runtime.doctor.cameras import examine_cameras
 from dmdd_edge.runtime.doctor.context import Call, Context
 from dmdd_edge.runtime.doctor.engines import examine_engines
 from dmdd_edge.runtime.doctor.findings import Finding, Report
+from dmdd_edge.runtime.doctor.genicam import examine_genicam
 from dmdd_edge.runtime.doctor.gpu import Evidence, examine_gpu, gather
 from dmdd_edge.runtime.doctor.install import Platform, this_platform
 from dmdd_edge.runtime.doctor.machine import examine_machine
@@ -53,6 +54,7 @@ def examine(
         "onnxruntime": examine_onnxruntime,
         "opencv": examine_opencv,
         "cameras": examine_cameras,
+        "genicam": examine_genicam,
         "packages": examine_packages,
     }
     with ThreadPoolExecutor(_AT_ONCE) as pool:

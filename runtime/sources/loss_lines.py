@@ -13,11 +13,11 @@ class LossLines:
     """Says each loss and each return, limited so that an unstable connection does not fill a log.
 
     Args:
-        name: of the device, for a person.
+        name: the device's name for a person, which may be known only once it is open.
         say: called with each line.
     """
 
-    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+    def __init__(self, name: Callable[[], str], say: Callable[[str], None]) -> None:
         self._name, self._say = name, say
         self._lost_at: float | None = None
         self._reported_at = float("-inf")
@@ -32,5 +32,5 @@ class LossLines:
     def back(self) -> None:
         """The device delivers frames."""
         if self._lost_at is not None:
-            self._say(f"{self._name}: reconnected after {time.monotonic() - self._lost_at:.0f} s.")
+            self._say(f"{self._name()}: reconnected after {time.monotonic() - self._lost_at:.0f} s.")
             self._lost_at = None

@@ -49,6 +49,8 @@ class ErrorCode(IntEnum):
     NOT_ACKNOWLEDGED = 11
     #: A 24 V line or another output cannot be driven.
     OUTPUT_FAILED = 12
+    #: The PLC's heartbeat does not change; no trigger is accepted until it does.
+    PLC_LOST = 13
     #: Anything else; the log tells.
     INTERNAL = 99
 
@@ -169,6 +171,7 @@ class StationState:
         message: a sentence for a person; empty when all is well.
         parts, passed, anomalous, unreliable, late, missed: counts over all restarts.
         queued: triggers that wait.
+        triggered: acquisition id of the newest trigger that was accepted; 0 before the first.
         cameras: of each camera, an empty text, or what is wrong with it.
     """
 
@@ -188,6 +191,7 @@ class StationState:
     late: int = 0
     missed: int = 0
     queued: int = 0
+    triggered: int = 0
     cameras: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -21,7 +21,7 @@ NOT_RUN = {
     r"^(export|git|cd|\.|python3|pip|\.venv/bin/pip) ": "sets up a machine",
     r"^make ": "takes minutes",
     r"^python (benchmarks|tests)": "measures for minutes; has its own tests",
-    r"/dev/video|--source 0|csi://": "needs a camera",
+    r"/dev/video|--source 0|csi://|genicam://": "needs a camera",
     r"--config line1.toml($| --limit)": "reads a file that names a camera",
     r"rtsp://|http://": "needs a network camera",
     r"--watch |loop=1": "runs until it is stopped",

@@ -144,8 +144,11 @@ class Camera:
 
     def execute(self, name: str) -> None:
         """Execute a command."""
+        device = self._device
+        if device is None:
+            raise SourceError(f"{name} failed: the camera is closed.")
         with _failures(self._error, f"{name} failed"):
-            self._device.execute_command(name)
+            device.execute_command(name)
 
     def start(self, keep_packet_size: bool) -> None:
         """Start the stream."""
@@ -163,7 +166,8 @@ class Camera:
 
     def next(self, seconds: float) -> RawFrame | None:
         """Wait for a frame."""
-        buffer = self._stream.timeout_pop_buffer(round(1e6 * seconds))
+        stream = self._stream
+        buffer = stream.timeout_pop_buffer(round(1e6 * seconds))
         if buffer is None:
             return None
         try:
@@ -182,7 +186,7 @@ class Camera:
                 problem,
             )
         finally:
-            self._stream.push_buffer(buffer)
+            stream.push_buffer(buffer)
 
     def alive(self) -> bool:
         """Whether it answers and obeys; Aravis asks it in the background."""

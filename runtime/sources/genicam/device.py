@@ -15,8 +15,8 @@ from dmdd_edge.runtime.sources.genicam.address import PREFIX, parse_address
 from dmdd_edge.runtime.sources.genicam.find import choose_camera
 from dmdd_edge.runtime.sources.genicam.interface import GenicamCamera, GenicamDriver, InUseError, RawFrame
 from dmdd_edge.runtime.sources.genicam.pixels import CHEAP, FORMAT_NAMES, to_bgr, unsupported
-from dmdd_edge.runtime.sources.genicam.settings import Settings, apply_settings, completed
-from dmdd_edge.runtime.sources.live_device import LostError, MissingFrameError, Stamp
+from dmdd_edge.runtime.sources.genicam.settings import Settings, apply_settings, completed, release
+from dmdd_edge.runtime.sources.live_device import LostError, Stamp
 from dmdd_edge.runtime.sources.options import SourceOptions
 
 #: Seconds between two looks at whether the camera still answers, and the longest wait for a stop.
@@ -50,6 +50,7 @@ class GenicamDevice:
         self._held: RawFrame | None = None
         self._lost = self._last_id = 0
         self._armed = False
+        self._trigger_source = ""
         self._detail = ""
 
     @property
@@ -78,11 +79,13 @@ class GenicamDevice:
                     raise
         self._camera = camera
         try:
+            release(camera)
             settings = completed(camera, self._address.settings, self._options)
             self._check_format(camera, settings)
             phrases = apply_settings(camera, settings, self.name)
             trigger = camera.feature("TriggerMode")
             self._armed = trigger is not None and trigger.value == "On"
+            self._trigger_source = self._source(camera)
             image = self._image(camera)
             self._held = self._frame = None
             self._last_id = -1
@@ -132,7 +135,7 @@ class GenicamDevice:
         """
         frame = self._frame
         if frame is None:
-            raise MissingFrameError(f"{self.name}: a frame never arrived; its number is missing.", _CHECK)
+            raise SourceError(f"{self.name}: a frame never arrived; its number is missing.", _CHECK)
         if frame.problem:
             raise SourceError(f"{self.name}: frame {frame.frame_id} is incomplete: {frame.problem}.", _CHECK)
         return to_bgr(frame, self.name)
@@ -145,11 +148,17 @@ class GenicamDevice:
         """Trigger one frame by software; from any thread.
 
         Raises:
-            SourceError: the camera is closed, has no such trigger, or does not answer.
+            SourceError: the camera is closed, does not listen to software, or does not answer.
         """
         camera = self._camera
         if camera is None:
             raise SourceError(f"{self.name} is not connected.", "It is opened again as soon as it answers.")
+        if not self._armed or self._trigger_source not in ("", "Software"):
+            state = f"TriggerSource is {self._trigger_source}" if self._armed else "TriggerMode is Off"
+            raise SourceError(
+                f"{self.name} cannot be triggered by software: {state}.",
+                "Write TriggerMode=On&TriggerSource=Software in its address.",
+            )
         camera.execute("TriggerSoftware")
 
     def close(self) -> None:
@@ -194,6 +203,12 @@ class GenicamDevice:
                 feature = camera.feature(name)
                 if feature is not None and text in feature.entries:
                     raise unsupported(text, self.name, feature.entries)
+
+    @staticmethod
+    def _source(camera: GenicamCamera) -> str:
+        """What triggers it; empty if the camera does not say."""
+        source = camera.feature("TriggerSource")
+        return "" if source is None or source.value is None else str(source.value)
 
     def _image(self, camera: GenicamCamera) -> str:
         """Format and size, and what another format would cost less."""

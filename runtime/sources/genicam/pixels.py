@@ -91,11 +91,12 @@ def _yuv(luma: int) -> Callable[[Bytes], Bytes]:
 
     def convert(samples: Bytes) -> Bytes:
         height, width = samples.shape[:2]
-        chroma = samples[:, :, 1 - luma]
-        planes = np.empty((height, width, 3), np.uint8)
-        planes[:, :, 0] = samples[:, :, luma]
-        planes[:, :, 1] = np.repeat(chroma[:, 1::2], 2, axis=1)  # V, OpenCV's Cr
-        planes[:, :, 2] = np.repeat(chroma[:, 0::2], 2, axis=1)  # U, OpenCV's Cb
+        pairs = cv2.extractChannel(samples, 1 - luma).reshape(height, width // 2, 2)
+        u, v = (
+            cv2.resize(cv2.extractChannel(pairs, place), (width, height), interpolation=cv2.INTER_NEAREST)
+            for place in (0, 1)
+        )
+        planes = cv2.merge([cv2.extractChannel(samples, luma), v, u])  # OpenCV's Y, Cr, Cb
         return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YCrCb2BGR), dtype=np.uint8)
 
     return convert

@@ -130,6 +130,15 @@ def completed(camera: GenicamCamera, settings: Settings, options: SourceOptions)
     return in_order([*added, *settings])
 
 
+def release(camera: GenicamCamera) -> None:
+    """End an acquisition that a program left running when it crashed: it locks size and format."""
+    locked = camera.feature("TLParamsLocked")
+    if locked is not None and locked.available and locked.value:
+        camera.execute("AcquisitionStop")
+        if locked.writable:
+            camera.set(locked, 0)
+
+
 def apply_settings(camera: GenicamCamera, settings: Settings, device: str) -> list[str]:
     """Set features in this order, and read back what the camera took.
 

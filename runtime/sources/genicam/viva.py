@@ -165,9 +165,12 @@ class Camera:
                 ticks = self._camera.get_integer("GevTimestampTickFrequency")
                 self._nanoseconds = 1e9 / ticks if ticks > 0 else 1.0
         with _failures("The stream does not start"):
-            stream = self._camera.stream(
-                deliver_incomplete=True, auto_packet_size=self._gige and not keep_packet_size
-            )
+            try:
+                stream = self._camera.stream(
+                    deliver_incomplete=True, auto_packet_size=self._gige and not keep_packet_size
+                )
+            except GenicamError:  # a camera that answers no test packet keeps its packet size
+                stream = self._camera.stream(deliver_incomplete=True)
             self._stream = stream
             stream.__enter__()
 

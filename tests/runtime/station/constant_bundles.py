@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from dmdd_edge.runtime.station.settings import (
     CameraSettings,
@@ -18,7 +19,7 @@ from dmdd_edge.runtime.station.settings import (
     RecipeSettings,
     StationSettings,
 )
-from dmdd_edge.runtime.station.warm_recipe import RecipeChange
+from dmdd_edge.runtime.station.warm_recipe import RecipeChange, WarmRecipe
 
 SIZE = 64
 
@@ -112,13 +113,6 @@ class Reports:
             return self.changes[count - 1]
 
 
-def score_of(bundle: Bundle) -> float:
-    """The score that ``constant_graph`` was made with."""
-    model = onnx.load(str(bundle.file("model.fp32.onnx")))
-    [level] = [each for each in model.graph.initializer if each.name == "level"]
-    return float(level.float_data[0])
-
-
 def put_in_force(book: StationRecipes, reports: Reports, number: int) -> RecipeChange:
     """Request a recipe and wait until it is in force."""
     before = len(reports.changes)
@@ -126,3 +120,18 @@ def put_in_force(book: StationRecipes, reports: Reports, number: int) -> RecipeC
     change = reports.wait(before + 1)
     assert (change.number, change.outcome) == (number, "in force"), change
     return change
+
+
+def scores(recipe: WarmRecipe | None) -> list[float]:
+    """What each inspection of a recipe says about a picture."""
+    assert recipe is not None
+    picture = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    return [round(detector(picture).score, 4) for _, detector in recipe.inspections]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true; it fails after a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
