@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 
 #: OpenCV's default.
 _DEFAULT_SIZE = (640, 480)
+#: Seconds; a frame that seems older was stamped with another clock.
+_OLDEST = 5.0
 
 
 class Camera(CaptureDevice):
@@ -26,9 +29,13 @@ class Camera(CaptureDevice):
         path: its device, such as /dev/video0, or a link to it in /dev/v4l/by-id, which stays the same when
             cameras are connected in another order.
         options: size, rate, exposure, gain, white balance and further controls.
+
+    Attributes:
+        patient: wait for a frame for as long as the camera is connected, since a hardware trigger begins it.
     """
 
     def __init__(self, path: str, options: SourceOptions) -> None:
+        self.patient = False
         super().__init__(path, Path(path).name)
         self._options = options
         self._detail = ""
@@ -58,11 +65,22 @@ class Camera(CaptureDevice):
 
     def grab(self, stop: threading.Event) -> None:
         """Wait for a frame; OpenCV times out after 10 s."""
-        if self._capture is None or not self._capture.grab():
+        start = time.monotonic()
+        while self._capture is None or not self._capture.grab():
+            # A camera that is lost fails at once.
+            waited, start = time.monotonic() - start, time.monotonic()
+            if self.patient and waited > 1 and not stop.is_set() and _answers(self.name):
+                continue
             raise LostError(
                 f"Camera {self.name} stopped delivering frames",
                 "Check its cable; on a shared USB hub, a smaller --camera-size or --camera-fps may help.",
             )
+
+    def taken(self) -> float | None:
+        """When the driver got the grabbed frame, by ``time.perf_counter``: most stamp it with that clock."""
+        assert self._capture is not None
+        stamp, now = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time.perf_counter()
+        return stamp if now - _OLDEST < stamp <= now else None
 
     def detail(self) -> str:
         """Format, size, rate and controls, as read back."""
@@ -95,3 +113,12 @@ class Camera(CaptureDevice):
                 f"Choose one of: {offers}.",
             )
         return format_, actual
+
+
+def _answers(path: str) -> bool:
+    """Whether the camera is still connected."""
+    try:
+        with V4l2Device(path) as device:
+            return device.card() is not None
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ What becomes of the frames is another matter, see ``Taker``: a run holds the new
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing
 from dmdd_edge.runtime.sources.freshness import Freshness, Moment
-from dmdd_edge.runtime.sources.live_device import Device, EndOfDeviceError, LostError, Stamp, TriggerDevice
+from dmdd_edge.runtime.sources.live_device import Device, EndOfDeviceError, LostError, TriggerDevice
 from dmdd_edge.runtime.sources.loss_lines import LossLines
 from dmdd_edge.runtime.sources.names import live_name
 
@@ -29,6 +30,8 @@ STALE_AFTER = 5.0
 BACK_OFF = (0.25, 1.0)
 _ARRIVALS = 60
 
+_log = logging.getLogger("dmdd_edge")
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -37,16 +40,14 @@ class Arrival:
     Attributes:
         image: uint8 H x W x 3 BGR, or why it is missing.
         time: when it was grabbed, in seconds since 1970 (UTC).
-        moment: the same by ``time.perf_counter``.
+        moment: the same by ``time.perf_counter``, and what the camera says of it.
         decode_ms: duration of decoding.
-        stamp: what the camera itself says of it.
     """
 
     image: NDArray[np.uint8] | DmddError
     time: float
     moment: Moment
     decode_ms: float
-    stamp: Stamp
 
     def frame(self, name: str, label: str, index: int, dropped: int = 0) -> Frame | BrokenFrame:
         """The frame of a run.
@@ -67,8 +68,8 @@ class Arrival:
             self.time,
             self.decode_ms,
             dropped,
-            frame_id=self.stamp.frame_id,
-            device_time_ns=self.stamp.device_time_ns,
+            frame_id=self.moment.stamp.frame_id,
+            device_time_ns=self.moment.stamp.device_time_ns,
         )
 
 
@@ -103,8 +104,9 @@ class Grabber:
         device: delivers the frames.
         taker: gets them.
         patience: seconds of undecodable frames after which the device counts as lost.
-        endless: also reopen a device that was lost before its first frame. Otherwise that ends it with an
-            error: a matter of settings or cables, which waiting does not fix.
+        endless: also reopen a device that was lost before its first frame, or that failed in an unexpected
+            way. Otherwise that ends it with an error: the first is a matter of settings or cables, which
+            waiting does not fix.
 
     Attributes:
         say: called with one line when the device is lost, and when it is back.
@@ -123,8 +125,8 @@ class Grabber:
         # Reentrant, so that a signal handler may stop a source while its thread reads the state.
         self._lock = threading.RLock()
         self._ended = False
-        self._connected = True
-        self._message = ""
+        self._connected = False
+        self._message = "is not open yet"
         self._size: tuple[int, int] | None = None
         self._arrivals: deque[float] = deque(maxlen=_ARRIVALS)
         self._reconnects = 0
@@ -140,7 +142,9 @@ class Grabber:
             DmddError: it cannot be opened.
         """
         self.device.open(self._interrupt)
-        self._detail = self.device.detail()
+        with self._lock:
+            self._connected, self._message = True, ""
+            self._detail = self.device.detail()
 
     def start(self) -> None:
         """Take frames from now on; no-op if it does already."""
@@ -248,6 +252,8 @@ class Grabber:
                 if not self._arrivals and not self.armed and not self._endless:
                     raise SourceError(f"{lost.reason}.", lost.fix) from None
                 return lost
+            except Exception as error:
+                return self._failed(error)
             with self._lock:
                 if first and self._arrivals:
                     self._reconnects += 1
@@ -271,11 +277,10 @@ class Grabber:
         except DmddError as error:
             image = error
         elapsed = 1000 * (time.perf_counter() - start)
-        stamp = Stamp() if self._trigger is None else self._trigger.stamp()
         if not isinstance(image, DmddError):
             with self._lock:
                 self._size = (image.shape[1], image.shape[0])
-        self._taker.put(Arrival(image, wall, moment, elapsed, stamp))
+        self._taker.put(Arrival(image, wall, moment, elapsed))
         return image.message if isinstance(image, DmddError) else None
 
     def _reopened(self, lost: LostError) -> bool:
@@ -297,8 +302,13 @@ class Grabber:
             except DmddError as error:
                 self._set_lost(error)
                 self.device.close()
+            except Exception as error:
+                failed = self._failed(error)
+                self._set_lost(SourceError(f"{failed.reason}.", failed.fix))
+                self.device.close()
             else:
                 self._detail = self.device.detail()
+                self._freshness.reset()
                 if self.armed:
                     # Its next frame may be hours away.
                     with self._lock:
@@ -306,6 +316,15 @@ class Grabber:
                 self._taker.back()
                 return True
         return False
+
+    def _failed(self, error: Exception) -> LostError:
+        """Treat an unexpected error as a loss, where the device is to be reopened whatever happens."""
+        if isinstance(error, (DmddError, EndOfDeviceError)) or not self._endless:
+            raise error
+        _log.error("%s failed", self.device.name, exc_info=error)
+        return LostError(
+            f"{self.device.name} failed: {type(error).__name__}: {error}", "Report this as a bug."
+        )
 
     def _set_lost(self, error: DmddError) -> None:
         with self._lock:

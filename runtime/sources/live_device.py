@@ -134,6 +134,10 @@ class Stamped(Protocol):
         ...
 
 
+class MissingFrameError(SourceError):
+    """``retrieve`` raises it for a frame that never arrived, before the frame whose number shows that."""
+
+
 def damaged(name: str) -> DmddError:
     """The error for a frame that does not decode."""
     return SourceError(f"{name}: cannot decode a damaged frame.")

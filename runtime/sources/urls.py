@@ -8,6 +8,8 @@ from dmdd_edge.messages.addresses import split_address
 
 #: What a video that is played like a camera begins with.
 REPLAY_PREFIX = "replay:"
+#: What the addresses of simulated cameras begin with.
+IMAGES_PREFIX, DRAWN_PREFIX = "images:", "drawn:"
 
 
 def scheme_of(source: str) -> str:

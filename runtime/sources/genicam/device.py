@@ -16,7 +16,7 @@ from dmdd_edge.runtime.sources.genicam.find import choose_camera
 from dmdd_edge.runtime.sources.genicam.interface import GenicamCamera, GenicamDriver, InUseError, RawFrame
 from dmdd_edge.runtime.sources.genicam.pixels import CHEAP, FORMAT_NAMES, to_bgr, unsupported
 from dmdd_edge.runtime.sources.genicam.settings import Settings, apply_settings, completed, release
-from dmdd_edge.runtime.sources.live_device import LostError, Stamp
+from dmdd_edge.runtime.sources.live_device import LostError, MissingFrameError, Stamp
 from dmdd_edge.runtime.sources.options import SourceOptions
 
 #: Seconds between two looks at whether the camera still answers, and the longest wait for a stop.
@@ -135,7 +135,7 @@ class GenicamDevice:
         """
         frame = self._frame
         if frame is None:
-            raise SourceError(f"{self.name}: a frame never arrived; its number is missing.", _CHECK)
+            raise MissingFrameError(f"{self.name}: a frame never arrived; its number is missing.", _CHECK)
         if frame.problem:
             raise SourceError(f"{self.name}: frame {frame.frame_id} is incomplete: {frame.problem}.", _CHECK)
         return to_bgr(frame, self.name)

@@ -17,7 +17,7 @@ from dmdd_edge.options.toml_lines import Route
 from dmdd_edge.options.toml_text import shown
 from dmdd_edge.runtime.options.backend import CudaOptions
 from dmdd_edge.runtime.options.source import CameraOptions, EveryOption
-from dmdd_edge.runtime.sources.urls import REPLAY_PREFIX, scheme_of
+from dmdd_edge.runtime.sources.urls import DRAWN_PREFIX, IMAGES_PREFIX, REPLAY_PREFIX, scheme_of
 from dmdd_edge.runtime.station import settings as declared
 from dmdd_edge.runtime.station.file.problems import Problem, StationFileError
 
@@ -258,9 +258,11 @@ def _elsewhere(key: str, tables: bool = False) -> str:
 
 def located(source: str, folder: Path) -> str:
     """A source whose path starts from a folder; a camera and a stream stay as they are."""
-    if source.startswith(REPLAY_PREFIX):
-        return f"{REPLAY_PREFIX}{folder / source.removeprefix(REPLAY_PREFIX).removeprefix('//')}"
-    return source if source.isdecimal() or scheme_of(source) else str(folder / source)
+    for prefix in (REPLAY_PREFIX, IMAGES_PREFIX):
+        if source.startswith(prefix):
+            return f"{prefix}{folder / source.removeprefix(prefix).removeprefix('//')}"
+    stays = source.isdecimal() or source.startswith(DRAWN_PREFIX) or scheme_of(source)
+    return source if stays else str(folder / source)
 
 
 def unknown_name(kind: str, wrong: str, known: Sequence[str]) -> tuple[str, str]:

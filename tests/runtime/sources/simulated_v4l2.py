@@ -214,11 +214,13 @@ class SimulatedCapture:
     Attributes:
         order: the properties that were set, in order.
         live: captures that are open.
+        stamp_ms: the driver's time of each frame, in milliseconds.
     """
 
     camera: SimulatedCamera
     opens = True
     frames = 1000
+    stamp_ms = 0.0
     order: ClassVar[list[tuple[int, float]]] = []
     live: ClassVar[list[SimulatedCapture]] = []
 
@@ -254,6 +256,7 @@ class SimulatedCapture:
             cv2.CAP_PROP_FRAME_WIDTH: float(self.size[0]),
             cv2.CAP_PROP_FRAME_HEIGHT: float(self.size[1]),
             cv2.CAP_PROP_FPS: self.rate,
+            cv2.CAP_PROP_POS_MSEC: self.stamp_ms,
         }[number]
 
     def grab(self) -> bool:

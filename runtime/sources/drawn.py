@@ -1,0 +1,48 @@
+"""Drawn plates for a simulated camera: those of ``dmdd-edge sample``, good ones and defective ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.sample.plate import Plate
+from dmdd_edge.sample.plate_defects import DEFECTS
+from dmdd_edge.sample.write import draw
+
+#: Number of plates in a series, after which it starts again.
+SERIES = 20
+
+
+class DrawnPlates:
+    """A series of plates; the defective ones are spread evenly, each with another kind of defect.
+
+    Args:
+        name: for a person.
+        bad: share of defective plates, 0..1.
+        size: side of the images in pixels.
+        seed: of the series.
+    """
+
+    def __init__(self, name: str, bad: float, size: int, seed: int) -> None:
+        self.name = name
+        self._bad, self._seed, self._plate = bad, seed, Plate(size)
+        # Drawing one takes longer than many cameras need for a frame.
+        self._draw = lru_cache(maxsize=SERIES)(self._drawn)
+
+    def images(self) -> Iterator[NDArray[np.uint8] | DmddError]:
+        """The images once, in order; see ``Album``."""
+        for index in range(SERIES):
+            yield self._draw(index).copy()
+
+    def defect(self, index: int) -> str | None:
+        """The defect of a plate of the series, a key of ``DEFECTS``; None for a good one."""
+        before, now = int(index * self._bad + 1e-9), int((index + 1) * self._bad + 1e-9)
+        return list(DEFECTS)[before % len(DEFECTS)] if now > before else None
+
+    def _drawn(self, index: int) -> NDArray[np.uint8]:
+        image, _ = draw(self._plate, self._seed, "test", index, self.defect(index))
+        return image
