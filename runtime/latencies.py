@@ -86,12 +86,16 @@ class Latencies(NewestValues):
         self._seconds = 0.0
         self._stages = dict.fromkeys(_STAGES, 0.0)
 
-    def add_timings(self, timings: Timings) -> None:
-        """Add the timings of a frame."""
-        seconds = timings.total / 1000
-        self.add(timings.total)
+    def add_total(self, milliseconds: float) -> None:
+        """Add a latency of which the stages are unknown."""
+        seconds = milliseconds / 1000
+        self.add(milliseconds)
         self._counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
         self._seconds += seconds
+
+    def add_timings(self, timings: Timings) -> None:
+        """Add the timings of a frame."""
+        self.add_total(timings.total)
         for stage in _STAGES:
             self._stages[stage] += getattr(timings, stage) / 1000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,7 @@ KEPT_BYTES = 6 << 20
 #: Drawing takes time from the run, so only this many anomalies of a burst get an image.
 ANOMALIES_PER_SECOND = 2
 _LARGE, _SMALL = 1024, 240
+_ADDRESS = re.compile(r"/anomalies/([0-9]{1,15})(-small)?\.jpg", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ class Gallery:
         self._stored.append(anomaly)
         while len(self._stored) > 1 and (len(self._stored) > KEPT_ANOMALIES or self.size > KEPT_BYTES):
             self._last_dropped = self._stored.popleft().caption["number"]
+
+    @staticmethod
+    def number_in(path: str) -> tuple[int, bool] | None:
+        """Which image an address names: the number, and whether it is the small one; None for another one."""
+        match = _ADDRESS.fullmatch(path)
+        return None if match is None else (int(match[1]), match[2] is not None)
 
     def has_dropped(self, number: int) -> bool:
         """Whether an image of this number may have existed and been dropped for newer ones."""

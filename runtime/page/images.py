@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.runtime.frame import Frame, as_bgr
-from dmdd_edge.runtime.page.history import History, Newest
+from dmdd_edge.runtime.page.history import Newest
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay, scaled
 
@@ -108,6 +108,15 @@ class Drawn:
     data: bytes
 
 
+class HasNewest(Protocol):
+    """Has the newest frame of something; ``History`` is the one of a run."""
+
+    @property
+    def newest(self) -> Newest | None:
+        """The newest frame and its result; None before the first."""
+        ...
+
+
 class CurrentImage:
     """The newest frame as an image, shared by all clients.
 
@@ -118,7 +127,7 @@ class CurrentImage:
     """
 
     def __init__(
-        self, history: History, painter: Painter, clock: Callable[[], float] = time.monotonic
+        self, history: HasNewest, painter: Painter, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._history, self._painter, self._clock = history, painter, clock
         self._drawn: dict[bool, tuple[float, Drawn]] = {}

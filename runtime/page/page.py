@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.page.address import listen, parse_address
-from dmdd_edge.runtime.page.auth import Token
-from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.history import History
-from dmdd_edge.runtime.page.http_server import HttpServer
-from dmdd_edge.runtime.page.images import CurrentImage, Painter
-from dmdd_edge.runtime.page.routes import HEADERS, Routes
+from dmdd_edge.runtime.page.host import PageHost
+from dmdd_edge.runtime.page.images import CurrentImage
+from dmdd_edge.runtime.page.routes import Routes
 from dmdd_edge.runtime.page.snapshot import Run, Snapshots
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
@@ -30,32 +27,19 @@ class Page:
     """
 
     def __init__(self, address: str, run: Run, token: str | None) -> None:
-        secret = Token(token)
-        listener, taken = listen(parse_address(address))
-        self.url, self.token = taken.url, secret.value
-        self.announcement = [f"live page: {self.url}"]
-        if secret.generated:
-            # The part after # is not sent: the page reads it there, and removes it from the address bar.
-            self.announcement.append(f"to change the threshold on it: {self.url}#token={secret.value}")
-        if not taken.loopback:
-            self.announcement.append(
-                f"warning: every machine that reaches {taken} can see the images and figures; "
-                "nothing is encrypted"
-            )
-        self._history = History()
-        self._gallery = Gallery(lambda work: self._server.call_soon(work))
-        self._painter = Painter()
+        self._host = host = PageHost(address, token, "change the threshold")
+        self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
+        self._history, self._gallery = History(), host.gallery
         routes = Routes(
             run,
             self._history,
             self._gallery,
             Snapshots(run, self._history),
-            CurrentImage(self._history, self._painter),
-            secret,
-            taken.loopback,
+            CurrentImage(self._history, host.painter),
+            host.token,
+            host.loopback,
         )
-        self._server = HttpServer(listener, routes.answer, lambda: self._gallery.keep(self._painter), HEADERS)
-        self._server.start()
+        host.serve(routes)
 
     def result(self, frame: Frame, result: Result) -> None:
         """Show a result; its frame is kept until the next one comes."""
@@ -73,8 +57,7 @@ class Page:
 
     def close(self) -> None:
         """Stop serving: no thread and no socket remains. May be called twice."""
-        self._server.close()
-        self._painter.close()
+        self._host.close()
 
 
 def open_page(address: str, run: Run, token: str | None = None) -> Page:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge import DmddError, __version__
-from dmdd_edge.runtime.page import Page, open_page, routes
+from dmdd_edge.runtime.page import Page, open_page, router
 from dmdd_edge.runtime.page.snapshot import KEPT_SECONDS
 from tests.runtime.page.a_run import BROKEN, FakeControl, feed, result_of
 
@@ -27,7 +27,7 @@ def _never_cached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _wrong_tokens_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "WRONG_TOKEN_DELAY", 0.0)
+    monkeypatch.setattr(router, "WRONG_TOKEN_DELAY", 0.0)
 
 
 def test_the_state_holds_what_the_page_shows(page: Page, control: FakeControl, ask: Ask) -> None:
@@ -159,8 +159,8 @@ def test_a_wrong_token_has_to_wait(page: Page, ask: Ask, monkeypatch: pytest.Mon
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(routes, "WRONG_TOKEN_DELAY", 1.0)
-    monkeypatch.setattr("dmdd_edge.runtime.page.routes.asyncio.sleep", sleep)
+    monkeypatch.setattr(router, "WRONG_TOKEN_DELAY", 1.0)
+    monkeypatch.setattr("dmdd_edge.runtime.page.router.asyncio.sleep", sleep)
     ask("/api/token", token="wrong-token")
     assert waited[-1] == 1.0
 

@@ -1,0 +1,67 @@
+"""What every page has: an address, a token, a server, a thread that draws, and the last anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dmdd_edge.runtime.page.address import listen, parse_address
+from dmdd_edge.runtime.page.auth import Token
+from dmdd_edge.runtime.page.gallery import Gallery
+from dmdd_edge.runtime.page.http_server import HttpServer
+from dmdd_edge.runtime.page.images import Painter
+from dmdd_edge.runtime.page.router import HEADERS, Router
+
+
+class PageHost:
+    """A page on its address; it serves from ``serve`` to ``close``.
+
+    Args:
+        address: see ``open_page``.
+        token: allows changing something; None generates one.
+        allows: what the token allows, for the announcement.
+
+    Attributes:
+        url: address for a browser on this machine.
+        token: see above.
+        loopback: only this machine can reach the page.
+        announcement: lines to print once at the start: the address, the token if it was generated, and
+            a warning if other machines can reach the page.
+        gallery: the last anomalies.
+        painter: draws images.
+
+    Raises:
+        DmddError: see ``open_page``.
+    """
+
+    def __init__(self, address: str, token: str | None, allows: str) -> None:
+        self.token = Token(token)
+        self._listener, taken = listen(parse_address(address))
+        self._server: HttpServer | None = None
+        self.url, self.loopback = taken.url, taken.loopback
+        self.announcement = [f"live page: {self.url}"]
+        if self.token.generated:
+            # The part after # is not sent: the page reads it there, and removes it from the address bar.
+            self.announcement.append(f"to {allows} on it: {self.url}#token={self.token.value}")
+        if not taken.loopback:
+            self.announcement.append(
+                f"warning: every machine that reaches {taken} can see the images and figures; "
+                "nothing is encrypted"
+            )
+        self.gallery = Gallery(self._call_soon)
+        self.painter = Painter()
+
+    def serve(self, router: Router) -> None:
+        """Start serving."""
+        keep = self.gallery.keep
+        self._server = HttpServer(self._listener, router.answer, lambda: keep(self.painter), HEADERS)
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop serving: no thread and no socket remains. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+        self.painter.close()
+
+    def _call_soon(self, work: Callable[[], None]) -> None:
+        if self._server is not None:
+            self._server.call_soon(work)
