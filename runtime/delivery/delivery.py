@@ -94,6 +94,11 @@ class Delivery:
         """Deliver a frame that could not be read or prepared: always, because it was not found good."""
         self._take(error_line(frame), frame.source, str(frame.index))
 
+    def line(self, fields: dict[str, Any]) -> None:
+        """Deliver a line of another type; of a good part in time only under ``notify="all"``."""
+        wanted = self._options.notify == "all" or fields.get("status") != "good" or fields.get("late")
+        self._take(dict(fields) if wanted else None)
+
     def summary(self, summary: Summary) -> None:
         """Deliver the summary."""
         self._take(summary.to_json())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
@@ -34,6 +34,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish writing; called once, also when the run ended with an error."""
+        ...
+
+
+@runtime_checkable
+class LineSink(Protocol):
+    """A sink of lines, which can write lines of further types beside those about frames."""
+
+    def line(self, fields: dict[str, Any]) -> None:
+        """Write a line.
+
+        Args:
+            fields: of one JSON object, with ``type``; the receiver may add to them.
+
+        Raises:
+            DmddError: it cannot be written.
+        """
         ...
 
 

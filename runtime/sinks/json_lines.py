@@ -1,4 +1,4 @@
-"""JSON lines: one line per frame, the summary last; to a stream or to a file."""
+"""JSON lines: one line per frame or part, the summary last; to a stream or to a file."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class JsonLines(LineStream):
     def broken(self, frame: BrokenFrame) -> None:
         """Write a line of type ``error``."""
         self.write(_encode(error_line(frame)))
+
+    def line(self, fields: dict[str, Any]) -> None:
+        """Write a line of another type."""
+        self.write(_encode(fields))
 
     def summary(self, summary: Summary) -> None:
         """Write the line of type ``summary``."""
@@ -69,6 +73,10 @@ class JsonLinesFile(LineFile):
         if not self.done.ignores(frame.index):
             self._write(error_line(frame))
 
+    def line(self, fields: dict[str, Any]) -> None:
+        """Write a line of another type."""
+        self._write(fields)
+
     def summary(self, summary: Summary) -> None:
         """Write the line of type ``summary``, unless no line was written since an earlier one."""
         if not self._has_summary:
@@ -87,7 +95,7 @@ class JsonFormat:
 
     def is_first(self, line: bytes) -> bool:
         """Whether it is an object of one of the types that a run writes."""
-        return _type_of(line) in ("result", "error", "summary")
+        return _type_of(line) in ("result", "error", "summary", "part", "missed")
 
     def read_back(self, source: str) -> str:
         """Unchanged: JSON keeps every character."""

@@ -138,6 +138,11 @@ class LineFile:
                 self._close_file()
 
     @property
+    def failing(self) -> bool:
+        """Whether the last attempt of a live run to write failed, so that lines wait or are lost."""
+        return self._failing
+
+    @property
     def _size(self) -> int:
         return 0 if self._file is None else self._file.size
 

@@ -329,17 +329,24 @@ class StationCamera(Protocol):
 class LoadedRecipe(Protocol):
     """A recipe whose bundles are loaded, verified and warm.
 
-    Attributes:
-        number: in the station file.
-        name: in the station file.
-        inspections: its inspections, in order, each with its detector. Each detector has the thresholds of
-            its inspection; detectors of one bundle share one ``backend``, and ``backend`` is what tells which
-            of them may go through the graph as one batch.
+    Each detector has the thresholds of its inspection; detectors of one bundle share one ``backend``, and
+    ``backend`` is what tells which of them may go through the graph as one batch.
     """
 
-    number: int
-    name: str
-    inspections: Sequence[tuple[InspectionSettings, Detector]]
+    @property
+    def number(self) -> int:
+        """Its number in the station file."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name in the station file."""
+        ...
+
+    @property
+    def inspections(self) -> Sequence[tuple[InspectionSettings, Detector]]:
+        """Its inspections, in order, each with its detector."""
+        ...
 
     def hold(self) -> None:
         """Keep its detectors open until as many calls of ``release``: a part is in progress.

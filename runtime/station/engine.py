@@ -1,0 +1,274 @@
+"""The engine of a station: from triggers through cameras and graphs to verdicts, until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from dmdd_edge.errors import BackendError, DmddError
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.loop import run_parts
+from dmdd_edge.runtime.part import PreparedPart
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks import Outcome, Sink
+from dmdd_edge.runtime.station.archive import Archive
+from dmdd_edge.runtime.station.camera_room import CameraRoom
+from dmdd_edge.runtime.station.counters import Counters
+from dmdd_edge.runtime.station.desk import StationDesk
+from dmdd_edge.runtime.station.feed import StationFeed
+from dmdd_edge.runtime.station.leaders import leaders
+from dmdd_edge.runtime.station.model import ErrorCode, LoadedRecipe, RecipeBook, StationCamera
+from dmdd_edge.runtime.station.parts import Part
+from dmdd_edge.runtime.station.recipes import StationRecipes
+from dmdd_edge.runtime.station.settings import StationSettings
+from dmdd_edge.runtime.station.warm_recipe import RecipeChange
+from dmdd_edge.runtime.summary import RunStatistics, Summary
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.05
+#: Failures of the loop without a verdict between them after which the station ends, for the service to start
+#: it again: a GPU that is lost stays lost for the process.
+_FAILURES = 3
+#: Seconds between two tests of a graph that failed.
+_TEST_PAUSE = 1.0
+#: A part that is longer than that on its way through the loop is stuck, in seconds.
+_STUCK_SECONDS = 10.0
+
+OpenBook = Callable[[StationSettings, Callable[[RecipeChange], None]], RecipeBook]
+
+
+class StationEngine:
+    """Runs a station. The way of a part:
+
+    trigger -> ``desk`` asks the cameras -> ``StationFeed`` waits for the frames and prepares them -> loop ->
+    verdict -> observers, such as the PLC, and beside them the ``Archive`` with the results files.
+
+    Args:
+        settings: of the station.
+        cameras: by name, not started.
+        sinks: receive results; closed at the end.
+        counters: where an earlier process ended.
+        open_book: opens the recipes.
+        say: receives what a person should know, one line each, from any thread.
+
+    Attributes:
+        desk: takes triggers and requests; give it observers with ``desk.events.observe``.
+        book: the recipes.
+
+    Raises:
+        OptionError: the recipes disagree about which camera begins their parts.
+    """
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        cameras: Mapping[str, StationCamera],
+        sinks: Sequence[Sink] = (),
+        counters: Counters | None = None,
+        open_book: OpenBook = StationRecipes,
+        say: Callable[[str], None] = logging.getLogger("dmdd_edge").info,
+    ) -> None:
+        led = leaders(settings)  # first of all: a mistake in the file must not leave threads behind
+        self._settings, self._say = settings, say
+        self._cameras = CameraRoom(cameras, say)
+        self._archive = Archive(sinks, say)
+        counters = counters or Counters()
+        self.desk = desk = StationDesk(settings, led, self._cameras, counters, self._archive, say)
+        self.book = open_book(settings, desk.recipe_changed)
+        desk.use(self.book)
+        for name, camera in cameras.items():
+            camera.watch(desk.frame_missed)
+            if name in led.values():
+                camera.lead(partial(desk.arrived, name))
+        self._looked = time.perf_counter()
+        self._failures = 0
+        slowest = max((camera.timeout_ms for camera in settings.cameras.values()), default=0.0)
+        self._stuck_after = _STUCK_SECONDS + slowest / 1000
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop really works: no part is stuck in it, and somebody looks after it."""
+        now, taken = time.perf_counter(), self.desk.oldest_taken()
+        return now - self._looked < _STUCK_SECONDS and (taken is None or now - taken < self._stuck_after)
+
+    def run(self, stop: Callable[[], bool] = lambda: False, recipe: int | None = None) -> Summary:
+        """Run the station until it is stopped; parts that were accepted are finished. Called once.
+
+        Args:
+            stop: polled twenty times per second.
+            recipe: number of the first recipe; None takes the station file's.
+
+        Returns:
+            The summary that the sinks received, over the frames of all inspections.
+
+        Raises:
+            BackendError: the graph failed again and again. Also whatever ``stop`` raises.
+        """
+        stopping = _Stop(stop, self.desk.end)
+        summary: Summary | None = None
+        try:
+            self._cameras.start()
+            self.book.request(self._settings.recipe if recipe is None else recipe)
+            while self.book.current() is None and not stopping():
+                self.look()
+                time.sleep(_LOOK_SECONDS)
+            control = _Control(self.book.current(), self.look)
+            while True:
+                try:
+                    feed = StationFeed(self.desk.waiting, self._settings.cameras, _note_taken)
+                    summary = run_parts(feed, [_Verdicts(self._settle)], control, stopping)
+                    break
+                except Exception as error:
+                    self._recover(error, stopping)
+        finally:
+            self.desk.close()
+            self._cameras.stop()
+            self._archive.close(summary)
+            self.book.close()
+        stopping.check()
+        return summary
+
+    def look(self) -> None:
+        """See to faults; called again and again."""
+        self._looked = time.perf_counter()
+        try:
+            self.desk.look()
+        except Exception as error:  # a camera's state; the parts continue
+            _LOG.exception("The station could not be looked after.")
+            self.desk.fail(f"The station could not be looked after: {type(error).__name__}: {error}.")
+
+    def _settle(self, part: Part, outcomes: Sequence[Outcome]) -> None:
+        self._failures = 0
+        self.desk.settle(part, outcomes)
+
+    def _recover(self, error: Exception, stopping: Callable[[], bool]) -> None:
+        """Answer the parts that the loop had, and see whether the graph works again.
+
+        Raises:
+            BackendError: it does not.
+        """
+        self._failures += 1
+        failed = error.message if isinstance(error, DmddError) else f"{type(error).__name__}: {error}."
+        if not isinstance(error, DmddError):
+            _LOG.error("The loop of the station failed.", exc_info=error)
+        self._say(f"The graph failed: {failed}")
+        self.desk.graph(failed)
+        self.desk.fail_taken(ErrorCode.GRAPH_FAILED, failed)
+        while self._failures < _FAILURES and not stopping():
+            problem = _test(self.book.take())
+            if not problem:
+                self._say("The graph works again.")
+                self.desk.graph("")
+                return
+            self._failures += 1
+            self._pause()
+        if stopping():
+            return
+        raise BackendError(
+            f"The graph failed {_FAILURES} times in a row, the last time with: {failed.rstrip('.')}.",
+            "Look for the cause in the log, then start the station again.",
+        ) from error
+
+    def _pause(self) -> None:
+        until = time.monotonic() + _TEST_PAUSE
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(_LOOK_SECONDS)
+
+
+class _Verdicts:
+    """The one sink of the loop: it settles whole parts."""
+
+    def __init__(self, settle: Callable[[Part, Sequence[Outcome]], None]) -> None:
+        self._settle = settle
+
+    def result(self, frame: Frame, result: Result) -> None:
+        """Nothing: the whole part follows."""
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Nothing: the whole part follows."""
+
+    def part(self, ticket: object, outcomes: Sequence[Outcome]) -> None:
+        """Settle a part."""
+        assert isinstance(ticket, Part)
+        self._settle(ticket, outcomes)
+
+    def summary(self, summary: Summary) -> None:
+        """Nothing: the archive passes it on."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class _Control:
+    """What the loop needs: a part is decided by the detectors that it names, whatever changes meanwhile."""
+
+    new_detector_waits = False
+
+    def __init__(self, recipe: LoadedRecipe | None, look: Callable[[], None]) -> None:
+        inspections = () if recipe is None else recipe.inspections
+        backends = dict.fromkeys(detector.backend.name for _, detector in inspections)
+        self.statistics = RunStatistics(", ".join(backends) or "none", live=True)
+        self.reload_if_requested = look
+
+    def take_new(self) -> None:
+        """Nothing waits."""
+
+    def bind(self, part: PreparedPart) -> PreparedPart:
+        """Unchanged."""
+        return part
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class _Stop:
+    """Whether the station is to end, once and for all; an error of the one who says so ends it too."""
+
+    def __init__(self, stop: Callable[[], bool], then: Callable[[], None]) -> None:
+        self._stop, self._then = stop, then
+        self._lock = threading.Lock()
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if not self._ended:
+                try:
+                    self._ended = bool(self._stop())
+                except BaseException as error:
+                    self._ended, self._error = True, error
+                if self._ended:
+                    self._then()
+            return self._ended
+
+    def check(self) -> None:
+        """Raise the error, if any."""
+        if self._error is not None:
+            raise self._error
+
+
+def _note_taken(part: Part) -> None:
+    part.taken = time.perf_counter()
+
+
+def _test(recipe: LoadedRecipe | None) -> str:
+    """Run each graph of a recipe once; what is wrong, or an empty text. The recipe is released."""
+    if recipe is None:
+        return "no recipe is in force"
+    try:
+        for backend, size in {
+            id(detector.backend): (detector.backend, detector.bundle.manifest.image_size)
+            for _, detector in recipe.inspections
+        }.values():
+            backend.infer(np.zeros((1, size, size, 3), np.uint8))
+    except Exception as error:
+        return f"{error}" or type(error).__name__
+    finally:
+        recipe.release()
+    return ""
