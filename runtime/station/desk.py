@@ -172,6 +172,7 @@ class StationDesk:
         self._say(change.message)
         with self._lock:
             if change.outcome in ("in force", "reloaded"):
+                self._counters.in_force(change.number)
                 self._faults.accept("recipe")
             elif change.code:
                 self._faults.refuse("recipe", change.code, change.message)

@@ -51,8 +51,8 @@ class StationEngine:
     Args:
         settings: of the station.
         cameras: by name, not started.
+        counters: ids and counts; they stay open.
         sinks: receive results; closed at the end.
-        counters: where an earlier process ended.
         open_book: opens the recipes.
         say: receives what a person should know, one line each, from any thread.
 
@@ -68,16 +68,15 @@ class StationEngine:
         self,
         settings: StationSettings,
         cameras: Mapping[str, StationCamera],
+        counters: Counters,
         sinks: Sequence[Sink] = (),
-        counters: Counters | None = None,
         open_book: OpenBook = StationRecipes,
         say: Callable[[str], None] = logging.getLogger("dmdd_edge").info,
     ) -> None:
         led = leaders(settings)  # first of all: a mistake in the file must not leave threads behind
-        self._settings, self._say = settings, say
+        self._settings, self._counters, self._say = settings, counters, say
         self._cameras = CameraRoom(cameras, say)
         self._archive = Archive(sinks, say)
-        counters = counters or Counters()
         self.desk = desk = StationDesk(settings, led, self._cameras, counters, self._archive, say)
         self.book = open_book(settings, desk.recipe_changed)
         desk.use(self.book)
@@ -90,18 +89,21 @@ class StationEngine:
         slowest = max((camera.timeout_ms for camera in settings.cameras.values()), default=0.0)
         self._stuck_after = _STUCK_SECONDS + slowest / 1000
 
-    @property
     def alive(self) -> bool:
-        """Whether the loop really works: no part is stuck in it, and somebody looks after it."""
-        now, taken = time.perf_counter(), self.desk.oldest_taken()
-        return now - self._looked < _STUCK_SECONDS and (taken is None or now - taken < self._stuck_after)
+        """Whether the station really works: no part is stuck in the loop, and no event at an observer."""
+        now = time.perf_counter()
+        taken, told = self.desk.oldest_taken(), self.desk.events.busy_since
+        return (
+            now - self._looked < _STUCK_SECONDS
+            and (taken is None or now - taken < self._stuck_after)
+            and (told is None or now - told < _STUCK_SECONDS)
+        )
 
-    def run(self, stop: Callable[[], bool] = lambda: False, recipe: int | None = None) -> Summary:
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Summary:
         """Run the station until it is stopped; parts that were accepted are finished. Called once.
 
         Args:
             stop: polled twenty times per second.
-            recipe: number of the first recipe; None takes the station file's.
 
         Returns:
             The summary that the sinks received, over the frames of all inspections.
@@ -113,7 +115,9 @@ class StationEngine:
         summary: Summary | None = None
         try:
             self._cameras.start()
-            self.book.request(self._settings.recipe if recipe is None else recipe)
+            known = {recipe.number for recipe in self._settings.recipes}
+            last = self._counters.recipe  # the one in force when the station ended
+            self.book.request(last if last in known else self._settings.recipe)
             while self.book.current() is None and not stopping():
                 self.look()
                 time.sleep(_LOOK_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from operator import methodcaller
 
@@ -31,8 +32,14 @@ class Events:
         self._told: StationState | None = None
         self._waiting: queue.SimpleQueue[PartResult | Missed | str] = queue.SimpleQueue()
         self._change_waits = threading.Event()
+        self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._work, name="dmdd-events", daemon=True)
         self._thread.start()
+
+    @property
+    def busy_since(self) -> float | None:
+        """When an observer was called that has not returned, by ``time.perf_counter``; None if none was."""
+        return self._busy_since
 
     def observe(self, observer: Observer) -> None:
         """Tell another observer too, from now on."""
@@ -79,9 +86,11 @@ class Events:
 
     def _tell(self, what: str, call: Callable[[Observer], None]) -> None:
         for observer in tuple(self._observers):
+            self._busy_since = time.perf_counter()
             try:
                 call(observer)
             except Exception as error:
                 name = type(observer).__name__
                 _LOG.exception("%s failed to take an event (%s).", name, what)
                 self._failed(f"{name} failed: {type(error).__name__}: {error}.")
+        self._busy_since = None

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import SourceState
+from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.engine import StationEngine
 from dmdd_edge.runtime.station.frame_errors import FrameError
 from dmdd_edge.runtime.station.model import (
@@ -161,7 +162,8 @@ class Running:
     def stop(self) -> Summary | None:
         """End it, and wait for that."""
         self.ended.set()
-        self._thread.join(60)
+        if self._thread.ident is not None:
+            self._thread.join(60)
         assert not self._thread.is_alive()
         return self.summary
 
@@ -197,13 +199,23 @@ def running(
     settings: StationSettings, cameras: Mapping[str, Camera], sinks: Sequence[Any] = (), **fields: Any
 ) -> Iterator[Running]:
     """A station that is ready."""
-    station = Running(StationEngine(settings, cameras, sinks, **fields))
-    station.start()
-    try:
+    with opened(settings, cameras, sinks, **fields) as station:
+        station.start()
         station.ready()
         yield station
-    finally:
-        station.stop()
+
+
+@contextmanager
+def opened(
+    settings: StationSettings, cameras: Mapping[str, Camera], sinks: Sequence[Any] = (), **fields: Any
+) -> Iterator[Running]:
+    """A station that is not started yet."""
+    with closing(Counters(settings.state_dir, print)) as counters:
+        station = Running(StationEngine(settings, cameras, counters, sinks, **fields))
+        try:
+            yield station
+        finally:
+            station.stop()
 
 
 def picture(patch: int, box: tuple[int, int, int, int], shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.settings import StationSettings
 from dmdd_edge.runtime.summary import Summary
 from tests.runtime.station.constant_bundles import station_settings
-from tests.runtime.station.running import Answer, Camera, frame, lost, running, wait_until
+from tests.runtime.station.running import Answer, Camera, frame, lost, opened, running, wait_until
 
 Make = Callable[..., Bundle]
 LIVE = FileOptions(live=True, existing="append")
@@ -79,15 +79,13 @@ def test_a_part_is_one_line_and_its_frames_reach_the_other_sinks(
     answers: Iterator[Answer] = iter([frame(200), lost("top")])
     camera.answers = lambda: next(answers)
     sinks = [pictures, JsonLinesFile(tmp_path / "r.jsonl", LIVE), CsvFile(tmp_path / "r.csv", LIVE)]
-    with running(plain, {"top": camera}, sinks) as station:
+    with opened(plain, {"top": camera}, sinks) as station:
+        station.desk.trigger("gpio", part_id=5)
+        station.start()
         station.trigger(part_id=77, encoder=1234)
         station.trigger()
         station.verdicts(2)
-        station.ended.set()
-        wait_until(lambda: not station.desk.state().ready, "the end")
-        station.desk.trigger("gpio", part_id=5)
-        station.stop()
-    first, second, *rest = lines(tmp_path / "r.jsonl")
+    missed, first, second, summary = lines(tmp_path / "r.jsonl")
     assert first.pop("latency_ms") > 0
     assert first.pop("time").endswith("Z")
     head = first["inspections"].pop("head")
@@ -117,10 +115,15 @@ def test_a_part_is_one_line_and_its_frames_reach_the_other_sinks(
         "error": "Camera top is gone.",
         "error_code": 5,
     }
-    assert {line["type"] for line in rest} == {"missed", "summary"}
-    [missed] = [line for line in rest if line["type"] == "missed"]
-    assert (missed["part_id"], missed["origin"], missed["error_code"]) == (5, "gpio", 1)
-    assert missed["error"] == "not ready"
+    assert missed.pop("time").endswith("Z")
+    assert missed == {
+        "type": "missed",
+        "part_id": 5,
+        "origin": "gpio",
+        "error_code": 1,
+        "error": "not ready",
+    }
+    assert summary["type"] == "summary"
     assert pictures.events == ["head 1 anomalous", "head 2 broken", "summary of 1", "close"]
     rows = (tmp_path / "r.csv").read_text().splitlines()
     assert [row.split(",")[:3] for row in rows[1:]] == [["head", "1", "anomalous"], ["head", "2", "error"]]

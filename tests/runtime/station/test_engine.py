@@ -13,12 +13,11 @@ import pytest
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.detector import Detector, Prepared
-from dmdd_edge.runtime.station.counters import Counters, Counts
-from dmdd_edge.runtime.station.engine import StationEngine
+from dmdd_edge.runtime.station.leaders import leaders
 from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.settings import CameraSettings, StationSettings
 from tests.runtime.station.constant_bundles import constant_graph, station_settings
-from tests.runtime.station.running import Camera, Running, frame, picture, running, wait_until
+from tests.runtime.station.running import Camera, frame, opened, picture, running, wait_until
 
 Make = Callable[..., Bundle]
 
@@ -46,24 +45,44 @@ def test_every_trigger_has_one_verdict_in_order_with_its_part_number(plain: Stat
     camera = Camera()
     levels = iter([30, 200, 30, 90] * 25)
     camera.answers = lambda: frame(next(levels))
-    with running(plain, {"top": camera}, counters=Counters(Counts(acquisitions=500, parts=7))) as station:
+    with running(plain, {"top": camera}) as station:
         for number in range(100):
             station.trigger(part_id=9000 + number, encoder=number)
         parts = list(station.verdicts(100))
         state = station.desk.state()
         summary = station.stop()
-    assert [part.trigger.acquisition_id for part in parts] == list(range(501, 601))
+    assert [part.trigger.acquisition_id for part in parts] == list(range(1, 101))
     assert [part.trigger.part_id for part in parts] == list(range(9000, 9100))
     assert [part.trigger.encoder for part in parts] == list(range(100))
     assert [part.status for part in parts] == ["good", "anomalous", "good", "good"] * 25
     assert [part.passed for part in parts] == [True, False, True, True] * 25
     assert {part.recipe_name for part in parts} == {"product 1"}
-    assert (state.parts, state.passed, state.anomalous, state.missed) == (107, 75, 25, 0)
+    assert (state.parts, state.passed, state.anomalous, state.missed) == (100, 75, 25, 0)
     assert summary is not None
     assert (summary.frames, summary.anomalous, summary.backend) == (100, 25, "cpu")
-    assert station.notes.heard[-2:] == ["part 600", "close"]
+    assert station.notes.heard[-2:] == ["part 100", "close"]
     assert (station.notes.states[-1].online, station.notes.states[-1].ready) == (False, False)
     assert all(0 < part.latency_ms < 60_000 for part in parts)
+
+
+def test_a_station_that_is_started_again_continues_its_numbers_and_its_recipe(
+    make_bundle: Make, tmp_path: Path
+) -> None:
+    make_bundle("screw")
+    settings = station_settings(tmp_path, {"head": "screw"}, {1: ["head"], 2: ["head"]})
+    with running(settings, {"top": Camera()}) as station:
+        assert station.desk.state().recipe == 1
+        before = station.trigger(5)
+        station.desk.request_recipe(2)
+        wait_until(lambda: station.desk.state().recipe == 2, "the recipe")
+        station.verdicts(5)
+    with running(settings, {"top": Camera()}) as station:
+        after = station.trigger(2)
+        station.verdicts(2)
+        state = station.desk.state()
+    assert before == [1, 2, 3, 4, 5]
+    assert 5 < after[0] < after[1]
+    assert (state.recipe, state.parts, state.passed) == (2, 7, 7)
 
 
 def test_an_overflow_is_counted_exactly_on_both_sides(plain: StationSettings) -> None:
@@ -144,14 +163,13 @@ def test_a_recipe_that_is_not_there_is_refused_and_the_one_in_force_stays(plain:
 
 
 def test_no_trigger_is_accepted_before_the_start_and_after_the_end(plain: StationSettings) -> None:
-    station = Running(StationEngine(plain, {"top": Camera()}))
-    assert station.desk.trigger("page", part_id=3) is ErrorCode.NOT_READY
-    assert not station.desk.state().online
-    station.start()
-    station.ready()
-    station.trigger()
-    station.stop()
-    assert station.desk.trigger("page", part_id=4) is ErrorCode.NOT_READY
+    with opened(plain, {"top": Camera()}) as station:
+        assert station.desk.trigger("page", part_id=3) is ErrorCode.NOT_READY
+        assert not station.desk.state().online
+        station.start()
+        station.trigger()
+        station.stop()
+        assert station.desk.trigger("page", part_id=4) is ErrorCode.NOT_READY
     assert station.notes.heard == ["missed NOT_READY", "part 1", "close"]
     assert station.notes.misses[0].part_id == 3
     assert not any(state.ready for state in station.notes.states[-1:])
@@ -241,15 +259,14 @@ def test_every_frame_of_a_camera_that_begins_the_parts_is_one(plain: StationSett
 def test_a_free_camera_is_looked_at_when_the_graph_is_free(plain: StationSettings) -> None:
     settings = replace(plain, cameras={"top": CameraSettings(name="top", source="0", trigger="free")})
     camera = Camera(mode="free")
-    station = Running(StationEngine(settings, {"top": camera}))
-    camera.fire()
+    with opened(settings, {"top": camera}) as station:
+        camera.fire()
+        station.start()
+        station.ready()
+        request = camera.fire(200)
+        [part] = station.verdicts(1)
     assert station.notes.misses == [], "a free frame that comes too early is nobody's loss"
-    station.start()
-    station.ready()
-    request = camera.fire(200)
-    wait_until(lambda: bool(request.waited), "the frame is taken")
-    [part] = station.verdicts(1)
-    station.stop()
+    assert request.waited
     assert (part.trigger.origin, part.status) == ("free", "anomalous")
     assert isinstance(request.answer, type(frame()))
     assert part.trigger.time == request.answer.time
@@ -259,10 +276,7 @@ def test_a_camera_cannot_begin_parts_and_follow_too(plain: StationSettings) -> N
     settings = two_cameras(plain, top="camera", side="camera")
     second = replace(settings.recipes[0], number=2, inspections=("foot",))
     with pytest.raises(OptionError) as caught:
-        StationEngine(
-            replace(settings, recipes=(*settings.recipes, second)),
-            {"top": Camera("top"), "side": Camera("side")},
-        )
+        leaders(replace(settings, recipes=(*settings.recipes, second)))
     assert caught.value.message == (
         "Camera side begins the parts of recipe 2, and follows another camera in recipe 1 of line1.toml."
     )

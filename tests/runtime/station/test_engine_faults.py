@@ -17,11 +17,10 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from dmdd_edge.runtime.station import engine as engines
-from dmdd_edge.runtime.station.engine import StationEngine
 from dmdd_edge.runtime.station.model import ErrorCode, PartResult
 from dmdd_edge.runtime.station.settings import StationSettings
 from tests.runtime.station.constant_bundles import station_settings
-from tests.runtime.station.running import Camera, Notes, Running, frame, lost, running, wait_until
+from tests.runtime.station.running import Camera, Notes, frame, lost, opened, running, wait_until
 from tests.runtime.station.test_engine import plain as plain_station
 from tests.runtime.station.test_engine import two_cameras
 
@@ -106,14 +105,13 @@ def test_a_camera_that_cannot_be_opened_is_tried_until_it_can(
     monkeypatch.setattr("dmdd_edge.runtime.station.camera_room._RETRY", 0.01)
     camera, said = Camera(), list[str]()
     camera.refuses_to_open = "There is no camera 7."
-    station = Running(StationEngine(plain, {"top": camera}, say=said.append))
-    station.start()
-    wait_until(lambda: station.desk.state().code is ErrorCode.CAMERA_LOST, "the fault")
-    assert station.desk.trigger("modbus") is ErrorCode.NOT_READY
-    camera.refuses_to_open = ""
-    station.trigger()
-    assert station.verdicts(1)[0].passed
-    station.stop()
+    with opened(plain, {"top": camera}, say=said.append) as station:
+        station.start()
+        wait_until(lambda: station.desk.state().code is ErrorCode.CAMERA_LOST, "the fault")
+        assert station.desk.trigger("modbus") is ErrorCode.NOT_READY
+        camera.refuses_to_open = ""
+        station.trigger()
+        assert station.verdicts(1)[0].passed
     assert said.count("Camera top cannot be opened, and is tried again: There is no camera 7.") == 1
     assert "Camera top is open." in said
     assert (camera.opened, camera.stops > 0) == (1, True)
@@ -203,15 +201,13 @@ def test_a_graph_that_stays_lost_ends_the_station_with_every_part_answered(
 ) -> None:
     camera = Camera()
     camera.answers = None
-    station = Running(StationEngine(plain, {"top": camera}))
-    station.start()
-    station.ready()
-    for _ in range(4):
-        station.desk.trigger("modbus")
-    failing.failures = 1000
-    for request in camera.requests:
-        request.give(frame())
-    wait_until(lambda: station.error is not None, "the end")
+    with running(plain, {"top": camera}) as station:
+        for _ in range(4):
+            station.desk.trigger("modbus")
+        failing.failures = 1000
+        for request in camera.requests:
+            request.give(frame())
+        wait_until(lambda: station.error is not None, "the end")
     assert isinstance(station.error, BackendError)
     assert station.error.message == (
         "The graph failed 3 times in a row, the last time with: The device is gone."
@@ -227,19 +223,17 @@ def test_an_observer_that_fails_is_a_fault_and_the_others_hear_on(plain: Station
         def part(self, part: PartResult) -> None:
             raise OSError("no such line")
 
-    station = Running(StationEngine(plain, {"top": Camera()}))
     notes = Notes()
-    station.desk.events.observe(Broken())
-    station.desk.events.observe(notes)
-    station.start()
-    station.trigger(2)
-    wait_until(lambda: len(notes.parts) == 2, "the other one")
-    state = station.desk.state()
-    assert (state.fault, state.code) == (True, ErrorCode.OUTPUT_FAILED)
-    assert state.message == "Broken failed: OSError: no such line."
-    station.desk.clear_error()
-    assert not station.desk.state().fault
-    station.stop()
+    with running(plain, {"top": Camera()}) as station:
+        station.desk.events.observe(Broken())
+        station.desk.events.observe(notes)
+        station.trigger(2)
+        wait_until(lambda: len(notes.parts) == 2, "the other one")
+        state = station.desk.state()
+        assert (state.fault, state.code) == (True, ErrorCode.OUTPUT_FAILED)
+        assert state.message == "Broken failed: OSError: no such line."
+        station.desk.clear_error()
+        assert not station.desk.state().fault
 
 
 def test_a_stuck_graph_is_not_alive(
@@ -247,18 +241,17 @@ def test_a_stuck_graph_is_not_alive(
 ) -> None:
     gate = threading.Event()
     with running(plain, {"top": Camera()}) as station:
-        assert station.engine.alive
+        assert station.engine.alive()
         monkeypatch.setattr(failing, "_fail", lambda self: gate.wait(60))
         station.engine._stuck_after = 0.05
         station.trigger()
-        wait_until(lambda: not station.engine.alive, "stuck")
+        wait_until(lambda: not station.engine.alive(), "stuck")
         gate.set()
         station.verdicts(1)
-        assert station.engine.alive
+        assert station.engine.alive()
 
 
 def test_what_stop_raises_ends_the_station_and_reaches_the_caller(plain: StationSettings) -> None:
-    engine = StationEngine(plain, {"top": Camera()})
     calls: list[float] = []
 
     def stop() -> bool:
@@ -267,9 +260,10 @@ def test_what_stop_raises_ends_the_station_and_reaches_the_caller(plain: Station
             raise KeyError("the caller's")
         return False
 
-    with pytest.raises(KeyError, match="the caller's"):
-        engine.run(stop)
-    assert not engine.desk.state().online
+    with opened(plain, {"top": Camera()}) as station:
+        with pytest.raises(KeyError, match="the caller's"):
+            station.engine.run(stop)
+        assert not station.desk.state().online
 
 
 def test_a_part_without_any_inspection_is_not_good(make_bundle: Make, tmp_path: Path) -> None:
