@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     app: typer.Typer
 
 #: Every command, in the order of the help; each is declared in the module of its name.
-COMMANDS = ("sample", "train", "evaluate", "export", "models", "calibrate", "run", "bench", "doctor")
+COMMANDS = (
+    "sample",
+    "train",
+    "evaluate",
+    "export",
+    "models",
+    "calibrate",
+    "run",
+    "station",
+    "bench",
+    "doctor",
+)
 
 
 class _Program(StrictGroup):

@@ -10,7 +10,7 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.options.keys import key_of
 from dmdd_edge.runtime.page.address import parse_address
 from dmdd_edge.runtime.sources.urls import scheme_of
-from dmdd_edge.runtime.station.file.tables import TABLES, Reading, tables_in, unknown_name
+from dmdd_edge.runtime.station.file.tables import NEEDED, TABLES, Reading, tables_in, unknown_name
 from dmdd_edge.runtime.station.settings import ModbusSettings, OpcUaSettings
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 #: Keys of a camera that have an effect in one mode only.
 _MODE_OF = {"queue": "camera", "match_ms": "camera", "settle_ms": "newest", "fps": "free", "every": "free"}
-_NEEDED = {
-    "cameras.NAME": ("source",),
-    "recipes": ("number", "inspections"),
-    **{f"gpio.{name}": ("line",) for name in tables_in("gpio")},
-}
 
 
 def check_references(reading: Reading, contents: Contents) -> None:
@@ -256,7 +251,7 @@ def _check_needed(
     examples = {key_of(field): field.option.example for field in TABLES[heading]}
     if route in reading.not_tables:
         return
-    for key in _NEEDED[heading]:
+    for key in NEEDED[heading]:
         if key not in values and not (reading.has_problem(*route, key) or reading.is_meant(*route, key)):
             name = heading.replace("NAME", str(route[-1])) if isinstance(route[-1], str) else "recipe"
             reading.problem(route, f"{name} has no {key}.", f"Add {key} = {examples[key]}.")

@@ -56,6 +56,13 @@ TABLES: Final[Mapping[str, tuple[OptionField, ...]]] = {
     ),
 }
 
+#: The keys without which a table says nothing.
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "cameras.NAME": ("source",),
+    "recipes": ("number", "inspections"),
+    **{name: ("line",) for name in TABLES if name.startswith("gpio.")},
+}
+
 
 def tables_in(heading: str) -> tuple[str, ...]:
     """The names of the tables that a table may hold: of ``plc`` these are modbus and opcua."""

@@ -123,7 +123,7 @@ def test_an_inspection_without_a_camera_needs_one_where_there_are_several(tmp_pa
     text = SMALL.replace('camera = "top", ', "") + "[cameras.side]\nsource = 'x'\n"
     (problem,) = problems_of(tmp_path, text)
     assert said(problem) == (
-        '3: inspections.lid does not name its camera, and there are several: top, side. Add camera = "top".'
+        '4: inspections.lid does not name its camera, and there are several: top, side. Add camera = "top".'
     )
 
 
