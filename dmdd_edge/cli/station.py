@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from dmdd_edge.cli.expand import add_command
-from dmdd_edge.options import Options
+from dmdd_edge.options import Option, Options
+from dmdd_edge.options.groups import ModelsDirOption
+
+_HELP = "Run a station: cameras, recipes and a PLC, described by one file."
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and its sub-commands to the program."""
-    group = typer.Typer(
-        help="Run a station: cameras, recipes and a PLC, described by one file.", no_args_is_help=True
-    )
+    group = typer.Typer(help=_HELP, no_args_is_help=True)
+    add_command(group, "init", init, InitOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationFileOption(Options):
+    """Which station is meant."""
+
+    file: Annotated[Path, Option("Station file, such as line1.toml.", argument=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitOptions(ModelsDirOption, StationFileOption):
+    """Where a station file is written, and from which bundles."""
+
+    overwrite: Annotated[bool, Option("Replace a file that is there.")] = False
+
+
+def init(options: InitOptions) -> None:
+    """Write a commented station file from the cameras and bundles of this machine.
+
+    Beside it goes a JSON Schema, with which an editor completes and explains the keys.
+    """
+    from dmdd_edge.cli.console import console, next_step
+    from dmdd_edge.cli.progress import Work
+    from dmdd_edge.messages.commands import command
+    from dmdd_edge.runtime.station.file.write import write_station
+
+    with Work() as work:
+        work.update("searching for cameras and bundles")
+        written = write_station(options.file, options.models_dir, options.overwrite)
+    for line in written.lines:
+        console.print(line)
+    next_step(command("station", "check", options.file))
 
 
 def schema(options: Options) -> None:

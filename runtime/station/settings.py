@@ -6,6 +6,7 @@ the file from these declarations, and those of the options that ``run`` has too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ _DAY_MS = 86_400_000
 
 
 def _check_source(source: str) -> None:
-    if not source.strip() or source == "-":
+    if not source.strip() or re.fullmatch(r"-\d*", source):
         raise OptionError(
             f"source is {source!r}, which is not a camera.",
             "Name a camera, such as /dev/video0, a stream or a folder of images.",

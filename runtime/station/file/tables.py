@@ -33,6 +33,14 @@ def _keyed(model: type[Any]) -> tuple[OptionField, ...]:
     return tuple(field for field in option_fields(model) if field.option.help)
 
 
+def _line_keys(name: str) -> tuple[OptionField, ...]:
+    """The keys of a 24 V line: only what answers a part has a pulse and a delay."""
+    answers = name in ("pass", "reject")
+    return tuple(
+        field for field in _keyed(declared.LineSettings) if answers or field.name in ("line", "active")
+    )
+
+
 #: The keys of each kind of table, as options; by its heading, in the order of the reference.
 TABLES: Final[Mapping[str, tuple[OptionField, ...]]] = {
     "": _keyed(declared.StationSettings),
@@ -47,10 +55,7 @@ TABLES: Final[Mapping[str, tuple[OptionField, ...]]] = {
     "plc.modbus": _keyed(declared.ModbusSettings),
     "plc.opcua": _keyed(declared.OpcUaSettings),
     "gpio": _keyed(declared.GpioSettings),
-    **{f"gpio.{name}": _keyed(declared.LineSettings) for name in ("ready", "pass", "reject", "fault")},
-    "gpio.trigger": tuple(
-        field for field in _keyed(declared.LineSettings) if field.name in ("line", "active")
-    ),
+    **{f"gpio.{name}": _line_keys(name) for name in ("ready", "pass", "reject", "fault", "trigger")},
     "results": tuple(
         field for field in option_fields(declared.ResultOptions) if field.name not in NOT_OF_A_STATION
     ),
@@ -190,11 +195,11 @@ class Reading:
             if not isinstance(table, dict):
                 fix = f"Write [{kind}.NAME], and its keys below: {example}."
                 self.problem((kind, name), f"{kind}.{name} is {shown(table)}; it must be a table.", fix)
-            elif not is_plain_name(name) or "." in name:
+            elif not is_plain_name(name):
                 self.problem(
                     (kind, name),
                     f"{name!r} cannot be a name of {kind}.",
-                    "Use letters, digits, - and _.",
+                    "Use letters, digits, - and _, at most 200 bytes.",
                 )
             else:
                 yield name, table
