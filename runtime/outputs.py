@@ -120,7 +120,7 @@ def open_outputs(
         if options.serve is not None:
             from dmdd_edge.runtime.page import open_page
 
-            page = outputs.add(open_page(options.serve, control, _page_token(options.serve_token_env)))
+            page = outputs.add(open_page(options.serve, control, page_token(options.serve_token_env)))
             for line in page.announcement:
                 say(line)
         undo.pop_all()  # from here on the run closes them
@@ -223,7 +223,7 @@ def _deliveries(
     return open_delivery(options.mqtt, options.webhook, settings, say)
 
 
-def _page_token(variable: str | None) -> str | None:
+def page_token(variable: str | None) -> str | None:
     """The token that the user set; None makes the page draw one."""
     if variable is None:
         return None

@@ -13,9 +13,7 @@ from dmdd_edge.options.groups import ModelsDirOption
 from dmdd_edge.runtime.options.backend import EngineCacheOption
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from dmdd_edge.runtime.doctor.findings import Finding, Report
+    from dmdd_edge.runtime.doctor.findings import Report
 
 _HEADINGS = {
     "machine": "machine",
@@ -28,7 +26,6 @@ _HEADINGS = {
     "packages": "packages",
     "bundles": "bundles",
 }
-_STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -63,49 +60,14 @@ def doctor(options: DoctorOptions) -> None:
 
 def _show(report: Report, step: str) -> None:
     from dmdd_edge.cli.console import console, next_step
+    from dmdd_edge.cli.findings import findings_table, print_fixes
 
-    console.print(_table(report))
-    for state, heading in (("broken", "To fix:"), ("missing", "To get what is missing:")):
-        selected = [finding for finding in report.findings if finding.state == state]
-        if selected:
-            console.print(f"\n{heading}")
-        for fix, findings in _by_fix(selected):
-            for finding in findings:
-                console.print(f"  {finding.title}, for {finding.needed_for}")
-            console.print(f"    {fix}")
+    console.print(findings_table(report.findings, _HEADINGS))
+    print_fixes(report.findings)
     console.print()
     console.print(_verdict(report))
     if step:
         next_step(step)
-
-
-def _table(report: Report) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    group = ""
-    for finding in report.findings:
-        if finding.group != group:
-            if group:
-                table.add_row()
-            group = finding.group
-            table.add_row(_HEADINGS[group], style="bold")
-        state = Text(f"  {finding.state}", _STYLES[finding.state])
-        table.add_row(state, finding.title, finding.detail)
-    return table
-
-
-def _by_fix(findings: list[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Findings grouped by the command that fixes them, in the order of the first of each."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        if finding.fix:
-            groups.setdefault(finding.fix, []).append(finding)
-    return list(groups.items())
 
 
 def _verdict(report: Report) -> str:

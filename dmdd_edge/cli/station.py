@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dmdd_edge.cli.expand import add_command
+from dmdd_edge.cli.expand import add_command, expand
+from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.options import Option, Options
 from dmdd_edge.options.groups import ModelsDirOption
 
@@ -18,7 +19,9 @@ _HELP = "Run a station: cameras, recipes and a PLC, described by one file."
 def register(app: typer.Typer) -> None:
     """Add the command and its sub-commands to the program."""
     group = typer.Typer(help=_HELP, no_args_is_help=True)
+    group.callback()(expand(station, Options, with_context=True))
     add_command(group, "init", init, InitOptions)
+    add_command(group, "check", check, CheckOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")
 
@@ -37,6 +40,15 @@ class InitOptions(ModelsDirOption, StationFileOption):
     overwrite: Annotated[bool, Option("Replace a file that is there.")] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(JsonOutput, StationFileOption):
+    """Which station is examined."""
+
+
+def station(context: typer.Context, options: Options) -> None:
+    """Run a station: cameras, recipes and a PLC, described by one file."""
+
+
 def init(options: InitOptions) -> None:
     """Write a commented station file from the cameras and bundles of this machine.
 
@@ -53,6 +65,31 @@ def init(options: InitOptions) -> None:
     for line in written.lines:
         console.print(line)
     next_step(command("station", "check", options.file))
+
+
+def check(options: CheckOptions) -> None:
+    """Open everything that a station file names once, and report what works and what does not.
+
+    Each camera delivers one image, each bundle is verified and runs, each port is opened; 24 V lines are not
+    driven, and nothing is sent. Exit code 1 when something does not work.
+    """
+    from dmdd_edge.cli.progress import Work
+    from dmdd_edge.cli.station_report import print_problems, print_report
+    from dmdd_edge.runtime.station.check.examine import examine_station
+    from dmdd_edge.runtime.station.file.problems import StationFileError
+    from dmdd_edge.runtime.station.file.read import read_station
+
+    try:
+        settings = read_station(options.file)
+    except StationFileError as error:
+        if options.json:
+            print_problems(options.file, error)
+        raise
+    with Work() as work:
+        report = examine_station(settings, work.update)
+    print_report(options.file, settings, report, options.json)
+    if report.broken:
+        raise typer.Exit(1)
 
 
 def schema(options: Options) -> None:

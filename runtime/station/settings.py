@@ -290,7 +290,10 @@ class StationSettings:
     ] = 4
     state_dir: Annotated[
         Path,
-        Option("Folder for counters and part numbers; default: NAME.state, beside NAME.toml."),
+        Option(
+            "Folder for counters and part numbers; default: NAME.state beside NAME.toml, or, as a service, "
+            "NAME in systemd's STATE_DIRECTORY."
+        ),
     ]
     models_dir: Annotated[Path, Option("Folder that holds the bundles; default: models, beside the file.")]
     cameras: dict[str, CameraSettings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ def _settings(reading: Reading, contents: Contents, file: TomlFile) -> StationSe
     defaults = {
         "name": name,
         "recipe": recipes[0].number,
-        "state_dir": folder / f"{stem}.state",
+        "state_dir": _state_dir(folder, stem),
         "models_dir": folder / "models",
     }
     return StationSettings(
@@ -146,6 +147,12 @@ def _settings(reading: Reading, contents: Contents, file: TomlFile) -> StationSe
         remarks=tuple(reading.remarks),
         place=reading.place,
     )
+
+
+def _state_dir(folder: Path, stem: str) -> Path:
+    """Where a station keeps its counters: with systemd in the folder that the unit has for that."""
+    given = os.environ.get("STATE_DIRECTORY")
+    return Path(given.split(":")[0]) / stem if given else folder / f"{stem}.state"
 
 
 def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:

@@ -253,7 +253,8 @@ class Reading:
     def _resolved(self, field: OptionField, value: Any) -> Any:
         """A relative path as one that starts from the file's folder."""
         if isinstance(value, Path):
-            return self.folder / value
+            located_at = self.folder / value
+            return located_at.resolve() if ".." in value.parts else located_at
         return located(value, self.folder) if field.name == "source" else value
 
 

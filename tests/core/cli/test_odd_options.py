@@ -46,6 +46,7 @@ NEEDED = {
     "run": ["--source", "pictures", "--backend", "cpu"],
     "bench": ["--source", "pictures", "--backend", "cpu"],
     "models": [],
+    "station": [],
     "doctor": [],
 }
 #: What gives a meaning to an option that has none by itself.
