@@ -82,6 +82,6 @@ def first_frame(camera: CameraSettings, seconds: float) -> tuple[Frame, str]:
         source.stop()
     lost = source.state().message
     raise SourceError(
-        f"{redacted(camera.source)} delivered no image in {seconds:g} s{f': {lost}' if lost else '.'}",
+        f"{redacted(camera.source)} delivered no image in {seconds:g} s. {lost}".rstrip(),
         "Check its cable and power, and that no trigger is set in the camera itself.",
     )
