@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from dmdd_edge.errors import SourceError
+from dmdd_edge.messages.addresses import redacted
 
 PREFIX = "genicam://"
 _FORM = (
@@ -31,14 +33,18 @@ def parse_address(source: str) -> Address:
     """Read an address.
 
     Raises:
-        SourceError: a setting has no name or no value.
+        SourceError: a setting has no name or no value, or the serial number looks like another address.
     """
     serial, _, query = source[len(PREFIX) :].partition("?")
+    serial = serial.rstrip("/")
+    if re.search(r"[\s:/@\[\]]", serial):
+        # Not shown: it may be the address of a stream, with a password.
+        raise SourceError(f"What follows {PREFIX} is not a serial number.", _FORM)
     settings = []
-    for setting in query.split("&") if query else ():
+    for number, setting in enumerate(query.split("&") if query else (), 1):
         name, equals, value = setting.partition("=")
         name, value = unquote(name).strip(), unquote(value)
         if not name or not equals or not value:
-            raise SourceError(f"{setting!r} of {PREFIX}{serial} is not FEATURE=VALUE.", _FORM)
+            raise SourceError(f"{redacted(source)}: setting {number} is not FEATURE=VALUE.", _FORM)
         settings.append((name, value))
-    return Address(unquote(serial).strip("/ "), tuple(settings))
+    return Address(unquote(serial).strip(), tuple(settings))

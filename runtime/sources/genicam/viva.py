@@ -68,7 +68,7 @@ class Viva:
             )
         with suppress(self._viva.GenicamError):  # no USB in this machine or container
             for device in self._viva.discover_u3v():
-                place = f"USB {device.bus}:{device.address}"
+                place = f"usb{device.bus}-{device.address}"
                 serial = device.serial or place
                 found.append(
                     Found(serial, device.model or "", device.manufacturer or "", place, "USB3 Vision", device)

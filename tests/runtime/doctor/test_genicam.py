@@ -23,7 +23,7 @@ GIGE = {
     "address": "10.0.0.7",
     "transport": "GigE Vision",
 }
-USB = {**GIGE, "serial": "U9", "address": "USB 2:4", "transport": "USB3 Vision"}
+USB = {**GIGE, "serial": "U9", "address": "usb2-4", "transport": "USB3 Vision"}
 
 
 def _reply(*cameras: dict[str, str], passed_over: str = "") -> dict[str, Any]:
@@ -44,7 +44,7 @@ def test_cameras_are_listed_with_library_serial_model_and_address(
     assert findings[0].detail == "viva 0.10.0"
     assert findings[1].detail == "Maker M1, GigE Vision, 10.0.0.7 on eth1, by viva 0.10.0"
     assert findings[1].facts["path"] == "genicam://40012345"
-    assert findings[3].detail == "Maker M1, USB3 Vision, USB 2:4, by viva 0.10.0"
+    assert findings[3].detail == "Maker M1, USB3 Vision, usb2-4, by viva 0.10.0"
     assert asked == [["eth1"]]
 
 

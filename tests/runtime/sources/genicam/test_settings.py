@@ -45,6 +45,14 @@ def test_the_address_is_read_with_its_settings_decoded() -> None:
     assert parse_address("genicam://12/?Gain=1").serial == "12"
 
 
+@pytest.mark.parametrize("host", ["admin:secret@camera", "camera/main", "[::1]", "two words", "admin:secret"])
+def test_an_address_of_another_kind_is_refused_without_its_password(host: str) -> None:
+    with pytest.raises(SourceError, match="What follows genicam:// is not a serial number") as caught:
+        parse_address(f"genicam://{host}?password=secret")
+    assert "secret" not in str(caught.value)
+    assert "genicam://SERIAL?FEATURE=VALUE" in caught.value.fix
+
+
 @pytest.mark.parametrize("query", ["ExposureTime", "=3", "ExposureTime=", "Gain=1&&Width=2"])
 def test_a_setting_without_a_name_or_a_value_is_refused(query: str) -> None:
     with pytest.raises(SourceError, match="is not FEATURE=VALUE"):
