@@ -11,7 +11,8 @@ from dmdd_edge.errors import BackendError, SourceError
 from dmdd_edge.runtime.sources.genicam.interface import Feature, Found, InUseError, Kind, RawFrame
 
 _FIX = "sudo apt install gir1.2-aravis-0.8 python3-gi (a virtual environment needs --system-site-packages)."
-_BUFFERS = 8
+#: Room for frames that arrive while this program is busy.
+_BUFFERS = 16
 _KINDS: dict[str, Kind] = {
     "GcEnumeration": "enumeration",  # which is an integer, too
     "GcBoolean": "boolean",
