@@ -11,6 +11,7 @@ import cv2
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
 from dmdd_edge.runtime.sources.capture import CaptureDevice
+from dmdd_edge.runtime.sources.clock_map import ClockMap
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 from dmdd_edge.runtime.sources.live_device import LostError
 from dmdd_edge.runtime.sources.rtsp_answer import PLAYS, refusal
@@ -35,6 +36,7 @@ class FfmpegStream(CaptureDevice):
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__(redacted(url), host_label(url))
         self._url, self._timeout = url, timeout
+        self._clock = ClockMap()
 
     def open(self, stop: threading.Event) -> None:
         """Connect."""
@@ -52,6 +54,7 @@ class FfmpegStream(CaptureDevice):
             capture.release()
             raise refusal(self._url, self._timeout)
         self._capture = capture
+        self._clock.reset()
 
     def grab(self, stop: threading.Event) -> None:
         """Wait for a frame."""
@@ -65,6 +68,15 @@ class FfmpegStream(CaptureDevice):
                 else f"receives no data, or data but no image, for {self._timeout:g} s"
             )
             raise LostError(f"{self.name}: {reason}", PLAYS)
+
+    def taken(self) -> float | None:
+        """When the grabbed frame arrived, by ``time.perf_counter``, also if it waited to be decoded.
+
+        That is by the stream's own times; without them the time of the grab, which may be later.
+        """
+        assert self._capture is not None
+        position = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return self._clock.local(time.perf_counter(), position)
 
     def detail(self) -> str:
         """Nothing: the server determines a stream's settings."""

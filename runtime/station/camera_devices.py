@@ -11,8 +11,10 @@ from dmdd_edge.runtime.sources.devices import make_device
 from dmdd_edge.runtime.sources.live_device import Device, TriggerDevice
 from dmdd_edge.runtime.sources.replay import ReplayDevice
 from dmdd_edge.runtime.sources.simulated import SimulatedCamera
+from dmdd_edge.runtime.sources.source_kinds import check_options
 from dmdd_edge.runtime.sources.urls import scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES
+from dmdd_edge.runtime.station.late_device import LateDevice
 from dmdd_edge.runtime.station.settings import CameraSettings
 
 _WITHOUT = 'Set trigger = "newest": the first frame after the trigger.'
@@ -30,7 +32,13 @@ def camera_device(settings: CameraSettings) -> Device:
             not apply to it.
     """
     name, mode = settings.name, settings.trigger
-    device = make_device(_armed_address(settings), settings.options)
+    options = settings.options
+    device: Device | None
+    if scheme_of(settings.source) in ("http", "https"):
+        check_options("a stream", options, settings.source)
+        device = LateDevice(settings.source, lambda: _made(settings))
+    else:
+        device = make_device(_armed_address(settings), options)
     if device is None:
         raise _files(settings)
     if isinstance(device, SimulatedCamera):
@@ -73,6 +81,12 @@ def check_armed(settings: CameraSettings, device: Device) -> None:
             f'Camera {name}: {device.name} waits for triggers, but the station file says trigger = "{mode}".',
             'Add ?TriggerMode=Off to its source, or set trigger = "camera" (its own input) or "software".',
         )
+
+
+def _made(settings: CameraSettings) -> Device:
+    device = make_device(settings.source, settings.options)
+    assert device is not None  # an address with a scheme does not name files
+    return device
 
 
 def _armed_address(settings: CameraSettings) -> str:

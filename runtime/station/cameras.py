@@ -114,21 +114,25 @@ class Camera:
 
     def _requests(self) -> FrameRequests:
         """What answers requests, by how the camera is triggered."""
-        settings, device, options = self.settings, self._device, self.settings.options
+        settings, device = self.settings, self._device
         who = (device.name, self._label)
         timeout, settle = settings.timeout_ms / 1000, settings.settle_ms / 1000
         fired = isinstance(device, SimulatedCamera) and self.mode == "newest"
         if isinstance(device, TriggerDevice) and (fired or self.mode == "software"):
             return FiredFrames(*who, timeout, device.fire, self._reopen)
         if self.mode == "free":
-            thinner = Thinner(options.every, None if isinstance(device, Paced) else options.fps)
-            return FreeFrames(*who, settle, thinner, self._arrived)
+            return FreeFrames(*who, settle, self._thinner, self._arrived)
         if self.mode == "newest":
             return NextFrames(*who, settle)
         missed = self._missed or self._tell
         if self._arrived is not None:
             return LeadingFrames(*who, settings.queue, self._arrived, missed)
         return FollowingFrames(*who, settings.queue, settings.match_ms / 1000, timeout, missed)
+
+    def _thinner(self) -> Thinner:
+        options = self.settings.options
+        # Single images are already requested at the wanted rate.
+        return Thinner(options.every, None if isinstance(self._device, Paced) else options.fps)
 
     def _reopen(self, reason: str) -> None:
         self._grabber.reopen(reason)

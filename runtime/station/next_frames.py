@@ -48,7 +48,7 @@ class FreeFrames(NextFrames):
 
     Args:
         name, label, settle: see ``NextFrames``.
-        thinner: selects the frames that may begin a part.
+        thinner: makes what selects the frames that may begin a part, once the camera is open.
         arrived: see ``StationCamera.lead``; None when another camera begins the parts.
     """
 
@@ -57,15 +57,20 @@ class FreeFrames(NextFrames):
         name: str,
         label: str,
         settle: float,
-        thinner: Thinner,
+        thinner: Callable[[], Thinner],
         arrived: Callable[[Request, float], None] | None,
     ) -> None:
         super().__init__(name, label, settle)
-        self._thinner, self._arrived = thinner, arrived
+        self._make_thinner, self._arrived = thinner, arrived
+        self._thinner = Thinner()
         # Weak, so that a part that is given up makes room for the next frame.
         self._offered: Callable[[], Request | None] = _nothing
         self._held: Arrival | None = None
         self._leads = False
+
+    def start(self) -> None:
+        """Select frames as the open camera requires."""
+        self._thinner = self._make_thinner()
 
     def wants(self, moment: Moment) -> bool:
         """Whether a request waits for it, or it may begin a part."""
