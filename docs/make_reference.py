@@ -25,18 +25,34 @@ def main() -> None:
 
 def pages() -> list[Path]:
     """The pages with a generated part."""
-    return [REFERENCE / name for name in ("cli.md", "python.md")]
+    return [*(REFERENCE / name for name in ("cli.md", "python.md")), REFERENCE.parent / "station.md"]
 
 
 def filled(page: str) -> str:
     """A page with its generated parts as they must be."""
     generators: Mapping[str, Callable[[], Iterator[str]]] = {
         "commands": commands,
+        "station": station_keys,
         "names": lambda: names(NAME.findall(page)),
     }
     return MARKED.sub(
         lambda part: part[1] + "\n" + "\n".join(generators[part[2]]()).rstrip() + "\n" + part[3], page
     )
+
+
+def station_keys() -> Iterator[str]:
+    """Every table of a station file with its keys, as Markdown lines."""
+    from dmdd_edge.runtime.station.file.reference import reference
+
+    for table in reference():
+        yield f"### {table.heading}\n"
+        yield f"{table.title}.\n"
+        yield "| key | meaning | value | default |"
+        yield "|---|---|---|---|"
+        for key in table.keys:
+            cells = (f"`{key.name}`", key.help, key.value, key.default)
+            yield "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+        yield ""
 
 
 def names(listed: list[str]) -> Iterator[str]:

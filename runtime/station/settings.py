@@ -73,8 +73,8 @@ class CameraSettings:
     source: Annotated[
         str,
         Option(
-            "What --source of run takes: a camera (0, /dev/video0, csi://0, genicam://SERIAL), rtsp://, "
-            "http(s)://, or, to try a station without a camera, a folder of images or replay:VIDEO.",
+            "As --source of run: a camera (0, /dev/video0, csi://0, genicam://SERIAL), rtsp:// or "
+            "http(s)://; to try a station without a camera, a folder of images or replay:VIDEO.",
             number=True,
             example='"/dev/video0"',
             check=_check_source,

@@ -58,7 +58,17 @@ def test_readme_shows_the_whole_way() -> None:
 
 def test_the_guides_show_every_command() -> None:
     shown = {pages.words(line)[1] for line in pages.our_commands()}
-    assert {"train", "evaluate", "export", "run", "models", "calibrate", "bench", "doctor"} <= shown
+    assert {
+        "train",
+        "evaluate",
+        "export",
+        "run",
+        "models",
+        "calibrate",
+        "bench",
+        "doctor",
+        "station",
+    } <= shown
 
 
 @pytest.mark.parametrize("line", pages.our_commands())

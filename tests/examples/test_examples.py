@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
+from jsonschema import Draft7Validator
 
 import dmdd_edge
 from dmdd_edge import Bundle, Export, ExportOptions
+from dmdd_edge.runtime.station.file.read import read_station
+from dmdd_edge.runtime.station.file.schema import station_schema
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Run = Callable[..., str]
@@ -173,10 +177,25 @@ def test_without_arguments_an_example_shows_its_usage(name: str, monkeypatch: py
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
+def test_the_station_file_is_read_without_a_remark() -> None:
+    settings = read_station(EXAMPLES / "line1.toml")
+    assert settings.remarks == ()
+    assert {recipe.number: recipe.inspections for recipe in settings.recipes} == {
+        1: ("thread_left", "thread_right"),
+        2: ("thread_left", "thread_right", "label"),
+    }
+    text = (EXAMPLES / "line1.toml").read_text(encoding="utf-8")
+    assert list(Draft7Validator(station_schema()).iter_errors(tomllib.loads(text))) == []
+    with_lines = text.replace("# [gpio]", "[gpio]")
+    for key in ("chip", "reject", "ready"):
+        with_lines = with_lines.replace(f"# {key} =", f"{key} =")
+    assert set(tomllib.loads(with_lines)["gpio"]) == {"chip", "reject", "ready"}
+
+
 def test_every_example_is_listed_and_tested() -> None:
     listed = (EXAMPLES / "README.md").read_text()
     tests = Path(__file__).read_text()
     for path in EXAMPLES.iterdir():
-        if path.suffix in (".py", ".ipynb"):
+        if path.suffix in (".py", ".ipynb", ".toml"):
             assert path.name in listed
             assert path.name in tests

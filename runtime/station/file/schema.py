@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from dmdd_edge.options.keys import key_of
 from dmdd_edge.options.model import OptionField
 from dmdd_edge.options.values import any_length, members
-from dmdd_edge.runtime.station.file.tables import NEEDED, TABLES, tables_in
+from dmdd_edge.runtime.station.file.tables import NEEDED, TABLES, help_of, tables_in
 
 #: The name under which ``station init`` writes it beside a station file.
 SCHEMA_NAME: Final = "station.schema.json"
@@ -84,7 +84,7 @@ def _value(field: OptionField) -> dict[str, Any]:
         allowed = [*(one for one in allowed if one["type"] == "integer"), _text(field)]
     elif option.number:
         allowed.append({"type": "integer", "minimum": 0})
-    described: dict[str, Any] = {"description": option.help}
+    described: dict[str, Any] = {"description": help_of(field)}
     if default not in (None, (), dataclasses.MISSING):
         described["default"] = option.written(default) if option.written else default
     return {**described, **(allowed[0] if len(allowed) == 1 else {"anyOf": allowed})}

@@ -10,7 +10,7 @@ from typing import Any, Final
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import is_plain_name, visible
-from dmdd_edge.options.keys import key_of, renamed, similar
+from dmdd_edge.options.keys import key_of, renamed, similar, unspelled
 from dmdd_edge.options.model import OptionField, broken_rules, checked, option_fields
 from dmdd_edge.options.toml_file import TomlFile
 from dmdd_edge.options.toml_lines import Route
@@ -67,6 +67,11 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "recipes": ("number", "inspections"),
     **{name: ("line",) for name in TABLES if name.startswith("gpio.")},
 }
+
+
+def help_of(field: OptionField) -> str:
+    """What a key means, with other keys as the file spells them."""
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: unspelled(found[1]), field.option.help)
 
 
 def tables_in(heading: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dmdd_edge.options.keys import key_of
 from dmdd_edge.options.toml_text import toml
 from dmdd_edge.runtime.station.file.found import Found, FoundCamera
 from dmdd_edge.runtime.station.file.schema import SCHEMA_NAME, title_of
-from dmdd_edge.runtime.station.file.tables import TABLES
+from dmdd_edge.runtime.station.file.tables import TABLES, help_of
 
 #: What is written where nothing was found; ``station check`` then says what it lacks.
 NO_CAMERA = FoundCamera("/dev/video0", "FILL IN: no camera was found on this machine", "newest")
@@ -97,7 +97,7 @@ _EXAMPLES = {
 def _key(heading: str, key: str, value: Any = None) -> Iterator[str]:
     """A key with its explanation; without a value it is a comment with an example."""
     (field,) = (field for field in TABLES[heading] if key_of(field) == key)
-    yield from textwrap.wrap(field.option.help, _COLUMNS, initial_indent="# ", subsequent_indent="# ")
+    yield from textwrap.wrap(help_of(field), _COLUMNS, initial_indent="# ", subsequent_indent="# ")
     if value is not None:
         yield f"{key} = {toml(value)}"
         return
