@@ -8,14 +8,15 @@
 # so the command finds the same Python environment and the same checkout. OUT is the one folder that both write
 # to. The exit code is the command's; 125 when the guest did not come so far.
 #
-# GUEST_MODULES  kernel modules to load, with their options, one a line.
+# GUEST_MODULES  kernel modules to load, with their options, one a line; ? before it: if there is one.
+# GUEST_PREPARE  a command that is given the folder of the kernel's modules, the version, and a scratch folder.
 # GUEST_ACCEL    tcg unless set: software emulation, which works anywhere; kvm is faster where there is one.
 # GUEST_LIMIT    seconds until the guest is stopped; 1800 unless set.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(realpath -m "$1") out=$(realpath -m "$2")
 shift 2
-modules=${GUEST_MODULES:-} accel=${GUEST_ACCEL:-tcg} limit=${GUEST_LIMIT:-1800}
+modules=${GUEST_MODULES:-} prepare=${GUEST_PREPARE:-} accel=${GUEST_ACCEL:-tcg} limit=${GUEST_LIMIT:-1800}
 root=$work/root
 
 fail() {
@@ -48,7 +49,18 @@ kernel=$(find "$root/boot" -name 'vmlinuz-*' | sort -V | tail -n 1)
 version=${kernel##*/vmlinuz-}
 tree=$root/lib/modules/$version
 [ -d "$tree" ] || tree=$root/usr/lib/modules/$version
+if [ -n "$prepare" ]; then
+  "$prepare" "$tree" "$version" "$work/prepare" >&2 || echo "guest: $prepare failed" >&2
+fi
 [ -e "$tree/modules.dep" ] || "$busybox" depmod -b "${tree%/lib/modules/*}" "$version"
+
+while read -r line; do
+  name=${line#\?}
+  if [ "$name" = "$line" ] || grep -q "/${name%% *}\.ko" "$tree/modules.dep"; then
+    found+=$name$'\n'
+  fi
+done <<<"$modules"
+modules=${found:-}
 
 # The first file system: busybox, and of the kernel's modules those that are wanted.
 boot=$work/boot

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tests of tests/camera against a V4L2 device that is none of ours: the kernel's virtual camera `vivid`, in a
-# Debian guest that qemu runs. Takes some minutes the first time, since it fetches the guest.
+# The tests of tests/camera against devices that are none of ours: the kernel's virtual camera `vivid` and its
+# simulated GPIO chip `gpio-sim`, in a Debian guest that qemu runs. Takes some minutes the first time, since it
+# fetches the guest.
 #
 #   tests/camera/run.sh [ARGUMENTS OF PYTEST]
 #
@@ -28,7 +29,9 @@ if [ -z "${DMDD_CAMERA_MODELS:-}" ]; then
 fi
 
 # A single camera of the simplest kind: one that only captures.
-export GUEST_MODULES="vivid n_devs=1 node_types=0x1 input_types=0x0"
+export GUEST_MODULES="vivid n_devs=1 node_types=0x1 input_types=0x0
+?gpio-sim"
+export GUEST_PREPARE=$PWD/tests/camera/gpio_sim.sh
 exec tests/camera/guest.sh "$work" "$work/out" \
   env DMDD_CAMERA_MODELS="$(realpath "$DMDD_CAMERA_MODELS")" \
   "$PYTHON" -m pytest tests/camera -v --tb=short -p no:cacheprovider "$@"

@@ -17,52 +17,13 @@ if not hasattr(gpiod, "request_lines"):
 
 from dmdd_edge.errors import DmddError  # noqa: E402
 from dmdd_edge.runtime.station.gpio import Gpio, check_gpio  # noqa: E402
-from dmdd_edge.runtime.station.model import (  # noqa: E402
-    ErrorCode,
-    Missed,
-    Origin,
-    PartResult,
-    StationState,
-    Trigger,
-)
+from dmdd_edge.runtime.station.model import ErrorCode, Missed, Origin, StationState  # noqa: E402
 from dmdd_edge.runtime.station.settings import GpioSettings, LineSettings  # noqa: E402
+from tests.runtime.station.gpio.desk import FakeDesk, verdict  # noqa: E402
 from tests.runtime.station.gpio.fake_chip import Board, FakeChip, FakeRequest  # noqa: E402
 
 READY, PASS, REJECT, FAULT, TRIGGER = range(5)
 WORKING = StationState(online=True, ready=True)
-
-
-class FakeDesk:
-    """Answers triggers in turn: by the next id, or by the code that is set."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.code: ErrorCode | None = None
-        self.last = 0
-
-    def trigger(
-        self,
-        origin: Origin,
-        part_id: int | None = None,
-        encoder: int | None = None,
-        since: float | None = None,
-    ) -> int | ErrorCode:
-        assert origin == "gpio"
-        assert since is not None
-        self.times.append(since)
-        if self.code is not None:
-            return self.code
-        self.last += 1
-        return self.last
-
-    def request_recipe(self, number: int) -> None:
-        raise AssertionError
-
-    def clear_error(self) -> None:
-        raise AssertionError
-
-    def state(self) -> StationState:
-        return WORKING
 
 
 def driven(board: Board) -> list[tuple[int, int]]:
@@ -109,8 +70,7 @@ class Station:
             time.sleep(0.002)
 
     def verdict(self, number: int, good: bool = True, origin: Origin = "gpio") -> None:
-        trigger = Trigger(number, number, 1, origin, time.time(), time.perf_counter())
-        self.gpio.part(PartResult(trigger, "r", "good" if good else "anomalous", False, (), 0.0))
+        self.gpio.part(verdict(number, good, origin))
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""A desk that answers triggers of a line, and verdicts to be shown on the lines."""
+
+from __future__ import annotations
+
+import time
+
+from dmdd_edge.runtime.station.model import ErrorCode, Origin, PartResult, StationState, Trigger
+
+
+class FakeDesk:
+    """Answers triggers by the next id, or by the code that is set."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.code: ErrorCode | None = None
+        self.last = 0
+
+    def trigger(
+        self,
+        origin: Origin,
+        part_id: int | None = None,
+        encoder: int | None = None,
+        since: float | None = None,
+    ) -> int | ErrorCode:
+        assert origin == "gpio"
+        assert since is not None
+        self.times.append(since)
+        if self.code is not None:
+            return self.code
+        self.last += 1
+        return self.last
+
+    def request_recipe(self, number: int) -> None:
+        raise AssertionError
+
+    def clear_error(self) -> None:
+        raise AssertionError
+
+    def state(self) -> StationState:
+        raise AssertionError
+
+
+def verdict(number: int, good: bool = True, origin: Origin = "gpio") -> PartResult:
+    """The verdict on a part, now."""
+    trigger = Trigger(number, number, 1, origin, time.time(), time.perf_counter())
+    return PartResult(trigger, "r", "good" if good else "anomalous", False, (), 0.0)
