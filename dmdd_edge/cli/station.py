@@ -10,6 +10,7 @@ import typer
 
 from dmdd_edge.cli.expand import add_command, expand
 from dmdd_edge.cli.options import JsonOutput
+from dmdd_edge.cli.station_install import InstallOptions, install
 from dmdd_edge.options import Option, Options
 from dmdd_edge.options.groups import ModelsDirOption
 
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(expand(station, Options, with_context=True))
     add_command(group, "init", init, InitOptions)
     add_command(group, "check", check, CheckOptions)
+    add_command(group, "install", install, InstallOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")
 

@@ -74,7 +74,7 @@ class StationDesk:
         self._online = self._ending = False
         self._faults = Faults()
         self._graph = ""
-        self._late = 0
+        self._late = self._newest = 0
         self._overflow_until = 0.0
         self._problems: dict[str, str] = {}
         #: Accepted parts without a verdict, the oldest first.
@@ -141,6 +141,7 @@ class StationDesk:
                 late=counts.late,
                 missed=counts.missed,
                 queued=len(self.waiting),
+                triggered=self._newest,
                 cameras=self._problems,
             )
 
@@ -295,6 +296,7 @@ class StationDesk:
         part = Part(trigger, recipe, {**answered, **self._cameras.request(others, since)})
         self._faults.accept("trigger")
         self._open[number] = part
+        self._newest = number
         self.waiting.put(part)
         self.events.changed()
         return number

@@ -53,8 +53,10 @@ class Gpio:
         #: Acquisition ids of the line's own triggers without a verdict, in order; None is a refused one.
         self._open: deque[int | None] = deque()
         self._lock = threading.Lock()
-        #: Newest acquisition id that was triggered, and that has its verdict.
+        # Newest acquisition id that was triggered and that has its verdict, and whether the first waits for
+        # one. They are compared for equality only, since ids begin again after the largest.
         self._newest = self._answered = 0
+        self._awaited = False
         self._problems = {"outputs": "", "trigger": ""}
         self._closed = False
         self._driver = Driver(settings, lambda text: self._report("outputs", text))
@@ -69,8 +71,11 @@ class Gpio:
     def part(self, part: PartResult) -> None:
         """A part has its verdict."""
         number, at = part.trigger.acquisition_id, part.trigger.since + part.latency_ms / 1000
-        self._answered = max(self._answered, number)
-        self._driver.do(lambda outputs: self._verdict(outputs, number, at, part.passed))
+        self._answered = number
+        if number == self._newest:
+            self._awaited = False
+        awaited = self._awaited
+        self._driver.do(lambda outputs: self._verdict(outputs, number, at, part.passed, awaited))
 
     def missed(self, missed: Missed) -> None:
         """A trigger was refused; those of the line are known already, and have their place in the order."""
@@ -79,7 +84,8 @@ class Gpio:
 
     def changed(self, state: StationState) -> None:
         """The state is another one."""
-        newer = state.triggered > max(self._newest, self._answered)
+        newer = state.triggered not in (self._newest, self._answered)
+        self._awaited = self._awaited or newer
         self._newest = state.triggered
 
         def change(outputs: Outputs) -> None:
@@ -111,7 +117,7 @@ class Gpio:
             self._open.append(None)
         self._driver.do(self._answer_refused)
 
-    def _verdict(self, outputs: Outputs, part: int, at: float, passed: bool) -> None:
+    def _verdict(self, outputs: Outputs, part: int, at: float, passed: bool, awaited: bool) -> None:
         with self._lock:
             mine = part in self._open
             while mine and self._open[0] != part:
@@ -120,7 +126,7 @@ class Gpio:
                 outputs.refused(at)
             if mine:
                 self._open.popleft()
-            newest = not self._open and part >= self._newest
+            newest = not self._open and not awaited
         outputs.verdict(at, passed, newest)
         self._answer_refused(outputs)
 

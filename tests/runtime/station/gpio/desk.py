@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from dmdd_edge.runtime.station.model import ErrorCode, Origin, PartResult, StationState, Trigger
@@ -14,6 +15,8 @@ class FakeDesk:
         self.times: list[float] = []
         self.code: ErrorCode | None = None
         self.last = 0
+        #: Whoever holds it makes the desk slow.
+        self.busy = threading.Lock()
 
     def trigger(
         self,
@@ -25,6 +28,8 @@ class FakeDesk:
         assert origin == "gpio"
         assert since is not None
         self.times.append(since)
+        with self.busy:
+            pass
         if self.code is not None:
             return self.code
         self.last += 1

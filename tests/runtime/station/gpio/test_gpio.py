@@ -169,6 +169,24 @@ def test_the_trigger_of_another_origin_takes_a_held_pass_back(station: Station, 
     board.wait(lambda: board.levels[PASS] == 1)
 
 
+def test_a_later_trigger_of_another_origin_keeps_an_older_verdict_off_a_held_line(
+    station: Station, board: Board
+) -> None:
+    """Also where ids begin again after the largest."""
+    gpio = station.open(lines())
+    gpio.changed(StationState(online=True, ready=True, triggered=2**31 - 1))
+    gpio.changed(StationState(online=True, ready=True, triggered=1))
+    station.verdict(2**31 - 1, origin="modbus")
+    station.verdict(1, origin="modbus")
+    board.wait(lambda: board.levels[PASS] == 1)
+    assert [level for offset, level in driven(board) if offset == PASS] == [0, 1]
+    # A state that is reported late, after the verdict on its newest part, takes nothing back.
+    gpio.changed(StationState(online=True, ready=True, triggered=1, parts=2))
+    gpio.changed(StationState(online=True, triggered=1, parts=2))
+    board.wait(lambda: board.levels[READY] == 0)
+    assert board.levels[PASS] == 1
+
+
 def test_lost_and_old_edges_are_reported_and_rejected(station: Station, board: Board) -> None:
     gpio = station.open(lines(reject=LineSettings(line=REJECT, pulse_ms=1)))
     gpio.changed(WORKING)
