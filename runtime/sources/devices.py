@@ -12,7 +12,7 @@ from dmdd_edge.runtime.sources.live_device import Device
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.source_kinds import ALLOWED, check_options
 from dmdd_edge.runtime.sources.stream import FfmpegStream
-from dmdd_edge.runtime.sources.urls import DRAWN_PREFIX, IMAGES_PREFIX, scheme_of
+from dmdd_edge.runtime.sources.urls import DRAWN_PREFIX, IMAGES_PREFIX, PLAYED, REPLAY_PREFIX, scheme_of
 
 
 def make_device(source: str, options: SourceOptions) -> Device | None:
@@ -45,7 +45,7 @@ def make_device(source: str, options: SourceOptions) -> Device | None:
         from dmdd_edge.runtime.sources.http import http_device  # slow to import, and rarely needed
 
         return http_device(source, options.stream_timeout, options.fps)
-    if source.startswith(replay.PREFIX):
+    if source.startswith(REPLAY_PREFIX):
         check_options("a replayed video", options, source)
         return replay.ReplayDevice(replay.Replay.parse(source))
     if source.startswith((IMAGES_PREFIX, DRAWN_PREFIX)):
@@ -53,7 +53,14 @@ def make_device(source: str, options: SourceOptions) -> Device | None:
         return simulated.simulated_camera(source)
     if scheme:
         raise SourceError(f"{redacted(source)}: unsupported source scheme {scheme}://.", ALLOWED)
-    if source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device():
+    if is_live(source):
         check_options("a camera", options, source)
         return Camera(f"/dev/video{int(source)}" if source.isdecimal() else source, options)
     return None
+
+
+def is_live(source: str) -> bool:
+    """Whether an address names a device; false when it names files."""
+    if scheme_of(source) or source.startswith(PLAYED):
+        return True
+    return source.isdecimal() or source.startswith("/dev/video") or Path(source).is_char_device()

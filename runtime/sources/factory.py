@@ -22,7 +22,7 @@ from dmdd_edge.runtime.sources.live_device import Device, Paced
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.source_kinds import ALLOWED, check_options
 from dmdd_edge.runtime.sources.thinning import Thinner
-from dmdd_edge.runtime.sources.urls import scheme_of
+from dmdd_edge.runtime.sources.urls import PLAYED, scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES
 from dmdd_edge.runtime.sources.watched_folder import WatchFolder
 
@@ -95,7 +95,7 @@ def _readable(source: str) -> Iterator[None]:
 def _is_of_images(source: str) -> bool:
     """Whether a source is an image, a folder or a glob, or does not exist."""
     path = Path(source)
-    live = scheme_of(source) or source.startswith((replay.PREFIX, "/dev/video")) or source == "-"
+    live = scheme_of(source) or source.startswith((*PLAYED, "/dev/video")) or source == "-"
     number = source.isdecimal() and not path.exists()
     return not (live or number or path.is_char_device() or path.suffix.lower() in VIDEO_SUFFIXES)
 

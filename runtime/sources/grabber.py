@@ -107,15 +107,25 @@ class Grabber:
         endless: also reopen a device that was lost before its first frame, or that failed in an unexpected
             way. Otherwise that ends it with an error: the first is a matter of settings or cables, which
             waiting does not fix.
+        triggered: a signal starts each frame, so that no frame for a long time is normal; also true for a
+            ``TriggerDevice`` that is armed.
 
     Attributes:
         say: called with one line when the device is lost, and when it is back.
     """
 
-    def __init__(self, device: Device, taker: Taker, patience: float = 10.0, endless: bool = False) -> None:
+    def __init__(
+        self,
+        device: Device,
+        taker: Taker,
+        patience: float = 10.0,
+        endless: bool = False,
+        triggered: bool = False,
+    ) -> None:
         self.device, self._taker, self._patience, self._endless = device, taker, patience, endless
         self.say: Callable[[str], None] = say_nothing
         self._trigger = device if isinstance(device, TriggerDevice) else None
+        self._triggered = triggered
         self._lines = LossLines(lambda: device.name, lambda line: self.say(line))
         self._freshness = Freshness(device)
         self._stop = threading.Event()
@@ -174,7 +184,7 @@ class Grabber:
     @property
     def armed(self) -> bool:
         """Whether the device waits for triggers, so that no frame for a long time is normal."""
-        return self._trigger is not None and self._trigger.armed
+        return self._triggered or (self._trigger is not None and self._trigger.armed)
 
     def state(self, frames: int, dropped: int) -> SourceState:
         """The current state. It is connected while the last frame is younger than ``STALE_AFTER``.

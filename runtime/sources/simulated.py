@@ -104,7 +104,8 @@ class SimulatedCamera:
 
     def detail(self) -> str:
         """How images come."""
-        return "simulated, waits for triggers" if self.armed else f"simulated, {1 / self._period:g} frames/s"
+        rate = f"{1 / self._period:g} frames/s"
+        return f"simulated, {'an image per trigger' if self.armed else rate}"
 
     def _advance(self) -> None:
         if self._images is not None:

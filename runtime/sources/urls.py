@@ -10,6 +10,8 @@ from dmdd_edge.messages.addresses import split_address
 REPLAY_PREFIX = "replay:"
 #: What the addresses of simulated cameras begin with.
 IMAGES_PREFIX, DRAWN_PREFIX = "images:", "drawn:"
+#: What files and drawings that are played like a camera begin with.
+PLAYED = (REPLAY_PREFIX, IMAGES_PREFIX, DRAWN_PREFIX)
 
 
 def scheme_of(source: str) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dmdd_edge.errors import OptionError
-from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.runtime.sources.camera import Camera as V4l2Camera
-from dmdd_edge.runtime.sources.devices import make_device
+from dmdd_edge.runtime.sources.devices import is_live, make_device
 from dmdd_edge.runtime.sources.live_device import Device, TriggerDevice
 from dmdd_edge.runtime.sources.replay import ReplayDevice
 from dmdd_edge.runtime.sources.simulated import SimulatedCamera
 from dmdd_edge.runtime.sources.source_kinds import check_options
-from dmdd_edge.runtime.sources.urls import scheme_of
-from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES
+from dmdd_edge.runtime.sources.urls import IMAGES_PREFIX, scheme_of
 from dmdd_edge.runtime.station.late_device import LateDevice
 from dmdd_edge.runtime.station.settings import CameraSettings
 
@@ -23,13 +19,13 @@ _WITHOUT = 'Set trigger = "newest": the first frame after the trigger.'
 def camera_device(settings: CameraSettings) -> Device:
     """The device of a camera, not opened yet.
 
+    A folder, an image, a glob or a video is a simulated camera, as with ``images:`` before it.
     A GenICam camera gets the trigger settings that the mode needs, unless its address has them. A simulated
     camera waits for triggers too, unless its images come at a rate (mode ``free``, or ``camera`` with
     ``fps``).
 
     Raises:
-        DmddError: the source names files, the trigger does not suit this kind of camera, or an option does
-            not apply to it.
+        DmddError: the trigger does not suit this kind of camera, or an option does not apply to it.
     """
     name, mode = settings.name, settings.trigger
     options = settings.options
@@ -38,9 +34,8 @@ def camera_device(settings: CameraSettings) -> Device:
         check_options("a stream", options, settings.source)
         device = LateDevice(settings.source, lambda: _made(settings))
     else:
-        device = make_device(_armed_address(settings), options)
-    if device is None:
-        raise _files(settings)
+        device = make_device(_address(settings), options)
+    assert device is not None  # files were made a simulated camera
     if isinstance(device, SimulatedCamera):
         device.armed = mode in ("software", "newest") or (mode == "camera" and not device.paced)
     if isinstance(device, V4l2Camera):
@@ -89,9 +84,11 @@ def _made(settings: CameraSettings) -> Device:
     return device
 
 
-def _armed_address(settings: CameraSettings) -> str:
+def _address(settings: CameraSettings) -> str:
     """The source; of a GenICam camera with the trigger settings that the mode needs."""
     source, mode = settings.source, settings.trigger
+    if not is_live(source):
+        return f"{IMAGES_PREFIX}{source}"
     if scheme_of(source) != "genicam" or mode not in ("camera", "software"):
         return source
     wanted = {"TriggerMode": "On"} | ({"TriggerSource": "Software"} if mode == "software" else {})
@@ -100,14 +97,3 @@ def _armed_address(settings: CameraSettings) -> str:
     if not missing:
         return source
     return source.rstrip("?&") + ("&" if given else "?") + "&".join(missing)
-
-
-def _files(settings: CameraSettings) -> OptionError:
-    """The error for a source of files."""
-    source = redacted(settings.source)
-    simulated = f"images:{source} for a simulated camera, which shows its next image at each trigger"
-    if Path(settings.source).suffix.lower() in VIDEO_SUFFIXES:
-        fix = f"Write replay:{source} to play it at its own rate, or {simulated}."
-    else:
-        fix = f"Write {simulated}; a camera is /dev/video0, csi://0, genicam://SERIAL, rtsp:// or http://."
-    return OptionError(f"Camera {settings.name}: {source} is not a camera.", fix)

@@ -80,6 +80,8 @@ class Camera:
             if isinstance(error, DmddError):
                 self._frames.lost(error)
             raise
+        if isinstance(self._device, SimulatedCamera):
+            self._say(f"Camera {self.name} is simulated by {self._device.name}.")
         self._frames.back()
         self._frames.start()
         self._grabber.start()
@@ -107,9 +109,8 @@ class Camera:
     def _prepare(self) -> None:
         self._frames = self._requests()
         self._frames.lost(SourceError(f"Camera {self.name} is not open yet."))
-        self._grabber = Grabber(
-            self._device, self._frames, self.settings.options.stream_timeout, endless=True
-        )
+        patience, triggered = self.settings.options.stream_timeout, self.mode == "camera"
+        self._grabber = Grabber(self._device, self._frames, patience, endless=True, triggered=triggered)
         self._grabber.say = self._say
 
     def _requests(self) -> FrameRequests:

@@ -1,8 +1,8 @@
-"""Opens each camera of a station and takes one frame of it."""
+"""Opens each camera of a station and triggers it once."""
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.station.cameras import Camera
 from dmdd_edge.runtime.station.check.report import failed
 from dmdd_edge.runtime.station.settings import CameraSettings
 
@@ -58,30 +58,41 @@ def _look(camera: CameraSettings, place: Callable[..., str], seconds: float) -> 
         frame, detail = first_frame(camera, seconds)
     except DmddError as error:
         return Look(failed(name, title, error, place("cameras", camera.name, "source"), facts))
+    if frame is None:
+        waits = ", ".join(filter(None, (f"trigger {camera.trigger}: no image until it comes", detail)))
+        return Look(Finding(name, title, "ok", waits, facts=facts))
     height, width = frame.image.shape[:2]
     shown = ", ".join(filter(None, (f"{width} x {height}", f"trigger {camera.trigger}", detail)))
     return Look(Finding(name, title, "ok", shown, facts={**facts, "width": width, "height": height}), frame)
 
 
-def first_frame(camera: CameraSettings, seconds: float) -> tuple[Frame, str]:
-    """The first frame of a camera, and its settings as read back.
+def first_frame(settings: CameraSettings, seconds: float) -> tuple[Frame | None, str]:
+    """The frame of a first trigger, and the camera's settings as read back.
+
+    A camera that something else triggers is only opened: its next frame may be hours away.
+
+    Returns:
+        the frame, or None for a camera that waits for a hardware trigger; and the settings.
 
     Raises:
-        DmddError: it cannot be opened, or delivers no frame in time.
+        DmddError: it cannot be opened, its trigger does not suit it, or it delivers no frame in time.
     """
-    source = open_source(camera.source, camera.options)
-    timer = threading.Timer(seconds, source.stop)
-    timer.start()
+    camera = Camera(settings)
+    frame: Frame | BrokenFrame | None = None
     try:
-        for frame in source:
-            if isinstance(frame, BrokenFrame):
-                raise frame.error
-            return frame, source.state().detail
+        camera.start()
+        detail = camera.state().detail
+        if settings.trigger == "camera":
+            return None, detail
+        frame = camera.request(time.perf_counter()).wait(seconds)
+        lost = camera.state().message
     finally:
-        timer.cancel()
-        source.stop()
-    lost = source.state().message
-    raise SourceError(
-        f"{redacted(camera.source)} delivered no image in {seconds:g} s. {lost}".rstrip(),
-        "Check its cable and power, and that no trigger is set in the camera itself.",
-    )
+        camera.stop()
+    if isinstance(frame, BrokenFrame):
+        raise frame.error
+    if frame is None:
+        raise SourceError(
+            f"{redacted(settings.source)} delivered no image in {seconds:g} s. {lost}".rstrip(),
+            "Check its cable and power, and that no trigger is set in the camera itself.",
+        )
+    return frame, detail

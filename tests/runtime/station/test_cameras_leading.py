@@ -8,6 +8,7 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
+from dmdd_edge.runtime.sources import grabber
 from dmdd_edge.runtime.sources.live_device import MissingFrameError
 from dmdd_edge.runtime.station.model import ErrorCode
 from tests.runtime.sources.scripted import Scripted
@@ -119,3 +120,17 @@ def test_only_some_triggers_begin_parts(trigger: str) -> None:
     device = Shutter(armed=trigger == "software")
     with running(device, trigger) as camera, pytest.raises(ValueError, match="begins no parts"):
         camera.lead(Parts().arrived)
+
+
+def test_a_camera_without_triggers_for_long_is_connected_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grabber, "STALE_AFTER", 0.0)
+    for device in (Shutter(), Scripted()):
+        with running(device, "camera", Parts(), leads=True) as camera:
+            device.give(1)
+            state = camera.state()
+            assert (state.connected, state.message, state.triggered) == (True, "", True)
+    with running(device := Scripted(), "newest") as camera:
+        device.give(1)
+        assert camera.state().message.startswith("no frame for")

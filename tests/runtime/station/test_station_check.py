@@ -102,7 +102,7 @@ def test_a_station_that_can_run(place: Path, free: int) -> None:
         *("cameras.top", "inspections.left", "inspections.right", "recipes.4", "plc.modbus"),
         *("results.state_dir", "results.jsonl", "results.save"),
     ]
-    assert shown["cameras.top"] == "256 x 128, trigger newest"
+    assert shown["cameras.top"] == "256 x 128, trigger newest, simulated, an image per trigger"
     assert shown["recipes.4"] == "both: left, right, at the first start"
     assert shown["plc.modbus"] == f"Modbus TCP on 127.0.0.1:{free}, any unit"
     facts = {finding.name: finding.facts for finding in report.findings}
@@ -192,6 +192,22 @@ def test_a_damaged_bundle_is_found(place: Path, free: int) -> None:
         "inspections.right",
         "recipes.4",
     ]
+
+
+def test_a_camera_with_a_hardware_trigger_is_opened_without_an_image(place: Path, free: int) -> None:
+    report = examined(TEXT.format(port=free).replace('"parts/"', '"parts/"\ntrigger = "camera"'))
+    assert report.broken == []
+    assert details(report)["cameras.top"] == (
+        "trigger camera: no image until it comes, simulated, an image per trigger"
+    )
+
+
+def test_a_trigger_that_does_not_suit_the_camera_is_found(place: Path, free: int) -> None:
+    report = examined(TEXT.format(port=free).replace('"parts/"', '"rtsp://host/1"\ntrigger = "software"'))
+    line, message, fix = fault(report, "cameras.top")
+    assert line == "2"
+    assert "rtsp://host/1 cannot be triggered by software" in message
+    assert fix.startswith('Set trigger = "newest"')
 
 
 def test_a_camera_that_is_lost_while_it_is_examined(place: Path, free: int) -> None:
