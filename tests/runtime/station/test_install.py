@@ -191,3 +191,26 @@ def test_systemd_has_nothing_to_say_against_the_unit(folder: Path, tmp_path: Pat
 
 def test_the_version_of_systemd() -> None:
     assert (systemd_version() > 0) == (shutil.which("systemctl") is not None)
+
+
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()", "station", "install"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_unit_and_says_what_is_left(tmp_path: Path) -> None:
+    file, units = station(tmp_path), tmp_path / "units"
+    units.mkdir()
+    printed = program(file, "--print", "--account", "line")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    done = program(file, "--into", units, "--account", "line")
+    assert done.returncode == 0, done.stderr
+    assert (units / "dmdd-edge-line1.service").read_text() == printed.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"wrote {units}/dmdd-edge-line1.service"
+    assert lines[-1] == "next: sudo systemctl enable --now dmdd-edge-line1"
+    assert f"  {plan_unit(read_station(file), 'line').remove}" in lines
+    again = program(file, "--into", units)
+    assert again.returncode == 1
+    assert "is there already, and differs" in again.stderr

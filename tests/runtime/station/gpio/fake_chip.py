@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from gpiod.line import Direction, Value
 
 
@@ -139,3 +140,10 @@ class FakeRequest:
     def release(self) -> None:
         for offset in self._settings:
             self._board.consumers.pop(offset, None)
+
+
+def chip_in_memory(monkeypatch: pytest.MonkeyPatch) -> Board:
+    """Replace every chip by one in memory."""
+    board = Board()
+    monkeypatch.setattr("gpiod.Chip", type("Chip", (FakeChip,), {"board": board}))
+    return board

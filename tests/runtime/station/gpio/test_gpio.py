@@ -20,7 +20,7 @@ from dmdd_edge.runtime.station.gpio import Gpio, check_gpio  # noqa: E402
 from dmdd_edge.runtime.station.model import ErrorCode, Missed, Origin, StationState  # noqa: E402
 from dmdd_edge.runtime.station.settings import GpioSettings, LineSettings  # noqa: E402
 from tests.runtime.station.gpio.desk import FakeDesk, verdict  # noqa: E402
-from tests.runtime.station.gpio.fake_chip import Board, FakeChip, FakeRequest  # noqa: E402
+from tests.runtime.station.gpio.fake_chip import Board, FakeChip, FakeRequest, chip_in_memory  # noqa: E402
 
 READY, PASS, REJECT, FAULT, TRIGGER = range(5)
 WORKING = StationState(online=True, ready=True)
@@ -33,9 +33,7 @@ def driven(board: Board) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def board(monkeypatch: pytest.MonkeyPatch) -> Board:
-    board = Board()
-    monkeypatch.setattr(gpiod, "Chip", type("Chip", (FakeChip,), {"board": board}))
-    return board
+    return chip_in_memory(monkeypatch)
 
 
 def lines(**changes: object) -> GpioSettings:
