@@ -152,7 +152,7 @@ def error_answer(status: int, message: str, fix: str) -> Response:
 
 
 def image_answer(request: Request, drawn: Drawn | None) -> Response:
-    """An image with its caption in a header; nothing where there is none, or the client has it."""
+    """An image with its caption in a header; status 204 without one, or where the client has it."""
     if drawn is None or drawn.caption["number"] == whole_in(request.query, "have"):
         return Response(204)
     return Response(200, drawn.data, "image/jpeg", {"Dmdd-Frame": json.dumps(drawn.caption)})
@@ -169,7 +169,7 @@ def whole_in(query: Mapping[str, str], name: str) -> int:
 
 
 def _object_in(body: bytes) -> dict[str, Any]:
-    """The object in a body; empty if there is none."""
+    """The object in a body; empty where it holds something else."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -178,7 +178,7 @@ def _object_in(body: bytes) -> dict[str, Any]:
 
 
 def number_in(fields: Mapping[str, Any], name: str) -> float | None:
-    """A finite number of an object; None if it has none of that name."""
+    """A finite number of an object; None where it holds something else."""
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

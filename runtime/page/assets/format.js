@@ -29,3 +29,8 @@ export function duration(seconds) {
 }
 
 export const age = (seconds) => (seconds === null ? "none yet" : seconds < 60 ? `${seconds.toFixed(1)} s ago` : `${duration(seconds)} ago`);
+
+export const WORDS = { good: "Good", anomalous: "Anomalous", unreliable: "Unreliable" };
+
+// The score of an image against its threshold.
+export const verdict = (caption) => (caption.score === null ? "" : `${score(caption.score)} ${caption.score > caption.threshold ? ">" : "≤"} ${score(caption.threshold)}`);

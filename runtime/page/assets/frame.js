@@ -1,9 +1,7 @@
 // The current frame: fetched when there is a newer one, at the rate at which the server draws it.
 
-import { clock, count, score } from "/format.js";
-
-const WORDS = { good: "Good", anomalous: "Anomalous", unreliable: "Unreliable" };
-const byId = (id) => document.getElementById(id);
+import { clock, count, verdict, WORDS } from "/format.js";
+import { byId, showImage } from "/live.js";
 
 export class CurrentFrame {
   constructor() {
@@ -26,17 +24,10 @@ export class CurrentFrame {
     const overlay = byId("overlay").getAttribute("aria-pressed") === "true" ? 1 : 0;
     const response = await fetch(`/frame.jpg?overlay=${overlay}&have=${this.have}`, { signal: AbortSignal.timeout(8000) });
     if (response.status !== 200) return;
-    const caption = JSON.parse(response.headers.get("Dmdd-Frame"));
-    const address = URL.createObjectURL(await response.blob());
-    // Decoded before it is shown, so that the image never blinks.
-    const decoded = new Image();
-    decoded.src = address;
-    await decoded.decode();
     const image = byId("frame");
-    const old = image.src;
-    image.src = address;
-    document.documentElement.style.setProperty("--aspect", `${decoded.naturalWidth} / ${decoded.naturalHeight}`);
-    if (old) URL.revokeObjectURL(old);
+    const caption = await showImage(image, response);
+    await image.decode();
+    document.documentElement.style.setProperty("--aspect", `${image.naturalWidth} / ${image.naturalHeight}`);
     this.have = caption.number;
     this.describe(caption);
   }
@@ -49,8 +40,7 @@ export class CurrentFrame {
     byId("verdict").dataset.status = caption.status;
     byId("verdict").querySelector("use").setAttribute("href", `#sign-${caption.status}`);
     byId("verdict-word").textContent = word;
-    const sign = caption.score === null ? "" : caption.score > caption.threshold ? " > " : " ≤ ";
-    byId("verdict-score").textContent = sign ? `${score(caption.score)}${sign}${score(caption.threshold)}` : "";
+    byId("verdict-score").textContent = verdict(caption);
     const reason = caption.reason ? ` Cannot be judged: ${caption.reason}.` : "";
     byId("caption").textContent = `Frame ${count(caption.number)}, ${clock(caption.time)}.${reason} ${caption.source}`;
   }

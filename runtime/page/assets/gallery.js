@@ -5,7 +5,9 @@ import { clock, count, score } from "/format.js";
 const byId = (id) => document.getElementById(id);
 
 export class Gallery {
-  constructor() {
+  // `title` names what an anomaly was found on.
+  constructor(title = (anomaly) => `Frame ${count(anomaly.number)}`) {
+    this.title = title;
     this.shown = new Map();
     this.list = [];
     this.viewer = byId("viewer");
@@ -50,7 +52,7 @@ export class Gallery {
     const value = document.createElement("b");
     button.type = "button";
     image.src = `/anomalies/${anomaly.number}-small.jpg`;
-    image.alt = `Anomaly, frame ${count(anomaly.number)}`;
+    image.alt = `Anomaly, ${this.title(anomaly)}`;
     value.textContent = score(anomaly.score);
     text.append(value, document.createElement("br"), clock(anomaly.time));
     if (anomaly.passed) text.append(document.createElement("br"), `${count(anomaly.passed)} more before`);
@@ -64,8 +66,8 @@ export class Gallery {
     this.current = anomaly;
     const image = byId("viewer-image");
     image.src = `/anomalies/${anomaly.number}.jpg`;
-    image.alt = `Anomalous frame ${count(anomaly.number)} with its overlay`;
-    byId("viewer-title").textContent = `Frame ${count(anomaly.number)}, score ${score(anomaly.score)}`;
+    image.alt = `${this.title(anomaly)}, anomalous, with its overlay`;
+    byId("viewer-title").textContent = `${this.title(anomaly)}, score ${score(anomaly.score)}`;
     const regions = anomaly.regions === 1 ? "1 region" : `${count(anomaly.regions)} regions`;
     byId("viewer-caption").textContent = `${clock(anomaly.time)}, threshold ${score(anomaly.threshold)}, ${regions}. ${anomaly.source}`;
     this.steps();

@@ -1,43 +1,24 @@
 // The live page: requests the state twice per second and shows it; reports when the run does not answer.
 
-import { age, clock, count, duration, milliseconds, percent, perSecond } from "/format.js";
+import { age, count, duration, milliseconds, percent, perSecond } from "/format.js";
 import { Gallery } from "/gallery.js";
 import { Limit } from "/limit.js";
 import { CurrentFrame } from "/frame.js";
+import { byId, getJson, link, poll, seen, sleep, write } from "/live.js";
 import { Traces } from "/traces.js";
 
-const PERIOD = 500;
 const FRAME_PERIOD = 250;
 const HISTORY_PERIOD = 5000;
-const LONGEST_WAIT = 5000;
-const SIGNS = { live: "good", trouble: "unreliable", lost: "anomalous", ended: "none", waiting: "none" };
-
-const byId = (id) => document.getElementById(id);
-const write = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const seen = () => (document.hidden ? new Promise((done) => document.addEventListener("visibilitychange", done, { once: true })) : null);
 
 const traces = new Traces();
 const gallery = new Gallery();
 const frame = new CurrentFrame();
 const limit = new Limit(traces);
 let started = null;
-let program = null;
 let newest = 0;
-let answered = null;
 let historyAt = -Infinity;
 
-function link(kind, word, note = "") {
-  document.body.dataset.link = kind;
-  byId("link").querySelector("use").setAttribute("href", `#sign-${SIGNS[kind]}`);
-  if (byId("link").lastChild.textContent !== word) byId("link").lastChild.textContent = word;
-  write("trouble", note);
-  byId("trouble").hidden = note === "";
-}
-
 function show(state) {
-  if (program !== null && program !== state.program) location.reload();
-  program = state.program;
   if (started !== state.started) {
     // Another run answers now.
     started = state.started;
@@ -71,6 +52,7 @@ function show(state) {
   limit.update(state.threshold);
   traces.draw();
   gallery.update(state.anomalies);
+  if (traces.hour && Date.now() - historyAt > HISTORY_PERIOD) takeHistory();
 }
 
 function showSource(state, source) {
@@ -86,31 +68,6 @@ function showSource(state, source) {
   const skipped = state.skipped ? `Last skipped: ${state.skipped.message}` : "";
   write("skipped", skipped);
   byId("skipped").hidden = skipped === "";
-}
-
-async function getJson(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(6000) });
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return response.json();
-}
-
-async function keepState() {
-  let wait = PERIOD;
-  for (;;) {
-    await seen();
-    const state = await getJson(`/api/state?after=${traces.last}`).catch(() => null);
-    if (state !== null) {
-      answered = Date.now();
-      wait = PERIOD;
-      show(state);
-      if (traces.hour && Date.now() - historyAt > HISTORY_PERIOD) takeHistory();
-    } else {
-      const since = answered === null ? "" : ` Last answer at ${clock(answered / 1000)}.`;
-      link("lost", "Connection lost", `The run has ended or is unreachable.${since} Retrying.`);
-      wait = Math.min(2 * wait, LONGEST_WAIT);
-    }
-    await sleep(wait);
-  }
 }
 
 async function takeHistory() {
@@ -134,5 +91,5 @@ async function keepFrame() {
 for (const choice of document.querySelectorAll("[name=span]")) {
   choice.addEventListener("change", () => (traces.hour ? takeHistory() : traces.draw()));
 }
-keepState();
+poll(() => `/api/state?after=${traces.last}`, show, "The run");
 keepFrame();

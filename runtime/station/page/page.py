@@ -1,0 +1,71 @@
+"""The page of a station as a sink of its results and an observer of its parts."""
+
+from __future__ import annotations
+
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.page.host import PageHost
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.station.model import Missed, PartResult, StationState
+from dmdd_edge.runtime.station.page.board import Board
+from dmdd_edge.runtime.station.page.routes import StationRoutes
+from dmdd_edge.runtime.station.page.view import StationView
+from dmdd_edge.runtime.summary import Summary
+
+
+class StationPage:
+    """Shows a station to browsers; created by ``open_station_page``.
+
+    As a sink it receives the frame and the result of each inspection, as an observer each part. Each call
+    costs some microseconds; images are drawn in a separate thread, and only while somebody looks.
+
+    Attributes:
+        url: address for a browser on this machine.
+        token: allows changing the recipe, clearing a fault and triggering a part.
+        announcement: lines to print once at the start.
+    """
+
+    def __init__(self, address: str, view: StationView, token: str | None) -> None:
+        self._host = host = PageHost(address, token, "change the recipe")
+        self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
+        self._board = Board(view.settings.inspections)
+        host.serve(StationRoutes(view, self._board, host.gallery, host.painter, host.token, host.loopback))
+
+    def result(self, frame: Frame, result: Result) -> None:
+        """Show a result; its source is the name of its inspection."""
+        number = self._board.result(frame, result)
+        if result.status == "anomalous":
+            self._host.gallery.offer(number, frame, result)
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Nothing: the part says why an inspection has no result."""
+
+    def summary(self, summary: Summary) -> None:
+        """Show that the station has ended."""
+        self._board.ended = True
+
+    def part(self, part: PartResult) -> None:
+        """Show a part."""
+        self._board.part(part)
+
+    def missed(self, missed: Missed) -> None:
+        """Nothing: the state has the number of them."""
+
+    def changed(self, state: StationState) -> None:
+        """Nothing: the page reads the state when somebody looks."""
+
+    def close(self) -> None:
+        """Stop serving. May be called twice."""
+        self._host.close()
+
+
+def open_station_page(address: str, view: StationView, token: str | None = None) -> StationPage:
+    """Serve the live page of a station until it is closed.
+
+    Args:
+        address, token: as for ``open_page``.
+        view: the station.
+
+    Raises:
+        DmddError: as for ``open_page``.
+    """
+    return StationPage(address, view, token)
