@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from tests.runtime.page.chromium import Browser, find_chromium
 
 SIZE = 64
 
@@ -146,3 +148,27 @@ PROGRAM = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
 def program() -> list[str]:
     """The command that starts the program."""
     return PROGRAM
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's chromium, or what DMDD_CHROMIUM names; skips without one."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no chromium here (apt-get install chromium, or set DMDD_CHROMIUM)")
+    pytest.importorskip("websockets.sync.client", reason="needs websockets>=13.1 to drive chromium")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        browser = Browser(program, Path(folder))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """An empty tab."""
+    chromium.open("about:blank")
+    chromium.resize(1280, 900)
+    chromium.colours("light")
+    chromium.requests.clear()
+    chromium.complaints.clear()
+    return chromium

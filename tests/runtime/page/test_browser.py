@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dmdd_edge.runtime.page import Page, open_page
 from tests.runtime.page.a_run import BROKEN, FakeControl, feed, result_of
-from tests.runtime.page.chromium import Browser, find_chromium, wait_for
+from tests.runtime.page.chromium import Browser, wait_for
+from tests.runtime.page.looks import fits, shows
 
 pytestmark = pytest.mark.slow
-
-#: Required contrast of the colors of text and background (WCAG 2, level AA).
-READABLE = 4.5
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no chromium here (apt-get install chromium, or set DMDD_CHROMIUM)")
-    pytest.importorskip("websockets.sync.client", reason="needs websockets>=13.1 to drive chromium")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        browser = Browser(program, Path(folder))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Browser:
-    chromium.open("about:blank")
-    chromium.resize(1280, 900)
-    chromium.colours("light")
-    chromium.requests.clear()
-    chromium.complaints.clear()
-    return chromium
-
-
-def _shows(browser: Browser, selector: str, text: str) -> None:
-    wait_for(lambda: text in browser.text(selector), f"{text!r} in {selector}")
 
 
 def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeControl) -> None:
@@ -51,8 +20,8 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
     control.statistics.skip()
     page.broken(BROKEN)
     browser.open(page.url)
-    _shows(browser, "#link", "Live")
-    _shows(browser, "#verdict", "Good")
+    shows(browser, "#link", "Live")
+    shows(browser, "#verdict", "Good")
     assert browser.text("#verdict-score") == "0.1250 ≤ 0.5000"
     assert "line/2.png" in browser.text("#caption")
     shown = [
@@ -73,10 +42,10 @@ def test_the_page_shows_the_run(browser: Browser, page: Page, control: FakeContr
     # Status is shown by a word and by the shape of its sign, not by color alone.
     assert browser.js("document.querySelector('#verdict use').getAttribute('href')") == "#sign-good"
     feed(control, page, result_of(3, 0.9))
-    _shows(browser, "#verdict", "Anomalous")
+    shows(browser, "#verdict", "Anomalous")
     assert browser.js("document.querySelector('#verdict use').getAttribute('href')") == "#sign-anomalous"
     feed(control, page, result_of(4, float("nan"), "unreliable", reason="too dark"))
-    _shows(browser, "#verdict", "Unreliable")
+    shows(browser, "#verdict", "Unreliable")
     assert "too dark" in browser.text("#caption")
     assert browser.complaints == []
 
@@ -117,12 +86,12 @@ def test_the_threshold_is_changed_with_the_token(
 ) -> None:
     feed(control, page, result_of(0, 0.25), result_of(1, 0.375), result_of(2, 0.75))
     browser.open(page.url)
-    _shows(browser, "#limit-now", "0.5000")
+    shows(browser, "#limit-now", "0.5000")
     assert browser.js("document.getElementById('limit-fields').disabled") is True
     assert "Read-only" in browser.text("#token-form")
     unlock = "document.querySelector('#token-form button').click()"
     browser.js(f"document.getElementById('token').value = 'wrong-token'; {unlock}")
-    _shows(browser, "#token-said", "The token does not match")
+    shows(browser, "#token-said", "The token does not match")
     assert browser.js("document.getElementById('limit-fields').disabled") is True
     browser.complaints.clear()  # the browser itself notes the refusal
     browser.js(f"document.getElementById('token').value = '{token}'; {unlock}")
@@ -142,16 +111,16 @@ def test_the_threshold_is_changed_with_the_token(
     assert browser.js("document.querySelector('#score-trace .preview').getAttribute('d')") != ""
     assert control.threshold == 0.5, "not yet"
     browser.js("document.getElementById('limit-set').click()")
-    _shows(browser, "#limit-said", "Now 0.3000, was 0.5000. For this run only.")
+    shows(browser, "#limit-said", "Now 0.3000, was 0.5000. For this run only.")
     assert control.threshold == 0.3
-    _shows(browser, "#limit-now", "0.3000")
+    shows(browser, "#limit-now", "0.3000")
     assert browser.complaints == []
     propose("1.5")
     browser.js("document.getElementById('limit-set').click()")
-    _shows(browser, "#limit-said", "a threshold of 1.5 is out of range. Choose 0 to 1.")
+    shows(browser, "#limit-said", "a threshold of 1.5 is out of range. Choose 0 to 1.")
     propose("much")
     browser.js("document.getElementById('limit-set').click()")
-    _shows(browser, "#limit-said", "“much” is not a number")
+    shows(browser, "#limit-said", "“much” is not a number")
     assert control.threshold == 0.3
     browser.js("document.getElementById('limit-undo').click()")
     assert browser.js("document.getElementById('limit-value').value") == "0.3"
@@ -199,28 +168,28 @@ def test_a_lost_source_and_a_lost_run_are_reported(
     try:
         feed(control, page, result_of(0))
         browser.open(page.url)
-        _shows(browser, "#link", "Live")
-        _shows(browser, "#verdict", "Good")
+        shows(browser, "#link", "Live")
+        shows(browser, "#verdict", "Good")
         control.source.connected = False
         control.source.message = "no answer, trying again in 4 s"
         control.message = "the bundle was not changed"
-        _shows(browser, "#link", "Source lost")
+        shows(browser, "#link", "Source lost")
         assert browser.text("#trouble") == "Source: no answer, trying again in 4 s"
         assert browser.text("#message") == "the bundle was not changed"
         assert browser.text("#verdict").startswith("Last frame: Good"), "an old verdict is called old"
         control.source.connected = True
-        _shows(browser, "#link", "Live")
+        shows(browser, "#link", "Live")
         assert browser.complaints == []
         page.close()
-        _shows(browser, "#link", "Connection lost")
+        shows(browser, "#link", "Connection lost")
         assert "The run has ended or is unreachable" in browser.text("#trouble")
         # Another run on the same port: the page continues with its figures.
         again = FakeControl(category="bottle")
         page = open_page(page.url.removeprefix("http://").rstrip("/"), again, token)
         feed(again, page, result_of(0, 0.8))
-        _shows(browser, "#link", "Live")
-        _shows(browser, "#category", "bottle")
-        _shows(browser, "#verdict", "Anomalous")
+        shows(browser, "#link", "Live")
+        shows(browser, "#category", "bottle")
+        shows(browser, "#verdict", "Anomalous")
         label = "document.querySelector('#score-trace svg').getAttribute('aria-label')"
         browser.until(f"{label}.includes('last 1 frames')")
     finally:
@@ -242,43 +211,8 @@ def test_the_page_fits_and_can_be_read(
     browser.open(page.url)
     browser.until("document.getElementById('frame').naturalWidth === 384")
     browser.until("document.querySelectorAll('#gallery li').length > 0")
-    assert browser.js("document.documentElement.scrollWidth") <= width, "no scrolling sideways"
-    small = browser.js(
-        "[...document.querySelectorAll('button, input, a')].filter(e => e.offsetParent && "
-        "!e.closest('.choice')).map(e => [e.id || e.textContent, e.getBoundingClientRect()])"
-        ".filter(([, box]) => box.height < 44 - 0.5 || box.width < 44 - 0.5).map(([name]) => name)"
-    )
-    assert small == [], "all that is touched is 44 pixels high and wide"
-    assert browser.js(_UNREADABLE % READABLE) == []
-    nameless = browser.js(
-        "[...document.querySelectorAll('input')].filter(e => !e.labels.length).map(e => e.id)"
-        ".concat([...document.querySelectorAll('img')].filter(e => e.offsetParent && !e.alt).map(e => e.id))"
-    )
-    assert nameless == []
+    fits(browser, width)
     assert browser.complaints == []
-
-
-#: Elements whose own text is too close to its background color.
-_UNREADABLE = """
-(() => {
-  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const color = parse(getComputedStyle(e).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const written = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  const seen = [...document.querySelectorAll('body *')].filter((e) => e.offsetParent && written(e));
-  return seen.filter((e) => !e.matches('svg *, :disabled')).map((e) => {
-    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
-    return [e.id || e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-  }).filter(([, ratio]) => ratio < %s);
-})()
-"""
 
 
 def test_nothing_is_asked_of_anybody_else(
@@ -303,7 +237,7 @@ def test_nothing_is_asked_of_anybody_else(
 def test_a_hidden_page_asks_for_nothing(browser: Browser, page: Page, control: FakeControl) -> None:
     feed(control, page, result_of(0))
     browser.open(page.url)
-    _shows(browser, "#link", "Live")
+    shows(browser, "#link", "Live")
     browser.js(
         "Object.defineProperty(document, 'hidden', {get: () => window.away ?? false, configurable: true});"
         "window.away = true; window.asked = 0; window.real = fetch;"
@@ -317,21 +251,21 @@ def test_a_hidden_page_asks_for_nothing(browser: Browser, page: Page, control: F
     assert asked == 0
     feed(control, page, result_of(1, 0.75))
     browser.js("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-    _shows(browser, "#verdict", "Anomalous")
+    shows(browser, "#verdict", "Anomalous")
 
 
 def test_the_image_can_be_frozen_and_shown_plain(browser: Browser, page: Page, control: FakeControl) -> None:
     feed(control, page, result_of(0, 0.75))
     browser.open(page.url)
-    _shows(browser, "#verdict", "Anomalous")
+    shows(browser, "#verdict", "Anomalous")
     browser.js("document.getElementById('hold').click()")
     feed(control, page, result_of(1))
-    _shows(browser, "#count-good", "1")
+    shows(browser, "#count-good", "1")
     assert "Frame 1," in browser.text("#caption"), "the image is frozen, the counts continue"
     browser.js("document.getElementById('hold').click()")
-    _shows(browser, "#caption", "Frame 2,")
+    shows(browser, "#caption", "Frame 2,")
     feed(control, page, result_of(2, 0.75))
-    _shows(browser, "#caption", "Frame 3,")
+    shows(browser, "#caption", "Frame 3,")
 
     def red() -> int:
         return int(

@@ -67,10 +67,12 @@ def station_settings(
         recipes: names of their inspections, by number.
         fields: of ``StationSettings``.
     """
+
+    def fields_of(what: str | Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"category": what} if isinstance(what, str) else what
+
     made = {
-        name: InspectionSettings(
-            name=name, camera="top", backend="cpu", **({"category": what} if isinstance(what, str) else what)
-        )
+        name: InspectionSettings(name=name, **{"camera": "top", "backend": "cpu", **fields_of(what)})
         for name, what in inspections.items()
     }
     known: dict[str, Any] = {
