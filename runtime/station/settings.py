@@ -43,7 +43,7 @@ def _check_source(source: str) -> None:
     if not source.strip() or re.fullmatch(r"-\d*", source):
         raise OptionError(
             f"source is {source!r}, which is not a camera.",
-            "Name a camera, such as /dev/video0, a stream or a folder of images.",
+            "Name a camera or a stream, such as /dev/video0.",
         )
 
 
@@ -74,7 +74,8 @@ class CameraSettings:
         str,
         Option(
             "As --source of run: a camera (0, /dev/video0, csi://0, genicam://SERIAL), rtsp:// or "
-            "http(s)://; to try a station without a camera, a folder of images or replay:VIDEO.",
+            "http(s)://; to try a station without a camera: a folder of images, drawn: (drawn plates) or "
+            "replay:VIDEO.",
             number=True,
             example='"/dev/video0"',
             check=_check_source,
@@ -290,10 +291,7 @@ class StationSettings:
     ] = 4
     state_dir: Annotated[
         Path,
-        Option(
-            "Folder for counters and part numbers; default: NAME.state beside NAME.toml, or, as a service, "
-            "NAME in systemd's STATE_DIRECTORY."
-        ),
+        Option("Folder for counters and part numbers; default: NAME.state, beside NAME.toml."),
     ]
     models_dir: Annotated[Path, Option("Folder that holds the bundles; default: models, beside the file.")]
     cameras: dict[str, CameraSettings]

@@ -29,13 +29,14 @@ def examine_station(
     frames = {name: look.frame for name, look in looks.items()}
     inspections = examine_inspections(settings, frames, update)
     update("ports, lines and results")
+    remarks = list(settings.remarks)
     findings = [
         *(look.finding for look in looks.values()),
         *inspections,
         *_recipes(settings, {finding.name for finding in inspections if finding.state != "ok"}),
-        *examine_outside(settings),
+        *examine_outside(settings, remarks.append),
     ]
-    return StationReport(settings.path, tuple(findings), settings.remarks)
+    return StationReport(settings.path, tuple(findings), tuple(remarks))
 
 
 def _recipes(settings: StationSettings, broken: set[str]) -> Iterator[Finding]:

@@ -16,14 +16,19 @@ from dmdd_edge.runtime.station.settings import ResultOptions, StationSettings
 from dmdd_edge.storage import require_writable
 
 
-def examine_outside(settings: StationSettings) -> Iterator[Finding]:
-    """Open each server, examine the 24 V lines without driving any, and see where results go."""
-    yield from _servers(settings)
+def examine_outside(settings: StationSettings, remark: Callable[[str], None]) -> Iterator[Finding]:
+    """Open each server, examine the 24 V lines without driving any, and see where results go.
+
+    Args:
+        settings: of the station.
+        remark: called with what a person should know, a sentence each.
+    """
+    yield from _servers(settings, remark)
     yield from _lines(settings)
     yield from _results(settings)
 
 
-def _servers(settings: StationSettings) -> Iterator[Finding]:
+def _servers(settings: StationSettings, remark: Callable[[str], None]) -> Iterator[Finding]:
     modbus = settings.plc.modbus
     if modbus is not None:
 
@@ -32,6 +37,8 @@ def _servers(settings: StationSettings) -> Iterator[Finding]:
 
             port = ModbusPort(modbus, lambda command: None)
             port.close()
+            for warning in port.warnings:
+                remark(f"{settings.place('plc', 'modbus')}: {warning}")
             return port.address
 
         yield _tried("plc.modbus", "Modbus TCP", open_modbus, settings.place("plc", "modbus", "port"))

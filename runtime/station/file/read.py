@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.station.file.references import check_references
 from dmdd_edge.runtime.station.file.tables import Reading, tables_in
+from dmdd_edge.runtime.station.file.triggers import check_triggers
 from dmdd_edge.runtime.station.settings import (
     CameraSettings,
     GpioSettings,
@@ -76,7 +76,10 @@ def read_station(path: Path) -> StationSettings:
     contents = _contents(reading, file)
     check_references(reading, contents)
     reading.check()
-    return _settings(reading, contents, file)
+    settings = _settings(reading, contents, file)
+    check_triggers(reading, settings)
+    reading.check()
+    return settings
 
 
 def _contents(reading: Reading, file: TomlFile) -> Contents:
@@ -130,7 +133,7 @@ def _settings(reading: Reading, contents: Contents, file: TomlFile) -> StationSe
     defaults = {
         "name": name,
         "recipe": recipes[0].number,
-        "state_dir": _state_dir(folder, stem),
+        "state_dir": folder / f"{stem}.state",
         "models_dir": folder / "models",
     }
     return StationSettings(
@@ -147,12 +150,6 @@ def _settings(reading: Reading, contents: Contents, file: TomlFile) -> StationSe
         remarks=tuple(reading.remarks),
         place=reading.place,
     )
-
-
-def _state_dir(folder: Path, stem: str) -> Path:
-    """Where a station keeps its counters: with systemd in the folder that the unit has for that."""
-    given = os.environ.get("STATE_DIRECTORY")
-    return Path(given.split(":")[0]) / stem if given else folder / f"{stem}.state"
 
 
 def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:

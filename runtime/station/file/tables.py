@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dmdd_edge.errors import OptionError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import is_plain_name, visible
 from dmdd_edge.options.keys import key_of, renamed, similar, unspelled
@@ -222,11 +222,28 @@ class Reading:
         try:
             model.build(dict(values), given)
         except OptionError as error:
-            spellings = {field.spelling: key_of(field) for field in fields.values() if field.name in given}
-            named = [key for spelling, key in spellings.items() if spelling in error.message]
-            self._refused((*route, *named[:1]), error, TABLES[heading])
+            self.refused(route, error, heading)
 
-    def _refused(self, route: Route, error: OptionError, fields: Sequence[OptionField]) -> None:
+    def refused(self, route: Route, error: DmddError, heading: str, otherwise: str = "") -> None:
+        """Note what something else says of a table, with its keys as the file spells them.
+
+        Args:
+            route: of the table.
+            error: what it says.
+            heading: the table's kind.
+            otherwise: the key that it is about, if it names none that the table has.
+        """
+        fields = TABLES[heading]
+        spellings = {name: key_of(field) for field in fields for name in (field.spelling, key_of(field))}
+        named = [
+            key
+            for name, key in spellings.items()
+            if (*route, key) in self._written
+            and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", error.message)
+        ]
+        self._refused((*route, *(named[:1] or filter(None, [otherwise]))), error, fields)
+
+    def _refused(self, route: Route, error: DmddError, fields: Sequence[OptionField]) -> None:
         """Note what the check of an option says, with keys as the file spells them."""
         keys = {field.spelling: key_of(field) for field in fields}
         message, fix = (
@@ -279,8 +296,8 @@ def located(source: str, folder: Path) -> str:
     for prefix in (REPLAY_PREFIX, IMAGES_PREFIX):
         if source.startswith(prefix):
             return f"{prefix}{folder / source.removeprefix(prefix).removeprefix('//')}"
-    stays = source.isdecimal() or source.startswith(DRAWN_PREFIX) or scheme_of(source)
-    return source if stays else str(folder / source)
+    plain = source.isdecimal() or scheme_of(source) or source.startswith(DRAWN_PREFIX)
+    return source if plain else str(folder / source)
 
 
 def unknown_name(kind: str, wrong: str, known: Sequence[str]) -> tuple[str, str]:

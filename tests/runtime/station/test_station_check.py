@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli import station
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.station.check import cameras
 from dmdd_edge.runtime.station.check.examine import examine_station
 from dmdd_edge.runtime.station.check.report import StationReport
 from dmdd_edge.runtime.station.file.read import read_station
@@ -28,7 +29,7 @@ Picture = Callable[..., NDArray[np.uint8]]
 #: Images are 256 x 128; a region holds a blue patch or not. The graph's score is the largest blue / 255.
 TEXT = """\
 [cameras.top]
-source = "parts/"
+source = "images:parts"
 [inspections.left]
 camera = "top"
 category = "screw"
@@ -118,6 +119,50 @@ def test_a_station_that_can_run(place: Path, free: int) -> None:
     assert not Path("line1.state").exists()
 
 
+@pytest.mark.parametrize(
+    ("camera", "shown"),
+    [
+        ('source = "images:parts"\ntrigger = "free"', "trigger free, simulated, 5 frames/s"),
+        ('source = "images:parts"\ntrigger = "camera"', "trigger camera, simulated, an image per trigger"),
+        (
+            'source = "images:parts"\ntrigger = "software"',
+            "trigger software, simulated, an image per trigger",
+        ),
+    ],
+)
+def test_each_kind_of_trigger_shows_an_image(place: Path, free: int, camera: str, shown: str) -> None:
+    report = examined(TEXT.format(port=free).replace('source = "images:parts"', camera))
+    assert report.broken == []
+    assert details(report)["cameras.top"] == f"256 x 128, {shown}"
+
+
+def test_a_camera_whose_own_trigger_nobody_gave_is_not_broken(
+    place: Path, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmdd_edge.runtime.sources.simulated.SimulatedCamera.fire", lambda self: None)
+    monkeypatch.setattr(cameras, "OWN_TRIGGER_SECONDS", 0.1)
+    text = TEXT.format(port=free).replace("images:parts", 'images:parts"\ntrigger = "camera')
+    report = examined(text)
+    assert report.broken == []
+    assert details(report)["cameras.top"].startswith("opened; it waits for its own trigger")
+    facts = {finding.name: finding.facts for finding in report.findings}
+    assert facts["inspections.left"]["category"] == "screw"
+    assert "score" not in facts["inspections.left"]
+
+
+def test_a_camera_that_does_not_answer_its_trigger_is_broken(
+    place: Path, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmdd_edge.runtime.sources.simulated.SimulatedCamera.fire", lambda self: None)
+    Path("line1.toml").write_text(TEXT.format(port=free))
+    report = examine_station(read_station(Path("line1.toml")), seconds=0.3)
+    assert [finding.name for finding in report.broken] == ["cameras.top"]
+    line, message, fix = fault(report, "cameras.top")
+    assert line == "2"
+    assert message.startswith(f"images:{place}/parts delivered no image in 0.3 s.")
+    assert fix.startswith("Check its cable and power")
+
+
 def test_a_bundle_that_several_inspections_share_is_loaded_once(
     place: Path, free: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +183,7 @@ def test_every_problem_is_listed_with_its_line(place: Path, port: int) -> None:
     text = text.replace("[90, 0, 166, 128]", "[90, 0, 167, 128]").replace(
         '"screw"\nregion = [0', '"screv"\nregion = [0'
     )
-    text += '[cameras.side]\nsource = "gone/"\n[inspections.side]\ncamera = "side"\n'
+    text += '[cameras.side]\nsource = "images:gone"\n[inspections.side]\ncamera = "side"\n'
     Path("out").write_text("a file")
     report = examined(text)
     assert [finding.name for finding in report.broken] == [
@@ -194,27 +239,11 @@ def test_a_damaged_bundle_is_found(place: Path, free: int) -> None:
     ]
 
 
-def test_a_camera_with_a_hardware_trigger_is_opened_without_an_image(place: Path, free: int) -> None:
-    report = examined(TEXT.format(port=free).replace('"parts/"', '"parts/"\ntrigger = "camera"'))
-    assert report.broken == []
-    assert details(report)["cameras.top"] == (
-        "trigger camera: no image until it comes, simulated, an image per trigger"
-    )
-
-
-def test_a_trigger_that_does_not_suit_the_camera_is_found(place: Path, free: int) -> None:
-    report = examined(TEXT.format(port=free).replace('"parts/"', '"rtsp://host/1"\ntrigger = "software"'))
-    line, message, fix = fault(report, "cameras.top")
-    assert line == "2"
-    assert "rtsp://host/1 cannot be triggered by software" in message
-    assert fix.startswith('Set trigger = "newest"')
-
-
 def test_a_camera_that_is_lost_while_it_is_examined(place: Path, free: int) -> None:
     # It accepts the connection and says nothing.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/stream"
-        Path("line1.toml").write_text(TEXT.format(port=free).replace("parts/", address))
+        Path("line1.toml").write_text(TEXT.format(port=free).replace("images:parts", address))
         report = examine_station(read_station(Path("line1.toml")), seconds=1)
     line, message, fix = fault(report, "cameras.top")
     assert line == "2"
@@ -232,13 +261,6 @@ def test_results_that_cannot_work(place: Path, free: int, monkeypatch: pytest.Mo
     report = examined(text)
     assert [finding.name for finding in report.broken] == ["results.serve", "results.mqtt", "results.webhook"]
     assert fault(report, "results.webhook")[1].startswith("webhook_secret_env names the environment variable")
-
-
-def test_the_counters_of_a_service_are_where_systemd_says(
-    place: Path, free: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", f"{place}/var:/other")
-    assert details(examined(TEXT.format(port=free)))["results.state_dir"] == f"{place}/var/line1"
 
 
 def test_a_missing_gpio_chip_is_named(place: Path, free: int) -> None:

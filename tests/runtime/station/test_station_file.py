@@ -34,13 +34,13 @@ state_dir = "state"
 models_dir = "/opt/models"
 [cameras.top]
 source = 0
-trigger = "software"
+trigger = "newest"
 timeout_ms = 500
 camera-size = "1920x1080"
 camera_control = ["focus_absolute=30"]
 exposure = 2
 [cameras.side]
-source = "parts/*.png"
+source = "images:parts"
 trigger = "free"
 fps = 5
 every = 2
@@ -108,7 +108,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
             "top": CameraSettings(
                 name="top",
                 source="0",
-                trigger="software",
+                trigger="newest",
                 timeout_ms=500.0,
                 options=SourceOptions(
                     camera_size=(1920, 1080), camera_controls=(("focus_absolute", 30),), exposure=2.0
@@ -116,7 +116,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
             ),
             "side": CameraSettings(
                 name="side",
-                source=f"{tmp_path}/parts/*.png",
+                source=f"images:{tmp_path}/parts",
                 trigger="free",
                 options=SourceOptions(fps=5.0, every=2),
             ),
@@ -201,9 +201,9 @@ def test_a_file_that_notepad_saved_is_read_with_right_lines(tmp_path: Path, newl
 def test_what_has_no_effect_is_remarked(tmp_path: Path) -> None:
     text = """\
 [cameras.a]
-source = "a/"
+source = "images:a"
 [cameras.b]
-source = "b/"
+source = "drawn:"
 [inspections.x]
 camera = "a"
 [inspections.y]
@@ -227,10 +227,28 @@ inspections = ["x"]
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ('"images:a/b?fps=5"', "images:{}/a/b?fps=5"),
+        ('"images:/a"', "images:/a"),
+        ('"parts/*.png"', "{}/parts/*.png"),
+        ('"replay:a.mp4?loop=1"', "replay:{}/a.mp4?loop=1"),
+        ('"drawn:plate?bad=0.5"', "drawn:plate?bad=0.5"),
+        ('"rtsp://10.0.0.7/main"', "rtsp://10.0.0.7/main"),
+        ('"csi://1"', "csi://1"),
+        ("3", "3"),
+    ],
+)
+def test_only_sources_that_are_paths_start_from_the_folder(tmp_path: Path, source: str, read: str) -> None:
+    text = SMALL.replace('"/dev/video0"', source)
+    assert settings_of(tmp_path, text).cameras["top"].source == read.format(tmp_path)
+
+
 def test_a_trigger_that_no_camera_waits_for_is_remarked(tmp_path: Path) -> None:
     text = SMALL.replace('video0"', 'video0"\ntrigger = "free"') + "[gpio.trigger]\nline = 3\n"
     assert any("no camera waits for this trigger" in remark for remark in settings_of(tmp_path, text).remarks)
-    text = text.replace('"free"', '"software"')
+    text = text.replace('"free"', '"newest"')
     assert not any("waits for" in remark for remark in settings_of(tmp_path, text).remarks)
 
 

@@ -28,8 +28,8 @@ BEHIND = [
     ('[cameras."a/b"]\nsource = "x"\n', "7: 'a/b' cannot be a name of cameras. Use letters, digits, - and _"),
     ("[cameras.b]\nsource = 0\n", "8: cameras top and b are the same device. Keep one of them; several"),
     ("[cameras.b]\n", "7: cameras.b has no source. Add source = \"/dev/video0\"."),
-    ("[cameras.b]\nsource = ''\n", "8: source is '', which is not a camera. Name a camera, such as"),
-    ("[cameras.b]\nsource = '-'\n", "8: source is '-', which is not a camera. Name a camera, such as"),
+    ("[cameras.b]\nsource = ''\n", "8: source is '', which is not a camera. Name a camera or"),
+    ("[cameras.b]\nsource = '-'\n", "8: source is '-', which is not a camera. Name a camera or"),
     ("[cameras.b]\nsource = 'a'\nname = 'b'\n", "9: 'name' is not a key of [cameras.b]. Remove it: the name"),
     ("[cameras.b]\nsource = 'a'\ntriger = 'free'\n", "9: 'triger' is not a key of [cameras.b]. Did you mean"),
     ("[cameras.b]\nsource = 'a'\nfps = 3\n", "9: fps has no effect with trigger = 'newest'. Leave it out, o"),
@@ -146,6 +146,50 @@ def test_a_file_that_lacks_what_it_needs(tmp_path: Path, text: str, expected: li
     problems = [said(problem) for problem in problems_of(tmp_path, text)]
     assert [one.startswith(two) for one, two in zip(problems, expected, strict=True)] == [True] * len(
         expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [
+        (
+            'source = "parts/"',
+            "2: Camera top: {}/parts is not a camera. Write images:{}/parts for a simulated",
+        ),
+        ('source = "ftp://x"', "2: ftp://x: unsupported source scheme ftp://. A source is an image or"),
+        (
+            'source = "replay:a?b=1"',
+            "2: replay:{}/a?b=1: unknown parameter 'b'. Write replay:FILE?fps=30&loop",
+        ),
+        (
+            'trigger = "software"\nsource = 0',
+            "2: Camera top: /dev/video0 cannot be triggered by software, so",
+        ),
+        (
+            'trigger = "camera"\nsource = "csi://0"',
+            '2: Camera top: csi://0 has no trigger input, so trigger = "',
+        ),
+        ('source = "drawn:"\nexposure = 2', "3: exposure applies to a camera and a CSI camera and a GenICam"),
+        ('source = "rtsp://u:pw@h/x"\ncamera-size = "9x9"', "3: camera_size applies to a camera and a CSI"),
+    ],
+)
+def test_a_camera_that_cannot_be_what_the_file_says(tmp_path: Path, camera: str, expected: str) -> None:
+    (problem,) = problems_of(tmp_path, SMALL.replace('source = "/dev/video0"', camera))
+    assert said(problem).startswith(expected.format(tmp_path, tmp_path))
+    assert "pw" not in said(problem)
+
+
+def test_recipes_that_disagree_about_the_camera_that_begins(tmp_path: Path) -> None:
+    text = ""
+    for name in ("a", "b"):
+        text += f'[cameras.{name}]\nsource = "genicam://{name}"\ntrigger = "camera"\n'
+        text += f'[inspections.{name}]\ncamera = "{name}"\n'
+    for number, order in ((1, ["a", "b"]), (2, ["b", "a"])):
+        text += f"[[recipes]]\nnumber = {number}\ninspections = {order}\n"
+    (problem,) = problems_of(tmp_path, text)
+    assert said(problem) == (
+        "11: Camera a begins the parts of recipe 1, and follows another camera in recipe 2 of line1.toml. "
+        "Let the same camera come first in the inspections of all recipes that use both."
     )
 
 
