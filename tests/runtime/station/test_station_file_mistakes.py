@@ -152,10 +152,6 @@ def test_a_file_that_lacks_what_it_needs(tmp_path: Path, text: str, expected: li
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
-        (
-            'source = "parts/"',
-            "2: Camera top: {}/parts is not a camera. Write images:{}/parts for a simulated",
-        ),
         ('source = "ftp://x"', "2: ftp://x: unsupported source scheme ftp://. A source is an image or"),
         (
             'source = "replay:a?b=1"',
