@@ -73,7 +73,7 @@ class StationDesk:
         self._book: RecipeBook | None = None
         self._online = self._ending = False
         self._faults = Faults()
-        self._graph = ""
+        self._graph = self._output = ""
         self._late = self._newest = 0
         self._overflow_until = 0.0
         self._problems: dict[str, str] = {}
@@ -168,6 +168,20 @@ class StationDesk:
         with self._lock:
             self._refuse("camera", None, since, code)
 
+    def refused(self, missed: Missed) -> None:
+        """A trigger was refused before it came here: in a handshake, or at a line that was read too late."""
+        with self._lock:
+            self._note(missed)
+
+    def output(self, problem: str) -> None:
+        """The outputs work, or why they cannot be driven."""
+        with self._lock:
+            self._output = problem
+            self._faults.hold(ErrorCode.OUTPUT_FAILED, problem)
+        if problem:
+            self._say(problem)
+        self.events.changed()
+
     def recipe_changed(self, change: RecipeChange) -> None:
         """A request for a recipe was settled."""
         self._say(change.message)
@@ -203,6 +217,8 @@ class StationDesk:
                 self._faults.remove(ErrorCode.QUEUE_OVERFLOW)
             self._faults.hold(ErrorCode.RESULTS_LOST, self._archive.problem)
             self._faults.hold(ErrorCode.GRAPH_FAILED, self._graph)
+            if self._output:  # what an observer reported stays until somebody clears it
+                self._faults.put(ErrorCode.OUTPUT_FAILED, self._output)
         self.events.changed()
 
     def graph(self, problem: str) -> None:
@@ -302,7 +318,10 @@ class StationDesk:
         return number
 
     def _refuse(self, origin: Origin, part_id: int | None, since: float, code: ErrorCode) -> None:
-        missed = Missed(part_id, origin, _wall(since), code)
+        self._note(Missed(part_id, origin, _wall(since), code))
+
+    def _note(self, missed: Missed) -> None:
+        code = missed.code
         self._counters.missed()
         if code is ErrorCode.QUEUE_OVERFLOW:
             self._overflow_until = time.monotonic() + _SHOW_OVERFLOW

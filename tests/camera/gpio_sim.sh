@@ -38,4 +38,4 @@ mkdir -p "$tree/extra"
 cp module/gpio-sim.ko "$tree/extra/"
 # Made again with the new module in it.
 rm -f "$tree/modules.dep"
-rm -rf "$work/module" "$work/usr"
+rm -rf "$work/module" "$work/usr" "$work/lib"

@@ -32,8 +32,9 @@ class Gpio:
         settings: the lines.
         desk: the station; called from a thread.
         missed: called with each edge that the station does not learn of otherwise: lost in the kernel, or
-            read too late to act on.
-        trouble: called with what is wrong with the lines, and with an empty text when they work again.
+            read too late to act on. A station's is ``StationDesk.refused``.
+        trouble: called with what is wrong with the lines, and with an empty text when they work again. A
+            station's is ``StationDesk.output``.
 
     Raises:
         DmddError: the lines cannot be taken; see ``check_gpio``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +15,7 @@ from dmdd_edge.runtime.station.gpio import Gpio
 from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.settings import GpioSettings, LineSettings, StationSettings
 from tests.runtime.station.gpio.fake_chip import Board, chip_in_memory
-from tests.runtime.station.running import Camera, Running, frame, opened, running
+from tests.runtime.station.running import Camera, Running, frame, opened, running, wait_until
 from tests.runtime.station.test_engine import plain as plain_station
 
 plain = plain_station
@@ -34,7 +35,8 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
 
 @contextmanager
 def with_lines(station: Running) -> Iterator[Gpio]:
-    with closing(Gpio(LINES, station.desk)) as gpio:
+    desk = station.desk
+    with closing(Gpio(LINES, desk, desk.refused, desk.output)) as gpio:
         station.desk.events.observe(gpio)
         yield gpio
 
@@ -88,3 +90,30 @@ def test_a_trigger_of_the_plc_takes_back_what_a_held_line_says(plain: StationSet
         camera.requests[0].give(frame())
         station.verdicts(2)
         board.wait(lambda: levels(board)[1:] == (1, 0))
+
+
+def test_lines_that_are_lost_are_a_fault_as_long_as_they_are(plain: StationSettings, board: Board) -> None:
+    with running(plain, {"top": Camera()}) as station, with_lines(station):
+        board.wait(lambda: levels(board) == (1, 0, 1))
+        board.broken = errno.ENODEV
+        station.trigger()
+        wait_until(lambda: station.desk.state().fault, "the fault")
+        state = station.desk.state()
+        assert state.code is ErrorCode.OUTPUT_FAILED
+        assert state.message.startswith("The 24 V outputs of /dev/gpiochip0 cannot be driven: ")
+        station.desk.clear_error()
+        assert station.desk.state().fault
+        board.broken = 0
+        wait_until(lambda: not station.desk.state().fault, "the end of the fault")
+        station.trigger()
+        board.wait(lambda: levels(board) == (1, 1, 0))
+
+
+def test_an_edge_that_is_read_too_late_is_a_missed_part(plain: StationSettings, board: Board) -> None:
+    with running(plain, {"top": Camera()}) as station, with_lines(station):
+        board.edge(TRIGGER, time.perf_counter() - 60)
+        wait_until(lambda: bool(station.notes.misses), "the missed part")
+        [missed] = station.notes.misses
+        assert (missed.origin, missed.code) == ("gpio", ErrorCode.QUEUE_OVERFLOW)
+        assert station.desk.state().missed == 1
+        assert station.notes.parts == []
