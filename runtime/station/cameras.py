@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from dmdd_edge.errors import DmddError, OptionError, SourceError
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing
 from dmdd_edge.runtime.sources.grabber import Grabber
 from dmdd_edge.runtime.sources.live_device import Device, Paced, TriggerDevice
+from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.simulated import SimulatedCamera
 from dmdd_edge.runtime.sources.thinning import Thinner
 from dmdd_edge.runtime.station.camera_devices import camera_device, check_armed
@@ -140,3 +142,30 @@ class Camera:
 
     def _tell(self, time: float, code: ErrorCode) -> None:
         self._say(f"Camera {self.name}: a frame belongs to no part ({code.name.lower().replace('_', ' ')}).")
+
+
+def station_cameras(
+    settings: Mapping[str, CameraSettings], say: Callable[[str], None] = say_nothing
+) -> dict[str, Camera]:
+    """The cameras of a station, not opened yet.
+
+    Args:
+        settings: by name.
+        say: called with one line when a camera is lost, and when it is back.
+
+    Raises:
+        DmddError: see ``Camera``; it names the camera.
+    """
+    return {name: Camera(each, say=say) for name, each in settings.items()}
+
+
+def simulated(settings: CameraSettings, images: str = "drawn:plate") -> CameraSettings:
+    """The settings of a camera that shows images instead, in the same mode and with the same limits.
+
+    In the mode ``camera`` it waits for ``Camera.fire``.
+
+    Args:
+        settings: of the camera that it replaces.
+        images: what it shows: a folder, a video, a glob, or an address of a simulated camera.
+    """
+    return replace(settings, source=images, options=SourceOptions())

@@ -17,7 +17,7 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 from dmdd_edge.runtime.sources.drawn import SERIES, DrawnPlates
 from dmdd_edge.runtime.station.camera_devices import camera_device, check_armed
-from dmdd_edge.runtime.station.cameras import Camera
+from dmdd_edge.runtime.station.cameras import Camera, simulated, station_cameras
 from dmdd_edge.runtime.station.model import TriggerMode
 from dmdd_edge.runtime.station.settings import CameraSettings
 from dmdd_edge.sample.plate import Plate
@@ -90,6 +90,35 @@ def test_a_simulated_hardware_trigger_can_come_at_a_rate(folder: Path) -> None:
     assert [answer(request) for request in parts.requests[:4]] == [10] * 4
 
 
+def test_every_camera_of_a_station_can_be_simulated_in_its_own_mode(folder: Path) -> None:
+    real = {
+        "top": CameraSettings(name="top", source="genicam://7?Gain=3", trigger="software", timeout_ms=60_000),
+        "side": CameraSettings(
+            name="side",
+            source="0",
+            trigger="newest",
+            timeout_ms=60_000,
+            options=SourceOptions(camera_size=(640, 480)),
+        ),
+        "end": CameraSettings(name="end", source="genicam://8", trigger="camera", queue=3),
+    }
+    lines: list[str] = []
+    shown = {name: simulated(each, f"{folder}/a.png") for name, each in real.items()}
+    assert shown["top"].timeout_ms == 60_000
+    cameras = station_cameras(shown, lines.append)
+    parts = Parts()
+    cameras["end"].lead(parts.arrived)
+    for camera in cameras.values():
+        camera.start()
+    requests = [cameras[name].request(time.perf_counter()) for name in ("top", "side")]
+    cameras["end"].fire()
+    parts.wait_for_requests(1)
+    assert [answer(request) for request in (*requests, *parts.requests)] == [10, 10, 10]
+    for camera in cameras.values():
+        camera.stop()
+    assert len(lines) == 3
+
+
 def test_only_a_simulated_camera_has_a_trigger_to_press() -> None:
     camera = Camera(CameraSettings(name="top", source="fake", trigger="camera"), Shutter())
     with pytest.raises(OptionError, match="Camera top is not simulated"):
@@ -148,7 +177,9 @@ def test_a_simulated_camera_that_cannot_be_had(source: str, message: str) -> Non
 @pytest.mark.parametrize("source", ["", "/*.png", "/a.png"])
 def test_files_are_a_simulated_camera(folder: Path, source: str) -> None:
     lines: list[str] = []
-    camera = Camera(CameraSettings(name="top", source=f"{folder}{source}"), say=lines.append)
+    camera = Camera(
+        CameraSettings(name="top", source=f"{folder}{source}", timeout_ms=60_000), say=lines.append
+    )
     camera.start()
     frames = [camera.request(time.perf_counter()).wait(60) for _ in range(2)]
     camera.stop()
