@@ -78,6 +78,25 @@ def full() -> str:
     return markdown_table(columns, lines, left=1)
 
 
+def defaults() -> str:
+    """What the default command reaches."""
+    lines = []
+    for run in result("default_runs")["figures"]["runs"]:
+        counts, steps = f"{run['trained']}, {run['held_out']}", str(run["steps"])
+        lines.append([run["category"], counts, steps, *percent(run[name] for name in FIGURES)])
+    return markdown_table(["set", "trained, held out", "steps", "I-AUROC", "P-AUROC", "PRO"], lines, left=1)
+
+
+def defects() -> str:
+    """The same runs by defect type."""
+    lines = [
+        [run["category"], defect, str(found["images"]), *percent(found[name] for name in FIGURES)]
+        for run in result("default_runs")["figures"]["runs"]
+        for defect, found in run["per_defect"].items()
+    ]
+    return markdown_table(["set", "defect", "images", "I-AUROC", "P-AUROC", "PRO"], lines, left=2)
+
+
 def readme() -> str:
     """Screw in the three lines that README shows."""
     figures = result("peers")["figures"]["screw"]
@@ -342,6 +361,8 @@ def peers(category: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "readme": readme,
     "full": full,
+    "defaults": defaults,
+    "defects": defects,
     "choice": choice,
     "screen": screen,
     "knobs": knobs,

@@ -6,8 +6,8 @@ It computes the same map and score as ``train.model.DMDD`` at a lower cost:
 - the input's standard deviation is folded into the two first convolutions. Its mean cannot be: zero padding
   at the border means the mean, so the subtraction stays in the graph;
 - the teacher's part of the distances is computed once for both branches; for a CPU they are multiplied out;
-- a branch that is switched off, and whatever only it needs, is left out, as are the features' density and
-  prototypes where the head does not use them;
+- a branch that is switched off, and whatever only it needs, is left out, as are the other length of the
+  differences, the features' density and the prototypes where the head does not use them;
 - the head works at the finest stage's size, and linear operations come before upsampling.
 
 Only the networks run in half precision. What half precision would degrade stays float32: the image's mean
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from dmdd_edge.export.half import to_half
 from dmdd_edge.train.backbone_check import image_convolutions
+from dmdd_edge.train.branch_lengths import STAGES as LENGTH_STAGES
 from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import STAGES, Head, ScaledHead, resize
@@ -125,15 +126,17 @@ class StageHead(nn.Module):
         self.head = copy.deepcopy(head)
         self.branches = head.channels // STAGES  # of the heads that are fed map by map
         if isinstance(self.head, ScaledHead):
-            # Here the maps are ordered by stage; in training by branch, followed by the density's, then the
-            # prototypes'.
+            # Here the maps are ordered by stage; in training by branch, followed by the other length's (also
+            # by branch), the density's, and the prototypes'.
             own = self.head.branch_maps
+            last = own + self.head.length_maps
             order = [
                 index
                 for stage in range(STAGES)
                 for index in (
                     *range(stage, own, STAGES),
-                    *([own + stage] if stage < self.head.density_maps else []),
+                    *(range(own + stage, last, LENGTH_STAGES) if stage < LENGTH_STAGES else ()),
+                    *([last + stage] if stage < self.head.density_maps else []),
                     *([self.head.channels - 1] if stage == STAGE and self.head.prototype_maps else []),
                 )
             ]
@@ -219,6 +222,7 @@ class DeploymentGraph(nn.Module):
             if half:
                 to_half(network)
         self.island_distances = Distances(multiplied_out=not half)
+        self.island_lengths = copy.deepcopy(model.lengths)
         self.island_density = copy.deepcopy(model.density)
         self.island_prototypes = copy.deepcopy(model.prototypes)
         self.island_head = StageHead(model.head)
@@ -227,8 +231,13 @@ class DeploymentGraph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         x = self.island_input(image).to(self.dtype)
-        teacher = self.teacher(x)
-        stages = self.island_distances(teacher, self.student(x))
+        teacher, branches = self.teacher(x), self.student(x)
+        stages = self.island_distances(teacher, branches)
+        if self.island_lengths is not None:
+            lengths = self.island_lengths(teacher, dict(zip(self.student.branches, branches, strict=True)))
+            for stage in range(LENGTH_STAGES):
+                of_branches = torch.stack(lengths[stage::LENGTH_STAGES], 1)
+                stages[stage] = torch.cat([stages[stage], of_branches], 1)
         if self.island_density is not None:
             for stage, density in enumerate(self.island_density(teacher)):
                 stages[stage] = torch.cat([stages[stage], density[:, None]], 1)

@@ -172,11 +172,13 @@ def trainable_state(model: DMDD) -> dict[str, Tensor]:
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head; density and prototypes are dropped when they are not in the state.
+    """Fill student, PMN and head; lengths, density and prototypes that are not in the state are dropped.
 
     Raises:
         DmddError: tensors are missing, superfluous or of another shape.
     """
+    if model.lengths is not None and not any(name.startswith("lengths.") for name in state):
+        model.drop_lengths()
     if model.density is not None and not any(name.startswith("density.") for name in state):
         model.drop_density()
     if model.prototypes is not None and not any(name.startswith("prototypes.") for name in state):

@@ -49,9 +49,10 @@ class ModelConfig(BaseModel):
             images, see ``scales``.
         stage_weights: weights of the four stages' maps in the ``scaled`` head, finest first; ``auto`` chooses
             the anomaly map's likewise.
-        density: whether the ``scaled`` head may take maps of the density of the teacher's features beside the
-            branches': ``auto`` chooses by the same damage, see ``density``. Without such maps the network is
-            the same as with ``off``.
+        density: whether the ``scaled`` head may take maps for surfaces beside the branches': of the density
+            of the teacher's features, see ``density``, and of another length of the branches' differences,
+            see ``branch_lengths``. ``auto`` chooses by the same damage. Without such maps the network is the
+            same as with ``off``.
         prototypes: whether the ``scaled`` head's score may use the distance to the nearest usual feature of
             the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmdd_edge.train.moments import Moments
+
 #: Stages whose features are described, finest first. The last one is left out: its cells are an eighth of the
 #: image's side apart, and its many channels would cost more than the other three together.
 STAGES = 3
@@ -23,8 +25,6 @@ _ORDER_STAGE = 1
 #: Share of the features' variance that their place in the image may explain on a surface. Measured: 0.02 to
 #: 0.13 on papers and textures, 0.48 to 0.89 on parts with a fixed orientation.
 _MOST_ORDER = 0.25
-#: Share of the mean variance that is added to every direction: few images leave some directions at zero.
-_SHRINKAGE = 0.01
 
 
 class FeatureDensity(nn.Module):
@@ -66,25 +66,16 @@ class FeatureDensity(nn.Module):
         Args:
             batches: the teacher's features of normal images, as ``forward`` takes them.
         """
-        count = [0] * STAGES
-        total: list[Tensor | float] = [0.0] * STAGES
-        squares: list[Tensor | float] = [0.0] * STAGES
+        moments = [Moments() for _ in range(STAGES)]
         images, by_place = 0, torch.zeros(())
         for features in batches:
             images += len(features[_ORDER_STAGE])
             by_place = by_place + features[_ORDER_STAGE].double().sum(0)
             for stage in range(STAGES):
-                # Double precision: variances are small differences of large squared means.
-                rows = features[stage].flatten(2).transpose(1, 2).flatten(0, 1).double()
-                count[stage] += len(rows)
-                total[stage] = total[stage] + rows.sum(0)
-                squares[stage] = squares[stage] + rows.T @ rows
+                moments[stage].add(features[stage])
+        self.order = _explained_by_place(by_place / images, moments[_ORDER_STAGE].covariance(), images)
         for stage in range(STAGES):
-            mean = torch.as_tensor(total[stage]) / count[stage]
-            covariance = torch.as_tensor(squares[stage]) / count[stage] - torch.outer(mean, mean)
-            if stage == _ORDER_STAGE:
-                self.order = _explained_by_place(by_place / images, covariance, images)
-            weight, bias = _whitening(mean, covariance)
+            weight, bias = moments[stage].whitening()
             getattr(self, f"weight{stage}").copy_(weight[:, :, None, None])
             getattr(self, f"bias{stage}").copy_(bias)
 
@@ -102,12 +93,3 @@ def _explained_by_place(means: Tensor, covariance: Tensor, images: int) -> float
     between = means.flatten(1).var(1, unbiased=False).sum()
     share = float(between / covariance.diagonal().sum().clamp(min=1e-12))
     return max(0.0, (images * share - 1.0) / (images - 1.0))
-
-
-def _whitening(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight C x C and bias C that map a vector to one whose squared length is the result."""
-    channels = len(mean)
-    floor = _SHRINKAGE * covariance.diagonal().mean() + 1e-12
-    root = torch.linalg.cholesky(covariance + floor * torch.eye(channels).to(covariance))
-    weight = torch.linalg.solve_triangular(root, torch.eye(channels).to(root), upper=False) / channels**0.5
-    return weight, -weight @ mean

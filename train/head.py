@@ -1,7 +1,7 @@
 """From the distance maps to the anomaly map and the score: the paper's MSN, the plain sum, our scaled maps.
 
 The Multi-perception Segmentation Network (MSN) has Pyramid Upsampling (PU) and the Multi-perception
-Mechanism (MM). Both can be switched off, as in the paper's ablation.
+Mechanism (MM), see ``perception``. Both can be switched off, as in the paper's ablation.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmdd_edge.train import density
+from dmdd_edge.train import branch_lengths, density, perception
 from dmdd_edge.train.config import ModelConfig
 
 #: Stages of a backbone, and so distance maps per branch.
-STAGES = 4
+STAGES = perception.STAGES
 #: Initial logits of the head: sigmoid(SCALE * mean distance + BIAS). A distance of 0.3 is the middle.
 _SCALE, _BIAS = 10.0, -3.0
 
@@ -33,13 +33,6 @@ def anomaly_score(maps: Tensor, top_k: int) -> Tensor:
         N, 0..1.
     """
     return maps.flatten(1).topk(top_k, dim=1, sorted=False).values.mean(1)
-
-
-def _zero(*layers: nn.Conv2d | nn.Linear) -> None:
-    for layer in layers:
-        nn.init.zeros_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
 
 
 class GaussianSmoothing(nn.Module):
@@ -66,71 +59,6 @@ class GaussianSmoothing(nn.Module):
         x = F.pad(x, (r, r, r, r), mode="replicate")
         x = F.conv2d(x, self.weights.view(1, 1, 1, -1).expand(c, 1, 1, -1), groups=c)
         return F.conv2d(x, self.weights.view(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
-
-
-class PyramidUpsampling(nn.Module):
-    """Fusion over the four one-channel maps of a branch (paper, PU).
-
-    Top-down for the normality branch, bottom-up for the abnormality branch. Each step adds the neighboring
-    map, resampled, through a 3 x 3 convolution. It starts as the identity: maps pass unchanged until trained.
-
-    Args:
-        top_down: direction.
-    """
-
-    def __init__(self, top_down: bool) -> None:
-        super().__init__()
-        self.order = list(reversed(range(STAGES))) if top_down else list(range(STAGES))
-        own = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(STAGES)]
-        neighbour = [nn.Conv2d(1, 1, 3, 1, 1) for _ in range(STAGES - 1)]
-        _zero(*own, *neighbour)
-        with torch.no_grad():
-            for layer in own:
-                layer.weight[0, 0, 1, 1] = 1.0
-        self.own, self.neighbour = nn.ModuleList(own), nn.ModuleList(neighbour)
-
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Four maps N x 1 x H_i x W_i, finest first, to four of the same shapes."""
-        out = list(maps)
-        previous: Tensor | None = None
-        for position, stage in enumerate(self.order):
-            fused = self.own[position](maps[stage])
-            if previous is not None:
-                fused = fused + self.neighbour[position - 1](_resample(previous, fused))
-            out[stage] = previous = fused
-        return out
-
-
-def _resample(x: Tensor, like: Tensor) -> Tensor:
-    if x.shape[-1] > like.shape[-1]:
-        return F.avg_pool2d(x, x.shape[-1] // like.shape[-1])
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-class MultiPerception(nn.Module):
-    """Channel, spatial and global attention over the stacked maps, then their weighted mean (paper, MM).
-
-    Args:
-        channels: count of maps.
-        size: height and width at which attention is applied.
-    """
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        hidden, last = nn.Linear(channels, channels), nn.Linear(channels, channels)
-        self.channel = nn.Sequential(hidden, nn.ReLU(), last)
-        self.spatial = nn.Conv2d(2, 1, 7, 1, 3)
-        self.weights = nn.Parameter(torch.zeros(1, channels, size, size))
-        # Attention starts neutral (2 * sigmoid(0) = 1), so the untrained head is the plain mean.
-        _zero(last, self.spatial)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to the weighted mean N x 1 x H x W."""
-        pooled = self.channel(x.mean((2, 3))) + self.channel(x.amax((2, 3)))
-        x = x * (2.0 * torch.sigmoid(pooled))[:, :, None, None]
-        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], dim=1)
-        x = x * (2.0 * torch.sigmoid(self.spatial(summary)))
-        return (x * torch.softmax(self.weights, dim=1)).sum(1, keepdim=True)
 
 
 class Head(nn.Module, ABC):
@@ -216,9 +144,11 @@ class ScaledHead(Head):
     abnormality branch. With "auto" in the configuration, the map's weights are chosen once the student is
     trained (``scales``); the score's are fixed, since spreading does not affect it.
 
-    Maps of the density of the teacher's features (``density``) may follow the branches'. They get a share of
-    the map's weights, evenly over their stages, which is chosen too. The map of the nearest usual feature
-    (``prototypes``), the last, gets a share of the score's weights only.
+    Maps for surfaces may follow the branches': of the other length of the branches' differences
+    (``branch_lengths``), which get a share of the branches' weights, and of the density of the teacher's
+    features (``density``), which get a share of all weights, evenly over their stages. Both shares are chosen
+    too. The map of the nearest usual feature (``prototypes``), the last, gets a share of the score's weights
+    only.
 
     Args:
         config: shape of the model.
@@ -239,9 +169,11 @@ class ScaledHead(Head):
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.branch_maps = self.channels
         self.chooses_density = config.density == "auto"
+        branches = self.branch_maps // STAGES
+        self.length_maps = branches * branch_lengths.STAGES if self.chooses_density else 0
         self.density_maps = density.STAGES if self.chooses_density else 0
         self.prototype_maps = int(config.prototypes == "auto")
-        self.channels += self.density_maps + self.prototype_maps
+        self.channels += self.length_maps + self.density_maps + self.prototype_maps
         self.register_buffer("level", torch.ones(self.channels))
         self.register_buffer("spread", torch.ones(self.channels))
         self.chooses_stages = config.stage_weights == "auto"
@@ -252,50 +184,74 @@ class ScaledHead(Head):
         self.abnormality = (
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
-        share = self._share(self.stages, self.abnormality, 0.0)
+        share = self._share(self.stages, self.abnormality)
         self.register_buffer("share", share, persistent=bool(self.prototype_maps))
         chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
 
-    def _share(self, stages: Sequence[float], abnormality: float, density_share: float) -> Tensor:
+    def _share(
+        self,
+        stages: Sequence[float],
+        abnormality: float,
+        density_share: float = 0.0,
+        length_share: float = 0.0,
+    ) -> Tensor:
         of_branch = torch.tensor(stages)
         weights = torch.cat([of_branch, abnormality * of_branch])[: self.branch_maps]
+        lengths = torch.zeros(0)
+        if self.length_maps:
+            lengths = weights.unflatten(0, (-1, STAGES))[:, : branch_lengths.STAGES].flatten()
+            lengths = (1.0 - density_share) * length_share * lengths / lengths.sum()
         evenly = torch.full((self.density_maps,), density_share / max(self.density_maps, 1))
         none = torch.zeros(self.prototype_maps)
-        return torch.cat([(1.0 - density_share) * weights / weights.sum(), evenly, none])
+        weights = (1.0 - density_share) * (1.0 - length_share) * weights / weights.sum()
+        return torch.cat([weights, lengths, evenly, none])
 
-    def weigh(self, stages: Sequence[float], abnormality: float, density_share: float = 0.0) -> None:
+    def weigh(
+        self,
+        stages: Sequence[float],
+        abnormality: float,
+        density_share: float = 0.0,
+        length_share: float = 0.0,
+    ) -> None:
         """Set the weights of the maps in the anomaly map.
 
         Args:
             stages: weights of the stages, finest first; at least one is above zero.
             abnormality: weight of the abnormality branch, where the normality branch's is 1.
             density_share: share of the maps of the features' density together, 0..1.
+            length_share: share of the other length in the rest, 0..1.
         """
-        self.map_share.copy_(self._share(stages, abnormality, density_share))
+        self.map_share.copy_(self._share(stages, abnormality, density_share, length_share))
 
     def weigh_score(self, prototype_share: float) -> None:
         """Set the prototypes' share of the score, 0..1; the branches' maps have the rest."""
-        share = self._share(self.stages, self.abnormality, 0.0)
+        share = self._share(self.stages, self.abnormality)
         share *= 1.0 - prototype_share
         share[self.channels - self.prototype_maps :] = prototype_share
         self.share.copy_(share)
 
+    def drop_lengths(self) -> None:
+        """Drop the maps of the other length, whose weights are zero; the others stay."""
+        first = self.branch_maps
+        dropped, self.length_maps = range(first, first + self.length_maps), 0
+        self._drop(dropped)
+
     def drop_density(self) -> None:
         """Drop the maps of the features' density, whose weights are zero; the others stay."""
-        last = self.branch_maps + self.density_maps
-        kept = [*range(self.branch_maps), *range(last, self.channels)]
-        self.density_maps, self.chooses_density = 0, False
-        self._keep(kept)
+        first = self.branch_maps + self.length_maps
+        dropped, self.density_maps = range(first, first + self.density_maps), 0
+        self._drop(dropped)
 
     def drop_prototypes(self) -> None:
         """Drop the map of the prototypes, whose weight is zero; the others stay."""
-        kept = list(range(self.channels - self.prototype_maps))
         self.prototype_maps = 0
-        self._keep(kept)
+        self._drop(range(self.channels - 1, self.channels))
 
-    def _keep(self, kept: list[int]) -> None:
-        """Keep only the maps with these indices."""
+    def _drop(self, dropped: range) -> None:
+        """Keep only the maps without these indices."""
+        kept = [index for index in range(self.channels) if index not in dropped]
+        self.chooses_density = bool(self.density_maps or self.length_maps)
         persistent = {"level", "spread"}
         if self.chooses_stages or self.chooses_branch or self.chooses_density:
             persistent.add("map_share")
@@ -356,10 +312,13 @@ class SegmentationHead(Head):
         super().__init__(config)
         branches = ("normality", "abnormality") if config.branches == "both" else (config.branches,)
         self.fusion = nn.ModuleList(
-            PyramidUpsampling(top_down=branch == "normality") if config.pyramid_upsampling else nn.Identity()
+            perception.PyramidUpsampling(top_down=branch == "normality")
+            if config.pyramid_upsampling
+            else nn.Identity()
             for branch in branches
         )
-        self.perception = MultiPerception(self.channels, self.size) if config.multi_perception else None
+        many = config.multi_perception
+        self.perception = perception.MultiPerception(self.channels, self.size) if many else None
         self.scale = nn.Parameter(torch.tensor(_SCALE))
         self.bias = nn.Parameter(torch.tensor(_BIAS))
 

@@ -14,14 +14,16 @@ from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.preparation import Prepared
-from dmdd_edge.train.scales import Distances, MapChoice, Progress, describe_choice, fit_head
+from dmdd_edge.train.scales import MapChoice, Progress, describe_choice, fit_head
 from dmdd_edge.train.state import TrainingState, report_step
-from dmdd_edge.train.steps import distance_maps, head_step
+from dmdd_edge.train.steps import Features, distance_maps, features_of, head_step
 from dmdd_edge.train.synthesis.feeder import PairFeeder
 from dmdd_edge.train.synthesis.foreground import Method
 
 #: The stream of random numbers that this phase draws its anomalies from.
 _STREAM = 1
+#: Images at once whose features give the lengths.
+_BATCH = 8
 
 
 def train_head(prepared: Prepared, state: TrainingState, features: TeacherFeatures) -> MapChoice | None:
@@ -96,18 +98,18 @@ def _pairs(prepared: Prepared, feeder: PairFeeder, step: int) -> tuple[Tensor, T
 def _fit_scaled(
     prepared: Prepared, state: TrainingState, features: TeacherFeatures, head: ScaledHead
 ) -> MapChoice | None:
-    """Fit the density of the features, the maps' levels and their weights."""
+    """Fit all that a scaled head needs."""
     model, images = prepared.model, prepared.images
 
-    def distances(part: NDArray[np.uint8]) -> list[Tensor]:
-        return distance_maps(model, prepared.teacher, to_input(part, prepared.device), state.precision)
+    def of(part: NDArray[np.uint8]) -> Features:
+        return features_of(model, prepared.teacher, to_input(part, prepared.device), state.precision)
 
     with prepared.watch.part("head"):
         choice = fit_scaled(
             model,
             head,
             features.batches,
-            distances,
+            of,
             images.train,
             images.holdout,
             prepared.foreground.method,
@@ -121,8 +123,8 @@ def _fit_scaled(
 def fit_scaled(
     model: DMDD,
     head: ScaledHead,
-    features: Callable[[], Iterable[list[Tensor]]],
-    distances: Distances,
+    teacher: Callable[[], Iterable[list[Tensor]]],
+    features: Callable[[NDArray[np.uint8]], Features],
     trained_on: NDArray[np.uint8],
     held_out: NDArray[np.uint8],
     method: Method,
@@ -131,14 +133,22 @@ def fit_scaled(
     """Fit all that a scaled head needs, and leave out of the model the maps that are not chosen.
 
     Args:
-        model: its student is trained; density, prototypes and head are changed.
+        model: its student is trained; lengths, density, prototypes and head are changed.
         head: of the model.
-        features: the teacher's features of the training images, from the first on in each call.
-        distances, trained_on, held_out, method, progress: as for ``fit_head``.
+        teacher: the teacher's features of the training images, from the first on in each call.
+        features: of the teacher and the student, of uint8 n x S x S x 3 BGR.
+        trained_on, held_out, method, progress: as for ``fit_head``.
     """
-    model.fit_density(features())
-    model.fit_prototypes(features(), len(trained_on))
-    choice = fit_head(head, distances, trained_on, held_out, method, progress)
+    model.fit_density(teacher())
+    model.fit_prototypes(teacher(), len(trained_on))
+    if model.lengths is not None:
+        starts = range(0, len(trained_on), _BATCH)
+        model.lengths.fit(features(trained_on[start : start + _BATCH]) for start in starts)
+    choice = fit_head(
+        head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress
+    )
+    if not (choice and choice.lengths):
+        model.drop_lengths()
     if not (choice and choice.density):
         model.drop_density()
     if not (choice and choice.prototypes):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
+from dmdd_edge.train.branch_lengths import BranchLengths
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
@@ -47,6 +48,11 @@ class Normalize(nn.Module):
         return (image.float() - self.mean) / self.std
 
 
+def branches_of(config: ModelConfig) -> tuple[str, ...]:
+    """The branches in use, in the order of their maps."""
+    return ("normality", "abnormality") if config.branches == "both" else (config.branches,)
+
+
 class DMDD(nn.Module):
     """The whole detector, as trained.
 
@@ -67,6 +73,7 @@ class DMDD(nn.Module):
         twin.load_state_dict(self.teacher.state_dict())
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
+        self.lengths: BranchLengths | None = None
         self.density: FeatureDensity | None = None
         self.prototypes: FeaturePrototypes | None = None
         self.set_head(config)
@@ -86,11 +93,15 @@ class DMDD(nn.Module):
         """Replace the head by an untrained one of this configuration; all else must match it."""
         self.config, self.head = config, make_head(config)
         channels, scaled = self.teacher.channels, isinstance(self.head, ScaledHead)
-        self.density = FeatureDensity(channels) if scaled and config.density == "auto" else None
+        surfaces = scaled and config.density == "auto"
+        self.lengths = BranchLengths(channels, branches_of(config)) if surfaces else None
+        self.density = FeatureDensity(channels) if surfaces else None
         self.prototypes = FeaturePrototypes(channels) if scaled and config.prototypes == "auto" else None
 
     def fit_density(self, batches: Iterable[list[Tensor]]) -> None:
-        """Fit the density of the teacher's features on good images; drop it where these show no surface.
+        """Fit the density of the teacher's features on good images.
+
+        Where these show no surface, it is dropped, and with it the other length of the branches' differences.
 
         Args:
             batches: the teacher's features, as for ``FeatureDensity.fit``; not read without a density.
@@ -99,11 +110,18 @@ class DMDD(nn.Module):
             self.density.fit(batches)
             if not self.density.is_surface:
                 self.drop_density()
+                self.drop_lengths()
+
+    def drop_lengths(self) -> None:
+        """Leave out the other length of the branches' differences, for a head that does not use it."""
+        self.lengths = None
+        if isinstance(self.head, ScaledHead) and self.head.length_maps:
+            self.head.drop_lengths()
 
     def drop_density(self) -> None:
         """Leave out the maps of the features' density, for a head that does not use them."""
         self.density = None
-        if isinstance(self.head, ScaledHead):
+        if isinstance(self.head, ScaledHead) and self.head.density_maps:
             self.head.drop_density()
 
     def fit_prototypes(self, batches: Iterable[list[Tensor]], images: int) -> None:
@@ -128,7 +146,8 @@ class DMDD(nn.Module):
     def distances(self, teacher: list[Tensor], student: dict[str, list[Tensor]]) -> list[Tensor]:
         """Distance maps of the branches in use, normality first: N x H_i x W_i, 0..2, finest stage first.
 
-        Maps of the features' density and of the prototypes, 0 and above, follow where the model has them.
+        Maps of the other length, the features' density and the prototypes, 0 and above, follow where the
+        model has them.
         """
         maps = [
             cosine_distance(t, s)
@@ -136,6 +155,8 @@ class DMDD(nn.Module):
             if branch in student
             for t, s in zip(teacher, student[branch], strict=True)
         ]
+        if self.lengths is not None:
+            maps += self.lengths(teacher, student)
         if self.density is not None:
             maps += self.density(teacher)
         if self.prototypes is not None:

@@ -31,8 +31,9 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 #: uint8 n x S x S x 3 BGR to the distance maps of a model, as ``Head.forward`` takes them.
 Distances = Callable[[Image], list[Tensor]]
-#: Weights of the map: of the stages, of the abnormality branch, and the share of the features' density.
-Weights = tuple[tuple[float, ...], float, float]
+#: Weights of the map: of the stages, of the abnormality branch, and the shares of the features' density and
+#: of the branches' other length.
+Weights = tuple[tuple[float, ...], float, float, float]
 #: Called with the phase, the images done and their count.
 Progress = Callable[[str, int, int | None], None]
 
@@ -53,15 +54,20 @@ PROFILES = (
 )
 #: Candidate weights of the abnormality branch; the normality branch's is 1.
 BRANCH_WEIGHTS = (ScaledHead.ABNORMALITY_WEIGHT, 0.6, 1.0, 2.0, 5.0)
-#: Candidate shares of the map for the density of the teacher's features, the preferred first. They are tried
-#: only where the part fills the image: beside an outline, features are unusual wherever the part is placed a
-#: little differently, and synthetic damage is too obvious to show it.
-DENSITY_SHARES = (0.5, 0.25, 0.0)
-#: The first share is chosen whose error, the geometric mean over the kinds of damage, exceeds the least by
-#: this share at most. Real foreign matter on a surface is fainter than synthetic damage, and the density
-#: detects it; mere displacement, as in half of the kinds, it cannot detect on a surface. So it is preferred,
-#: and each kind counts equally however hard it is.
-DENSITY_NEAR = 0.1
+#: Candidate shares of the map for the density of the teacher's features, and of the rest for the other
+#: length of the branches' differences, the preferred first. They are tried only where the part fills the
+#: image: beside an outline, features are unusual wherever the part is placed a little differently, and
+#: synthetic damage is too obvious to show it.
+DENSITY_SHARES = (0.75, 0.5, 0.25, 0.0)
+LENGTH_SHARES = (0.5, 0.0)
+#: The kinds of damage that bring something foreign onto the part. The others rearrange its own material,
+#: which on a surface where any place may look like any other is hardly a defect: these shares are chosen by
+#: the former alone.
+FOREIGN = ("scratch", "spot")
+#: The first shares are chosen whose error, the geometric mean over these kinds, exceeds the least by this
+#: share at most. Real foreign matter on a surface is fainter than synthetic damage, and both kinds of map
+#: detect it. So they are preferred, and each kind counts equally however hard it is.
+SURFACE_NEAR = 0.1
 #: The first candidate is chosen whose error, what P-AUROC and PRO lack of 1, exceeds the least by this share
 #: at most: the coarsest profile, the smallest weight. Synthetic damage is more obvious than most real defects
 #: at a part's outline, which the coarse stages find, and closer to the anomalies that the abnormality branch
@@ -81,7 +87,8 @@ _AS_HOLDOUT = 32
 class Tried:
     """Weights of the map and the figures they reach on the damage, means over its kinds, 0..1.
 
-    ``relative_error`` is the geometric mean over the kinds of what the two figures together lack of 1.
+    ``relative_error`` is the geometric mean, over the kinds that bring something foreign, of what the two
+    figures together lack of 1; over all kinds where none of those is visible.
     """
 
     stages: tuple[float, ...]
@@ -90,6 +97,7 @@ class Tried:
     pro: float
     density: float = 0.0
     relative_error: float = 0.0
+    lengths: float = 0.0
 
     @property
     def error(self) -> float:
@@ -108,6 +116,7 @@ class MapChoice:
         images: damaged images that the choice is based on.
         density: share of the density of the teacher's features.
         prototypes: share of the nearest usual feature in the score.
+        lengths: share of the other length of the branches' differences in what the density leaves.
     """
 
     stages: tuple[float, ...]
@@ -116,6 +125,7 @@ class MapChoice:
     images: int
     density: float = 0.0
     prototypes: float = 0.0
+    lengths: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """As run.json keeps it."""
@@ -131,6 +141,8 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     stages = ", ".join(f"{weight:g}" for weight in facts["stages"])
     share = facts.get("density", 0.0)
     density = f"; rarity of the features {share:.0%}" if share else ""
+    if share := facts.get("lengths", 0.0):
+        density += f"; Mahalanobis length of the differences {share:.0%} of the rest"
     share = facts.get("prototypes", 0.0)
     score = f"; distance to the nearest good feature {share:.0%} of the score" if share else ""
     return (
@@ -208,8 +220,8 @@ def choose_weights(
 ) -> MapChoice:
     """Choose the weights of the maps in a head's anomaly map by synthetic damage, and set them.
 
-    The stages come first, then the abnormality branch, then the density of the teacher's features. Weights
-    that the configuration sets are kept.
+    The stages come first, then the abnormality branch, then the shares of the maps for surfaces. Weights that
+    the configuration sets are kept.
 
     Args:
         head: with its levels fitted; it is changed.
@@ -222,13 +234,13 @@ def choose_weights(
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
-    density = prototypes = 0.0
+    density = prototypes = lengths = 0.0
     tried: dict[Weights, Tried] = {}
     if damaged:
         outlined = any(part is not None and not part.all() for part in parts)
-        chooses_density = head.chooses_density and not outlined
+        on_surface = surface_shares(head) if head.chooses_density and not outlined else []
         most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
-        most += chooses_density * (len(DENSITY_SHARES) - 1)
+        most += max(len(on_surface) - 1, 0)
         stacked = list(_stacks(head, distances, test.images, WEIGHTS, progress))
 
         def measured(weights: Weights) -> Tried:
@@ -241,17 +253,29 @@ def choose_weights(
             return first_near_the_best([measured(weights) for weights in candidates], near)
 
         if head.chooses_stages:
-            profiles = [(profile, abnormality, 0.0) for profile in PROFILES]
+            profiles = [(profile, abnormality, 0.0, 0.0) for profile in PROFILES]
             stages = best(profiles, NEAR if outlined else 0.0).stages
         if head.chooses_branch:
-            abnormality = best([(stages, weight, 0.0) for weight in BRANCH_WEIGHTS], NEAR).abnormality
-        if chooses_density:
-            shares = [measured((stages, abnormality, share)) for share in DENSITY_SHARES]
-            density = first_near_the_best(shares, DENSITY_NEAR, lambda item: item.relative_error).density
+            branch = [(stages, weight, 0.0, 0.0) for weight in BRANCH_WEIGHTS]
+            abnormality = best(branch, NEAR).abnormality
+        if on_surface:
+            shares = [measured((stages, abnormality, *each)) for each in on_surface]
+            found = first_near_the_best(shares, SURFACE_NEAR, lambda item: item.relative_error)
+            density, lengths = found.density, found.lengths
         if head.prototype_maps:
             prototypes = choose_score(head, stacked, test.defects)
-    head.weigh(stages, abnormality, density)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes)
+    head.weigh(stages, abnormality, density, lengths)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes, lengths)
+
+
+def surface_shares(head: ScaledHead) -> list[tuple[float, float]]:
+    """Candidate shares of density and other length, the preferred first, of the maps that a head has."""
+    return [
+        (density, length)
+        for density in DENSITY_SHARES
+        for length in LENGTH_SHARES
+        if (head.length_maps or not length) and (head.density_maps or not density)
+    ]
 
 
 def first_near_the_best(
@@ -283,13 +307,15 @@ def _try(
     stages: tuple[float, ...],
     abnormality: float,
     density: float,
+    lengths: float,
     stacked: list[Tensor],
     test: TestSet,
 ) -> Tried:
-    head.weigh(stages, abnormality, density)
+    head.weigh(stages, abnormality, density, lengths)
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
-    kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD).values()
-    pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds, strict=True))
-    lacks = [max(2.0 - sum(value or 0.0 for value in values), 1e-6) for values in kinds]
+    kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD)
+    pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds.values(), strict=True))
+    of = [values for kind, values in kinds.items() if kind in FOREIGN] or list(kinds.values())
+    lacks = [max(2.0 - sum(value or 0.0 for value in values), 1e-6) for values in of]
     relative_error = round(float(np.exp(np.mean(np.log(lacks)))), 6)
-    return Tried(tuple(stages), abnormality, pixel_auroc, pro, density, relative_error)
+    return Tried(tuple(stages), abnormality, pixel_auroc, pro, density, relative_error, lengths)

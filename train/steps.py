@@ -19,6 +19,9 @@ from dmdd_edge.train.head import SegmentationHead, anomaly_score
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.synthesis.feeder import PairBatch
 
+#: Features of the teacher and, by branch, of the student, four N x C_i x H_i x W_i each.
+Features = tuple[list[Tensor], dict[str, list[Tensor]]]
+
 
 class Stopwatch:
     """Sums the seconds that each part of training takes."""
@@ -122,11 +125,17 @@ def student_step(
 
 
 @torch.no_grad()
-def distance_maps(model: DMDD, teacher: nn.Module, images: Tensor, precision: Precision) -> list[Tensor]:
-    """The distance maps of uint8 images N x 3 x S x S, student and teacher frozen."""
+def features_of(model: DMDD, teacher: nn.Module, images: Tensor, precision: Precision) -> Features:
+    """Features of uint8 images N x 3 x S x S: the teacher's four, and the student's by branch."""
     with precision.autocast():
         x = model.normalize(images)
-        return model.distances(teacher(x), model.student(x))
+        return teacher(x), model.student(x)
+
+
+@torch.no_grad()
+def distance_maps(model: DMDD, teacher: nn.Module, images: Tensor, precision: Precision) -> list[Tensor]:
+    """The distance maps of uint8 images N x 3 x S x S, student and teacher frozen."""
+    return model.distances(*features_of(model, teacher, images, precision))
 
 
 def head_step(

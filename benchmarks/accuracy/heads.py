@@ -16,7 +16,7 @@ from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
 from dmdd_edge.train.head_phase import fit_scaled
-from dmdd_edge.train.steps import Precision, distance_maps
+from dmdd_edge.train.steps import Features, Precision, features_of
 
 _BATCH = 8
 #: Fields of ``ModelConfig`` that affect the head only.
@@ -64,19 +64,17 @@ def _fit(run: Run, head: ScaledHead) -> None:
     model, device = run.model.eval(), next(run.model.parameters()).device
     precision = Precision("off", device)
 
-    def distances(images: NDArray[np.uint8]) -> list[torch.Tensor]:
-        return distance_maps(model, model.teacher, to_input(images, device), precision)
+    def of(images: NDArray[np.uint8]) -> Features:
+        return features_of(model, model.teacher, to_input(images, device), precision)
 
     learnt, held_out = (
         run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
     )
 
-    def features() -> Iterator[list[torch.Tensor]]:
+    def teacher() -> Iterator[list[torch.Tensor]]:
         for start in range(0, len(learnt), _BATCH):
             yield model.teacher(model.normalize(to_input(learnt[start : start + _BATCH], device)))
 
     with torch.no_grad():
-        choice = fit_scaled(
-            model, head, features, distances, learnt, held_out, run.info["foreground"]["method"]
-        )
+        choice = fit_scaled(model, head, teacher, of, learnt, held_out, run.info["foreground"]["method"])
     run.info["map_weights"] = None if choice is None else choice.facts()

@@ -34,13 +34,15 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
     model.eval()
     if isinstance(model.head, ScaledHead):
         x = model.normalize(torch.from_numpy(random_images(6, seed=9)).permute(0, 3, 1, 2))
+        if model.lengths is not None:
+            model.lengths.fit([(model.teacher(x), model.student(x))])
         if model.density is not None:
             model.density.fit([model.teacher(x)])
         if model.prototypes is not None:
             model.prototypes.fit([model.teacher(x)])
         maps = model.distances(model.teacher(x), model.student(x))
         model.head.fit(model.head.peaks(model.head.stack(maps)))
-        model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4)  # of the map, unlike the score's
+        model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4, 0.6)  # of the map, unlike the score's
         if model.prototypes is not None:
             model.head.weigh_score(0.3)
     return model

@@ -89,14 +89,21 @@ def test_shares_of_map_and_score() -> None:
     head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, density="auto"))
     head.weigh((1.0, 2.0, 3.0, 4.0), 0.5, 0.25)
     of_branches = torch.tensor([1.0, 2.0, 3.0, 4.0, 0.5, 1.0, 1.5, 2.0]) / 15
-    torch.testing.assert_close(head.map_share, torch.cat([0.75 * of_branches, torch.full((3,), 0.25 / 3)]))
+    torch.testing.assert_close(
+        head.map_share, torch.cat([0.75 * of_branches, torch.zeros(6), torch.full((3,), 0.25 / 3)])
+    )
     assert float(head.share[8:].sum()) == 0
 
 
 def _maps(fine: Tensor, noise: Tensor) -> list[Tensor]:
-    """Branches that see little but noise, and a density that sees the damage."""
+    """Branches that see little but noise, by either length, and a density that sees the damage."""
     branches = [0.2 + noise[:, 0, ::step, ::step] for step in (4, 8, 16, 32)] * 2
-    return [*branches, *(torch.nn.functional.adaptive_avg_pool2d(fine, side)[:, 0] for side in (16, 8, 4))]
+    others = branches[:3] * 2
+    return [
+        *branches,
+        *others,
+        *(torch.nn.functional.adaptive_avg_pool2d(fine, side)[:, 0] for side in (16, 8, 4)),
+    ]
 
 
 @pytest.mark.slow
@@ -116,12 +123,12 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
     part[8:56, 8:56] = True
     choice = choose_weights(head, distances, normals, [part if outlined else None] * 4)
     if outlined:
-        assert choice.density == 0
-        assert "density" not in describe_choice(choice.facts())
+        assert choice.density == choice.lengths == 0
+        assert "rarity" not in describe_choice(choice.facts())
     else:
-        assert choice.density == 0.5
-        assert f"rarity of the features {choice.density:.0%}" in describe_choice(choice.facts())
-        assert float(head.map_share[8:].sum()) == pytest.approx(choice.density)
+        assert choice.density == 0.75
+        assert "rarity of the features 75%" in describe_choice(choice.facts())
+        assert float(head.map_share[14:].sum()) == pytest.approx(choice.density)
     assert choice.stages in PROFILES
     assert choice.abnormality in BRANCH_WEIGHTS
 

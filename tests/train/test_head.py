@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import (
     GaussianSmoothing,
-    MultiPerception,
-    PyramidUpsampling,
     ScaledHead,
     SegmentationHead,
     SumHead,
     anomaly_score,
     make_head,
 )
+from dmdd_edge.train.perception import MultiPerception, PyramidUpsampling
 
 SIZE = 64
 TINY = {"backbone": "timm:test_efficientnet", "image_size": SIZE}

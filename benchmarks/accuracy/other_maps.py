@@ -1,0 +1,284 @@
+"""Other maps from the networks of finished runs: lengths other than the cosine, maxima of mixes, quantiles.
+
+    python benchmarks/accuracy/other_maps.py runs/bottle [runs/screw ...]
+
+Nothing is trained. Each row has the weights that the run chose, and figures on synthetic damage on held-out
+good images (it decides) and on the test images (they decide nothing).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import common
+
+from accuracy.lengths import Length, lengths
+from dmdd_edge.data.datasets import GOOD
+from dmdd_edge.evaluation.metrics import evaluate
+from dmdd_edge.evaluation.test_set import TestSet, load_test_set
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import run_images
+from dmdd_edge.train.features import to_input
+from dmdd_edge.train.head import STAGES, ScaledHead
+from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.steps import Features
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.images import validation_set
+
+Image = NDArray[np.uint8]
+#: Maps at the head's size by family (branch and length, or the density): N x stages x s x s, half precision.
+Stacks = dict[str, Tensor]
+#: Weights of one mix: of the stages, of the abnormality branch, and the density's share.
+Weights = tuple[Sequence[float], float, float]
+
+_LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
+_BRANCHES = ("normality", "abnormality")
+_DENSITY, _COSINE = "density", "cosine"
+_BATCH, _FLOOR, _MIDDLE = 8, 0.03, 2.0
+#: Good training images that give levels and covariances; damaged images of each kind.
+_LEARNT, _COUNT = 64, 16
+
+
+@dataclass
+class Networks:
+    """A run's networks and head, and the lengths fitted on its good images."""
+
+    run: Run
+    head: ScaledHead
+    lengths: dict[tuple[str, int], Mapping[str, Length]]
+
+    @torch.no_grad()
+    def features(self, images: Image) -> Iterator[Features]:
+        """Of the teacher and of both branches, batch by batch."""
+        model = self.run.model
+        for start in range(0, len(images), _BATCH):
+            x = model.normalize(to_input(images[start : start + _BATCH], torch.device("cpu")))
+            yield model.teacher(x), model.student(x)
+
+    @torch.no_grad()
+    def stacks(self, images: Image) -> Stacks:
+        """The smoothed maps of all families."""
+        found: dict[str, list[Tensor]] = {}
+        for teacher, student in self.features(images):
+            for branch in _BRANCHES:
+                for name in self.lengths[branch, 0]:
+                    maps = [
+                        self.lengths[branch, stage][name](teacher[stage], student[branch][stage])
+                        for stage in range(STAGES)
+                    ]
+                    found.setdefault(f"{branch} {name}", []).append(self.head.stack(maps).half())
+            if self.run.model.density is not None:
+                maps = self.run.model.density(teacher)
+                found.setdefault(_DENSITY, []).append(self.head.stack(maps).half())
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def networks(run: Run, good: Image) -> Networks:
+    """Fit the lengths on good training images."""
+    assert isinstance(run.model.head, ScaledHead)
+    made = Networks(run, run.model.head, {})
+    seen = list(made.features(good))
+    for branch in _BRANCHES:
+        for stage in range(STAGES):
+            made.lengths[branch, stage] = lengths((t[stage], s[branch][stage]) for t, s in seen)
+    return made
+
+
+@dataclass
+class Mixer:
+    """Mixes stacked maps as the scaled head does, for any families.
+
+    Args:
+        head: of the run.
+        good: stacks of good training images, which set the levels.
+    """
+
+    head: ScaledHead
+    good: Stacks
+
+    def level(self, family: str) -> Tensor:
+        """Mean peak of each map on the good images."""
+        return self.head.peaks(self.good[family].float()).mean(0).clamp(min=1e-6)
+
+    def weighed(self, families: Sequence[tuple[str, float]], weights: Weights) -> list[tuple[str, Tensor]]:
+        """The weights of each family's maps, together 1.
+
+        Args:
+            families: with their shares within their branch.
+            weights: of the mix.
+        """
+        stages, abnormality, density = torch.tensor(weights[0]), weights[1], weights[2]
+        made = [
+            (name, share * stages * (abnormality if name.startswith("abnormality") else 1.0))
+            for name, share in families
+        ]
+        total = sum(float(each.sum()) for _, each in made)
+        made = [(name, (1.0 - density) * each / total) for name, each in made]
+        return made + ([(_DENSITY, torch.full((3,), density / 3))] if density else [])
+
+    def mix(
+        self, stacks: Stacks, families: Sequence[tuple[str, float]], weights: Weights, quantile: float = 0.0
+    ) -> Tensor:
+        """Geometric mean of the maps over their levels, N x s x s.
+
+        Args:
+            stacks, families, weights: what is mixed.
+            quantile: of the good images' pixels that is a map's level; 0 for the mean peak.
+        """
+        mean: Tensor | float = 0.0
+        for name, each in self.weighed(families, weights):
+            level = self.level(name)
+            if quantile:
+                pixels = self.good[name].float().transpose(0, 1).flatten(1)
+                level = torch.from_numpy(np.quantile(pixels.numpy(), quantile, axis=1)).float()
+            relative = stacks[name].float() / level.clamp(min=1e-6)[:, None, None] + _FLOOR
+            mean = mean + (relative.log() * each[:, None, None]).sum(1)
+        return torch.as_tensor(mean).exp()
+
+    def maximum(
+        self, stacks: Stacks, families: Sequence[tuple[str, float]], two: Sequence[Weights]
+    ) -> Tensor:
+        """Maximum of two mixes, each over its own mean peak on the good images."""
+        parts = []
+        for weights in two:
+            peaks = self.head.peaks(self.mix(self.good, families, weights)[:, None])
+            parts.append(self.mix(stacks, families, weights) / peaks.mean())
+        return torch.maximum(*parts)
+
+    def score(self, stacks: Stacks, families: Sequence[tuple[str, float]]) -> NDArray[np.float32]:
+        """Mean z-value of the peaks, without the prototypes; N."""
+        z: Tensor | float = 0.0
+        fixed = (ScaledHead.STAGE_WEIGHTS, ScaledHead.ABNORMALITY_WEIGHT, 0.0)
+        for name, each in self.weighed(families, fixed):
+            good = self.head.peaks(self.good[name].float())
+            spread = torch.maximum(good.std(0), 0.05 * good.mean(0)).clamp(min=1e-9)
+            z = z + ((self.head.peaks(stacks[name].float()) - good.mean(0)) / spread * each).sum(1)
+        return np.asarray(torch.as_tensor(z).numpy(), np.float32)
+
+
+def figures(head: ScaledHead, small: Tensor, scores: NDArray[np.float32], test: TestSet) -> dict[str, Any]:
+    """P-AUROC and PRO of maps at the head's size, and I-AUROC; ``kinds`` has them by kind of defect."""
+    full = [head.enlarge((part / (part + _MIDDLE))[:, None]).numpy() for part in small.split(_BATCH)]
+    found = evaluate(scores, test.labels, np.concatenate(full), test.masks, test.defects, test.has_mask)
+    kinds = {name: each for name, each in found.per_defect.items() if each.pro is not None and name != GOOD}
+    return {
+        "image_auroc": _rounded(found.image_auroc),
+        "pixel_auroc": _rounded(found.pixel_auroc),
+        "pro": _rounded(found.pro),
+        "kinds": {
+            name: [_rounded(each.image_auroc), _rounded(each.pixel_auroc), _rounded(each.pro)]
+            for name, each in kinds.items()
+        },
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 5)
+
+
+def candidates(
+    mixer: Mixer, weights: Weights
+) -> dict[str, tuple[Callable[[Stacks], Tensor], list[tuple[str, float]]]]:
+    """By name: how the map is made of the stacks, and the families of the score."""
+    names = [name.removeprefix("normality ") for name in mixer.good if name.startswith("normality ")]
+    cosine = [(f"{branch} {_COSINE}", 1.0) for branch in _BRANCHES]
+    made: dict[str, tuple[Callable[[Stacks], Tensor], list[tuple[str, float]]]] = {}
+
+    def add(name: str, families: list[tuple[str, float]]) -> None:
+        made[name] = (lambda stacks: mixer.mix(stacks, families, weights), families)
+
+    add(_COSINE, cosine)
+    for name in names:
+        if name != _COSINE:
+            add(f"{name}, both branches", [(f"{branch} {name}", 1.0) for branch in _BRANCHES])
+            add(f"{name}, normality branch", [(f"normality {name}", 1.0), cosine[1]])
+            half = [(f"normality {name}", 0.5), (f"normality {_COSINE}", 0.5), cosine[1]]
+            add(f"{name}, half of the normality branch", half)
+    if weights[2]:
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            other = (weights[0], weights[1], share)
+            made[f"density {share:.0%}"] = (
+                lambda stacks, other=other: mixer.mix(stacks, cosine, other),
+                cosine,
+            )
+    coarse: Weights = (ScaledHead.STAGE_WEIGHTS, 0.0, 0.0)
+    fine: Weights = ((1.0, 1.0, 0.25, 0.0), max(weights[1], 0.3), weights[2])
+    for name, two in (
+        ("maximum of the run's mix and the coarse stages without abnormality branch", (weights, coarse)),
+        ("maximum of the fine stages with abnormality branch and the coarse ones without", (fine, coarse)),
+    ):
+        made[name] = (lambda stacks, two=two: mixer.maximum(stacks, cosine, two), cosine)
+    for quantile in (0.5, 0.9, 0.99):
+        made[f"level at the {quantile:g} quantile of the pixels"] = (
+            lambda stacks, quantile=quantile: mixer.mix(stacks, cosine, weights, quantile),
+            cosine,
+        )
+    return made
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """All rows of a run."""
+    trained, held_out = (
+        run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
+    )
+    good = trained[np.linspace(0, len(trained) - 1, min(_LEARNT, len(trained))).round().astype(int)]
+    made = networks(run, good)
+    parts = foreground.masks(list(held_out), run.info["foreground"]["method"])[1]
+    sets = {
+        "validation": validation_set(held_out, parts, count=_COUNT),
+        "test": load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size),
+    }
+    stacks = {where: made.stacks(test.images) for where, test in sets.items()}
+    mixer = Mixer(made.head, made.stacks(good))
+    chosen = run.info["map_weights"]
+    weights = (tuple(chosen["stages"]), chosen["abnormality"], chosen["density"])
+    rows = {}
+    for name, (make, families) in candidates(mixer, weights).items():
+        rows[name] = {
+            where: figures(made.head, make(stacks[where]), mixer.score(stacks[where], families), test)
+            for where, test in sets.items()
+        }
+        kinds = list(rows[name]["validation"]["kinds"].values())
+        lacks = [2.0 - each[1] - each[2] for each in kinds]
+        rows[name]["error"] = round(float(np.exp(np.mean(np.log(lacks)))), 5)
+        print(
+            name,
+            rows[name]["error"],
+            [rows[name]["test"][key] for key in ("image_auroc", "pixel_auroc", "pro")],
+            flush=True,
+        )
+    return {
+        "category": run.config.category,
+        "steps": run.info["steps"],
+        "seed": run.config.seed,
+        "weights": {"stages": weights[0], "abnormality": weights[1], "density": weights[2]},
+        "rows": rows,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the module."""
+    parser = common.parser(__doc__, "other_maps")
+    parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
+    parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
+    options = parser.parse_args(arguments)
+    machine = common.begin()
+    runs = [measure(moved(load_run(folder), options.data)) for folder in options.runs]
+    settings = {"damage_of_each_kind": _COUNT, "good_images": _LEARNT}
+    common.write_result(options.out, machine, settings, {"runs": runs}, _LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()
