@@ -5,61 +5,19 @@ Accuracy is in percent, of the last training step; times are in the unit that a 
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from accuracy import experiments  # noqa: E402
-from accuracy.declaration import Experiment  # noqa: E402
-from accuracy.rows import latest, read_rows  # noqa: E402
-from common import markdown_table  # noqa: E402
+from results_files import FIGURES, both, measured, named, percent, result, study  # noqa: I001
 
-from dmdd_edge.evaluation.paper import paper_row  # noqa: E402
+from accuracy import experiments
+from accuracy.declaration import Experiment
+from common import markdown_table
 
-Row = dict[str, Any]
-
-FIGURES = ("image_auroc", "pixel_auroc", "pro")
-
-
-@cache
-def result(name: str) -> dict[str, Any]:
-    """A result file."""
-    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return document
-
-
-@cache
-def study() -> dict[str, Row]:
-    """The accuracy study's newest row of each experiment, by key."""
-    return latest(read_rows(RESULTS / "accuracy.jsonl"))
-
-
-def percent(values: Iterable[float | None]) -> list[str]:
-    """Ratios as percent."""
-    return ["" if value is None else f"{100 * value:.2f}" for value in values]
-
-
-def measured(experiment: Experiment, where: str = "test", head: str = "head") -> list[str]:
-    """An experiment's I-AUROC, P-AUROC and PRO in percent."""
-    figures = study()[experiment.key][where][head]
-    return percent(figures[name] for name in FIGURES)
-
-
-def both(experiment: Experiment) -> list[str]:
-    """P-AUROC and PRO on validation and on the test images."""
-    return [", ".join(measured(experiment, where)[1:]) for where in ("validation", "test")]
-
-
-def named(rows: Sequence[Experiment]) -> dict[str, Experiment]:
-    """Experiments by their label."""
-    return {experiment.label: experiment for experiment in rows}
+from dmdd_edge.evaluation.paper import paper_row
 
 
 def full() -> str:
@@ -76,25 +34,6 @@ def full() -> str:
             lines.append([f"the paper's {run.category}, wide_resnet50_2", "", "", *figures])
     columns = ["category", "good images", "training", "I-AUROC", "P-AUROC", "PRO"]
     return markdown_table(columns, lines, left=1)
-
-
-def defaults() -> str:
-    """What the default command reaches."""
-    lines = []
-    for run in result("default_runs")["figures"]["runs"]:
-        counts, steps = f"{run['trained']}, {run['held_out']}", str(run["steps"])
-        lines.append([run["category"], counts, steps, *percent(run[name] for name in FIGURES)])
-    return markdown_table(["set", "trained, held out", "steps", "I-AUROC", "P-AUROC", "PRO"], lines, left=1)
-
-
-def defects() -> str:
-    """The same runs by defect type."""
-    lines = [
-        [run["category"], defect, str(found["images"]), *percent(found[name] for name in FIGURES)]
-        for run in result("default_runs")["figures"]["runs"]
-        for defect, found in run["per_defect"].items()
-    ]
-    return markdown_table(["set", "defect", "images", "I-AUROC", "P-AUROC", "PRO"], lines, left=2)
 
 
 def readme() -> str:
@@ -361,8 +300,6 @@ def peers(category: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "readme": readme,
     "full": full,
-    "defaults": defaults,
-    "defects": defects,
     "choice": choice,
     "screen": screen,
     "knobs": knobs,

@@ -3,9 +3,9 @@
     python benchmarks/accuracy/default_runs.py runs/bottle [runs/screw ...]
 
 The runs are evaluated on their test images, as `dmdd-edge evaluate` does. A run with any other option than
-those that name its data and its folder is refused, because its row would not be the default's. With
-`--fit-heads`, the heads of runs from before a change to the head are fitted again first, as training does once
-the student is trained; a row says so.
+those that name its data and its folder is refused, because its row would not be the default's. After a change
+to the head, `--fit-heads` first fits the heads of earlier runs again, as training does once the student is
+trained; each row says so.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__, "default_runs")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
-    parser.add_argument(
-        "--fit-heads", action="store_true", help="fit the heads again before they are measured"
-    )
+    parser.add_argument("--fit-heads", action="store_true", help="fit the heads again first")
     options = parser.parse_args(arguments)
     machine, rows = common.begin(), []
     for folder in options.runs:

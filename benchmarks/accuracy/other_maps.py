@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import STAGES, ScaledHead
 from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.scales import FOREIGN
 from dmdd_edge.train.steps import Features
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
@@ -42,10 +44,15 @@ Image = NDArray[np.uint8]
 Stacks = dict[str, Tensor]
 #: Weights of one mix: of the stages, of the abnormality branch, and the density's share.
 Weights = tuple[Sequence[float], float, float]
+#: Families with their shares within their branch, and what makes a map of stacks.
+Families = list[tuple[str, float]]
+Make = Callable[[Stacks], Tensor]
 
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 _BRANCHES = ("normality", "abnormality")
 _DENSITY, _COSINE = "density", "cosine"
+#: The length that the scaled head may use beside the cosine.
+_BUILT = "Mahalanobis, covariance of the difference"
 _BATCH, _FLOOR, _MIDDLE = 8, 0.03, 2.0
 #: Good training images that give levels and covariances; damaged images of each kind.
 _LEARNT, _COUNT = 64, 16
@@ -112,7 +119,7 @@ class Mixer:
         """Mean peak of each map on the good images."""
         return self.head.peaks(self.good[family].float()).mean(0).clamp(min=1e-6)
 
-    def weighed(self, families: Sequence[tuple[str, float]], weights: Weights) -> list[tuple[str, Tensor]]:
+    def weighed(self, families: Families, weights: Weights) -> list[tuple[str, Tensor]]:
         """The weights of each family's maps, together 1.
 
         Args:
@@ -128,9 +135,7 @@ class Mixer:
         made = [(name, (1.0 - density) * each / total) for name, each in made]
         return made + ([(_DENSITY, torch.full((3,), density / 3))] if density else [])
 
-    def mix(
-        self, stacks: Stacks, families: Sequence[tuple[str, float]], weights: Weights, quantile: float = 0.0
-    ) -> Tensor:
+    def mix(self, stacks: Stacks, families: Families, weights: Weights, quantile: float = 0.0) -> Tensor:
         """Geometric mean of the maps over their levels, N x s x s.
 
         Args:
@@ -147,9 +152,7 @@ class Mixer:
             mean = mean + (relative.log() * each[:, None, None]).sum(1)
         return torch.as_tensor(mean).exp()
 
-    def maximum(
-        self, stacks: Stacks, families: Sequence[tuple[str, float]], two: Sequence[Weights]
-    ) -> Tensor:
+    def maximum(self, stacks: Stacks, families: Families, two: Sequence[Weights]) -> Tensor:
         """Maximum of two mixes, each over its own mean peak on the good images."""
         parts = []
         for weights in two:
@@ -157,7 +160,7 @@ class Mixer:
             parts.append(self.mix(stacks, families, weights) / peaks.mean())
         return torch.maximum(*parts)
 
-    def score(self, stacks: Stacks, families: Sequence[tuple[str, float]]) -> NDArray[np.float32]:
+    def score(self, stacks: Stacks, families: Families) -> NDArray[np.float32]:
         """Mean z-value of the peaks, without the prototypes; N."""
         z: Tensor | float = 0.0
         fixed = (ScaledHead.STAGE_WEIGHTS, ScaledHead.ABNORMALITY_WEIGHT, 0.0)
@@ -170,7 +173,7 @@ class Mixer:
 
 def figures(head: ScaledHead, small: Tensor, scores: NDArray[np.float32], test: TestSet) -> dict[str, Any]:
     """P-AUROC and PRO of maps at the head's size, and I-AUROC; ``kinds`` has them by kind of defect."""
-    full = [head.enlarge((part / (part + _MIDDLE))[:, None]).numpy() for part in small.split(_BATCH)]
+    full = [head.enlarge((part / (part + _MIDDLE))[:, None]).numpy() for part in torch.split(small, _BATCH)]
     found = evaluate(scores, test.labels, np.concatenate(full), test.masks, test.defects, test.has_mask)
     kinds = {name: each for name, each in found.per_defect.items() if each.pro is not None and name != GOOD}
     return {
@@ -184,47 +187,42 @@ def figures(head: ScaledHead, small: Tensor, scores: NDArray[np.float32], test: 
     }
 
 
+def error(kinds: Mapping[str, Sequence[float]]) -> float:
+    """Geometric mean over kinds of damage of what P-AUROC and PRO together lack of 1."""
+    lacks = [2.0 - each[1] - each[2] for each in kinds.values()]
+    return round(float(np.exp(np.mean(np.log(lacks)))), 5)
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 5)
 
 
-def candidates(
-    mixer: Mixer, weights: Weights
-) -> dict[str, tuple[Callable[[Stacks], Tensor], list[tuple[str, float]]]]:
+def candidates(mixer: Mixer, weights: Weights) -> dict[str, tuple[Make, Families]]:
     """By name: how the map is made of the stacks, and the families of the score."""
     names = [name.removeprefix("normality ") for name in mixer.good if name.startswith("normality ")]
-    cosine = [(f"{branch} {_COSINE}", 1.0) for branch in _BRANCHES]
-    made: dict[str, tuple[Callable[[Stacks], Tensor], list[tuple[str, float]]]] = {}
 
-    def add(name: str, families: list[tuple[str, float]]) -> None:
-        made[name] = (lambda stacks: mixer.mix(stacks, families, weights), families)
+    def both(name: str, share: float = 1.0) -> Families:
+        return [(f"{branch} {name}", share) for branch in _BRANCHES]
 
-    add(_COSINE, cosine)
+    cosine, half = both(_COSINE), both(_COSINE, 0.5) + both(_BUILT, 0.5)
+    made: dict[str, tuple[Make, Families]] = {}
     for name in names:
-        if name != _COSINE:
-            add(f"{name}, both branches", [(f"{branch} {name}", 1.0) for branch in _BRANCHES])
-            add(f"{name}, normality branch", [(f"normality {name}", 1.0), cosine[1]])
-            half = [(f"normality {name}", 0.5), (f"normality {_COSINE}", 0.5), cosine[1]]
-            add(f"{name}, half of the normality branch", half)
-    if weights[2]:
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            other = (weights[0], weights[1], share)
-            made[f"density {share:.0%}"] = (
-                lambda stacks, other=other: mixer.mix(stacks, cosine, other),
-                cosine,
-            )
+        made[name] = (partial(mixer.mix, families=both(name), weights=weights), both(name))
+    made[f"half cosine, half {_BUILT}"] = (partial(mixer.mix, families=half, weights=weights), half)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0) if weights[2] else ():
+        other = (weights[0], weights[1], share)
+        made[f"density {share:.0%}"] = (partial(mixer.mix, families=cosine, weights=other), cosine)
+        if share < 1.0:
+            mixed = partial(mixer.mix, families=half, weights=other)
+            made[f"density {share:.0%}, the rest half cosine, half {_BUILT}"] = (mixed, half)
     coarse: Weights = (ScaledHead.STAGE_WEIGHTS, 0.0, 0.0)
     fine: Weights = ((1.0, 1.0, 0.25, 0.0), max(weights[1], 0.3), weights[2])
-    for name, two in (
-        ("maximum of the run's mix and the coarse stages without abnormality branch", (weights, coarse)),
-        ("maximum of the fine stages with abnormality branch and the coarse ones without", (fine, coarse)),
-    ):
-        made[name] = (lambda stacks, two=two: mixer.maximum(stacks, cosine, two), cosine)
-    for quantile in (0.5, 0.9, 0.99):
-        made[f"level at the {quantile:g} quantile of the pixels"] = (
-            lambda stacks, quantile=quantile: mixer.mix(stacks, cosine, weights, quantile),
-            cosine,
-        )
+    for name, first in (("the chosen mix", weights), ("fine stages with abnormality branch", fine)):
+        maximum = partial(mixer.maximum, families=cosine, two=(first, coarse))
+        made[f"maximum of {name} and coarse stages without abnormality branch"] = (maximum, cosine)
+    for quantile in (0.5, 0.99):
+        level = partial(mixer.mix, families=cosine, weights=weights, quantile=quantile)
+        made[f"level at the {quantile:g} quantile of the pixels"] = (level, cosine)
     return made
 
 
@@ -244,21 +242,16 @@ def measure(run: Run) -> dict[str, Any]:
     mixer = Mixer(made.head, made.stacks(good))
     chosen = run.info["map_weights"]
     weights = (tuple(chosen["stages"]), chosen["abnormality"], chosen["density"])
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, (make, families) in candidates(mixer, weights).items():
-        rows[name] = {
+        found = {
             where: figures(made.head, make(stacks[where]), mixer.score(stacks[where], families), test)
             for where, test in sets.items()
         }
-        kinds = list(rows[name]["validation"]["kinds"].values())
-        lacks = [2.0 - each[1] - each[2] for each in kinds]
-        rows[name]["error"] = round(float(np.exp(np.mean(np.log(lacks)))), 5)
-        print(
-            name,
-            rows[name]["error"],
-            [rows[name]["test"][key] for key in ("image_auroc", "pixel_auroc", "pro")],
-            flush=True,
-        )
+        kinds = found["validation"]["kinds"]
+        foreign = {kind: each for kind, each in kinds.items() if kind in FOREIGN}
+        rows[name] = {"error": error(kinds), "foreign_error": error(foreign), **found}
+        print(name, rows[name]["error"], rows[name]["foreign_error"], rows[name]["test"], flush=True)
     return {
         "category": run.config.category,
         "steps": run.info["steps"],

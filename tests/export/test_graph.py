@@ -42,10 +42,15 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "top 7": {"top_k": 7},
     "density": {"density": "auto"},
     "density of lite0": {"density": "auto", "backbone": "efficientnet_lite0", "pretrained": True},
+    "density of a normality branch": {"density": "auto", "branches": "normality"},
     "prototypes": {"prototypes": "auto"},
     "prototypes and density": {"prototypes": "auto", "density": "auto"},
     "prototypes, one branch": {"prototypes": "auto", "branches": "abnormality"},
-    "density, one branch": {"density": "auto", "branches": "normality"},
+    "prototypes and density of an abnormality branch": {
+        "prototypes": "auto",
+        "density": "auto",
+        "branches": "abnormality",
+    },
 }
 
 
@@ -82,6 +87,19 @@ def test_half_precision_is_finite_and_close(name: str) -> None:
     torch.testing.assert_close(maps, expected_maps, atol=0.03, rtol=0)
     torch.testing.assert_close(scores, expected_scores, atol=0.02, rtol=0)
     assert not torch.equal(maps, expected_maps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropped", ["lengths", "density"])
+def test_maps_for_surfaces_that_are_dropped_leave_the_graph(dropped: str) -> None:
+    model = detector(density="auto", prototypes="auto")
+    getattr(model, f"drop_{dropped}")()
+    graph = DeploymentGraph(model)
+    assert getattr(graph, f"island_{dropped}") is None
+    (maps, scores), (expected_maps, expected_scores) = both(model, graph)
+    assert float(expected_maps.std()) > 1e-3
+    torch.testing.assert_close(maps, expected_maps, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)
 
 
 def test_in_half_precision_the_islands_stay_float32() -> None:
