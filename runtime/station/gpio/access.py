@@ -51,11 +51,11 @@ def check_gpio(settings: GpioSettings) -> list[DmddError]:
     Returns:
         What is wrong, each with its fix; empty when all is well.
     """
-    problems: list[DmddError] = _settings_problems(settings)
+    problems: list[DmddError] = []
     try:
         chip = _open_chip(settings.chip)
     except DmddError as error:
-        return [*problems, error]
+        return [error]
     with chip:
         seen: dict[int, str] = {}
         for name, line in all_lines(settings).items():
@@ -205,16 +205,3 @@ def _line_problem(
             "Close that program, or use another line; gpioinfo lists them.",
         )
     return None
-
-
-def _settings_problems(settings: GpioSettings) -> list[DmddError]:
-    """Keys that have no meaning for their line: they would be ignored in silence."""
-    problems: list[DmddError] = []
-    for name in ("ready", "fault", "trigger"):
-        line = getattr(settings, name)
-        for key in ("pulse_ms", "delay_ms"):
-            if line is not None and getattr(line, key):
-                problems.append(
-                    OptionError(f"[gpio.{name}] {key} is for pass and reject only.", f"Remove {key}.")
-                )
-    return problems

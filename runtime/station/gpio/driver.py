@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gpiod import LineRequest
 
 _LOG = logging.getLogger(__name__)
+#: Seconds between two looks at whether the chip is still there.
+_LOOK = 1.0
 #: Seconds that the end waits at most beyond the longest delay and pulse of ``reject``.
 _GRACE = 2.0
 
@@ -68,15 +70,16 @@ class Driver:
             now = time.perf_counter()
             due = outputs.next if self._request or not self._ids else min(outputs.next, self._retry)
             try:
-                change = self._changes.get(timeout=min(max(due - now, 0.0), 3600.0))
+                change = self._changes.get(timeout=min(max(due - now, 0.0), _LOOK))
             except queue.Empty:
-                pass
+                idle = due - now > _LOOK
             else:
+                idle = False
                 ending = ending or change is None
                 if change is not None:
                     self._apply(change)
             outputs.advance(time.perf_counter())
-            self._write()
+            self._write(idle)
         if self._request is not None:
             self._request.release()
 
@@ -87,7 +90,7 @@ class Driver:
             _LOG.exception("A change of the 24 V lines failed.")
             self._outputs.state(ready=False, fault=True, online=False)
 
-    def _write(self) -> None:
+    def _write(self, idle: bool) -> None:
         values = self._outputs.values()
         try:
             if self._request is None and self._ids and time.perf_counter() >= self._retry:
@@ -95,6 +98,9 @@ class Driver:
                 self._written = values
                 self._backoff.reset()
                 self._trouble("")
+            if idle and self._request is not None:
+                # Only reading tells that a chip is gone; while it is held, it cannot come back by its name.
+                self._request.get_values()
             changed = {name: value for name, value in values.items() if value != self._written[name]}
             if changed and self._request is not None:
                 self._request.set_values({self._ids[name]: self._levels[on] for name, on in changed.items()})

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,11 @@ class FakeRequest:
             raise OSError(self._board.broken, os.strerror(self._board.broken))
         for line, value in values.items():
             self.set_offset(self._offsets[line], value)
+
+    def get_values(self, lines: Iterable[int | str] | None = None) -> list[Value]:
+        if self._board.broken:
+            raise OSError(self._board.broken, os.strerror(self._board.broken))
+        return [Value.ACTIVE if self._board.levels[offset] else Value.INACTIVE for offset in self._settings]
 
     def wait_edge_events(self, timeout: float | None = None) -> bool:
         with self._board.changed:

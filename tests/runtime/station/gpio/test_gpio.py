@@ -87,6 +87,7 @@ def station(board: Board) -> Iterator[Station]:
         (FakeChip.line_offset_from_id, gpiod.Chip.line_offset_from_id),
         (FakeChip.__init__, gpiod.Chip.__init__),
         (FakeRequest.set_values, gpiod.LineRequest.set_values),
+        (FakeRequest.get_values, gpiod.LineRequest.get_values),
         (FakeRequest.wait_edge_events, gpiod.LineRequest.wait_edge_events),
         (FakeRequest.read_edge_events, gpiod.LineRequest.read_edge_events),
         (FakeRequest.release, gpiod.LineRequest.release),
@@ -208,9 +209,9 @@ def test_lines_that_are_lost_are_taken_again(station: Station, board: Board) -> 
     board.wait(lambda: board.levels[PASS] == 1)
     board.broken = errno.ENODEV
     board.edge(TRIGGER)
-    gpio.changed(StationState(online=True, ready=False, fault=True))
     station.until(lambda: any("cannot be driven: No such device." in text for text in station.trouble))
     station.until(lambda: any("cannot be read: No such device." in text for text in station.trouble))
+    gpio.changed(StationState(online=True, ready=False, fault=True))
     board.broken = 0
     station.until(lambda: station.trouble[-1] == "")
     board.wait(lambda: [board.levels[line] for line in (READY, PASS, REJECT, FAULT)] == [0, 0, 1, 0])
@@ -240,11 +241,6 @@ def test_the_end_is_safe_and_a_due_reject_still_comes(station: Station, board: B
         (lines(ready=LineSettings(line=9)), {}, "has no line 9; it has 8, from 0 to 7."),
         (lines(ready=LineSettings(line="GPIO7")), {}, "has no line 'GPIO7'"),
         (lines(ready=LineSettings(line=PASS)), {}, "line 1 is also that of [gpio.ready]."),
-        (
-            lines(ready=LineSettings(line=0, pulse_ms=5)),
-            {},
-            "[gpio.ready] pulse_ms is for pass and",
-        ),
         (lines(), {"broken": errno.ENOENT}, "[gpio] chip: no device at /dev/gpiochip0."),
         (lines(), {"broken": errno.ENOTTY}, "/dev/gpiochip0 is not a GPIO chip."),
         (lines(), {"broken": errno.EACCES}, "this user may not open /dev/gpiochip0."),
