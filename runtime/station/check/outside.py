@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,12 @@ def _lines(settings: StationSettings) -> Iterator[Finding]:
 
     problems = check_gpio(settings.gpio)
     for problem in problems:
-        yield failed("gpio.lines", "24 V lines", problem, settings.place("gpio"))
+        # Which line it is about, the message says as the file does.
+        found = re.match(r"\[gpio\.(\w+)\] (\w+)", problem.message)
+        name = found[1] if found else "lines"
+        title = f"24 V {f'line {name}' if found else 'lines'}"
+        place = settings.place("gpio", *(found.groups() if found else ("chip",)))
+        yield failed(f"gpio.{name}", title, problem, place)
     if not problems:
         lines = ", ".join(f"{name} {line.line}" for name, line in all_lines(settings.gpio).items())
         yield Finding("gpio.lines", "24 V lines", "ok", f"{settings.gpio.chip}: {lines}")

@@ -43,6 +43,8 @@ def _lines(path: Path, found: Found, models_dir: Path) -> Iterator[str]:
     yield ""
     yield from _key("", "name", path.stem)
     yield from _key("", "models_dir", os.path.relpath(models_dir, path.absolute().parent))
+    if len(categories) > 1:
+        yield from _key("", "recipe", 1)
     yield from _key("", "deadline_ms")
     for name, camera in cameras.items():
         yield from ("", f"[cameras.{name}]")

@@ -267,8 +267,29 @@ def test_a_missing_gpio_chip_is_named(place: Path, free: int) -> None:
     pytest.importorskip("gpiod")
     report = examined(TEXT.format(port=free) + '[gpio]\nchip = "/dev/gpiochip99"\nreject.line = 3\n')
     line, message, _ = fault(report, "gpio.lines")
-    assert line == "22"
+    assert line == "23"
     assert "/dev/gpiochip99" in message
+
+
+def test_lines_that_are_taken_are_named_and_none_is_driven(
+    place: Path, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dmdd_edge.errors import OptionError
+    from dmdd_edge.runtime.station.gpio import access
+
+    taken = [
+        OptionError("[gpio.reject] line: line 3 of /dev/gpiochip0 is in use by 'other'.", "Close it."),
+        OptionError("[gpio.ready] line: line 4 of /dev/gpiochip0 is in use by 'other'.", "Close it."),
+    ]
+    monkeypatch.setattr(access, "check_gpio", lambda settings: taken)
+    text = TEXT.format(port=free) + "[gpio]\nreject.line = 3\nready.line = 4\n"
+    report = examined(text)
+    assert [(each.name, each.facts["place"]) for each in report.broken] == [
+        ("gpio.reject", "line1.toml, line 23"),
+        ("gpio.ready", "line1.toml, line 24"),
+    ]
+    monkeypatch.setattr(access, "check_gpio", lambda settings: [])
+    assert details(examined(text))["gpio.lines"] == "/dev/gpiochip0: ready 4, reject 3"
 
 
 @pytest.fixture
