@@ -12,6 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.manifest import graph_specs
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from dmdd_edge.runtime.station.settings import (
     CameraSettings,
@@ -52,6 +55,21 @@ def constant_graph(score: float, size: int = SIZE) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def write_constant_bundle(models_dir: Path, category: str, score: float) -> Bundle:
+    """A bundle around ``constant_graph``; the threshold is 0.5."""
+    graph_input, outputs = graph_specs(SIZE)
+    with BundleWriter(models_dir, category) as writer:
+        (writer.path / FP32_GRAPH).write_bytes(constant_graph(score))
+        return writer.commit(
+            backbone="none",
+            image_size=SIZE,
+            input=graph_input,
+            outputs=outputs,
+            threshold=threshold_from_normals([0.25, 0.5]),
+            licences={"code": "Apache-2.0", "weights": "none", "data": "none"},
+        )
 
 
 def station_settings(
