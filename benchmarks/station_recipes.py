@@ -1,6 +1,6 @@
 """Change the recipe of a running station again and again under triggers, and see who judged each part.
 
-The bundles of each recipe give every image scores of their own, so a part's scores tell which recipe judged
+The bundles of each recipe give every image the same scores, so a part's scores tell which recipe judged
 it. A thread triggers whenever the station is ready; a camera answers with frames that are made at once. The
 graphs take next to no time: the change itself is measured, and that no part falls between two recipes.
 """

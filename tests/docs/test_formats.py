@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 
 from dmdd_edge import Region, Result, Summary
 from dmdd_edge.bundle.manifest import Manifest
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.runtime.page import metrics
+from dmdd_edge.runtime.station.page import metrics as station_metrics
 from tests.docs import pages
 
 
@@ -51,10 +54,13 @@ def test_the_figures_of_metrics_json_are_named() -> None:
     assert {field.name for field in fields(Metrics)} - named() == set()
 
 
-def test_the_metrics_are_named() -> None:
-    code = Path(metrics.__file__).read_text(encoding="utf-8")
-    counters = re.findall(r'(?:_counter|CounterMetricFamily)\((?:_full\()?"(\w+)"', code)
-    others = re.findall(r'(?:_gauge|(?:Gauge|Histogram|Summary)MetricFamily)\((?:_full\()?"(\w+)"', code)
+@pytest.mark.parametrize("module", [metrics, station_metrics])
+def test_the_metrics_are_named(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    code = Path(module.__file__).read_text(encoding="utf-8")
+    counters = re.findall(r'(?:\bcounter|CounterMetricFamily)\((?:full\()?"(\w+)"', code)
+    kinds = r"(?:\bgauge|\bhistogram|(?:Gauge|Histogram|Summary)MetricFamily)"
+    others = re.findall(kinds + r'\((?:full\()?"(\w+)"', code)
     assert len(counters) > 3
     assert len(others) > 6
     assert {*(f"{name}_total" for name in counters), *others} - named() == set()
