@@ -167,8 +167,8 @@ class Grabber:
         self._interrupt.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for the device's release."""
-        if self._thread.ident is not None:
+        """Wait for the device's release; no-op in the thread that releases it."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
 
     def reopen(self, reason: str) -> None:

@@ -17,7 +17,8 @@ class Tolerance:
     """How far the times of a part and its frame may be apart.
 
     Less than half the time between the last parts, whatever was set: the frame of the next part must not
-    replace one that was lost.
+    replace one that was lost. A single pair of triggers that were closer, as by a bouncing switch, does not
+    count.
 
     Args:
         seconds: as set.
@@ -34,8 +35,10 @@ class Tolerance:
     @property
     def seconds(self) -> float:
         """The tolerance now."""
-        between = (later - earlier for earlier, later in pairwise(self._parts) if later > earlier)
-        return min(self._seconds, 0.45 * min(between, default=float("inf")))
+        between = sorted(later - earlier for earlier, later in pairwise(self._parts) if later > earlier)
+        if not between:
+            return self._seconds
+        return min(self._seconds, 0.45 * between[min(1, len(between) - 1)])
 
 
 def verdict(parts: Sequence[float], frames: Sequence[float], tolerance: float) -> Verdict:

@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,9 +31,12 @@ from dmdd_edge.runtime.doctor.install import Platform
 from dmdd_edge.runtime.doctor.subprocess_call import Reply, call
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import open_source
+from dmdd_edge.runtime.sources.camera import Camera
 from dmdd_edge.runtime.sources.cameras import check_camera, list_cameras
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.v4l2 import V4l2Device
+from dmdd_edge.runtime.station.cameras import Camera as StationCamera
+from dmdd_edge.runtime.station.settings import CameraSettings
 
 #: Seconds for what takes a moment on a real machine; the guest's processor is emulated.
 PATIENCE = 600
@@ -198,6 +202,46 @@ def test_the_colour_order_is_bgr(camera: str, pattern: int, channel: int) -> Non
     finally:
         source.stop()
     assert [level > 200 for level in levels] == [index == channel for index in range(3)], levels
+
+
+def test_the_driver_stamps_a_frame_before_it_waits_in_a_buffer(camera: str) -> None:
+    device, stop = Camera(camera, SourceOptions(camera_size=(320, 180), camera_fps=30)), threading.Event()
+    device.open(stop)
+    try:
+        device.grab(stop)
+        time.sleep(5)  # the driver fills its buffers
+        triggered = time.perf_counter()
+        device.grab(stop)
+        left = time.perf_counter()
+        stale = device.taken()
+        assert stale is not None
+        assert stale < triggered < left
+        stamps = [stale]
+        while stamps[-1] < triggered:
+            device.grab(stop)
+            taken = device.taken()
+            assert taken is not None
+            assert stamps[-1] < taken <= time.perf_counter()
+            stamps.append(taken)
+        print(f"\n{len(stamps) - 1} frames were older than the trigger")
+    finally:
+        device.close()
+
+
+def test_a_station_gets_the_first_frame_after_each_trigger(camera: str) -> None:
+    options = SourceOptions(camera_size=(320, 180), camera_fps=30)
+    settings = CameraSettings(name="top", source=camera, timeout_ms=1000 * PATIENCE, options=options)
+    station = StationCamera(settings)
+    station.start()
+    try:
+        for _ in range(5):
+            since = time.time()
+            frame = station.request(time.perf_counter()).wait(PATIENCE)
+            assert isinstance(frame, Frame)
+            assert frame.time >= since
+        assert station.state().frames == 5
+    finally:
+        station.stop()
 
 
 def test_a_second_program_is_told_who_holds_it(

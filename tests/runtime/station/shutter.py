@@ -77,12 +77,20 @@ class Shutter(Scripted):
 
 
 class Parts:
-    """What a camera that begins parts told, and what it missed."""
+    """What a camera that begins parts told, and what it missed.
+
+    Attributes:
+        requests: of the parts, in order.
+        times: of the parts.
+        missed: frames that no part gets.
+        then: called after each part.
+    """
 
     def __init__(self) -> None:
         self.requests: list[FrameRequest] = []
         self.times: list[float] = []
         self.missed: list[tuple[float, ErrorCode]] = []
+        self.then: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
 
     def arrived(self, request: FrameRequest, since: float) -> None:
@@ -90,6 +98,7 @@ class Parts:
             self.requests.append(request)
             self.times.append(since)
             self._changed.notify_all()
+        self.then()
 
     def lost(self, since: float, code: ErrorCode) -> None:
         with self._changed:

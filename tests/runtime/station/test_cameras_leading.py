@@ -11,6 +11,7 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import grabber
 from dmdd_edge.runtime.sources.live_device import MissingFrameError
 from dmdd_edge.runtime.station.model import ErrorCode
+from tests.runtime.sources.reading import until
 from tests.runtime.sources.scripted import Scripted
 from tests.runtime.station.shutter import Parts, Shutter, answer, running
 
@@ -134,3 +135,12 @@ def test_a_camera_without_triggers_for_long_is_connected_all_the_same(
     with running(device := Scripted(), "newest") as camera:
         device.give(1)
         assert camera.state().message.startswith("no frame for")
+
+
+def test_a_camera_may_be_stopped_by_what_it_calls() -> None:
+    device, parts = Shutter(), Parts()
+    with running(device, "camera", parts, leads=True) as camera:
+        parts.then = camera.stop
+        device.put(1)
+        parts.wait_for_requests(1)
+        until(lambda: device.closed == 1)

@@ -146,9 +146,14 @@ def test_the_tolerance_is_less_than_half_the_time_between_parts() -> None:
     assert tolerance.seconds == 0.05
     tolerance.part(1.04)
     assert tolerance.seconds == pytest.approx(0.018)
+    tolerance.part(1.09)
+    tolerance.part(1.12)
+    assert tolerance.seconds == pytest.approx(0.018), "30 ms once, then 40 ms"
     for number in range(16):
         tolerance.part(2.0 + number)
     assert tolerance.seconds == 0.05, "what is long past no longer counts"
+    tolerance.part(17.001)
+    assert tolerance.seconds == 0.05, "a switch that bounced once"
 
 
 def test_the_nearer_one_is_taken() -> None:
