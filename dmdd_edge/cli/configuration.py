@@ -118,7 +118,7 @@ def resolve(
         else:
             settings[field.name] = Setting(field.default, DEFAULT, 0)
     _check_variables(command, fields, commands)
-    _keep_secrets(fields, settings)
+    keep_secrets((name, setting.value) for name, setting in settings.items() if setting.rank in (1, 2))
     return _displaced(model, fields, settings)
 
 
@@ -274,12 +274,16 @@ def _displaced(
     return settings
 
 
-def _keep_secrets(fields: Iterable[OptionField], settings: Mapping[str, Setting]) -> None:
-    for field in fields:
-        setting = settings[field.name]
-        for text in setting.value if isinstance(setting.value, tuple) else (setting.value,):
-            if setting.rank in (1, 2) and isinstance(text, str):
+def keep_secrets(values: Iterable[tuple[str, Any]]) -> None:
+    """Remember what no message may show.
+
+    Args:
+        values: of options that came from a file or a variable, each after its field's name.
+    """
+    for name, value in values:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
                 secrets.update(secret_parts(text))
-                if field.name.endswith("_env"):
+                if name.endswith("_env"):
                     secrets.add(os.environ.get(text, ""))
     secrets.discard("")

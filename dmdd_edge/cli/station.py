@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dmdd_edge.cli.expand import add_command, expand
 from dmdd_edge.cli.options import JsonOutput
+from dmdd_edge.cli.station_file import StationFileOption, load_station
 from dmdd_edge.cli.station_install import InstallOptions, install
 from dmdd_edge.options import Option, Options
 from dmdd_edge.options.groups import ModelsDirOption
@@ -26,13 +26,6 @@ def register(app: typer.Typer) -> None:
     add_command(group, "install", install, InstallOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StationFileOption(Options):
-    """Which station is meant."""
-
-    file: Annotated[Path, Option("Station file, such as line1.toml.", argument=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +72,9 @@ def check(options: CheckOptions) -> None:
     from dmdd_edge.cli.station_report import print_problems, print_report
     from dmdd_edge.runtime.station.check.examine import examine_station
     from dmdd_edge.runtime.station.file.problems import StationFileError
-    from dmdd_edge.runtime.station.file.read import read_station
 
     try:
-        settings = read_station(options.file)
+        settings = load_station(options)
     except StationFileError as error:
         if options.json:
             print_problems(options.file, error)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from dmdd_edge.options import Option, Options
+from dmdd_edge.cli.station_file import StationFileOption, load_station
+from dmdd_edge.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstallOptions(Options):
+class InstallOptions(StationFileOption):
     """Which station becomes a service, and where its unit goes."""
 
-    file: Annotated[Path, Option("Station file, such as line1.toml.", argument=True)]
     account: Annotated[str, Option("User whom the service runs as.")] = "dmdd-edge"
     into: Annotated[Path, Option("Folder for the unit.")] = Path("/etc/systemd/system")
     print: Annotated[bool, Option("Write the unit to standard output, and no file.")] = False
@@ -28,10 +28,9 @@ def install(options: InstallOptions) -> None:
     """
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.cli.streams import write_output
-    from dmdd_edge.runtime.station.file.read import read_station
     from dmdd_edge.runtime.station.install import DEFAULT_FOLDER, plan_unit, write_unit
 
-    settings = read_station(options.file)
+    settings = load_station(options)
     plan = plan_unit(settings, options.account)
     if options.print:
         write_output(plan.text)

@@ -255,6 +255,8 @@ class Reading:
     def _unknown_table(self, route: Route, written: str, known: Sequence[str]) -> None:
         name = ".".join((*(str(part) for part in route), written))
         fix = _elsewhere(written, tables=True) or did_you_mean(written, known)
+        if not route and written == "run":  # a configuration file of run
+            fix = "Move its options into [cameras.NAME], [inspections.NAME] and [results]."
         listed = ", ".join(known) or "none"
         self.problem((*route, written), f"[{name}] is unknown.", fix or f"Remove it. Tables here: {listed}.")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.cli import station
+from dmdd_edge.cli import configuration, station
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.station.check import cameras
 from dmdd_edge.runtime.station.check.examine import examine_station
@@ -339,6 +339,21 @@ def test_the_command_answers_a_program(place: Path, free: int, command: Callable
     (problem,) = answer["problems"]
     assert (problem["place"], problem["key"]) == ("line1.toml, line 1", "prt")
     assert problem["message"] == "'prt' is not a key of a station file."
+
+
+def test_passwords_of_the_file_are_kept_out_of_later_messages(
+    place: Path, free: int, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: set[str] = set()
+    monkeypatch.setattr(configuration, "secrets", kept)
+    monkeypatch.setenv("KEY", "key-of-the-hook")
+    text = TEXT.format(port=free).replace("images:parts", "rtsp://eye:topsecret@127.0.0.1:9/x")
+    text += 'webhook = "https://example.org/x"\nwebhook_secret_env = "KEY"\n'
+    Path("line1.toml").write_text(text)
+    done = command("check", "line1.toml", "--json")
+    assert done.exit_code == 1
+    assert {"topsecret", "key-of-the-hook"} <= kept
+    assert "topsecret" not in done.output
 
 
 def test_the_command_writes_a_file_that_names_the_next_one(

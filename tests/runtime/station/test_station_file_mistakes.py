@@ -22,6 +22,7 @@ BEHIND = [
     ("[plc.opc]\nport = 3\n", "7: [plc.opc] is unknown. Did you mean 'opcua'?"),
     ("[plc.opcua]\nport = 5020\n", "8: plc.modbus.port and plc.opcua.port are the same port, 5020. Give one"),
     ("[modbus]\nport = 5\n", "7: [modbus] is unknown. Write [plc.modbus]."),
+    ("[run]\nsource = 0\n", "7: [run] is unknown. Move its options into [cameras.NAME], [inspections.NAME]"),
     ("[camera.a]\n", "7: [camera] is unknown. Did you mean 'cameras'?"),
     ("[serial]\n", "7: [serial] is unknown. Remove it. Tables here: cameras, inspections, recipes, plc, gpi"),
     ("[cameras]\nb = 3\n", "8: cameras.b is 3; it must be a table. Write [cameras.NAME], and its keys below"),
