@@ -243,7 +243,9 @@ def test_a_camera_that_is_lost_while_it_is_examined(place: Path, free: int) -> N
     # It accepts the connection and says nothing.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/stream"
-        Path("line1.toml").write_text(TEXT.format(port=free).replace("images:parts", address))
+        Path("line1.toml").write_text(
+            TEXT.format(port=free).replace('images:parts"', f'{address}"\nstream_timeout = 1')
+        )
         report = examine_station(read_station(Path("line1.toml")), seconds=1)
     line, message, fix = fault(report, "cameras.top")
     assert line == "2"
