@@ -1,4 +1,4 @@
-"""A small PLC: does the handshake over Modbus TCP in a cycle, as a real one does, collects verdicts."""
+"""A small PLC: does the handshake in a cycle, as a real one does, and collects the verdicts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Literal, Protocol
 
-from dmdd_edge.errors import DeliveryError
-from dmdd_edge.extras import need
-from dmdd_edge.runtime.station.plc.signals import MIRROR, VERDICTS, WIDTH, off, pack, unpack
-
-with need("plc"):
-    from pyModbusTCP.client import ModbusClient
+from dmdd_edge.runtime.station.plc.signals import VERDICTS, Values, off
 
 #: Seconds between two changes of the PLC's heartbeat.
 _BEAT = 0.5
 #: Results that ``run`` has not yielded yet; only somebody who never asks for them has more.
 _FRESH = 4096
+
+
+class Link(Protocol):
+    """A client's connection to a server of the signals; connects again by itself."""
+
+    def exchange(self, commands: Values) -> dict[str, int]:
+        """Write all commands, then read the status.
+
+        Raises:
+            DeliveryError: the station does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,8 @@ class PlcClient:
     """A PLC that talks to a station; not safe for threads.
 
     Args:
-        host, port: of the station's Modbus TCP server.
-        unit: device id.
+        host, port: of the station's server.
+        protocol: ``modbus`` or ``opcua``.
         timeout: of a request, in seconds.
 
     Attributes:
@@ -74,8 +86,18 @@ class PlcClient:
         tally: what was counted.
     """
 
-    def __init__(self, host: str, port: int, unit: int = 1, timeout: float = 2.0) -> None:
-        self._modbus = ModbusClient(host, port, unit_id=unit, timeout=timeout, auto_open=True)
+    def __init__(
+        self, host: str, port: int, protocol: Literal["modbus", "opcua"] = "modbus", timeout: float = 2.0
+    ) -> None:
+        self._link: Link
+        if protocol == "modbus":
+            from dmdd_edge.runtime.station.plc.modbus_link import ModbusLink
+
+            self._link = ModbusLink(host, port, timeout)
+        else:
+            from dmdd_edge.runtime.station.plc.opcua_link import OpcUaLink
+
+            self._link = OpcUaLink(host, port, timeout)
         self._commands = {**off("command"), "TriggerEnable": 1}
         self._begun: dict[int, float] = {}
         self._fresh: deque[Verdict] = deque(maxlen=_FRESH)
@@ -94,10 +116,10 @@ class PlcClient:
 
     def close(self) -> None:
         """Leave; the station keeps the last commands."""
-        self._modbus.close()
+        self._link.close()
 
     def exchange(self, **commands: int) -> dict[str, int]:
-        """Write all commands and read the whole status, in one request.
+        """Write all commands, then read the whole status; over Modbus in one request.
 
         Args:
             commands: signals that change; the others stay as they were written before.
@@ -116,16 +138,7 @@ class PlcClient:
         if now >= self._beat_due:
             self._commands["Heartbeat"] ^= 1
             self._beat_due = now + _BEAT
-        words = self._modbus.write_read_multiple_registers(
-            0, list(pack("command", self._commands)), MIRROR, WIDTH["status"]
-        )
-        if words is None:
-            raise DeliveryError(
-                f"The station at {self._modbus.host}:{self._modbus.port} does not answer: "
-                f"{self._modbus.last_error_as_txt}, {self._modbus.last_except_as_txt}.",
-                "Check that it runs, and that plc.modbus in its file names this address.",
-            )
-        self.status = unpack("status", words)
+        self.status = self._link.exchange(self._commands)
         self._listen(time.monotonic())
         return self.status
 

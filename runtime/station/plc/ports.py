@@ -169,4 +169,8 @@ def open_plc(
         from dmdd_edge.runtime.station.plc.modbus import ModbusPort
 
         openers.append(lambda put: ModbusPort(modbus, put))
+    if (opcua := settings.opcua) is not None:
+        from dmdd_edge.runtime.station.plc.opcua import OpcUaPort
+
+        openers.append(lambda put: OpcUaPort(opcua, put))
     return PlcPorts(Handshake(settings, desk, alive, missed), openers)

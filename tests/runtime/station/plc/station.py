@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Station:
 
     @property
     def port(self) -> int:
-        return int(self.ports.addresses[0].split(",")[0].rpartition(":")[2])
+        return int(re.findall(r":(\d+)", self.ports.addresses[-1])[-1])
 
     def _work(self) -> None:
         while (trigger := self.desk.accepted.get()) is not None:

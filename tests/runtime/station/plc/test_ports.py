@@ -65,7 +65,7 @@ def test_several_clients_see_the_same() -> None:
     with Station() as station:
         clients = [PlcClient("127.0.0.1", station.port) for _ in range(3)]
         assert clients[0].wait_for(lambda status: bool(status["Ready"]), 20)
-        clients[0].trigger(5)
+        clients[0].exchange(Trigger=1, PartID=5)
         assert until(lambda: station.ports.image().status["ResultValid"])
         seen = [client.exchange(PartID=5) for client in clients]
         assert all((each["ResultValid"], each["PartID"]) == (1, 5) for each in seen)
