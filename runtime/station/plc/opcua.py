@@ -104,6 +104,7 @@ class OpcUaPort:
         except BaseException as error:
             started.set_exception(error)
             return
+        assert server.bserver is not None  # it has started
         started.set_result(server.bserver.port)
         await self._stop.wait()
         await self._apply()
@@ -158,8 +159,10 @@ class OpcUaPort:
                 continue
             # What the client wrote stands in the node until the image is applied, whatever it was.
             self._shown.pop(signal, None)
-            value = item.Value.Value.Value if item.Value.Value is not None else None
-            if isinstance(value, int):
+            quality, written = item.Value.StatusCode, item.Value.Value
+            value = written.Value if written is not None else None
+            # A PLC that marks a value as bad does not vouch for it.
+            if isinstance(value, int) and (quality is None or quality.is_good()):
                 values[signal.name] = int(value)
         if values:
             command = Command(values, "opcua")

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 import pytest
 from asyncua import ua
 from asyncua.sync import Client, SyncNode
+from asyncua.ua import uaerrors
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaError
 
 from dmdd_edge.errors import DeliveryError, OptionError
 from dmdd_edge.runtime.station.plc.client import PlcClient
@@ -108,12 +111,12 @@ def test_one_request_is_one_command_and_shows_what_it_caused(server: Port, plc: 
 
 
 def test_status_cannot_be_written_and_wrong_types_are_refused(server: Port, plc: Plc) -> None:
-    with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+    with pytest.raises(uaerrors.BadUserAccessDenied):
         plc.nodes["status", "Pass"].write_value(True)
-    with pytest.raises(ua.uaerrors.BadTypeMismatch):
+    with pytest.raises(uaerrors.BadTypeMismatch):
         plc.nodes["command", "Trigger"].write_value(5)
     # A value that is marked as bad says nothing.
-    bad = ua.DataValue(ua.Variant(True, ua.VariantType.Boolean), StatusCode=ua.StatusCode(ua.StatusCodes.Bad))
+    bad = ua.DataValue(ua.Variant(True, ua.VariantType.Boolean), StatusCode=ua.StatusCode(StatusCodes.Bad))
     plc.nodes["command", "Trigger"].write_value(bad)
     assert server.commands == []
     assert plc.nodes["command", "Trigger"].read_value() is False
@@ -206,7 +209,7 @@ def test_both_servers_show_the_same_and_nothing_passes_after_the_end() -> None:
         try:
             while True:
                 seen.append(plc.status())
-        except (ConnectionError, ua.UaError, TimeoutError):
+        except (ConnectionError, UaError, TimeoutError):
             pass
         closing.join(30)
         assert seen[-1] == off("status")
@@ -227,7 +230,7 @@ def test_a_login_is_demanded_when_it_is_set(monkeypatch: pytest.MonkeyPatch) -> 
             if user:
                 client.set_user(user)
                 client.set_password(password)
-            with pytest.raises(ua.UaError):
+            with pytest.raises(UaError):
                 client.connect()
             client.tloop.stop()
     finally:
