@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 MARKED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->\n)", re.DOTALL)
+CODE = re.compile(r"((?: +#: .*\n)+) +(\w+) = (\d+)$", re.MULTILINE)
 NAME = re.compile(r"^::: dmdd_edge\.(\w+)$", re.MULTILINE)
 
 
@@ -25,7 +27,11 @@ def main() -> None:
 
 def pages() -> list[Path]:
     """The pages with a generated part."""
-    return [*(REFERENCE / name for name in ("cli.md", "python.md")), REFERENCE.parent / "station.md"]
+    return [
+        *(REFERENCE / name for name in ("cli.md", "python.md")),
+        REFERENCE.parent / "station.md",
+        REFERENCE.parent / "plc.md",
+    ]
 
 
 def filled(page: str) -> str:
@@ -33,11 +39,44 @@ def filled(page: str) -> str:
     generators: Mapping[str, Callable[[], Iterator[str]]] = {
         "commands": commands,
         "station": station_keys,
+        "signals": signals,
+        "codes": error_codes,
         "names": lambda: names(NAME.findall(page)),
     }
     return MARKED.sub(
         lambda part: part[1] + "\n" + "\n".join(generators[part[2]]()).rstrip() + "\n" + part[3], page
     )
+
+
+def signals() -> Iterator[str]:
+    """The signals between a PLC and the station, as Markdown lines."""
+    from dmdd_edge.runtime.station.plc.signals import COMMANDS, STATUS
+
+    for title, kind, listed in (
+        ("PLC to station: commands", "HR", COMMANDS),
+        ("Station to PLC: status", "IR", STATUS),
+    ):
+        yield f"**{title}**\n"
+        yield "| signal | size | register | meaning |"
+        yield "|---|---|---|---|"
+        for signal in listed:
+            place = f"{kind} {signal.register}"
+            if signal.bit is not None:
+                place += f", bit {signal.bit}"
+            elif signal.registers == 2:
+                place += f" and {signal.register + 1}"
+            yield f"| `{signal.name}` | {signal.kind} | {place} | {signal.help} |"
+        yield ""
+
+
+def error_codes() -> Iterator[str]:
+    """The error codes with the comments of their declaration, as Markdown lines."""
+    from dmdd_edge.runtime.station.model import ErrorCode
+
+    yield "| code | name | meaning |"
+    yield "|---|---|---|"
+    for meaning, name, number in CODE.findall(inspect.getsource(ErrorCode)):
+        yield f"| {number} | `{name}` | {' '.join(meaning.replace('#:', '').split())} |"
 
 
 def station_keys() -> Iterator[str]:
