@@ -60,6 +60,8 @@ class PageHost:
         """Stop serving: no thread and no socket remains. May be called twice."""
         if self._server is not None:
             self._server.close()
+        else:
+            self._listener.close()
         self.painter.close()
 
     def _call_soon(self, work: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ from dmdd_edge.runtime.station.model import Missed, PartResult, StationState
 from dmdd_edge.runtime.station.page.board import Board
 from dmdd_edge.runtime.station.page.routes import StationRoutes
 from dmdd_edge.runtime.station.page.view import StationView
+from dmdd_edge.runtime.station.settings import StationSettings
 from dmdd_edge.runtime.summary import Summary
 
 
@@ -24,10 +25,14 @@ class StationPage:
         announcement: lines to print once at the start.
     """
 
-    def __init__(self, address: str, view: StationView, token: str | None) -> None:
+    def __init__(self, address: str, settings: StationSettings, token: str | None) -> None:
         self._host = host = PageHost(address, token, "change the recipe")
         self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
-        self._board = Board(view.settings.inspections)
+        self._board = Board(settings.inspections)
+
+    def show(self, view: StationView) -> None:
+        """Begin to serve; once. Until then the address is taken, and requests wait."""
+        host = self._host
         host.serve(StationRoutes(view, self._board, host.gallery, host.painter, host.token, host.loopback))
 
     def result(self, frame: Frame, result: Result) -> None:
@@ -58,14 +63,16 @@ class StationPage:
         self._host.close()
 
 
-def open_station_page(address: str, view: StationView, token: str | None = None) -> StationPage:
-    """Serve the live page of a station until it is closed.
+def open_station_page(address: str, settings: StationSettings, token: str | None = None) -> StationPage:
+    """Take the address of a station's live page; ``show`` begins to serve it.
+
+    The engine needs the page as a sink and an observer, and the page needs the engine: hence two steps.
 
     Args:
         address, token: as for ``open_page``.
-        view: the station.
+        settings: of the station.
 
     Raises:
         DmddError: as for ``open_page``.
     """
-    return StationPage(address, view, token)
+    return StationPage(address, settings, token)

@@ -25,7 +25,8 @@ def station(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStation:
 
 @pytest.fixture
 def page(station: FakeStation) -> Iterator[StationPage]:
-    page = open_station_page("127.0.0.1:0", station.view(), TOKEN)
+    page = open_station_page("127.0.0.1:0", station.settings, TOKEN)
+    page.show(station.view())
     yield page
     page.close()
 

@@ -99,7 +99,8 @@ def test_recipe_and_fault_are_changed_with_the_token(
 
 
 def test_another_station_at_the_same_address(browser: Browser, station: FakeStation, token: str) -> None:
-    page = open_station_page("127.0.0.1:0", station.view(), token)
+    page = open_station_page("127.0.0.1:0", station.settings, token)
+    page.show(station.view())
     try:
         judged(page, 1, lid=0.25)
         browser.open(page.url)
@@ -107,7 +108,8 @@ def test_another_station_at_the_same_address(browser: Browser, station: FakeStat
         shows(browser, ".tile:nth-child(1)", "lid: Good")
         page.close()
         shows(browser, "#link", "Connection lost")
-        page = open_station_page(page.url.removeprefix("http://").rstrip("/"), station.view(), token)
+        page = open_station_page(page.url.removeprefix("http://").rstrip("/"), station.settings, token)
+        page.show(station.view())
         judged(page, 1, lid=0.75)
         shows(browser, "#link", "Ready")
         wait_for(lambda: "lid: Anomalous" in browser.js(TILES)[0], "the image of the other station")

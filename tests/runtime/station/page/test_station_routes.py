@@ -66,7 +66,8 @@ def test_a_station_without_plc_has_no_signals(station: FakeStation, tmp_path: Pa
 
     from tests.runtime.page.asking import send
 
-    page = open_station_page("127.0.0.1:0", replace(station.view(), signals=None, recipe=lambda: None))
+    page = open_station_page("127.0.0.1:0", station.settings)
+    page.show(replace(station.view(), signals=None, recipe=lambda: None))
     try:
         state = send(page.url, "/api/state").json
         assert state["signals"] is None
@@ -221,3 +222,11 @@ def test_a_station_that_has_ended_says_so(page: StationPage, ask: Ask) -> None:
 def test_the_page_itself_is_that_of_a_station(page: StationPage, ask: Ask) -> None:
     assert b'id="tiles"' in ask("/").body
     assert ask("/").body == ask("/station.html").body
+
+
+def test_a_page_that_was_never_shown_gives_its_address_back(station: FakeStation) -> None:
+    page = open_station_page("127.0.0.1:0", station.settings)
+    page.close()
+    page.close()
+    again = open_station_page(page.url.removeprefix("http://").rstrip("/"), station.settings)
+    again.close()
