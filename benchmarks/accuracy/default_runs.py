@@ -4,8 +4,8 @@
 
 The runs are evaluated on their test images, as `dmdd-edge evaluate` does. A run with any other option than
 those that name its data and its folder is refused, because its row would not be the default's. After a change
-to the head, `--fit-heads` first fits the heads of earlier runs again, as training does once the student is
-trained; each row says so.
+to the head, `--fit-head` first fits the head of an earlier run again, as training does once the student is
+trained; its row says so.
 """
 
 from __future__ import annotations
@@ -74,17 +74,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__, "default_runs")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
-    parser.add_argument("--fit-heads", action="store_true", help="fit the heads again first")
+    parser.add_argument(
+        "--fit-head", action="append", default=[], help="fit this category's head again first"
+    )
     options = parser.parse_args(arguments)
     machine, rows = common.begin(), []
     for folder in options.runs:
         run = moved(load_run(folder), options.data)
         if changed := changed_options(run.config):
             sys.exit(f"{folder} was trained with options: {', '.join(changed)}.\nGive runs without any.")
-        if options.fit_heads:
+        fitted = run.config.category in options.fit_head
+        if fitted:
             run = with_head(run, {})
         found, _ = evaluate_on(run, category_of(run), None, torch.device("cpu"), lambda done, total: None)
-        rows.append(row(run, found.metrics, fitted=options.fit_heads))
+        rows.append(row(run, found.metrics, fitted=fitted))
         print(json.dumps(rows[-1]), flush=True)
     common.write_result(options.out, machine, {}, {"runs": rows}, _LIBRARIES)
 
