@@ -13,6 +13,7 @@ from dmdd_edge.options.model import option_fields
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.options.files import ImageFolders
 from dmdd_edge.runtime.station.check.report import failed
+from dmdd_edge.runtime.station.plc.transport import Command, Transport
 from dmdd_edge.runtime.station.settings import ResultOptions, StationSettings
 from dmdd_edge.storage import require_writable
 
@@ -30,19 +31,35 @@ def examine_outside(settings: StationSettings, remark: Callable[[str], None]) ->
 
 
 def _servers(settings: StationSettings, remark: Callable[[str], None]) -> Iterator[Finding]:
-    modbus = settings.plc.modbus
+    modbus, opcua = settings.plc.modbus, settings.plc.opcua
+
+    def opened(port: Transport, name: str) -> str:
+        port.close()
+        for warning in port.warnings:
+            remark(f"{settings.place('plc', name)}: {warning}")
+        return port.address
+
+    # Each server needs a package of an extra.
+    def open_modbus() -> str:
+        from dmdd_edge.runtime.station.plc.modbus import ModbusPort
+
+        assert modbus is not None
+        return opened(ModbusPort(modbus, _ignore), "modbus")
+
+    def open_opcua() -> str:
+        from dmdd_edge.runtime.station.plc.opcua import OpcUaPort
+
+        assert opcua is not None
+        return opened(OpcUaPort(opcua, _ignore), "opcua")
+
     if modbus is not None:
-
-        def open_modbus() -> str:
-            from dmdd_edge.runtime.station.plc.modbus import ModbusPort
-
-            port = ModbusPort(modbus, lambda command: None)
-            port.close()
-            for warning in port.warnings:
-                remark(f"{settings.place('plc', 'modbus')}: {warning}")
-            return port.address
-
         yield _tried("plc.modbus", "Modbus TCP", open_modbus, settings.place("plc", "modbus", "port"))
+    if opcua is not None:
+        yield _tried("plc.opcua", "OPC UA", open_opcua, settings.place("plc", "opcua", "port"))
+
+
+def _ignore(command: Command) -> None:
+    """Pass no command on: nobody is meant to send one while the station is examined."""
 
 
 def _lines(settings: StationSettings) -> Iterator[Finding]:

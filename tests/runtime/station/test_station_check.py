@@ -307,6 +307,19 @@ def command() -> Callable[..., Any]:
     return lambda *arguments: CliRunner().invoke(app, ["station", *arguments])
 
 
+def test_opc_ua_is_opened_too(place: Path, free: int) -> None:
+    pytest.importorskip("asyncua")
+    text = TEXT.format(port=free)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        report = examined(f'{text}[plc.opcua]\nhost = "127.0.0.1"\nport = {port}\n')
+        assert fault(report, "plc.opcua")[0] == "24"
+        assert [finding.name for finding in report.broken] == ["plc.opcua"]
+    report = examined(f'{text}[plc.opcua]\nhost = "127.0.0.1"\nport = {port}\n')
+    assert report.broken == []
+    assert str(port) in details(report)["plc.opcua"]
+
+
 def test_the_command_prints_one_table_and_every_fix(
     place: Path, free: int, command: Callable[..., Any]
 ) -> None:
