@@ -157,7 +157,7 @@ class OpcUaPort:
             signal = self._by_node.get(item.NodeId)
             if signal is None or item.AttributeId != ua.AttributeIds.Value or not status.is_good():
                 continue
-            # What the client wrote stands in the node until the image is applied, whatever it was.
+            # The node shows what the client wrote, whatever it was, until the image is applied.
             self._shown.pop(signal, None)
             quality, written = item.Value.StatusCode, item.Value.Value
             value = written.Value if written is not None else None

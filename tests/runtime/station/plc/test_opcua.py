@@ -250,6 +250,7 @@ def test_without_a_login_that_is_said_aloud(server: Port) -> None:
     assert USER_VARIABLE in warning
 
 
+@pytest.mark.slow
 def test_a_port_in_use_and_an_address_of_another_machine_are_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
