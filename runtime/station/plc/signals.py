@@ -90,7 +90,9 @@ COMMANDS = (
         1,
         "A change to another number than 0 requests that recipe. Write 0 first to request it again.",
     ),
-    _command("PartID", "double word", 2, "Number of the part, read at the trigger; 0: the PLC has none."),
+    _command(
+        "PartID", "double word", 2, "Number of the part, read at the trigger; 0: the PLC sends no number."
+    ),
     _command(
         "EncoderCount",
         "double word",

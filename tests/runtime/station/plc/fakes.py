@@ -42,7 +42,7 @@ class FakeDesk:
         self.triggers: list[Trigger] = []
         self.recipes: list[int] = []
         self.cleared: int | None = 0
-        self.instant = False
+        self.instant = self.deaf = False
         self.triggered = threading.Event()
 
     def trigger(
@@ -63,6 +63,8 @@ class FakeDesk:
 
     def request_recipe(self, number: int) -> None:
         self.recipes.append(number)
+        if self.deaf:
+            return
         if self.instant:
             self.current = replace(self.current, recipe=number)
             return

@@ -295,6 +295,16 @@ def test_a_recipe_change_from_request_to_ready() -> None:
     assert (seen["RecipeCurrent"], "Ready" in lit(seen)) == (2, True)
 
 
+def test_ready_is_0_although_the_station_has_not_taken_up_the_request() -> None:
+    bench = Bench()
+    bench.enable()
+    bench.desk.deaf = True
+    assert lit(bench.write(RecipeRequest=2)) == {"Online"}
+    assert bench.trigger()["ErrorCode"] == ErrorCode.NOT_READY
+    assert lit(bench.station(changing_to=2, ready=True)) == {"Online"}
+    assert lit(bench.station(changing_to=0, recipe=2)) == {"Online", "Ready"}
+
+
 def test_a_recipe_that_is_refused_leaves_the_old_one() -> None:
     bench = Bench()
     bench.enable()
