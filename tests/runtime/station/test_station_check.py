@@ -307,6 +307,7 @@ def command() -> Callable[..., Any]:
     return lambda *arguments: CliRunner().invoke(app, ["station", *arguments])
 
 
+@pytest.mark.slow  # asyncua builds its whole address space
 def test_opc_ua_is_opened_too(place: Path, free: int) -> None:
     pytest.importorskip("asyncua")
     text = TEXT.format(port=free)
