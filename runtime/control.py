@@ -167,6 +167,8 @@ class RunControl:
     def bind(self, part: PreparedPart) -> PreparedPart:
         """The part for the detector in use; frames that another one prepared are prepared again."""
         detector = self._detector
+        if all(isinstance(item, Prepared) and item.detector is detector for item in part.items):
+            return part
         return PreparedPart(tuple(_by(detector, item) for item in part.items), part.ticket)
 
     def close(self) -> None:

@@ -117,7 +117,7 @@ def run_parts(
     """
     control.statistics.restart_clock()
     with ExitStack() as stack:
-        writer = Writer(sinks, control.statistics)
+        writer = Writer(sinks, control.statistics, failed=feed.stop)
         stack.push(lambda kind, error, trace: _close(writer, kind))
         ended = threading.Event()
         stack.callback(control.close)

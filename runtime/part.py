@@ -47,6 +47,9 @@ def batches(part: PreparedPart) -> list[Batch]:
     Detectors that share a backend differ in their thresholds alone. The backends are in the order in which
     the part names them first; a broken frame is in no batch.
     """
+    if len(part.items) == 1:  # a frame of a plain run, which this must not slow down
+        item = part.items[0]
+        return [[(0, item)]] if isinstance(item, Prepared) else []
     of_backend: dict[int, Batch] = {}
     for place, item in enumerate(part.items):
         if isinstance(item, Prepared):

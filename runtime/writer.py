@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dmdd_edge.runtime.detector import Inferred
 from dmdd_edge.runtime.frame import BrokenFrame
@@ -28,13 +28,20 @@ class Writer:
         sinks: receive results.
         statistics: counts them.
         room: number of parts that may wait; ``put`` blocks while there are more.
+        failed: called from its thread when a sink cannot write, since nobody may be about to call ``put``.
 
     Attributes:
         seconds: time spent on deciding and writing.
     """
 
-    def __init__(self, sinks: Sequence[Sink], statistics: RunStatistics, room: int = 4) -> None:
-        self._sinks, self._statistics = sinks, statistics
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        statistics: RunStatistics,
+        room: int = 4,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._sinks, self._statistics, self._failed = sinks, statistics, failed
         self._part_sinks = [sink for sink in sinks if isinstance(sink, PartSink)]
         self._waiting: queue.Queue[InferredPart | Summary | None] = queue.Queue(room)
         self._error: BaseException | None = None
@@ -118,6 +125,7 @@ class Writer:
                     self._write(item)
             except BaseException as error:  # raised again in the run's thread
                 failed, self._error = True, error
+                self._failed()
             finally:
                 self.seconds += time.perf_counter() - start
                 self._waiting.task_done()

@@ -45,10 +45,9 @@ class CameraRoom:
         for camera in self._cameras.values():
             camera.stop()
 
-    @property
-    def opening(self) -> bool:
-        """Whether a camera is being opened for the first time."""
-        return _OPENING in tuple(self._closed.values())
+    def opening(self, names: Iterable[str]) -> bool:
+        """Whether one of these cameras is being opened for the first time."""
+        return any(self._closed.get(name) == _OPENING for name in names)
 
     def problems(self) -> dict[str, str]:
         """Of each camera, an empty text, or what is wrong with it."""

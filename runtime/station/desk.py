@@ -73,14 +73,14 @@ class StationDesk:
         self._book: RecipeBook | None = None
         self._online = self._ending = False
         self._faults = Faults()
-        self._graph = self._output = ""
+        self._graph = self._output = self._observer = ""
         self._late = self._newest = 0
         self._overflow_until = 0.0
         self._problems: dict[str, str] = {}
         #: Accepted parts without a verdict, the oldest first.
         self._open: dict[int, Part] = {}
         self.waiting = WaitingParts()
-        self.events = Events(self.state, lambda message: self._fail(ErrorCode.OUTPUT_FAILED, message))
+        self.events = Events(self.state, self._observer_failed)
 
     # What the outside may ask.
 
@@ -116,7 +116,7 @@ class StationDesk:
         """See ``Desk.clear_error``."""
         with self._lock:
             self._faults.clear()
-            self._late, self._overflow_until = 0, 0.0
+            self._late, self._overflow_until, self._observer = 0, 0.0, ""
             self.look()
 
     def state(self) -> StationState:
@@ -175,12 +175,10 @@ class StationDesk:
 
     def output(self, problem: str) -> None:
         """The outputs work, or why they cannot be driven."""
-        with self._lock:
-            self._output = problem
-            self._faults.hold(ErrorCode.OUTPUT_FAILED, problem)
+        self._output = problem
         if problem:
             self._say(problem)
-        self.events.changed()
+        self.look()
 
     def recipe_changed(self, change: RecipeChange) -> None:
         """A request for a recipe was settled."""
@@ -206,7 +204,7 @@ class StationDesk:
             current = None if self._book is None else self._book.current()
             self._problems = problems
             if current is not None and not self._ending:
-                self._online = self._online or not self._cameras.opening
+                self._online = self._online or not self._cameras.opening(cameras_of(current))
                 lost = [
                     f"Camera {name}: {self._problems[name]}"
                     for name in cameras_of(current)
@@ -217,8 +215,8 @@ class StationDesk:
                 self._faults.remove(ErrorCode.QUEUE_OVERFLOW)
             self._faults.hold(ErrorCode.RESULTS_LOST, self._archive.problem)
             self._faults.hold(ErrorCode.GRAPH_FAILED, self._graph)
-            if self._output:  # what an observer reported stays until somebody clears it
-                self._faults.put(ErrorCode.OUTPUT_FAILED, self._output)
+            outputs = (self.events.stuck, self._output, self._observer)
+            self._faults.hold(ErrorCode.OUTPUT_FAILED, " ".join(filter(None, outputs)))
         self.events.changed()
 
     def graph(self, problem: str) -> None:
@@ -252,7 +250,10 @@ class StationDesk:
 
     def fail(self, message: str) -> None:
         """Something unforeseen happened; somebody must look."""
-        self._fail(ErrorCode.INTERNAL, message)
+        with self._lock:
+            self._faults.put(ErrorCode.INTERNAL, message)
+        self._say(message)
+        self.events.changed()
 
     def oldest_taken(self) -> float | None:
         """When the oldest part without a verdict was taken, by ``time.perf_counter``; None without one."""
@@ -273,6 +274,7 @@ class StationDesk:
             and not self._book.changing_to
             and ErrorCode.CAMERA_LOST not in faults
             and ErrorCode.GRAPH_FAILED not in faults
+            and not self.events.stuck
         )
         if not ready:
             return ErrorCode.NOT_READY
@@ -350,11 +352,10 @@ class StationDesk:
         self._archive.put(part_line(result), outcomes)
         self.events.changed()
 
-    def _fail(self, code: ErrorCode, message: str) -> None:
-        with self._lock:
-            self._faults.put(code, message)
+    def _observer_failed(self, message: str) -> None:
+        self._observer = message
         self._say(message)
-        self.events.changed()
+        self.look()
 
 
 _REFUSALS = {

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from dmdd_edge.errors import BackendError, DmddError
+from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_parts
 from dmdd_edge.runtime.part import PreparedPart
@@ -91,12 +91,11 @@ class StationEngine:
 
     def alive(self) -> bool:
         """Whether the station really works: no part is stuck in the loop, and no event at an observer."""
-        now = time.perf_counter()
-        taken, told = self.desk.oldest_taken(), self.desk.events.busy_since
+        now, taken = time.perf_counter(), self.desk.oldest_taken()
         return (
             now - self._looked < _STUCK_SECONDS
             and (taken is None or now - taken < self._stuck_after)
-            and (told is None or now - told < _STUCK_SECONDS)
+            and not self.desk.events.stuck
         )
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Summary:
@@ -157,12 +156,15 @@ class StationEngine:
             BackendError: it does not.
         """
         self._failures += 1
-        failed = error.message if isinstance(error, DmddError) else f"{type(error).__name__}: {error}."
-        if not isinstance(error, DmddError):
+        if isinstance(error, BackendError):
+            what, code, why = "The graph failed", ErrorCode.GRAPH_FAILED, error.message
+        else:
             _LOG.error("The loop of the station failed.", exc_info=error)
-        self._say(f"The graph failed: {failed}")
-        self.desk.graph(failed)
-        self.desk.fail_taken(ErrorCode.GRAPH_FAILED, failed)
+            what, code = "The loop of the station failed", ErrorCode.INTERNAL
+            why = f"{type(error).__name__}: {error}".rstrip(".") + "."
+        self._say(f"{what}: {why}")
+        self.desk.graph(why)
+        self.desk.fail_taken(code, why)
         while self._failures < _FAILURES and not stopping():
             problem = _test(self.book.take())
             if not problem:
@@ -174,7 +176,7 @@ class StationEngine:
         if stopping():
             return
         raise BackendError(
-            f"The graph failed {_FAILURES} times in a row, the last time with: {failed.rstrip('.')}.",
+            f"{what} {_FAILURES} times in a row, the last time with: {why.rstrip('.')}.",
             "Look for the cause in the log, then start the station again.",
         ) from error
 

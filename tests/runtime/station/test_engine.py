@@ -137,6 +137,11 @@ def test_each_part_is_decided_by_the_recipe_in_force_at_its_trigger(
             for _ in range(3):
                 expected[station.trigger()[0]] = number
         parts = list(station.verdicts(90 + 90 - refused))
+        book: Any = station.engine.book
+        wait_until(lambda: len(book.warm) <= 2, "recipes that are not kept are closed")
+        assert [loaded._parts for loaded in book._loaded] == [0] * len(book._loaded), (
+            "a part holds its recipe"
+        )
     assert len(parts) + len(station.notes.misses) == 180
     assert [part.trigger.acquisition_id for part in parts] == list(range(1, len(parts) + 1))
     for part in parts:

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from dmdd_edge.runtime.detector import Detector, Inferred
+from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.station import engine as engines
+from dmdd_edge.runtime.station import events
 from dmdd_edge.runtime.station.model import ErrorCode, PartResult
 from dmdd_edge.runtime.station.settings import StationSettings
 from tests.runtime.station.constant_bundles import station_settings
@@ -249,6 +252,50 @@ def test_a_stuck_graph_is_not_alive(
         gate.set()
         station.verdicts(1)
         assert station.engine.alive()
+
+
+def test_an_observer_that_hangs_makes_the_station_not_ready(
+    plain: StationSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    class Hanging(Notes):
+        def part(self, part: PartResult) -> None:
+            gate.wait(60)
+
+    monkeypatch.setattr(events, "STUCK_SECONDS", 0.05)
+    with running(plain, {"top": Camera()}) as station:
+        station.desk.events.observe(Hanging())
+        station.trigger()
+        wait_until(lambda: station.desk.state().code is ErrorCode.OUTPUT_FAILED, "the fault")
+        assert station.desk.state().message == "Hanging has not returned for 0.05 s."
+        assert station.desk.trigger("modbus") is ErrorCode.NOT_READY
+        assert not station.engine.alive()
+        gate.set()
+        station.trigger()
+        wait_until(lambda: not station.desk.state().fault, "the fault goes")
+
+
+def test_a_mistake_in_the_loop_costs_its_parts_and_not_the_station(
+    plain: StationSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = Detector.decide
+    mistakes = iter([True, False])
+
+    def mistaken(self: Detector, inferred: Inferred) -> list[Result]:
+        if next(mistakes, False):
+            raise ZeroDivisionError("a bug")
+        return decide(self, inferred)
+
+    monkeypatch.setattr(Detector, "decide", mistaken)
+    with running(plain, {"top": Camera()}) as station:
+        station.trigger()
+        station.verdicts(1)
+        station.trigger()
+        first, second = station.verdicts(2)
+    assert (first.code, first.passed) == (ErrorCode.INTERNAL, False)
+    assert first.inspections[0].error == "ZeroDivisionError: a bug."
+    assert second.passed
 
 
 def test_what_stop_raises_ends_the_station_and_reaches_the_caller(plain: StationSettings) -> None:
