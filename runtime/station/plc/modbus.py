@@ -1,7 +1,7 @@
 """Modbus TCP server with the signals.
 
 pyModbusTCP 0.3.1 was chosen over pymodbus 3.16.1 by ``benchmarks/modbus_servers.py``. On two busy cores it
-passes a write to our code in 23 us (pymodbus: 116 us), answers a write in 42 us (162 us), and answers all of
+passes a write to our code in 23 us (pymodbus: 131 us), answers a write in 40 us (200 us), and answers all of
 three requests that arrive in one TCP segment (pymodbus: one of three, so the others time out). Neither tore
 one of 10,000 reads, or kept anything of 200 clients that vanished; with two silent clients both use less than
 0.03 % of a core. Each client has a thread here, so their number is limited. Two of its habits are changed
