@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dmdd_edge.arguments import check_instance
 from dmdd_edge.runtime.callbacks import CallbackSink, Caller
@@ -21,7 +21,7 @@ from dmdd_edge.runtime.hints import FirstFrames
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.run import RunOptions
-from dmdd_edge.runtime.outputs import Outputs, open_outputs
+from dmdd_edge.runtime.outputs import Outputs, Producer, open_outputs
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sinks.json_lines import JsonLines
@@ -31,6 +31,9 @@ from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.runtime.verdict import Verdict, reach_verdict
 from dmdd_edge.runtime.version_watch import VersionWatch
 from dmdd_edge.workspace import find_bundle
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.page import Page
 
 Say = Callable[[str], None]
 
@@ -186,7 +189,7 @@ class AssembledRun:
         """
         options, source = self._options, self.source
         outputs = self.outputs = open_outputs(
-            options, self._control, source, self.endless, self._stack, self._stopping, self._say
+            options, _producer(self._control, source, self.endless), self._stack, self._stopping, self._say
         )
         if lines is not None:
             last = [JsonLines(lines, outputs.files), *last]
@@ -221,6 +224,24 @@ class AssembledRun:
             return self._stopping() or out_of_time or (window is not None and window.ended)
 
         return ended
+
+
+def _producer(control: RunControl, source: Source, endless: bool) -> Producer:
+    def page(address: str, token: str | None) -> Page:
+        from dmdd_edge.runtime.page import open_page
+
+        return open_page(address, control, token)
+
+    return Producer(
+        page,
+        {"category": control.category, "version": lambda: control.version},
+        live=source.live,
+        endless=endless,
+        root=source.root,
+        names=lambda: getattr(source, "names", ()),
+        fps=None if source.live else source.state().fps,
+        counted=source.total is not None,
+    )
 
 
 def _open_source(options: RunOptions) -> Source:

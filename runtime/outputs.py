@@ -1,35 +1,72 @@
-"""Opens what a run hands its results to: deliveries, files, the page, a window."""
+"""Opens what a run or a station hands its results to: deliveries, files, the page, a window."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dmdd_edge.errors import OptionError
-from dmdd_edge.runtime.options.run import RunOptions
+from dmdd_edge.runtime.options.run import ResultOptions
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sinks.file_options import FileOptions, existing_policy
 from dmdd_edge.runtime.sinks.overlays import OverlayCache, Overlays
 from dmdd_edge.runtime.sinks.resume import ResumeState
 
 if TYPE_CHECKING:
-    from dmdd_edge.runtime.control import RunControl
     from dmdd_edge.runtime.delivery.delivery import Delivery
     from dmdd_edge.runtime.delivery.run_identity import RunIdentity
     from dmdd_edge.runtime.sinks.image_folder import ImageFolder
     from dmdd_edge.runtime.sinks.line_file import LineFile
     from dmdd_edge.runtime.sinks.show import Show
     from dmdd_edge.runtime.sinks.video import Video
-    from dmdd_edge.runtime.sources import Source
 
 #: Frames per second of a video of frames that have no rate.
 _VIDEO_FPS = 10.0
 
 _Sink = TypeVar("_Sink", bound=Sink)
+
+
+class PageSink(Sink, Protocol):
+    """A page, which shows the results that it receives."""
+
+    @property
+    def url(self) -> str:
+        """Its address, for a browser on this machine."""
+        ...
+
+    @property
+    def announcement(self) -> Sequence[str]:
+        """Lines to print once at the start."""
+        ...
+
+
+@dataclass(frozen=True)
+class Producer:
+    """Who produces the results, a run or a station, as far as its outputs need to know.
+
+    Attributes:
+        page: opens its page at an address, with a token.
+        messages: fields of ``DeliveryOptions`` that describe it.
+        live: whether frames come by themselves, so that a full disk must not hold it up.
+        endless: whether it continues until the user ends it.
+        root: the folder that the names of its frames are relative to.
+        names: returns the names of the frames to come, as far as they are known.
+        fps: frames per second; None where that is not known.
+        counted: whether the number of its frames is known.
+    """
+
+    page: Callable[[str, str | None], PageSink]
+    messages: Mapping[str, Any] = field(default_factory=dict)
+    live: bool = True
+    endless: bool = True
+    root: Path = Path(os.devnull)
+    names: Callable[[], Iterable[str]] = tuple
+    fps: float | None = None
+    counted: bool = False
 
 
 @dataclass
@@ -42,6 +79,7 @@ class Outputs:
         folders: those that write a file per frame, by what they write.
         single: those that write one file: what it holds, its path, and the sink.
         window: the window, when there is one.
+        page_url: address of the page; empty without one.
         overlays: the last overlay, for all sinks that show it.
         resume: which frames an earlier run has finished; None when the run does not resume one.
     """
@@ -51,6 +89,7 @@ class Outputs:
     folders: dict[str, ImageFolder] = field(default_factory=dict)
     single: list[tuple[str, Path, LineFile | Video]] = field(default_factory=list)
     window: Show | None = None
+    page_url: str = ""
     overlays: OverlayCache = field(default_factory=OverlayCache)
     resume: ResumeState | None = None
 
@@ -74,10 +113,8 @@ class Outputs:
 
 
 def open_outputs(
-    options: RunOptions,
-    control: RunControl,
-    source: Source,
-    endless: bool,
+    options: ResultOptions,
+    producer: Producer,
     stack: ExitStack,
     stopping: Callable[[], bool],
     say: Callable[[str], None],
@@ -85,10 +122,8 @@ def open_outputs(
     """Open everything that the options name.
 
     Args:
-        options: of the run.
-        control: the run.
-        source: where its frames come from.
-        endless: whether the source continues until the user ends the run.
+        options: where results go.
+        producer: who produces them.
         stack: closes what outlives the sinks.
         stopping: whether the user wants the run to end.
         say: receives what a person should know, one line each.
@@ -96,15 +131,15 @@ def open_outputs(
     Raises:
         OptionError: one of them cannot be opened; those that were opened are closed.
     """
-    outputs = Outputs(_file_options(options, source.live, endless, stack, stopping, say))
+    outputs = Outputs(_file_options(options, producer, stack, stopping, say))
     with ExitStack() as undo:
         undo.callback(outputs.close)
         # Messages first: a frame whose line is in a results file has been accepted for delivery.
-        identity = None if source.live or endless else _run_identity(options)
-        for delivery in _deliveries(options, control, "" if identity is None else identity.name, say):
+        identity = None if producer.live or producer.endless else _run_identity(options)
+        for delivery in _deliveries(options, producer, "" if identity is None else identity.name, say):
             outputs.add(delivery)
-        _open_image_folders(options, source, outputs)
-        _open_single_files(options, source, outputs)
+        _open_image_folders(options, producer, outputs)
+        _open_single_files(options, producer, outputs)
         if identity is not None:
             try:
                 identity.keep()
@@ -116,18 +151,17 @@ def open_outputs(
         if options.show:
             from dmdd_edge.runtime.sinks.show import Show
 
-            outputs.window = outputs.add(Show(source.total is not None, stopping, outputs.overlays))
+            outputs.window = outputs.add(Show(producer.counted, stopping, outputs.overlays))
         if options.serve is not None:
-            from dmdd_edge.runtime.page import open_page
-
-            page = outputs.add(open_page(options.serve, control, page_token(options.serve_token_env)))
+            page = outputs.add(producer.page(options.serve, page_token(options.serve_token_env)))
+            outputs.page_url = page.url
             for line in page.announcement:
                 say(line)
         undo.pop_all()  # from here on the run closes them
     return outputs
 
 
-def _open_image_folders(options: RunOptions, source: Source, outputs: Outputs) -> None:
+def _open_image_folders(options: ResultOptions, producer: Producer, outputs: Outputs) -> None:
     from dmdd_edge.runtime.sinks.maps import Maps
     from dmdd_edge.runtime.sinks.raw_frames import RawFrames
 
@@ -136,7 +170,7 @@ def _open_image_folders(options: RunOptions, source: Source, outputs: Outputs) -
         folders["overlays"] = outputs.add(
             Overlays(
                 options.save,
-                source.root,
+                producer.root,
                 only,
                 files,
                 options.save_format,
@@ -146,20 +180,20 @@ def _open_image_folders(options: RunOptions, source: Source, outputs: Outputs) -
             )
         )
     if options.save_maps is not None:
-        folders["maps"] = outputs.add(Maps(options.save_maps, source.root, only, files))
+        folders["maps"] = outputs.add(Maps(options.save_maps, producer.root, only, files))
     if options.save_frames is not None:
-        folders["frames"] = outputs.add(RawFrames(options.save_frames, source.root, only, files))
+        folders["frames"] = outputs.add(RawFrames(options.save_frames, producer.root, only, files))
     for folder in folders.values():
-        folder.check_free(getattr(source, "names", ()))
+        folder.check_free(producer.names())
 
 
-def _open_single_files(options: RunOptions, source: Source, outputs: Outputs) -> None:
+def _open_single_files(options: ResultOptions, producer: Producer, outputs: Outputs) -> None:
     # After the images: a frame whose line is written has its images, unless they were left out.
     if options.video is not None:
         from dmdd_edge.runtime.sinks.video import Video
 
-        fps = options.video_fps or (None if source.live else source.state().fps) or _VIDEO_FPS
-        video = outputs.add(Video(options.video, fps, source.live, outputs.files, outputs.overlays))
+        fps = options.video_fps or producer.fps or _VIDEO_FPS
+        video = outputs.add(Video(options.video, fps, producer.live, outputs.files, outputs.overlays))
         outputs.single.append(("frames", options.video, video))
     lines: list[LineFile] = []
     if options.csv is not None:
@@ -177,15 +211,15 @@ def _open_single_files(options: RunOptions, source: Source, outputs: Outputs) ->
 
 
 def _file_options(
-    options: RunOptions,
-    live: bool,
-    endless: bool,
+    options: ResultOptions,
+    producer: Producer,
     stack: ExitStack,
     stopping: Callable[[], bool],
     say: Callable[[str], None],
 ) -> FileOptions:
     from dmdd_edge.runtime.sinks.quota import DiskQuota
 
+    live, endless = producer.live, producer.endless
     return FileOptions(
         live=live or endless,
         # A watched folder has no end, and yet each of its images is owed one result.
@@ -198,7 +232,7 @@ def _file_options(
     )
 
 
-def _run_identity(options: RunOptions) -> RunIdentity | None:
+def _run_identity(options: ResultOptions) -> RunIdentity | None:
     """What begins the ids of messages, so that a resumed run sends a frame again under the same id."""
     results = options.jsonl or options.csv
     if results is None or (options.mqtt is None and options.webhook is None):
@@ -211,15 +245,13 @@ def _run_identity(options: RunOptions) -> RunIdentity | None:
 
 
 def _deliveries(
-    options: RunOptions, control: RunControl, run: str, say: Callable[[str], None]
+    options: ResultOptions, producer: Producer, run: str, say: Callable[[str], None]
 ) -> list[Delivery]:
     if options.mqtt is None and options.webhook is None:
         return []
     from dmdd_edge.runtime.delivery import DeliveryOptions, open_delivery
 
-    settings = options.pick(
-        DeliveryOptions, category=control.category, version=lambda: control.version, run=run
-    )
+    settings = options.pick(DeliveryOptions, run=run, **producer.messages)
     return open_delivery(options.mqtt, options.webhook, settings, say)
 
 

@@ -11,6 +11,7 @@ from dmdd_edge.cli.expand import add_command, expand
 from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.cli.station_file import StationFileOption, load_station
 from dmdd_edge.cli.station_install import InstallOptions, install
+from dmdd_edge.cli.station_run import RunStationOptions, run
 from dmdd_edge.options import Option, Options
 from dmdd_edge.options.groups import ModelsDirOption
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(expand(station, Options, with_context=True))
     add_command(group, "init", init, InitOptions)
     add_command(group, "check", check, CheckOptions)
+    add_command(group, "run", run, RunStationOptions)
     add_command(group, "install", install, InstallOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")

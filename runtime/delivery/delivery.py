@@ -147,7 +147,12 @@ class Delivery:
         resumable = self._options.run and source
         id = f"{self._options.run}-{frame_key(source, name)}" if resumable else f"{self._run}-{number}"
         line["id"] = id
-        for key, value in (("category", self._options.category), ("version", self._version())):
+        labels = {
+            "station": self._options.station,
+            "category": self._options.category,
+            "version": self._version(),
+        }
+        for key, value in labels.items():
             if value:
                 line[key] = value
         text = json.dumps(line, ensure_ascii=False, allow_nan=False)

@@ -19,6 +19,7 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
 
     Attributes:
         category: part of each message and of the spool's folder; may be empty.
+        station: name of the station; part of each message; may be empty.
         version: of the bundle, or a function that returns it; part of each message; may be empty.
         close_wait: seconds that the end of a run waits for the remaining messages.
         first_retry, longest_retry: seconds between attempts.
@@ -29,6 +30,7 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
     """
 
     category: str = ""
+    station: str = ""
     version: str | Callable[[], str] = ""
     close_wait: float = 5.0
     first_retry: float = 0.5

@@ -50,12 +50,8 @@ class Archive:
 
     def __init__(self, sinks: Sequence[Sink], say: Callable[[str], None]) -> None:
         self._say = say
-        self._sinks = tuple(sinks)
-        self._lines = [sink for sink in sinks if isinstance(sink, LineSink)]
-        self._files = [sink for sink in sinks if isinstance(sink, LineFile)]
-        others = [sink for sink in sinks if not isinstance(sink, LineSink)]
-        self._tables = [sink for sink in others if isinstance(sink, LineFile)]
-        self._pictures = [sink for sink in others if not isinstance(sink, LineFile)]
+        self._sinks: tuple[Sink, ...] = ()
+        self.add(sinks)
         self._waiting: deque[_Entry] = deque()
         self._with_images = 0
         self._changed = threading.Condition()
@@ -65,6 +61,15 @@ class Archive:
         self._without_images = self._lost = 0
         self._thread = threading.Thread(target=self._work, name="dmdd-archive", daemon=True)
         self._thread.start()
+
+    def add(self, sinks: Sequence[Sink]) -> None:
+        """Add sinks; before the first part."""
+        self._sinks = (*self._sinks, *sinks)
+        self._lines = [sink for sink in self._sinks if isinstance(sink, LineSink)]
+        self._files = [sink for sink in self._sinks if isinstance(sink, LineFile)]
+        others = [sink for sink in self._sinks if not isinstance(sink, LineSink)]
+        self._tables = [sink for sink in others if isinstance(sink, LineFile)]
+        self._pictures = [sink for sink in others if not isinstance(sink, LineFile)]
 
     @property
     def problem(self) -> str:

@@ -26,6 +26,7 @@ from dmdd_edge.runtime.station.model import ErrorCode, LoadedRecipe, RecipeBook,
 from dmdd_edge.runtime.station.parts import Part
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from dmdd_edge.runtime.station.settings import StationSettings
+from dmdd_edge.runtime.station.summary import StationSummary, Tally
 from dmdd_edge.runtime.station.warm_recipe import RecipeChange
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
@@ -80,14 +81,21 @@ class StationEngine:
         self.desk = desk = StationDesk(settings, led, self._cameras, counters, self._archive, say)
         self.book = open_book(settings, desk.recipe_changed)
         desk.use(self.book)
+        self._tally = Tally()
+        desk.events.observe(self._tally)
         for name, camera in cameras.items():
             camera.watch(desk.frame_missed)
             if name in led.values():
                 camera.lead(partial(desk.arrived, name))
         self._looked = time.perf_counter()
         self._failures = 0
+        self._closed = False
         slowest = max((camera.timeout_ms for camera in settings.cameras.values()), default=0.0)
         self._stuck_after = _STUCK_SECONDS + slowest / 1000
+
+    def write_to(self, sinks: Sequence[Sink]) -> None:
+        """Add sinks; before ``run``."""
+        self._archive.add(sinks)
 
     def alive(self) -> bool:
         """Whether the station really works: no part is stuck in the loop, and no event at an observer."""
@@ -98,20 +106,20 @@ class StationEngine:
             and not self.desk.events.stuck
         )
 
-    def run(self, stop: Callable[[], bool] = lambda: False) -> Summary:
+    def run(self, stop: Callable[[], bool] = lambda: False) -> StationSummary:
         """Run the station until it is stopped; parts that were accepted are finished. Called once.
 
         Args:
             stop: polled twenty times per second.
 
         Returns:
-            The summary that the sinks received, over the frames of all inspections.
+            The summary that the sinks received.
 
         Raises:
             BackendError: the graph failed again and again. Also whatever ``stop`` raises.
         """
         stopping = _Stop(stop, self.desk.end)
-        summary: Summary | None = None
+        frames: Summary | None = None
         try:
             self._cameras.start()
             known = {recipe.number for recipe in self._settings.recipes}
@@ -124,16 +132,29 @@ class StationEngine:
             while True:
                 try:
                     feed = StationFeed(self.desk.waiting, self._settings.cameras, _note_taken)
-                    summary = run_parts(feed, [_Verdicts(self._settle)], control, stopping)
+                    frames = run_parts(feed, [_Verdicts(self._settle)], control, stopping)
                     break
                 except Exception as error:
                     self._recover(error, stopping)
         finally:
-            self.desk.close()
-            self._cameras.stop()
-            self._archive.close(summary)
-            self.book.close()
+            summary = self._close(frames)
         stopping.check()
+        assert summary is not None  # the loop ended without an error
+        return summary
+
+    def close(self) -> None:
+        """Release everything, whether or not it ran. May be called twice."""
+        self._close(None)
+
+    def _close(self, frames: Summary | None) -> StationSummary | None:
+        if self._closed:
+            return None
+        self._closed = True
+        self.desk.close()
+        self._cameras.stop()
+        summary = None if frames is None else self._tally.summary(frames)
+        self._archive.close(summary)
+        self.book.close()
         return summary
 
     def look(self) -> None:

@@ -1,0 +1,89 @@
+"""``dmdd-edge station run`` as a process of its own, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+#: A camera that shows ``parts/`` in a loop, one image per trigger, and the blue graph.
+TEXT = """\
+[cameras.top]
+source = "images:parts"
+[inspections.lid]
+category = "screw"
+[plc.modbus]
+host = "127.0.0.1"
+port = {port}
+[results]
+jsonl = "line1.jsonl"
+"""
+
+
+class Process:
+    """The station of ``line1.toml`` in a folder; killed at the end if it still runs."""
+
+    def __init__(self, program: list[str], folder: Path, *arguments: str) -> None:
+        command = [*program, "station", "run", "line1.toml", *arguments]
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.said: list[str] = []
+        self.lines: list[dict[str, Any]] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(self._process.stderr, self.said.append), daemon=True),
+            threading.Thread(target=self._read, args=(self._process.stdout, self._keep), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition while the process runs."""
+        end = time.monotonic() + 120
+        while not condition():
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < end, self.said
+            time.sleep(0.02)
+
+    def ready(self) -> None:
+        """Wait until it says that it is ready."""
+        self.wait_for(lambda: any(line.startswith("READY") for line in self.said))
+
+    def says(self, text: str) -> None:
+        """Wait until it prints a line that contains a text."""
+        self.wait_for(lambda: any(text in line for line in self.said))
+
+    def hang_up(self) -> None:
+        """Ask for the bundles again."""
+        self._process.send_signal(signal.SIGHUP)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it with a signal, and wait until everything it printed is here; returns its exit code."""
+        self._process.send_signal(how)
+        code = self._process.wait(120)
+        for reader in self._readers:
+            reader.join(60)
+        return code
+
+    def _keep(self, line: str) -> None:
+        self.lines.append(json.loads(line))
+
+    @staticmethod
+    def _read(stream: Any, take: Callable[[str], None]) -> None:
+        for line in stream:
+            take(line.rstrip("\n"))
