@@ -171,11 +171,13 @@ class AssembledStation:
         first = last if last in known else settings.recipe
         for recipe in settings.recipes:
             for name in recipe.inspections:
+                inspection = settings.inspections[name]
                 try:
-                    graphs.name(settings.inspections[name])
+                    graphs.name(inspection)
                 except DmddError as error:
                     if recipe.number == first:
-                        place = settings.place("inspections", name)
+                        key = "category" if inspection.model is None else "model"
+                        place = settings.place("inspections", name, key)
                         raise BundleError(
                             f"{place}: inspection {name}: {error.message}", error.fix
                         ) from error
