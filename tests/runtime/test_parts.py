@@ -201,6 +201,53 @@ def test_a_group_above_the_largest_batch_is_split(
     assert [notes.scores[f"{number}"] for number in range(19)] == pytest.approx(expected)
 
 
+def test_no_backend_is_given_more_than_it_accepts_and_each_is_collected_in_order(
+    make_bundle: Make, make_picture: Picture
+) -> None:
+    """As an engine demands it: as many batches as slots, and the oldest first."""
+    options = BackendOptions(slots=2)
+    notes = Notes()
+    with (
+        Detector.load(make_bundle("screw").path, "cpu", options=options) as screw,
+        Detector.load(make_bundle("tile").path, "cpu", options=options) as tile,
+    ):
+        for detector, slots in ((screw, 2), (tile, 1)):
+            _make_strict(detector, slots)
+
+        def item(detector: Detector, name: str) -> Prepared:
+            return detector.prepare(Frame(make_picture(), name=name))
+
+        parts = [
+            part_of(
+                number, *(item(detector, f"{number}.{place}") for place, detector in enumerate(detectors))
+            )
+            for number, detectors in enumerate(
+                [[screw], [screw], [tile, screw], [screw], [screw] * 5, [tile], [screw], [screw, tile]] * 3
+            )
+        ]
+        names = [frame.frame.name for part in parts for frame in part.items if isinstance(frame, Prepared)]
+        run_parts(Given(*parts), [notes], Control())
+    assert [event.split()[0] for event in notes.events if event.endswith("good")] == names
+
+
+def _make_strict(detector: Detector, slots: int) -> None:
+    backend: Any = detector.backend
+    submit, collect, running = backend.submit, backend.collect, deque[Any]()
+    backend.slots, backend.largest_batch = slots, 2
+
+    def submitted(images: NDArray[np.uint8]) -> Any:
+        assert len(running) < slots, "all slots are busy"
+        assert len(images) <= 2, "above the largest batch"
+        running.append(submit(images))
+        return running[-1]
+
+    def collected(ticket: Any) -> Any:
+        assert running.popleft() is ticket, "not the oldest"
+        return collect(ticket)
+
+    backend.submit, backend.collect = submitted, collected
+
+
 def test_a_part_stays_with_the_detector_that_prepared_it(make_bundle: Make, make_picture: Picture) -> None:
     """Two versions of one bundle, in turn: what a run binds anew, a part does not."""
     notes = Notes()

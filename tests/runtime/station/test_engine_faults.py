@@ -199,6 +199,27 @@ def test_a_graph_that_fails_once_costs_the_parts_it_had(
     assert said.count("The graph works again.") == 2
 
 
+def test_parts_that_wait_while_the_graph_fails_are_decided_afterwards(
+    plain: StationSettings, failing: type[Failing]
+) -> None:
+    camera = Camera()
+    camera.answers = None
+    with running(plain, {"top": camera}) as station:
+        for _ in range(5):
+            station.desk.trigger("modbus")
+        failing.failures = 1
+        for request in list(camera.requests)[:2]:
+            request.give(frame())
+        wait_until(lambda: len(station.notes.parts) >= 1, "the failure")
+        for request in camera.requests:
+            request.give(frame())
+        parts = station.verdicts(5)
+    assert [part.trigger.acquisition_id for part in parts] == [1, 2, 3, 4, 5]
+    assert parts[0].code is ErrorCode.GRAPH_FAILED
+    # One or two more were on their way; those that nothing had touched must not suffer.
+    assert [part.passed for part in parts[3:]] == [True, True]
+
+
 def test_a_graph_that_stays_lost_ends_the_station_with_every_part_answered(
     plain: StationSettings, failing: type[Failing]
 ) -> None:
