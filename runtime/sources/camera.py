@@ -18,7 +18,7 @@ from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 
 #: OpenCV's default.
 _DEFAULT_SIZE = (640, 480)
-#: Seconds; a frame that seems older was stamped with another clock.
+#: Seconds; a first frame that seems older was stamped with another clock.
 _OLDEST = 5.0
 
 
@@ -36,6 +36,7 @@ class Camera(CaptureDevice):
 
     def __init__(self, path: str, options: SourceOptions) -> None:
         self.patient = False
+        self._stamps = False  # whether the driver stamps frames with the clock of ``perf_counter``
         super().__init__(path, Path(path).name)
         self._options = options
         self._detail = ""
@@ -80,7 +81,9 @@ class Camera(CaptureDevice):
         """When the driver got the grabbed frame, by ``time.perf_counter``: most stamp it with that clock."""
         assert self._capture is not None
         stamp, now = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time.perf_counter()
-        return stamp if now - _OLDEST < stamp <= now else None
+        # Once it is known to be that clock, a frame may be of any age: this program may have been suspended.
+        self._stamps = 0 < stamp <= now and (self._stamps or now - stamp < _OLDEST)
+        return stamp if self._stamps else None
 
     def detail(self) -> str:
         """Format, size, rate and controls, as read back."""

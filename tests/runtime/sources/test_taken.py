@@ -66,6 +66,15 @@ def test_a_driver_stamps_with_the_monotonic_clock(
     assert device.taken() == (None if taken is None else pytest.approx(taken))
 
 
+def test_a_frame_that_waited_for_long_keeps_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(camera, "time", SimpleNamespace(perf_counter=clock))
+    device = with_capture(Camera("/dev/video0", SourceOptions()), Capture(999_990.0))
+    assert device.taken() == pytest.approx(999.99)
+    device._capture.milliseconds, clock.now = 1_000_020.0, 1600.0  # the program was suspended for ten minutes
+    assert device.taken() == pytest.approx(1000.02)
+
+
 def test_the_clock_of_the_stamps_is_that_of_the_triggers() -> None:
     # V4L2 stamps with CLOCK_MONOTONIC.
     before, stamp, after = time.perf_counter(), time.clock_gettime(time.CLOCK_MONOTONIC), time.perf_counter()
