@@ -20,6 +20,8 @@ from dmdd_edge.runtime.sources.v4l2 import Mode, V4l2Device
 _DEFAULT_SIZE = (640, 480)
 #: Seconds; a first frame that seems older was stamped with another clock.
 _OLDEST = 5.0
+#: Seconds by which a driver may stamp a frame too late, such as with the end that it computed for it.
+_AHEAD = 1.0
 
 
 class Camera(CaptureDevice):
@@ -82,8 +84,8 @@ class Camera(CaptureDevice):
         assert self._capture is not None
         stamp, now = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time.perf_counter()
         # Once it is known to be that clock, a frame may be of any age: this program may have been suspended.
-        self._stamps = 0 < stamp <= now and (self._stamps or now - stamp < _OLDEST)
-        return stamp if self._stamps else None
+        self._stamps = 0 < stamp < now + _AHEAD and (self._stamps or now - stamp < _OLDEST)
+        return min(stamp, now) if self._stamps else None
 
     def detail(self) -> str:
         """Format, size, rate and controls, as read back."""

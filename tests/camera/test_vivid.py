@@ -220,7 +220,11 @@ def test_the_driver_stamps_a_frame_before_it_waits_in_a_buffer(camera: str) -> N
         while stamps[-1] < triggered:
             device.grab(stop)
             taken = device.taken()
-            assert taken is not None
+            assert taken is not None, (
+                stamps,
+                device._capture.get(cv2.CAP_PROP_POS_MSEC),
+                time.perf_counter(),
+            )
             assert stamps[-1] < taken <= time.perf_counter()
             stamps.append(taken)
         print(f"\n{len(stamps) - 1} frames were older than the trigger")

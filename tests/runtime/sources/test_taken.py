@@ -53,6 +53,7 @@ def with_capture(device: Any, capture: Capture) -> Any:
     [
         (999.970, 999.970),
         (1000.0, 1000.0),
+        (1000.03, 1000.0),  # the end of the frame, as computed by the driver
         (0.0, None),  # before the first frame
         (1_790_000_000.0, None),  # the clock of the day
         (990.0, None),  # another clock
