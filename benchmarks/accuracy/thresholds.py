@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for size in SIZES:
             for share in SHARES:
                 count = holdout_count(size, share)
+                if count >= len(scores):
+                    continue  # none would be left to count false alarms on
                 row = {"category": run.config.category, "unseen": len(scores), "good_images": size}
                 rows.append({**row, "share": share, **outcome(scores, count)})
                 print(rows[-1])
