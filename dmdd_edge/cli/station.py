@@ -12,6 +12,7 @@ from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.cli.station_file import StationFileOption, load_station
 from dmdd_edge.cli.station_install import InstallOptions, install
 from dmdd_edge.cli.station_run import RunStationOptions, run
+from dmdd_edge.cli.station_simulate import SimulateOptions, simulate
 from dmdd_edge.options import Option, Options
 from dmdd_edge.options.groups import ModelsDirOption
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     add_command(group, "init", init, InitOptions)
     add_command(group, "check", check, CheckOptions)
     add_command(group, "run", run, RunStationOptions)
+    add_command(group, "simulate", simulate, SimulateOptions)
     add_command(group, "install", install, InstallOptions)
     add_command(group, "schema", schema, Options)
     app.add_typer(group, name="station")

@@ -30,13 +30,13 @@ class DrawnPlates:
     def __init__(self, name: str, bad: float, size: int, seed: int) -> None:
         self.name = name
         self._bad, self._seed, self._plate = bad, seed, Plate(size)
-        # Drawing one takes longer than many cameras need for a frame.
         self._draw = lru_cache(maxsize=SERIES)(self._drawn)
 
     def images(self) -> Iterator[NDArray[np.uint8] | DmddError]:
         """The images once, in order; see ``Album``."""
-        for index in range(SERIES):
-            yield self._draw(index).copy()
+        # All of them first: drawing one takes longer than a trigger waits for a frame.
+        for image in [self._draw(index) for index in range(SERIES)]:
+            yield image.copy()
 
     def defect(self, index: int) -> str | None:
         """The defect of a plate of the series, a key of ``DEFECTS``; None for a good one."""

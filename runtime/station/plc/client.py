@@ -218,6 +218,7 @@ class PlcClient:
         wait_ready: bool = True,
         cycle: float = 0.001,
         patience: float = 10.0,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Verdict]:
         """Trigger parts at a rate, and yield the results as they come, until all of them have come.
 
@@ -228,11 +229,14 @@ class PlcClient:
             cycle: pause between two exchanges in seconds.
             patience: how long a result may take after the last trigger, in seconds; what has not come by then
                 is counted as unanswered.
+            stop: polled; true ends the triggers.
         """
         due = time.monotonic()
         for part_id in part_ids:
-            while time.monotonic() < due or (wait_ready and not self.status["Ready"]):
+            while not stop() and (time.monotonic() < due or (wait_ready and not self.status["Ready"])):
                 yield from self._cycle(cycle)
+            if stop():
+                break
             due = max(due + interval, time.monotonic())
             self.trigger(part_id)
         until = time.monotonic() + patience
