@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from dmdd_edge.runtime.sinks import Sink
     from dmdd_edge.runtime.sources import Source, open_source
     from dmdd_edge.runtime.sources.options import SourceOptions
+    from dmdd_edge.runtime.station.model import InspectionResult, Missed, PartResult
+    from dmdd_edge.runtime.station.run_station import run_station
+    from dmdd_edge.runtime.station.summary import PartSummary, StationSummary
     from dmdd_edge.runtime.summary import Summary
     from dmdd_edge.sample.write import write_sample
     from dmdd_edge.train.listener import Listener
@@ -72,7 +75,11 @@ _PLACES = {
     "Export": "dmdd_edge.export.export_bundle",
     "ExportOptions": "dmdd_edge.export.options",
     "Frame": "dmdd_edge.runtime.frame",
+    "InspectionResult": "dmdd_edge.runtime.station.model",
     "Listener": "dmdd_edge.train.listener",
+    "Missed": "dmdd_edge.runtime.station.model",
+    "PartResult": "dmdd_edge.runtime.station.model",
+    "PartSummary": "dmdd_edge.runtime.station.summary",
     "Progress": "dmdd_edge.train.schedule",
     "Region": "dmdd_edge.runtime.result",
     "Result": "dmdd_edge.runtime.result",
@@ -81,6 +88,7 @@ _PLACES = {
     "Sink": "dmdd_edge.runtime.sinks",
     "Source": "dmdd_edge.runtime.sources",
     "SourceOptions": "dmdd_edge.runtime.sources.options",
+    "StationSummary": "dmdd_edge.runtime.station.summary",
     "Summary": "dmdd_edge.runtime.summary",
     "Timings": "dmdd_edge.runtime.result",
     "TrainOptions": "dmdd_edge.train.options",
@@ -89,6 +97,7 @@ _PLACES = {
     "export_bundle": "dmdd_edge.export.export_bundle",
     "open_source": "dmdd_edge.runtime.sources",
     "run_source": "dmdd_edge.runtime.assembly",
+    "run_station": "dmdd_edge.runtime.station.run_station",
     "train_detector": "dmdd_edge.train.train_detector",
     "write_sample": "dmdd_edge.sample.write",
 }
@@ -109,8 +118,12 @@ __all__ = [
     "Export",
     "ExportOptions",
     "Frame",
+    "InspectionResult",
     "Listener",
+    "Missed",
     "OptionError",
+    "PartResult",
+    "PartSummary",
     "Progress",
     "Region",
     "Result",
@@ -120,6 +133,7 @@ __all__ = [
     "Source",
     "SourceError",
     "SourceOptions",
+    "StationSummary",
     "StorageError",
     "Summary",
     "Timings",
@@ -131,6 +145,7 @@ __all__ = [
     "export_bundle",
     "open_source",
     "run_source",
+    "run_station",
     "train_detector",
     "write_sample",
 ]

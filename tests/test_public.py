@@ -13,15 +13,18 @@ ERRORS = {
     "StorageError", "TrainingError",
 }  # fmt: skip
 FUNCTIONS = {
-    "evaluate_detector", "export_bundle", "open_source", "run_source", "train_detector", "write_sample",
+    "evaluate_detector", "export_bundle", "open_source", "run_source", "run_station", "train_detector",
+    "write_sample",
 }  # fmt: skip
 OPTIONS = {
     "BackendOptions", "EvaluateOptions", "ExportOptions", "RunOptions", "SourceOptions", "TrainOptions",
 }  # fmt: skip
-OUTCOMES = {"Evaluated", "Export", "RunOutcome", "Summary", "TrainedRun"}
+OUTCOMES = {
+    "Evaluated", "Export", "PartSummary", "RunOutcome", "StationSummary", "Summary", "TrainedRun",
+}  # fmt: skip
 RUNTIME = {
-    "BrokenFrame", "Bundle", "Cost", "Detector", "Frame", "Listener", "Progress", "Region", "Result", "Sink",
-    "Source", "Timings",
+    "BrokenFrame", "Bundle", "Cost", "Detector", "Frame", "InspectionResult", "Listener", "Missed",
+    "PartResult", "Progress", "Region", "Result", "Sink", "Source", "Timings",
 }  # fmt: skip
 
 LEAN = """

@@ -177,10 +177,8 @@ class AssembledStation:
                 except DmddError as error:
                     if recipe.number == first:
                         key = "category" if inspection.model is None else "model"
-                        place = settings.place("inspections", name, key)
-                        raise BundleError(
-                            f"{place}: inspection {name}: {error.message}", error.fix
-                        ) from error
+                        error.message = f"{settings.place('inspections', name, key)}: {error.message}"
+                        raise
                     self._say(f"Recipe {recipe.number} ({recipe.name}) lacks a bundle: {error.message}")
 
     def _open_book(self, settings: StationSettings, report: Callable[[RecipeChange], None]) -> RecipeBook:

@@ -152,6 +152,24 @@ def test_plc_reject(run_example: Run, make_bundle: Callable[..., Bundle], images
     assert received == [b"NOK 0\r\n", b"NOK 1\r\n", b"OK 2\r\n", b"OK 3\r\n"]
 
 
+def test_station_report(
+    run_example: Run, make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    make_bundle()
+    # In the mode free each image is a part, without a PLC.
+    source = f'[cameras.top]\nsource = "images:{images}?fps=50"\ntrigger = "free"\n'
+    text = f'{source}[inspections.lid]\ncategory = "screw"\n[results]\njsonl = "parts.jsonl"\n'
+    (tmp_path / "line1.toml").write_text(text)
+    shown = run_example("station_report.py", tmp_path / "line1.toml", 4).splitlines()
+    verdicts = {line.partition(" of recipe 1 ")[2] for line in shown[:-1]}
+    assert verdicts == {"passes", "is a reject: lid is anomalous"}
+    assert [line.split()[1] for line in shown[:4]] == ["1", "2", "3", "4"]
+    summary = json.loads((tmp_path / "parts.jsonl").read_text().splitlines()[-1])
+    parts = summary["parts"]
+    assert shown[-1] == f"{parts['passed']} of {parts['total']} passed"
+    assert parts["total"] == len(shown) - 1
+
+
 def test_triton_client(
     run_example: Run, make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
 ) -> None:
@@ -167,7 +185,15 @@ def test_triton_client(
 
 
 @pytest.mark.parametrize(
-    "name", ["detect_image.py", "camera_loop.py", "custom_sink.py", "plc_reject.py", "triton_client.py"]
+    "name",
+    [
+        "detect_image.py",
+        "camera_loop.py",
+        "custom_sink.py",
+        "plc_reject.py",
+        "station_report.py",
+        "triton_client.py",
+    ],
 )
 def test_without_arguments_an_example_shows_its_usage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "triton_client.py":

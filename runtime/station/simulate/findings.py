@@ -65,7 +65,7 @@ class Findings:
 
 
 class Witness:
-    """An observer that keeps what the station decided, to compare it with what the PLC was told."""
+    """An observer that keeps what the station decided, to compare it with what the PLC received."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -32,7 +32,7 @@ class SimulatedPlc:
         station: the station, with simulated cameras and a Modbus server.
         modbus: its server.
         rate: triggers per second.
-        parts: number of triggers; None goes on until ``stop``.
+        parts: number of triggers; None continues until ``stop``.
         say: receives the handshake, one line per step.
     """
 

@@ -1,4 +1,4 @@
-"""The settings of a station for a simulation: other cameras, no results, a Modbus server of its own."""
+"""The settings of a station for a simulation: other cameras, no results, a Modbus server for its PLC."""
 
 from __future__ import annotations
 

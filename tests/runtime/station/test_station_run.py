@@ -198,7 +198,7 @@ def test_what_is_broken_at_the_start_ends_with_a_message(place: Path, port: int,
         return done.stderr[done.stderr.index("error:") :]
 
     missing = refused(text.replace('"screw"', '"bolt"'))
-    assert "line1.toml, line 4: inspection lid: there is no bundle 'bolt'" in missing
+    assert "line1.toml, line 4: there is no bundle 'bolt'" in missing
     with socket.create_server(("127.0.0.1", port)):
         assert f"port {port} is in use by another program" in refused(text)
     assert "'sauce' is not a key of [cameras.top]" in refused(text.replace("source", "sauce"))
