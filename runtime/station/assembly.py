@@ -17,6 +17,7 @@ from dmdd_edge.runtime.station.graphs import Graphs
 from dmdd_edge.runtime.station.model import Observer, RecipeBook
 from dmdd_edge.runtime.station.plc.ports import PlcPorts, open_plc
 from dmdd_edge.runtime.station.plc.transport import Image
+from dmdd_edge.runtime.station.recipe_file import RecipeFile
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from dmdd_edge.runtime.station.service import open_service
 from dmdd_edge.runtime.station.settings import GpioSettings, StationSettings
@@ -136,6 +137,8 @@ class AssembledStation:
             self.observe(self.plc)
             for warning in self.plc.warnings:
                 say(warning)
+        if settings.recipe_file is not None:
+            self.observe(RecipeFile(settings.recipe_file, engine.desk, say))
         service = open_service(engine.alive)
         if service is not None:
             self.observe(service)

@@ -286,6 +286,14 @@ class StationSettings:
             example="200",
         ),
     ] = None
+    recipe_file: Annotated[
+        Path | None,
+        Option(
+            "File with the number of a recipe: the station changes to it at its start, and whenever the "
+            "number changes.",
+            example='"recipe.txt"',
+        ),
+    ] = None
     keep_warm: Annotated[
         int, Option("Recipes that stay loaded, for a fast change.", minimum=1, maximum=1000)
     ] = 4

@@ -1,4 +1,4 @@
-"""``dmdd-edge station run`` as a process of its own, and what it prints."""
+"""``dmdd-edge station run`` as a separate process, and what it prints."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ jsonl = "line1.jsonl"
 class Process:
     """The station of ``line1.toml`` in a folder; killed at the end if it still runs."""
 
-    def __init__(self, program: list[str], folder: Path, *arguments: str) -> None:
-        command = [*program, "station", "run", "line1.toml", *arguments]
+    def __init__(self, program: list[str], folder: Path, *arguments: str, command: str = "run") -> None:
         self._process = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*program, "station", command, "line1.toml", *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.said: list[str] = []
         self.lines: list[dict[str, Any]] = []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +33,7 @@ from dmdd_edge.runtime.station.simulate.findings import Judge, Times, Witness, c
 from dmdd_edge.runtime.station.simulate.lines import PrintedLines
 from dmdd_edge.runtime.station.simulate.stand_in import changes, client_host, stand_in
 from tests.runtime.station.files import settings_of
+from tests.runtime.station.program import Process
 from tests.runtime.station.running import wait_until
 
 Make = Callable[..., Bundle]
@@ -106,6 +110,32 @@ def test_the_handshake_is_printed_and_images_are_drawn(
     (answer,) = (line for line in lines if line.startswith("<- part 3: ResultValid 1, "))
     assert answer.endswith("; ResultAck 1")
     assert any(line.startswith("triggers ") and "3: 3 answered, 0 missed" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_the_quick_start_ends_with_a_verdict_on_a_modbus_clients_screen(
+    tmp_path: Path, make_bundle: Make, dmdd_edge: Program, program: list[str]
+) -> None:
+    make_bundle()
+    page = (Path(__file__).parents[3] / "docs/station.md").read_text(encoding="utf-8")
+    client = page.split("## Quick start")[1].split("```python\n")[1].split("```")[0]
+    assert dmdd_edge("station", "init", "line1.toml").returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    with Process(program, tmp_path, "--no-plc", "--port", str(port), command="simulate") as station:
+        station.ready()
+        done = subprocess.run(
+            [sys.executable, "-c", client.replace("5020", str(port))],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        verdict, _, registers = done.stdout.partition(" ")
+        assert verdict in ("pass", "reject")
+        station.says("part 4711")
+        assert station.end(signal.SIGINT) == 130
+    passed = any(line.startswith("pass ") for line in station.said)
+    assert verdict == ("pass" if passed else "reject")
+    assert json.loads(registers)[5:7] == [0, 4711]  # PartID
+    assert "port = 5020" in (tmp_path / "line1.toml").read_text()
 
 
 def test_what_is_replaced(tmp_path: Path) -> None:
