@@ -61,7 +61,7 @@ def row(run: Run, metrics: dict[str, Any], *, fitted: bool) -> dict[str, Any]:
         **_rounded({name: metrics[name] for name in PAPER_FIELDS}),
         "per_defect": {name: _rounded(found) for name, found in metrics["per_defect"].items()},
         "at_threshold": {name: good[name] for name in ("found", "defective", "false_alarms", "good")},
-        "chosen": {name: chosen[name] for name in _CHOSEN},
+        "chosen": {name: chosen.get(name, 0.0) for name in _CHOSEN},
     }
 
 
