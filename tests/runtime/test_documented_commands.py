@@ -18,7 +18,10 @@ from tests.docs import pages
 
 #: Why a command is not run here; the first pattern that is found in it counts.
 NOT_RUN = {
-    r"^(export|git|cd|\.|python3|pip|\.venv/bin/pip) ": "sets up a machine",
+    r"^(export|git|cd|\.|python3|(python -m )?pip|\.venv/bin/pip) ": "sets up a machine",
+    r"^sudo (useradd|install|systemctl|sysctl|setcap) ": "sets up a machine",
+    r"station install ": "sets up a machine; the tests of the service run the command",
+    r"^gpioinfo": "needs 24 V lines; a program of the kernel's library",
     r"^make ": "takes minutes",
     r"^python (benchmarks|tests)": "measures for minutes; has its own tests",
     r"/dev/video|--source 0|csi://|genicam://": "needs a camera",
@@ -92,8 +95,19 @@ def test_each_reason_has_a_command() -> None:
     assert [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)] == []
 
 
+#: Python that needs something beside the workplace, and the tests that run it.
+RUN_ELSEWHERE = {"docs/plc.md": "runtime/station/plc/test_documented.py"}
+PYTHON_PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
+
+
+def test_the_python_that_does_not_run_here_runs_elsewhere() -> None:
+    assert set(RUN_ELSEWHERE) <= {pages.name(page) for page in PYTHON_PAGES}
+    for page, place in RUN_ELSEWHERE.items():
+        assert f'"{Path(page).name}"' in (pages.ROOT / "tests" / place).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in pages.PAGES if pages.blocks(page, "python")], ids=pages.name
+    "page", [page for page in PYTHON_PAGES if pages.name(page) not in RUN_ELSEWHERE], ids=pages.name
 )
 def test_the_python_runs_as_written(
     page: Path, workplace: dict[str, str], capsys: pytest.CaptureFixture[str]
