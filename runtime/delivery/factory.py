@@ -47,7 +47,7 @@ def open_delivery(
         from dmdd_edge.runtime.delivery.mqtt import MqttTransport
 
         broker = parse_mqtt(mqtt)
-        transports.append((broker, MqttTransport(broker, options.answer_timeout)))
+        transports.append((broker, MqttTransport(broker, options.answer_timeout, options.commands)))
     if webhook is not None:
         from dmdd_edge.runtime.delivery.webhook import WebhookTransport
 

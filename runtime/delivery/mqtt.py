@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dmdd_edge.errors import DeliveryError
@@ -46,12 +47,18 @@ class MqttTransport:
     Args:
         address: the broker and the topic.
         answer_timeout: seconds that the broker has to acknowledge a message.
+        commands: what takes the body of a message to ``<topic>/<name>``, by name; see ``MqttSession``.
 
     Raises:
         DeliveryError: paho-mqtt is not installed, or a certificate cannot be loaded.
     """
 
-    def __init__(self, address: MqttAddress, answer_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: MqttAddress,
+        answer_timeout: float = 10.0,
+        commands: Mapping[str, Callable[[bytes], None]] = MappingProxyType({}),
+    ) -> None:
         try:
             from dmdd_edge.runtime.delivery.mqtt_session import check_certificates
         except ImportError as error:
@@ -63,6 +70,7 @@ class MqttTransport:
         self.name = address.name
         self._address, self._timeout = address, answer_timeout
         self._client_id = address.client_id or f"dmdd-edge-{uuid.uuid4().hex[:12]}"
+        self._commands = {f"{address.topic}/{name}": take for name, take in commands.items()}
         self._session: MqttSession | None = None
         self._version5, self._version_known = True, False
         self._lost: Callable[[], None] = lambda: None
@@ -148,7 +156,12 @@ class MqttTransport:
         if self._aborted:
             raise UnreachableError("the run has ended")
         self._session = MqttSession(
-            self._address, self._client_id, self._version5, f"{self._address.topic}/status", self._lost
+            self._address,
+            self._client_id,
+            self._version5,
+            f"{self._address.topic}/status",
+            self._lost,
+            self._commands,
         )
 
     def _note_end(self, taken_over: bool, seconds: float) -> None:

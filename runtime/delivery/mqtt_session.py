@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
-from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -18,6 +20,9 @@ from dmdd_edge.errors import DeliveryError
 from dmdd_edge.runtime.delivery.address import MqttAddress
 from dmdd_edge.runtime.delivery.transport import UnreachableError
 
+_LOG = logging.getLogger(__name__)
+#: What takes the body of a message, by topic.
+Commands: TypeAlias = Mapping[str, Callable[[bytes], None]]
 #: Seconds to connect, and for the broker to answer CONNECT.
 _CONNECT_TIMEOUT, _CONNACK_TIMEOUT = 5.0, 10.0
 #: Messages in flight, unless the broker wants fewer.
@@ -54,6 +59,8 @@ class MqttSession:
         version5: use MQTT 5, in which the broker says why it rejects a message; False: 3.1.1.
         status_topic: gets a retained ``online``, and ``offline`` when the connection ends, however it ends.
         lost: called, from another thread, when the connection is lost.
+        commands: called, from another thread, with the body of each message to a topic. Retained ones are
+            ignored: they were published earlier, and would come again with each connection.
 
     Attributes:
         in_flight: number of messages that may wait for their acknowledgment at once.
@@ -74,8 +81,9 @@ class MqttSession:
         version5: bool,
         status_topic: str,
         lost: Callable[[], None],
+        commands: Commands = MappingProxyType({}),
     ) -> None:
-        self._status_topic, self._on_lost = status_topic, lost
+        self._status_topic, self._on_lost, self._commands = status_topic, lost, commands
         self._changed = threading.Condition()
         self._connack: int | None = None  # the CONNACK's code
         self._ended = ""  # why the connection ended
@@ -102,6 +110,7 @@ class MqttSession:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
         try:
             self._client.connect(address.host, address.port, address.keepalive)
         except (OSError, ValueError) as error:
@@ -117,6 +126,8 @@ class MqttSession:
             self._await_connack()
             # Whatever the answer: a client that may not publish its status may still publish results.
             self.await_acknowledgment(self.publish(status_topic, b"online", retain=True), _CONNACK_TIMEOUT)
+            if commands:
+                self._client.subscribe([(topic, 1) for topic in commands])
         except UnreachableError as error:
             # paho may have noticed the end before this session did: wait for its callback.
             with self._changed:
@@ -193,7 +204,8 @@ class MqttSession:
 
     def _release(self) -> None:
         # paho's client and this session reference each other; without that its sockets are closed at once.
-        self._client.on_connect = self._client.on_disconnect = self._client.on_publish = None
+        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_publish = self._client.on_message = None
 
     def _await_connack(self) -> None:
         with self._changed:
@@ -240,6 +252,15 @@ class MqttSession:
         with self._changed:
             self._acknowledged[mid] = 0 if code is None else int(code.value)
             self._changed.notify_all()
+
+    def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        take = self._commands.get(message.topic)
+        if take is None or message.retain:
+            return
+        try:
+            take(bytes(message.payload))
+        except Exception:  # it would end paho's thread
+            _LOG.exception("A command from %s failed.", message.topic)
 
 
 def check_certificates(address: MqttAddress) -> None:

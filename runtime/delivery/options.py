@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmdd_edge.errors import DeliveryError
@@ -27,6 +27,7 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
         refusal_patience: seconds during which a refusal that may pass is retried; see ``Sender``.
         run: prefix of the ids of a run over files that can be resumed (``run_identity``): a frame that is
             processed again gets the same id. Empty: ids are unique to this process.
+        commands: see ``MqttTransport``.
     """
 
     category: str = ""
@@ -38,6 +39,7 @@ class DeliveryOptions(FsyncOption, DeliverySettings):
     answer_timeout: float = 10.0
     refusal_patience: float = 300.0
     run: str = ""
+    commands: Mapping[str, Callable[[bytes], None]] = field(default_factory=dict)
 
 
 def default_spool() -> Path:

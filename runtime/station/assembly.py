@@ -126,6 +126,7 @@ class AssembledStation:
             {
                 "station": settings.name,
                 "spool": settings.results.spool or settings.state_dir / "spool",
+                "commands": {"recipe": self._request_recipe} if settings.mqtt_recipe else {},
             },
         )
         self.outputs = open_outputs(settings.results, producer, stack, self._stopping, say)
@@ -159,6 +160,14 @@ class AssembledStation:
         self.observe(page)
         page.show(view)
         return page
+
+    def _request_recipe(self, body: bytes) -> None:
+        """Change to the recipe of an MQTT message."""
+        text = body[:64].strip()
+        if text.isdigit() and int(text):
+            self.engine.desk.request_recipe(int(text))
+        else:
+            self._say("A message to the recipe's MQTT topic holds no number of a recipe.")
 
     def _signals(self) -> Image:
         return Image() if self.plc is None else self.plc.image()

@@ -294,6 +294,10 @@ class StationSettings:
             example='"recipe.txt"',
         ),
     ] = None
+    mqtt_recipe: Annotated[
+        bool,
+        Option("Change to the recipe whose number is published to TOPIC/recipe; TOPIC is that of mqtt."),
+    ] = False
     keep_warm: Annotated[
         int, Option("Recipes that stay loaded, for a fast change.", minimum=1, maximum=1000)
     ] = 4

@@ -30,6 +30,9 @@ def check_references(reading: Reading, contents: Contents) -> None:
     _check_plc(reading, contents)
     if contents.gpio is not None:
         _check_gpio(reading, contents.gpio)
+    if contents.top.get("mqtt_recipe") and "mqtt" not in contents.results:
+        fix = "Set mqtt in [results], or leave mqtt_recipe out."
+        reading.problem(("mqtt_recipe",), "mqtt_recipe has no effect without mqtt.", fix)
     _check_ports(reading, contents)
     _remark_on_triggers(reading, contents)
 

@@ -225,3 +225,10 @@ def test_one_mistake_is_a_message_like_any_other(tmp_path: Path, monkeypatch: py
 def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
     text = SMALL.replace("/dev/video0", "rtsp://user:secret@10.0.0.7/a").replace('source = "', 'queue = "')
     assert all("secret" not in said(problem) for problem in problems_of(tmp_path, text))
+
+
+def test_a_recipe_over_mqtt_needs_a_broker(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, f"mqtt_recipe = true\n{SMALL}")
+    assert said(problem) == (
+        "1: mqtt_recipe has no effect without mqtt. Set mqtt in [results], or leave mqtt_recipe out."
+    )
