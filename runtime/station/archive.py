@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 _NO_MAP = np.zeros((0, 0), np.float32)
 #: How long the end waits for the sinks, in seconds.
 _LEAVE_SECONDS = 30.0
+#: A call of a sink that takes longer hangs, in seconds: a share that is gone blocks its writer for ever.
+_STUCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Archive:
     """The sinks of a station, in their own thread: a slow disk must not make a verdict late.
 
     A sink of lines gets one line per part, any other the frame and the result of each inspection. When the
-    sinks are too slow, first the images are left out, then everything, and both are counted.
+    sinks are too slow, first the images are left out, then everything, and both are counted. A sink that
+    hangs holds up the others, but not the station: ``look`` tells.
 
     Args:
         sinks: receive the results; closed at the end.
@@ -59,6 +63,9 @@ class Archive:
         self._summary: Summary | None = None
         self._broken: dict[int, str] = {}
         self._without_images = self._lost = 0
+        #: The sink that is called now, and since when.
+        self._called: tuple[object, float] | None = None
+        self._told = ""
         self._thread = threading.Thread(target=self._work, name="dmdd-archive", daemon=True)
         self._thread.start()
 
@@ -77,7 +84,25 @@ class Archive:
         failing = [f"{file.path} cannot be written." for file in self._files if file.failing]
         full = len(self._waiting) >= _ROOM
         lost = [f"The sinks are too slow; {self._lost} results are lost."] if self._lost and full else []
-        return " ".join([*tuple(self._broken.values()), *failing, *lost])
+        return " ".join([*filter(None, [self._stuck()]), *self._broken.values(), *failing, *lost])
+
+    def look(self) -> str:
+        """The problem now, see ``problem``; says when a sink begins to hang, and when it works again.
+
+        Called again and again: the thread of the sinks cannot tell when it hangs itself.
+        """
+        stuck = self._stuck()
+        with self._changed:
+            told, self._told = self._told, stuck
+        if stuck != told:
+            self._say(stuck or f"Results are written again; {len(self._waiting)} still wait.")
+        return self.problem
+
+    def _stuck(self) -> str:
+        called = self._called
+        if called is None or time.monotonic() - called[1] < _STUCK_SECONDS:
+            return ""
+        return f"Results wait: {_name(called[0])} has not answered for {_STUCK_SECONDS:g} s."
 
     def put(self, line: dict[str, Any], outcomes: Sequence[Outcome] = ()) -> None:
         """Write a line, and what was found on each frame; returns at once.
@@ -94,6 +119,8 @@ class Archive:
                 self._without_images += 1
                 outcomes = [_without_image(outcome) for outcome in outcomes]
             if len(self._waiting) >= _ROOM:
+                if not self._lost:
+                    self._say(f"{_ROOM} results wait for the sinks; new ones are lost until there is room.")
                 self._lost += 1
                 return
             self._with_images += images
@@ -106,6 +133,12 @@ class Archive:
             self._closing, self._summary = True, summary
             self._changed.notify()
         self._thread.join(_LEAVE_SECONDS)
+        if self._thread.is_alive():
+            with self._changed:
+                self._lost += len(self._waiting)
+                self._waiting.clear()
+            if (called := self._called) is not None:
+                self._say(f"{_name(called[0])} did not finish; its last result may be lost.")
         if self._without_images:
             self._say(f"The images of {self._without_images} parts were not written: the sinks are too slow.")
         if self._lost:
@@ -144,6 +177,7 @@ class Archive:
 
     def _try(self, sink: object, call: Callable[[], None]) -> None:
         """Call a sink; one that fails concerns neither the others nor the station."""
+        self._called = sink, time.monotonic()
         try:
             call()
         except Exception as error:
@@ -154,6 +188,12 @@ class Archive:
             self._broken[id(sink)] = message
         else:
             self._broken.pop(id(sink), None)
+        finally:
+            self._called = None
+
+
+def _name(sink: object) -> str:
+    return str(sink.path) if isinstance(sink, LineFile) else type(sink).__name__
 
 
 def _pass(sink: Sink, outcome: Outcome) -> None:

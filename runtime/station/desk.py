@@ -200,6 +200,7 @@ class StationDesk:
     def look(self) -> None:
         """See which faults have come and gone; called again and again."""
         problems = self._cameras.problems()  # outside of the lock, since a camera may take its time
+        written = self._archive.look()
         with self._lock:
             current = None if self._book is None else self._book.current()
             self._problems = problems
@@ -213,7 +214,7 @@ class StationDesk:
                 self._faults.hold(ErrorCode.CAMERA_LOST, " ".join(lost) if self._online else "")
             if not self.waiting and time.monotonic() >= self._overflow_until:
                 self._faults.remove(ErrorCode.QUEUE_OVERFLOW)
-            self._faults.hold(ErrorCode.RESULTS_LOST, self._archive.problem)
+            self._faults.hold(ErrorCode.RESULTS_LOST, written)
             self._faults.hold(ErrorCode.GRAPH_FAILED, self._graph)
             outputs = (self.events.stuck, self._output, self._observer)
             self._faults.hold(ErrorCode.OUTPUT_FAILED, " ".join(filter(None, outputs)))

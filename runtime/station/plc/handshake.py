@@ -21,6 +21,9 @@ from dmdd_edge.runtime.station.settings import PlcSettings
 WAITING = 16
 #: Seconds between two changes of the station's heartbeat.
 BEAT = 1.0
+#: Seconds between two looks at the clock, and from one to the next when this process stood still in between:
+#: what it reads then may have waited in the socket all that time.
+_LOOK, _STOOD_STILL = 0.25, 1.25
 _RECIPE_REFUSED = (ErrorCode.UNKNOWN_RECIPE, ErrorCode.RECIPE_FAILED)
 
 
@@ -53,6 +56,7 @@ class Handshake:
         self._in = off("command")
         self._station = StationState()
         self._turning, self._beat, self._beat_due = False, 0, clock()
+        self._ticked = clock()
         #: When the PLC's heartbeat changed last; None while it is lost.
         self._heard: float | None = None
         self._armed = False
@@ -120,7 +124,8 @@ class Handshake:
         self._arm(values)
 
     def _arm(self, written: Values) -> None:
-        """Demand that ``Trigger`` is seen at 0 after a start, a lost heartbeat and without ``TriggerEnable``.
+        """Demand that ``Trigger`` is seen at 0 after a start, a lost heartbeat, a standstill, and without
+        ``TriggerEnable``.
 
         A PLC that was in the middle of a trigger when the connection was lost writes 1 as soon as it is back;
         its part has left by then.
@@ -210,6 +215,12 @@ class Handshake:
     def tick(self) -> None:
         """Do what the time demands; see ``due``."""
         now = self._clock()
+        if (
+            now >= self._ticked + _STOOD_STILL
+        ):  # a process that was stopped, or a computer without time for it
+            self._armed = False
+            self._results.withdraw()
+        self._ticked = now
         if now >= self._beat_due:
             self._beat_due = now + BEAT
             self._turning = self._alive()
@@ -224,7 +235,7 @@ class Handshake:
 
     def due(self) -> float:
         """When ``tick`` must be called next, by the clock."""
-        times = [self._beat_due, self._results.due()]
+        times = [self._beat_due, self._ticked + _LOOK, self._results.due()]
         if self._patience is not None and self._heard is not None:
             times.append(self._heard + self._patience)
         return min(each for each in times if each is not None)

@@ -172,7 +172,10 @@ def test_lines_beyond_the_bound_are_counted_and_a_fault() -> None:
     made.close(None)
     assert made.problem == ""
     assert sink.events == ["first", *map(str, range(archive._ROOM)), "close"]
-    assert said == ["3 results were not written: the sinks are too slow."]
+    assert said == [
+        f"{archive._ROOM} results wait for the sinks; new ones are lost until there is room.",
+        "3 results were not written: the sinks are too slow.",
+    ]
 
 
 def test_a_sink_that_fails_is_a_fault_until_it_writes_again(plain: StationSettings) -> None:
@@ -219,3 +222,47 @@ def test_a_full_disk_is_a_fault_and_loses_no_line(
         full.clear()
         wait_until(lambda: not station.desk.state().fault, "without another part")
         assert [line["acquisition_id"] for line in lines(path)] == [1, 2, 3, 4, 5]
+
+
+def test_a_sink_that_hangs_is_a_fault_until_it_goes_on(
+    plain: StationSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_STUCK_SECONDS", 0.3)
+    said: list[str] = []
+    pictures = Pictures()
+    pictures.gate.clear()
+    with running(plain, {"top": Camera()}, [pictures], say=said.append) as station:
+        station.trigger()
+        wait_until(lambda: station.desk.state().fault, "the fault")
+        message = "Results wait: Pictures has not answered for 0.3 s."
+        assert (station.desk.state().code, station.desk.state().message) == (ErrorCode.RESULTS_LOST, message)
+        pictures.gate.set()
+        wait_until(lambda: not station.desk.state().fault, "it goes on")
+    assert [line for line in said if line.startswith("Results")] == [
+        message, "Results are written again; 0 still wait.",
+    ]  # fmt: skip
+    assert pictures.events == ["head 1 good", "summary of 1", "close"]
+
+
+def test_what_waits_for_a_sink_that_still_hangs_at_the_end_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archive, "_LEAVE_SECONDS", 0.1)
+    said: list[str] = []
+    gate = threading.Event()
+
+    class Lines(Pictures):
+        def line(self, fields: dict[str, Any]) -> None:
+            gate.wait(60)
+
+    made = Archive([Lines()], said.append)
+    made.put({"name": "first"})
+    wait_until(lambda: not made._waiting, "the first is being written")
+    made.put({"name": "second"})
+    made.put({"name": "third"})
+    made.close(None)
+    gate.set()
+    assert said == [
+        "Lines did not finish; its last result may be lost.",
+        "2 results were not written: the sinks are too slow.",
+    ]

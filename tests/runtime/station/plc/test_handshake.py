@@ -351,3 +351,19 @@ def test_there_is_room_for_every_accepted_trigger_and_more_of_a_camera_are_a_fau
         bench.write(ResultAck=1)
         bench.write(ResultAck=0)
     assert numbers == list(range(1, WAITING + 1))
+
+
+@pytest.mark.parametrize(("pause", "accepted"), [(1.2, True), (1.3, False), (1.9, False)])
+def test_a_trigger_that_may_have_waited_while_the_process_stood_still_starts_no_part(
+    pause: float, accepted: bool
+) -> None:
+    bench = Bench()
+    bench.enable()
+    bench.part(1)
+    bench.clock.now += pause  # nothing ticks: the process was stopped, and the PLC's write is in the socket
+    seen = bench.write(Trigger=1, PartID=7)
+    assert [trigger.part_id for trigger in bench.desk.triggers] == ([7] if accepted else [])
+    assert [missed.part_id for missed in bench.missed] == ([] if accepted else [7])
+    assert ("Pass" in lit(seen), "TriggerAck" in lit(seen)) == (accepted, accepted)
+    bench.write(Trigger=0)
+    assert "TriggerAck" in lit(bench.write(Trigger=1, PartID=8)), "the next one counts"
