@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from common import markdown_table
 from results_files import FIGURES, percent, result
 
@@ -25,22 +23,6 @@ def defects() -> str:
         for defect, found in run["per_defect"].items()
     ]
     return markdown_table(["set", "defect", "images", "I-AUROC", "P-AUROC", "PRO"], lines, left=2)
-
-
-def other_maps() -> str:
-    """Other maps from the networks of finished runs, on synthetic damage and on the test images."""
-    runs = result("other_maps")["figures"]["runs"]
-    names = dict.fromkeys(name for run in runs for name in run["rows"])
-    lines = [[name, *(_other_map(run["rows"].get(name)) for run in runs)] for name in names]
-    return markdown_table(["map", *(run["category"] for run in runs)], lines, left=1)
-
-
-def _other_map(row: dict[str, Any] | None) -> str:
-    """Errors on synthetic damage, then P-AUROC and PRO of the test images."""
-    if row is None:
-        return ""
-    errors = (f"{100 * row[key]:.2f}" for key in ("error", "foreign_error"))
-    return "; ".join([", ".join(errors), ", ".join(percent(row["test"][name] for name in FIGURES[1:]))])
 
 
 def thresholds() -> str:

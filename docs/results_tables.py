@@ -16,7 +16,7 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
-from results_default_runs import defaults, defects, other_maps, thresholds
+from results_default_runs import defaults, defects, thresholds
 
 from dmdd_edge.evaluation.paper import paper_row
 
@@ -304,7 +304,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "defaults": defaults,
     "defects": defects,
     "thresholds": thresholds,
-    "other-maps": other_maps,
     "choice": choice,
     "screen": screen,
     "knobs": knobs,
