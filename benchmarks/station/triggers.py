@@ -173,7 +173,7 @@ def times(found: list[Verdict], lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 def firing(camera: str, count: int) -> dict[str, float]:
     """Milliseconds from a request until the station calls the camera's driver."""
-    options = SourceOptions(genicam_driver=camera)  # type: ignore[arg-type]
+    options = SourceOptions(genicam_driver=camera)
     settings = CameraSettings(
         name="top", source=source_of(camera), trigger="software", timeout_ms=10_000, options=options
     )
