@@ -236,7 +236,7 @@ class Handshake:
     def _look_for_acknowledgment(self) -> None:
         if not self._results.overdue:
             if self._fault is ErrorCode.NOT_ACKNOWLEDGED:
-                self._fault = ErrorCode.NONE  # a PLC that was away has come back
+                self._fault = ErrorCode.NONE  # the PLC reads results again
         elif not self._fault:
             self._fail(ErrorCode.NOT_ACKNOWLEDGED)
 
