@@ -108,7 +108,7 @@ class CameraProcess:
         self._process.wait()
 
     def freeze(self, frozen: bool) -> None:
-        """Let it hang, or go on."""
+        """Let it hang, or continue."""
         self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def end(self) -> dict[str, Any]:
