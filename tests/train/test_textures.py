@@ -73,19 +73,6 @@ def test_drawn_textures_vary_and_repeat() -> None:
         assert np.array_equal(ProceduralTextures(64).draw(np.random.default_rng(seed)), drawn[seed])
 
 
-def test_drawn_textures_run_between_two_colours_without_wrapping() -> None:
-    """Each pixel is dark + (light - dark) * p with p in 0..1: a channel is a straight function of another."""
-    for seed in range(60):
-        texture = ProceduralTextures(64).draw(np.random.default_rng(seed)).reshape(-1, 3).astype(np.float64)
-        widest = int(np.argmax(np.ptp(texture, axis=0)))
-        if np.ptp(texture[:, widest]) < 8:
-            continue
-        for channel in range(3):
-            slope, offset = np.polyfit(texture[:, widest], texture[:, channel], 1)
-            off = np.abs(texture[:, channel] - slope * texture[:, widest] - offset)
-            assert off.max() <= 2.5, (seed, channel)
-
-
 def test_every_kind_of_drawn_pattern_stays_within_zero_and_one() -> None:
     bank = ProceduralTextures(64)
     for pattern in bank._patterns:
@@ -127,3 +114,11 @@ def test_mixed_textures_keep_to_their_share(share: float, low: int, high: int) -
     rng = np.random.default_rng(0)
     drawn = [int(mixed.draw(rng)[0, 0, 0]) for _ in range(200)]
     assert low <= drawn.count(2) <= high
+
+
+def test_drawn_textures_are_as_lively_as_photographs() -> None:
+    # DTD's images have a mean deviation of 43 to 45 gray levels, and their neighboring rows differ by 8 to 9.
+    bank, rng = ProceduralTextures(256), np.random.default_rng(3)
+    gray = [bank.draw(rng).astype(np.float64).mean(axis=2) for _ in range(60)]
+    assert 25 < np.mean([image.std() for image in gray]) < 55
+    assert 4 < np.mean([np.abs(np.diff(image, axis=0)).mean() for image in gray]) < 12

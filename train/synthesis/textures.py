@@ -70,7 +70,12 @@ class FolderTextures:
 
 
 class ProceduralTextures:
-    """An endless bank of drawn textures: stripes, checks, cells, clouds, grain and dots in random colors.
+    """An endless bank of drawn textures that look like photographs of surfaces.
+
+    Half of them are overlapping shapes of all sizes (dead leaves, whose statistics are those of natural
+    images: Lee, Mumford, Huang, IJCV 2001), each with its own shade; the others are stripes, checks, cells,
+    clouds, grain and dots, bent out of shape. Colors are mostly close to gray, contrast goes from faint to
+    strong, and light and fine structure vary over all of them.
 
     Args:
         size: side S of a texture.
@@ -89,12 +94,57 @@ class ProceduralTextures:
 
     def draw(self, rng: np.random.Generator) -> Image:
         """A random texture, uint8 S x S x 3 BGR."""
-        pattern = self._patterns[int(rng.integers(len(self._patterns)))](rng)
-        detail = self._clouds(rng)
-        weight = float(rng.uniform(0.0, 0.5))
-        pattern = (1 - weight) * pattern + weight * detail
-        dark, light = rng.uniform(0, 255, (2, 3)).astype(np.float32)
-        return (dark + (light - dark) * pattern[..., None]).astype(np.uint8)
+        if rng.random() < 0.5:
+            texture = self._leaves(rng)
+        else:
+            pattern = self._patterns[int(rng.integers(len(self._patterns)))](rng)
+            if rng.random() < 0.7:
+                pattern = self._bent(pattern, rng)
+            dark, light = _colors(2, rng)
+            texture = dark + (light - dark) * pattern[..., None]
+        light = self._clouds(rng)[..., None] - 0.5
+        texture = texture * (1 + float(rng.uniform(0.0, 1.0)) * light) + float(rng.uniform(0, 100)) * light
+        fine = self._grain(rng)[..., None] - 0.5
+        texture = texture + float(rng.uniform(0, 120)) ** 2 / 120 * fine
+        return np.clip(texture, 0, 255).astype(np.uint8)
+
+    def _leaves(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Overlapping shapes whose sizes follow a power law, float32 S x S x 3."""
+        size, count = self.size, int(rng.integers(60, 300))
+        largest, smallest = size * float(rng.uniform(0.05, 0.35)), max(1.5, size / 100)
+        # The density of the radii is r^-3, by which every scale covers as much of the image.
+        share = rng.random(count)
+        radii = 1 / np.sqrt(share / smallest**2 + (1 - share) / largest**2)
+        shades = _colors(count, rng)
+        canvas = np.empty((size, size, 3), np.float32)
+        canvas[:] = shades[0]
+        corners = int(rng.integers(3, 9))  # 8 is drawn as an ellipse
+        stretch = float(rng.uniform(1.0, 3.0))
+        for (x, y), radius, shade, angle in zip(
+            rng.uniform(0, size, (count, 2)),
+            np.sort(radii)[::-1],
+            shades,
+            rng.uniform(0, 360, count),
+            strict=True,
+        ):
+            axes = (max(1, round(radius * stretch)), max(1, round(radius)))
+            color = tuple(float(value) for value in shade)
+            if corners == 8:
+                cv2.ellipse(canvas, (round(x), round(y)), axes, angle, 0, 360, color, -1, cv2.LINE_4)
+            else:
+                outline = cv2.ellipse2Poly((round(x), round(y)), axes, round(angle), 0, 360, 360 // corners)
+                cv2.fillConvexPoly(canvas, outline, color)
+        return canvas
+
+    def _bent(self, pattern: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The pattern with its coordinates moved by smooth noise."""
+        cells = int(rng.integers(2, 12))
+        reach = float(rng.uniform(0.2, 0.8)) * self.size / cells
+        moves = rng.uniform(-reach, reach, (2, cells, cells)).astype(np.float32)
+        dx, dy = (cv2.resize(move, (self.size, self.size), interpolation=cv2.INTER_CUBIC) for move in moves)
+        y, x = np.mgrid[0 : self.size, 0 : self.size].astype(np.float32)
+        bent = cv2.remap(pattern, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(bent, np.float32)
 
     def _coordinates(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         angle = float(rng.uniform(0, np.pi))
@@ -190,6 +240,14 @@ class MixedTextures:
     def draw(self, rng: np.random.Generator) -> Image:
         """A texture from one of the two."""
         return (self.second if rng.random() < self.share else self.first).draw(rng)
+
+
+def _colors(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Colors of one texture, count x 3: about one brightness, most of them close to gray."""
+    contrast, saturation = float(rng.uniform(20, 110)), 60 * float(rng.random()) ** 2
+    mean = rng.uniform(20, 235) + rng.normal(0, saturation, 3)
+    light = rng.normal(0, contrast, (count, 1))
+    return np.asarray(np.clip(mean + light + rng.normal(0, saturation, (count, 3)), 0, 255), np.float32)
 
 
 def _unit(pattern: NDArray[np.generic]) -> NDArray[np.float32]:
