@@ -40,13 +40,20 @@ class AcquisitionIds:
         path: of the file.
         wake: called when ``reserve`` ought to be called soon.
         clock: seconds since 1970.
+        newest: an id that was given before, as another file knows; 0 when it knows of none.
+        used: ids were given before, so that a file without any was lost.
 
     Attributes:
         damaged: the file did not tell which ids were given.
     """
 
     def __init__(
-        self, path: Path, wake: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+        newest: int = 0,
+        used: bool = False,
     ) -> None:
         self._wake, self._clock = wake, clock
         self._lock = threading.Condition()
@@ -54,9 +61,13 @@ class AcquisitionIds:
         #: Ids that were given, and those up to the last one that is reserved, both since the first of all.
         self._given = self._reserved = 0
         self._slots = SlotFile(path, _RECORD.size, allocate=True)
-        self.damaged = self._slots.damaged
+        self.damaged = self._slots.damaged or (used and self._slots.record is None)
         if self._slots.record is not None:
             [self._given] = _RECORD.unpack(self._slots.record)
+        last = (self._given - 1) % LARGEST_ID + 1 if self._given else 0
+        if newest > last:  # an older file came back, or none did
+            self.damaged = True
+            self._given += newest - last
         if self.damaged:
             # Another record may have been newer; a block above it is where the clock's ids begin at least.
             self._given = self._from_clock(self._given + BLOCK) - 1

@@ -95,7 +95,7 @@ class Archive:
         with self._changed:
             told, self._told = self._told, stuck
         if stuck != told:
-            self._say(stuck or f"Results are written again; {len(self._waiting)} still wait.")
+            self._say(stuck or "Results are written again.")
         return self.problem
 
     def _stuck(self) -> str:
@@ -112,11 +112,13 @@ class Archive:
             outcomes: the frames of a part, with their results.
         """
         with self._changed:
-            images = bool(outcomes) and self._with_images < _WITH_IMAGES
-            if outcomes and not images:
+            wanted = bool(outcomes and self._pictures)
+            images = wanted and self._with_images < _WITH_IMAGES
+            if wanted and not images:
                 if not self._without_images:
                     self._say("The sinks of images are too slow; the images of some parts are left out.")
                 self._without_images += 1
+            if not images:
                 outcomes = [_without_image(outcome) for outcome in outcomes]
             if len(self._waiting) >= _ROOM:
                 if not self._lost:

@@ -45,10 +45,17 @@ class Counters:
         self._lock = threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._folder_handle = _lock_folder(folder)
-        self._ids = AcquisitionIds(folder / "ids", self._wake.set)
+        self._counts, lost = self._read()
+        # Whatever became of the file of ids, those that were counted are not given again.
+        known = self._counts.newest_id
+        self._ids = AcquisitionIds(
+            folder / "ids",
+            self._wake.set,
+            newest=known,
+            used=lost or known > 0 or self._counts.total.parts > 0,
+        )
         if self._ids.damaged:
             say(f"{folder / 'ids'} is damaged or cannot be read: ids of parts continue from the clock.")
-        self._counts = self._read()
         #: Whether counts changed since they were written, and were written since they were synced.
         self._changed, self._unsynced = self._file.damaged, False
         self._sync_at = time.monotonic() + SYNC_SECONDS
@@ -120,17 +127,19 @@ class Counters:
         self._file.close()
         os.close(self._folder_handle)
 
-    def _read(self) -> Counts:
+    def _read(self) -> tuple[Counts, bool]:
+        """The counts, and whether the file had others."""
         path, problem = self._folder / "counts", ""
         self._file = SlotFile(path, RECORD_BYTES, allocate=True)
         if self._file.record is not None:
             try:
-                return validate(Counts, parse_object(self._file.record.rstrip(b"\0")))
+                return validate(Counts, parse_object(self._file.record.rstrip(b"\0"))), False
             except NotStrict as error:
                 problem = f": {error}"
         if problem or self._file.damaged:
             self._say(f"{path} is damaged or cannot be read{problem}; counts begin at 0.")
-        return Counts()
+            return Counts(), True
+        return Counts(), False
 
     def _work(self) -> None:
         while not self._closing.is_set():

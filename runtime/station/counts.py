@@ -75,6 +75,7 @@ class Counts(BaseModel):
 
     Attributes:
         recipe: number of the recipe in force; 0 before the first.
+        newest_id: acquisition id of the part that was counted last; 0 before the first.
         total: all parts.
         recipes: parts by the recipe's number.
         inspections: results by the inspection's name.
@@ -83,12 +84,14 @@ class Counts(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     recipe: Annotated[int, Field(ge=0, le=65535)] = 0
+    newest_id: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     total: Totals = Field(default_factory=Totals)
     recipes: dict[int, PartCounts] = Field(default_factory=dict)
     inspections: dict[str, InspectionCounts] = Field(default_factory=dict)
 
     def add(self, part: PartResult) -> None:
         """Count a part."""
+        self.newest_id = part.trigger.acquisition_id
         self.total.add(part)
         self.recipes.setdefault(part.trigger.recipe, PartCounts()).add(part)
         for inspection in part.inspections:

@@ -196,3 +196,22 @@ def test_after_the_largest_id_comes_one(tmp_path: Path) -> None:
     assert take(ids, 4) == [LARGEST_ID - 1, LARGEST_ID, 1, 2]
     ids.close()
     assert take(started(path), 1) == [3]
+
+
+@pytest.mark.parametrize(
+    ("newest", "seconds", "expected"),
+    [
+        (5, 1000, CLOCK_FIRST + 32_000),
+        # The clock was set back: above the known one, and above what was reserved with it.
+        (CLOCK_FIRST + 32_000, 10, CLOCK_FIRST + 32_000 + BLOCK + 1),
+    ],
+)
+def test_an_id_that_is_known_from_elsewhere_is_not_given_again(
+    tmp_path: Path, newest: int, seconds: float, expected: int
+) -> None:
+    path = tmp_path / "ids"
+    path.write_bytes(b"damaged")
+    ids = AcquisitionIds(path, clock=lambda: 1_767_225_600 + seconds, newest=newest, used=True)
+    assert ids.damaged
+    assert ids.take() == expected
+    ids.close()

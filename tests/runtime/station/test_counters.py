@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,4 +231,38 @@ def test_more_inspections_than_the_record_holds_leave_the_sums(tmp_path: Path) -
     counters = Counters(tmp_path, print)
     assert counters.counts.parts == 1
     assert counters.inspections == {}
+    counters.close()
+
+
+@pytest.mark.parametrize("left", [None, b"", bytes(8192)], ids=["missing", "empty", "zeros"])
+def test_a_lost_file_of_ids_is_noticed_by_the_counts(tmp_path: Path, left: bytes | None) -> None:
+    state, said = tmp_path / "state", list[str]()
+    given = []
+    for _ in range(2):
+        counters = Counters(state, said.append)
+        given.append(counters.next_acquisition())
+        made = part(1, "good")
+        counters.part(replace(made, trigger=replace(made.trigger, acquisition_id=given[-1])))
+        counters.close()
+        (state / "ids").unlink()
+        if left is not None:
+            (state / "ids").write_bytes(left)
+    assert given[0] == 1
+    assert given[1] >= 2**30, "from the clock"
+    assert said == [f"{state / 'ids'} is damaged or cannot be read: ids of parts continue from the clock."]
+
+
+def test_an_older_file_of_ids_that_comes_back_is_noticed(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    counters = Counters(state, print)
+    counters.close()
+    older = (state / "ids").read_bytes()
+    counters = Counters(state, print)
+    given = {counters.next_acquisition() for _ in range(2000)}
+    made = part(1, "good")
+    counters.part(replace(made, trigger=replace(made.trigger, acquisition_id=max(given))))
+    counters.close()
+    (state / "ids").write_bytes(older)
+    counters = Counters(state, print)
+    assert not given & {counters.next_acquisition() for _ in range(2000)}
     counters.close()
