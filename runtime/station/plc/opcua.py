@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -79,11 +80,23 @@ class OpcUaPort:
         )
         self._thread.start()
         try:
-            self.port = started.result(_START_SECONDS)
+            self.port = self._wait(started, settings)
         except OSError as error:
             raise _refused(settings, error) from error
         self.address = f"OPC UA at {_url(settings.host, self.port)}"
         self.warnings = self._warnings(settings)
+
+    @staticmethod
+    def _wait(started: Future[int], settings: OpcUaSettings) -> int:
+        try:
+            return started.result(_START_SECONDS)
+        except FutureTimeoutError as error:  # in Python 3.11 an OSError without a word
+            if not started.cancel():  # it has ended just now
+                return started.result()
+            raise OptionError(
+                f"plc.opcua: the server did not start within {_START_SECONDS:g} s.",
+                "Start the station again when this machine is less busy; `top` shows what it works on.",
+            ) from error
 
     def publish(self, image: Image) -> None:
         """Show an image; passes it to the loop."""
@@ -102,7 +115,11 @@ class OpcUaPort:
         try:
             server = await self._started(settings)
         except BaseException as error:
-            started.set_exception(error)
+            if started.set_running_or_notify_cancel():
+                started.set_exception(error)
+            return
+        if not started.set_running_or_notify_cancel():  # nobody waits for it any more: the port is free again
+            await server.stop()
             return
         assert server.bserver is not None  # it has started
         started.set_result(server.bserver.port)

@@ -15,6 +15,7 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError
 
 from dmdd_edge.errors import DeliveryError, OptionError
+from dmdd_edge.runtime.station.plc import opcua
 from dmdd_edge.runtime.station.plc.client import PlcClient
 from dmdd_edge.runtime.station.plc.opcua import PASSWORD_VARIABLE, USER_VARIABLE, OpcUaPort
 from dmdd_edge.runtime.station.plc.signals import COMMANDS, SIGNALS, STATUS, off
@@ -259,6 +260,21 @@ def test_a_port_in_use_and_an_address_of_another_machine_are_named() -> None:
     assert raised.value.fix.endswith(": sudo ss -ltnp")
     with pytest.raises(OptionError, match=r"plc.opcua: 192.0.2.1 port 4840: this machine cannot listen"):
         OpcUaPort(OpcUaSettings(host="192.0.2.1"), lambda _: None)
+
+
+def test_a_server_that_does_not_start_in_time_is_named_so_and_lets_its_port_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    monkeypatch.setattr(opcua, "_START_SECONDS", 0)
+    before = set(threading.enumerate())
+    with pytest.raises(OptionError, match=r"plc.opcua: the server did not start within 0 s\."):
+        OpcUaPort(OpcUaSettings(host="127.0.0.1", port=port), lambda _: None)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_client_names_a_station_that_does_not_answer() -> None:
