@@ -16,6 +16,7 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
+from results_station import station
 
 from dmdd_edge.evaluation.paper import paper_row
 
@@ -316,6 +317,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "session-options": session_options,
     "roofline": roofline,
     "run": run,
+    "station": station,
     "peers-screw": lambda: peers("screw"),
     "peers-bottle": lambda: peers("bottle"),
 }
