@@ -29,9 +29,10 @@ class StationRecipes:
     """See ``RecipeBook``.
 
     Bundles are loaded one after another in a separate thread. Of several requests the last one wins; each
-    of the others is reported as superseded. An unknown number is refused and changes nothing, also while
-    another recipe is being loaded. ``models use`` for a bundle of the recipe in force loads its new version
-    likewise.
+    of the others is reported as superseded. A request for the recipe that is being loaded, or that is asked
+    for last, is the same request again, and reported once. An unknown number is refused and changes
+    nothing, also while another recipe is being loaded. ``models use`` for a bundle of the recipe in force
+    loads its new version likewise.
 
     Up to ``keep_warm`` recipes stay loaded; those that were in force longest ago give way before another one
     is loaded. The recipe in force never does: with ``keep_warm`` 1, two are loaded for the time of a change.
@@ -49,6 +50,8 @@ class StationRecipes:
         self._changed = threading.Condition()
         self._asked: list[int] = []
         self._loading = self._wanted = 0
+        #: The recipe whose request is not settled yet; also when it is tried again without one.
+        self._underway = 0
         self._retry_at, self._said = 0.0, ""
         self._reload = self._closing = False
         self._current: WarmRecipe | None = None
@@ -88,6 +91,9 @@ class StationRecipes:
     def request(self, number: int) -> None:
         """See ``RecipeBook.request``."""
         with self._changed:
+            known = [each for each in self._asked if each in self._known]
+            if number in self._known and number == (known[-1] if known else self._underway):
+                return  # what becomes of the request before is the answer to this one too
             self._asked.append(number)
             if number in self._known:
                 self._wanted = number
@@ -117,7 +123,7 @@ class StationRecipes:
                 asked, self._asked = self._asked, []
                 again, self._reload = self._reload, False
                 known = [number for number in asked if number in self._known]
-                self._loading = known[-1] if known else 0
+                self._loading = self._underway = known[-1] if known else 0
             self._close_unused()
             for number in asked:
                 if number not in self._known:
@@ -145,9 +151,11 @@ class StationRecipes:
     def _change(self, number: int) -> None:
         """Put a recipe in force, unless it is already."""
         start, current = time.perf_counter(), self._current
+        with self._changed:
+            self._underway = number
         if current is not None and current.number == number:
             with self._changed:
-                self._loading = 0
+                self._loading = self._underway = 0
             self._tell(number, "in force", f"{self._title(number)} is in force already.")
             return
         recipe = self._try_to_load(number, "refused")
@@ -187,7 +195,7 @@ class StationRecipes:
             _LOG.exception("%s failed to load.", self._title(number))
             why = f"{type(error).__name__}: {error}. This is a bug; report it with the log."
         with self._changed:
-            self._loading = 0
+            self._loading = self._underway = 0
         self._retry_at = time.monotonic() + RETRY_SECONDS
         stays = "no recipe is in force" if self._current is None else f"recipe {self._current.number} stays"
         if otherwise == "kept":
@@ -246,7 +254,7 @@ class StationRecipes:
             for before in self._loaded:
                 before.kept = before.kept and before.number != recipe.number
             self._loaded.append(recipe)
-            self._current, self._loading = recipe, 0
+            self._current, self._loading, self._underway = recipe, 0, 0
         self._make_room(recipe.number)
         self._watches = [
             VersionWatch(self._graphs.folder(inspection), detector.bundle.version)

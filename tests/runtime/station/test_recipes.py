@@ -222,6 +222,42 @@ def test_the_last_of_several_requests_wins_and_the_others_are_reported(
     assert scores(book.current()) == [0.5]
 
 
+def test_a_request_for_the_recipe_that_is_being_loaded_is_the_same_request(
+    make_bundle: Make, tmp_path: Path, open_book: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 4):
+        make_bundle(f"part{number}", constant_graph(number / 8))
+    loading, go_on = threading.Event(), threading.Event()
+    load = Bundle.load
+
+    def slow(path: Path, **options: Any) -> Bundle:
+        loading.set()
+        assert go_on.wait(60)
+        return load(path, **options)
+
+    monkeypatch.setattr(Bundle, "load", slow)
+    names = {number: f"part{number}" for number in range(1, 4)}
+    by_recipe = {number: [name] for number, name in names.items()}
+    book, reports = open_book(station_settings(tmp_path, {name: name for name in names.values()}, by_recipe))
+    book.request(1)
+    assert loading.wait(60)
+    book.request(1)
+    go_on.set()
+    reports.wait(1)
+    # Afterwards one that is in force is answered again, and so is one that another request came before.
+    loading.clear()
+    go_on.clear()
+    book.request(2)
+    assert loading.wait(60)
+    for number in (2, 3, 3, 2, 2):
+        book.request(number)
+    assert book.changing_to == 2
+    go_on.set()
+    reports.wait(4)
+    assert reports.outcomes == [(1, "in force"), (2, "superseded"), (3, "superseded"), (2, "in force")]
+    assert scores(book.current()) == [0.25]
+
+
 def test_as_many_recipes_stay_loaded_as_the_station_file_says(
     make_bundle: Make, tmp_path: Path, open_book: Open, backends: list[Any]
 ) -> None:
