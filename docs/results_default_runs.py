@@ -25,13 +25,22 @@ def defects() -> str:
     return markdown_table(["set", "defect", "images", "I-AUROC", "P-AUROC", "PRO"], lines, left=2)
 
 
-def other_maps() -> str:
-    """Other maps from the networks of finished runs, on synthetic damage and on the test images."""
-    lines = []
-    for run in result("other_maps")["figures"]["runs"]:
-        for name, row in run["rows"].items():
-            errors = [f"{100 * row[key]:.2f}" for key in ("error", "foreign_error")]
-            test = percent(row["test"][figure] for figure in FIGURES)
-            lines.append([run["category"], name, *errors, *test])
-    columns = ["set", "map", "error", "of foreign kinds", "I-AUROC", "P-AUROC", "PRO"]
-    return markdown_table(columns, lines, left=2)
+def thresholds() -> str:
+    """Promised and observed false-alarm rates, with the default share held out."""
+    rows = [row for name in ("thresholds_screw", "thresholds") for row in result(name)["figures"]["rows"]]
+    lines: dict[tuple[str, int], list[str]] = {}
+    for row in rows:
+        if row["share"] is None:
+            counts = [str(row[name]) for name in ("unseen", "good_images", "held_out")]
+            rates = percent(row[name] for name in ("promised", "mean", "worst_tenth"))
+            lines.setdefault((row["category"], row["good_images"]), [row["category"], *counts, *rates])
+    columns = [
+        "set",
+        "unseen images",
+        "good images",
+        "held out",
+        "promised %",
+        "mean %",
+        "worst tenth above %",
+    ]
+    return markdown_table(columns, lines.values(), left=1)

@@ -16,6 +16,7 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
+from results_default_runs import defaults, defects, thresholds
 from results_station import station
 
 from dmdd_edge.evaluation.paper import paper_row
@@ -301,6 +302,9 @@ def peers(category: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "readme": readme,
     "full": full,
+    "defaults": defaults,
+    "defects": defects,
+    "thresholds": thresholds,
     "choice": choice,
     "screen": screen,
     "knobs": knobs,

@@ -115,6 +115,7 @@ class Handshake:
         if "ClearError" in risen:
             self._clear(now)
         self._results.acknowledge(bool(self._in["ResultAck"]), now)
+        self._look_for_acknowledgment()
         if "RecipeRequest" in changed:
             self._request_recipe(self._in["RecipeRequest"])
         if "Trigger" in risen:
@@ -230,7 +231,13 @@ class Handshake:
         if self._patience is not None and self._heard is not None and now >= self._heard + self._patience:
             self._heard, self._armed = None, False
         self._results.step(now)
-        if self._results.overdue and not self._fault:
+        self._look_for_acknowledgment()
+
+    def _look_for_acknowledgment(self) -> None:
+        if not self._results.overdue:
+            if self._fault is ErrorCode.NOT_ACKNOWLEDGED:
+                self._fault = ErrorCode.NONE  # the PLC reads results again
+        elif not self._fault:
             self._fail(ErrorCode.NOT_ACKNOWLEDGED)
 
     def due(self) -> float:

@@ -53,7 +53,7 @@ class ResultChannel:
         settings: whether results are held or pulsed, and for how long.
 
     Attributes:
-        overdue: whether a result was not acknowledged in time, until ``forgive``.
+        overdue: whether a result was not acknowledged in time; until it is, or until ``forgive``.
     """
 
     def __init__(self, settings: PlcSettings) -> None:
@@ -88,7 +88,7 @@ class ResultChannel:
 
     def _step_held(self, now: float) -> None:
         if self._shown is not None and self._acknowledged:
-            self._shown, self._until = None, None
+            self._shown, self._until, self.overdue = None, None, False
         if self._shown is None and self._queue and not self._acknowledged:
             self._show(now)
         if not len(self):
@@ -109,7 +109,7 @@ class ResultChannel:
 
     def _show(self, now: float) -> None:
         self._shown = self._queue.popleft()
-        self._words, self._until = self._shown.words, now + self._patience
+        self._words, self._until, self.overdue = self._shown.words, now + self._patience, False
 
     def withdraw(self) -> None:
         """No result that exists now may pass anymore, whatever happens later."""

@@ -17,7 +17,9 @@ from dmdd_edge.runtime.station.simulate.findings import Findings, Judge, Witness
 from dmdd_edge.runtime.station.simulate.stand_in import client_host
 
 #: How long the PLC waits for ``Ready``, for a result, and for the server, in seconds.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
+#: Seconds that the server has for an answer: the machine is busy with everything at once.
+_TIMEOUT = 10.0
 #: Pause between two exchanges, in seconds.
 _CYCLE = 0.001
 
@@ -84,19 +86,30 @@ class SimulatedPlc:
             self.done = True
 
     def _verdicts(self, client: PlcClient) -> Iterator[Verdict]:
-        if not client.wait_for(lambda status: bool(status["Ready"]) or self._ended(client), _PATIENCE + 1):
-            return
+        self._wait_until_ready(client)
         recipe = self._station.engine.book.current()
         leader = None if recipe is None else leaders(self._station.settings)[recipe.number]
         if leader is not None:
             yield from self._collect(client, leader)
             return
         numbers = count(1) if self._parts is None else range(1, self._parts + 1)
-        yield from client.run(
-            numbers, self._interval, cycle=_CYCLE, patience=_PATIENCE, stop=lambda: self._ended(client)
-        )
-        self._missed = sum(client.tally.refused.values())
-        self._given = client.tally.triggered + self._missed
+        try:
+            yield from client.run(
+                numbers, self._interval, cycle=_CYCLE, patience=_PATIENCE, stop=lambda: self._ended(client)
+            )
+        finally:  # also of what was triggered before the station stopped to answer
+            self._missed = sum(client.tally.refused.values())
+            self._given = client.tally.triggered + self._missed
+
+    def _wait_until_ready(self, client: PlcClient) -> None:
+        """While bundles are loaded and images drawn, a busy machine may leave a request without an answer."""
+        while not self._ended(client) and not client.status["Ready"]:
+            try:
+                client.exchange()
+            except DmddError:
+                if time.monotonic() - self._well > _PATIENCE:
+                    raise
+            time.sleep(_CYCLE)
 
     def _collect(self, client: PlcClient, leader: str) -> Iterator[Verdict]:
         """Results of parts that begin with the frames of a camera."""
@@ -145,7 +158,7 @@ class _Client(PlcClient):
     """Prints each trigger."""
 
     def __init__(self, host: str, port: int, say: Callable[[str], None]) -> None:
-        super().__init__(host, port)
+        super().__init__(host, port, timeout=_TIMEOUT)
         self._say = say
 
     def trigger(self, part_id: int, encoder: int = 0) -> bool:

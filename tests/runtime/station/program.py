@@ -63,6 +63,11 @@ class Process:
             assert time.monotonic() < end, self.said
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ready(self) -> None:
         """Wait until it says that it is ready."""
         self.wait_for(lambda: any(line.startswith("READY") for line in self.said))

@@ -102,7 +102,7 @@ def test_the_handshake_is_printed_and_images_are_drawn(
 ) -> None:
     make_bundle()
     text = '[cameras.top]\nsource = "0"\n[inspections.lid]\ncategory = "screw"\n'
-    (tmp_path / "line1.toml").write_text(text + "[plc.modbus]\nport = 5020\n")
+    (tmp_path / "line1.toml").write_text(text + "[plc.modbus]\nhost = '127.0.0.1'\nport = 5020\n")
     done = dmdd_edge("station", "simulate", "line1.toml", "--port", 0, "--rate", 50, "--parts", 3)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()

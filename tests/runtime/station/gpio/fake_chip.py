@@ -45,7 +45,7 @@ class Board:
             self.events.append(SimpleNamespace(timestamp_ns=stamp, line_offset=offset, line_seqno=self.edges))
             self.changed.notify_all()
 
-    def wait(self, condition: Any, seconds: float = 20) -> None:
+    def wait(self, condition: Any, seconds: float = 60) -> None:
         """Until this is so."""
         with self.changed:
             assert self.changed.wait_for(condition, seconds), (self.levels, self.history)
@@ -141,6 +141,7 @@ class FakeRequest:
             raise OSError(self._board.broken, os.strerror(self._board.broken))
         with self._board.changed:
             events, self._board.events = self._board.events, []
+            self._board.changed.notify_all()
             return events
 
     def release(self) -> None:

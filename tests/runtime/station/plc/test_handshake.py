@@ -135,7 +135,25 @@ def test_an_acknowledgment_that_stays_does_not_acknowledge_the_next_result() -> 
     seen = bench.wait(0.2)  # 2.1 s with ResultAck at 1
     assert seen["ErrorCode"] == ErrorCode.NOT_ACKNOWLEDGED
     seen = bench.write(ResultAck=0)
-    assert (seen["AcquisitionID"], lit(seen) & set(VERDICTS)) == (2, {"Suspect"})
+    assert (seen["AcquisitionID"], lit(seen) & {*VERDICTS, "Fault"}) == (2, {"Suspect"})
+
+
+def test_a_plc_that_was_away_ends_the_fault_with_its_acknowledgment() -> None:
+    bench = Bench(acknowledge_ms=500)
+    bench.enable()
+    for _ in range(2):
+        bench.trigger()
+    bench.part(bench.desk.triggers[0])
+    assert bench.wait(0.6)["ErrorCode"] == ErrorCode.NOT_ACKNOWLEDGED
+    bench.part(bench.desk.triggers[1])  # good, but it comes during the fault
+    seen = bench.write(ResultAck=1)
+    assert (seen["ErrorCode"], lit(seen)) == (ErrorCode.NONE, {"Online", "Ready"})
+    seen = bench.write(ResultAck=0)
+    assert (seen["AcquisitionID"], lit(seen)) == (2, {"Online", "Ready", "ResultValid", "Suspect"})
+    bench.write(ResultAck=1)
+    bench.write(ResultAck=0)
+    bench.trigger()
+    assert "Pass" in lit(bench.part(bench.desk.triggers[2]))
 
 
 def test_a_result_that_is_not_acknowledged_is_a_fault_and_nothing_is_lost() -> None:

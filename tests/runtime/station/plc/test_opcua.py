@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from asyncua import ua
@@ -78,6 +79,14 @@ def server() -> Iterator[Port]:
     made = Port()
     yield made
     made.port.close()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """A client that is not closed keeps its thread, and the program that has it does not end."""
+    before = set(threading.enumerate())
+    yield
+    assert [each for each in threading.enumerate() if not each.daemon and each not in before] == []
 
 
 @pytest.fixture
@@ -211,7 +220,8 @@ def test_both_servers_show_the_same_and_nothing_passes_after_the_end() -> None:
             while True:
                 seen.append(plc.status())
         except (ConnectionError, UaError, TimeoutError):
-            pass
+            with suppress(ConnectionError, UaError, TimeoutError):
+                plc.client.disconnect()
         closing.join(30)
         assert seen[-1] == off("status")
 
