@@ -11,7 +11,7 @@ from typing import Any
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.suggest import neighbor
-from dmdd_edge.options.toml_lines import Route, lines_of
+from dmdd_edge.options.toml_lines import DEEPEST, Route, lines_of, too_deep
 from dmdd_edge.outside_files import read_bounded
 
 #: The largest file in bytes; a hundred options with long paths have less.
@@ -61,6 +61,12 @@ def read_file(path: Path, origin: str = "", missing: str = "Check the path.") ->
     """
     name = f"{origin} {path}".lstrip()
     text = _text(path, name, missing)
+    line = too_deep(text)
+    if line is not None:
+        raise OptionError(
+            f"{name}, line {line}: a key has more than {DEEPEST} names with dots between them.",
+            f"Write at most {DEEPEST} names in a key.",
+        )
     values = _parse(name, text)
     return TomlFile(path, values, lines_of(text, _parser().loads))
 

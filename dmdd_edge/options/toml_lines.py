@@ -22,6 +22,31 @@ _STRING = re.compile(
     re.DOTALL,
 )
 _PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")
+#: The most names in one key with dots: a parser needs the square of their number, or more.
+DEEPEST = 20
+_NAME = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?)"""
+# What may have dots without being a key comes first. An end that is missing does not make the search start
+# over, so a text that is not TOML takes no longer.
+_DOTTED = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"{3,5}|\Z)'
+    r"|'''.*?(?:'{3,5}|\Z)"
+    r"|#[^\n]*"
+    rf"|(?P<key>{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*)",
+    re.DOTALL,
+)
+
+
+def too_deep(text: str) -> int | None:
+    """The line of the first key with more than ``DEEPEST`` names, counted from 1; None without one.
+
+    Args:
+        text: any, with ``\\n`` between lines; it need not be a document.
+    """
+    for found in _DOTTED.finditer(text):
+        key = found["key"]
+        if key and key.count(".") >= DEEPEST and len(re.findall(_NAME, key)) > DEEPEST:
+            return text.count("\n", 0, found.start()) + 1
+    return None
 
 
 def lines_of(text: str, parse: Callable[[str], Mapping[str, Any]]) -> dict[Route, int]:

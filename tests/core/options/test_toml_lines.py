@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tomllib
 
-from dmdd_edge.options.toml_lines import Route, lines_of
+from dmdd_edge.options.toml_lines import Route, lines_of, too_deep
 
 DOCUMENT = '''\
 # a comment with = and [brackets]
@@ -105,3 +105,22 @@ def test_each_table_key_and_item_has_its_line() -> None:
 )
 def test_whatever_the_parser_finds_has_a_line(text: str) -> None:
     assert set(lines_of(text, tomllib.loads)) == set(routes(tomllib.loads(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a = 1\n" + ".".join(["a"] * 21) + " = 1\n", 2),
+        ("a = 1\n\n[" + " . ".join(['"b.c"', "'d'"] * 11) + "]\n", 3),
+        ("a = {" + ".".join(["a"] * 3000) + " = 1}\n", 1),
+        ("a" + ".a" * 400_000 + " = 1\n", 1),
+        ("[" + ".".join(["a"] * 20) + "]\n" + ".".join(["b"] * 20) + " = 1.5\n", None),
+        ("a = '" + "a." * 30 + "'\nb = \"" + "a." * 30 + '"\n# ' + "a." * 30 + "a\n", None),
+        ('a = """\n' + "a." * 30 + 'a\n"""\n', None),
+        ("a = '''\n" + "a." * 30 + "a'''\n", None),
+        ("a = " + '\\"' * 100_000, None),
+    ],
+    ids=range(9),
+)
+def test_a_key_with_many_names_is_found_before_the_parser_meets_it(text: str, line: int | None) -> None:
+    assert too_deep(text) == line

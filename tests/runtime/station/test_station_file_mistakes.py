@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.station.file.problems import StationFileError
 from dmdd_edge.runtime.station.file.read import read_station
 from tests.runtime.station.files import SMALL, problems_of, said
@@ -232,3 +233,12 @@ def test_a_recipe_over_mqtt_needs_a_broker(tmp_path: Path) -> None:
     assert said(problem) == (
         "1: mqtt_recipe has no effect without mqtt. Set mqtt in [results], or leave mqtt_recipe out."
     )
+
+
+def test_a_key_with_many_dots_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "line1.toml"
+    path.write_text(SMALL + ".".join(["a"] * 3000) + " = 1\n")
+    with pytest.raises(OptionError) as caught:
+        read_station(path)
+    assert caught.value.message == f"{path}, line 7: a key has more than 20 names with dots between them."
+    assert caught.value.fix == "Write at most 20 names in a key."
