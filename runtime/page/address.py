@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError, OptionError
@@ -74,8 +75,22 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def listen(address: Address) -> tuple[socket.socket, Address]:
+def as_option(address: Address) -> str:
+    """An address as an option of the command line."""
+    return f"--serve {address}"
+
+
+def as_key(address: Address) -> str:
+    """An address as a key of a station file."""
+    return f'serve = "{address}"'
+
+
+def listen(address: Address, written: Callable[[Address], str] = as_option) -> tuple[socket.socket, Address]:
     """Open the listening socket.
+
+    Args:
+        address: on which.
+        written: how the user writes an address, for messages.
 
     Returns:
         The socket, and the address with the port that was chosen.
@@ -91,24 +106,25 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
             (str(place[0]), int(place[1])), family=family, backlog=_BACKLOG, dualstack_ipv6=both
         )
     except (OSError, UnicodeError) as error:
-        raise _refused(address, error) from error
+        raise _refused(address, error, written) from error
     return listener, Address(address.host, listener.getsockname()[1])
 
 
-def _refused(address: Address, error: Exception) -> DmddError:
+def _refused(address: Address, error: Exception, written: Callable[[Address], str]) -> DmddError:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
+        other = address.port + 1 if address.port < 65535 else address.port - 1
         return OptionError(
-            f"--serve {address}: the port is in use by another program.",
-            f"Name another port, for example --serve {Address(address.host, address.port + 1)}; "
+            f"{written(address)}: the port is in use by another program.",
+            f"Name another port, for example {written(Address(address.host, other))}; "
             "port 0 chooses a free port.",
         )
     if number in (errno.EACCES, errno.EPERM):
         return OptionError(
-            f"--serve {address}: this port is not allowed.",
-            f"Ports below 1024 are the system's; use --serve {Address(address.host, 8080)}.",
+            f"{written(address)}: this port is not allowed.",
+            f"Ports below 1024 are the system's; use {written(Address(address.host, 8080))}.",
         )
     return OptionError(
-        f"--serve {address}: this machine cannot listen on it: {error}.",
+        f"{written(address)}: this machine cannot listen on it: {error}.",
         "127.0.0.1 is this machine alone, 0.0.0.0 all its addresses; `ip address` lists them.",
     )

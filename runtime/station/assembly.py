@@ -13,6 +13,7 @@ from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.station.cameras import Camera
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.engine import StationEngine
+from dmdd_edge.runtime.station.free_ports import require_free_ports
 from dmdd_edge.runtime.station.graphs import Graphs
 from dmdd_edge.runtime.station.model import Observer, RecipeBook
 from dmdd_edge.runtime.station.plc.ports import PlcPorts, open_plc
@@ -115,6 +116,7 @@ class AssembledStation:
         settings, say = self.settings, self._say
         # The lock first: two stations must not share ids, and the second one must not disturb the first.
         self.counters = stack.enter_context(closing(Counters(settings.state_dir, say)))
+        require_free_ports(settings)
         self._look_for_bundles(self.counters.recipe)
         self.cameras = {name: Camera(each, say=say) for name, each in settings.cameras.items()}
         self.engine = engine = StationEngine(

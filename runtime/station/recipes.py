@@ -29,10 +29,10 @@ class StationRecipes:
     """See ``RecipeBook``.
 
     Bundles are loaded one after another in a separate thread. Of several requests the last one wins; each
-    of the others is reported as superseded. A request for the recipe that is being loaded, or that is asked
-    for last, is the same request again, and reported once. An unknown number is refused and changes
-    nothing, also while another recipe is being loaded. ``models use`` for a bundle of the recipe in force
-    loads its new version likewise.
+    of the others is reported as superseded. A request for the recipe that was the last one, while it waits
+    or is being loaded, is the same request again, and reported once. An unknown number is refused and
+    changes nothing, also while another recipe is being loaded. ``models use`` for a bundle of the recipe in
+    force loads its new version likewise.
 
     Up to ``keep_warm`` recipes stay loaded; those that were in force longest ago give way before another one
     is loaded. The recipe in force never does: with ``keep_warm`` 1, two are loaded for the time of a change.

@@ -121,10 +121,10 @@ def _writable(folder: Path) -> str:
 
 def _page(results: ResultOptions) -> str:
     from dmdd_edge.runtime.outputs import page_token
-    from dmdd_edge.runtime.page.address import listen, parse_address
+    from dmdd_edge.runtime.page.address import as_key, listen, parse_address
 
     page_token(results.serve_token_env)
-    listener, address = listen(parse_address(results.serve or ""))
+    listener, address = listen(parse_address(results.serve or ""), as_key)
     listener.close()
     return address.url
 

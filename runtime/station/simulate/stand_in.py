@@ -47,8 +47,13 @@ def stand_in(
     if modbus.port == 0:
         modbus = replace(modbus, port=_free_port())
     kept = settings.results.pick(LiveOptions)
+
+    def place(*route: str | int) -> str:
+        return "--port" if port is not None and route[:2] == ("plc", "modbus") else settings.place(*route)
+
     return replace(
         settings,
+        place=place,
         state_dir=state_dir,
         cameras={
             name: _camera(settings, camera, number, images)

@@ -262,6 +262,7 @@ def test_results_that_cannot_work(place: Path, free: int, monkeypatch: pytest.Mo
     )
     report = examined(text)
     assert [finding.name for finding in report.broken] == ["results.serve", "results.mqtt", "results.webhook"]
+    assert fault(report, "results.serve")[1].startswith('serve = "203.0.113.1:80": ')
     assert fault(report, "results.webhook")[1].startswith("webhook_secret_env names the environment variable")
 
 

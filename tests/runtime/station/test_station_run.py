@@ -199,8 +199,14 @@ def test_what_is_broken_at_the_start_ends_with_a_message(place: Path, port: int,
 
     missing = refused(text.replace('"screw"', '"bolt"'))
     assert "line1.toml, line 4: there is no bundle 'bolt'" in missing
-    with socket.create_server(("127.0.0.1", port)):
-        assert f"port {port} is in use by another program" in refused(text)
+    with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", 0)) as other:
+        page = int(other.getsockname()[1])
+        # Both are named at once, by what is to be changed in the file.
+        said = refused(f'{text}serve = "127.0.0.1:{page}"\n')
+        assert f"line1.toml, line 7: plc.modbus: 127.0.0.1 port {port} is in use by another program." in said
+        assert f'line1.toml, line 10: serve = "127.0.0.1:{page}": the port is in use' in said
+        assert f'for example serve = "127.0.0.1:{page + 1}"' in said
+        assert "--serve" not in said
     assert "'sauce' is not a key of [cameras.top]" in refused(text.replace("source", "sauce"))
     folder = next((place / "models/screw").glob("*/model.fp32.onnx"))
     folder.write_bytes(folder.read_bytes()[:-1])
