@@ -26,7 +26,7 @@ _PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")
 DEEPEST = 20
 _NAME = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?)"""
 # What may have dots without being a key comes first. An end that is missing does not make the search start
-# over, so a text that is not TOML takes no longer.
+# over, so a text that is not TOML is as fast.
 _DOTTED = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"{3,5}|\Z)'
     r"|'''.*?(?:'{3,5}|\Z)"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.messages.commands import command
 from dmdd_edge.options.keys import key_of
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.runtime.doctor.findings import Finding
@@ -74,6 +75,9 @@ def _lines(settings: StationSettings) -> Iterator[Finding]:
         name = found[1] if found else "lines"
         title = f"24 V {f'line {name}' if found else 'lines'}"
         place = settings.place("gpio", *(found.groups() if found else ("chip",)))
+        if not Path(settings.gpio.chip).exists():
+            simulate = command("station", "simulate", settings.path)
+            problem.fix = f"{problem.fix} To try without 24 V lines, run: {simulate}"
         yield failed(f"gpio.{name}", title, problem, place)
     if not problems:
         lines = ", ".join(f"{name} {line.line}" for name, line in all_lines(settings.gpio).items())

@@ -204,7 +204,7 @@ def test_every_problem_is_listed_with_its_line(place: Path, port: int) -> None:
     line, message, _ = fault(report, "plc.modbus")
     assert line == "18"
     assert "in use" in message
-    assert details(report)["recipes.4"] == "both: needs left, right"
+    assert details(report)["recipes.4"] == "both: inspections left, right do not work"
     assert fault(report, "results.jsonl")[0] == "20"
     # The bundle of an inspection whose camera has no image is loaded all the same.
     (side,) = (finding for finding in report.findings if finding.name == "inspections.side")
@@ -269,9 +269,28 @@ def test_results_that_cannot_work(place: Path, free: int, monkeypatch: pytest.Mo
 def test_a_missing_gpio_chip_is_named(place: Path, free: int) -> None:
     pytest.importorskip("gpiod")
     report = examined(TEXT.format(port=free) + '[gpio]\nchip = "/dev/gpiochip99"\nreject.line = 3\n')
-    line, message, _ = fault(report, "gpio.lines")
+    line, message, fix = fault(report, "gpio.lines")
     assert line == "23"
     assert "/dev/gpiochip99" in message
+    assert fix.endswith(f" To try without 24 V lines, run: dmdd-edge station simulate {place}/line1.toml")
+
+
+@pytest.mark.parametrize("source", ['"/dev/video97"', "97"])
+def test_without_a_camera_the_fix_names_drawn_plates_and_the_simulation(
+    place: Path, free: int, source: str
+) -> None:
+    report = examined(TEXT.format(port=free).replace('"images:parts"', source))
+    _, message, fix = fault(report, "cameras.top")
+    assert message == "No camera at /dev/video97."
+    assert fix.endswith(
+        ' To try without a camera, write source = "drawn:plate", or run: '
+        f"dmdd-edge station simulate {place}/line1.toml"
+    )
+
+
+def test_a_recipe_names_the_one_inspection_that_does_not_work(place: Path, free: int) -> None:
+    report = examined(TEXT.format(port=free).replace("[90, 0, 166, 128]", "[90, 0, 167, 128]"))
+    assert details(report)["recipes.4"] == "both: inspection right does not work"
 
 
 def test_lines_that_are_taken_are_named_and_none_is_driven(
