@@ -85,6 +85,7 @@ def read_station(path: Path) -> StationSettings:
 def _contents(reading: Reading, file: TomlFile) -> Contents:
     values = file.values
     contents = Contents(reading.table((), values, ""))
+    reading.is_name(("name",), contents.top.get("name", file.path.stem), "a station")
     for name, table in reading.named("cameras", _CAMERA_EXAMPLE):
         contents.cameras[name] = reading.table(("cameras", name), table, "cameras.NAME")
     for name, table in reading.named("inspections", 'category = "screw"'):

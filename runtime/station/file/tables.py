@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
-from dmdd_edge.messages.text import is_plain_name, visible
+from dmdd_edge.messages.text import LONGEST_NAME, is_plain_name, visible
 from dmdd_edge.options.keys import key_of, renamed, similar, unspelled
 from dmdd_edge.options.model import OptionField, broken_rules, checked, option_fields
 from dmdd_edge.options.toml_file import TomlFile
@@ -200,14 +200,25 @@ class Reading:
             if not isinstance(table, dict):
                 fix = f"Write [{kind}.NAME], and its keys below: {example}."
                 self.problem((kind, name), f"{kind}.{name} is {shown(table)}; it must be a table.", fix)
-            elif not is_plain_name(name):
-                self.problem(
-                    (kind, name),
-                    f"{name!r} cannot be a name of {kind}.",
-                    "Use letters, digits, - and _, at most 200 bytes.",
-                )
-            else:
+            elif self.is_name((kind, name), name, kind):
                 yield name, table
+
+    def is_name(self, route: Route, name: str, of: str) -> bool:
+        """Whether a text can be a name; one that cannot is noted.
+
+        Args:
+            route: where it is.
+            name: the text.
+            of: what it names, for the message.
+        """
+        if is_plain_name(name):
+            return True
+        self.problem(
+            route,
+            f"{name!r} cannot be a name of {of}.",
+            f"Use letters, digits, - and _, at most {LONGEST_NAME} bytes.",
+        )
+        return False
 
     def rules(self, route: Route, model: type[Any], values: Mapping[str, Any], heading: str) -> None:
         """Note each option of a table that has no effect or contradicts another one."""

@@ -242,3 +242,31 @@ def test_a_key_with_many_dots_is_refused_with_its_line(tmp_path: Path) -> None:
         read_station(path)
     assert caught.value.message == f"{path}, line 7: a key has more than 20 names with dots between them."
     assert caught.value.fix == "Write at most 20 names in a key."
+
+
+BAD_NAMES = {
+    '""': "''",
+    r'"\u001b[31m"': r"'\x1b[31m'",
+    r'"a\nb"': r"'a\nb'",
+    r'"a\u0007"': r"'a\x07'",
+    '"a/b"': "'a/b'",
+    f'"{"a" * 201}"': repr("a" * 201),
+}
+
+
+@pytest.mark.parametrize(("written", "shown"), BAD_NAMES.items())
+def test_one_rule_for_all_names(tmp_path: Path, written: str, shown: str) -> None:
+    text = f"name = {written}\n{SMALL}[cameras.{written}]\nsource = 'a'\n[inspections.{written}]\n"
+    assert [said(problem) for problem in problems_of(tmp_path, text)] == [
+        f"{line}: {shown} cannot be a name of {of}. Use letters, digits, - and _, at most 200 bytes."
+        for line, of in ((1, "a station"), (8, "cameras"), (10, "inspections"))
+    ]
+
+
+def test_the_name_of_the_file_must_be_one_too_where_it_is_the_station_s(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1bb.toml"
+    path.write_text(SMALL)
+    with pytest.raises(StationFileError, match="cannot be a name of a station"):
+        read_station(path)
+    path.write_text(f"name = 'line 1'\n{SMALL}")
+    assert read_station(path).name == "line 1"
