@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ from dmdd_edge.sample.write import draw
 
 #: Number of plates in a series, after which it starts again.
 SERIES = 20
+#: The largest side that is drawn, in pixels; larger images are enlarged, since drawing one takes seconds.
+_LARGEST = 512
 
 
 class DrawnPlates:
@@ -29,13 +33,18 @@ class DrawnPlates:
 
     def __init__(self, name: str, bad: float, size: int, seed: int) -> None:
         self.name = name
-        self._bad, self._seed, self._plate = bad, seed, Plate(size)
+        self._bad, self._seed, self._size, self._plate = bad, seed, size, Plate(min(size, _LARGEST))
         self._draw = lru_cache(maxsize=SERIES)(self._drawn)
 
-    def images(self) -> Iterator[NDArray[np.uint8] | DmddError]:
+    def images(self, stop: threading.Event) -> Iterator[NDArray[np.uint8] | DmddError]:
         """The images once, in order; see ``Album``."""
         # All of them first: drawing one takes longer than a trigger waits for a frame.
-        for image in [self._draw(index) for index in range(SERIES)]:
+        drawn = []
+        for index in range(SERIES):
+            if stop.is_set():
+                return
+            drawn.append(self._draw(index))
+        for image in drawn:
             yield image.copy()
 
     def defect(self, index: int) -> str | None:
@@ -45,4 +54,6 @@ class DrawnPlates:
 
     def _drawn(self, index: int) -> NDArray[np.uint8]:
         image, _ = draw(self._plate, self._seed, "test", index, self.defect(index))
+        if self._size > _LARGEST:
+            image = cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_CUBIC)
         return image

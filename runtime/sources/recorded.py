@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,7 +24,7 @@ class RecordedImages:
     def __init__(self, path: str) -> None:
         self.name, self._path = f"images:{path}", path
 
-    def images(self) -> Iterator[NDArray[np.uint8] | DmddError]:
+    def images(self, stop: threading.Event) -> Iterator[NDArray[np.uint8] | DmddError]:
         """The images once, in order; see ``Album``."""
         for frame in open_files(self._path, SourceOptions()):
             yield frame.error if isinstance(frame, BrokenFrame) else frame.image

@@ -27,8 +27,11 @@ class Album(Protocol):
 
     name: str
 
-    def images(self) -> Iterator[NDArray[np.uint8] | DmddError]:
+    def images(self, stop: threading.Event) -> Iterator[NDArray[np.uint8] | DmddError]:
         """The images once, in order: uint8 H x W x 3 BGR, or why one cannot be read.
+
+        Args:
+            stop: ends a long preparation; then there are none.
 
         Raises:
             DmddError: it contains no images.
@@ -60,8 +63,10 @@ class SimulatedCamera:
 
     def open(self, stop: threading.Event) -> None:
         """Read the first image."""
-        self._images = self._album.images()
+        self._images = self._album.images(stop)
         self._next = next(self._images, None)
+        if self._next is None and stop.is_set():
+            raise SourceError(f"{self.name} was stopped while it was being opened.")
         if self._next is None:
             raise SourceError(f"{self.name} contains no images.", _FORM)
         self._shots, self._due = threading.Semaphore(0), None
@@ -82,7 +87,7 @@ class SimulatedCamera:
             if stop.wait(self._due - now):
                 return
         if self._next is None:
-            self._advance()
+            self._advance(stop)
         self._shown += 1
 
     def stamp(self) -> Stamp:
@@ -107,11 +112,11 @@ class SimulatedCamera:
         rate = f"{1 / self._period:g} frames/s"
         return f"simulated, {'an image per trigger' if self.armed else rate}"
 
-    def _advance(self) -> None:
+    def _advance(self, stop: threading.Event) -> None:
         if self._images is not None:
             self._next = next(self._images, None)
         if self._next is None:
-            self._images = self._album.images()
+            self._images = self._album.images(stop)
             self._next = next(self._images, None)
         if self._next is None:
             raise LostError(f"{self.name} has no more images")

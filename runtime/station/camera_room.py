@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from dmdd_edge.errors import DmddError
@@ -14,6 +15,8 @@ from dmdd_edge.runtime.station.model import ErrorCode, FrameRequest, StationCame
 _LOG = logging.getLogger(__name__)
 #: Seconds between two attempts to open a camera.
 _RETRY = 2.0
+#: Seconds that ``stop`` waits for cameras that are being opened, all together.
+_LEAVE = 5.0
 _OPENING = "is being opened"
 
 
@@ -40,10 +43,18 @@ class CameraRoom:
             thread.start()
 
     def stop(self) -> None:
-        """Release every camera."""
+        """Release every camera; one that is being opened is waited for.
+
+        A thread that is inside a driver or OpenCV when Python ends would abort the program. One that hangs
+        there must not keep it from ending either.
+        """
         self._stopped.set()
         for camera in self._cameras.values():
             camera.stop()
+        until = time.monotonic() + _LEAVE
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(until - time.monotonic(), 0.0))
 
     def opening(self, names: Iterable[str]) -> bool:
         """Whether one of these cameras is being opened for the first time."""
@@ -80,7 +91,7 @@ class CameraRoom:
                 if not isinstance(error, DmddError):
                     _LOG.exception("Camera %s cannot be opened.", name)
                 self._closed[name] = problem = f"{error}".strip() or type(error).__name__
-                if problem != said:
+                if problem != said and not self._stopped.is_set():
                     said = problem
                     self._say(f"Camera {name} cannot be opened, and is tried again: {problem}")
                 self._stopped.wait(_RETRY)

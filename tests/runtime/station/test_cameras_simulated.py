@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 from dmdd_edge.runtime.sources.drawn import SERIES, DrawnPlates
 from dmdd_edge.runtime.station.camera_devices import camera_device, check_armed
+from dmdd_edge.runtime.station.camera_room import CameraRoom
 from dmdd_edge.runtime.station.cameras import Camera, simulated, station_cameras
 from dmdd_edge.runtime.station.model import TriggerMode
 from dmdd_edge.runtime.station.settings import CameraSettings
@@ -24,6 +26,7 @@ from dmdd_edge.sample.plate import Plate
 from dmdd_edge.sample.plate_defects import DEFECTS
 from dmdd_edge.sample.write import draw
 from tests.runtime.sources.conftest import level, write_video
+from tests.runtime.station.running import wait_until
 from tests.runtime.station.shutter import Parts, Shutter, answer
 
 
@@ -144,6 +147,42 @@ def test_the_share_of_defective_plates_is_exact(bad: float, count: int) -> None:
     assert sum(defect is not None for defect in defects) == count
     kinds = [defect for defect in defects if defect is not None]
     assert kinds[:5] == list(DEFECTS)[: len(kinds[:5])]
+
+
+def test_a_camera_that_still_draws_ends_at_the_next_plate(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera(CameraSettings(name="top", source="drawn:?size=64", options=SourceOptions()))
+    said: list[str] = []
+    room = CameraRoom({"top": camera}, said.append)
+    drawn: list[int] = []
+    drawing, go_on = threading.Event(), threading.Event()
+
+    def slow(plate: Plate, seed: int, split: str, index: int, defect: str | None) -> Any:
+        drawn.append(index)
+        drawing.set()
+        assert go_on.wait(60)
+        return draw(plate, seed, split, index, defect)
+
+    monkeypatch.setattr("dmdd_edge.runtime.sources.drawn.draw", slow)
+    room.start()
+    assert drawing.wait(60)
+    ended = threading.Thread(target=room.stop)
+    ended.start()
+    assert ended.is_alive()  # it waits for the plate that is being drawn
+    wait_until(lambda: camera._grabber.stopped)
+    go_on.set()
+    ended.join(60)
+    assert drawn == [0]
+    assert "dmdd-open top" not in {thread.name for thread in threading.enumerate()}
+    assert said == []
+
+
+def test_a_large_plate_is_drawn_smaller_and_enlarged() -> None:
+    large, small = (next(DrawnPlates("drawn:", 0, side, 0).images(threading.Event())) for side in (1024, 512))
+    assert isinstance(large, np.ndarray)
+    assert isinstance(small, np.ndarray)
+    assert large.shape == (1024, 1024, 3)
+    halved = large.reshape(512, 2, 512, 2, 3).mean((1, 3))
+    assert np.abs(halved - small).mean() < 8
 
 
 def test_a_simulated_camera_is_a_source_of_a_run_too(folder: Path) -> None:
