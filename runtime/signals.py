@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -18,14 +20,17 @@ class StopRequest:
 
     Args:
         hangup: listen for SIGHUP too; see ``take_hangup``.
+        one_for: for so many seconds after the first signal, SIGTERM is the same request again. Whoever stops
+            a service often sends it to the group and to the process.
 
     Attributes:
         received: the signal that arrived, or None.
     """
 
-    def __init__(self, hangup: bool = False) -> None:
+    def __init__(self, hangup: bool = False, one_for: float = 0.0) -> None:
         self.received: signal.Signals | None = None
         self._hangup, self._hung_up = hangup, False
+        self._one_for, self._since = one_for, 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -39,7 +44,7 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        self._restore(*self._before)
 
     def __bool__(self) -> bool:
         return self.received is not None
@@ -52,13 +57,22 @@ class StopRequest:
     # The handlers only set flags: taking a lock could wait for the thread that they interrupted.
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        self._restore()  # so that the next signal has its default effect
+        kind = signal.Signals(number)
+        if self.received is None:
+            self.received, self._since = kind, time.monotonic()
+            # So that the next signal has its default effect.
+            if self._one_for:
+                self._restore(signal.SIGINT)
+            else:
+                self._restore(*self._before)
+        elif time.monotonic() - self._since >= self._one_for:
+            self._restore(kind)
+            os.kill(os.getpid(), kind)
 
     def _note_hangup(self, number: int, frame: FrameType | None) -> None:
         self._hung_up = True
 
-    def _restore(self) -> None:
-        for kind, handler in self._before.items():
-            signal.signal(kind, handler)
-        self._before.clear()
+    def _restore(self, *kinds: signal.Signals) -> None:
+        for kind in kinds:
+            if kind in self._before:
+                signal.signal(kind, self._before.pop(kind))

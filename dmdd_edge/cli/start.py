@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import MutableMapping
 
@@ -29,6 +30,9 @@ def usable_width(environment: MutableMapping[str, str]) -> None:
 def main() -> None:
     """Load the program and run it."""
     usable_width(os.environ)
+    if sys.argv[1:3] == ["station", "run"] and hasattr(signal, "SIGHUP"):
+        # It loads the bundles anyway; the station listens for the next SIGHUP.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         from dmdd_edge.cli.main import main as run
     except KeyboardInterrupt:

@@ -6,13 +6,19 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from dmdd_edge.cli.exit_codes import INTERRUPTED
 from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.options import Option, Options
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.signals import StopRequest
+
+#: For so many seconds a repeated SIGTERM is the same request; later it ends the station at once.
+ONE_SIGNAL = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +41,18 @@ def run(options: RunStationOptions) -> None:
     SIGTERM ends it after the parts that were accepted; SIGHUP loads the bundles again. --json writes one JSON
     line per part and per missed trigger to standard output, the summary last.
     """
+    from dmdd_edge.runtime.signals import StopRequest
+
+    # First of all: what follows takes seconds, and a signal meanwhile must not kill.
+    with StopRequest(hangup=True, one_for=ONE_SIGNAL) as stop:
+        _run(options, stop)
+    if stop.received is signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _run(options: RunStationOptions, stop: StopRequest) -> None:
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.station_run_report import Announcer, Printed, StationReport
-    from dmdd_edge.runtime.signals import StopRequest
     from dmdd_edge.runtime.station.assembly import AssembledStation
     from dmdd_edge.runtime.station.file.read import read_station
 
@@ -46,7 +61,6 @@ def run(options: RunStationOptions) -> None:
         console.print(f"note: {remark}")
     report = StationReport(not options.quiet and (options.verbose or not options.json), options.verbose)
     with (
-        StopRequest(hangup=True) as stop,
         AssembledStation(settings, console.print, lambda: bool(stop), stop.take_hangup) as station,
         Printed(report, sys.stdout if options.json else None, console.print) as printed,
     ):
@@ -55,5 +69,3 @@ def run(options: RunStationOptions) -> None:
         printed.summary = station.run()
     for what, path, count in station.outputs.written():
         console.print(f"{count} {what} in {path}")
-    if stop.received is signal.SIGINT:
-        raise typer.Exit(INTERRUPTED)

@@ -55,6 +55,7 @@ def simulate(options: SimulateOptions) -> None:
     having been judged good.
     """
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.cli.station_run import ONE_SIGNAL
     from dmdd_edge.cli.station_run_report import Announcer, Printed, StationReport
     from dmdd_edge.cli.station_simulate_report import print_findings
     from dmdd_edge.runtime.signals import StopRequest
@@ -66,7 +67,10 @@ def simulate(options: SimulateOptions) -> None:
 
     settings = read_station(options.file)
     findings: Findings | None = None
-    with TemporaryDirectory(prefix="dmdd-station-") as folder, StopRequest(hangup=True) as stop:
+    with (
+        TemporaryDirectory(prefix="dmdd-station-") as folder,
+        StopRequest(hangup=True, one_for=ONE_SIGNAL) as stop,
+    ):
         simulated = stand_in(settings, Path(folder), options.images, options.port)
         for line in (*settings.remarks, *changes(settings, simulated)):
             console.print(f"note: {line}")

@@ -55,5 +55,6 @@ class DrawnPlates:
     def _drawn(self, index: int) -> NDArray[np.uint8]:
         image, _ = draw(self._plate, self._seed, "test", index, self.defect(index))
         if self._size > _LARGEST:
-            image = cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_CUBIC)
+            side = (self._size, self._size)
+            image = np.asarray(cv2.resize(image, side, interpolation=cv2.INTER_CUBIC), np.uint8)
         return image

@@ -347,6 +347,33 @@ def test_the_first_signal_asks_and_the_second_one_acts(kind: signal.Signals) -> 
         signal.signal(kind, before)
 
 
+def test_a_repeated_sigterm_is_one_request_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    now = [100.0]
+    monkeypatch.setattr("dmdd_edge.runtime.signals.time.monotonic", lambda: now[0])
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {kind: signal.signal(kind, lambda number, _: seen.append(number)) for kind in kinds}
+    try:
+        with StopRequest(hangup=True, one_for=2.0) as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.received is signal.SIGTERM
+            now[0] += 1.9
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert seen == []
+            os.kill(os.getpid(), signal.SIGINT)  # somebody at the terminal means it
+            assert seen == [signal.SIGINT]
+            now[0] += 0.2
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == [signal.SIGINT, signal.SIGTERM]
+        for kind in kinds:
+            os.kill(os.getpid(), kind)
+        assert seen[2:] == list(kinds)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
 def test_outside_the_main_thread_it_listens_for_nothing() -> None:
     heard: list[bool] = []
 

@@ -68,6 +68,11 @@ class Process:
         """Of the process."""
         return self._process.pid
 
+    @property
+    def id(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ready(self) -> None:
         """Wait until it says that it is ready."""
         self.wait_for(lambda: any(line.startswith("READY") for line in self.said))
@@ -79,6 +84,10 @@ class Process:
     def hang_up(self) -> None:
         """Ask for the bundles again."""
         self._process.send_signal(signal.SIGHUP)
+
+    def send(self, kind: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(kind)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it with a signal, and wait until everything it printed is here; returns its exit code."""

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,33 @@ def test_what_is_broken_at_the_start_ends_with_a_message(place: Path, port: int,
     folder = next((place / "models/screw").glob("*/model.fp32.onnx"))
     folder.write_bytes(folder.read_bytes()[:-1])
     assert "Recipe 1 (line1) cannot be loaded, no recipe is in force" in refused(text)
+
+
+def test_a_repeated_sigterm_ends_the_station_in_order(place: Path, port: int, program: list[str]) -> None:
+    with Process(program, place, "--json") as station:
+        station.ready()
+        assert [each.verdict for each in verdicts(port, range(1, 3))] == ["Pass", "Fail"]
+        station.send(signal.SIGTERM)
+        time.sleep(0.02)  # two requests, not one pending signal
+        assert station.end() == 0
+    assert station.lines[-1]["type"] == "summary"
+    assert file_lines(place) == station.lines
+
+
+def test_sighup_before_the_station_listens_does_not_kill_it(place: Path, program: list[str]) -> None:
+    with Process(program, place) as station:
+        own = f"/proc/{station.id}/status"
+
+        def protected() -> bool:
+            found = dict(line.split(":", 1) for line in Path(own).read_text().splitlines())
+            return bool((int(found["SigIgn"], 16) | int(found["SigCgt"], 16)) & 1)  # signal 1
+
+        station.wait_for(protected)
+        while not any(line.startswith("READY") for line in station.said):
+            station.hang_up()
+            station.wait_for(lambda: True)
+            time.sleep(0.05)
+        assert station.end() == 0
 
 
 def test_two_stations_do_not_share_their_state(place: Path, program: list[str], dmdd_edge: Program) -> None:
