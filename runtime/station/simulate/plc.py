@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.station.assembly import AssembledStation
 from dmdd_edge.runtime.station.leaders import leaders
-from dmdd_edge.runtime.station.model import ErrorCode
+from dmdd_edge.runtime.station.model import ErrorCode, StationCamera
 from dmdd_edge.runtime.station.plc.client import PlcClient, Verdict
 from dmdd_edge.runtime.station.settings import ModbusSettings
 from dmdd_edge.runtime.station.simulate.findings import Findings, Judge, Witness
@@ -140,7 +140,8 @@ class SimulatedPlc:
         if client.status["Ready"]:
             self._well = time.monotonic()
         elif time.monotonic() - self._well > _PATIENCE:
-            why = self._station.engine.desk.state().message or f"ErrorCode {client.status['ErrorCode']}"
+            why = self._station.engine.desk.state().message or not_open(self._station.cameras)
+            why = why or f"ErrorCode {client.status['ErrorCode']}."
             self._problem = f"The station was not ready for {_PATIENCE:g} s: {why}"
         return bool(self._problem) or self._stopped.is_set()
 
@@ -152,6 +153,12 @@ class SimulatedPlc:
             f"<- part {verdict.part_id}: ResultValid 1, {verdict.verdict} 1, score {verdict.score:.4f}"
             f"{took}{code}; ResultAck 1"
         )
+
+
+def not_open(cameras: Mapping[str, StationCamera]) -> str:
+    """Which cameras are not open, or an empty text: one that opens slowly is not a fault yet."""
+    names = [name for name, camera in cameras.items() if not camera.state().connected]
+    return f"not open yet: camera {', '.join(names)}." if names else ""
 
 
 class _Client(PlcClient):

@@ -11,12 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import typer
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.cli import configuration, station
+from dmdd_edge.cli import configuration
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.station.check import cameras
 from dmdd_edge.runtime.station.check.examine import examine_station
@@ -314,19 +312,6 @@ def test_lines_that_are_taken_are_named_and_none_is_driven(
     assert details(examined(text))["gpio.lines"] == "/dev/gpiochip0: ready 4, reject 3"
 
 
-@pytest.fixture
-def command() -> Callable[..., Any]:
-    """Call ``station`` with arguments."""
-    app = typer.Typer()
-    station.register(app)
-
-    @app.command()
-    def other() -> None:
-        """A second command, so that the first one has a name."""
-
-    return lambda *arguments: CliRunner().invoke(app, ["station", *arguments])
-
-
 @pytest.mark.slow  # asyncua builds its whole address space
 def test_opc_ua_is_opened_too(place: Path, free: int) -> None:
     pytest.importorskip("asyncua")
@@ -390,24 +375,3 @@ def test_passwords_of_the_file_are_kept_out_of_later_messages(
     assert done.exit_code == 1
     assert {"topsecret", "key-of-the-hook"} <= kept
     assert "topsecret" not in done.output
-
-
-def test_the_command_writes_a_file_that_names_the_next_one(
-    place: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dmdd_edge.runtime.station.file import found
-
-    monkeypatch.setattr(found, "list_cameras", list)
-    monkeypatch.setattr(found, "_genicam", lambda remarks: iter(()))
-    done = command("init", "new.toml")
-    assert done.exit_code == 0, done.output
-    lines = done.stderr.strip().splitlines()
-    assert lines[0] == "wrote new.toml: 0 cameras, 1 bundle"
-    assert lines[-1] == "next: dmdd-edge station check new.toml"
-    assert read_station(Path("new.toml")).inspections["screw"].category == "screw"
-
-
-def test_the_schema_goes_to_standard_output(command: Callable[..., Any]) -> None:
-    from dmdd_edge.runtime.station.file.schema import station_schema
-
-    assert json.loads(command("schema").stdout) == station_schema()

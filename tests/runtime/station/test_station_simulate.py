@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import OptionError
+from dmdd_edge.runtime.station.cameras import station_cameras
 from dmdd_edge.runtime.station.model import (
     ErrorCode,
     InspectionResult,
@@ -28,9 +30,10 @@ from dmdd_edge.runtime.station.model import (
     Trigger,
 )
 from dmdd_edge.runtime.station.plc.client import Verdict
-from dmdd_edge.runtime.station.settings import GpioSettings, LineSettings
+from dmdd_edge.runtime.station.settings import CameraSettings, GpioSettings, LineSettings
 from dmdd_edge.runtime.station.simulate.findings import Judge, Times, Witness, camera_and_graph_ms
 from dmdd_edge.runtime.station.simulate.lines import PrintedLines
+from dmdd_edge.runtime.station.simulate.plc import not_open
 from dmdd_edge.runtime.station.simulate.stand_in import changes, client_host, stand_in
 from tests.runtime.station.files import settings_of
 from tests.runtime.station.program import Process
@@ -227,6 +230,18 @@ def test_a_pass_of_a_part_that_is_not_good_is_noticed() -> None:
     witness.part(part(1, passed=False))
     judge.add(verdict(1))
     assert judge.findings(1, 0).broken == ("1 results say Pass for a part that was not judged good.",)
+
+
+def test_a_camera_that_is_slow_to_open_is_named() -> None:
+    settings = {name: CameraSettings(name=name, source="drawn:?size=64") for name in ("top", "side")}
+    cameras = station_cameras(settings)
+    assert not_open(cameras) == "not open yet: camera top, side."
+    cameras["top"].start()
+    try:
+        cameras["top"].request(time.perf_counter()).wait(60)
+        assert not_open(cameras) == "not open yet: camera side."
+    finally:
+        cameras["top"].stop()
 
 
 def test_a_part_without_a_result_is_all_camera() -> None:
