@@ -13,6 +13,7 @@ from dmdd_edge.options.toml_file import TomlFile, read_file
 from dmdd_edge.options.toml_text import shown
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.sources.options import SourceOptions
+from dmdd_edge.runtime.station.file.places import check_places
 from dmdd_edge.runtime.station.file.references import check_references
 from dmdd_edge.runtime.station.file.tables import Reading, tables_in
 from dmdd_edge.runtime.station.file.triggers import check_triggers
@@ -77,6 +78,7 @@ def read_station(path: Path) -> StationSettings:
     check_references(reading, contents)
     reading.check()
     settings = _settings(reading, contents, file)
+    check_places(reading, settings)
     check_triggers(reading, settings)
     reading.check()
     return settings
