@@ -264,28 +264,6 @@ def test_results_that_cannot_work(place: Path, free: int, monkeypatch: pytest.Mo
     assert fault(report, "results.webhook")[1].startswith("webhook_secret_env names the environment variable")
 
 
-def test_a_missing_gpio_chip_is_named(place: Path, free: int) -> None:
-    pytest.importorskip("gpiod")
-    report = examined(TEXT.format(port=free) + '[gpio]\nchip = "/dev/gpiochip99"\nreject.line = 3\n')
-    line, message, fix = fault(report, "gpio.lines")
-    assert line == "23"
-    assert "/dev/gpiochip99" in message
-    assert fix.endswith(f" To try without 24 V lines, run: dmdd-edge station simulate {place}/line1.toml")
-
-
-@pytest.mark.parametrize("source", ['"/dev/video97"', "97"])
-def test_without_a_camera_the_fix_names_drawn_plates_and_the_simulation(
-    place: Path, free: int, source: str
-) -> None:
-    report = examined(TEXT.format(port=free).replace('"images:parts"', source))
-    _, message, fix = fault(report, "cameras.top")
-    assert message == "No camera at /dev/video97."
-    assert fix.endswith(
-        ' To try without a camera, write source = "drawn:plate", or run: '
-        f"dmdd-edge station simulate {place}/line1.toml"
-    )
-
-
 def test_a_recipe_names_the_one_inspection_that_does_not_work(place: Path, free: int) -> None:
     report = examined(TEXT.format(port=free).replace("[90, 0, 166, 128]", "[90, 0, 167, 128]"))
     assert details(report)["recipes.4"] == "both: inspection right does not work"
