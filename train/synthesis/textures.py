@@ -133,7 +133,7 @@ class ProceduralTextures:
                 cv2.ellipse(canvas, (round(x), round(y)), axes, angle, 0, 360, color, -1, cv2.LINE_4)
             else:
                 outline = cv2.ellipse2Poly((round(x), round(y)), axes, round(angle), 0, 360, 360 // corners)
-                cv2.fillConvexPoly(canvas, outline, color)
+                cv2.fillConvexPoly(canvas, np.asarray(outline, np.int32), color)
         return canvas
 
     def _bent(self, pattern: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
