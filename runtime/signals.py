@@ -20,7 +20,7 @@ class StopRequest:
 
     Args:
         hangup: listen for SIGHUP too; see ``take_hangup``.
-        one_for: for so many seconds after the first signal, SIGTERM is the same request again. Whoever stops
+        one_for: seconds after the first signal in which SIGTERM is the same request again. Whoever stops
             a service often sends it to the group and to the process.
 
     Attributes:

@@ -17,7 +17,7 @@ from dmdd_edge.options import Option, Options
 if TYPE_CHECKING:
     from dmdd_edge.runtime.signals import StopRequest
 
-#: For so many seconds a repeated SIGTERM is the same request; later it ends the station at once.
+#: Seconds in which a repeated SIGTERM is the same request; later it ends the station at once.
 ONE_SIGNAL = 2.0
 
 

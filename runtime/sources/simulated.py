@@ -31,7 +31,7 @@ class Album(Protocol):
         """The images once, in order: uint8 H x W x 3 BGR, or why one cannot be read.
 
         Args:
-            stop: ends a long preparation; then there are none.
+            stop: true ends a long preparation; the source is then empty.
 
         Raises:
             DmddError: it contains no images.
