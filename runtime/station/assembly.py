@@ -10,7 +10,7 @@ from types import TracebackType
 from dmdd_edge.errors import BackendError, BundleError, DmddError
 from dmdd_edge.runtime.outputs import Outputs, PageSink, Producer, open_outputs
 from dmdd_edge.runtime.sinks import Sink
-from dmdd_edge.runtime.station.cameras import Camera
+from dmdd_edge.runtime.station.cameras import Camera, station_cameras
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.engine import StationEngine
 from dmdd_edge.runtime.station.free_ports import require_free_ports
@@ -118,7 +118,7 @@ class AssembledStation:
         self.counters = stack.enter_context(closing(Counters(settings.state_dir, say)))
         require_free_ports(settings)
         self._look_for_bundles(self.counters.recipe)
-        self.cameras = {name: Camera(each, say=say) for name, each in settings.cameras.items()}
+        self.cameras = station_cameras(settings.cameras, say)
         self.engine = engine = StationEngine(
             settings, self.cameras, self.counters, open_book=self._open_book, say=say
         )
