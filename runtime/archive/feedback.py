@@ -1,0 +1,122 @@
+"""What people say of kept pictures: lines that are only added, to ``feedback.jsonl``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from dmdd_edge.failures import storage_error, storage_errors
+from dmdd_edge.fields import Text
+from dmdd_edge.locking import try_lock
+from dmdd_edge.runtime.archive.record import Judged, Record, RecordId
+from dmdd_edge.runtime.durable.appender import Appender
+from dmdd_edge.runtime.durable.lines import whole_length
+from dmdd_edge.runtime.result import utc_time
+from dmdd_edge.storage import fsync_path
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
+
+#: ``none`` takes an earlier verdict back.
+Verdict = Literal["good", "bad", "unsure", "none"]
+
+#: The longest wait for another process that adds a line, in seconds.
+_PATIENCE = 10.0
+#: The longest line that is read, in bytes.
+_LONGEST = 1 << 16
+
+
+class Feedback(Judged):
+    """One verdict of a person; it holds what it takes to reckon with it when the picture is gone.
+
+    Attributes:
+        id: of the picture.
+        verdict: see above.
+        who: who gave it; empty when that is not known.
+        given: when, ISO 8601 in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: RecordId
+    verdict: Verdict
+    who: Text = ""
+    given: Text
+
+    @classmethod
+    def on(cls, record: Record, verdict: Verdict, who: str = "") -> Feedback:
+        """A verdict on a picture, now."""
+        judged = {name: getattr(record, name) for name in Judged.model_fields}
+        return cls(id=record.id, verdict=verdict, who=who, given=utc_time(time.time()), **judged)
+
+
+class FeedbackFile:
+    """The verdicts of an archive. Any number of processes may add to them at once.
+
+    Args:
+        path: of the file; made by the first verdict.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, feedback: Feedback) -> None:
+        """Add a verdict; when this returns, it is on the disk.
+
+        Raises:
+            StorageError: it cannot be written, or another process holds the file; nothing is added.
+        """
+        with storage_errors(self.path, "written"):
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            try:
+                self._lock(handle)
+                whole = whole_length(handle)
+                appender = Appender(handle)
+                if whole < appender.size:  # a line that a power cut tore
+                    appender.cut(whole)
+                appender.append(feedback.model_dump_json().encode() + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            if whole == 0:
+                fsync_path(self.path.parent)
+
+    def _lock(self, handle: int) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while try_lock(handle) is False:
+            if time.monotonic() > deadline:
+                raise storage_error(
+                    BlockingIOError(errno.EBUSY, os.strerror(errno.EBUSY)), self.path, "written"
+                )
+            time.sleep(0.005)
+
+    def history(self) -> Iterator[Feedback]:
+        """Every verdict in the order in which they were given; a line that cannot be read is left out.
+
+        Raises:
+            StorageError: the file exists and cannot be read.
+        """
+        if not self.path.exists():
+            return
+        with storage_errors(self.path, "read"), self.path.open("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n") or len(line) > _LONGEST:
+                    continue
+                try:
+                    yield validate(Feedback, parse_object(line))
+                except NotStrict:
+                    continue
+
+    def latest(self) -> dict[str, Feedback]:
+        """The verdict in force on each picture, by id; one that was taken back is not in it."""
+        found: dict[str, Feedback] = {}
+        for feedback in self.history():
+            if feedback.verdict == "none":
+                found.pop(feedback.id, None)
+            else:
+                found[feedback.id] = feedback
+        return found

@@ -1,0 +1,89 @@
+"""A picture that was kept, and why; the file ``ID.json`` of an archive."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dmdd_edge.fields import Count, FileName, LongText, Share, Text
+from dmdd_edge.runtime.result import Status
+
+#: Why a picture was kept: for its verdict, for a score close to the threshold, or by the random sample.
+Reason = Literal["anomalous", "unreliable", "suspect", "close", "sample"]
+
+#: What names a picture within its archive, and its files.
+_ID = r"^[0-9A-Za-z][0-9A-Za-z_-]{7,63}$"
+RecordId = Annotated[str, StringConstraints(pattern=_ID)]
+
+
+def is_id(name: str) -> bool:
+    """Whether a text can name a picture; only then may it become part of a path."""
+    return re.fullmatch(_ID, name) is not None
+
+
+class Box(BaseModel):
+    """A region of the result, in pixels of the picture; see ``Region``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    x: int = Field(ge=-(1 << 30), le=1 << 30)
+    y: int = Field(ge=-(1 << 30), le=1 << 30)
+    width: Count
+    height: Count
+    area: Count
+    peak: Share
+
+
+class Judged(BaseModel):
+    """What the detector said of a picture, and what it takes to reckon with it later.
+
+    Attributes:
+        time: when it was grabbed, ISO 8601 in UTC.
+        category, version: the bundle that judged it.
+        inspection: of a station; empty for a run.
+        status: as in the result.
+        score: 0..1; None when there was no finite number.
+        threshold: in force then, 0..1.
+        kept: why it was kept.
+        sampled: whether the random sample chose it. Every passing part is chosen with the probability
+            ``sample_rate``, whatever else it is kept for.
+        sample_rate: of passing parts, 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    time: Text
+    category: Text
+    version: Text
+    inspection: Text = ""
+    status: Status
+    score: Share | None
+    threshold: Share
+    kept: Reason
+    sampled: bool = False
+    sample_rate: Share = 0.0
+
+
+class Record(Judged):
+    """A picture that was kept.
+
+    Attributes:
+        id: names it within its archive; begins with the time, so that ids are in the order of time.
+        source, index: of the frame, as in the result.
+        pixel_threshold: of the map, 0..1.
+        regions: as in the result.
+        reason: why the frame is unreliable; empty if it is not.
+        image: path of the picture within the archive.
+        map: path of the anomaly map, gray S x S, 0..255 for 0..1; empty when there is none.
+    """
+
+    id: RecordId
+    source: LongText = ""
+    index: Count = 0
+    pixel_threshold: Share
+    regions: tuple[Box, ...] = ()
+    reason: LongText = ""
+    image: FileName
+    map: FileName | Literal[""] = ""
