@@ -1,4 +1,4 @@
-"""What people say of kept pictures: lines that are only added, to ``feedback.jsonl``."""
+"""What people say of kept images: lines that are only added, to ``feedback.jsonl``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _LONGEST = 1 << 16
 
 
 class Feedback(Judged):
-    """One verdict of a person; it holds what it takes to reckon with it when the picture is gone.
+    """One verdict of a person; it holds what it takes to reckon with it when the image is gone.
 
     Attributes:
-        id: of the picture.
+        id: of the image.
         verdict: see above.
         who: who gave it; empty when that is not known.
         given: when, ISO 8601 in UTC.
@@ -49,7 +49,7 @@ class Feedback(Judged):
 
     @classmethod
     def on(cls, record: Record, verdict: Verdict, who: str = "") -> Feedback:
-        """A verdict on a picture, now."""
+        """A verdict on a image, now."""
         judged = {name: getattr(record, name) for name in Judged.model_fields}
         return cls(id=record.id, verdict=verdict, who=who, given=utc_time(time.time()), **judged)
 
@@ -112,7 +112,7 @@ class FeedbackFile:
                     continue
 
     def latest(self) -> dict[str, Feedback]:
-        """The verdict in force on each picture, by id; one that was taken back is not in it."""
+        """The verdict in force on each image, by id; one that was taken back is not in it."""
         found: dict[str, Feedback] = {}
         for feedback in self.history():
             if feedback.verdict == "none":

@@ -1,4 +1,4 @@
-"""An archive on the disk: its places, and what lies in it."""
+"""An archive on the disk: its places, and what it holds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ArchiveFolder:
 
     Attributes:
         path: see above.
-        feedback: what people say of its pictures.
+        feedback: what people say of its images.
 
     Raises:
         DataError: it is not an archive, or one of a later version.
@@ -93,7 +93,7 @@ class ArchiveFolder:
                     yield record
 
     def record(self, name: str) -> Record | None:
-        """The record with this id; None if there is none, such as after the oldest were deleted."""
+        """The record with this id; None without one, such as after the oldest were deleted."""
         found = (
             next((self.path / "kept").glob(f"*/{name}.json"), None)
             if name.replace("-", "").isalnum()
@@ -108,7 +108,7 @@ class ArchiveFolder:
             return None
 
     def image(self, record: Record) -> NDArray[np.uint8]:
-        """The picture of a record: uint8 H x W x 3 BGR.
+        """The image of a record: uint8 H x W x 3 BGR.
 
         Raises:
             DmddError: it is gone or damaged.

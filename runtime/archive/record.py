@@ -1,4 +1,4 @@
-"""A picture that was kept, and why; the file ``ID.json`` of an archive."""
+"""A image that was kept, and why; the file ``ID.json`` of an archive."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from dmdd_edge.fields import Count, FileName, LongText, Share, Text
 from dmdd_edge.runtime.result import Status
 
-#: Why a picture was kept: for its verdict, for a score close to the threshold, or by the random sample.
+#: Why a image was kept: for its verdict, for a score close to the threshold, or by the random sample.
 Reason = Literal["anomalous", "unreliable", "suspect", "close", "sample"]
 
-#: What names a picture within its archive, and its files.
+#: What names a image within its archive, and its files.
 _ID = r"^[0-9A-Za-z][0-9A-Za-z_-]{7,63}$"
 RecordId = Annotated[str, StringConstraints(pattern=_ID)]
 
 
 def is_id(name: str) -> bool:
-    """Whether a text can name a picture; only then may it become part of a path."""
+    """Whether a text can name a image; only then may it become part of a path."""
     return re.fullmatch(_ID, name) is not None
 
 
 class Box(BaseModel):
-    """A region of the result, in pixels of the picture; see ``Region``."""
+    """A region of the result, in pixels of the image; see ``Region``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class Box(BaseModel):
 
 
 class Judged(BaseModel):
-    """What the detector said of a picture, and what it takes to reckon with it later.
+    """What the detector said of a image, and what it takes to reckon with it later.
 
     Attributes:
         time: when it was grabbed, ISO 8601 in UTC.
@@ -67,7 +67,7 @@ class Judged(BaseModel):
 
 
 class Record(Judged):
-    """A picture that was kept.
+    """A image that was kept.
 
     Attributes:
         id: names it within its archive; begins with the time, so that ids are in the order of time.
@@ -75,8 +75,8 @@ class Record(Judged):
         pixel_threshold: of the map, 0..1.
         regions: as in the result.
         reason: why the frame is unreliable; empty if it is not.
-        image: path of the picture within the archive.
-        map: path of the anomaly map, gray S x S, 0..255 for 0..1; empty when there is none.
+        image: path of the image within the archive.
+        map: path of the anomaly map, gray S x S, 0..255 for 0..1; empty without one.
     """
 
     id: RecordId
