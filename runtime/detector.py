@@ -385,6 +385,8 @@ class Detector:
             preprocess=preprocess,
             frame_id=frame.frame_id,
             device_time_ns=frame.device_time_ns,
+            category=self.bundle.category,
+            version=self.bundle.version,
         )
 
 

@@ -82,6 +82,7 @@ class Result:
         dropped: frames that a live source dropped just before this one.
         frame_id: the number that the camera gave the frame; None for sources without one.
         device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for sources without one.
+        category, version: of the bundle that judged the frame; empty when the caller made the result.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
         preprocess: the region of interest, rotation and mask between frame and map.
@@ -107,6 +108,8 @@ class Result:
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     frame_id: int | None = None
     device_time_ns: int | None = None
+    category: str = ""
+    version: str = ""
 
     def __repr__(self) -> str:
         relation = ">" if self.is_anomalous else "<="

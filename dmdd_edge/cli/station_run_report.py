@@ -16,10 +16,10 @@ from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLines
-from dmdd_edge.runtime.station.archive import Archive
 from dmdd_edge.runtime.station.assembly import AssembledStation
 from dmdd_edge.runtime.station.model import ErrorCode, Missed, PartResult, StationState
 from dmdd_edge.runtime.station.parts import missed_line, part_line
+from dmdd_edge.runtime.station.recorder import Recorder
 from dmdd_edge.runtime.station.summary import StationSummary
 from dmdd_edge.runtime.summary import Summary
 
@@ -104,16 +104,16 @@ class Printed:
 
     def __init__(self, report: StationReport, lines: TextIO | None, say: Callable[[str], None]) -> None:
         machine = [] if lines is None else [JsonLines(lines, FileOptions(live=True, note=say))]
-        self._archive = Archive([report, *machine], say)
+        self._recorder = Recorder([report, *machine], say)
         self.summary: StationSummary | None = None
 
     def part(self, part: PartResult) -> None:
         """A part has its verdict."""
-        self._archive.put(part_line(part))
+        self._recorder.put(part_line(part))
 
     def missed(self, missed: Missed) -> None:
         """A trigger was refused."""
-        self._archive.put(missed_line(missed))
+        self._recorder.put(missed_line(missed))
 
     def changed(self, state: StationState) -> None:
         """Nothing: see ``Announcer``."""
@@ -127,7 +127,7 @@ class Printed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._archive.close(self.summary)
+        self._recorder.close(self.summary)
 
 
 class Announcer:

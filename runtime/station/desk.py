@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from dmdd_edge.runtime.sinks import Outcome
-from dmdd_edge.runtime.station.archive import Archive
 from dmdd_edge.runtime.station.camera_room import CameraRoom
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.events import Events
@@ -31,6 +30,7 @@ from dmdd_edge.runtime.station.parts import (
     part_line,
     part_result,
 )
+from dmdd_edge.runtime.station.recorder import Recorder
 from dmdd_edge.runtime.station.settings import StationSettings
 from dmdd_edge.runtime.station.waiting import WaitingParts
 from dmdd_edge.runtime.station.warm_recipe import RecipeChange
@@ -49,7 +49,7 @@ class StationDesk:
         leaders: of each recipe, by number, the camera whose frames begin its parts, see ``leaders``.
         cameras: its cameras.
         counters: give each part its number.
-        archive: writes verdicts and refused triggers.
+        recorder: writes verdicts and refused triggers.
         say: receives what a person should know, one line each.
 
     Attributes:
@@ -63,11 +63,11 @@ class StationDesk:
         leaders: Mapping[int, str | None],
         cameras: CameraRoom,
         counters: Counters,
-        archive: Archive,
+        recorder: Recorder,
         say: Callable[[str], None],
     ) -> None:
         self._settings, self._cameras, self._counters = settings, cameras, counters
-        self._archive, self._say = archive, say
+        self._recorder, self._say = recorder, say
         self._leaders = leaders
         self._lock = threading.RLock()
         self._book: RecipeBook | None = None
@@ -200,7 +200,7 @@ class StationDesk:
     def look(self) -> None:
         """See which faults have come and gone; called again and again."""
         problems = self._cameras.problems()  # outside of the lock, since a camera may take its time
-        written = self._archive.look()
+        written = self._recorder.look()
         with self._lock:
             current = None if self._book is None else self._book.current()
             self._problems = problems
@@ -332,7 +332,7 @@ class StationDesk:
         else:
             self._faults.refuse("trigger", code, _REFUSALS.get(code, "A trigger was refused."))
         self.events.missed(missed)
-        self._archive.put(missed_line(missed))
+        self._recorder.put(missed_line(missed))
         self.events.changed()
 
     def _finish(self, part: Part, code: ErrorCode, error: str) -> None:
@@ -350,7 +350,7 @@ class StationDesk:
             self._faults.hold(ErrorCode.LATE, message if self._late >= _LATE_IN_A_ROW else "")
             self.events.part(result)
         part.recipe.release()
-        self._archive.put(part_line(result), outcomes)
+        self._recorder.put(part_line(result), outcomes)
         self.events.changed()
 
     def _observer_failed(self, message: str) -> None:

@@ -16,7 +16,6 @@ from dmdd_edge.runtime.loop import run_parts
 from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import Outcome, Sink
-from dmdd_edge.runtime.station.archive import Archive
 from dmdd_edge.runtime.station.camera_room import CameraRoom
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.desk import StationDesk
@@ -25,6 +24,7 @@ from dmdd_edge.runtime.station.leaders import leaders
 from dmdd_edge.runtime.station.model import ErrorCode, LoadedRecipe, RecipeBook, StationCamera
 from dmdd_edge.runtime.station.parts import Part
 from dmdd_edge.runtime.station.recipes import StationRecipes
+from dmdd_edge.runtime.station.recorder import Recorder
 from dmdd_edge.runtime.station.settings import StationSettings
 from dmdd_edge.runtime.station.summary import StationSummary, Tally
 from dmdd_edge.runtime.station.warm_recipe import RecipeChange
@@ -47,7 +47,7 @@ class StationEngine:
     """Runs a station. The way of a part:
 
     trigger -> ``desk`` asks the cameras -> ``StationFeed`` waits for the frames and prepares them -> loop ->
-    verdict -> observers, such as the PLC, and beside them the ``Archive`` with the results files.
+    verdict -> observers, such as the PLC, and beside them the ``Recorder`` with the results files.
 
     Args:
         settings: of the station.
@@ -77,8 +77,8 @@ class StationEngine:
         led = leaders(settings)  # first of all: a mistake in the file must not leave threads behind
         self._settings, self._counters, self._say = settings, counters, say
         self._cameras = CameraRoom(cameras, say)
-        self._archive = Archive(sinks, say)
-        self.desk = desk = StationDesk(settings, led, self._cameras, counters, self._archive, say)
+        self._recorder = Recorder(sinks, say)
+        self.desk = desk = StationDesk(settings, led, self._cameras, counters, self._recorder, say)
         self.book = open_book(settings, desk.recipe_changed)
         desk.use(self.book)
         self._tally = Tally()
@@ -95,7 +95,7 @@ class StationEngine:
 
     def write_to(self, sinks: Sequence[Sink]) -> None:
         """Add sinks; before ``run``."""
-        self._archive.add(sinks)
+        self._recorder.add(sinks)
 
     def alive(self) -> bool:
         """Whether the station really works: no part is stuck in the loop, and no event at an observer."""
@@ -153,7 +153,7 @@ class StationEngine:
         self.desk.close()
         self._cameras.stop()
         summary = None if frames is None else self._tally.summary(frames)
-        self._archive.close(summary)
+        self._recorder.close(summary)
         self.book.close()
         return summary
 
@@ -226,7 +226,7 @@ class _Verdicts:
         self._settle(ticket, outcomes)
 
     def summary(self, summary: Summary) -> None:
-        """Nothing: the archive passes it on."""
+        """Nothing: the recorder passes it on."""
 
     def close(self) -> None:
         """Nothing to release."""

@@ -40,7 +40,7 @@ class _Entry:
     images: bool = False
 
 
-class Archive:
+class Recorder:
     """The sinks of a station, in their own thread: a slow disk must not make a verdict late.
 
     A sink of lines gets one line per part, any other the frame and the result of each inspection. When the
@@ -66,7 +66,7 @@ class Archive:
         #: The sink that is called now, and since when.
         self._called: tuple[object, float] | None = None
         self._told = ""
-        self._thread = threading.Thread(target=self._work, name="dmdd-archive", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="dmdd-recorder", daemon=True)
         self._thread.start()
 
     def add(self, sinks: Sequence[Sink]) -> None:

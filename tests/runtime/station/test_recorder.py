@@ -22,9 +22,9 @@ from dmdd_edge.runtime.sinks import line_file
 from dmdd_edge.runtime.sinks.csv_file import CsvFile
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.json_lines import JsonLinesFile
-from dmdd_edge.runtime.station import archive
-from dmdd_edge.runtime.station.archive import Archive
+from dmdd_edge.runtime.station import recorder
 from dmdd_edge.runtime.station.model import ErrorCode
+from dmdd_edge.runtime.station.recorder import Recorder
 from dmdd_edge.runtime.station.settings import StationSettings
 from dmdd_edge.runtime.summary import Summary
 from tests.runtime.station.constant_bundles import station_settings
@@ -132,7 +132,7 @@ def test_a_part_is_one_line_and_its_frames_reach_the_other_sinks(
 def test_a_sink_that_hangs_makes_no_verdict_late_and_costs_images_before_lines(
     plain: StationSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "_WITH_IMAGES", 2)
+    monkeypatch.setattr(recorder, "_WITH_IMAGES", 2)
     said: list[str] = []
     pictures = Pictures()
     pictures.gate.clear()
@@ -162,18 +162,18 @@ def test_lines_beyond_the_bound_are_counted_and_a_fault() -> None:
             self.events.append(fields["name"])
 
     sink = Lines()
-    made = Archive([sink], said.append)
+    made = Recorder([sink], said.append)
     made.put({"name": "first"})
     wait_until(lambda: not made._waiting, "the first is being written")
-    for number in range(archive._ROOM + 3):
+    for number in range(recorder._ROOM + 3):
         made.put({"name": f"{number}"})
     assert made.problem == "The sinks are too slow; 3 results are lost."
     pictures.gate.set()
     made.close(None)
     assert made.problem == ""
-    assert sink.events == ["first", *map(str, range(archive._ROOM)), "close"]
+    assert sink.events == ["first", *map(str, range(recorder._ROOM)), "close"]
     assert said == [
-        f"{archive._ROOM} results wait for the sinks; new ones are lost until there is room.",
+        f"{recorder._ROOM} results wait for the sinks; new ones are lost until there is room.",
         "3 results were not written: the sinks are too slow.",
     ]
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_a_fault_and_loses_no_line(
     plain: StationSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_file, "RETRY", 0.01)
-    monkeypatch.setattr(archive, "RETRY", 0.01)
+    monkeypatch.setattr(recorder, "RETRY", 0.01)
     full = threading.Event()
     append = Appender.append
 
@@ -227,7 +227,7 @@ def test_a_full_disk_is_a_fault_and_loses_no_line(
 def test_a_sink_that_hangs_is_a_fault_until_it_goes_on(
     plain: StationSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "_STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(recorder, "_STUCK_SECONDS", 0.3)
     said: list[str] = []
     pictures = Pictures()
     pictures.gate.clear()
@@ -247,7 +247,7 @@ def test_a_sink_that_hangs_is_a_fault_until_it_goes_on(
 def test_what_waits_for_a_sink_that_still_hangs_at_the_end_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(archive, "_LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(recorder, "_LEAVE_SECONDS", 0.1)
     said: list[str] = []
     gate = threading.Event()
 
@@ -255,7 +255,7 @@ def test_what_waits_for_a_sink_that_still_hangs_at_the_end_is_counted(
         def line(self, fields: dict[str, Any]) -> None:
             gate.wait(60)
 
-    made = Archive([Lines()], said.append)
+    made = Recorder([Lines()], said.append)
     made.put({"name": "first"})
     wait_until(lambda: not made._waiting, "the first is being written")
     made.put({"name": "second"})
@@ -276,8 +276,8 @@ def test_images_that_nobody_writes_are_not_called_left_out() -> None:
         def line(self, fields: dict[str, Any]) -> None:
             gate.wait(60)
 
-    made = Archive([Lines()], said.append)
-    for number in range(archive._WITH_IMAGES + 5):
+    made = Recorder([Lines()], said.append)
+    for number in range(recorder._WITH_IMAGES + 5):
         made.put({"name": f"{number}"}, [lost("top")])
     gate.set()
     made.close(None)
