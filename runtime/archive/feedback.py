@@ -49,7 +49,7 @@ class Feedback(Judged):
 
     @classmethod
     def on(cls, record: Record, verdict: Verdict, who: str = "") -> Feedback:
-        """A verdict on a image, now."""
+        """A verdict on an image, now."""
         judged = {name: getattr(record, name) for name in Judged.model_fields}
         return cls(id=record.id, verdict=verdict, who=who, given=utc_time(time.time()), **judged)
 

@@ -15,7 +15,7 @@ from dmdd_edge.failures import storage_errors
 from dmdd_edge.outside_files import inside, read_bounded
 from dmdd_edge.runtime.archive.counts import Counts
 from dmdd_edge.runtime.archive.feedback import FeedbackFile
-from dmdd_edge.runtime.archive.record import Record
+from dmdd_edge.runtime.archive.record import Record, is_id
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
@@ -88,23 +88,20 @@ class ArchiveFolder:
             return
         for day in sorted((entry for entry in kept.iterdir() if entry.is_dir()), reverse=True):
             for file in sorted(day.glob("*.json"), reverse=True):
-                record = self._read(file)
+                record = self.read(file)
                 if record is not None:
                     yield record
 
     def record(self, name: str) -> Record | None:
         """The record with this id; None without one, such as after the oldest were deleted."""
-        found = (
-            next((self.path / "kept").glob(f"*/{name}.json"), None)
-            if name.replace("-", "").isalnum()
-            else None
-        )
-        return None if found is None else self._read(found)
+        found = next((self.path / "kept").glob(f"*/{name}.json"), None) if is_id(name) else None
+        return None if found is None else self.read(found)
 
-    def _read(self, file: Path) -> Record | None:
+    def read(self, file: Path) -> Record | None:
+        """The record of a file below ``kept``; None if it was deleted meanwhile, or is damaged."""
         try:
             return validate(Record, parse_object(read_bounded(file, _LARGEST)))
-        except (OSError, NotStrict):  # deleted meanwhile, or damaged
+        except (OSError, NotStrict):
             return None
 
     def image(self, record: Record) -> NDArray[np.uint8]:

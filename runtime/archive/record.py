@@ -1,4 +1,4 @@
-"""A image that was kept, and why; the file ``ID.json`` of an archive."""
+"""An image that was kept, and why; the file ``ID.json`` of an archive."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from dmdd_edge.data.preprocess import Roi
 from dmdd_edge.fields import Count, FileName, LongText, Share, Text
 from dmdd_edge.runtime.result import Status
 
-#: Why a image was kept: for its verdict, for a score close to the threshold, or by the random sample.
+#: Why an image was kept: for its verdict, for a score close to the threshold, or by the random sample.
 Reason = Literal["anomalous", "unreliable", "suspect", "close", "sample"]
 
-#: What names a image within its archive, and its files.
+#: What names an image within its archive, and its files.
 _ID = r"^[0-9A-Za-z][0-9A-Za-z_-]{7,63}$"
 RecordId = Annotated[str, StringConstraints(pattern=_ID)]
 
 
 def is_id(name: str) -> bool:
-    """Whether a text can name a image; only then may it become part of a path."""
+    """Whether a text can name an image; only then may it become part of a path."""
     return re.fullmatch(_ID, name) is not None
 
 
@@ -37,7 +38,7 @@ class Box(BaseModel):
 
 
 class Judged(BaseModel):
-    """What the detector said of a image, and what it takes to reckon with it later.
+    """What the detector said of an image, and what it takes to reckon with it later.
 
     Attributes:
         time: when it was grabbed, ISO 8601 in UTC.
@@ -67,7 +68,7 @@ class Judged(BaseModel):
 
 
 class Record(Judged):
-    """A image that was kept.
+    """An image that was kept.
 
     Attributes:
         id: names it within its archive; begins with the time, so that ids are in the order of time.
@@ -75,6 +76,7 @@ class Record(Judged):
         pixel_threshold: of the map, 0..1.
         regions: as in the result.
         reason: why the frame is unreliable; empty if it is not.
+        roi, rotate: what of the image the map shows, as in ``Preprocess``.
         image: path of the image within the archive.
         map: path of the anomaly map, gray S x S, 0..255 for 0..1; empty without one.
     """
@@ -85,5 +87,7 @@ class Record(Judged):
     pixel_threshold: Share
     regions: tuple[Box, ...] = ()
     reason: LongText = ""
+    roi: Roi | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
     image: FileName
     map: FileName | Literal[""] = ""
