@@ -30,6 +30,7 @@ COMMANDS = (
     "sample",
     "train",
     "evaluate",
+    "compare",
     "export",
     "models",
     "calibrate",

@@ -32,6 +32,7 @@ NOT_RUN = {
     r"--backend tensorrt|--target tensorrt": "needs a GPU",
     r"^dmdd-edge export": "needs a training run; the tests of export run the command",
     r"^dmdd-edge evaluate (--all|--category \w+( --report \S+)?$)": "needs a training run",
+    r"^dmdd-edge compare": "needs two versions; the tests of compare run the command",
     r"^dmdd-edge bench": "measures for a minute; the tests of bench run the command",
     r"^dmdd-edge station (run|simulate)": "does not end, or needs a station file; its tests run both",
     r"^dmdd-edge station (init|check)": "needs a camera; the tests of the station file run both",

@@ -12,7 +12,13 @@ from dmdd_edge.data.datasets.walk import Directory, walk
 from dmdd_edge.errors import DataError, OptionError
 
 
-def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | None = None) -> Category:
+def from_folders(
+    name: str,
+    good: Path | None,
+    bad: Path | None,
+    masks: Path | None = None,
+    bad_option: str = "--bad",
+) -> Category:
     """The test images of two folders with their subfolders.
 
     Args:
@@ -20,6 +26,7 @@ def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | N
         good: images of good parts.
         bad: images of defective parts; a subfolder is a defect type, images beside them are "defective".
         masks: their masks, paired by name as in a data set (``truth.pair``).
+        bad_option: the option that names ``bad``, for messages.
 
     Returns:
         a category without training images, whose test images are these.
@@ -30,13 +37,13 @@ def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | N
     """
     folders = [folder.absolute() for folder in (good, bad) if folder is not None]
     if not folders:
-        raise OptionError("There are no images to evaluate.", "Give --good DIR, --bad DIR or both.")
+        raise OptionError("There are no images to evaluate.", f"Give --good DIR, {bad_option} DIR or both.")
     if masks is not None and bad is None:
         raise OptionError(
             "--masks is given without --bad.", "Give --bad DIR, the images that the masks belong to."
         )
     if len(folders) == 2 and (folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0])):
-        raise OptionError(f"--good {good} and --bad {bad} overlap.", "Give two folders side by side.")
+        raise OptionError(f"--good {good} and {bad_option} {bad} overlap.", "Give two folders side by side.")
     category = Category(name, folders[0], "folders", [], [])
     if good is not None:
         directories = _directories(category, good, None, "--good", Role.BAD)
@@ -55,7 +62,7 @@ def from_folders(name: str, good: Path | None, bad: Path | None, masks: Path | N
                 else:
                     category.test.append(TestImage(path, GOOD, None))
     if bad is not None:
-        _add_defective(category, bad, masks)
+        _add_defective(category, bad, masks, bad_option)
     return category
 
 
@@ -68,8 +75,8 @@ def groups(category: Category, good: Path | None) -> dict[Path, str]:
     return found
 
 
-def _add_defective(category: Category, bad: Path, masks: Path | None) -> None:
-    directories = _directories(category, bad, masks, "--bad", Role.GOOD)
+def _add_defective(category: Category, bad: Path, masks: Path | None, option: str) -> None:
+    directories = _directories(category, bad, masks, option, Role.GOOD)
     images = [path for directory in directories for path in directory.images]
     if masks is None:
         marks = [Placed(path, _keys(path, bad)) for directory in directories for path in directory.masks]
@@ -118,7 +125,7 @@ def _directories(
         if wrong:
             raise DataError(
                 f"{option} {folder} holds a folder {wrong[0]!r}, whose name says the opposite.",
-                "Give --good the folder of good parts and --bad that of defective parts.",
+                f"Give {option} the folder of {'good' if opposite is Role.BAD else 'defective'} parts only.",
             )
     return found
 
