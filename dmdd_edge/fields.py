@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 from dmdd_edge.messages.text import LONGEST_NAME, is_plain_name, unfit_character, visible
 
@@ -65,3 +72,27 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 Side = Annotated[int, Field(ge=16, le=8192)]
 #: The size of a file.
 Bytes = Annotated[int, Field(ge=0, le=1 << 40)]
+#: A length, such as that of a pixel in millimeters.
+PositiveLength = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+class Sparse(BaseModel):
+    """A model that is written without those of its fields that have their default.
+
+    For fields that came later: a file that does not use them stays as earlier releases write and read it.
+
+    Attributes:
+        SPARSE: the fields that are left out when they have their default.
+    """
+
+    SPARSE: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = write(self)
+        known = type(self).model_fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in self.SPARSE or getattr(self, name) != known[name].default
+        }

@@ -10,11 +10,11 @@ from pathlib import Path
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import (
     Calibration,
-    EffectiveThreshold,
     calibration_path,
     effective_threshold,
     write_calibration,
 )
+from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.calibration_doubts import ENOUGH, doubts, few

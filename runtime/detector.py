@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import EffectiveThreshold, effective_threshold
-from dmdd_edge.bundle.threshold import checked_threshold, normalized_score
+from dmdd_edge.bundle.calibration import effective_threshold
+from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
+from dmdd_edge.bundle.threshold import checked_threshold
 from dmdd_edge.data.quality import check_frame, hint_of_bits
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
+from dmdd_edge.runtime.decided import decided
 from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, frame_of
 from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
 from dmdd_edge.runtime.options.backend import BackendOptions
-from dmdd_edge.runtime.regions import find_regions
-from dmdd_edge.runtime.result import Result, Status, Timings
+from dmdd_edge.runtime.result import Result
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import Source
@@ -142,6 +142,11 @@ class Detector:
         pixel_threshold: float | None = None,
         verify: bool = True,
         options: BackendOptions | None = None,
+        *,
+        suspect_threshold: float | None = None,
+        suspect_as: SuspectAs | None = None,
+        min_area: str | float | None = None,
+        mm_per_px: float | None = None,
     ) -> Detector:
         """Open a bundle and start a backend on it.
 
@@ -152,6 +157,12 @@ class Detector:
             pixel_threshold: of the map, 0..1; None takes the image threshold unless the export set one.
             verify: hash every file of the bundle first.
             options: settings of the backend.
+            suspect_threshold: lower end of the band of suspect scores, 0..1; None takes the calibration's, or
+                else the manifest's, where there may be none.
+            suspect_as: count suspect parts as ``good`` or as ``anomalous``; None gives them their own status.
+            min_area: smallest area of a region, such as ``"120px"`` or ``"2.5mm2"``; a part without such a
+                region is not anomalous. None takes the calibration's; 0 is any.
+            mm_per_px: millimeters per pixel of the source image; None takes the calibration's.
 
         Raises:
             BundleError: the bundle is missing or does not verify.
@@ -159,7 +170,15 @@ class Detector:
             OptionError: a threshold is out of range, or a backend is unknown.
         """
         bundle = Bundle.load(path, verify=verify)
-        limits = effective_threshold(bundle, threshold, pixel_threshold)
+        limits = effective_threshold(
+            bundle,
+            threshold,
+            pixel_threshold,
+            suspect=suspect_threshold,
+            suspect_as=suspect_as,
+            min_area=min_area,
+            mm_per_px=mm_per_px,
+        )
         selection = select(bundle, backend, options)
         return cls(bundle, selection.backend, limits, selection.passed_over)
 
@@ -334,12 +353,16 @@ class Detector:
     def decide(self, inferred: Inferred) -> list[Result]:
         """The result of each frame; may run in another thread than the backend."""
         outputs = zip(inferred.prepared, inferred.maps, inferred.scores, strict=True)
-        return [self._decide(item, raw, float(score), inferred.infer_ms) for item, raw, score in outputs]
+        return [
+            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle, self._ignored)
+            for item, raw, score in outputs
+        ]
 
     def set_threshold(self, value: float) -> None:
         """Use another threshold from the next frame on; from any thread.
 
-        The pixel threshold changes too if it was equal to the score's.
+        The pixel threshold changes too if it was equal to the score's. The lower end of a band stays; no part
+        is suspect while the value is below it.
 
         Args:
             value: 0..1.
@@ -350,44 +373,7 @@ class Detector:
         value = checked_threshold(value)
         before = self.threshold
         pixel = value if before.pixel == before.image else before.pixel
-        self.threshold = EffectiveThreshold(value, pixel, "option")
-
-    def _decide(self, item: Prepared, raw_map: NDArray[np.float32], score: float, infer_ms: float) -> Result:
-        start = time.perf_counter()
-        anomaly_map = np.array(raw_map)  # a copy: a result must not hold its whole batch in memory
-        reason = item.reason
-        if not (math.isfinite(score) and math.isfinite(float(anomaly_map.max()))):
-            # A comparison with not-a-number is false, and false would read as good.
-            reason, score = "the model returned NaN or infinity", math.nan
-            anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
-        if self._ignored is not None:
-            anomaly_map[self._ignored] = 0
-        frame, threshold = item.frame, self.threshold  # read once: it may be changed meanwhile
-        limit, anomalous = threshold.image, score > threshold.image
-        status: Status = "unreliable" if reason else "anomalous" if anomalous else "good"
-        preprocess = self.bundle.manifest.preprocess
-        regions = find_regions(anomaly_map, threshold.pixel, preprocess, frame.image.shape)
-        return Result(
-            source=frame.source,
-            index=frame.index,
-            status=status,
-            time=frame.time,
-            score=score,
-            normalized_score=math.nan if math.isnan(score) else normalized_score(score, limit),
-            threshold=limit,
-            is_anomalous=anomalous,
-            anomaly_map=anomaly_map,
-            regions=regions,
-            timings=Timings(frame.capture_ms, item.prepare_ms, infer_ms, _milliseconds(start)),
-            dropped=frame.dropped,
-            reason=reason or "",
-            pixel_threshold=threshold.pixel,
-            preprocess=preprocess,
-            frame_id=frame.frame_id,
-            device_time_ns=frame.device_time_ns,
-            category=self.bundle.category,
-            version=self.bundle.version,
-        )
+        self.threshold = replace(before, image=value, pixel=pixel, origin="option")
 
 
 def _tensors(batch: Sequence[Prepared]) -> NDArray[np.uint8]:

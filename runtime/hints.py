@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import EffectiveThreshold, read_calibration
+from dmdd_edge.bundle.calibration import read_calibration
+from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.data.causes import Cause, find_causes
 from dmdd_edge.data.look import ImageLook, look_at

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.bundle.gate import Gate
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.result import Region
 
@@ -18,6 +19,7 @@ def find_regions(
     threshold: float,
     preprocess: Preprocess,
     source_shape: tuple[int, ...],
+    gate: Gate = Gate(),
 ) -> tuple[Region, ...]:
     """The 8-connected parts of a map above a threshold, in source pixels, highest peak first.
 
@@ -26,6 +28,7 @@ def find_regions(
         threshold: a pixel belongs to a region if its value is greater.
         preprocess: preparation of the source before the resize; reversed for the boxes.
         source_shape: height, width(, channels) of the source image.
+        gate: what a region needs besides; smaller regions are left out.
     """
     above = (anomaly_map > threshold).view(np.uint8)
     if not above.any():
@@ -33,15 +36,36 @@ def find_regions(
     size = anomaly_map.shape[0]
     count, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
     labels: NDArray[np.int32] = np.asarray(components, dtype=np.int32)
+    source_pixels = source_pixels_of(preprocess, source_shape, size)
+    if gate:
+        areas = stats[:, cv2.CC_STAT_AREA] * source_pixels
+        if not any(map(gate.admits, areas[1:])):
+            return ()
     peaks = np.zeros(count, np.float32)
     marked = above.view(np.bool_)
     np.maximum.at(peaks, labels[marked], anomaly_map[marked])
-    _, _, width, height = preprocess.roi or (0, 0, source_shape[1], source_shape[0])
-    source_pixels = width * height / size**2  # per pixel of the map
     regions: list[Region] = []
     # Label 0 is the part below the threshold; its peak is 0, so it sorts last and is cut off.
-    for label in np.argsort(-peaks, kind="stable")[: min(count - 1, MOST_REGIONS)]:
-        x, y, w, h, area = (int(value) for value in stats[label])
+    for label in np.argsort(-peaks, kind="stable")[: count - 1]:
+        x, y, w, h, pixels = (int(value) for value in stats[label])
+        area = pixels * source_pixels
+        if gate and not gate.admits(area):
+            continue
         box = preprocess.box_to_source(x, y, w, h, size, source_shape)
-        regions.append(Region(*box, area=max(round(area * source_pixels), 1), peak=float(peaks[label])))
+        peak, square_mm = float(peaks[label]), gate.square_mm(area)
+        regions.append(Region(*box, max(round(area), 1), peak, square_mm))
+        if len(regions) == MOST_REGIONS:
+            break
     return tuple(regions)
+
+
+def source_pixels_of(preprocess: Preprocess, source_shape: tuple[int, ...], size: int) -> float:
+    """How many pixels of the source image a pixel of its map covers.
+
+    Args:
+        preprocess: preparation of the source before the resize.
+        source_shape: height, width(, channels) of the source image.
+        size: side of the map in pixels.
+    """
+    _, _, width, height = preprocess.roi or (0, 0, source_shape[1], source_shape[0])
+    return width * height / size**2

@@ -16,7 +16,7 @@ from dmdd_edge.arguments import check_count, checked_path
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError
 
-Status = Literal["good", "anomalous", "unreliable"]
+Status = Literal["good", "suspect", "anomalous", "unreliable"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Region:
         x, y, width, height: its bounding box.
         area: the number of source pixels it covers; scaled from the map, so rounded.
         peak: the largest value of the map in it, 0..1.
+        area_mm2: its area in square millimeters; None when the size of a pixel is not known.
     """
 
     x: int
@@ -35,10 +36,21 @@ class Region:
     height: int
     area: int
     peak: float
+    area_mm2: float | None = None
 
     def __repr__(self) -> str:
         box = f"x={self.x}, y={self.y}, width={self.width}, height={self.height}"
-        return f"Region({box}, area={self.area}, peak={self.peak:.4g})"
+        size = "" if self.area_mm2 is None else f", area_mm2={self.area_mm2:.4g}"
+        return f"Region({box}, area={self.area}, peak={self.peak:.4g}{size})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of one region in a JSON line."""
+        fields = asdict(self)
+        if self.area_mm2 is None:
+            del fields["area_mm2"]
+        else:
+            fields["area_mm2"] = float(f"{self.area_mm2:.6g}")
+        return fields
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,25 @@ class Result:
     Attributes:
         source: the file, video or camera that the frame came from; empty for a frame from memory.
         index: its number within the run, from 0.
-        status: ``good``, ``anomalous``, or ``unreliable`` when the frame cannot be judged.
+        status: ``good``, ``anomalous``, or ``unreliable`` when the frame cannot be judged; with a band also
+            ``suspect``.
         time: when it was grabbed, in seconds since 1970 (UTC).
         score: how anomalous the whole frame is, 0..1; NaN when the graph returned no finite number.
         normalized_score: the score with the threshold moved to 0.5, 0..1.
         threshold: of the score, 0..1.
-        is_anomalous: whether ``score > threshold``; of an ``unreliable`` frame it means nothing.
+        is_anomalous: whether ``score > threshold`` and, with a smallest area, a region is as large; of an
+            ``unreliable`` frame it means nothing.
         anomaly_map: float32 S x S, 0..1, of the cropped, rotated and resized frame; 0 where ignored.
-        regions: parts of the map above the pixel threshold, the highest peak first.
+        regions: parts of the map above the pixel threshold, the highest peak first; of a ``suspect`` frame
+            those above the map's lower threshold. With a smallest area, only those that are as large.
         timings: where the time went.
         dropped: frames that a live source dropped just before this one.
         frame_id: the number that the camera gave the frame; None for sources without one.
         device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for sources without one.
         category, version: of the bundle that judged the frame; empty when the caller made the result.
+        suspect_threshold: lower threshold of the score, 0..1; None without a band.
+        gated: whether the score is above the threshold, and the frame is not anomalous because no region is
+            as large as the smallest area.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
         preprocess: the region of interest, rotation and mask between frame and map.
@@ -110,9 +128,11 @@ class Result:
     device_time_ns: int | None = None
     category: str = ""
     version: str = ""
+    suspect_threshold: float | None = None
+    gated: bool = False
 
     def __repr__(self) -> str:
-        relation = ">" if self.is_anomalous else "<="
+        relation = ">" if self.is_anomalous or self.gated else "<="
         parts = [self.status, f"score {self.score:.4f} {relation} threshold {self.threshold:.4f}"]
         if self.regions:
             parts.append(f"{len(self.regions)} region{'s' * (len(self.regions) > 1)}")
@@ -199,13 +219,17 @@ class Result:
             "normalized_score": _number(self.normalized_score),
             "threshold": self.threshold,
             "is_anomalous": self.is_anomalous,
-            "regions": [asdict(region) for region in self.regions],
+            "regions": [region.to_json() for region in self.regions],
             "timings_ms": {name: round(value, 3) for name, value in asdict(self.timings).items()},
             "dropped": self.dropped,
         }
         for name in ("frame_id", "device_time_ns"):  # of cameras that number their frames
             if (value := getattr(self, name)) is not None:
                 line[name] = value
+        if self.suspect_threshold is not None:
+            line["suspect_threshold"] = self.suspect_threshold
+        if self.gated:
+            line["gated"] = True
         if self.reason:
             line["reason"] = self.reason
         return line

@@ -17,7 +17,7 @@ class Summary:
     """Statistics of a run.
 
     Attributes:
-        frames: frames that have a result: good, anomalous and unreliable ones.
+        frames: frames that have a result: good, suspect, anomalous and unreliable ones.
         good, anomalous, unreliable: number of each.
         skipped: frames that could not be read or prepared.
         dropped: frames that a live source dropped.
@@ -32,6 +32,7 @@ class Summary:
         hints: likely causes of what the run shows; see ``hints.Hint``.
         ended_by: ``source`` at the end of the source, ``limit`` after the requested number of frames,
             ``stop`` if a signal, the clock or a window ended the run before.
+        suspect: number of suspect frames; None in a run without a band.
     """
 
     frames: int
@@ -50,10 +51,14 @@ class Summary:
     passed_over: dict[str, int] = field(default_factory=dict)
     hints: tuple[dict[str, Any], ...] = ()
     ended_by: str = "source"
+    suspect: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as the fields of one JSON line."""
-        return {"type": "summary", **asdict(self), "hints": list(self.hints)}
+        """The summary as the fields of one JSON line; without a band it has no ``suspect``."""
+        fields = {"type": "summary", **asdict(self), "hints": list(self.hints)}
+        if self.suspect is None:
+            del fields["suspect"]
+        return fields
 
 
 class RunStatistics:
@@ -69,6 +74,7 @@ class RunStatistics:
         self._start = time.perf_counter()
         self._lock = threading.Lock()
         self._counts = {"good": 0, "anomalous": 0, "unreliable": 0}
+        self._suspect: int | None = None  # a number as soon as a frame could be suspect
         self._latencies = Latencies()
         self._ages = NewestValues() if live else None
         self._skipped = 0
@@ -82,7 +88,7 @@ class RunStatistics:
     @property
     def frames(self) -> int:
         """Number of frames that have a result."""
-        return sum(self._counts.values())
+        return sum(self._counts.values()) + (self._suspect or 0)
 
     @property
     def dropped(self) -> int:
@@ -92,7 +98,10 @@ class RunStatistics:
     def add(self, result: Result) -> None:
         """Count a result."""
         with self._lock:
-            self._counts[result.status] += 1
+            if result.suspect_threshold is not None or result.status == "suspect":
+                self._suspect = (self._suspect or 0) + (result.status == "suspect")
+            if result.status != "suspect":
+                self._counts[result.status] += 1
             self._dropped += result.dropped
             self._latencies.add_timings(result.timings)
             if self._ages is not None:
@@ -147,6 +156,7 @@ class RunStatistics:
                 hints=tuple(self._hints),
                 passed_over=dict(passed_over or {}),
                 ended_by=ended_by,
+                suspect=self._suspect,
             )
 
 

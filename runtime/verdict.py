@@ -26,8 +26,8 @@ class Verdict:
     """A run as a whole.
 
     Attributes:
-        failed: frames that are not good, by what they are instead: anomalous, unreliable, skipped, and of
-            files those that were lost before they were read. An earlier run that was resumed counts.
+        failed: frames that are not good, by what they are instead: anomalous, suspect, unreliable, skipped,
+            and of files those that were lost before they were read. An earlier run that was resumed counts.
         nothing: why no frame has a result although there were some; None when at least one has.
         no_frame: why no frame came at all; None when one did.
         unprocessed: why not everything was processed that the user did not leave out; None when it was.
@@ -81,6 +81,7 @@ def failures(summary: Summary, before: Counter[str], lossless: bool) -> dict[str
     # A frame that cannot be judged or read is never good, so it must not pass a gate either.
     counts = {
         "anomalous": summary.anomalous + before["anomalous"],
+        "suspect": (summary.suspect or 0) + before["suspect"],
         "unreliable": summary.unreliable + before["unreliable"],
         "skipped": summary.skipped + before["error"],
         "lost before they were read": summary.dropped if lossless else 0,

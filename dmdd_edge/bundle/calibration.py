@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.gate import Gate, combined_gate
 from dmdd_edge.bundle.manifest import LARGEST
+from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import Threshold, checked_threshold
 from dmdd_edge.bundle.versions import calibration_name
-from dmdd_edge.errors import BundleError, StorageError
+from dmdd_edge.errors import BundleError, OptionError, StorageError
 from dmdd_edge.failures import storage_errors
-from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Text
+from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Sparse, Text
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import visible
@@ -25,7 +26,27 @@ from dmdd_edge.storage import fsync_path, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 
-class Calibration(BaseModel):
+class GatedCounts(Sparse):
+    """Good parts of a calibration that the gate decides on.
+
+    Attributes:
+        above: those whose score is above the threshold.
+        anomalous: those that are anomalous: they have a region that is large enough too.
+        suspect_above: with a band, those whose score is above the lower threshold.
+        suspect: those that are suspect.
+    """
+
+    SPARSE = ("suspect_above", "suspect")
+
+    model_config = ConfigDict(frozen=True)
+
+    above: Count
+    anomalous: Count
+    suspect_above: Count | None = None
+    suspect: Count | None = None
+
+
+class Calibration(Sparse):
     """The result of ``dmdd-edge calibrate``, stored in ``models/<category>/calibration-<version>.json``.
 
     Attributes:
@@ -36,7 +57,11 @@ class Calibration(BaseModel):
         backend: the backend that scored them.
         unreliable: frames left out because they were not reliable.
         skipped: files left out because they could not be read.
+        gate: what a region needs; None when it needs nothing and the size of a pixel is not known.
+        gated: how the gate decides on the good parts; None without a smallest area.
     """
+
+    SPARSE = ("gate", "gated")
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,21 +73,8 @@ class Calibration(BaseModel):
     backend: Text = ""
     unreliable: Count = 0
     skipped: Count = 0
-
-
-@dataclass(frozen=True)
-class EffectiveThreshold:
-    """The thresholds of a run, and their origin.
-
-    Attributes:
-        image: threshold of the score, 0..1.
-        pixel: threshold of the map, 0..1.
-        origin: ``option`` (given for this run), ``calibration`` or ``manifest``.
-    """
-
-    image: float
-    pixel: float
-    origin: Literal["option", "calibration", "manifest"]
+    gate: Gate | None = None
+    gated: GatedCounts | None = None
 
 
 def calibration_path(bundle: Bundle) -> Path:
@@ -108,6 +120,8 @@ def write_calibration(
     backend: str = "",
     unreliable: int = 0,
     skipped: int = 0,
+    gate: Gate | None = None,
+    gated: GatedCounts | None = None,
 ) -> Calibration:
     """Store a new threshold beside the bundle; it applies from the next start of the runtime on.
 
@@ -123,6 +137,8 @@ def write_calibration(
         backend=backend,
         unreliable=unreliable,
         skipped=skipped,
+        gate=gate,
+        gated=gated,
     )
     path = calibration_path(bundle)
     write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
@@ -148,32 +164,81 @@ def remove_calibration(bundle: Bundle) -> bool:
 
 
 def effective_threshold(
-    bundle: Bundle, image: float | None = None, pixel: float | None = None
+    bundle: Bundle,
+    image: float | None = None,
+    pixel: float | None = None,
+    *,
+    suspect: float | None = None,
+    suspect_as: SuspectAs | None = None,
+    min_area: str | float | None = None,
+    mm_per_px: float | None = None,
 ) -> EffectiveThreshold:
-    """The thresholds of a run: the given ones, else the calibration's, else the manifest's.
+    """The thresholds of a run: each one that is given, else the calibration's, else the manifest's.
 
     The pixel threshold follows the image threshold unless calibration or export set it separately, or
-    ``pixel`` is given.
+    ``pixel`` is given. The band stays when ``image`` is given: its lower end is where it was, and where
+    ``image`` is below that, no part is suspect.
 
     Args:
         image: ``--threshold``, 0..1.
         pixel: ``--pixel-threshold``, 0..1.
+        suspect: ``--suspect-threshold``, 0..1, below the image threshold.
+        suspect_as: ``--suspect-as``: count suspect parts as good, or as anomalous.
+        min_area: ``--min-area``: text as ``parse_area`` reads it, or pixels of the source image; 0 for any.
+        mm_per_px: ``--mm-per-px``: millimeters per pixel of the source image.
 
     Raises:
-        DmddError: a threshold is outside 0..1, or the calibration cannot be read.
+        DmddError: a threshold is outside 0..1, the area or the size is malformed, or the calibration cannot
+            be read.
     """
+    exported = bundle.manifest.threshold
+    known, gate = exported, Gate()
+    origin: Literal["option", "calibration", "manifest"] = "manifest"
+    calibration = None
+    try:
+        calibration = read_calibration(bundle)
+    except BundleError:
+        if image is None:  # the run has its own threshold and does not depend on the broken file
+            raise
+    if calibration is not None:
+        known, gate, origin = calibration.threshold, calibration.gate or gate, "calibration"
+    separate = _first(_separate(known), _separate(exported))
+    if image is not None:
+        checked_threshold(image)
+        # A pixel threshold that was exported for itself belongs to the exported thresholds.
+        origin, separate = "option", _separate(exported)
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
-    exported = bundle.manifest.threshold
-    if image is not None:  # the calibration is not used, so a broken one does not matter
-        checked_threshold(image)
-        return EffectiveThreshold(image, _first(pixel, _separate(exported), image), "option")
-    calibration = read_calibration(bundle)
-    if calibration is None:
-        return EffectiveThreshold(exported.image, _first(pixel, exported.pixel), "manifest")
-    calibrated = calibration.threshold
-    pixel_level = _first(pixel, _separate(calibrated), _separate(exported), calibrated.image)
-    return EffectiveThreshold(calibrated.image, pixel_level, "calibration")
+    level = known.image if image is None else image
+    map_level = pixel if pixel is not None else level if separate is None else separate
+    lower = _lower(known, level, suspect)
+    gate = combined_gate(gate, min_area, mm_per_px)
+    if lower is None:
+        return EffectiveThreshold(level, map_level, origin, gate=gate, suspect_as=suspect_as)
+    map_lower = known.suspect_pixel if suspect is None and known.suspect_pixel is not None else lower
+    map_lower = min(map_lower, map_level)
+    if suspect_as == "good":
+        return EffectiveThreshold(level, map_level, origin, gate=gate, suspect_as=suspect_as)
+    if suspect_as == "anomalous":
+        return EffectiveThreshold(lower, map_lower, origin, gate=gate, suspect_as=suspect_as)
+    return EffectiveThreshold(level, map_level, origin, lower, map_lower, gate)
+
+
+def _lower(known: Threshold, level: float, suspect: float | None) -> float | None:
+    """The lower end of the band; None without one.
+
+    Raises:
+        DmddError: it is given, and not below the threshold.
+    """
+    if suspect is None:
+        return known.suspect if known.suspect is not None and known.suspect < level else None
+    checked_threshold(suspect, "--suspect-threshold")
+    if suspect >= level:
+        raise OptionError(
+            f"--suspect-threshold is {suspect:g}, and the threshold is {level:g}: no part could be suspect.",
+            f"Give less than {level:g}.",
+        )
+    return suspect
 
 
 def _separate(threshold: Threshold) -> float | None:
@@ -181,5 +246,5 @@ def _separate(threshold: Threshold) -> float | None:
     return threshold.pixel if threshold.pixel != threshold.image else None
 
 
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)

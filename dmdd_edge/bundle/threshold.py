@@ -8,23 +8,27 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from dmdd_edge.arguments import checked_number
 from dmdd_edge.errors import BundleError, DataError, OptionError
-from dmdd_edge.fields import Share
+from dmdd_edge.fields import Share, Sparse
 
 #: The default false-alarm rate: one good part in a hundred.
 DEFAULT_ALPHA = 0.01
+
+#: Rates that need more images than this to differ are as good as equal.
+_LONG_SEARCH = 10**6
 
 #: Number of a map's largest values whose mean is its peak.
 PEAK_PIXELS = 100
 
 
-class Threshold(BaseModel):
+class Threshold(Sparse):
     """The threshold and the facts that it was computed from; the manifest's ``threshold``.
 
-    A part is anomalous when its score is greater than ``image``.
+    A part is anomalous when its score is greater than ``image``. With a band it is suspect when its score is
+    greater than ``suspect`` and not greater than ``image``.
 
     Attributes:
         image: threshold of the score, 0..1.
@@ -35,7 +39,12 @@ class Threshold(BaseModel):
         attainable: the smallest false-alarm rate that this number supports, 1 / (normals + 1).
         needed: number of normal images that ``alpha`` needs.
         scores: the scores themselves, ascending.
+        suspect: lower threshold of the score, 0..1; None without a band.
+        suspect_rate: the share of good parts that may be above it, 0..1.
+        suspect_pixel: lower threshold of the anomaly map, 0..1; None when it is ``suspect``.
     """
+
+    SPARSE = ("suspect", "suspect_rate", "suspect_pixel")
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,6 +55,9 @@ class Threshold(BaseModel):
     attainable: float = Field(gt=0, lt=1)
     needed: int = Field(ge=1, le=10**15)
     scores: tuple[Share, ...] = ()
+    suspect: Share | None = None
+    suspect_rate: float | None = Field(default=None, gt=0, lt=1)
+    suspect_pixel: Share | None = None
 
     @property
     def holds(self) -> bool:
@@ -61,6 +73,15 @@ class Threshold(BaseModel):
         return (
             f"{head}: their highest score, since a false-alarm rate of {percent(self.alpha)} needs "
             f"{self.needed} good images; {self.normals} {support} {percent(self.attainable)}."
+        )
+
+    def describe_band(self) -> str:
+        """One sentence about the band; empty without one."""
+        if self.suspect is None or self.suspect_rate is None:
+            return ""
+        return (
+            f"suspect above {self.suspect:.4f}: at most {percent(self.suspect_rate)} of good parts are "
+            "expected to be suspect or anomalous."
         )
 
 
@@ -81,6 +102,7 @@ def threshold_from_normals(
     alpha: float = DEFAULT_ALPHA,
     pixel: float | None = None,
     peaks: Sequence[float] | None = None,
+    suspect_rate: float | None = None,
 ) -> Threshold:
     """The threshold that a further good part exceeds with probability at most ``alpha``.
 
@@ -93,11 +115,16 @@ def threshold_from_normals(
         pixel: threshold of the map, 0..1; when None that of ``peaks``, without those the image threshold.
         peaks: peak of each normal image's map, see ``map_peak``; the pixel threshold is their order statistic
             of the same rank. For a head whose score is not computed from the map.
+        suspect_rate: the share of good parts that may be above a lower threshold, more than ``alpha``; see
+            ``Threshold``. None sets no lower threshold.
 
     Raises:
-        DmddError: no score, a score or a rate outside its range.
+        DmddError: no score, a score or a rate outside its range; or the scores do not tell the two rates
+            apart.
     """
     check_alpha(alpha)
+    if suspect_rate is not None:
+        check_rates(alpha, suspect_rate)
     ordered = tuple(sorted(float(score) for score in scores))
     if not ordered:
         raise DataError(
@@ -111,10 +138,16 @@ def threshold_from_normals(
     count = len(ordered)
     # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
     rate = Fraction(str(alpha))
-    place = min(math.ceil((count + 1) * (1 - rate)), count) - 1
+    place = rank(count, alpha) - 1
     image = ordered[place]
+    levels = None if peaks is None else sorted(min(max(float(peak), 0.0), 1.0) for peak in peaks)
     if pixel is None:
-        pixel = image if peaks is None else min(max(sorted(float(peak) for peak in peaks)[place], 0.0), 1.0)
+        pixel = image if levels is None else levels[place]
+    suspect = suspect_pixel = None
+    if suspect_rate is not None:
+        below = _rank_below(ordered, alpha, suspect_rate) - 1
+        suspect = ordered[below]
+        suspect_pixel = None if levels is None else levels[below]
     return Threshold(
         image=image,
         pixel=pixel,
@@ -123,7 +156,68 @@ def threshold_from_normals(
         attainable=1 / (count + 1),
         needed=math.ceil(1 / rate) - 1,
         scores=ordered,
+        suspect=suspect,
+        suspect_rate=suspect_rate,
+        suspect_pixel=suspect_pixel,
     )
+
+
+def rank(count: int, alpha: float) -> int:
+    """The rank of the score that is the threshold, from 1: ceil((n + 1)(1 - alpha)), at most n."""
+    return min(math.ceil((count + 1) * (1 - Fraction(str(alpha)))), count)
+
+
+def check_rates(alpha: float, suspect_rate: float) -> None:
+    """Check that more good parts may be suspect or anomalous than anomalous.
+
+    Raises:
+        OptionError: they do not.
+    """
+    if not alpha < suspect_rate < 1:
+        raise OptionError(
+            f"--suspect-rate is {suspect_rate:g}; it must be between --false-alarm-rate, {alpha:g}, and 1.",
+            "A part is suspect below the threshold, so more good parts are: give for example "
+            f"{min(5 * alpha, (1 + alpha) / 2):g}.",
+        )
+
+
+def _rank_below(ordered: Sequence[float], alpha: float, suspect_rate: float) -> int:
+    """The rank of the lower threshold.
+
+    Raises:
+        OptionError: it is the same score as the threshold, so that no part could be suspect.
+    """
+    count = len(ordered)
+    above, below = rank(count, alpha), rank(count, suspect_rate)
+    if ordered[below - 1] < ordered[above - 1]:
+        return below
+    rates = f"{percent(suspect_rate)} and {percent(alpha)}"
+    if below < above:
+        raise OptionError(
+            f"Scores {below} to {above} of {count} good images are equal, so that {rates} of them give the "
+            "same threshold and no part could be suspect.",
+            "Give a higher --suspect-rate, or more images of good parts.",
+        )
+    needed = images_for_band(alpha, suspect_rate)
+    raise OptionError(
+        f"{count} good image{'s' * (count != 1)} cannot tell rates of {rates} apart: both give one score.",
+        f"Give {needed} images of good parts, or a higher --suspect-rate.",
+    )
+
+
+def images_for_band(alpha: float, suspect_rate: float) -> int:
+    """The smallest number of good images with which two rates have two ranks, from which on more keep it so.
+
+    Args:
+        alpha: the lower rate.
+        suspect_rate: the higher one.
+    """
+    low, high = Fraction(str(alpha)), Fraction(str(suspect_rate))
+    # From 2 / (high - low) images on the ranks differ: their distance before rounding is at least 1.
+    count = math.ceil(2 / (high - low))
+    while _LONG_SEARCH > count > 1 and rank(count - 1, suspect_rate) < rank(count - 1, alpha):
+        count -= 1
+    return count
 
 
 def map_peak(anomaly_map: NDArray[np.float32]) -> float:

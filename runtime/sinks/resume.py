@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-_LETTERS = {"good": "g", "anomalous": "a", "unreliable": "u", "error": "e"}
+_LETTERS = {"good": "g", "suspect": "s", "anomalous": "a", "unreliable": "u", "error": "e"}
 _STATUSES = {ord(letter): status for status, letter in _LETTERS.items()}
 
 
@@ -65,8 +65,8 @@ class ResumeState:
             ignore its result.
 
     Attributes:
-        skipped: number of skipped frames by the status in their lines: ``good``, ``anomalous``,
-            ``unreliable``, ``error``.
+        skipped: number of skipped frames by the status in their lines: ``good``, ``suspect``,
+            ``anomalous``, ``unreliable``, ``error``.
     """
 
     def __init__(self, files: Sequence[Done]) -> None:

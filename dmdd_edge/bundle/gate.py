@@ -1,0 +1,111 @@
+"""The smallest region that makes a part anomalous."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from dmdd_edge.bundle.area import Area, parse_area
+from dmdd_edge.errors import OptionError
+from dmdd_edge.fields import PositiveLength, Sparse, Text
+
+#: A quotient of two decimal numbers may miss a whole number of pixels by this share.
+_ROUNDING = 1e-9
+
+
+class Gate(Sparse):
+    """What a region needs, besides values above the threshold of the map.
+
+    Attributes:
+        min_area: smallest area of a region, as ``parse_area`` reads it; None or 0 for any.
+        mm_per_px: millimeters per pixel of the source image; None when that is not known.
+    """
+
+    SPARSE = ("min_area", "mm_per_px")
+
+    model_config = ConfigDict(frozen=True)
+
+    min_area: Text | None = None
+    mm_per_px: PositiveLength | None = None
+
+    @cached_property
+    def smallest(self) -> float:
+        """Smallest area of a region in pixels of the source image; 0 for any.
+
+        Raises:
+            OptionError: it is in square millimeters, and their size in pixels is not known.
+        """
+        area = Area(0.0) if self.min_area is None else parse_area(self.min_area)
+        if area.unit == "px" or area.value == 0:
+            return area.value
+        if self.mm_per_px is None:
+            raise OptionError(
+                f"--min-area {self.min_area} is in square millimeters, and the size of a pixel is not known.",
+                "Add --mm-per-px, the millimeters per pixel of the source image; or give pixels: 120px.",
+            )
+        return area.value / self.mm_per_px**2
+
+    def __bool__(self) -> bool:
+        return self.smallest > 0
+
+    def admits(self, area: float) -> bool:
+        """Whether a region of this area counts; ``area`` in pixels of the source image, before rounding."""
+        return area >= self.smallest * (1 - _ROUNDING)
+
+    def square_mm(self, area: float) -> float | None:
+        """An area in pixels of the source image as square millimeters; None when that is not known."""
+        return None if self.mm_per_px is None else area * self.mm_per_px**2
+
+
+def combined_gate(kept: Gate, min_area: str | float | None, mm_per_px: float | None) -> Gate:
+    """The gate of a run: what is given for it, else what is kept with the threshold.
+
+    Raises:
+        OptionError: an area or a size is malformed, or the area needs a size that is not known.
+    """
+    if mm_per_px is not None and not (math.isfinite(mm_per_px) and mm_per_px > 0):
+        raise OptionError(f"--mm-per-px is {mm_per_px:g}; it must be more than 0.", "Give for example 0.05.")
+    gate = Gate(
+        min_area=kept.min_area if min_area is None else str(parse_area(min_area)),
+        mm_per_px=kept.mm_per_px if mm_per_px is None else mm_per_px,
+    )
+    gate.smallest  # noqa: B018 - raises when it cannot be known
+    return gate
+
+
+def reach(anomaly_map: NDArray[np.float32], source_pixels: float, gate: Gate) -> float:
+    """The level below which a map has a region that a gate admits: above level t it has one iff t < reach.
+
+    For decisions at several levels, or at a level that is not known yet; at one known level
+    ``find_regions`` says the same in less time.
+
+    Args:
+        anomaly_map: float32 S x S, 0..1.
+        source_pixels: pixels of the source image per pixel of the map.
+        gate: what a region needs.
+
+    Returns:
+        a value of the map; minus infinity when not even the whole map is large enough.
+    """
+    import cv2
+
+    if not gate:
+        return float(anomaly_map.max())
+    levels = np.unique(anomaly_map)
+
+    def has(level: np.float32) -> bool:
+        mask = (anomaly_map >= level).view(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        return gate.admits(float(stats[1:, cv2.CC_STAT_AREA].max(initial=0)) * source_pixels)
+
+    if not has(levels[0]):
+        return -math.inf
+    low, high = 0, len(levels)  # it holds at low, and not at high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if has(levels[middle]) else (low, middle)
+    return float(levels[low])

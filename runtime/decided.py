@@ -1,0 +1,83 @@
+"""The result of one frame, from its map and its score."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.rule import EffectiveThreshold
+from dmdd_edge.bundle.threshold import normalized_score
+from dmdd_edge.runtime.regions import find_regions
+from dmdd_edge.runtime.result import Region, Result, Status, Timings
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.detector import Prepared
+
+
+def decided(
+    item: Prepared,
+    raw_map: NDArray[np.float32],
+    score: float,
+    infer_ms: float,
+    threshold: EffectiveThreshold,
+    bundle: Bundle,
+    ignored: NDArray[np.bool_] | None,
+) -> Result:
+    """Decide on a frame.
+
+    Args:
+        item: the frame, as it was prepared.
+        raw_map: its map from the graph, float32 S x S.
+        score: of the graph.
+        infer_ms: time of the graph.
+        threshold: in use.
+        bundle: the frame was prepared for, with region of interest, rotation and mask.
+        ignored: bool S x S, True = ignored; None without a mask.
+    """
+    start = time.perf_counter()
+    anomaly_map = np.array(raw_map)  # a copy: a result must not hold its whole batch in memory
+    reason, frame, limit = item.reason, item.frame, threshold.image
+    preprocess = bundle.manifest.preprocess
+    if not (math.isfinite(score) and math.isfinite(float(anomaly_map.max()))):
+        # A comparison with not-a-number is false, and false would read as good.
+        reason, score = "the model returned NaN or infinity", math.nan
+        anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
+    if ignored is not None:
+        anomaly_map[ignored] = 0
+
+    @cache
+    def regions_above(level: float) -> tuple[Region, ...]:
+        return find_regions(anomaly_map, level, preprocess, frame.image.shape, threshold.gate)
+
+    judgment = threshold.decide(score, lambda level: bool(regions_above(level)))
+    status: Status = "unreliable" if reason else judgment
+    lower = threshold.suspect_pixel if status == "suspect" else None
+    return Result(
+        source=frame.source,
+        index=frame.index,
+        status=status,
+        time=frame.time,
+        score=score,
+        normalized_score=math.nan if math.isnan(score) else normalized_score(score, limit),
+        threshold=limit,
+        is_anomalous=judgment == "anomalous",
+        anomaly_map=anomaly_map,
+        regions=regions_above(threshold.pixel if lower is None else lower),
+        timings=Timings(frame.capture_ms, item.prepare_ms, infer_ms, 1000 * (time.perf_counter() - start)),
+        dropped=frame.dropped,
+        reason=reason or "",
+        pixel_threshold=threshold.pixel,
+        preprocess=preprocess,
+        frame_id=frame.frame_id,
+        device_time_ns=frame.device_time_ns,
+        category=bundle.category,
+        version=bundle.version,
+        suspect_threshold=threshold.suspect,
+        gated=not reason and score > limit and judgment != "anomalous",
+    )
