@@ -18,6 +18,7 @@ from accuracy.declaration import Experiment
 from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
 from results_station import station
+from results_upkeep import UPKEEP
 
 from dmdd_edge.evaluation.paper import paper_row
 
@@ -324,4 +325,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "station": station,
     "peers-screw": lambda: peers("screw"),
     "peers-bottle": lambda: peers("bottle"),
+    **UPKEEP,
 }

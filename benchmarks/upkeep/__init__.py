@@ -1,0 +1,1 @@
+"""Benchmarks of upkeep: what a detector needs after its first day."""
