@@ -96,7 +96,8 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         OptionError: an option is out of its range or contradicts another one.
         TrainingError: the run is missing, unfinished or in use.
         DataError: the run's images are missing.
-        BundleError: the exported graph does not match the trained model; nothing is published then.
+        BundleError: the exported graph does not match the trained model; nothing is published then. Or the
+            new version loses a part of the challenge set; then it is there, and the one before stays in use.
         BackendError: an engine cannot be built here, or a package is missing.
         StorageError: the bundle cannot be written.
     """
@@ -192,9 +193,17 @@ def _export_run(
             expect=lambda costs: reporter.expect([*costs, *_build_costs(targets.chosen)]),
             extras=extras,
             say=reporter.say,
+            accept=lambda bundle: _check_challenge(bundle, options, reporter),
         )
     reporter.bundle_written(exported)
     return exported, [exported.bundle.path / ENGINES_FOLDER / name for name in names]
+
+
+def _check_challenge(bundle: Bundle, options: ExportOptions, reporter: ExportReporter) -> None:
+    """Leave the version before in use where the new one loses a part of the challenge set."""
+    from dmdd_edge.runtime.challenge.gate import GateOptions, gate_version
+
+    gate_version(bundle, "export", GateOptions(options.allow_loss, say=reporter.say))
 
 
 def _compare(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.options.groups import BundleOptions, check_rate
+from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate
 from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
@@ -146,7 +146,7 @@ class BuildSettings(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(BuildSettings, EngineCacheOption, BundleOptions, RunsDirOption):
+class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOptions, RunsDirOption):
     """The options of ``export_bundle`` and of ``dmdd-edge export``.
 
     ``category`` or ``run`` names the training run; ``model`` names an existing bundle instead, for which
@@ -161,7 +161,7 @@ class ExportOptions(BuildSettings, EngineCacheOption, BundleOptions, RunsDirOpti
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("run", "runs_dir", "data", "false_alarm_rate"),
+            ("run", "runs_dir", "data", "false_alarm_rate", "allow_loss"),
             lambda values: values["model"] is None,
             "has no effect with --model, whose threshold and graph stay as they are",
             "name the run by --category or --run instead of --model",

@@ -92,6 +92,7 @@ def export_run(
     expect: Callable[[list[Cost]], None] = lambda costs: None,
     extras: list[Extra] | None = None,
     say: Callable[[str], None] = lambda text: None,
+    accept: Callable[[Bundle], object] = lambda bundle: None,
 ) -> Exported:
     """Write, check and publish the bundle of a run.
 
@@ -105,6 +106,7 @@ def export_run(
         extras: functions that add engines to the bundle.
         say: called with a line for whatever of the data set the comparison does not use, and one for what the
             detector tolerates.
+        accept: called with the new version before it is put to use; raises to leave the one before in use.
 
     Raises:
         DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then
@@ -140,6 +142,7 @@ def export_run(
             facts |= extra(writer.path)
         inputs, outputs = graph_specs(size)
         bundle = writer.commit(
+            accept=accept,
             backbone=config.model.backbone,
             image_size=size,
             input=inputs,

@@ -18,6 +18,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.calibration_doubts import ENOUGH, doubts, few
+from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.normal_scores import NormalScores, score_normals
 from dmdd_edge.runtime.options.backend import BackendOptions
@@ -83,6 +84,7 @@ def calibrate(
 
     Raises:
         OptionError: the bundle, the source or the backend fails, or no image can be judged.
+        BundleError: the new threshold loses a part of the challenge set.
     """
     if options.source is None:
         raise OptionError("A source is missing.", "Give --source FOLDER with images of good parts.")
@@ -126,8 +128,15 @@ def calibrate(
     doubted = [*few(threshold), *doubts(bundle, scores)]
     if doubted:
         confirm(doubted)
+    gate = GateOptions(options.allow_loss, options.backend, options.pick(BackendOptions), say)
     calibration = write_calibration(
-        bundle, threshold, options.source, backend, scores.unreliable, scores.skipped
+        bundle,
+        threshold,
+        options.source,
+        backend,
+        scores.unreliable,
+        scores.skipped,
+        accept=lambda new: gate_threshold(bundle, new, gate),
     )
     return CalibrationOutcome(
         bundle,

@@ -12,8 +12,8 @@ import shlex
 import shutil
 import stat
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from dmdd_edge.arguments import checked_path
 from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
+from dmdd_edge.bundle.unfinished import UNFINISHED_PREFIX, remove_abandoned
 from dmdd_edge.bundle.versions import (
     CURRENT_NAME,
     find_version,
@@ -42,13 +43,6 @@ from dmdd_edge.strict_json import explain
 __all__ = ["Bundle", "BundleWriter", "check", "list_versions", "use_version"]
 
 FP32_GRAPH, FP16_GRAPH, ENGINES_FOLDER = "model.fp32.onnx", "model.fp16.onnx", "engines"
-
-#: Folders that a writer has not finished start with this; a leading dot is what listings ignore.
-UNFINISHED_PREFIX = ".unfinished-"
-
-#: An unlocked unfinished folder is only taken for abandoned at this age, in seconds: its writer may be
-#: between making the folder and locking it.
-_ABANDONED_AFTER = 60.0
 
 #: Files that file managers create in folders they show; not part of a bundle and never used.
 _LITTER = {"Thumbs.db", "desktop.ini"}
@@ -225,7 +219,7 @@ class BundleWriter:
         self._lock: int | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(self.folder)
+            remove_abandoned(self.folder)
             self.path = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=self.folder))
             self.path.chmod(0o755)
             # The lock goes with the process, however it ends: an unlocked folder is an abandoned one.
@@ -249,10 +243,12 @@ class BundleWriter:
             os.close(self._lock)
             self._lock = None
 
-    def commit(self, **fields: Any) -> Bundle:
+    def commit(self, *, accept: Callable[[Bundle], object] = lambda bundle: None, **fields: Any) -> Bundle:
         """Make what was written the version in use.
 
         Args:
+            accept: called with the new version before it is put to use; when it raises, the version stays
+                beside the one in use.
             fields: the manifest's fields but ``schema_version``, ``category``, ``version``, ``files``
                 and ``sizes``, which are worked out here.
 
@@ -261,6 +257,7 @@ class BundleWriter:
 
         Raises:
             DmddError: a field is unknown, missing or wrong, nothing was written, or the disk refuses.
+                Also whatever ``accept`` raises.
         """
         unknown = sorted(set(fields) - set(Manifest.model_fields))
         if unknown:
@@ -288,8 +285,17 @@ class BundleWriter:
             raise BundleError(f"the manifest's {explain(error)}.") from error
         except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
             raise BundleError(f"the manifest: {error}.") from error
+        with self._refusals():
+            bundle = self._publish(manifest)
+        accept(bundle)
+        with self._refusals():
+            write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")
+        return bundle
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
         try:
-            return self._publish(manifest)
+            yield
         except OSError as error:
             found = storage_error(error, self.folder, "written")
             raise BundleError(
@@ -306,18 +312,24 @@ class BundleWriter:
         target = self.folder / manifest.version
         os.rename(self.path, target)  # noqa: PTH104 - the step that makes the version appear whole
         fsync_path(self.folder)
-        write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")
         return Bundle(path=target, manifest=manifest)
 
 
-def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
+def use_version(
+    models_dir: Path | str,
+    category: str,
+    version: str,
+    accept: Callable[[Bundle], object] = lambda bundle: None,
+) -> Bundle:
     """Make ``version`` the one in use, once it has been verified.
 
     Args:
         version: its name; the start of one is enough when only one version starts so.
+        accept: called with the version before it is put to use; raises to refuse it.
 
     Raises:
-        DmddError: there is no such category or version, or it does not verify; CURRENT then stays.
+        DmddError: there is no such category or version, or it does not verify; CURRENT then stays. Also
+            whatever ``accept`` raises.
     """
     folder = Path(models_dir) / category
     if not is_plain_name(category) or not version_names(folder):
@@ -332,6 +344,7 @@ def use_version(models_dir: Path | str, category: str, version: str) -> Bundle:
             f"{folder / CURRENT_NAME} is a folder; it must be a file that names the version in use.",
             f"Remove it: rm -r {shlex.quote(str(folder / CURRENT_NAME))}",
         )
+    accept(bundle)
     write_atomically(folder / CURRENT_NAME, chosen + "\n")
     return bundle
 
@@ -377,21 +390,3 @@ def _listed_files(folder: Path) -> list[str]:
                 ):
                     names.append(Path(entry.path).relative_to(folder).as_posix())
     return sorted(names)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what writers left behind that were killed."""
-    for entry in folder.glob(f"{UNFINISHED_PREFIX}*"):
-        try:
-            if time.time() - entry.stat().st_mtime < _ABANDONED_AFTER:
-                continue
-            handle = os.open(entry, os.O_RDONLY)
-        except OSError:
-            continue  # gone meanwhile, or not ours to touch
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry, ignore_errors=True)
-        except OSError:
-            pass  # its writer is alive
-        finally:
-            os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -122,11 +123,15 @@ def write_calibration(
     skipped: int = 0,
     gate: Gate | None = None,
     gated: GatedCounts | None = None,
+    accept: Callable[[Calibration], object] = lambda calibration: None,
 ) -> Calibration:
     """Store a new threshold beside the bundle; it applies from the next start of the runtime on.
 
+    Args:
+        accept: called with the calibration before it is written; raises to refuse it.
+
     Raises:
-        DmddError: the folder cannot be written.
+        DmddError: the folder cannot be written. Also whatever ``accept`` raises.
     """
     calibration = Calibration(
         category=bundle.category,
@@ -140,6 +145,7 @@ def write_calibration(
         gate=gate,
         gated=gated,
     )
+    accept(calibration)
     path = calibration_path(bundle)
     write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
     return calibration
@@ -172,6 +178,7 @@ def effective_threshold(
     suspect_as: SuspectAs | None = None,
     min_area: str | float | None = None,
     mm_per_px: float | None = None,
+    calibration: Calibration | Literal["stored"] | None = "stored",
 ) -> EffectiveThreshold:
     """The thresholds of a run: each one that is given, else the calibration's, else the manifest's.
 
@@ -186,6 +193,8 @@ def effective_threshold(
         suspect_as: ``--suspect-as``: count suspect parts as good, or as anomalous.
         min_area: ``--min-area``: text as ``parse_area`` reads it, or pixels of the source image; 0 for any.
         mm_per_px: ``--mm-per-px``: millimeters per pixel of the source image.
+        calibration: what the thresholds would be with another calibration, or with none; "stored" reads the
+            version's own.
 
     Raises:
         DmddError: a threshold is outside 0..1, the area or the size is malformed, or the calibration cannot
@@ -194,12 +203,13 @@ def effective_threshold(
     exported = bundle.manifest.threshold
     known, gate = exported, Gate()
     origin: Literal["option", "calibration", "manifest"] = "manifest"
-    calibration = None
     try:
-        calibration = read_calibration(bundle)
+        if calibration == "stored":
+            calibration = read_calibration(bundle)
     except BundleError:
         if image is None:  # the run has its own threshold and does not depend on the broken file
             raise
+        calibration = None
     if calibration is not None:
         known, gate, origin = calibration.threshold, calibration.gate or gate, "calibration"
     separate = _first(_separate(known), _separate(exported))

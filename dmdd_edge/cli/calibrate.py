@@ -58,7 +58,7 @@ def calibrate(options: CalibrateCommand) -> None:
     from dmdd_edge.workspace import load_bundle
 
     if options.reset:
-        _reset(load_bundle(options.category, options.model, options.models_dir), options.json)
+        _reset(load_bundle(options.category, options.model, options.models_dir), options)
         return
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.progress import Work
@@ -80,13 +80,16 @@ def calibrate(options: CalibrateCommand) -> None:
     _report(outcome, options)
 
 
-def _reset(bundle: Bundle, json: bool) -> None:
-    from dmdd_edge.bundle.calibration import remove_calibration
+def _reset(bundle: Bundle, options: CalibrateCommand) -> None:
+    from dmdd_edge.bundle.calibration import calibration_path, remove_calibration
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
 
+    if calibration_path(bundle).exists():
+        gate_threshold(bundle, None, GateOptions(options.allow_loss, say=console.print))
     removed = remove_calibration(bundle)
     threshold = bundle.manifest.threshold.image
-    if json:
+    if options.json:
         print_json(
             {
                 "category": bundle.category,

@@ -1,7 +1,7 @@
 """The ``dmdd-edge`` program: gathers the commands and turns errors into messages and exit codes.
 
-Exit codes: 0 done, 1 a user's error, 2 usage, 3 anomalies found under ``--fail-on-anomaly``,
-130 after Ctrl-C.
+Exit codes: 0 done, 1 a user's error, 2 usage, 3 anomalies found under ``--fail-on-anomaly``
+or a part of the challenge set not found, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ COMMANDS = (
     "export",
     "models",
     "calibrate",
+    "challenge",
     "run",
     "station",
     "bench",

@@ -11,7 +11,7 @@ import typer
 from dmdd_edge.cli.expand import add_command, expand
 from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.options import Option
-from dmdd_edge.options.groups import ModelsDirOption
+from dmdd_edge.options.groups import AllowLossOption, ModelsDirOption
 
 _HELP = "List bundles and their versions; show one, choose the one in use, verify it, remove one."
 
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     group.callback(invoke_without_command=True)(expand(models, ModelsOptions, with_context=True))
     add_command(group, "list", list_models, ModelsOptions)
     add_command(group, "show", show, ShowOptions)
-    add_command(group, "use", use, VersionOptions)
+    add_command(group, "use", use, UseOptions)
     add_command(group, "check", check, CheckOptions)
     add_command(group, "remove", remove, VersionOptions)
     app.add_typer(group, name="models")
@@ -51,6 +51,11 @@ class VersionOptions(ModelsOptions):
 
     category: Annotated[str, Option("Category.", argument=True)]
     version: Annotated[str, Option("Version, or the start of its name.", argument=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseOptions(AllowLossOption, VersionOptions):
+    """Which version is put to use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +133,20 @@ def remove(options: VersionOptions) -> None:
     console.print(f"removed {category} {removed}")
 
 
-def use(options: VersionOptions) -> None:
-    """Verify a version and put it into use."""
+def use(options: UseOptions) -> None:
+    """Verify a version and put it into use.
+
+    A version that loses a part of the challenge set is refused, unless --allow-loss is given.
+    """
     from dmdd_edge.bundle.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.runtime.challenge.gate import GateOptions, gate_version
     from dmdd_edge.workspace import find_bundle
 
     category, version, models_dir = options.category, options.version, options.models_dir
     find_bundle(category, None, models_dir)  # which suggests similar names
-    bundle = use_version(models_dir, category, version)
+    gate = GateOptions(options.allow_loss, say=console.print)
+    bundle = use_version(models_dir, category, version, lambda chosen: gate_version(chosen, "use", gate))
     if options.json:
         print_json({"category": category, "version": bundle.version})
     console.print(f"{category}: {bundle.version} is in use", markup=False)

@@ -41,3 +41,12 @@ class BundleName(Options):
 @dataclass(frozen=True, kw_only=True)
 class BundleOptions(ModelsDirOption, BundleName):
     """Which bundle is used, and where it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowLossOption(Options):
+    """Whether a change may lose a part of the challenge set."""
+
+    allow_loss: Annotated[
+        bool, Option("Accept that the change loses parts of the challenge set; the loss is recorded.")
+    ] = False

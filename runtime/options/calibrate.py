@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from dmdd_edge.options import Option, Options
-from dmdd_edge.options.groups import BundleOptions, check_rate
+from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.source import CameraOptions
 
@@ -36,5 +36,7 @@ class _ThresholdRate(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions(CameraOptions, CudaOptions, BackendName, _ThresholdRate, BundleOptions, GoodParts):
+class CalibrateOptions(
+    CameraOptions, CudaOptions, BackendName, AllowLossOption, _ThresholdRate, BundleOptions, GoodParts
+):
     """Which bundle gets a new threshold, and from which images; see ``calibrate``."""

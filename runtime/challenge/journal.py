@@ -1,0 +1,75 @@
+"""What the challenge set said at each change, and which losses were allowed: a file of lines beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.failures import storage_error, storage_errors
+from dmdd_edge.runtime.challenge.edit import somebody
+from dmdd_edge.runtime.challenge.parts import FOLDER
+from dmdd_edge.runtime.durable.appender import Appender
+from dmdd_edge.runtime.durable.lines import whole_length
+from dmdd_edge.runtime.durable.locking import open_locked
+from dmdd_edge.runtime.result import utc_time
+
+JOURNAL = "journal.jsonl"
+#: How long a second process waits for the first, in seconds, and how often it looks.
+_PATIENCE, _LOOK = 10.0, 0.05
+#: How much of the end of the file is searched for the last line about a version, in bytes.
+_SEARCHED = 4 << 20
+
+
+def record(category_folder: Path, fields: dict[str, Any]) -> None:
+    """Append a line, with the time and who did it, and wait until it is on the disk.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    folder = category_folder / FOLDER
+    line = {"time": utc_time(time.time()), "by": somebody(), **fields}
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    with storage_errors(folder / JOURNAL):
+        descriptor = _open(folder / JOURNAL)
+        try:
+            appender = Appender(descriptor)
+            appender.cut(whole_length(descriptor))  # of a writer that was killed
+            appender.append(text.encode("utf-8", "backslashreplace"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def last_scores(category_folder: Path, version: str) -> dict[str, float] | None:
+    """The scores of the parts when the set was run last with a version; None when it never was."""
+    try:
+        with (category_folder / FOLDER / JOURNAL).open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SEARCHED))
+            lines = stream.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            fields = json.loads(line)
+            if fields["version"] == version and "parts" in fields:
+                return {
+                    str(part["name"]): float(part["score"])
+                    for part in fields["parts"]
+                    if part["score"] is not None
+                }
+    return None
+
+
+def _open(path: Path) -> int:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return open_locked(path)
+        except BlockingIOError as error:
+            if time.monotonic() >= end:
+                raise storage_error(error, path) from error
+        time.sleep(_LOOK)
