@@ -33,6 +33,7 @@ from dmdd_edge.runtime.version_watch import VersionWatch
 from dmdd_edge.workspace import find_bundle
 
 if TYPE_CHECKING:
+    from dmdd_edge.runtime.archive.sink import ArchiveSink
     from dmdd_edge.runtime.page import Page
 
 Say = Callable[[str], None]
@@ -49,6 +50,7 @@ class RunOutcome:
         resumed: how many frames an earlier run had finished; None when the run did not resume one.
         live: whether the source is a camera or a stream.
         lost: of a live source: a sentence about what was wrong when the run ended; empty when nothing was.
+        archive: what kept images, with their number by reason; None without an archive.
     """
 
     summary: Summary
@@ -57,6 +59,7 @@ class RunOutcome:
     resumed: int | None = None
     live: bool = False
     lost: str = ""
+    archive: ArchiveSink | None = None
 
 
 def run_source(
@@ -210,6 +213,7 @@ class AssembledRun:
             f"{state.name} was lost when the run ended: {state.message}"
             if source.live and state.message
             else "",
+            outputs.archive,
         )
 
     def _ended(self) -> Callable[[], bool]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dmdd_edge.errors import OptionError
+from dmdd_edge.runtime.options.archive import ArchiveOptions
 from dmdd_edge.runtime.options.run import ResultOptions
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.sinks.file_options import FileOptions, existing_policy
@@ -17,6 +18,7 @@ from dmdd_edge.runtime.sinks.overlays import OverlayCache, Overlays
 from dmdd_edge.runtime.sinks.resume import ResumeState
 
 if TYPE_CHECKING:
+    from dmdd_edge.runtime.archive.sink import ArchiveSink
     from dmdd_edge.runtime.delivery.delivery import Delivery
     from dmdd_edge.runtime.delivery.run_identity import RunIdentity
     from dmdd_edge.runtime.sinks.image_folder import ImageFolder
@@ -57,6 +59,7 @@ class Producer:
         names: returns the names of the frames to come, as far as they are known.
         fps: frames per second; None where that is not known.
         counted: whether the number of its frames is known.
+        inspections: whether the source of a frame is the name of an inspection.
     """
 
     page: Callable[[str, str | None], PageSink]
@@ -67,6 +70,7 @@ class Producer:
     names: Callable[[], Iterable[str]] = tuple
     fps: float | None = None
     counted: bool = False
+    inspections: bool = False
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Outputs:
         sinks: every sink, in the order in which each receives a result.
         folders: those that write a file per frame, by what they write.
         single: those that write one file: what it holds, its path, and the sink.
+        archive: the archive, when there is one.
         window: the window, when there is one.
         page_url: address of the page; empty without one.
         overlays: the last overlay, for all sinks that show it.
@@ -88,6 +93,7 @@ class Outputs:
     sinks: list[Sink] = field(default_factory=list)
     folders: dict[str, ImageFolder] = field(default_factory=dict)
     single: list[tuple[str, Path, LineFile | Video]] = field(default_factory=list)
+    archive: ArchiveSink | None = None
     window: Show | None = None
     page_url: str = ""
     overlays: OverlayCache = field(default_factory=OverlayCache)
@@ -139,6 +145,7 @@ def open_outputs(
         for delivery in _deliveries(options, producer, "" if identity is None else identity.name, say):
             outputs.add(delivery)
         _open_image_folders(options, producer, outputs)
+        _open_archive(options, producer, outputs)
         _open_single_files(options, producer, outputs)
         if identity is not None:
             try:
@@ -185,6 +192,24 @@ def _open_image_folders(options: ResultOptions, producer: Producer, outputs: Out
         folders["frames"] = outputs.add(RawFrames(options.save_frames, producer.root, only, files))
     for folder in folders.values():
         folder.check_free(producer.names())
+
+
+def _open_archive(options: ResultOptions, producer: Producer, outputs: Outputs) -> None:
+    if options.archive is None:
+        return
+    from dmdd_edge.runtime.archive.sink import ArchiveSink
+
+    files = outputs.files
+    outputs.archive = outputs.add(
+        ArchiveSink(
+            options.pick(ArchiveOptions),
+            fsync=files.fsync,
+            live=files.live,
+            inspections=producer.inspections,
+            stopping=files.stopping,
+            note=files.note,
+        )
+    )
 
 
 def _open_single_files(options: ResultOptions, producer: Producer, outputs: Outputs) -> None:

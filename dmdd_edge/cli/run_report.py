@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from dmdd_edge.cli.console import console
+from dmdd_edge.cli.console import console, next_step
 from dmdd_edge.data.images import describe_passed_over
+from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import visible
 
 if TYPE_CHECKING:
+    from dmdd_edge.runtime.archive.sink import ArchiveSink
     from dmdd_edge.runtime.assembly import RunOutcome
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -143,3 +145,13 @@ def print_end(outcome: RunOutcome) -> None:
         console.print(f"{count} {what} in {path}")
     if outcome.resumed is not None:
         console.print(f"{outcome.resumed} frames were already done")
+    if outcome.archive is not None:
+        print_archive(outcome.archive)
+
+
+def print_archive(archive: ArchiveSink) -> None:
+    """Print what an archive has kept, and how to look at it."""
+    kept = ", ".join(f"{count} {reason}" for reason, count in archive.kept.most_common())
+    console.print(f"{archive.kept.total()} images kept in {archive.path}{f': {kept}' if kept else ''}")
+    if kept:
+        next_step(command("review", archive.path))

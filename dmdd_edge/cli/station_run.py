@@ -52,6 +52,7 @@ def run(options: RunStationOptions) -> None:
 
 def _run(options: RunStationOptions, stop: StopRequest) -> None:
     from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.run_report import print_archive
     from dmdd_edge.cli.station_run_report import Announcer, Printed, StationReport
     from dmdd_edge.runtime.station.assembly import AssembledStation
     from dmdd_edge.runtime.station.file.read import read_station
@@ -69,3 +70,5 @@ def _run(options: RunStationOptions, stop: StopRequest) -> None:
         printed.summary = station.run()
     for what, path, count in station.outputs.written():
         console.print(f"{count} {what} in {path}")
+    if station.outputs.archive is not None:
+        print_archive(station.outputs.archive)

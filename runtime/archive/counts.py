@@ -18,6 +18,9 @@ class Counts(BaseModel):
         good, suspect, anomalous, unreliable: frames by status, kept or not.
         sampled: passing parts that the random sample chose.
         lost: frames that were to be kept and were not: the disk was full or too slow.
+        sampled_lost: of these, the ones that the random sample chose.
+        deleted: kept images that were deleted to make room for newer ones; in the line of what judged them.
+        sampled_deleted: of these, the ones that the random sample chose.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,3 +38,6 @@ class Counts(BaseModel):
     unreliable: Count = 0
     sampled: Count = 0
     lost: Count = 0
+    sampled_lost: Count = 0
+    deleted: Count = 0
+    sampled_deleted: Count = 0

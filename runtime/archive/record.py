@@ -83,7 +83,7 @@ class Record(Judged):
 
     id: RecordId
     source: LongText = ""
-    index: Count = 0
+    index: int = Field(default=0, ge=0)
     pixel_threshold: Share
     regions: tuple[Box, ...] = ()
     reason: LongText = ""

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
 from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.runtime.options.archive import ArchiveOptions
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.delivery import MessageOptions
 from dmdd_edge.runtime.options.files import OutputOptions
@@ -63,11 +64,22 @@ class LiveOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultOptions(LiveOptions, MessageOptions, OutputOptions):
-    """Where results go: files, messages, the page, a window."""
+class ResultOptions(LiveOptions, MessageOptions, ArchiveOptions, OutputOptions):
+    """Where results go: files, an archive, messages, the page, a window."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        needs(("fsync",), "jsonl", "csv", "video", "save", "save_maps", "save_frames", "mqtt", "webhook"),
+        needs(
+            ("fsync",),
+            "jsonl",
+            "csv",
+            "video",
+            "save",
+            "save_maps",
+            "save_frames",
+            "archive",
+            "mqtt",
+            "webhook",
+        ),
     )
 
 

@@ -102,7 +102,7 @@ def _is_of_images(source: str) -> bool:
 
 def _apart(opened: Source, options: SourceOptions) -> Source:
     """Return the source, unless results would be written into its folder."""
-    for name in ("save", "save_maps", "save_frames"):
+    for name in ("save", "save_maps", "save_frames", "archive"):
         folder: Path | None = getattr(options, name)
         if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
             raise SourceError(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmdd_edge.runtime.options.archive import ArchivePlace
 from dmdd_edge.runtime.options.files import ImageFolders
 from dmdd_edge.runtime.options.source import CameraOptions, EveryOption, WatchOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions(ImageFolders, CameraOptions, WatchOptions, EveryOption):
+class SourceOptions(ArchivePlace, ImageFolders, CameraOptions, WatchOptions, EveryOption):
     """What can be requested of a source; the fields are options of the command line, but for ``watch``.
 
-    Images in the folders ``save``, ``save_maps`` and ``save_frames`` are left out, since a run wrote them.
+    Images in the folders ``save``, ``save_maps``, ``save_frames`` and ``archive`` are left out, since a run
+    wrote them.
 
     Attributes:
         watch: the source is a folder that other software drops images into.
@@ -27,5 +29,5 @@ class SourceOptions(ImageFolders, CameraOptions, WatchOptions, EveryOption):
     @property
     def written(self) -> tuple[Path, ...]:
         """The folders that the run itself writes images into."""
-        folders = (self.save, self.save_maps, self.save_frames)
+        folders = (self.save, self.save_maps, self.save_frames, self.archive)
         return tuple(folder for folder in folders if folder is not None)

@@ -16,7 +16,7 @@ ALLOWED = (
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
 # Which options apply to which kind of source; --every and the output folders apply to all.
-_ALL = {"every", "save", "save_maps", "save_frames"}
+_ALL = {"every", "save", "save_maps", "save_frames", "archive"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
 _APPLICABLE = {
     "files": set[str](),

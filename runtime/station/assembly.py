@@ -130,6 +130,7 @@ class AssembledStation:
                 "spool": settings.results.spool or settings.state_dir / "spool",
                 "commands": {"recipe": self._request_recipe} if settings.mqtt_recipe else {},
             },
+            inspections=True,
         )
         self.outputs = open_outputs(settings.results, producer, stack, self._stopping, say)
         engine.write_to(self.outputs.sinks)

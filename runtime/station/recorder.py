@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dmdd_edge.runtime.archive.sink import ArchiveSink
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.sinks import LineSink, Outcome, Sink
 from dmdd_edge.runtime.sinks.line_file import RETRY, LineFile
@@ -75,7 +76,8 @@ class Recorder:
         self._lines = [sink for sink in self._sinks if isinstance(sink, LineSink)]
         self._files = [sink for sink in self._sinks if isinstance(sink, LineFile)]
         others = [sink for sink in self._sinks if not isinstance(sink, LineSink)]
-        self._tables = [sink for sink in others if isinstance(sink, LineFile)]
+        # An archive counts every frame, whether or not its image was left out.
+        self._tables = [sink for sink in others if isinstance(sink, (LineFile, ArchiveSink))]
         self._pictures = [sink for sink in others if not isinstance(sink, LineFile)]
 
     @property
@@ -171,7 +173,8 @@ class Recorder:
 
     def _write(self, entry: _Entry, line: dict[str, Any]) -> None:
         # Images first: a part whose line is in a file has its images, unless they were left out.
-        for sink in [*(self._pictures if entry.images else ()), *self._tables]:
+        with_image = self._pictures if entry.images else []
+        for sink in [*with_image, *(table for table in self._tables if table not in with_image)]:
             for outcome in entry.outcomes:
                 self._try(sink, partial(_pass, sink, outcome))
         for lines in self._lines:

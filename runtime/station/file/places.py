@@ -17,7 +17,7 @@ from dmdd_edge.runtime.station.settings import ResultOptions, StationSettings
 
 _STATE: Route = ("state_dir",)
 _SPOOL: Route = ("results", "spool")
-_FOLDERS = {field.name for field in option_fields(ImageFolders)} | {"spool"}
+_FOLDERS = {field.name for field in option_fields(ImageFolders)} | {"spool", "archive"}
 
 
 def check_places(reading: Reading, settings: StationSettings) -> None:
