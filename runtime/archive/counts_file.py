@@ -32,8 +32,8 @@ _SUMS = (
 class CountsFile:
     """Adds lines; for one process at a time, while others may read the file.
 
-    A line a minute would be 100 MB after a year. So lines of past days are merged, once the file is large, to
-    one for each day, bundle, inspection and threshold.
+    Lines of every minute would take 100 MB in a year. So those of past days are merged, once the file is
+    large, to one for each day, bundle, inspection and threshold.
 
     Args:
         path: the file; it is created if missing.

@@ -19,7 +19,7 @@ from dmdd_edge.strict_json import NotStrict, parse_object, validate
 SHARES = 5
 #: Disks give out room in such pieces, in bytes.
 _BLOCK = 4096
-#: So many of the oldest records are looked up at once.
+#: Number of the oldest records that are looked up at once.
 _BATCH = 512
 #: The largest record, in bytes.
 _LARGEST = 1 << 20

@@ -1,4 +1,4 @@
-"""The sink that keeps an archive: it chooses at once, and writes in a thread of its own."""
+"""The sink that keeps an archive: it chooses at once, and writes in a separate thread."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Waiting:
 
 
 class WaitingImages:
-    """A queue with room of its own for the random sample, which a flood of alarms must not push out.
+    """A queue with separate room for the random sample, which a flood of alarms must not push out.
 
     The sample is taken first. A frame that finds no room is refused: of a flood, the first and then every
     n-th image is kept. One frame always finds room in an empty queue, however large it is.

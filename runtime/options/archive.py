@@ -1,4 +1,4 @@
-"""The options of an archive: which images a run or a station keeps, and how many."""
+"""The options of an archive: what it keeps, and how much."""
 
 from __future__ import annotations
 

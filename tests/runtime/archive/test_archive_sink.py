@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dmdd_edge.errors import DataError, OptionError
-from dmdd_edge.runtime.archive import waiting, writing
+from dmdd_edge.runtime.archive import waiting
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.options.archive import ArchiveOptions
 from tests.runtime.archive.kept import files_in, ids, image_of, judged, opened
@@ -117,7 +117,7 @@ def test_a_full_disk_costs_images_is_said_once_and_ends_nothing(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(descriptor, data)
 
-    monkeypatch.setattr(writing.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     for number in range(3):
         sink.result(*judged(0.9, index=number))
     sink._waiting.close()
