@@ -36,6 +36,7 @@ COMMANDS = (
     "calibrate",
     "challenge",
     "run",
+    "review",
     "station",
     "bench",
     "doctor",

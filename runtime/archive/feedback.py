@@ -94,8 +94,14 @@ class FeedbackFile:
                 )
             time.sleep(0.005)
 
-    def history(self) -> Iterator[Feedback]:
-        """Every verdict in the order in which they were given; a line that cannot be read is left out.
+    def since(self, position: int = 0) -> Iterator[tuple[int, Feedback | None]]:
+        """Verdicts from a position of the file on, each with the position after it.
+
+        Args:
+            position: 0, or one that was returned before; lines that other processes add come later.
+
+        Yields:
+            The position after a line, and its verdict; None for a line that cannot be read.
 
         Raises:
             StorageError: the file exists and cannot be read.
@@ -103,13 +109,23 @@ class FeedbackFile:
         if not self.path.exists():
             return
         with storage_errors(self.path, "read"), self.path.open("rb") as lines:
+            lines.seek(position)
             for line in lines:
-                if not line.endswith(b"\n") or len(line) > _LONGEST:
-                    continue
+                if not line.endswith(b"\n"):  # still being written, or torn
+                    return
+                position += len(line)
                 try:
-                    yield validate(Feedback, parse_object(line))
+                    yield position, _read(line)
                 except NotStrict:
-                    continue
+                    yield position, None
+
+    def history(self) -> Iterator[Feedback]:
+        """Every verdict in the order in which they were given; a line that cannot be read is left out.
+
+        Raises:
+            StorageError: the file exists and cannot be read.
+        """
+        return (feedback for _, feedback in self.since() if feedback is not None)
 
     def latest(self) -> dict[str, Feedback]:
         """The verdict in force on each image, by id; one that was taken back is not in it."""
@@ -120,3 +136,9 @@ class FeedbackFile:
             else:
                 found[feedback.id] = feedback
         return found
+
+
+def _read(line: bytes) -> Feedback:
+    if len(line) > _LONGEST:
+        raise NotStrict("too long")
+    return validate(Feedback, parse_object(line))

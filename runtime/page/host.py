@@ -19,6 +19,7 @@ class PageHost:
         address: see ``open_page``.
         token: allows changing something; None generates one.
         allows: what the token allows, for the announcement.
+        what: what is served, for the announcement.
 
     Attributes:
         url: address for a browser on this machine.
@@ -33,12 +34,12 @@ class PageHost:
         DmddError: see ``open_page``.
     """
 
-    def __init__(self, address: str, token: str | None, allows: str) -> None:
+    def __init__(self, address: str, token: str | None, allows: str, what: str = "live page") -> None:
         self.token = Token(token)
         self._listener, taken = listen(parse_address(address))
         self._server: HttpServer | None = None
         self.url, self.loopback = taken.url, taken.loopback
-        self.announcement = [f"live page: {self.url}"]
+        self.announcement = [f"{what}: {self.url}"]
         if self.token.generated:
             # The part after # is not sent: the page reads it there, and removes it from the address bar.
             self.announcement.append(f"to {allows} on it: {self.url}#token={self.token.value}")

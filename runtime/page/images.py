@@ -79,10 +79,14 @@ def caption(newest: Newest) -> dict[str, Any]:
 
 
 class Painter:
-    """One thread that draws, with lower priority than the run if the system supports that."""
+    """One thread that draws, with lower priority than the run if the system supports that.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "page-draw", initializer=_lower_priority)
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str = "page-draw") -> None:
+        self._pool = ThreadPoolExecutor(1, name, initializer=_lower_priority)
 
     async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run a function in that thread."""

@@ -7,7 +7,8 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
-from typing import Any
+from inspect import isawaitable
+from typing import Any, Protocol
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.page.auth import WRONG_TOKEN_DELAY, Token, host_is_loopback, same_origin
@@ -35,7 +36,24 @@ NO_METRICS = Response(501, b"Metrics need prometheus-client: pip install prometh
 
 Get = Callable[[Request], Awaitable[Response]]
 #: Receives a request that carries the token, and the object in its body.
-Post = Callable[[Request, dict[str, Any]], Response]
+Post = Callable[[Request, dict[str, Any]], Response | Awaitable[Response]]
+
+
+class Tab(Protocol):
+    """Answers that a page has beside its own, such as those of the review.
+
+    Attributes:
+        what: what the token allows there, as the subject of a sentence.
+        get, post: answers by path.
+    """
+
+    what: str
+    get: Mapping[str, Get]
+    post: Mapping[str, Post]
+
+    async def other(self, request: Request) -> Response | None:
+        """The answer for a path that is in no table; None for what is not of this tab."""
+        ...
 
 
 class Router:
@@ -47,13 +65,26 @@ class Router:
         token: allows changing something.
         loopback: only this machine can reach the page, so only names of this machine are accepted.
         what: what the token allows, as the subject of a sentence.
+        tab: further answers.
     """
 
-    def __init__(self, home: str, gallery: Gallery, token: Token, loopback: bool, what: str) -> None:
+    def __init__(
+        self,
+        home: str,
+        gallery: Gallery,
+        token: Token,
+        loopback: bool,
+        what: str,
+        tab: Tab | None = None,
+    ) -> None:
         self._gallery, self._token, self._loopback, self._what = gallery, token, loopback, what
         self._assets = _read_assets(home)
         self._get: dict[str, Get] = {"/api/token": self._check_token}
         self._post: dict[str, Post] = {}
+        self._tab = tab
+        if tab is not None:
+            self._get |= tab.get
+            self._post |= tab.post
 
     async def answer(self, request: Request) -> Response:
         """Answer a request."""
@@ -79,7 +110,10 @@ class Router:
 
     async def _other(self, request: Request) -> Response:
         """The answer for a path that is in no table."""
-        return self._gallery_image(request.path) or Response(404, b"Not found.\n")
+        answer = self._gallery_image(request.path)
+        if answer is None and self._tab is not None:
+            answer = await self._tab.other(request)
+        return answer or Response(404, b"Not found.\n")
 
     def _gallery_image(self, path: str) -> Response | None:
         named = Gallery.number_in(path)
@@ -107,13 +141,17 @@ class Router:
                 401, "The token does not match.", "Use the one that was printed at the start."
             )
         return error_answer(
-            401, f"{self._what} requires the token.", "Send it as Authorization: Bearer TOKEN."
+            401, f"{self._what_of(request)} requires the token.", "Send it as Authorization: Bearer TOKEN."
         )
+
+    def _what_of(self, request: Request) -> str:
+        tab = self._tab
+        return tab.what if tab is not None and request.path in tab.post else self._what
 
     async def _change(self, request: Request, host: str, change: Post) -> Response:
         if not same_origin(request.headers.get("Origin"), host):
             return error_answer(
-                403, f"{self._what} is not possible from another site.", "Use the page itself."
+                403, f"{self._what_of(request)} is not possible from another site.", "Use the page itself."
             )
         refused = await self._refused(request)
         if refused is not None:
@@ -121,7 +159,8 @@ class Router:
         if request.headers.get_content_type() != "application/json":
             return error_answer(415, "The body must be JSON.", "Send Content-Type: application/json.")
         try:
-            return change(request, _object_in(request.body))
+            answer = change(request, _object_in(request.body))
+            return await answer if isawaitable(answer) else answer
         except DmddError as error:
             return error_answer(400, error.message, error.fix)
 

@@ -45,7 +45,7 @@ export class Token {
     this.locked(locked);
   }
 
-  // Send a change; the answer has `ok`, `refused`, `body` and, if it is an error, `text`.
+  // Send a change; the answer has `ok`, `refused`, `status` (0: none came), `body` and, if it is an error, `text`.
   async change(path, body) {
     const answer = await send(path, this.value, body);
     if (answer.refused) this.lock(true);
@@ -68,8 +68,8 @@ async function send(path, token, body) {
   try {
     const response = await fetch(path, options);
     const reply = response.status === 204 ? {} : await response.json();
-    return { ok: response.ok, refused: response.status === 401, body: reply, text: [reply.message, reply.fix].filter(Boolean).join(" ") };
+    return { ok: response.ok, refused: response.status === 401, status: response.status, body: reply, text: [reply.message, reply.fix].filter(Boolean).join(" ") };
   } catch {
-    return { ok: false, refused: false, text: "There was no answer." };
+    return { ok: false, refused: false, status: 0, body: {}, text: "There was no answer." };
   }
 }

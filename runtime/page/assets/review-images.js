@@ -1,0 +1,43 @@
+// Images and facts of the review, fetched ahead so that the next one is there when it is asked for.
+
+const KEPT = 12;
+
+export class Gone extends Error {}
+
+export class Images {
+  constructor() { this.held = new Map(); }
+
+  // Facts and image of an id: a promise of { record, address }; rejects with Gone where it was deleted.
+  get(id, overlay) {
+    const key = `${id} ${overlay}`;
+    const held = this.held.get(key);
+    const found = held ?? load(id, overlay);
+    if (held) this.held.delete(key);
+    else found.catch(() => { if (this.held.get(key) === found) this.held.delete(key); });
+    this.held.set(key, found);
+    while (this.held.size > KEPT) {
+      const [oldest, dropped] = this.held.entries().next().value;
+      this.held.delete(oldest);
+      dropped.then(({ address }) => URL.revokeObjectURL(address)).catch(() => {});
+    }
+    return found;
+  }
+}
+
+async function load(id, overlay) {
+  const signal = AbortSignal.timeout(20000);
+  const [facts, image] = await Promise.all([
+    fetch(`/api/review/item?id=${encodeURIComponent(id)}`, { signal }),
+    fetch(`/review/${id}.jpg?overlay=${overlay ? 1 : 0}`, { signal }),
+  ]);
+  if (facts.status === 410 || image.status === 410) throw new Gone();
+  for (const answer of [facts, image]) {
+    if (!answer.ok) throw new Error(answer.status === 422 ? (await answer.json()).message : `The server answers ${answer.status}.`);
+  }
+  const record = await facts.json();
+  const address = URL.createObjectURL(await image.blob());
+  const decoded = new Image();
+  decoded.src = address;
+  await decoded.decode();
+  return { record, address };
+}
