@@ -37,7 +37,7 @@ class ReviewCommand(JsonOutput, ReviewServing, ArchiveName):
 
 
 def review(options: ReviewCommand) -> None:
-    """Review what `run --archive` has kept, in a browser; or print what the archive holds."""
+    """Review in a browser what an archive has kept; or print what it holds."""
     from dmdd_edge.cli.console import print_json
     from dmdd_edge.runtime.archive.folder import ArchiveFolder
     from dmdd_edge.runtime.archive.overview import overview

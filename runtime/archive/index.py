@@ -23,7 +23,7 @@ from dmdd_edge.runtime.archive.views import Entry, Facet, Filter, View
 _LARGEST = 1 << 20
 #: A folder that was changed so short a time ago may change again without a newer time stamp, in seconds.
 _SETTLED = 2.0
-#: A folder is listed again at the earliest after so many times the time that it takes.
+#: A folder is listed again after at least this multiple of the time that listing takes.
 _RARELY = 20
 #: Views kept at once: one for each filter that somebody uses.
 _VIEWS = 8
@@ -74,10 +74,10 @@ class Index:
         return sum(map(len, self._unread.values()))
 
     def step(self, seconds: float = 0.1, gentle: bool = False) -> bool:
-        """Follow the changes of the archive, and read records for about so long, the newest first.
+        """Follow the changes of the archive, and read records, the newest first.
 
         Args:
-            seconds: see above.
+            seconds: after which it stops reading.
             gentle: leave half of the time to other threads.
 
         Returns:

@@ -25,4 +25,4 @@ class ReviewServing(Options):
 class ArchiveName(Options):
     """Which archive is meant."""
 
-    archive: Annotated[Path, Option("Folder of `run --archive`.", argument=True, metavar="DIR")]
+    archive: Annotated[Path, Option("Folder of an archive.", argument=True, metavar="DIR")]

@@ -103,6 +103,7 @@ function skip(item) {
 }
 
 async function move(by) {
+  say("said", "");
   if (await list.move(by).catch(() => false)) {
     note(list.items.slice(-60));
     await show();

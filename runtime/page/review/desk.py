@@ -115,7 +115,7 @@ class Desk:
         """The record of an image.
 
         Raises:
-            Gone: there is none.
+            Gone: it was deleted, or is damaged.
         """
         seen = self._seen.get(name)
         if seen is None:
@@ -133,7 +133,7 @@ class Desk:
         """Everything about an image.
 
         Raises:
-            Gone: there is none.
+            Gone: it was deleted, or is damaged.
         """
         return {**self.record(name).model_dump(mode="json"), "given": self._given(name)}
 

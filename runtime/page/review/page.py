@@ -1,4 +1,4 @@
-"""The review of an archive as a page of its own."""
+"""The review of an archive as a separate page."""
 
 from __future__ import annotations
 
