@@ -231,10 +231,10 @@ class AssembledRun:
 
 
 def _producer(control: RunControl, source: Source, endless: bool) -> Producer:
-    def page(address: str, token: str | None) -> Page:
+    def page(address: str, token: str | None, archive: Path | None) -> Page:
         from dmdd_edge.runtime.page import open_page
 
-        return open_page(address, control, token)
+        return open_page(address, control, token, archive)
 
     return Producer(
         page,

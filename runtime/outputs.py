@@ -51,7 +51,7 @@ class Producer:
     """Who produces the results, a run or a station, as far as its outputs need to know.
 
     Attributes:
-        page: opens its page at an address, with a token.
+        page: opens its page at an address, with a token, and an archive for review.
         messages: fields of ``DeliveryOptions`` that describe it.
         live: whether frames come by themselves, so that a full disk must not hold it up.
         endless: whether it continues until the user ends it.
@@ -62,7 +62,7 @@ class Producer:
         inspections: whether the source of a frame is the name of an inspection.
     """
 
-    page: Callable[[str, str | None], PageSink]
+    page: Callable[[str, str | None, Path | None], PageSink]
     messages: Mapping[str, Any] = field(default_factory=dict)
     live: bool = True
     endless: bool = True
@@ -160,7 +160,8 @@ def open_outputs(
 
             outputs.window = outputs.add(Show(producer.counted, stopping, outputs.overlays))
         if options.serve is not None:
-            page = outputs.add(producer.page(options.serve, page_token(options.serve_token_env)))
+            token = page_token(options.serve_token_env)
+            page = outputs.add(producer.page(options.serve, token, options.archive))
             outputs.page_url = page.url
             for line in page.announcement:
                 say(line)

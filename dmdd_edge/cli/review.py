@@ -64,7 +64,7 @@ def _serve(archive: ArchiveFolder, options: ReviewCommand) -> None:
     from dmdd_edge.runtime.signals import StopRequest
 
     with StopRequest() as stop:
-        page = ReviewPage(options.serve, archive, page_token(options.serve_token_env))
+        page = ReviewPage(options.serve, archive.path, page_token(options.serve_token_env))
         try:
             for line in page.announcement:
                 console.print(line)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.page.address import listen, parse_address
 from dmdd_edge.runtime.page.auth import Token
 from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.http_server import HttpServer
 from dmdd_edge.runtime.page.images import Painter
+from dmdd_edge.runtime.page.review.routes import ReviewRoutes
 from dmdd_edge.runtime.page.router import HEADERS, Router
 
 
@@ -20,6 +23,8 @@ class PageHost:
         token: allows changing something; None generates one.
         allows: what the token allows, for the announcement.
         what: what is served, for the announcement.
+        archive: its images can be reviewed on the page; None without one.
+        live: whether a run or a station is in this process.
 
     Attributes:
         url: address for a browser on this machine.
@@ -29,12 +34,22 @@ class PageHost:
             a warning if other machines can reach the page.
         gallery: the last anomalies.
         painter: draws images.
+        review: answers for the archive; None without one.
 
     Raises:
         DmddError: see ``open_page``.
     """
 
-    def __init__(self, address: str, token: str | None, allows: str, what: str = "live page") -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str | None,
+        allows: str,
+        what: str = "live page",
+        archive: Path | None = None,
+        live: bool = True,
+    ) -> None:
+        folder = None if archive is None else ArchiveFolder(archive)
         self.token = Token(token)
         self._listener, taken = listen(parse_address(address))
         self._server: HttpServer | None = None
@@ -50,6 +65,7 @@ class PageHost:
             )
         self.gallery = Gallery(self._call_soon)
         self.painter = Painter()
+        self.review = None if folder is None else ReviewRoutes(folder, self.painter, live)
 
     def serve(self, router: Router) -> None:
         """Start serving."""
@@ -64,6 +80,8 @@ class PageHost:
         else:
             self._listener.close()
         self.painter.close()
+        if self.review is not None:
+            self.review.close()
 
     def _call_soon(self, work: Callable[[], None]) -> None:
         if self._server is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.host import PageHost
@@ -26,8 +28,9 @@ class Page:
             a warning if other machines can reach the page.
     """
 
-    def __init__(self, address: str, run: Run, token: str | None) -> None:
-        self._host = host = PageHost(address, token, "change the threshold")
+    def __init__(self, address: str, run: Run, token: str | None, archive: Path | None = None) -> None:
+        allows = "change the threshold" if archive is None else "change the threshold and give verdicts"
+        self._host = host = PageHost(address, token, allows, archive=archive)
         self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
         self._history, self._gallery = History(), host.gallery
         routes = Routes(
@@ -38,6 +41,7 @@ class Page:
             CurrentImage(self._history, host.painter),
             host.token,
             host.loopback,
+            host.review,
         )
         host.serve(routes)
 
@@ -60,7 +64,7 @@ class Page:
         self._host.close()
 
 
-def open_page(address: str, run: Run, token: str | None = None) -> Page:
+def open_page(address: str, run: Run, token: str | None = None, archive: Path | None = None) -> Page:
     """Serve the live page of a run until the sink is closed.
 
     Args:
@@ -68,9 +72,10 @@ def open_page(address: str, run: Run, token: str | None = None) -> Page:
             every machine that can reach this one. Port 0 chooses a free port.
         run: the run, ``RunControl``.
         token: allows changing the threshold; at least eight ASCII characters. None generates one.
+        archive: folder of the archive that the page shows for review.
 
     Raises:
         DmddError: the address is malformed or not one of this machine, its port is in use, or the token is
             too short or contains a space.
     """
-    return Page(address, run, token)
+    return Page(address, run, token, archive)

@@ -13,6 +13,7 @@ from dmdd_edge.runtime.page.images import CurrentImage
 from dmdd_edge.runtime.page.router import (
     NO_METRICS,
     Router,
+    Tab,
     error_answer,
     image_answer,
     json_answer,
@@ -32,6 +33,7 @@ class Routes(Router):
         history, gallery, snapshots, image: what is shown of it.
         token: allows changing the threshold.
         loopback: only this machine can reach the page.
+        review: answers for the archive, when there is one.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class Routes(Router):
         image: CurrentImage,
         token: Token,
         loopback: bool,
+        review: Tab | None = None,
     ) -> None:
-        super().__init__("index.html", gallery, token, loopback, "Changing the threshold")
+        super().__init__("index.html", gallery, token, loopback, "Changing the threshold", review)
         self._run, self._history = run, history
         self._snapshots, self._image = snapshots, image
         self._get |= {
@@ -58,7 +61,8 @@ class Routes(Router):
 
     async def _state(self, request: Request) -> Response:
         after = whole_in(request.query, "after")
-        return json_answer(200, state_json(self._snapshots.now(), self._history, self._gallery, after))
+        state = state_json(self._snapshots.now(), self._history, self._gallery, after)
+        return json_answer(200, {**state, "review": self._tab is not None})
 
     async def _intervals(self, request: Request) -> Response:
         return json_answer(200, {"intervals": self._history.intervals()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from types import TracebackType
 
 from dmdd_edge.errors import BackendError, BundleError, DmddError
@@ -147,10 +148,10 @@ class AssembledStation:
         if service is not None:
             self.observe(service)
 
-    def _open_page(self, address: str, token: str | None) -> PageSink:
+    def _open_page(self, address: str, token: str | None, archive: Path | None) -> PageSink:
         from dmdd_edge.runtime.station.page import StationView, open_station_page
 
-        page = open_station_page(address, self.settings, token)
+        page = open_station_page(address, self.settings, token, archive)
         plc = self.settings.plc
         view = StationView(
             self.settings,

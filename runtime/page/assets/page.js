@@ -33,6 +33,7 @@ function show(state) {
   else link("live", source.live ? "Live" : "Running");
   write("message", state.message);
   byId("message").hidden = state.message === "";
+  byId("tabs").hidden = !state.review;
   document.title = `${state.category}: ${count(counts.anomalous)} anomalous`;
   write("category", state.category);
   write("bundle", state.version);

@@ -41,6 +41,7 @@ function show(state) {
   const notes = [state.state.message === state.trouble ? "" : state.state.message, state.kept].filter(Boolean).join(" ");
   write("message", notes);
   byId("message").hidden = notes === "";
+  byId("tabs").hidden = !state.review;
   document.title = `${state.name}: ${count(counts.anomalous)} anomalous`;
   write("name", state.name);
   write("recipe", state.state.recipe ? `${state.state.recipe} ${state.state.recipe_name}` : "none");

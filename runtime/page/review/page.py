@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dmdd_edge.runtime.archive.folder import ArchiveFolder
+from pathlib import Path
+
 from dmdd_edge.runtime.page.host import PageHost
 from dmdd_edge.runtime.page.review.routes import ReviewRoutes
 from dmdd_edge.runtime.page.router import Router
@@ -13,7 +14,7 @@ class ReviewPage:
 
     Args:
         address, token: as for ``open_page``; the token allows giving verdicts.
-        archive: see ``ArchiveFolder``.
+        archive: folder of the archive.
 
     Attributes:
         url: address for a browser on this machine.
@@ -21,18 +22,16 @@ class ReviewPage:
         announcement: lines to print once at the start; see ``PageHost``.
 
     Raises:
-        DmddError: as for ``open_page``.
+        DmddError: as for ``open_page``, or the folder is not an archive.
     """
 
-    def __init__(self, address: str, archive: ArchiveFolder, token: str | None) -> None:
-        self._host = host = PageHost(address, token, "give verdicts", "review page")
+    def __init__(self, address: str, archive: Path, token: str | None) -> None:
+        self._host = host = PageHost(address, token, "give verdicts", "review page", archive, live=False)
         self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
-        self._review = ReviewRoutes(archive, host.painter, live=False)
         host.serve(
-            Router("review.html", host.gallery, host.token, host.loopback, ReviewRoutes.what, self._review)
+            Router("review.html", host.gallery, host.token, host.loopback, ReviewRoutes.what, host.review)
         )
 
     def close(self) -> None:
         """Stop serving: no thread and no socket remains. May be called twice."""
         self._host.close()
-        self._review.close()

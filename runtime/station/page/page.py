@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.page.host import PageHost
 from dmdd_edge.runtime.result import Result
@@ -25,15 +27,22 @@ class StationPage:
         announcement: lines to print once at the start.
     """
 
-    def __init__(self, address: str, settings: StationSettings, token: str | None) -> None:
-        self._host = host = PageHost(address, token, "change the recipe")
+    def __init__(
+        self, address: str, settings: StationSettings, token: str | None, archive: Path | None
+    ) -> None:
+        allows = "change the recipe" if archive is None else "change the recipe and give verdicts"
+        self._host = host = PageHost(address, token, allows, archive=archive)
         self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
         self._board = Board(settings.inspections)
 
     def show(self, view: StationView) -> None:
         """Begin to serve; once. Until then the address is taken, and requests wait."""
         host = self._host
-        host.serve(StationRoutes(view, self._board, host.gallery, host.painter, host.token, host.loopback))
+        host.serve(
+            StationRoutes(
+                view, self._board, host.gallery, host.painter, host.token, host.loopback, host.review
+            )
+        )
 
     def result(self, frame: Frame, result: Result) -> None:
         """Show a result; its source is the name of its inspection."""
@@ -63,16 +72,18 @@ class StationPage:
         self._host.close()
 
 
-def open_station_page(address: str, settings: StationSettings, token: str | None = None) -> StationPage:
+def open_station_page(
+    address: str, settings: StationSettings, token: str | None = None, archive: Path | None = None
+) -> StationPage:
     """Take the address of a station's live page; ``show`` begins to serve it.
 
     The engine needs the page as a sink and an observer, and the page needs the engine: hence two steps.
 
     Args:
-        address, token: as for ``open_page``.
+        address, token, archive: as for ``open_page``.
         settings: of the station.
 
     Raises:
         DmddError: as for ``open_page``.
     """
-    return StationPage(address, settings, token)
+    return StationPage(address, settings, token, archive)

@@ -13,6 +13,7 @@ from dmdd_edge.runtime.page.images import CurrentImage, Painter
 from dmdd_edge.runtime.page.router import (
     NO_METRICS,
     Router,
+    Tab,
     error_answer,
     image_answer,
     json_answer,
@@ -37,6 +38,7 @@ class StationRoutes(Router):
         painter: draws images.
         token: allows changing the recipe, clearing a fault and triggering a part.
         loopback: only this machine can reach the page.
+        review: answers for the archive, when there is one.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class StationRoutes(Router):
         painter: Painter,
         token: Token,
         loopback: bool,
+        review: Tab | None = None,
     ) -> None:
-        super().__init__("station.html", gallery, token, loopback, "Changing the station")
+        super().__init__("station.html", gallery, token, loopback, "Changing the station", review)
         self._view, self._board = view, board
         self._snapshots = StationSnapshots(view, board)
         self._images = [CurrentImage(latest, painter) for latest in board.latest.values()]
@@ -68,7 +71,7 @@ class StationRoutes(Router):
 
     async def _state(self, request: Request) -> Response:
         state = state_json(self._snapshots.now(), self._view, self._board, self._gallery)
-        return json_answer(200, state)
+        return json_answer(200, {**state, "review": self._tab is not None})
 
     async def _metrics(self, request: Request) -> Response:
         try:
