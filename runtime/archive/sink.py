@@ -43,7 +43,7 @@ class ArchiveSink:
     """Keeps images worth a look; see ``Chooser`` for which, ``ArchiveRoom`` for how long.
 
     The thread of the results only chooses; a thread of the archive encodes and writes. When that is too slow
-    or the disk is full, a live run loses images, which is counted and said. A run over files waits for the
+    or the disk is full, a live run loses images, which is counted and reported. A run over files waits for the
     thread, and loses images only to the disk. An archive never ends a run.
 
     Args:
