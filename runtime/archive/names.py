@@ -9,7 +9,8 @@ from dmdd_edge.runtime.archive.record import is_id
 
 #: What follows the id in the names of a record's files; the record first.
 RECORD, MAP = ".json", ".map.png"
-SUFFIXES = (RECORD, MAP, ".png", ".jpg")
+IMAGES = frozenset((".png", ".jpg"))
+SUFFIXES = (RECORD, MAP, *sorted(IMAGES))
 #: Ends the name of a file that is not complete.
 PART = ".part"
 

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dmdd_edge.outside_files import read_bounded
-from dmdd_edge.runtime.archive.names import RECORD, SUFFIXES, budget_of, is_day, is_stray, moment_of, split
+from dmdd_edge.runtime.archive.names import (
+    IMAGES,
+    RECORD,
+    SUFFIXES,
+    budget_of,
+    is_day,
+    is_stray,
+    moment_of,
+    split,
+)
 from dmdd_edge.runtime.archive.record import Record
 from dmdd_edge.runtime.archive.reviewed import Reviewed
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
@@ -118,7 +127,7 @@ class ArchiveRoom:
                     strays.append(entry.name)
         for name, files in sizes.items():
             # After a power cut a file may be there without its content.
-            if RECORD in files and len(files) > 1 and all(files.values()):
+            if RECORD in files and not IMAGES.isdisjoint(files) and all(files.values()):
                 self.took(name, sum(room_of(size) for size in files.values()))
             else:
                 strays.extend(name + suffix for suffix in SUFFIXES if suffix in files)

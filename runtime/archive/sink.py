@@ -43,8 +43,8 @@ class ArchiveSink:
     """Keeps images worth a look; see ``Chooser`` for which, ``ArchiveRoom`` for how long.
 
     The thread of the results only chooses; a thread of the archive encodes and writes. When that is too slow
-    or the disk is full, a live run loses images, which is counted and reported. A run over files waits for the
-    thread, and loses images only to the disk. An archive never ends a run.
+    or the disk is full, a live run loses images, which is counted and reported. A run over files waits for
+    the thread, and loses images only to the disk. An archive never ends a run.
 
     Args:
         options: of the archive; ``archive`` is its folder, which is made.
