@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from dmdd_edge.arguments import check_instance
 from dmdd_edge.runtime.callbacks import CallbackSink, Caller
+from dmdd_edge.runtime.challenge.report import ChallengeReport
+from dmdd_edge.runtime.challenge.start import challenge_at_start, publish, remark
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -172,6 +174,9 @@ class AssembledRun:
             )
 
         self.detector = load()
+        changed = options.threshold is not None and not options.challenge
+        if changed and (about := remark(self.detector.bundle, self.detector.threshold.image)):
+            self._say(about)
         self._control = RunControl(self.detector, self.source, load, self._say)
         stack.callback(lambda: self._control.detector.close())
         self._versions = VersionWatch(path, self._control.version)
@@ -191,6 +196,7 @@ class AssembledRun:
             lines: a text stream that receives the JSON lines, such as standard output; it stays open.
         """
         options, source = self._options, self.source
+        challenge = challenge_at_start(self.detector) if options.challenge else None
         outputs = self.outputs = open_outputs(
             options, _producer(self._control, source, self.endless), self._stack, self._stopping, self._say
         )
@@ -201,12 +207,14 @@ class AssembledRun:
         if outputs.resume is not None:
             source.skip = outputs.resume.skip
         sinks = [*first, hints, *outputs.sinks, *last]
+        if challenge is not None:
+            publish(challenge, sinks, self._say)
         summary = run_frames(self.detector, source, sinks, options.limit, self._ended(), self._control)
         state = source.state()
         before = Counter[str]() if outputs.resume is None else outputs.resume.skipped
         return RunOutcome(
             summary,
-            reach_verdict(summary, state, self.endless, before),
+            _with_challenge(reach_verdict(summary, state, self.endless, before), challenge),
             tuple(outputs.written()),
             None if outputs.resume is None else before.total(),
             source.live,
@@ -228,6 +236,13 @@ class AssembledRun:
             return self._stopping() or out_of_time or (window is not None and window.ended)
 
         return ended
+
+
+def _with_challenge(verdict: Verdict, challenge: ChallengeReport | None) -> Verdict:
+    """The verdict on a run whose detector was seen to miss known-bad parts: it passes nothing."""
+    if challenge is None or challenge.passed:
+        return verdict
+    return replace(verdict, failed={**verdict.failed, "known-bad parts not found": len(challenge.lost)})
 
 
 def _producer(control: RunControl, source: Source, endless: bool) -> Producer:

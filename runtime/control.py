@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.challenge.start import remark
 from dmdd_edge.runtime.detector import Detector, Prepared
 from dmdd_edge.runtime.feed import prepare
 from dmdd_edge.runtime.frame import BrokenFrame
@@ -111,7 +112,7 @@ class RunControl:
             before = self._detector.threshold.image
             self._detector.set_threshold(value)
             self._threshold = value
-        self._report(f"threshold {before:.4f} -> {value:.4f} for the rest of this run")
+        self._report(f"threshold {before:.4f} -> {value:.4f} for the rest of this run", value)
         return before
 
     def request_reload(self) -> None:
@@ -160,7 +161,8 @@ class RunControl:
             self._detector, self._next = new, None
         old.close()
         self._report(
-            f"bundle {old.bundle.version} -> {new.bundle.version}, threshold {new.threshold.image:.4f}"
+            f"bundle {old.bundle.version} -> {new.bundle.version}, threshold {new.threshold.image:.4f}",
+            new.threshold.image,
         )
         return new
 
@@ -179,9 +181,11 @@ class RunControl:
         if waiting is not None:
             waiting.close()
 
-    def _report(self, line: str) -> None:
-        self._message = line
-        self._say(line)
+    def _report(self, line: str, threshold: float | None = None) -> None:
+        """Report an event; of a new threshold or version also what the challenge set says about it."""
+        about = "" if threshold is None else remark(self._detector.bundle, threshold)
+        self._message = f"{line}. {about}" if about else line
+        self._say(self._message)
 
 
 def _by(detector: Detector, item: Prepared | BrokenFrame) -> Prepared | BrokenFrame:

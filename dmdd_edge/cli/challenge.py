@@ -101,8 +101,8 @@ def add(options: AddOptions) -> None:
         console.print(f"not added: {path} is the image of {name}")
     if report is not None:
         _print_report(report, new=True)
-    elif problem:
-        console.print(f"added, but not run: {problem}")
+    if problem:
+        console.print(problem)
     if options.json:
         print_json(
             {
@@ -202,9 +202,10 @@ def _paths(images: tuple[str, ...]) -> list[Path]:
 
 
 def _run_added(added: Added, options: AddOptions) -> tuple[ChallengeReport | None, str]:
-    """What the version in use says about the new parts, or why it says nothing."""
+    """What the version in use says about the new parts, and what went wrong."""
     from dmdd_edge.runtime.challenge.parts import ChallengeSet, Index
     from dmdd_edge.runtime.challenge.report import run_challenge
+    from dmdd_edge.runtime.challenge.run import record_run
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.workspace import find_bundle
 
@@ -214,9 +215,11 @@ def _run_added(added: Added, options: AddOptions) -> tuple[ChallengeReport | Non
     try:
         path = find_bundle(options.category, options.model, options.models_dir)
         with Detector.load(path, options.backend) as detector:
-            return run_challenge(detector, ChallengeSet(added.challenge.folder, new)), ""
+            challenge = ChallengeSet(added.challenge.folder, new)
+            report = run_challenge(detector, challenge)
+            return report, record_run(report, challenge, "add")
     except DmddError as error:
-        return None, error.message
+        return None, f"added, but not run: {error.message}"
 
 
 def _print_report(report: ChallengeReport, new: bool = False) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from dmdd_edge.cli.expand import add_command, expand
 from dmdd_edge.cli.options import JsonOutput
+from dmdd_edge.cli.station_challenge import ChallengeStationOptions, challenge
 from dmdd_edge.cli.station_file import StationFileOption, load_station
 from dmdd_edge.cli.station_install import InstallOptions, install
 from dmdd_edge.cli.station_run import RunStationOptions, run
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(expand(station, Options, with_context=True))
     add_command(group, "init", init, InitOptions)
     add_command(group, "check", check, CheckOptions)
+    add_command(group, "challenge", challenge, ChallengeStationOptions)
     add_command(group, "run", run, RunStationOptions)
     add_command(group, "simulate", simulate, SimulateOptions)
     add_command(group, "install", install, InstallOptions)

@@ -213,7 +213,8 @@ def _in_words(old: PartOutcome | None, new: PartOutcome) -> str:
 
 def _figures(outcome: PartOutcome) -> str:
     score = "no score" if outcome.score is None else f"score {outcome.score:.4f}"
-    return f"{score}, threshold {outcome.threshold:.4f}"
+    reason = f", {outcome.reason.rstrip('.')}" if outcome.reason else ""
+    return f"{score}, threshold {outcome.threshold:.4f}{reason}"
 
 
 def _summary(

@@ -20,7 +20,7 @@ from dmdd_edge.runtime.result import utc_time
 JOURNAL = "journal.jsonl"
 #: How long a second process waits for the first, in seconds, and how often it looks.
 _PATIENCE, _LOOK = 10.0, 0.05
-#: How much of the end of the file is searched for the last line about a version, in bytes.
+#: How much of the end of the file is searched for scores, in bytes.
 _SEARCHED = 4 << 20
 
 
@@ -44,24 +44,26 @@ def record(category_folder: Path, fields: dict[str, Any]) -> None:
             os.close(descriptor)
 
 
-def last_scores(category_folder: Path, version: str) -> dict[str, float] | None:
-    """The scores of the parts when the set was run last with a version; None when it never was."""
+def last_scores(category_folder: Path, version: str) -> dict[str, float]:
+    """The score that each part had when it was run last with a version, as far as the journal tells."""
+    scores: dict[str, float] = {}
     try:
         with (category_folder / FOLDER / JOURNAL).open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SEARCHED))
             lines = stream.read().splitlines()
     except OSError:
-        return None
-    for line in reversed(lines):
+        return scores
+    for line in lines:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             fields = json.loads(line)
-            if fields["version"] == version and "parts" in fields:
-                return {
-                    str(part["name"]): float(part["score"])
-                    for part in fields["parts"]
-                    if part["score"] is not None
-                }
-    return None
+            for entry in (fields, fields.get("before") or {}):
+                if entry["version"] == version:
+                    for part in entry.get("parts", ()):
+                        if part["score"] is None:
+                            scores.pop(part["name"], None)
+                        else:
+                            scores[str(part["name"])] = float(part["score"])
+    return scores
 
 
 def _open(path: Path) -> int:

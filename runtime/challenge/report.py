@@ -169,7 +169,8 @@ def _outcome(part: ChallengePart, judged: Judged, threshold: float) -> PartOutco
     at_box = None
     if part.box is not None and result.status != "unreliable":
         at_box = any(_overlaps(region, part.box) for region in result.regions)
-    return PartOutcome(part, outcome, score, result.threshold, result.reason, at_box)
+    reason = "no region is large enough" if result.gated else result.reason
+    return PartOutcome(part, outcome, score, result.threshold, reason, at_box)
 
 
 def _overlaps(region: Region, box: tuple[int, int, int, int]) -> bool:

@@ -58,11 +58,18 @@ def run_bundle(
         total = len(challenge.parts)
         report = run_challenge(detector, challenge, lambda done: progress(done, total))
     remarks = [f"not in the index, and not run: {', '.join(challenge.strays)}"] if challenge.strays else []
-    try:
-        record(challenge.folder.parent, {"action": "run", **report.to_json()})
-    except DmddError as error:  # the answer is there; a folder that only root may write must not hide it
-        remarks.append(f"not recorded: {error.message}")
+    if problem := record_run(report, challenge, "run"):
+        remarks.append(problem)
     return ChallengeRun(report, tuple(remarks))
+
+
+def record_run(report: ChallengeReport, challenge: ChallengeSet, action: str) -> str:
+    """Record a report that changes nothing; why it cannot be recorded, or an empty text."""
+    try:
+        record(challenge.folder.parent, {"action": action, **report.to_json()})
+    except DmddError as error:  # the answer is there; a folder that only root may write must not hide it
+        return f"not recorded: {error.message}"
+    return ""
 
 
 def set_of(bundle: Bundle) -> ChallengeSet:

@@ -64,6 +64,15 @@ class LiveOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChallengeOption(Options):
+    """Whether the challenge set is run first."""
+
+    challenge: Annotated[
+        bool, Option("First run the challenge set, and report how many known-bad parts are found.", _LIVE)
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultOptions(LiveOptions, MessageOptions, ArchiveOptions, OutputOptions):
     """Where results go: files, an archive, messages, the page, a window."""
 
@@ -85,6 +94,7 @@ class ResultOptions(LiveOptions, MessageOptions, ArchiveOptions, OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(
+    ChallengeOption,
     ResultOptions,
     CameraOptions,
     FrameOptions,

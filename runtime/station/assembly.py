@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from dmdd_edge.errors import BackendError, BundleError, DmddError
 from dmdd_edge.runtime.outputs import Outputs, PageSink, Producer, open_outputs
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.station.cameras import Camera, station_cameras
+from dmdd_edge.runtime.station.challenge import StationChallenge
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.engine import StationEngine
 from dmdd_edge.runtime.station.free_ports import require_free_ports
@@ -206,7 +208,14 @@ class AssembledStation:
             else:
                 report(change)
 
-        book = StationRecipes(settings, told)
+        if not settings.challenge:
+            book = StationRecipes(settings, told)
+        else:
+
+            def challenged(lines: list[dict[str, Any]], problem: str) -> None:
+                self.engine.desk.challenged(lines, problem)
+
+            book = StationRecipes(settings, told, StationChallenge(challenged, self._say))
         return book
 
     def _fail(self, error: DmddError) -> None:

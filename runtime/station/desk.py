@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from dmdd_edge.runtime.sinks import Outcome
 from dmdd_edge.runtime.station.camera_room import CameraRoom
@@ -190,6 +191,14 @@ class StationDesk:
             elif change.code:
                 self._faults.refuse("recipe", change.code, change.message)
         self.look()
+
+    def challenged(self, lines: list[dict[str, Any]], problem: str) -> None:
+        """Challenge sets were run; what is wrong is a fault until it is cleared."""
+        for line in lines:
+            self._recorder.put(line)
+        with self._lock:
+            self._faults.hold(ErrorCode.CHALLENGE_LOST, problem)
+        self.events.changed()
 
     # What the engine reports.
 

@@ -51,6 +51,8 @@ class ErrorCode(IntEnum):
     OUTPUT_FAILED = 12
     #: The PLC's heartbeat does not change; no trigger is accepted until it does.
     PLC_LOST = 13
+    #: A known-bad part of a challenge set is not found, or the set cannot be run.
+    CHALLENGE_LOST = 14
     #: Anything else; the log tells.
     INTERNAL = 99
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.station.graphs import Graph, GraphName, Graphs
 from dmdd_edge.runtime.station.model import ErrorCode
-from dmdd_edge.runtime.station.settings import StationSettings
+from dmdd_edge.runtime.station.settings import InspectionSettings, RecipeSettings, StationSettings
 from dmdd_edge.runtime.station.warm_recipe import Outcome, RecipeChange, WarmRecipe
 from dmdd_edge.runtime.version_watch import EVERY, VersionWatch
 
 _LOG = logging.getLogger(__name__)
+
+#: Examines a recipe that is being loaded, and the inspections whose bundles are new.
+Examine = Callable[[RecipeSettings, Sequence[tuple[InspectionSettings, Detector]]], None]
 
 #: How often the first recipe is tried again while none is in force, in seconds.
 RETRY_SECONDS = 10.0
@@ -41,9 +45,17 @@ class StationRecipes:
         settings: of the station.
         report: called with what became of each request, in order, from the book's thread, after the change is
             in force; must return at once.
+        examine: called before a recipe is put in force, with it and those of its inspections whose bundle was
+            loaded for it, which no part uses yet.
     """
 
-    def __init__(self, settings: StationSettings, report: Callable[[RecipeChange], None]) -> None:
+    def __init__(
+        self,
+        settings: StationSettings,
+        report: Callable[[RecipeChange], None],
+        examine: Examine = lambda recipe, loaded: None,
+    ) -> None:
+        self._examine = examine
         self._settings, self._report = settings, report
         self._known = {recipe.number: recipe for recipe in settings.recipes}
         self._graphs = Graphs(settings)
@@ -232,6 +244,8 @@ class StationRecipes:
                 (inspection, graphs[name].detector(inspection))
                 for inspection, name in zip(inspections, names, strict=True)
             )
+            new = [pair for pair, name in zip(detectors, names, strict=True) if name in missing]
+            self._examine(settings, new)
             undo.pop_all()
         return WarmRecipe(settings, detectors, tuple(graphs), self._changed)
 

@@ -301,6 +301,13 @@ class StationSettings:
     keep_warm: Annotated[
         int, Option("Recipes that stay loaded, for a fast change.", minimum=1, maximum=1000)
     ] = 4
+    challenge: Annotated[
+        bool,
+        Option(
+            "Run the challenge set of each bundle before it is used; a known-bad part that is not found is a "
+            "fault."
+        ),
+    ] = False
     state_dir: Annotated[
         Path,
         Option("Folder for counters and part numbers; default: NAME.state, beside NAME.toml."),
