@@ -11,9 +11,9 @@ from dmdd_edge.runtime.archive import room
 from dmdd_edge.runtime.archive.feedback import Feedback
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.names import budget_of, moment_of, new_id
-from dmdd_edge.runtime.archive.record import Record
+from dmdd_edge.runtime.archive.record import Reason, Record
 from dmdd_edge.runtime.archive.room import ArchiveRoom, room_of
-from tests.runtime.archive.kept import files_in, judged, opened
+from tests.runtime.archive.kept import files_in, image_of, judged, opened
 
 #: On the disk, a record here is an image of 96 x 96 pixels of noise, a small map, and its own file.
 SHAPE = (96, 96)
@@ -22,8 +22,6 @@ SIZE = 28_672 + 2 * 4096
 
 def fill(folder: Path, *reasons: str, size: int = 1_000_000, said: list[str] | None = None) -> None:
     """Keep an image for each reason, in this order."""
-    from tests.runtime.archive.kept import image_of
-
     sink = opened(folder, said, live=False, archive_size=size, archive_sample=1.0)
     for number, reason in enumerate(reasons):
         score = {"anomalous": 0.9, "sample": 0.1}[reason]
@@ -31,7 +29,7 @@ def fill(folder: Path, *reasons: str, size: int = 1_000_000, said: list[str] | N
     sink.close()
 
 
-def kept(folder: Path) -> list[tuple[str, int]]:
+def kept(folder: Path) -> list[tuple[Reason, int]]:
     """Why each image is there, and the index of its frame; the oldest first."""
     return [(record.kept, record.index) for record in ArchiveFolder(folder).records()][::-1]
 
@@ -115,22 +113,18 @@ def test_when_all_carry_a_verdict_the_oldest_goes(tmp_path: Path) -> None:
 
 
 def test_an_image_larger_than_a_share_is_lost_and_deletes_nothing(tmp_path: Path) -> None:
-    from tests.runtime.archive.kept import image_of
-
     said: list[str] = []
     fill(tmp_path / "a", "anomalous")
     sink = opened(tmp_path / "a", said, archive_size=1_000_000)
     sink.result(*judged(0.9, image=image_of(1, (300, 300))))
     sink.close()
     assert kept(tmp_path / "a") == [("anomalous", 0)]
-    assert "does not fit into 1/5 of --archive-size 1 MB" in said[0]
+    assert "does not fit into 1/5 of --archive-size 1.0 MB" in said[0]
 
 
 def test_a_folder_that_was_emptied_by_hand_is_filled_again(tmp_path: Path) -> None:
     folder, number = tmp_path / "a", 1_000_000 // SIZE
     fill(folder, *["anomalous"] * number)
-    from tests.runtime.archive.kept import image_of
-
     said: list[str] = []
     sink = opened(folder, said, live=False, archive_size=1_000_000, archive_sample=0)
     sink.result(*judged(0.9, index=100, image=image_of(1, SHAPE)))
