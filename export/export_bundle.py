@@ -41,7 +41,8 @@ class Export:
     """The result of an export.
 
     Attributes:
-        bundle: the bundle, in use from now on.
+        bundle: the bundle.
+        in_use: whether its version was put into use, or was before.
         threshold: from the held-out good images; None for a bundle that existed before.
         parity: deviations of each artifact from torch, a row per artifact; internal.
         engines: the engine files that were built, or that fitted already.
@@ -50,6 +51,7 @@ class Export:
     """
 
     bundle: Bundle
+    in_use: bool = True
     threshold: Threshold | None = None
     parity: list[ParityRow] = field(default_factory=list, repr=False)
     engines: list[Path] = field(default_factory=list)
@@ -78,7 +80,7 @@ class ExportReporter(Reporter):
 
 
 def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | None = None) -> Export:
-    """Export a trained run as a new version of its category's bundle, and put that into use.
+    """Export a trained run as a new version of its category's bundle, in use unless ``use`` is not.
 
         from dmdd_edge import ExportOptions, export_bundle
 
@@ -125,7 +127,7 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         folder = _checked_run(options)
         _report_left_out(targets, reporter)
         exported, built = _export_run(options, folder, targets, build, reporter)
-        result = Export(exported.bundle, exported.threshold, list(exported.parity), built)
+        result = Export(exported.bundle, exported.in_use, exported.threshold, list(exported.parity), built)
         engines = [name for name in targets.chosen if name == "tensorrt"]
     result.left_out = dict(targets.left_out)
     for name in engines:
@@ -194,6 +196,7 @@ def _export_run(
             extras=extras,
             say=reporter.say,
             accept=lambda bundle: _check_challenge(bundle, options, reporter),
+            use=options.use,
         )
     reporter.bundle_written(exported)
     return exported, [exported.bundle.path / ENGINES_FOLDER / name for name in names]

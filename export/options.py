@@ -159,9 +159,18 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
         float, Option("Share of good parts that may be called anomalous.", check=check_rate)
     ] = 0.01
 
+    use: Annotated[
+        bool | None,
+        Option(
+            "Put the new version into use. Default: yes; for a run of train --continue only where no version "
+            "is in use yet.",
+            name="--use/--no-use",
+        ),
+    ] = None
+
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("run", "runs_dir", "data", "false_alarm_rate", "allow_loss"),
+            ("run", "runs_dir", "data", "false_alarm_rate", "allow_loss", "use"),
             lambda values: values["model"] is None,
             "has no effect with --model, whose threshold and graph stay as they are",
             "name the run by --category or --run instead of --model",

@@ -15,6 +15,7 @@ import torch
 from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import Licenses, graph_specs
 from dmdd_edge.bundle.threshold import DEFAULT_ALPHA, Threshold
+from dmdd_edge.bundle.versions import CURRENT_NAME
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
@@ -57,10 +58,11 @@ class Exported:
 
     Attributes:
         run: that was exported.
-        bundle: the new version, in use.
+        bundle: the new version.
         threshold: from the held-out normal images.
         parity: one row per artifact.
         graphs: the static checks of each file.
+        in_use: whether the new version was put into use.
     """
 
     run: Run
@@ -68,6 +70,7 @@ class Exported:
     threshold: Threshold
     parity: list[ParityRow]
     graphs: list[GraphReport]
+    in_use: bool = True
 
 
 #: Called with the phase, how much of it is done, and of how much.
@@ -93,6 +96,7 @@ def export_run(
     extras: list[Extra] | None = None,
     say: Callable[[str], None] = lambda text: None,
     accept: Callable[[Bundle], object] = lambda bundle: None,
+    use: bool | None = None,
 ) -> Exported:
     """Write, check and publish the bundle of a run.
 
@@ -107,6 +111,8 @@ def export_run(
         say: called with a line for whatever of the data set the comparison does not use, and one for what the
             detector tolerates.
         accept: called with the new version before it is put to use; raises to leave the one before in use.
+        use: whether to put the new version into use; None does unless the run continues another and a
+            version is in use.
 
     Raises:
         DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then
@@ -120,6 +126,8 @@ def export_run(
     progress(_LIMITS, 0, None)
     holdout_images(run)
     limits, look = measured_images(run)
+    if use is None:
+        use = config.parent is None or not (models_dir / config.category / CURRENT_NAME).is_file()
     with BundleWriter(models_dir, config.category) as writer:
         graphs = []
         for precision, name in GRAPHS.items():
@@ -143,6 +151,7 @@ def export_run(
         inputs, outputs = graph_specs(size)
         bundle = writer.commit(
             accept=accept,
+            use=use,
             backbone=config.model.backbone,
             image_size=size,
             input=inputs,
@@ -168,7 +177,7 @@ def export_run(
                 **facts,
             },
         )
-    return Exported(run, bundle, threshold, rows, graphs)
+    return Exported(run, bundle, threshold, rows, graphs, use)
 
 
 def compare_all(

@@ -9,6 +9,8 @@ run.json               facts: training and held-out files, layout, versions, tim
 teacher.safetensors    the teacher's weights, so that the run needs no download again
 model.safetensors      student, PMN and head; present when the run is finished
 state.safetensors      student, head, optimizer and progress of an unfinished run
+continued.json         of a continued run: its images by their use, and the run that it continues
+start.safetensors      of an unfinished continued run: the weights that it starts from
 metrics.json           figures on the test images
 train.log              the log
 =====================  ==========================================================================
@@ -40,6 +42,7 @@ from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
 from dmdd_edge.train.run_folder import FACTS as FACTS
 from dmdd_edge.train.run_folder import MODEL as MODEL
+from dmdd_edge.train.run_folder import START as START
 from dmdd_edge.train.run_folder import STATE as STATE
 from dmdd_edge.train.run_folder import TEACHER as TEACHER
 from dmdd_edge.train.run_folder import check_finished
@@ -47,6 +50,9 @@ from dmdd_edge.train.run_folder import read_config as read_config
 from dmdd_edge.train.run_folder import read_json as read_json
 from dmdd_edge.train.run_folder import write_json as write_json
 from dmdd_edge.train.threads import keep_to_quota
+
+#: Tensors by name.
+Tensors = dict[str, Tensor]
 
 #: Seconds until a checkpoint that could not be written is tried once more.
 RETRY_SECONDS = 5.0
@@ -80,8 +86,7 @@ def load_run(folder: Path) -> Run:
     config = check_finished(folder)
     model = DMDD(config.model, pretrained=False, check=False)  # the training has checked the backbone
     teacher = read_tensors(folder / TEACHER)[0]
-    _require_fit(model.teacher.state_dict(), teacher)
-    model.teacher.load_state_dict(teacher)
+    fill(model.teacher, teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
     return Run(folder, config, _finished_facts(folder), model.eval())
 
@@ -185,6 +190,16 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
         model.drop_prototypes()
     _require_fit(trainable_state(model), state)
     model.load_state_dict(state, strict=False)
+
+
+def fill(module: nn.Module, state: Tensors) -> None:
+    """Fill a module.
+
+    Raises:
+        DmddError: tensors are missing, superfluous or of another shape.
+    """
+    _require_fit(module.state_dict(), state)
+    module.load_state_dict(state)
 
 
 def _require_fit(expected: dict[str, Tensor], state: dict[str, Tensor]) -> None:

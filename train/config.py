@@ -122,6 +122,23 @@ class SynthesisConfig(BaseModel):
     match_grey: bool = True
 
 
+class Parent(BaseModel):
+    """What a run continues.
+
+    Attributes:
+        run: folder of the finished run whose weights are the start.
+        add: folders of the new images.
+        generation: how many runs are continued in a row, this one included; it gives each its own synthetic
+            anomalies.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: Path
+    add: tuple[Path, ...]
+    generation: int = Field(1, ge=1)
+
+
 class TrainConfig(BaseModel):
     """Everything that decides a training run, stored with its checkpoint.
 
@@ -152,6 +169,7 @@ class TrainConfig(BaseModel):
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: threads that synthesize anomalies.
         cache_mb: memory for the teacher's features of the normal images; None for half of what is free.
+        parent: the run that this one continues; None for a training from the start.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -182,6 +200,7 @@ class TrainConfig(BaseModel):
     device: str = "auto"
     workers: int = Field(2, ge=1, le=256)
     cache_mb: int | None = Field(None, ge=0, le=10**8)
+    parent: Parent | None = None
 
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,12 +42,17 @@ class TrainingImages:
 
 
 def load_images(
-    category: Category, preprocess: Preprocess, size: int, holdout: float | None, seed: int
+    category: Category,
+    preprocess: Preprocess,
+    size: int,
+    holdout: float | None,
+    seed: int,
+    held_out: Collection[Path] | None = None,
 ) -> TrainingImages:
     """Read a category's normal images and split off the held-out ones.
 
     A file that cannot be read, or that the region of interest does not fit, is added to ``category.skipped``.
-    The seed determines the split, ``holdout_count`` its sizes.
+    The seed determines the split, ``holdout_count`` its sizes, unless ``held_out`` names the held-out files.
 
     Raises:
         DmddError: fewer than two images are left, or the region of interest does not fit most of them.
@@ -78,16 +84,18 @@ def load_images(
             f"at least 2 are required{reason}.",
             fix=f"Put images of good parts into {category.train[0].parent}.",
         )
-    count = holdout_count(len(images), holdout)
-    order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
-    held_out, training = sorted(order[:count]), sorted(order[count:])
+    if held_out is None:
+        count = holdout_count(len(images), holdout)
+        order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
+        kept = sorted(order[:count])
+    else:
+        kept = [index for index, path in enumerate(paths) if path in held_out]
+    training = [index for index in range(len(images)) if index not in set(kept)]
     return TrainingImages(
         train=np.stack([images[i] for i in training]),
-        holdout=np.stack([images[i] for i in held_out])
-        if held_out
-        else np.zeros((0, size, size, 3), np.uint8),
+        holdout=np.stack([images[i] for i in kept]) if kept else np.zeros((0, size, size, 3), np.uint8),
         train_paths=[paths[i] for i in training],
-        holdout_paths=[paths[i] for i in held_out],
+        holdout_paths=[paths[i] for i in kept],
         doubts=[*doubts(shapes, size), *dark(images, preprocess.bits), *repeats(category)],
     )
 

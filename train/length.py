@@ -13,6 +13,8 @@ PASSES = 64
 #: little and a CPU takes more than an hour. With few images, more steps overfit the student to each image,
 #: and other good parts then look unusual.
 LEAST, MOST = 240, 3000
+#: Share of these steps that a continued training takes at least: its student imitates the teacher already.
+CONTINUED = 0.25
 
 
 def automatic_steps(images: int, batch_size: int) -> int:
@@ -32,6 +34,17 @@ def steps_of(config: TrainConfig, images: int) -> int | None:
     if config.epochs is not None:
         return max(1, math.ceil(config.epochs * images / config.batch_size))
     return automatic_steps(images, config.batch_size) if config.max_minutes is None else None
+
+
+def continued_steps(full: int, images: int, new: int) -> int:
+    """Steps that continue a run: the share of the new images, and a quarter at least.
+
+    Args:
+        full: steps of a training from the start on all of these images.
+        images: count of training images.
+        new: those of them that the run has not seen.
+    """
+    return max(1, math.ceil(full * max(CONTINUED, new / images)))
 
 
 def describe(config: TrainConfig, images: int) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
 from dmdd_edge.train.devices import check_device_name
 from dmdd_edge.train.option_values import BACKBONES, check_backbone, check_bits, check_rotation
@@ -76,14 +77,50 @@ class ImageOptions(Options):
 
 def _has_msn(values: Mapping[str, Any]) -> bool:
     head = values["head"] or ("msn" if values["recipe"] == "paper" else "scaled")
-    return bool(values["resume"]) or head == "msn"
+    return bool(values["resume"] or values["continue_run"]) or head == "msn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
+class ContinueOptions(Options):
+    """The run to continue, and the images to continue it with."""
+
+    continue_run: Annotated[
+        str | None,
+        Option(
+            "Finished run, its name or its folder, to continue with the images of --add in a new run.",
+            name="--continue",
+            metavar="RUN",
+            panel=_DATA,
+        ),
+    ] = None
+    add: Annotated[
+        tuple[Path, ...],
+        Option("Folder of more good images, for --continue; may be given several times.", panel=_DATA),
+    ] = ()
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("add",),
+            lambda values: values["continue_run"] is not None,
+            "has no effect without --continue",
+            "add --continue RUN",
+        ),
+    )
+
+    def check(self) -> None:
+        """Raise an ``OptionError`` for a run to continue without new images."""
+        super().check()
+        if self.continue_run is not None and not self.add:
+            raise OptionError(
+                "--continue needs new images.", "Add --add DIR, a folder with more images of good parts."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, ImageOptions):
     """The options of ``train_detector`` and of ``dmdd-edge train``, whose help describes each of them.
 
-    ``data`` is needed unless ``resume`` is set. A value of None leaves the choice to the recipe.
+    ``data`` is needed unless ``resume`` or ``continue_run`` is set. None leaves the choice to the recipe.
 
     Raises:
         OptionError: a value is out of its range or unknown, or an option has no effect beside the others.
@@ -244,6 +281,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
     overwrite: Annotated[bool, Option("Replace an existing run.")] = False
     tensorboard: Annotated[bool, Option("Write a TensorBoard log into the run.")] = False
 
+    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("resume", "continue_run"),)
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("pyramid_upsampling", "multi_perception", "head_steps"),
@@ -253,7 +291,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ImageOptions):
         ),
         Rule(
             ("foreground",),
-            lambda values: values["fas"] or values["resume"],
+            lambda values: values["fas"] or values["resume"] or values["continue_run"],
             "has no effect with --no-fas",
             "leave --no-fas out",
         ),

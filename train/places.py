@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmdd_edge.train.checkpoint import Run
 
 #: The facts that are lists of files.
-_LISTS = ("train", "holdout")
+_LISTS = ("train", "holdout", "added")
 #: The facts whose lists have entries that name their image under ``file``.
 _WITH_FILES = {"outliers": ("images", "furthest"), "data_set": ("files",)}
 
@@ -55,14 +55,24 @@ def moved(run: Run, data: Path | None) -> Run:
     """
     if data is None:
         return run
-    old = Path(run.info["root"]) if "root" in run.info else _root_before(run)
-    new = find_images(data, run.config.category).root.absolute()
-
-    def follow(path: Path) -> Path:
-        return new / path.relative_to(old) if path.is_relative_to(old) else path
-
-    info = {**_mapped(run.info, follow), "root": str(new)}
+    info = run.info if "root" in run.info else {**run.info, "root": str(_root_before(run))}
+    info = follow(info, find_images(data, run.config.category).root.absolute())
     return replace(run, info=info, config=run.config.model_copy(update={"data": data.absolute()}))
+
+
+def follow(info: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The facts of a run whose category's folder is at another place now.
+
+    Args:
+        info: with the ``root`` of before and absolute paths.
+        root: the place where it is.
+    """
+    old = Path(info["root"])
+
+    def moved_path(path: Path) -> Path:
+        return root / path.relative_to(old) if path.is_relative_to(old) else path
+
+    return {**_mapped(info, moved_path), "root": str(root)}
 
 
 def category_of(run: Run) -> Category:
@@ -71,7 +81,13 @@ def category_of(run: Run) -> Category:
     Raises:
         DmddError: they are missing.
     """
-    return find_images(run.config.data, run.config.category)
+    category = find_images(run.config.data, run.config.category)
+    return category if run.config.parent is None else with_images(category, run.info)
+
+
+def with_images(category: Category, facts: dict[str, Any]) -> Category:
+    """The category with the images of a continued run as its training images; its tests stay."""
+    return replace(category, train=[Path(path) for name in ("train", "holdout") for path in facts[name]])
 
 
 def find_images(data: Path, name: str) -> Category:

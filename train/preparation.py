@@ -13,12 +13,14 @@ from dmdd_edge.data.datasets import Category, grouped
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs, length
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.continuation import held_out
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.parent import start_from_parent
 from dmdd_edge.train.steps import Stopwatch
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.synthesis.feeder import PairFeeder
@@ -30,6 +32,9 @@ from dmdd_edge.train.synthesis.textures import (
     ProceduralTextures,
     Textures,
 )
+
+#: Streams of random numbers that one training draws from; a continued one draws from the next ones.
+_STREAMS = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Prepared:
             self.config.synthesis,
             batch_size=self.config.batch_size,
             seed=self.config.seed,
-            stream=stream,
+            stream=stream + _STREAMS * self.config.parent.generation if self.config.parent else stream,
             workers=self.config.workers,
         )
 
@@ -104,7 +109,7 @@ def prepare(
     model = _build(config, folder, resume)
     model.to(device).to(memory_format=torch.channels_last)
     teacher = fold_batchnorm(model.teacher).to(memory_format=torch.channels_last)
-    images = _read_images(config, category, listener, watch)
+    images = _read_images(config, category, folder, listener, watch)
     return Prepared(
         config=config,
         category=category,
@@ -124,6 +129,8 @@ def prepare(
 def _build(config: TrainConfig, folder: Path, resume: bool) -> DMDD:
     """The model with the teacher's weights: the folder's own when resumed, so that no download is needed."""
     file = folder / files.TEACHER
+    if config.parent is not None and not (folder / files.MODEL).is_file():
+        return start_from_parent(config, config.parent, folder)
     if not (resume and file.is_file()):
         model = DMDD(config.model, config.weights)
         files.write_tensors(file, model.teacher.state_dict())
@@ -138,14 +145,19 @@ def _build(config: TrainConfig, folder: Path, resume: bool) -> DMDD:
 
 
 def _read_images(
-    config: TrainConfig, category: Category, listener: Listener, watch: Stopwatch
+    config: TrainConfig, category: Category, folder: Path, listener: Listener, watch: Stopwatch
 ) -> TrainingImages:
     """Read the normal images, report what was left out, and announce the phases to come."""
     listener.preparing(costs.READING, 0, None)
     skipped_before = len(category.skipped)
     with watch.part("read"):
         images = load_images(
-            category, config.preprocess, config.model.image_size, config.holdout, config.seed
+            category,
+            config.preprocess,
+            config.model.image_size,
+            config.holdout,
+            config.seed,
+            held_out=None if config.parent is None else held_out(folder, config),
         )
     listener.say(f"{len(images.train)} training images, {len(images.holdout)} held out for the threshold")
     for line in grouped(category.skipped[skipped_before:]):

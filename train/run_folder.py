@@ -21,13 +21,15 @@ from dmdd_edge.storage import make_folder, remove_folder, require_writable, writ
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 from dmdd_edge.train.config import TrainConfig
 
-CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS = (
+CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED = (
     "config.json",
     "run.json",
     "teacher.safetensors",
     "model.safetensors",
     "state.safetensors",
     "metrics.json",
+    "start.safetensors",
+    "continued.json",
 )
 #: In ``run.json``: whether all outputs of training are complete, figures and images included.
 COMPLETE = "complete"

@@ -19,14 +19,15 @@ from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.continuation import plan_continuation, read_continuation, write_continuation
 from dmdd_edge.train.evaluation import figures, holdout_images, threshold_of, torch_predictor, write_images
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
-from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.places import category_of, find_images, moved, with_images
 from dmdd_edge.train.recording import LOG, recording
 from dmdd_edge.train.robustness import describe_shares, shares_above
-from dmdd_edge.train.run_folder import COMPLETE, METRICS
+from dmdd_edge.train.run_folder import COMPLETE, CONTINUED, METRICS
 from dmdd_edge.train.threads import keep_to_quota
 from dmdd_edge.train.trainer import Trainer
 
@@ -77,7 +78,7 @@ def train(
     """
     began = time.monotonic() if began is None else began
     keep_to_quota()
-    category = load_category(config.data, config.category)
+    category = _category(config, folder)
     make_folder(folder)
     with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.headline())
@@ -131,6 +132,17 @@ def train(
         for line in [*result_lines(measured.metrics), summary_line(measured.metrics)]:
             recorder.note(line)
         return Outcome(run, category, measured.metrics, threshold, measured.files[1:])
+
+
+def _category(config: TrainConfig, folder: Path) -> Category:
+    """The images of a new or a resumed run."""
+    if config.parent is None:
+        return load_category(config.data, config.category)
+    if not (folder / CONTINUED).is_file():
+        images = plan_continuation(config.parent.run, config)
+        make_folder(folder)
+        write_continuation(folder, images)
+    return with_images(find_images(config.data, config.category), read_continuation(folder, config))
 
 
 def _complete(run: files.Run) -> None:

@@ -11,6 +11,7 @@ import torch
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.continuation import read_continuation
 from dmdd_edge.train.head_phase import train_head
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.preparation import Prepared, prepare
@@ -72,7 +73,8 @@ def _trained_before(prepared: Prepared) -> files.Run:
     """A run that ended after its model was written: only what follows the training remains."""
     folder, model = prepared.folder, prepared.model
     files.load_trainable(model, files.read_tensors(folder / files.MODEL)[0])
-    (folder / files.STATE).unlink(missing_ok=True)
+    for name in (files.STATE, files.START):
+        (folder / name).unlink(missing_ok=True)
     return files.Run(folder, prepared.config, files.read_facts(folder), model.eval())
 
 
@@ -99,9 +101,13 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         "created_with": versions(),
         COMPLETE: False,
     }
+    if config.parent is not None:
+        continued = read_continuation(prepared.folder, config)
+        facts |= {name: continued[name] for name in ("parent", "added")}
     files.write_facts(prepared.folder, facts)
     files.write_tensors(prepared.folder / files.MODEL, files.trainable_state(model))
-    (prepared.folder / files.STATE).unlink(missing_ok=True)
+    for name in (files.STATE, files.START):
+        (prepared.folder / name).unlink(missing_ok=True)
     prepared.listener.note(describe_split(facts["seconds"], seconds))
     return files.Run(prepared.folder, config, facts, model)
 

@@ -243,12 +243,19 @@ class BundleWriter:
             os.close(self._lock)
             self._lock = None
 
-    def commit(self, *, accept: Callable[[Bundle], object] = lambda bundle: None, **fields: Any) -> Bundle:
-        """Make what was written the version in use.
+    def commit(
+        self,
+        *,
+        accept: Callable[[Bundle], object] = lambda bundle: None,
+        use: bool = True,
+        **fields: Any,
+    ) -> Bundle:
+        """Make what was written a version, and put it into use.
 
         Args:
             accept: called with the new version before it is put to use; when it raises, the version stays
                 beside the one in use.
+            use: False leaves the version beside the one in use; ``accept`` is not called then.
             fields: the manifest's fields but ``schema_version``, ``category``, ``version``, ``files``
                 and ``sizes``, which are worked out here.
 
@@ -287,6 +294,8 @@ class BundleWriter:
             raise BundleError(f"the manifest: {error}.") from error
         with self._refusals():
             bundle = self._publish(manifest)
+        if not use:
+            return bundle
         accept(bundle)
         with self._refusals():
             write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")

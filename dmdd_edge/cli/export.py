@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
 from dmdd_edge.export.options import ExportOptions
+
+if TYPE_CHECKING:
+    from dmdd_edge.bundle.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,29 @@ def export(options: ExportCommand) -> None:
     if options.json:
         print_json(result.bundle.manifest.model_dump(mode="json"))
     named = bundle_options(result.bundle.category, options.model, options.models_dir)
+    if not result.in_use:
+        _compare_first(result.bundle, options)
+        return
     next_step(
         command("run", **named, engine_cache=options.engine_cache, source="FOLDER_OR_IMAGE", save="out/")
     )
+
+
+def _compare_first(bundle: Bundle, options: ExportCommand) -> None:
+    """Say how a version that was not put into use gets there: after a comparison with the one in use."""
+    from dmdd_edge.bundle.versions import read_current
+    from dmdd_edge.cli.console import console, next_step
+    from dmdd_edge.messages.commands import command
+
+    category, models_dir = bundle.category, options.models_dir
+    use = command("models", "use", category, bundle.version, models_dir=models_dir)
+    if read_current(bundle.path.parent) is None:
+        console.print(f"{bundle.version} is not in use, and no other version is.", markup=False)
+        next_step(use)
+        return
+    console.print(
+        f"{bundle.version} is not in use; the version before stays. Compare both, then switch: {use}",
+        markup=False,
+    )
+    new = f"{category}@{bundle.version}"
+    next_step(command("compare", category, new, good="DIR", known_bad="DIR", models_dir=models_dir))

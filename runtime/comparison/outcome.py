@@ -74,7 +74,8 @@ class Count:
         images: judged by both.
         old, new: how many are anomalous to each: of good parts the false alarms, of defective ones the finds.
         only_old, only_new: how many are anomalous to one of them alone.
-        unreliable: how many one of them or both cannot decide on; these count as not anomalous.
+        suspect: how many are suspect to one of them or both; these count as not anomalous.
+        unreliable: how many one of them or both cannot decide on; likewise.
     """
 
     images: int
@@ -82,7 +83,8 @@ class Count:
     new: int
     only_old: int
     only_new: int
-    unreliable: int
+    unreliable: int = 0
+    suspect: int = 0
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> Count:
@@ -95,6 +97,7 @@ class Count:
             only_old=sum(old and not new for old, new in above),
             only_new=sum(new and not old for old, new in above),
             unreliable=sum("unreliable" in (pair.old.status, pair.new.status) for pair in pairs),
+            suspect=sum("suspect" in (pair.old.status, pair.new.status) for pair in pairs),
         )
 
     @property
@@ -118,6 +121,7 @@ class Count:
             "only_old": self.only_old,
             "only_new": self.only_new,
             "unreliable": self.unreliable,
+            "suspect": self.suspect,
             "chance": self.chance,
         }
 

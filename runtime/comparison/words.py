@@ -31,6 +31,10 @@ def lines(found: Comparison) -> list[str]:
             continue
         texts += [f"{what}, {side}: {counts.rate(side).describe()}" for side in SIDES]
         texts.append(f"{what}: {difference(counts, verb)}")
+        if counts.suspect:
+            texts.append(
+                f"suspect: {count(counts.suspect, 'image')} to one of them or both, counted as not anomalous"
+            )
         if counts.unreliable:
             texts.append(
                 f"unreliable: {count(counts.unreliable, 'image')} cannot be judged by one of them or both, "

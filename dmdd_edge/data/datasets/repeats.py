@@ -22,7 +22,7 @@ def repeats(category: Category) -> list[str]:
     train = set(category.train)
     tests = {item.path for item in category.test}
     lines = []
-    twins = [group for group in _same([*category.train, *tests]) if len(group) > 1]
+    twins = same_content([*category.train, *tests])
     again = sum(max(0, sum(path in train for path in group) - 1) for group in twins)
     if again:
         have = "has" if again == 1 else "have"
@@ -43,8 +43,8 @@ def repeats(category: Category) -> list[str]:
     return lines
 
 
-def _same(paths: Iterable[Path]) -> list[list[Path]]:
-    """Groups of files with the same content."""
+def same_content(paths: Iterable[Path]) -> list[list[Path]]:
+    """Groups of files with the same content, at least two each; a file that cannot be read is in none."""
     keys: tuple[Callable[[Path], Hashable], ...] = (
         lambda path: path.stat().st_size,
         lambda path: _digest(path, _START),

@@ -1,0 +1,47 @@
+"""The weights that a continued run starts from: teacher and student of the run before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train.config import Parent, TrainConfig
+from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.run_folder import run_lock
+
+_STUDENT, _HEAD = "student.", "head."
+
+
+def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD:
+    """The model with the weights of the run that is continued; its head is fitted again.
+
+    The weights are copied into the folder first, so that a resumed run does not need the old one. A head that
+    is trained starts from the old one's; one that is fitted to the images, with its density, lengths and
+    prototypes, starts afresh.
+
+    Args:
+        config: of the new run.
+        parent: the run that is continued.
+        folder: of the new run.
+
+    Raises:
+        DmddError: the old run is unfinished, in use or damaged.
+    """
+    teacher, start = folder / files.TEACHER, folder / files.START
+    if not start.is_file():
+        with run_lock(parent.run, shared=True):
+            weights = files.read_tensors(parent.run / files.MODEL)[0]
+            files.write_tensors(teacher, files.read_tensors(parent.run / files.TEACHER)[0])
+        kept = {name: value for name, value in weights.items() if name.startswith((_STUDENT, _HEAD))}
+        files.write_tensors(start, kept)
+    model = DMDD(config.model, pretrained=False, check=False)
+    files.fill(model.teacher, files.read_tensors(teacher)[0])
+    weights = files.read_tensors(start)[0]
+    files.fill(model.student, _below(_STUDENT, weights))
+    if any(True for _ in model.head.parameters()):
+        files.fill(model.head, _below(_HEAD, weights))
+    return model
+
+
+def _below(prefix: str, weights: files.Tensors) -> files.Tensors:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
