@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.versions import CURRENT_NAME, read_current
-from dmdd_edge.data.datasets import Category
+from dmdd_edge.data.datasets import Category, TestImage
 from dmdd_edge.data.datasets.folders import from_folders
 from dmdd_edge.errors import DataError, DmddError, OptionError
+from dmdd_edge.runtime.challenge.run import require_parts, set_of
 from dmdd_edge.runtime.comparison.outcome import SIDES, Comparison, Pair, Side, Verdict, Version
 from dmdd_edge.runtime.comparison.page import write_page
 from dmdd_edge.runtime.comparison.versions import find_operand
@@ -19,6 +21,8 @@ from dmdd_edge.runtime.judging import Judged, judge_images
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.compare import CompareOptions
 
+#: The group of the challenge set's parts.
+CHALLENGE = "challenge"
 #: Called with the side at work, the images done and their count.
 Progress = Callable[[Side, int, int], None]
 
@@ -45,7 +49,9 @@ def compare(options: CompareOptions, progress: Progress = lambda side, done, tot
             f"{options.old} and {options.new} are the same version ({folders[0].name}).",
             "Name two versions, for example CATEGORY@VERSION; list them: dmdd-edge models",
         )
-    images = from_folders(folders[0].parent.name, options.good, options.known_bad, bad_option="--known-bad")
+    images = Category(folders[0].parent.name, folders[0], "folders", [], [])
+    if options.good is not None or options.known_bad is not None:
+        images = from_folders(images.name, options.good, options.known_bad, bad_option="--known-bad")
     with ExitStack() as stack:
         old, new = (
             stack.enter_context(
@@ -58,6 +64,8 @@ def compare(options: CompareOptions, progress: Progress = lambda side, done, tot
                 f"{options.old} inspects {old.bundle.category}, and {options.new} {new.bundle.category}.",
                 "Compare two versions of one category.",
             )
+        if options.challenge:
+            _add_challenge(images, old.bundle)
         paths = [item.path for item in images.test]
         judged = {
             side: _judge(detector, paths, side, progress)
@@ -73,6 +81,18 @@ def compare(options: CompareOptions, progress: Progress = lambda side, done, tot
         if options.report is None:
             return found
         return replace(found, report=write_page(options.report, found, old, new))
+
+
+def _add_challenge(images: Category, bundle: Bundle) -> None:
+    """Add the parts of the challenge set; one whose image was altered is noted instead."""
+    challenge = set_of(bundle)
+    require_parts(challenge)
+    for part in challenge.parts:
+        problem = challenge.problem(part)
+        if problem is None:
+            images.test.append(TestImage(challenge.path(part), CHALLENGE, None))
+        else:
+            images.skip(challenge.folder / part.file, problem.message)
 
 
 def _judge(detector: Detector, paths: Sequence[Path], side: Side, progress: Progress) -> list[Judged]:

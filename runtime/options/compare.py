@@ -35,6 +35,9 @@ class _Judged(Options):
         Path | None,
         Option("Images of defective parts; a subfolder is a defect type.", panel=_IMAGES),
     ] = None
+    challenge: Annotated[
+        bool, Option("The parts of the category's challenge set, as defective ones.", panel=_IMAGES)
+    ] = False
     report: Annotated[
         Path | None,
         Option("Write a page that shows what they decide differently, with both maps: an HTML file."),
@@ -48,5 +51,7 @@ class CompareOptions(CudaOptions, BackendName, ModelsDirOption, _Judged, _Versio
     def check(self) -> None:
         """Raise an ``OptionError`` where there is nothing to compare on."""
         super().check()
-        if self.good is None and self.known_bad is None:
-            raise OptionError("compare needs images.", "Give --good DIR, --known-bad DIR or both.")
+        if self.good is None and self.known_bad is None and not self.challenge:
+            raise OptionError(
+                "compare needs images.", "Give --good DIR, --known-bad DIR, --challenge or several of them."
+            )

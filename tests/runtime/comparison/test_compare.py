@@ -17,6 +17,7 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.runtime.challenge.edit import add_parts
 from dmdd_edge.runtime.comparison import page
 from dmdd_edge.runtime.comparison.compare import compare
 from dmdd_edge.runtime.comparison.outcome import Count, Pair, Verdict
@@ -184,3 +185,19 @@ def test_the_command(
     assert document["good"]["chance"] == 0.5
     assert [item["change"] for item in document["differences"]] == ["newly rejected"] * 2 + ["newly found"]
     assert read_current(parts / "models" / "screw") == new.version
+
+
+def test_the_challenge_set_counts_as_defective(versions: tuple[Bundle, Bundle], parts: Path) -> None:
+    add_parts(
+        parts / "models" / "screw", [parts / "ng" / "dent" / "150.png", parts / "ng" / "dent" / "255.png"]
+    )
+    options = CompareOptions(
+        old=str(versions[0].path), new=str(versions[1].path), challenge=True, models_dir=parts / "models"
+    )
+    found = compare(options)
+    assert (found.bad.images, found.bad.old, found.bad.new, found.good.images) == (2, 2, 1, 0)
+    assert [(pair.group, pair.kind) for pair in found.differing] == [("challenge", "no longer found")]
+    (parts / "models" / "screw" / "challenge" / "150.png").write_bytes(b"another image")
+    found = compare(options)
+    assert found.bad.images == 1
+    assert "altered" in found.skipped[0][1]
