@@ -2,7 +2,7 @@
 
     python benchmarks/upkeep/continue_training.py --data DIR --work DIR
 
-Of bottle's good images 50 are kept back. A run is trained on the others; ``train --continue`` goes on with
+Of bottle's good images 50 are kept back. A run is trained on the others; ``train --continue`` adds
 the 50, and a training from the start has all of them and as many steps as both together. A new lot is drawn
 from 25 of the 50 under other light and another white balance: the other 25, and the good test images, under
 the same light show what the run makes of it before and after. Runs that are in the work folder already are
