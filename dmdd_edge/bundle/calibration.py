@@ -11,11 +11,13 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration_history import Entry, remember
+from dmdd_edge.bundle.feedback_facts import FeedbackFacts
 from dmdd_edge.bundle.gate import Gate, combined_gate
 from dmdd_edge.bundle.manifest import LARGEST
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import Threshold, checked_threshold
-from dmdd_edge.bundle.versions import calibration_name
+from dmdd_edge.bundle.versions import calibration_name, history_name
 from dmdd_edge.errors import BundleError, OptionError, StorageError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Sparse, Text
@@ -60,9 +62,10 @@ class Calibration(Sparse):
         skipped: files left out because they could not be read.
         gate: what a region needs; None when it needs nothing and the size of a pixel is not known.
         gated: how the gate decides on the good parts; None without a smallest area.
+        feedback: what it rests on, of a threshold from an archive; None of one from good parts.
     """
 
-    SPARSE = ("gate", "gated")
+    SPARSE = ("gate", "gated", "feedback")
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,6 +79,7 @@ class Calibration(Sparse):
     skipped: Count = 0
     gate: Gate | None = None
     gated: GatedCounts | None = None
+    feedback: FeedbackFacts | None = None
 
 
 def calibration_path(bundle: Bundle) -> Path:
@@ -85,6 +89,20 @@ def calibration_path(bundle: Bundle) -> Path:
         DmddError: it is a link that leaves the folder.
     """
     return inside(bundle.path.resolve().parent, calibration_name(bundle.version))
+
+
+def history_path(bundle: Bundle) -> Path:
+    """Path of this version's earlier calibrations, whether or not it exists.
+
+    Raises:
+        DmddError: it is a link that leaves the folder.
+    """
+    return inside(bundle.path.resolve().parent, history_name(bundle.version))
+
+
+def as_entry(calibration: Calibration | None) -> Entry:
+    """A calibration as the file of earlier ones has it."""
+    return None if calibration is None else calibration.model_dump(mode="json")
 
 
 def read_calibration(bundle: Bundle) -> Calibration | None:
@@ -124,6 +142,7 @@ def write_calibration(
     gate: Gate | None = None,
     gated: GatedCounts | None = None,
     accept: Callable[[Calibration], object] = lambda calibration: None,
+    feedback: FeedbackFacts | None = None,
 ) -> Calibration:
     """Store a new threshold beside the bundle; it applies from the next start of the runtime on.
 
@@ -144,15 +163,38 @@ def write_calibration(
         skipped=skipped,
         gate=gate,
         gated=gated,
+        feedback=feedback,
     )
     accept(calibration)
     path = calibration_path(bundle)
+    _remember(bundle)
     write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
     return calibration
 
 
+def _remember(bundle: Bundle) -> None:
+    """Keep what is in force; a broken calibration is not kept."""
+    try:
+        calibration = read_calibration(bundle)
+    except BundleError:
+        return
+    remember(history_path(bundle), as_entry(calibration))
+
+
 def remove_calibration(bundle: Bundle) -> bool:
-    """Restore the manifest's threshold; returns whether there was a calibration.
+    """Restore the manifest's threshold; returns whether there was a calibration, which ``--undo`` restores.
+
+    Raises:
+        DmddError: the file cannot be removed.
+    """
+    if not calibration_path(bundle).exists():
+        return False
+    _remember(bundle)
+    return delete_calibration(bundle)
+
+
+def delete_calibration(bundle: Bundle) -> bool:
+    """Delete the calibration without keeping it; returns whether there was one.
 
     Raises:
         DmddError: the file cannot be removed.

@@ -136,8 +136,6 @@ def threshold_from_normals(
     if not all(0 <= score <= 1 for score in ordered):  # also false for not-a-number
         raise BundleError("A score is outside 0..1.", "The model is broken: train or export it again.")
     count = len(ordered)
-    # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
-    rate = Fraction(str(alpha))
     place = rank(count, alpha) - 1
     image = ordered[place]
     levels = None if peaks is None else sorted(min(max(float(peak), 0.0), 1.0) for peak in peaks)
@@ -154,7 +152,7 @@ def threshold_from_normals(
         alpha=alpha,
         normals=count,
         attainable=1 / (count + 1),
-        needed=math.ceil(1 / rate) - 1,
+        needed=images_needed(alpha),
         scores=ordered,
         suspect=suspect,
         suspect_rate=suspect_rate,
@@ -164,6 +162,7 @@ def threshold_from_normals(
 
 def rank(count: int, alpha: float) -> int:
     """The rank of the score that is the threshold, from 1: ceil((n + 1)(1 - alpha)), at most n."""
+    # Exact arithmetic: in floating point 1 - alpha can push a whole number over the next rank.
     return min(math.ceil((count + 1) * (1 - Fraction(str(alpha)))), count)
 
 
@@ -218,6 +217,11 @@ def images_for_band(alpha: float, suspect_rate: float) -> int:
     while _LONG_SEARCH > count > 1 and rank(count - 1, suspect_rate) < rank(count - 1, alpha):
         count -= 1
     return count
+
+
+def images_needed(alpha: float) -> int:
+    """The number of normal images from which on a false-alarm rate is attainable."""
+    return math.ceil(1 / Fraction(str(alpha))) - 1
 
 
 def map_peak(anomaly_map: NDArray[np.float32]) -> float:

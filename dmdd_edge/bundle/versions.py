@@ -183,13 +183,19 @@ def remove_version(category_folder: Path, start: str) -> str:
             hidden = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=category_folder))
             version.rename(hidden / name)
             shutil.rmtree(hidden)
-        (category_folder / calibration_name(name)).unlink(missing_ok=True)
+        for beside in (calibration_name(name), history_name(name)):
+            (category_folder / beside).unlink(missing_ok=True)
     return name
 
 
 def calibration_name(version: str) -> str:
     """The name of a version's calibration, in the category's folder."""
     return f"calibration-{version}.json"
+
+
+def history_name(version: str) -> str:
+    """The name of the file with a version's earlier calibrations, in the category's folder."""
+    return f"calibrations-{version}.json"
 
 
 def next_version_name(folder: Path, files: dict[str, str]) -> str:

@@ -20,6 +20,7 @@ from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.runtime.calibrate import CalibrationOutcome
+    from dmdd_edge.runtime.recalibration.proposal import Proposal
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +33,15 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
     """The options of ``calibrate``."""
 
     reset: Annotated[bool, Option("Return to the threshold set at export.")] = False
-    yes: Annotated[bool, Option("Set the threshold from few or doubtful images, without a question.")] = False
+    undo: Annotated[bool, Option("Return to the calibration before.")] = False
+    history: Annotated[bool, Option("List the calibrations, and change none.")] = False
+    yes: Annotated[
+        bool, Option("Set the threshold without a question, also from few or doubtful images.")
+    ] = False
 
-    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("source", "reset"),)
+    EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("source", "from_feedback", "reset", "undo", "history"),
+    )
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             ("limit", "false_alarm_rate", "backend", "engine_cache", "cuda_driver", "io_memory"),
@@ -42,23 +49,50 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
             "has no effect with --reset, which returns to the exported threshold",
             "give --source instead of --reset",
         ),
+        Rule(
+            ("false_alarm_rate",),
+            lambda values: not (values["undo"] or values["history"]),
+            "has no effect with --undo and --history, which set no threshold",
+            "give --source or --from-feedback",
+        ),
+        Rule(
+            ("limit",),
+            lambda values: not (values["from_feedback"] or values["undo"] or values["history"]),
+            "has no effect without --source, since no new image is scored",
+            "give --source",
+        ),
     )
 
     def check(self) -> None:
         """Raise an ``OptionError`` without anything to do."""
         super().check()
-        if self.source is None and not self.reset:
+        if (
+            self.source is None
+            and self.from_feedback is None
+            and not (self.reset or self.undo or self.history)
+        ):
             raise OptionError(
-                "calibrate needs --source or --reset.", "Give --source FOLDER with images of good parts."
+                "calibrate needs --source, --from-feedback, --undo, --history or --reset.",
+                "Give --source FOLDER with images of good parts, or --from-feedback with an archive.",
             )
 
 
 def calibrate(options: CalibrateCommand) -> None:
-    """Set a new threshold from images of good parts; kept beside the bundle."""
+    """Set a new threshold from images of good parts, or from an archive; kept beside the bundle."""
+    from dmdd_edge.cli import calibration_history
     from dmdd_edge.workspace import load_bundle
 
-    if options.reset:
-        _reset(load_bundle(options.category, options.model, options.models_dir), options)
+    if options.reset or options.undo or options.history:
+        bundle = load_bundle(options.category, options.model, options.models_dir)
+        if options.reset:
+            _reset(bundle, options)
+        elif options.undo:
+            calibration_history.undo(bundle, options)
+        else:
+            calibration_history.history(bundle, options)
+        return
+    if options.from_feedback is not None:
+        _from_feedback(options)
         return
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.progress import Work
@@ -78,6 +112,18 @@ def calibrate(options: CalibrateCommand) -> None:
             say=console.print,
         )
     _report(outcome, options)
+
+
+def _from_feedback(options: CalibrateCommand) -> None:
+    from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.recalibration_report import ask, report, show
+    from dmdd_edge.runtime.recalibration.recalibrate import recalibrate
+
+    def confirm(bundle: Bundle, proposal: Proposal) -> None:
+        show(bundle, proposal)
+        ask(options.yes)
+
+    report(recalibrate(options, confirm, console.print), options)
 
 
 def _reset(bundle: Bundle, options: CalibrateCommand) -> None:

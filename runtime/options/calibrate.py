@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from dmdd_edge.options import Option, Options
+from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.source import CameraOptions
@@ -25,6 +26,25 @@ class GoodParts(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeedbackParts(Options):
+    """Where judged parts and their verdicts are."""
+
+    from_feedback: Annotated[
+        Path | None,
+        Option("Set the threshold from this archive: its random sample and its reviewed alarms."),
+    ] = None
+    unreviewed: Annotated[
+        Literal["good", "bad"] | None,
+        Option(
+            "What alarms without a verdict count as; by default they are refused where they matter.",
+            choices=("good", "bad"),
+        ),
+    ] = None
+
+    RULES: ClassVar[tuple[Rule, ...]] = (needs(("unreviewed",), "from_feedback"),)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _ThresholdRate(Options):
     false_alarm_rate: Annotated[
         float, Option("Share of good parts that may be called anomalous.", check=check_rate)
@@ -37,6 +57,13 @@ class _ThresholdRate(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(
-    CameraOptions, CudaOptions, BackendName, AllowLossOption, _ThresholdRate, BundleOptions, GoodParts
+    CameraOptions,
+    CudaOptions,
+    BackendName,
+    AllowLossOption,
+    _ThresholdRate,
+    BundleOptions,
+    FeedbackParts,
+    GoodParts,
 ):
     """Which bundle gets a new threshold, and from which images; see ``calibrate``."""

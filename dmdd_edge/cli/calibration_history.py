@@ -1,0 +1,75 @@
+"""``calibrate --undo`` and ``--history``: the calibrations that a version had before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dmdd_edge.messages.commands import bundle_options, command
+
+if TYPE_CHECKING:
+    from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.bundle.calibration import Calibration
+    from dmdd_edge.cli.calibrate import CalibrateCommand
+
+
+def undo(bundle: Bundle, options: CalibrateCommand) -> None:
+    """Return to the calibration before."""
+    from dmdd_edge.bundle.calibration import effective_threshold
+    from dmdd_edge.bundle.calibration_undo import before_undo, undo_calibration
+    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
+
+    gate_threshold(bundle, before_undo(bundle), GateOptions(options.allow_loss, say=console.print))
+    found = undo_calibration(bundle)
+    threshold = effective_threshold(bundle)
+    if options.json:
+        print_json(
+            {"category": bundle.category, "version": bundle.version, **_row(bundle, found, in_force=True)}
+        )
+    what = "as exported" if found is None else f"as calibrated on {found.created} from {found.source}"
+    console.print(f"{bundle.category}: threshold {threshold.image:.4f}, {what}")
+    chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    next_step(command("calibrate", **chosen, history=True))
+
+
+def history(bundle: Bundle, options: CalibrateCommand) -> None:
+    """List the calibrations, the one in force last."""
+    from rich.table import Table
+
+    from dmdd_edge.bundle.calibration import read_calibration
+    from dmdd_edge.bundle.calibration_undo import earlier_calibrations
+    from dmdd_edge.cli.console import console, next_step, print_json
+
+    earlier = earlier_calibrations(bundle)
+    rows = [_row(bundle, found, in_force=False) for found in earlier]
+    rows.append(_row(bundle, read_calibration(bundle), in_force=True))
+    if options.json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("threshold", "rate", "good parts", "set", "from"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(
+            f"{row['threshold']:.4f}" + (" (in use)" if row["in_use"] else ""),
+            f"{100 * row['alpha']:g} %",
+            str(row["normals"]),
+            row["created"] or "at export",
+            row["source"],
+        )
+    console.print(table)
+    chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    if earlier:
+        next_step(command("calibrate", **chosen, undo=True))
+
+
+def _row(bundle: Bundle, found: Calibration | None, in_force: bool) -> dict[str, Any]:
+    threshold = bundle.manifest.threshold if found is None else found.threshold
+    return {
+        "threshold": threshold.image,
+        "alpha": threshold.alpha,
+        "normals": threshold.normals,
+        "created": None if found is None else found.created,
+        "source": "" if found is None else found.source,
+        "in_use": in_force,
+    }
