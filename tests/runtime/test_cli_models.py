@@ -165,7 +165,7 @@ def test_a_broken_calibration_can_be_replaced_and_removed(
 
 def test_what_calibrate_cannot_do(make_bundle: Make, images: Path, run: Callable[..., Any]) -> None:
     bundle = make_bundle()
-    with pytest.raises(DmddError, match="calibrate needs --source or --reset"):
+    with pytest.raises(DmddError, match="calibrate needs --source, --from-feedback"):
         run("calibrate")
     with pytest.raises(OptionError, match="--source and --reset exclude each other"):
         CalibrateCommand(reset=True, source="images")
