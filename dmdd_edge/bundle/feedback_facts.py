@@ -28,10 +28,10 @@ class FeedbackFacts(BaseModel):
         effective: number of images of a plain sample that would tell the rate as closely.
         threshold_before: threshold that was in force, 0..1.
         lowest: threshold if all alarms without a verdict were bad, 0..1.
-        highest: threshold whose promise holds whatever they are, 0..1; None when there is none.
+        highest: threshold whose promise holds whatever they are, 0..1; None where no threshold does.
         rate_before: share of good parts above the threshold before.
         rate: share of good parts above the new threshold.
-        rate_low, rate_high: the rate lies between them in nine of ten cases.
+        rate_low, rate_high: the rate is between them in nine of ten cases.
         found_before: bad parts that the threshold before finds.
         found: bad parts that the new threshold finds.
     """

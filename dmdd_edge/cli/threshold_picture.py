@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.float64]
 
-#: Classes of scores; thresholds divide those that they lie in.
+#: Classes of scores; a class with a threshold in it is divided there.
 _CLASSES = 14
 #: Columns of the longest bars of good and of bad parts, and of a whole line.
 _GOOD, _BAD, WIDTH = 32, 14, 78

@@ -81,7 +81,7 @@ class _Parts:
         """Add a part.
 
         Args:
-            part: what was said of it.
+            part: how it was judged.
             score: that it counts with.
             verdict: of a person, if there is one.
             kept: whether its image is in the archive still.

@@ -1,4 +1,4 @@
-"""A new threshold beside the old one: what it promises, what it finds, and when there is none."""
+"""A new threshold beside the old one: what it promises, what it finds, and when it is refused."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def propose(
     """The threshold that ``alpha`` of the good parts exceed at most.
 
     Alarms without a verdict are missing data. Where the threshold does not depend on them, they do not
-    matter. Where few are missing and no known-bad part lies in between, the threshold is the higher one,
-    whose promise holds whatever they are. Otherwise there is none until they are reviewed, or ``unreviewed``
+    matter. Where few are missing and no known-bad part is in between, the threshold is the higher one,
+    whose promise holds whatever they are. Otherwise it waits until they are reviewed, or ``unreviewed``
     decides.
 
     Args:

@@ -1,4 +1,4 @@
-"""Set a threshold anew from an archive: its random sample of passing parts, and its reviewed alarms."""
+"""Set a threshold again, from an archive: its random sample of passing parts, and its reviewed alarms."""
 
 from __future__ import annotations
 
