@@ -1,7 +1,7 @@
 """The false-alarm rate of a threshold, from good parts that were seen through a censor.
 
-A part above the threshold in force was kept for certain. A part below it was kept with the sampling rate, each
-by a separate draw. What was judged under one threshold at one sampling rate is a period; how many parts passed
+A part above the threshold in force was kept for certain. A part below it was kept with the sampling rate, by
+a separate draw. What was judged under one threshold at one sampling rate is a period; how many parts passed
 in it is known from the counts, whether they were kept or not.
 
 So a good part that raised an alarm stands for itself, and each of the ``m`` sampled parts of a period stands
