@@ -45,9 +45,11 @@ if TYPE_CHECKING:
     from dmdd_edge.export.options import EvaluateOptions, ExportOptions
     from dmdd_edge.messages.phases import Cost
     from dmdd_edge.runtime.assembly import RunOutcome, run_source
+    from dmdd_edge.runtime.collect.collect import Collected, collect_images
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.frame import BrokenFrame, Frame
     from dmdd_edge.runtime.options.backend import BackendOptions
+    from dmdd_edge.runtime.options.collect import CollectOptions
     from dmdd_edge.runtime.options.run import RunOptions
     from dmdd_edge.runtime.result import Region, Result, Timings
     from dmdd_edge.runtime.sinks import Sink
@@ -68,6 +70,8 @@ _PLACES = {
     "BackendOptions": "dmdd_edge.runtime.options.backend",
     "BrokenFrame": "dmdd_edge.runtime.frame",
     "Bundle": "dmdd_edge.bundle",
+    "CollectOptions": "dmdd_edge.runtime.options.collect",
+    "Collected": "dmdd_edge.runtime.collect.collect",
     "Cost": "dmdd_edge.messages.phases",
     "Detector": "dmdd_edge.runtime.detector",
     "EvaluateOptions": "dmdd_edge.export.options",
@@ -93,6 +97,7 @@ _PLACES = {
     "Timings": "dmdd_edge.runtime.result",
     "TrainOptions": "dmdd_edge.train.options",
     "TrainedRun": "dmdd_edge.train.train_detector",
+    "collect_images": "dmdd_edge.runtime.collect.collect",
     "evaluate_detector": "dmdd_edge.export.evaluate_detector",
     "export_bundle": "dmdd_edge.export.export_bundle",
     "open_source": "dmdd_edge.runtime.sources",
@@ -108,6 +113,8 @@ __all__ = [
     "BrokenFrame",
     "Bundle",
     "BundleError",
+    "CollectOptions",
+    "Collected",
     "Cost",
     "DataError",
     "DeliveryError",
@@ -141,6 +148,7 @@ __all__ = [
     "TrainedRun",
     "TrainingError",
     "__version__",
+    "collect_images",
     "evaluate_detector",
     "export_bundle",
     "open_source",

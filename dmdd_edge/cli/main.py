@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: Every command, in the order of the help; each is declared in the module of its name.
 COMMANDS = (
     "sample",
+    "collect",
     "train",
     "evaluate",
     "compare",

@@ -43,7 +43,7 @@ def parse_control(text: str) -> tuple[str, int]:
         ) from None
 
 
-def _not_empty(folder: str) -> None:
+def not_empty(folder: str) -> None:
     """Refuse an empty name, which would be the working directory."""
     if not folder:
         raise OptionError("--watch is empty.", "Give a folder, or leave it out.")
@@ -136,7 +136,7 @@ class RunLength(Options):
         Option(
             "Instead of a source: a folder that other software drops images into; each is processed once.",
             panel=_FRAMES,
-            check=_not_empty,
+            check=not_empty,
         ),
     ] = None
 

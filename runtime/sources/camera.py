@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from dmdd_edge.errors import SourceError
+from dmdd_edge.runtime.sources.camera_settings import CameraSettings, v4l2_settings
 from dmdd_edge.runtime.sources.cameras import busy, check_camera
 from dmdd_edge.runtime.sources.capture import CaptureDevice
 from dmdd_edge.runtime.sources.controls import apply_controls
@@ -90,6 +91,10 @@ class Camera(CaptureDevice):
     def detail(self) -> str:
         """Format, size, rate and controls, as read back."""
         return self._detail
+
+    def settings(self) -> CameraSettings | None:
+        """Every control as the driver reports it now; None where it does not."""
+        return v4l2_settings(self.name)
 
     def _set_mode(self, capture: cv2.VideoCapture, modes: list[Mode]) -> tuple[str, tuple[int, int]]:
         """Set format, size and rate; return the format and size read back."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing, take_all
+from dmdd_edge.runtime.sources.camera_settings import Adjustable, CameraSettings
 from dmdd_edge.runtime.sources.freshness import Moment
 from dmdd_edge.runtime.sources.grabber import Arrival, Grabber
 from dmdd_edge.runtime.sources.live_device import Device
@@ -146,3 +147,8 @@ class LiveSource:
     def state(self) -> SourceState:
         """The current state. It is connected while frames arrive, and while it waits for triggers."""
         return self._grabber.state(self._frames, self._newest.dropped)
+
+    def settings(self) -> CameraSettings | None:
+        """The camera's settings as it reports them now; None where it reports none."""
+        device = self._device
+        return device.settings() if isinstance(device, Adjustable) else None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError, SourceError
+from dmdd_edge.runtime.sources.camera_settings import CameraSettings, genicam_settings
 from dmdd_edge.runtime.sources.genicam import open_driver
 from dmdd_edge.runtime.sources.genicam.address import PREFIX, parse_address
 from dmdd_edge.runtime.sources.genicam.find import choose_camera
@@ -170,6 +171,11 @@ class GenicamDevice:
     def detail(self) -> str:
         """Model, driver, image, and the features as read back."""
         return self._detail
+
+    def settings(self) -> CameraSettings | None:
+        """The standard features as the camera reports them now; None where it does not answer."""
+        camera = self._camera
+        return None if camera is None else genicam_settings(camera)
 
     def _named(self, serial: str) -> None:
         self.name = f"{PREFIX}{serial}"
