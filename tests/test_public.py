@@ -13,14 +13,16 @@ ERRORS = {
     "StorageError", "TrainingError",
 }  # fmt: skip
 FUNCTIONS = {
-    "evaluate_detector", "export_bundle", "open_source", "run_source", "run_station", "train_detector",
-    "write_sample",
+    "collect_images", "evaluate_detector", "export_bundle", "open_source", "run_source", "run_station",
+    "train_detector", "write_sample",
 }  # fmt: skip
 OPTIONS = {
-    "BackendOptions", "EvaluateOptions", "ExportOptions", "RunOptions", "SourceOptions", "TrainOptions",
+    "BackendOptions", "CollectOptions", "EvaluateOptions", "ExportOptions", "RunOptions", "SourceOptions",
+    "TrainOptions",
 }  # fmt: skip
 OUTCOMES = {
-    "Evaluated", "Export", "PartSummary", "RunOutcome", "StationSummary", "Summary", "TrainedRun",
+    "Collected", "Evaluated", "Export", "PartSummary", "RunOutcome", "StationSummary", "Summary",
+    "TrainedRun",
 }  # fmt: skip
 RUNTIME = {
     "BrokenFrame", "Bundle", "Cost", "Detector", "Frame", "InspectionResult", "Listener", "Missed",

@@ -69,7 +69,7 @@ def collect(options: CollectCommand) -> None:
             stack.enter_context(keys)
             work.say(keys.help)
         outcome = collection.process(
-            report.picture,
+            report.image,
             lambda: bool(stop) or (keys is not None and keys.ended) or (page is not None and page.ended),
             report.frame,
         )
@@ -101,11 +101,12 @@ def _check(outcome: Collected, stopped: bool) -> None:
     Raises:
         DataError: the source had no usable image.
     """
-    if outcome.counts.pictures or stopped or outcome.ended_by != "source":
+    if outcome.counts.images or stopped or outcome.ended_by != "source":
         return
     if outcome.first_unreadable:
         raise DataError(
-            f"No image could be read; the first: {outcome.first_unreadable}", "Name another source."
+            f"No image could be read; the first: {outcome.first_unreadable.rstrip('.')}.",
+            "Name another source.",
         )
     refused = ", ".join(f"{count} {kind}" for kind, count in outcome.counts.refused.items())
     raise DataError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dmdd_edge.cli.collect import CollectCommand
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.collect.collect import Collected, OpenCollection
-    from dmdd_edge.runtime.collect.collector import Picture
+    from dmdd_edge.runtime.collect.collector import TakenImage
 
 #: Doubtful images that are named; the rest is counted.
 _NAMED = 5
@@ -30,16 +30,16 @@ class Report:
         self._collection, self._work = collection, work
         self._last = ""
 
-    def picture(self, picture: Picture) -> None:
+    def image(self, taken: TakenImage) -> None:
         """Report an image that was kept or refused."""
-        name = picture.source
-        if picture.number is None:
-            self._last = f"refused: {picture.text}"
-            self._work.say(f"{name} refused: {picture.text}")
+        name = taken.source
+        if taken.number is None:
+            self._last = f"refused: {taken.text}"
+            self._work.say(f"{name} refused: {taken.text}")
         else:
-            self._last = f"{picture.number:06d}.png"
-            if picture.faults:
-                self._last += f" kept with a mark: {picture.text}"
+            self._last = f"{taken.number:06d}.png"
+            if taken.faults:
+                self._last += f" kept with a mark: {taken.text}"
                 self._work.say(f"{name} -> {self._last}")
         self._update()
 
@@ -63,8 +63,8 @@ def print_outcome(outcome: Collected, options: CollectCommand) -> None:
     if options.json:
         print_json(as_json(outcome))
     counts = outcome.counts
-    more = f", {counts.added} of them new" if counts.added != counts.pictures else ""
-    console.print(f"{counts.pictures} good images in {outcome.into} (target {outcome.target}){more}")
+    more = f", {counts.added} of them new" if counts.added != counts.images else ""
+    console.print(f"{counts.images} good images in {outcome.into} (target {outcome.target}){more}")
     if counts.refused or counts.unreadable:
         kinds = {**counts.refused, **({"unreadable": counts.unreadable} if counts.unreadable else {})}
         console.print(f"refused: {describe_passed_over(kinds)}")
@@ -82,9 +82,9 @@ def print_outcome(outcome: Collected, options: CollectCommand) -> None:
         console.print(f"look at {len(outcome.doubtful) - _NAMED} more (--json lists them)")
     for line in outcome.missing:
         console.print(f"missing: {line}")
-    if counts.pictures < outcome.target:
-        console.print(f"{outcome.target - counts.pictures} fewer than the target; the same command continues")
-    if counts.pictures:
+    if counts.images < outcome.target:
+        console.print(f"{outcome.target - counts.images} fewer than the target; the same command continues")
+    if counts.images:
         next_step(command("train", data=outcome.into))
 
 
@@ -94,13 +94,13 @@ def as_json(outcome: Collected) -> dict[str, Any]:
     return {
         "into": str(outcome.into),
         "target": outcome.target,
-        "pictures": counts.pictures,
+        "images": counts.images,
         "added": counts.added,
         "refused": counts.refused,
         "unreadable": counts.unreadable,
         "marked": counts.marked,
         "doubtful": [
-            {"picture": f"{number:06d}.png", "kind": fault.kind, "text": fault.text}
+            {"image": f"{number:06d}.png", "kind": fault.kind, "text": fault.text}
             for number, fault in outcome.doubtful
         ],
         "spread": None

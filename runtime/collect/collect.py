@@ -1,4 +1,4 @@
-"""Collect pictures of good parts from any source, for the command line and for Python."""
+"""Collect images of good parts from any source, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import TracebackType
 from dmdd_edge.arguments import check_callable, check_instance
 from dmdd_edge.errors import OptionError, SourceError
 from dmdd_edge.messages.text import visible
-from dmdd_edge.runtime.collect.collector import Collector, Counts, Picture
+from dmdd_edge.runtime.collect.collector import Collector, Counts, TakenImage
 from dmdd_edge.runtime.collect.faults import Fault
 from dmdd_edge.runtime.collect.folder import SetFolder
 from dmdd_edge.runtime.collect.record import CameraFacts
@@ -31,7 +31,7 @@ from dmdd_edge.runtime.sources.video import VideoFile
 
 Say = Callable[[str], None]
 
-#: Seconds between two pictures of ``--take interval`` unless the user says otherwise.
+#: Seconds between two images of ``--take interval`` unless the user says otherwise.
 _INTERVAL = 5.0
 #: Seconds between two looks at whether the user wants an end.
 _POLL = 0.05
@@ -43,12 +43,12 @@ class Collected:
 
     Attributes:
         into: the folder of the set.
-        counts: of pictures and refusals.
-        target: how many pictures were wanted.
+        counts: of images and refusals.
+        target: how many images were wanted.
         ended_by: ``target``, ``source`` at its end, ``duration`` or ``stop``.
         spread: how varied the set is; None when it is empty.
         missing: what the set lacks, a line each.
-        doubtful: pictures of the set that it would refuse today, by number; the first ones came before it
+        doubtful: images of the set that it would refuse today, by number; the first ones came before it
             had statistics.
         first_unreadable: why the first unreadable frame could not be read; empty without one.
         passed_over: what the source found and did not deliver, by kind.
@@ -69,36 +69,36 @@ def collect_images(
     options: CollectOptions,
     *,
     wish: Wish | None = None,
-    on_picture: Callable[[Picture], None] = lambda picture: None,
+    on_image: Callable[[TakenImage], None] = lambda taken: None,
     stop: Callable[[], bool] = lambda: False,
     say: Say = logging.getLogger("dmdd_edge").info,
 ) -> Collected:
-    """Collect pictures of good parts into a folder for ``train``; nothing is printed.
+    """Collect images of good parts into a folder for ``train``; nothing is printed.
 
         from pathlib import Path
         from dmdd_edge import CollectOptions, collect_images
 
         options = CollectOptions(source="shots/", into=Path("parts/bracket_good"), target=200)
-        outcome = collect_images(options, on_picture=lambda picture: print(picture.number, picture.text))
-        print(outcome.counts.pictures, outcome.counts.refused, outcome.missing)
+        outcome = collect_images(options, on_image=lambda image: print(image.number, image.text))
+        print(outcome.counts.images, outcome.counts.refused, outcome.missing)
 
     Args:
-        options: the source, the folder, and which pictures are taken.
+        options: the source, the folder, and which images are taken.
         wish: for ``take="key"``: its ``ask`` takes the next frame, from any thread.
-        on_picture: called with each picture that was kept or refused.
+        on_image: called with each image that was kept or refused.
         stop: polled twenty times per second; true ends it.
         say: receives what a person should know, one line each; default: Python's log.
 
     Raises:
-        OptionError: the folder is a file or holds other pictures, or an option does not fit to the source.
+        OptionError: the folder is a file or holds other images, or an option does not fit to the source.
         SourceError: the source fails, or the camera sets itself and ``allow_auto`` is not given.
-        StorageError: the disk refuses a picture; those before it are kept.
+        StorageError: the disk refuses an image; those before it are kept.
     """
     check_instance("options", options, CollectOptions, "CollectOptions")
-    for name, function in (("on_picture", on_picture), ("stop", stop), ("say", say)):
+    for name, function in (("on_image", on_image), ("stop", stop), ("say", say)):
         check_callable(name, function)
     with OpenCollection(options, say, wish=wish) as collection:
-        return collection.process(on_picture, stop)
+        return collection.process(on_image, stop)
 
 
 class OpenCollection:
@@ -107,13 +107,13 @@ class OpenCollection:
     Args:
         options: as for ``collect_images``.
         say: receives what a person should know, one line each.
-        wish: who may ask for pictures; None when nobody can.
-        on_read: called with the number of pictures of the set read at the start, and of all.
+        wish: who may ask for images; None when nobody can.
+        on_read: called with the number of images of the set read at the start, and of all.
 
     Attributes:
-        collector: the set; ``undo`` of it removes the last picture.
+        collector: the set; ``undo`` of it removes the last image.
         source: where frames come from.
-        way: how pictures are taken: all, key, interval, trigger or change.
+        way: how images are taken: all, key, interval, trigger or change.
         current: the newest frame of the source, taken or not.
         over: whether it has ended.
         first_unreadable: why the first unreadable frame could not be read; empty without one.
@@ -176,14 +176,14 @@ class OpenCollection:
 
     def process(
         self,
-        on_picture: Callable[[Picture], None] = lambda picture: None,
+        on_image: Callable[[TakenImage], None] = lambda taken: None,
         stop: Callable[[], bool] = lambda: False,
         on_frame: Callable[[], None] = lambda: None,
     ) -> Collected:
-        """Take pictures until the target is reached, the source ends, or the user wants an end.
+        """Take images until the target is reached, the source ends, or the user wants an end.
 
         Args:
-            on_picture: called with each picture that was kept or refused.
+            on_image: called with each image that was kept or refused.
             stop: polled; true ends it.
             on_frame: called after each frame, also one that was not taken.
         """
@@ -203,7 +203,7 @@ class OpenCollection:
                     else:
                         self.current = frame
                         if way.takes(frame):
-                            on_picture(collector.offer(frame))
+                            on_image(collector.offer(frame))
                         if len(collector) >= options.target:
                             break
                     on_frame()
@@ -256,7 +256,7 @@ class OpenCollection:
         return Each()
 
     def _check_camera(self) -> None:
-        """Refuse a camera that changes its picture by itself.
+        """Refuse a camera that changes its image by itself.
 
         Raises:
             SourceError: it does, and the user does not want that.
@@ -274,12 +274,12 @@ class OpenCollection:
             return
         listed = " and ".join(filter(None, [", ".join(settings.automatic[:-1]), settings.automatic[-1]]))
         raise SourceError(
-            f"{source.state().name} sets its {listed} by itself, so the pictures would differ in light.",
-            f"Lock it, for example with {settings.locks}, or take the pictures as they are: --allow-auto.",
+            f"{source.state().name} sets its {listed} by itself, so the images would differ in light.",
+            f"Lock it, for example with {settings.locks}, or take the images as they are: --allow-auto.",
         )
 
     def _camera(self) -> CameraFacts | None:
-        """What the record of a picture says of the camera."""
+        """What the record of an image says of the camera."""
         source = self.source
         if not isinstance(source, LiveSource):
             return None
@@ -295,7 +295,7 @@ def _plain(value: int | float | bool | str) -> int | float | bool | str:
 
 
 def _way(options: CollectOptions, source: Source, asked: bool) -> str:
-    """How pictures are taken from this source.
+    """How images are taken from this source.
 
     Raises:
         OptionError: it cannot be done with it.
@@ -305,11 +305,11 @@ def _way(options: CollectOptions, source: Source, asked: bool) -> str:
         way = "all" if not source.live else "trigger" if triggered else "key"
     problem: tuple[str, str] | None = None
     if way in ("key", "interval") and not source.live:
-        problem = (f"--take {way} applies to cameras and streams", "Leave it out: every picture is taken.")
+        problem = (f"--take {way} applies to cameras and streams", "Leave it out: every image is taken.")
     elif way == "change" and not source.live and not isinstance(source, VideoFile):
         problem = (
             "--take change applies to cameras, streams and videos",
-            "Leave it out: every picture is taken.",
+            "Leave it out: every image is taken.",
         )
     elif way == "trigger" and not triggered:
         problem = (
@@ -318,7 +318,7 @@ def _way(options: CollectOptions, source: Source, asked: bool) -> str:
         )
     elif way == "key" and not asked:
         problem = (
-            "Nobody can ask for a picture: there is no terminal and no --serve",
+            "Nobody can ask for an image: there is no terminal and no --serve",
             "Choose --take interval, --take change or --take all, or add --serve 8080.",
         )
     if problem is not None:

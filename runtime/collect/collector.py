@@ -1,4 +1,4 @@
-"""Takes pictures into a set: measures each, keeps or refuses it, and counts."""
+"""Takes images into a set: measures each, keeps or refuses it, and counts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dmdd_edge.runtime.collect.spread import Spread, seconds_of, spread_of
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import utc_time
 
-#: Pictures that the page lists.
+#: Images that the page lists.
 _NEWEST = 12
 
 
 @dataclass(frozen=True)
-class Picture:
+class TakenImage:
     """A frame that was taken, and what became of it.
 
     Attributes:
@@ -52,14 +52,14 @@ class Counts:
     """What became of the frames that were taken.
 
     Attributes:
-        pictures: in the set, with those of earlier calls.
+        images: in the set, with those of earlier calls.
         added: by this call.
         refused: by kind of fault.
         marked: kept with a mark, by kind of fault.
         unreadable: frames that could not be read.
     """
 
-    pictures: int
+    images: int
     added: int
     refused: dict[str, int] = field(default_factory=dict)
     marked: dict[str, int] = field(default_factory=dict)
@@ -73,11 +73,11 @@ class Collector:
         folder: held by this program.
         live: whether frames come from a camera or a stream.
         bits: of 16-bit files.
-        keep: kinds of faults that do not refuse a picture.
+        keep: kinds of faults that do not refuse an image.
         camera: reads the camera's settings.
 
     Attributes:
-        newest: the pictures that were kept or refused last, in order.
+        newest: the images that were kept or refused last, in order.
     """
 
     def __init__(
@@ -97,23 +97,23 @@ class Collector:
         self._refused: Counter[str] = Counter()
         self._added = self._unreadable = 0
         self._doubtful: tuple[int, list[tuple[int, Fault]]] = (-1, [])
-        self.newest: deque[Picture] = deque(maxlen=_NEWEST)
+        self.newest: deque[TakenImage] = deque(maxlen=_NEWEST)
 
     def __len__(self) -> int:
         return len(self._set)
 
-    def load(self, stored: Stored, on_picture: Callable[[int, int], None]) -> None:
+    def load(self, stored: Stored, on_image: Callable[[int, int], None]) -> None:
         """Take over what the folder holds.
 
         Args:
             stored: its records.
-            on_picture: called with the number of pictures read and of all.
+            on_image: called with the number of images read and of all.
 
         Raises:
-            DataError: a picture cannot be read.
+            DataError: an image cannot be read.
         """
         for done, (number, record) in enumerate(stored.records.items(), 1):
-            sketch = sketch_of(read_image(self._folder.picture(number)))
+            sketch = sketch_of(read_image(self._folder.image_path(number)))
             place, positions = record.place, self._set.positions
             if place is not None and place.reference == positions.reference:
                 position: Position | None = Position(place.x, place.y, place.turn, place.match)
@@ -122,9 +122,9 @@ class Collector:
             self._set.add(number, Measured(record.measures, sketch, position, (), None))
             self._times.append(seconds_of(record.time) if record.frame.live else None)
             self._marks.append(record.marks[0].kind if record.marks else None)
-            on_picture(done, len(stored.records))
+            on_image(done, len(stored.records))
 
-    def offer(self, frame: Frame) -> Picture:
+    def offer(self, frame: Frame) -> TakenImage:
         """Measure a frame, and keep it unless something speaks against it.
 
         Raises:
@@ -144,9 +144,9 @@ class Collector:
                 if hint := hint_of_bits("too dark", frame.peak) if refusing.kind == "dark" else "":
                     hint = hint.replace("train with", "collect with")
                     faults = (Fault("dark", refusing.text + hint, refusing.weight), *faults[1:])
-            picture = Picture(visible(frame.source), frame.time, number, faults)
-            self.newest.append(picture)
-            return picture
+            taken = TakenImage(visible(frame.source), frame.time, number, faults)
+            self.newest.append(taken)
+            return taken
 
     def broken(self, frame: BrokenFrame) -> None:
         """Count a frame that could not be read."""
@@ -154,7 +154,7 @@ class Collector:
             self._unreadable += 1
 
     def undo(self) -> int | None:
-        """Remove the picture that was kept last; returns its number, None when this call has kept none."""
+        """Remove the image that was kept last; returns its number, None when this call has kept none."""
         with self._lock:
             if not self._added:
                 return None
@@ -180,7 +180,7 @@ class Collector:
             return spread_of(self._set.members, self._times, self._set.positions.spread())
 
     def doubtful(self) -> list[tuple[int, Fault]]:
-        """Pictures that the set would refuse today, unless their kind is kept."""
+        """Images that the set would refuse today, unless their kind is kept."""
         with self._lock:
             return [(number, fault) for number, fault in self._set.doubtful() if fault.kind not in self._keep]
 

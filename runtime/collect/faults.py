@@ -1,4 +1,4 @@
-"""What may be wrong with a picture, and how far it is from what the set itself shows."""
+"""What may be wrong with an image, and how far it is from what the set itself shows."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Kind = Literal["size", "dark", "bright", "blurred", "moved", "repeated"]
 #: What ``--keep`` may name: every kind but another size, which no set can mix.
 KEEPABLE: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind != "size")
 
-#: Share of what refuses a picture from which on it is kept with a mark.
+#: Share of what refuses an image from which on it is kept with a mark.
 MARKED_FROM = 0.7
-#: Spreads of the set beyond which a picture is refused; more of few pictures, whose spread is uncertain:
+#: Spreads of the set beyond which an image is refused; more of few images, whose spread is uncertain:
 #: twice as many of eight.
 _SPREADS, _FEW = 5.0, 8
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a picture.
+    """Something wrong with an image.
 
     Attributes:
         kind: what.
-        text: in words, with the numbers; continues "The picture is".
+        text: in words, with the numbers; continues "The image is".
         weight: how far beyond what the set shows; from 1 on it is refused.
     """
 
@@ -34,13 +34,13 @@ class Fault:
 
     @property
     def refuses(self) -> bool:
-        """Whether it is grave enough to refuse the picture."""
+        """Whether it is grave enough to refuse the image."""
         return self.weight >= 1
 
 
 @dataclass(frozen=True)
 class Usual:
-    """Where the values of a set lie, whatever a third of them are.
+    """The range of a set's values, whatever a third of them are.
 
     Attributes:
         middle: median.
@@ -68,7 +68,7 @@ class Usual:
         """How far a value is from the middle, in shares of what refuses; negative below.
 
         Args:
-            value: of a picture.
+            value: of an image.
             least: a distance that never refuses, however equal the set is.
         """
         spreads = _SPREADS * (1 + _FEW / self.count)

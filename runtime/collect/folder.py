@@ -1,7 +1,7 @@
-"""The folder of a set: each picture is a PNG with its record beside it, whole or not there at all.
+"""The folder of a set: each image is a PNG with its record beside it, whole or not there at all.
 
-The record is written before its picture. Whatever ends the program, every picture has its record; a record
-without its picture is what a kill left, and the next start removes it.
+The record is written before its image. Whatever ends the program, every image has its record; a record
+without its image is what a kill left, and the next start removes it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from dmdd_edge.runtime.collect.record import Record
 from dmdd_edge.storage import fsync_path, make_folder, require_writable, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
-#: The largest record that is read, in bytes, and the highest number of a picture.
+#: The largest record that is read, in bytes, and the highest number of an image.
 _LARGEST, HIGHEST = 1 << 20, 999_999
-_PICTURE = re.compile(r"([0-9]{6})\.png")
+_IMAGE = re.compile(r"([0-9]{6})\.png")
 _RECORD = re.compile(r"([0-9]{6})\.json")
 #: What a kill leaves of a file that was being written (``storage.write_atomically``).
 _PART = re.compile(r"\.[0-9]{6}\.(?:png|json)-.*\.part")
@@ -40,7 +40,7 @@ class Stored:
     """What a folder holds.
 
     Attributes:
-        records: of its pictures, by number.
+        records: of its images, by number.
         cleared: how many unfinished files of an earlier end were removed.
     """
 
@@ -55,7 +55,7 @@ class SetFolder:
         path: need not exist.
 
     Raises:
-        OptionError: it is a file, holds pictures that were not collected, or another program collects into
+        OptionError: it is a file, holds images that were not collected, or another program collects into
             it.
         StorageError: it cannot be written.
     """
@@ -78,34 +78,34 @@ class SetFolder:
         with locked(self.path, busy, path=self.path / ".collect.lock"):
             yield self._stored()
 
-    def picture(self, number: int) -> Path:
-        """Path of a picture."""
+    def image_path(self, number: int) -> Path:
+        """Path of an image."""
         return self.path / f"{number:06d}.png"
 
     def next_number(self) -> int:
-        """The number of the next picture; numbers are not used twice.
+        """The number of the next image; numbers are not used twice.
 
         Raises:
             OptionError: the folder is full.
         """
         if self._highest >= HIGHEST:
-            raise OptionError(f"{self.path} holds picture {HIGHEST}, the last that fits.", _ANOTHER)
+            raise OptionError(f"{self.path} holds image {HIGHEST}, the last that fits.", _ANOTHER)
         return self._highest + 1
 
     def write(self, record: Record, image: NDArray[np.uint8]) -> Path:
-        """Write a picture and its record; both are on the disk when this returns.
+        """Write an image and its record; both are on the disk when this returns.
 
         Args:
-            record: of the picture; its number is the next one.
+            record: of the image; its number is the next one.
             image: uint8 H x W x 3 BGR. A gray one is written with one channel, which reads as the same.
 
         Raises:
             StorageError: the disk refuses; the folder is as before.
         """
-        path = self.picture(record.number)
+        path = self.image_path(record.number)
         done, data = cv2.imencode(".png", image[..., 0] if is_gray(image) else image)
         if not done:
-            raise DataError("The picture cannot be encoded as PNG.", "Report this as a bug.")
+            raise DataError("The image cannot be encoded as PNG.", "Report this as a bug.")
         side = path.with_suffix(".json")
         write_atomically(side, record.model_dump_json(indent=1) + "\n")
         try:
@@ -118,8 +118,8 @@ class SetFolder:
         return path
 
     def remove(self, number: int) -> None:
-        """Remove a picture and its record."""
-        path = self.picture(number)
+        """Remove an image and its record."""
+        path = self.image_path(number)
         with storage_errors(path, "removed"):
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -131,10 +131,10 @@ class SetFolder:
         found += [path for path, _ in tree.problems]
         numbers: dict[int, Path] = {}
         for path in found:
-            match = _PICTURE.fullmatch(path.name) if path.parent == self.path else None
+            match = _IMAGE.fullmatch(path.name) if path.parent == self.path else None
             if match is None or not path.with_suffix(".json").is_file():
                 raise OptionError(
-                    f"{self.path} holds pictures that were not collected ({path.relative_to(self.path)}).",
+                    f"{self.path} holds images that were not collected ({path.relative_to(self.path)}).",
                     f"{_ANOTHER} To check them too, collect from them: --source {self.path}.",
                 )
             numbers[int(match[1])] = path
@@ -143,7 +143,7 @@ class SetFolder:
         return Stored(dict(sorted(records.items())), self._clear(numbers))
 
     def _clear(self, numbers: dict[int, Path]) -> int:
-        """Remove what an earlier end left: unfinished files, and records without their pictures."""
+        """Remove what an earlier end left: unfinished files, and records without their images."""
         cleared = 0
         for path in self.path.iterdir():
             record = _RECORD.fullmatch(path.name)
@@ -161,13 +161,11 @@ def _read(path: Path, number: int) -> Record:
             record = validate(Record, parse_object(read_bounded(path, _LARGEST)))
     except NotStrict as error:
         raise DataError(
-            f"{path} is not the record of a collected picture: {error}.",
+            f"{path} is not the record of a collected image: {error}.",
             f"Remove it and {path.with_suffix('.png').name}, or name another folder with --into.",
         ) from None
     if record.number != number:
-        raise DataError(
-            f"{path} is the record of picture {record.number}.", "Give both their own names again."
-        )
+        raise DataError(f"{path} is the record of image {record.number}.", "Give both their own names again.")
     return record
 
 

@@ -1,4 +1,4 @@
-"""The set as it grows: what its own pictures show, and whether another one fits to them."""
+"""The set as it grows: what its own images show, and whether another one fits to them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from dmdd_edge.runtime.collect.positions import Positions
 from dmdd_edge.runtime.collect.repeats import COMPRESSED_LIMIT, LIMIT, difference
 from dmdd_edge.runtime.collect.sketch import Sketch
 
-#: Pictures from which on the set has statistics of its own. Before, a picture is refused only where it shows
+#: Images from which on the set has its own statistics. Before, an image is refused only where it shows
 #: nothing, has another size, or is the same shot again.
 ENOUGH = 8
-#: A picture shows nothing beyond these: mean gray levels, and the share of black or of saturated pixels.
+#: An image shows nothing beyond these: mean gray levels, and the share of black or of saturated pixels.
 _NIGHT, _GLARE, _NEARLY_ALL = 6.0, 249.0, 0.98
 #: What never refuses, however equal the set is: sharpness and light as factors, shares of pixels.
 _SHARPNESS, _LIGHT, _SHARE = math.log(2.0), math.log(1.2), 0.08
-#: Pictures that another one is compared with: those whose coarse look is nearest.
+#: Images that another one is compared with: those whose coarse look is nearest.
 _NEAREST = 16
 _COARSE = 16
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A picture, measured against the set.
+    """An image, measured against the set.
 
     Attributes:
-        measures: of the picture alone.
-        sketch: of the picture.
-        position: against the set's reference; None where it has none, or the two cannot be compared.
+        measures: of the image alone.
+        sketch: of the image.
+        position: against the set's reference; None without one, or where the two differ too much.
         faults: the gravest first.
-        nearest: number of the most similar picture of the set, and how far it differs; None without one.
+        nearest: number of the most similar image of the set, and how far it differs; None without one.
     """
 
     measures: Measures
@@ -50,12 +50,12 @@ class Measured:
 
 @dataclass
 class Member:
-    """A picture of the set.
+    """An image of the set.
 
     Attributes:
         number: its own, from 1.
-        measures: of the picture.
-        sketch: of the picture; its gray values in half precision.
+        measures: of the image.
+        sketch: of the image; its gray values in half precision.
         coarse: the sketch in 16 x 16, as one row.
     """
 
@@ -66,7 +66,7 @@ class Member:
 
 
 class GoodSet:
-    """Pictures of good parts, and what they have in common."""
+    """Images of good parts, and what they have in common."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
@@ -76,7 +76,7 @@ class GoodSet:
         return len(self.members)
 
     def look_at(self, image: NDArray[np.uint8]) -> Measured:
-        """Measure a picture against the set; the set is not changed.
+        """Measure an image against the set; the set is not changed.
 
         Args:
             image: uint8 H x W x 3 BGR.
@@ -103,19 +103,19 @@ class GoodSet:
         return Measured(measures, sketch, position, ordered, nearest)
 
     def add(self, number: int, measured: Measured) -> None:
-        """Add a picture that was kept."""
+        """Add an image that was kept."""
         sketch = measured.sketch
         half = Sketch(sketch.gray.astype(np.float16), sketch.scale, sketch.noise, sketch.flat_level)
         self.members.append(Member(number, measured.measures, half, _coarse(sketch)))
         self.positions.add(number, sketch, measured.position)
 
     def remove_last(self) -> None:
-        """Take the picture that was added last out again."""
+        """Take the image that was added last out again."""
         self.members.pop()
         self.positions.remove_last()
 
     def doubtful(self) -> list[tuple[int, Fault]]:
-        """Pictures of the set that it would refuse today, with their numbers; of each the gravest reason.
+        """Images of the set that it would refuse today, with their numbers; of each the gravest reason.
 
         The first ones were kept before the set had statistics.
         """

@@ -1,4 +1,4 @@
-"""What is measured of each picture; kept in its record, for whoever continues the set."""
+"""What is measured of each image; kept in its record, for whoever continues the set."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dmdd_edge.runtime.collect.sketch import Gray, Sketch, sketch_of
 
 #: Energy that white noise of one gray level has after the Laplacian: the sum of its squared weights.
 _LAPLACIAN_NOISE = 20.0
-#: What JPEG leaves of its blocks (``look.ImageLook.blocks``) from which on a picture counts as compressed.
+#: What JPEG leaves of its blocks (``look.ImageLook.blocks``) from which on an image counts as compressed.
 _COMPRESSED = 0.1
 
 
 class Measures(BaseModel):
-    """Measures of one picture.
+    """Measures of one image.
 
     Attributes:
-        width: of the picture in pixels.
+        width: of the image in pixels.
         height: likewise.
         light: mean gray level, 0..255.
         red: red less green, in percent of the light.
@@ -51,7 +51,7 @@ class Measures(BaseModel):
 
 
 def measure(image: NDArray[np.uint8]) -> tuple[Measures, Sketch]:
-    """Measure a picture.
+    """Measure an image.
 
     Args:
         image: uint8 H x W x 3 BGR.

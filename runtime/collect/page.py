@@ -1,4 +1,4 @@
-"""The live page of a collection: the camera's picture, the count, what was refused and why, and a button."""
+"""The live page of a collection: the camera's image, the count, what was refused and why, and a button."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dmdd_edge._version import __version__
 from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.collect.collect import OpenCollection
-from dmdd_edge.runtime.collect.collector import Picture
+from dmdd_edge.runtime.collect.collector import TakenImage
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.page.host import PageHost
 from dmdd_edge.runtime.page.http_server import Request, Response
@@ -28,13 +28,13 @@ class CollectionPage:
 
     Attributes:
         url: address for a browser on this machine.
-        token: allows taking pictures.
+        token: allows taking images.
         announcement: lines to print once at the start.
         ended: whether somebody ended the collection there.
     """
 
     def __init__(self, address: str, collection: OpenCollection, token: str | None) -> None:
-        self._host = host = PageHost(address, token, "take pictures")
+        self._host = host = PageHost(address, token, "take images")
         self.url, self.token, self.announcement = host.url, host.token.value, host.announcement
         self._routes = CollectionRoutes(collection, host)
         host.serve(self._routes)
@@ -61,7 +61,7 @@ class CollectionRoutes(Router):
     """
 
     def __init__(self, collection: OpenCollection, host: PageHost) -> None:
-        super().__init__("collect.html", host.gallery, host.token, host.loopback, "Taking pictures")
+        super().__init__("collect.html", host.gallery, host.token, host.loopback, "Taking images")
         self._collection, self._painter = collection, host.painter
         self._drawn: tuple[float, Drawn] | None = None
         self._drawing = asyncio.Lock()
@@ -114,7 +114,7 @@ def state_json(collection: OpenCollection, ended: bool = False) -> dict[str, Any
         "into": str(options.into),
         "target": options.target,
         "way": collection.way,
-        "pictures": counts.pictures,
+        "images": counts.images,
         "added": counts.added,
         "refused": counts.refused,
         "marked": counts.marked,
@@ -122,7 +122,7 @@ def state_json(collection: OpenCollection, ended: bool = False) -> dict[str, Any
         "spread": "" if spread is None else spread.text(),
         "missing": [] if spread is None else spread.missing(),
         "doubtful": [{"number": number, "text": fault.text} for number, fault in collector.doubtful_cached()],
-        "newest": [_shown(picture) for picture in reversed(collector.newest)],
+        "newest": [_shown(taken) for taken in reversed(collector.newest)],
         "source": {"name": source.name, "connected": source.connected, "message": source.message},
     }
 
@@ -142,8 +142,8 @@ def open_collection_page(
     return CollectionPage(address, collection, token)
 
 
-def _shown(picture: Picture) -> dict[str, Any]:
-    return {"number": picture.number, "text": picture.text, "time": picture.time}
+def _shown(taken: TakenImage) -> dict[str, Any]:
+    return {"number": taken.number, "text": taken.text, "time": taken.time}
 
 
 def _draw(frame: Frame) -> bytes:

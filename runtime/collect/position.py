@@ -1,4 +1,4 @@
-"""Where the part is against a reference picture: shift and turn, at a bounded cost."""
+"""Where the part is against a reference image: shift and turn, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Position:
     """The place of a part against the reference.
 
     Attributes:
-        x: shift to the right, in pixels of the picture.
+        x: shift to the right, in pixels of the image.
         y: shift downwards, likewise.
         turn: clockwise, in degrees.
-        match: correlation of the two pictures in that place, -1..1; where it is low the others mean little.
+        match: correlation of the two images in that place, -1..1; where it is low the others mean little.
     """
 
     x: float
@@ -35,7 +35,7 @@ class Position:
 
 
 def position_of(sketch: Sketch, reference: Sketch) -> Position | None:
-    """Where a picture's part is against the reference; None where the two cannot be compared."""
+    """Where an image's part is against the reference; None where the two cannot be compared."""
     if sketch.gray.shape != reference.gray.shape:
         return None
     one, two = _smooth(reference.gray), _smooth(sketch.gray)
@@ -57,7 +57,7 @@ def _refined(one: Gray, two: Gray, start: tuple[float, float], scale: float) -> 
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, _ENOUGH)
     try:
         match, warp = cv2.findTransformECC(one, two, warp, cv2.MOTION_EUCLIDEAN, criteria, None, 1)  # type: ignore[call-overload]
-    except cv2.error:  # it does not converge: the pictures have nothing in common there
+    except cv2.error:  # it does not converge: the images have nothing in common there
         return None
     # The warp turns about the corner: what counts is where the middle goes.
     height, width = one.shape

@@ -8,12 +8,12 @@ from dmdd_edge.runtime.collect.faults import MARKED_FROM, Fault, Usual
 from dmdd_edge.runtime.collect.position import Position, position_of
 from dmdd_edge.runtime.collect.sketch import Sketch
 
-#: Pictures after which a reference is chosen among them: the one that is most like all of them.
+#: Images after which a reference is chosen among them: the one that is most like all of them.
 SETTLED = 8
-#: Parts that lie anywhere have no place to be moved from: a spread beyond this share of the longer side, this
-#: turn in degrees, or a match below this.
+#: Parts that are placed at random cannot be moved: their spread exceeds this share of the longer side or this
+#: turn in degrees, or their match is below this.
 _FREE_SHIFT, _FREE_TURN, _FREE_MATCH = 0.04, 12.0, 0.6
-#: What never counts as moved: a share of the longer side, degrees, and how much worse pictures match.
+#: What never counts as moved: a share of the longer side, degrees, and how much worse images match.
 _SHIFT, _TURN, _MISMATCH = 0.012, 1.5, 0.1
 
 
@@ -21,8 +21,8 @@ class Positions:
     """The places of the parts, in the order in which they came.
 
     Attributes:
-        listed: of each picture; None where it cannot be compared with the reference.
-        reference: number of the picture that the others are compared with; None before it is chosen.
+        listed: of each image; None where it cannot be compared with the reference.
+        reference: number of the image that the others are compared with; None before it is chosen.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Positions:
 
     @property
     def free(self) -> bool:
-        """Whether the parts lie anywhere, so that none of them can be moved or turned."""
+        """Whether the parts are placed at random, so that none of them can be moved or turned."""
         return self._reference is not None and self._figures() is None
 
     def spread(self) -> tuple[float, float] | None:
@@ -47,17 +47,17 @@ class Positions:
         return float(np.quantile(shift, 0.9)), float(np.quantile(np.abs(turn - np.median(turn)), 0.9))
 
     def of(self, sketch: Sketch) -> Position | None:
-        """Where a picture's part is; None without a reference, or where parts lie anywhere."""
+        """Where an image's part is; None without a reference, or where parts are placed at random."""
         if self._reference is None or self.free:
             return None
         return position_of(sketch, self._reference)
 
     def add(self, number: int, sketch: Sketch, position: Position | None) -> None:
-        """Add a picture's place; the reference is chosen when there are enough.
+        """Add an image's place; the reference is chosen when there are enough.
 
         Args:
-            number: of the picture.
-            sketch: of the picture.
+            number: of the image.
+            sketch: of the image.
             position: as ``of`` gave it.
         """
         self.listed.append(position)
@@ -99,7 +99,7 @@ class Positions:
         return [Fault("moved", text, float(weight))] if weight >= MARKED_FROM else []
 
     def _figures(self) -> dict[str, Usual] | None:
-        """What is usual; None where the parts lie anywhere, or there is no reference yet."""
+        """What is usual; None where the parts are placed at random, or there is no reference yet."""
         if self._usual[0] != len(self.listed):
             self._usual = (len(self.listed), self._figured())
         return self._usual[1]
@@ -120,6 +120,6 @@ class Positions:
 
 
 def _most_typical(first: list[tuple[int, Sketch]]) -> tuple[int, Sketch]:
-    """The picture that is nearest to the median of all, with its number."""
+    """The image that is nearest to the median of all, with its number."""
     middle = np.median(np.stack([sketch.gray for _, sketch in first]), axis=0)
     return min(first, key=lambda one: float(np.abs(one[1].gray - middle).mean()))

@@ -1,4 +1,4 @@
-"""The record of a collected picture: the JSON file beside it."""
+"""The record of a collected image: the JSON file beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class FrameFacts(_Part):
-    """Where the picture came from.
+    """Where the image came from.
 
     Attributes:
         source: for a person, without user names and passwords.
@@ -28,8 +28,8 @@ class FrameFacts(_Part):
         index: number within the source, from 0.
         frame_id: the number that the camera gave it; None for others.
         device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for others.
-        bits: how many bits a 16-bit file was read as using; None for other pictures.
-        peak: the largest value of that file; None for other pictures.
+        bits: how many bits a 16-bit file was read as using; None for other images.
+        peak: the largest value of that file; None for other images.
         live: whether it is from a camera or a stream, so that its time is when it was taken.
     """
 
@@ -44,7 +44,7 @@ class FrameFacts(_Part):
 
 
 class CameraFacts(_Part):
-    """The camera's settings, as it reported them when the picture was taken.
+    """The camera's settings, as it reported them when the image was taken.
 
     Attributes:
         detail: model, format, size, rate and what was set, in words.
@@ -58,10 +58,10 @@ class CameraFacts(_Part):
 
 
 class PlaceFacts(_Part):
-    """The part's place against the set's reference picture.
+    """The part's place against the set's reference image.
 
     Attributes:
-        reference: number of that picture.
+        reference: number of that image.
         x: shift to the right, in pixels.
         y: shift downwards, likewise.
         turn: clockwise, in degrees.
@@ -76,12 +76,12 @@ class PlaceFacts(_Part):
 
 
 class Mark(_Part):
-    """Something noticed about a picture that was kept.
+    """Something noticed about an image that was kept.
 
     Attributes:
         kind: what.
-        text: in words; continues "The picture is".
-        weight: how far beyond what the set shows; 1 refuses a picture unless ``--keep`` names its kind.
+        text: in words; continues "The image is".
+        weight: how far beyond what the set shows; 1 refuses an image unless ``--keep`` names its kind.
     """
 
     kind: Kind
@@ -90,10 +90,10 @@ class Mark(_Part):
 
 
 class Nearest(_Part):
-    """The most similar picture of the set.
+    """The most similar image of the set.
 
     Attributes:
-        number: of that picture.
+        number: of that image.
         difference: from it, as a multiple of what the noise of two shots explains.
     """
 
@@ -102,18 +102,18 @@ class Nearest(_Part):
 
 
 class Record(_Part):
-    """The record of one picture.
+    """The record of one image.
 
     Attributes:
         type: ``collected``.
         schema_version: 1.
-        number: of the picture, which names it: 12 is ``000012.png``.
+        number: of the image, which names it: 12 is ``000012.png``.
         time: when it was taken, ISO 8601 in UTC; of a file when it was read.
-        measures: of the picture alone.
+        measures: of the image alone.
         frame: where it came from.
         camera: the settings; None for files.
         place: of the part; None where it is not compared.
-        nearest: the most similar picture; None for the first.
+        nearest: the most similar image; None for the first.
         marks: what was noticed about it.
         created_with: the program and its version.
     """

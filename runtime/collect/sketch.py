@@ -1,4 +1,4 @@
-"""A small gray copy of a picture, on which pictures of a set are compared at a cost that does not grow."""
+"""A small gray copy of an image, on which images of a set are compared at a cost that does not grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Gray = NDArray[np.float32]
 
-#: The longer side of a sketch, in pixels, where the picture is at least that large.
+#: The longer side of a sketch, in pixels, where the image is at least that large.
 SIDE = 256
 #: Side of the blocks in which sketches are compared, in pixels.
 BLOCK = 8
@@ -26,11 +26,11 @@ _DETAIL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 @dataclass(frozen=True)
 class Sketch:
-    """A picture in small.
+    """An image in small.
 
     Attributes:
         gray: float32 H x W, 0..255, the longer side about 256 pixels.
-        scale: pixels of the picture for one of the sketch.
+        scale: pixels of the image for one of the sketch.
         noise: of one shot in the sketch, in gray levels: what varies in its flattest blocks.
         flat_level: mean gray level of those blocks, 0..255.
     """
@@ -42,7 +42,7 @@ class Sketch:
 
 
 def sketch_of(image: NDArray[np.uint8]) -> Sketch:
-    """The sketch of a picture.
+    """The sketch of an image.
 
     Args:
         image: uint8 H x W x 3 BGR.

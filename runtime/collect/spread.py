@@ -13,9 +13,9 @@ from dmdd_edge.messages.phases import clock_text
 from dmdd_edge.runtime.collect.faults import Usual
 from dmdd_edge.runtime.collect.good_set import ENOUGH, Member
 
-#: Pictures at the beginning and at the end whose light is compared.
+#: Images at the beginning and at the end whose light is compared.
 _ENDS = 10
-#: A change of light that is worth a word: a share, and multiples of its own uncertainty.
+#: A change of light that is worth a word: a share, and multiples of its uncertainty.
 _DRIFT, _SURE = 0.04, 3.5
 #: Spans that say what a set cannot know, in seconds, and what is missing.
 _SPANS = (
@@ -27,19 +27,19 @@ _SPANS = (
 
 @dataclass(frozen=True)
 class Spread:
-    """How varied the pictures of a set are.
+    """How varied the images of a set are.
 
     Attributes:
-        pictures: how many there are.
+        images: how many there are.
         seconds: from the first to the last; None where times are not known, as of files.
-        light: mean gray level of the darkest, the median and the brightest picture, 0..255.
-        drift: relative change of the light from the first pictures to the last; None where there is none.
-        shift: pixels by which nine of ten parts at most are off the middle; None where they lie anywhere.
+        light: mean gray level of the darkest, the median and the brightest image, 0..255.
+        drift: relative change of the light from the first images to the last; None where it did not change.
+        shift: nine of ten parts are at most this far off the middle, in pixels; None where placed at random.
         turn: the same in degrees.
         noise: of one shot, in gray levels of the sketch; the median.
     """
 
-    pictures: int
+    images: int
     seconds: float | None
     light: tuple[float, float, float]
     drift: float | None
@@ -55,28 +55,28 @@ class Spread:
             parts.append(f"taken within {clock_text(self.seconds)}")
         if self.shift is not None:
             parts.append(f"parts within {self.shift:.1f} px and {self.turn:.1f} degrees")
-        elif self.pictures >= ENOUGH:
-            parts.append("parts lie anywhere, so none can be moved")
+        elif self.images >= ENOUGH:
+            parts.append("parts are placed at random, so none can be moved")
         return "; ".join(parts)
 
     def missing(self) -> list[str]:
         """What the set lacks, and what is odd about it; a line each."""
         lines = []
-        if self.seconds is not None and self.pictures >= ENOUGH:
+        if self.seconds is not None and self.images >= ENOUGH:
             lines += [text for limit, text in _SPANS if self.seconds < limit][:1]
         if self.drift is not None:
             word = "brighter" if self.drift > 0 else "darker"
-            lines.append(f"the light became {abs(self.drift):.0%} {word} since the first pictures")
+            lines.append(f"the light became {abs(self.drift):.0%} {word} since the first images")
         return lines
 
 
 def spread_of(
     members: Sequence[Member], times: Sequence[float | None], place: tuple[float, float] | None
 ) -> Spread | None:
-    """The spread of a set; None without a picture.
+    """The spread of a set; None without an image.
 
     Args:
-        members: the pictures, in order.
+        members: the images, in order.
         times: when each was taken, in seconds since 1970; None where that is not known.
         place: how far the parts are apart, as ``Positions.spread`` gives it.
     """
@@ -85,7 +85,7 @@ def spread_of(
     light = [member.measures.light for member in members]
     known = [moment for moment in times if moment is not None]
     return Spread(
-        pictures=len(members),
+        images=len(members),
         seconds=max(known) - min(known) if len(known) == len(members) else None,
         light=(min(light), float(np.median(light)), max(light)),
         drift=_drift(light),
@@ -96,7 +96,7 @@ def spread_of(
 
 
 def _drift(light: Sequence[float]) -> float | None:
-    """Relative change from the first pictures to the last, where it is beyond chance."""
+    """Relative change from the first images to the last, where it is beyond chance."""
     if len(light) < 2 * _ENDS:
         return None
     logs = [math.log(max(level, 1.0)) for level in light]

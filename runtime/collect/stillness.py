@@ -1,4 +1,4 @@
-"""Whether the picture changed and came to rest: another part lies there, and nothing moves any more."""
+"""Whether the image changed and came to rest: another part is there, and nothing moves any more."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dmdd_edge.runtime.collect.sketch import Gray
 
 #: Side in which frames are compared, in pixels: where a frame's noise is averaged away.
 _SIDE = 64
-#: Frames in a row without motion after which the picture is at rest.
+#: Frames in a row without motion after which the image is at rest.
 _REST = 3
-#: What counts as a change, as a multiple of the noise between two frames at rest. At least so many gray
-#: levels, since the noise of a drawn or a compressed picture is nearly none; at most so many, since a belt
+#: What counts as a change, as a multiple of the noise between two frames at rest. At least two gray
+#: levels, since the noise of a drawn or a compressed image is nearly none; at most eight, since a belt
 #: that never rests shows no noise.
 _MULTIPLE, _LEAST, _MOST = 6.0, 2.0, 8.0
 #: Pairs of frames over which the noise is learned: the quietest of them.
@@ -54,7 +54,7 @@ class Stillness:
             return False
         self._moved = False
         if self._taken is not None and self._taken.shape == small.shape and _gap(self._taken, small) <= limit:
-            return False  # something passed, and the same picture is back
+            return False  # something passed, and the same image is back
         self._taken = small
         return True
 
@@ -68,7 +68,7 @@ def _small(image: NDArray[np.uint8]) -> Gray:
 
 
 def _gap(one: Gray, other: Gray) -> float:
-    """How far two frames differ where they differ most: a hundredth of the picture, in gray levels."""
+    """How far two frames differ where they differ most: a hundredth of the image, in gray levels."""
     gap = np.abs(one - other)
     gap = np.asarray(cv2.blur(gap, (3, 3)), np.float32)
     return float(np.quantile(gap, 0.99))

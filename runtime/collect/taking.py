@@ -1,4 +1,4 @@
-"""Which frames of a source become pictures: all, by interval, by wish, or when the picture changed."""
+"""Which frames of a source become images: all, by interval, by wish, or when the image changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Interval:
 
 
 class Wish:
-    """The first frame that was grabbed after a person asked for one, from any thread."""
+    """The first frame that was grabbed after a person requested one, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,5 +76,5 @@ class Change:
         self._stillness = Stillness()
 
     def takes(self, frame: Frame) -> bool:
-        """Whether the picture changed and is at rest."""
+        """Whether the image changed and is at rest."""
         return self._stillness.ready(frame.image)

@@ -10,13 +10,13 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
 from dmdd_edge.runtime.options.source import CameraOptions, EveryOption, WatchOptions, not_empty
 
-#: How pictures are taken; ``auto`` chooses by the source.
+#: How images are taken; ``auto`` chooses by the source.
 WAYS = ("auto", "all", "key", "interval", "trigger", "change")
 #: What ``--keep`` may name, as ``runtime.collect.faults`` does.
 KEEPABLE = ("dark", "bright", "blurred", "moved", "repeated")
 #: Bits that a camera's 16-bit files may use, as ``data.images.BITS`` has them.
 _BITS = (10, 12, 14, 16)
-_TAKING, _WATCHING = "Which pictures", "Watching"
+_TAKING, _WATCHING = "Which images", "Watching"
 
 
 def _check_bits(bits: int) -> None:
@@ -27,7 +27,7 @@ def _check_bits(bits: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Set(Options):
-    """Where pictures come from, and where they go."""
+    """Where images come from, and where they go."""
 
     source: Annotated[
         str | None,
@@ -41,9 +41,7 @@ class _Set(Options):
         ),
     ] = None
     into: Annotated[Path | None, Option("Folder of the set; one that exists is continued.")] = None
-    target: Annotated[int, Option("End when the set has this many pictures.", minimum=1, maximum=999_999)] = (
-        200
-    )
+    target: Annotated[int, Option("End when the set has this many images.", minimum=1, maximum=999_999)] = 200
 
     EXCLUSIVE: ClassVar[tuple[tuple[str, ...], ...]] = (("source", "watch"),)
     RULES: ClassVar[tuple[Rule, ...]] = (needs(("watch_existing", "watch_settle"), "watch"),)
@@ -51,24 +49,24 @@ class _Set(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class _Taking(Options):
-    """Which frames become pictures."""
+    """Which frames become images."""
 
     take: Annotated[
         Literal["auto", "all", "key", "interval", "trigger", "change"],
         Option(
-            "When a picture is taken: all frames, by key, by interval, by the camera's trigger, or when the "
-            "picture changed and came to rest. auto: of files and triggered cameras all, else by key.",
+            "When an image is taken: all frames, by key, by interval, by the camera's trigger, or when the "
+            "image changed and came to rest. auto: of files and triggered cameras all, else by key.",
             panel=_TAKING,
             parse=str,
         ),
     ] = "auto"
     interval: Annotated[
-        float | None, Option("Seconds between two pictures of --take interval.", panel=_TAKING, above=0)
+        float | None, Option("Seconds between two images of --take interval.", panel=_TAKING, above=0)
     ] = None
     keep: Annotated[
         tuple[str, ...],
         Option(
-            "Keep pictures that would be refused: dark, bright, blurred, moved or repeated; may be repeated.",
+            "Keep images that would be refused: dark, bright, blurred, moved or repeated; may be repeated.",
             panel=_TAKING,
             choices=KEEPABLE,
         ),
@@ -81,7 +79,7 @@ class _Taking(Options):
     ] = 16
     allow_auto: Annotated[
         bool,
-        Option("Take pictures although the camera sets exposure, gain or colors by itself.", panel=_TAKING),
+        Option("Take images although the camera sets exposure, gain or colors by itself.", panel=_TAKING),
     ] = False
     duration: Annotated[float | None, Option("End after this many seconds.", panel=_TAKING, above=0)] = None
 
@@ -96,7 +94,7 @@ class _Page(Options):
     ] = None
     serve_token_env: Annotated[
         str | None,
-        Option("Environment variable with the token that may take pictures there.", panel=_WATCHING),
+        Option("Environment variable with the token that may take images there.", panel=_WATCHING),
     ] = None
 
     RULES: ClassVar[tuple[Rule, ...]] = (needs(("serve_token_env",), "serve"),)
@@ -104,7 +102,7 @@ class _Page(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions(_Page, CameraOptions, WatchOptions, EveryOption, _Taking, _Set):
-    """Where pictures of good parts come from, which are taken, and where they go; see ``collect_images``.
+    """Where images of good parts come from, which are taken, and where they go; see ``collect_images``.
 
     ``into`` and one of ``source`` and ``watch`` are needed.
     """

@@ -1,4 +1,4 @@
-"""The settings of a camera as it reports them: for the record of a picture, and what it changes by itself."""
+"""The settings of a camera as it reports them: for the record of an image, and what it changes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The page of a collection: the picture of the source, the counts, and buttons that take and remove images.
+// The page of a collection: the image of the source, the counts, and buttons that take and remove images.
 
 import { clock, count } from "/format.js";
 import { byId, link, poll, seen, showImage, sleep, write } from "/live.js";
@@ -45,14 +45,14 @@ function show(state) {
   else link("live", "Collecting");
   write("name", state.into);
   write("way", `${WAYS[state.way]}. ${source.name}`);
-  write("pictures", count(state.pictures));
+  write("kept", count(state.images));
   write("target", `of ${count(state.target)}`);
   write("marked", count(total(state.marked)));
   write("marked-kinds", kinds(state.marked));
   write("refused", count(total(state.refused) + state.unreadable));
   write("refused-kinds", kinds(state.unreadable ? { ...state.refused, unreadable: state.unreadable } : state.refused));
   write("spread", state.spread);
-  const more = state.target - state.pictures;
+  const more = state.target - state.images;
   list("missing", [...(more > 0 ? [`${count(more)} more images`] : []), ...state.missing]);
   list("doubtful", state.doubtful.map((each) => `${String(each.number).padStart(6, "0")}: ${each.text}`));
   list("newest", state.newest.map((each) => {

@@ -1,8 +1,9 @@
-"""Pictures of parts that lie alike and have each their own texture, and what goes wrong with a shot."""
+"""Images of parts that lie alike and have each their own texture, and what goes wrong with a shot."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,22 +17,22 @@ def part(seed: int, size: int = SIZE, noise: float = 1.0, level: float = 1.0, sh
     """A shot of one part: a plate with two holes, up to ``shift`` pixels off, grained by its seed."""
     random = np.random.default_rng(seed)
     scale = size / SIZE
-    canvas = np.full((size, size), 60.0, np.float32)
+    canvas: NDArray[np.float32] = np.full((size, size), 60.0, np.float32)
     cv2.rectangle(canvas, _at(30, 40, scale), _at(130, 120, scale), 150.0, -1)
     for x in (55, 105):
         cv2.circle(canvas, _at(x, 80, scale), round(14 * scale), 40.0, -1)
     cv2.rectangle(canvas, _at(112, 48, scale), _at(124, 56, scale), 210.0, -1)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 0.6)
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.6), np.float32)
     grain = cv2.GaussianBlur(random.normal(0, 1, (size, size)).astype(np.float32), (0, 0), 2.0)
     canvas += 6 * grain / grain.std()
     dx, dy = random.uniform(-shift, shift, 2)
-    canvas = cv2.warpAffine(
-        canvas, np.float32([[1, 0, dx], [0, 1, dy]]), (size, size), borderMode=cv2.BORDER_REPLICATE
+    placed = cv2.warpAffine(
+        canvas, np.array([[1, 0, dx], [0, 1, dy]], np.float32), (size, size), borderMode=cv2.BORDER_REPLICATE
     )
-    return shot(level * canvas, random.integers(1 << 30), noise)
+    return shot(level * np.asarray(placed, np.float32), int(random.integers(1 << 30)), noise)
 
 
-def shot(canvas: NDArray[np.floating] | Image, seed: int, noise: float = 1.0) -> Image:
+def shot(canvas: NDArray[Any], seed: int, noise: float = 1.0) -> Image:
     """What a camera makes of a gray or BGR image: its own noise, rounded."""
     random = np.random.default_rng(seed)
     noisy = canvas.astype(np.float32) + random.normal(0, noise, canvas.shape).astype(np.float32)

@@ -107,7 +107,7 @@ def test_a_camera_that_sets_itself_is_refused_with_what_locks_it(video0: str, tm
 def test_a_locked_camera_is_taken_and_its_settings_are_in_the_record(video0: str, tmp_path: Path) -> None:
     into = tmp_path / "set"
     options = CollectOptions(source=video0, into=into, take="all", target=2, exposure=8.0, white_balance=4600)
-    assert collect_images(options).counts.pictures == 2
+    assert collect_images(options).counts.images == 2
     camera = json.loads((into / "000002.json").read_text())["camera"]
     assert camera["automatic"] == []
     assert camera["values"]["exposure_time_absolute"] == 80
@@ -158,7 +158,7 @@ def test_a_triggered_camera_gives_each_image_with_its_number(
     options = CollectOptions(source="genicam://A1", into=into, target=2)
     with OpenCollection(options, lambda line: None) as collection:
         assert collection.way == "trigger"
-        assert collection.process().counts.pictures == 2
+        assert collection.process().counts.images == 2
     record = json.loads((into / "000001.json").read_text())
     assert record["frame"]["device_time_ns"] == 1000 * record["frame"]["frame_id"]
     assert record["camera"]["values"]["ExposureTime"] == 2500.0

@@ -46,13 +46,13 @@ def test_faults_are_refused_counted_and_named(shots: Path, tmp_path: Path) -> No
             "f.png": part(44),
         },
     )
-    (shots / "g.png").write_bytes(b"no picture")
+    (shots / "g.png").write_bytes(b"no image")
     seen = []
-    outcome = collect_images(CollectOptions(source=str(shots), into=tmp_path / "set"), on_picture=seen.append)
+    outcome = collect_images(CollectOptions(source=str(shots), into=tmp_path / "set"), on_image=seen.append)
     assert outcome.counts.refused == {"repeated": 1, "blurred": 1, "dark": 1, "moved": 1, "size": 1}
-    assert (outcome.counts.pictures, outcome.counts.unreadable, outcome.ended_by) == (13, 1, "source")
+    assert (outcome.counts.images, outcome.counts.unreadable, outcome.ended_by) == (13, 1, "source")
     assert "g.png" in outcome.first_unreadable
-    kept = [Path(picture.source).name for picture in seen if picture.number is not None]
+    kept = [Path(taken.source).name for taken in seen if taken.number is not None]
     assert kept == [f"{seed:02d}.png" for seed in range(12)] + ["f.png"]
 
 
@@ -99,12 +99,12 @@ def test_light_that_drifts_is_said(tmp_path: Path) -> None:
         made.add(number, made.look_at(part(number, level=1 - 0.004 * number)))
     spread = spread_of(made.members, [None] * 30, None)
     assert spread is not None
-    # The middle of the first ten and of the last ten are 20 pictures apart: 0.08 of about 0.978.
+    # The middle of the first ten and of the last ten are 20 images apart: 0.08 of about 0.978.
     assert spread.drift == pytest.approx(-0.08 / 0.978, abs=0.015)
-    assert spread.missing() == [f"the light became {-spread.drift:.0%} darker since the first pictures"]
+    assert spread.missing() == [f"the light became {-spread.drift:.0%} darker since the first images"]
 
 
-def test_a_video_gives_a_picture_of_each_part_that_comes_to_rest(tmp_path: Path) -> None:
+def test_a_video_gives_an_image_of_each_part_that_comes_to_rest(tmp_path: Path) -> None:
     parts = [moved(part(seed, noise=0), x=3 * seed) for seed in range(4)]
     film = tmp_path / "belt.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 160))
@@ -116,7 +116,7 @@ def test_a_video_gives_a_picture_of_each_part_that_comes_to_rest(tmp_path: Path)
     writer.release()
     seen = []
     collect_images(
-        CollectOptions(source=str(film), into=tmp_path / "set", take="change"), on_picture=seen.append
+        CollectOptions(source=str(film), into=tmp_path / "set", take="change"), on_image=seen.append
     )
     # Each part enters for two frames and rests for seven; the third frame at rest is taken.
     assert [
@@ -127,7 +127,7 @@ def test_a_video_gives_a_picture_of_each_part_that_comes_to_rest(tmp_path: Path)
         22,
         31,
     ]
-    assert [picture.number for picture in seen] == [1, 2, 3, 4]
+    assert [taken.number for taken in seen] == [1, 2, 3, 4]
 
 
 def test_a_wish_takes_the_next_frame_only(shots: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_wish_takes_the_next_frame_only(shots: Path, tmp_path: Path) -> None:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        outcome = collection.process(lambda picture: (numbers.append(picture.number), kept.set()))
+        outcome = collection.process(lambda taken: (numbers.append(taken.number), kept.set()))
         asking.join()
     assert numbers == [1, 2]
     assert outcome.ended_by == "target"
@@ -186,7 +186,7 @@ def test_a_way_that_does_not_fit_to_files_is_refused(
 
 
 def test_nobody_can_ask_without_a_terminal(shots: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="Nobody can ask for a picture"):
+    with pytest.raises(OptionError, match="Nobody can ask for an image"):
         collect_images(CollectOptions(source=f"images:{shots}", into=tmp_path / "set"))
 
 
@@ -205,10 +205,10 @@ def test_a_watched_folder_ends_when_it_is_asked_to(shots: Path, tmp_path: Path) 
     seen = []
     outcome = collect_images(
         CollectOptions(watch=str(shots), watch_existing=True, into=tmp_path / "set", target=50),
-        on_picture=seen.append,
+        on_image=seen.append,
         stop=lambda: len(seen) >= 12,
     )
-    assert (outcome.counts.pictures, outcome.ended_by) == (12, "stop")
+    assert (outcome.counts.images, outcome.ended_by) == (12, "stop")
 
 
 def test_a_source_that_is_not_there_makes_no_folder(tmp_path: Path) -> None:

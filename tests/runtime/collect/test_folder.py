@@ -1,4 +1,4 @@
-"""The folder of a set: whole pictures, whatever ends the program, and nothing else in it."""
+"""The folder of a set: whole images, whatever ends the program, and nothing else in it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.errors import DataError, OptionError, StorageError
 from dmdd_edge.runtime.collect import folder as folder_module
+from dmdd_edge.storage import write_atomically
 from tests.runtime.collect.parts import folder_of, part, shot
 
 
@@ -31,10 +32,10 @@ def names(into: Path) -> list[str]:
     return sorted(path.name for path in into.iterdir() if not path.name.startswith("."))
 
 
-def test_each_picture_has_its_exact_pixels_and_its_record(shots: Path, tmp_path: Path) -> None:
+def test_each_image_has_its_exact_pixels_and_its_record(shots: Path, tmp_path: Path) -> None:
     into = tmp_path / "parts" / "plate"
     outcome = collect_images(CollectOptions(source=str(shots), into=into, target=5))
-    assert (outcome.counts.pictures, outcome.ended_by) == (5, "target")
+    assert (outcome.counts.images, outcome.ended_by) == (5, "target")
     assert names(into) == [f"{number:06d}.{suffix}" for number in range(1, 6) for suffix in ("json", "png")]
     for number in range(1, 6):
         source = shots / f"{number - 1:02d}.png"
@@ -62,7 +63,7 @@ def test_a_second_call_continues_count_and_statistics(shots: Path, tmp_path: Pat
     )
     outcome = collect_images(CollectOptions(source=str(again), into=into, target=20))
     assert outcome.counts.refused == {"repeated": 1, "dark": 1}
-    assert (outcome.counts.pictures, outcome.counts.added) == (10, 1)
+    assert (outcome.counts.images, outcome.counts.added) == (10, 1)
     assert (into / "000010.png").is_file()
 
 
@@ -86,7 +87,7 @@ def test_sixteen_bits_are_read_as_elsewhere(tmp_path: Path) -> None:
     assert (frame["bits"], frame["peak"]) == (12, int(deep.max()))
 
 
-def test_a_gray_picture_has_one_channel_and_a_colored_one_three(tmp_path: Path) -> None:
+def test_a_gray_image_has_one_channel_and_a_colored_one_three(tmp_path: Path) -> None:
     colored = part(2)
     colored[..., 2] //= 2
     source = folder_of(tmp_path / "shots", {"a.png": part(1), "b.png": colored})
@@ -104,13 +105,13 @@ def test_a_file_is_no_folder(shots: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["photo.jpg", "000001.png", "train/good/1.png"])
-def test_a_folder_with_other_pictures_is_refused_and_left_alone(
+def test_a_folder_with_other_images_is_refused_and_left_alone(
     shots: Path, tmp_path: Path, place: str
 ) -> None:
     into = tmp_path / "other"
     (into / place).parent.mkdir(parents=True)
     cv2.imwrite(str(into / place), part(1))
-    with pytest.raises(OptionError, match="holds pictures that were not collected") as raised:
+    with pytest.raises(OptionError, match="holds images that were not collected") as raised:
         collect_images(CollectOptions(source=str(shots), into=into))
     assert place in raised.value.message
     assert [path for path in into.rglob("*") if path.is_file() and not path.name.startswith(".")] == [
@@ -128,7 +129,7 @@ def test_a_set_inside_the_source_is_not_collected_again(shots: Path) -> None:
     into = shots / "kept"
     for _ in range(2):
         outcome = collect_images(CollectOptions(source=str(shots), into=into, target=50))
-        assert outcome.counts.pictures == 12
+        assert outcome.counts.images == 12
     assert outcome.counts.refused == {"repeated": 12}
 
 
@@ -143,12 +144,12 @@ def test_a_broken_record_is_named(shots: Path, tmp_path: Path) -> None:
 def test_a_full_disk_keeps_what_is_there_and_leaves_no_half(
     shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    into, write = tmp_path / "set", folder_module.write_atomically
+    into = tmp_path / "set"
 
     def full(path: Path, content: str | bytes) -> None:
         if path.name == "000004.png":
             raise StorageError(f"{path} cannot be written: no space is left.", "Free some.", 28, "no space")
-        write(path, content)
+        write_atomically(path, content)
 
     monkeypatch.setattr(folder_module, "write_atomically", full)
     with pytest.raises(StorageError, match="no space"):
@@ -175,11 +176,11 @@ import sys
 from pathlib import Path
 from dmdd_edge import CollectOptions, collect_images
 options = CollectOptions(source=sys.argv[1], into=Path(sys.argv[2]))
-collect_images(options, on_picture=lambda picture: print(picture.number, flush=True))
+collect_images(options, on_image=lambda image: print(image.number, flush=True))
 """
 
 
-def test_a_killed_collection_loses_no_picture_that_it_reported(shots: Path, tmp_path: Path) -> None:
+def test_a_killed_collection_loses_no_image_that_it_reported(shots: Path, tmp_path: Path) -> None:
     into = tmp_path / "set"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(shots), str(into)], stdout=subprocess.PIPE, text=True
@@ -189,7 +190,7 @@ def test_a_killed_collection_loses_no_picture_that_it_reported(shots: Path, tmp_
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     outcome = collect_images(CollectOptions(source=str(shots), into=into, target=50))
-    assert outcome.counts.pictures == 12
+    assert outcome.counts.images == 12
     for number in reported:
         assert (read_image(into / f"{number:06d}.png") == read_image(shots / f"{number - 1:02d}.png")).all()
 

@@ -1,4 +1,4 @@
-"""Whether a picture fits to a set: what is refused, what is marked, and what neither."""
+"""Whether an image fits to a set: what is refused, what is marked, and what neither."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_each_kind_of_fault_is_refused(image: Image, kind: str) -> None:
     assert refused(good_set(), image) == kind
 
 
-def test_the_text_names_the_picture_that_is_shown_again() -> None:
+def test_the_text_names_the_image_that_is_shown_again() -> None:
     fault = good_set().look_at(shot(part(5), 99)).faults[0]
     assert fault.text.startswith("the same shot as 000005: it differs by ")
 
 
-def test_a_few_pictures_have_no_statistics_and_refuse_only_what_shows_nothing_or_is_there() -> None:
+def test_a_few_image_have_no_statistics_and_refuse_only_what_shows_nothing_or_is_there() -> None:
     made = good_set(ENOUGH - 1)
     assert refused(made, blurred(part(200))) is None
     assert refused(made, shot(part(200) * 0.6, 1)) is None
@@ -70,9 +70,8 @@ def test_parts_that_lie_anywhere_are_never_moved() -> None:
     random = np.random.default_rng(4)
     made = GoodSet()
     for number in range(1, 17):
-        made.add(
-            number, made.look_at(moved(part(number), *random.uniform(-12, 12, 2), random.uniform(-60, 60)))
-        )
+        x, y, turn = random.uniform(-12, 12), random.uniform(-12, 12), random.uniform(-60, 60)
+        made.add(number, made.look_at(moved(part(number), x, y, turn)))
     assert made.positions.free
     assert refused(made, moved(part(300), x=10, turn=45)) is None
 

@@ -1,4 +1,4 @@
-"""What is seen of a picture: its noise, its place, and whether it is the same shot as another one."""
+"""What is seen of an image: its noise, its place, and whether it is the same shot as another one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.runtime.collect.parts import blurred, moved, part, shot
 
 @pytest.mark.parametrize("sigma", [1.5, 3.0, 6.0])
 @pytest.mark.parametrize("scale", [1, 4])
-def test_the_noise_of_a_flat_picture_is_what_was_added(sigma: float, scale: int) -> None:
+def test_the_noise_of_a_flat_image_is_what_was_added(sigma: float, scale: int) -> None:
     image = shot(np.full((256 * scale, 256 * scale), 120.0), 3, sigma)
     # Averaging over scale x scale pixels divides white noise by scale; quiet blocks show a little less.
     assert sketch_of(image).noise == pytest.approx(sigma / scale, rel=0.2)
@@ -60,7 +60,7 @@ def test_two_shots_that_jpeg_compressed_are_the_same() -> None:
     assert difference(first, sketch_of(compressed(3, of=2))) > COMPRESSED_LIMIT
 
 
-def test_pictures_of_different_sizes_are_never_the_same() -> None:
+def test_images_of_different_sizes_are_never_the_same() -> None:
     assert difference(sketch_of(part(1)), sketch_of(part(1, 200))) == float("inf")
 
 
@@ -79,7 +79,7 @@ def test_shift_and_turn_are_measured(x: float, y: float, turn: float, size: int)
     assert place.match > 0.9
 
 
-def test_a_plain_picture_has_no_place() -> None:
+def test_a_plain_image_has_no_place() -> None:
     plain = sketch_of(np.full((160, 160, 3), 90, np.uint8))
     assert position_of(plain, sketch_of(part(1))) is None
 
@@ -95,7 +95,7 @@ def taken(frames: list[np.ndarray]) -> list[int]:
     return [index for index, frame in enumerate(frames) if stillness.ready(frame)]
 
 
-def test_a_picture_is_taken_once_for_each_part_that_came_to_rest() -> None:
+def test_an_image_is_taken_once_for_each_part_that_came_to_rest() -> None:
     first, second = part(1, noise=0), part(2, noise=0)
     belt = [moved(second, x=offset) for offset in (-120, -80, -40, -10)]
     frames = [first] * 6 + belt + [second] * 6

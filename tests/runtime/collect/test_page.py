@@ -70,12 +70,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def test_the_state_shows_the_set(served: Served) -> None:
     state = served.until(lambda now: now["source"]["connected"])
-    assert (state["pictures"], state["target"], state["way"], state["ended"]) == (0, 6, "key", False)
+    assert (state["images"], state["target"], state["way"], state["ended"]) == (0, 6, "key", False)
     assert (state["spread"], state["missing"], state["newest"]) == ("", [], [])
     assert state["into"] == str(served.into)
 
 
-def test_the_picture_of_the_source_is_shown(served: Served) -> None:
+def test_the_image_of_the_source_is_shown(served: Served) -> None:
     served.until(lambda now: served.collection.current is not None)
     answer = served.ask("/frame.jpg")
     image = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
@@ -84,11 +84,11 @@ def test_the_picture_of_the_source_is_shown(served: Served) -> None:
 
 def test_the_button_takes_an_image_and_takes_it_back(served: Served) -> None:
     assert served.change("/api/take").status == 202
-    state = served.until(lambda now: now["pictures"] == 1)
+    state = served.until(lambda now: now["images"] == 1)
     assert state["newest"][0]["number"] == 1
     assert (served.into / "000001.png").is_file()
     assert served.change("/api/undo").json == {"removed": 1}
-    assert served.ask("/api/state").json["pictures"] == 0
+    assert served.ask("/api/state").json["images"] == 0
     assert list(served.into.glob("0*")) == []
     refused = served.change("/api/undo")
     assert (refused.status, refused.json["message"]) == (409, "There is no image to remove.")
