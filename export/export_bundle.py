@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.bundle.bundle import ENGINES_FOLDER, Bundle
-from dmdd_edge.bundle.threshold import Threshold, check_alpha
+from dmdd_edge.bundle.threshold import Threshold, check_alpha, check_rates
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.options import ExportOptions
 from dmdd_edge.export.targets import (
@@ -114,6 +114,8 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         hardware_compatible=options.hardware_compatible,
     )
     check_alpha(options.false_alarm_rate)
+    if options.suspect_rate is not None:
+        check_rates(options.false_alarm_rate, options.suspect_rate)
     targets = choose_targets(options.target)
     if "triton" in targets.chosen:
         require_writable(options.triton_dir, "--triton-dir")
@@ -191,6 +193,7 @@ def _export_run(
             options.models_dir,
             data=options.data,
             alpha=options.false_alarm_rate,
+            suspect_rate=options.suspect_rate,
             progress=reporter.update,
             expect=lambda costs: reporter.expect([*costs, *_build_costs(targets.chosen)]),
             extras=extras,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate
+from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate, check_suspect_rate
 from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
@@ -158,6 +158,14 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
     false_alarm_rate: Annotated[
         float, Option("Share of good parts that may be called anomalous.", check=check_rate)
     ] = 0.01
+    suspect_rate: Annotated[
+        float | None,
+        Option(
+            "Share of good parts that may be suspect or anomalous, above --false-alarm-rate. Without it no "
+            "part is suspect.",
+            check=check_suspect_rate,
+        ),
+    ] = None
 
     use: Annotated[
         bool | None,
@@ -170,7 +178,7 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("run", "runs_dir", "data", "false_alarm_rate", "allow_loss", "use"),
+            ("run", "runs_dir", "data", "false_alarm_rate", "suspect_rate", "allow_loss", "use"),
             lambda values: values["model"] is None,
             "has no effect with --model, whose threshold and graph stay as they are",
             "name the run by --category or --run instead of --model",

@@ -91,6 +91,7 @@ def export_run(
     *,
     data: Path | None = None,
     alpha: float = DEFAULT_ALPHA,
+    suspect_rate: float | None = None,
     progress: Progress = silent,
     expect: Callable[[list[Cost]], None] = lambda costs: None,
     extras: list[Extra] | None = None,
@@ -105,6 +106,7 @@ def export_run(
         models_dir: folder of the bundles.
         data: data set, when it is not where training found it.
         alpha: false-alarm rate of the threshold, 0..1.
+        suspect_rate: share of good parts that may be suspect or anomalous; None sets no lower threshold.
         progress: called with each phase, how much of it is done, and of how much; None where that is unknown.
         expect: called with the phases to come and their expected costs.
         extras: functions that add engines to the bundle.
@@ -139,7 +141,7 @@ def export_run(
             precision: onnx_predictor(writer.path / name) for precision, name in GRAPHS.items()
         }
         progress(_THRESHOLD, 0, None)
-        threshold = threshold_of(run, predictors["fp32"], alpha)
+        threshold = threshold_of(run, predictors["fp32"], alpha, suspect_rate)
         artifacts = {f"onnxruntime {name}": (predict, LIMITS[name]) for name, predict in predictors.items()}
         rows = compare_all(run, None, artifacts, threshold.image, progress, say)
         require(rows)

@@ -182,6 +182,7 @@ def repository_from_bundle(
         "category": manifest.category,
         "bundle_version": manifest.version,
         "threshold": repr(manifest.threshold.image),
+        **({} if (lower := manifest.threshold.suspect) is None else {"suspect_threshold": repr(lower)}),
         "color_order": manifest.input.color_order,
         "preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
     }

@@ -170,7 +170,15 @@ class AssembledRun:
 
         def load() -> Detector:
             return Detector.load(
-                path, options.backend, options.threshold, options.pixel_threshold, options=backend_options
+                path,
+                options.backend,
+                options.threshold,
+                options.pixel_threshold,
+                options=backend_options,
+                suspect_threshold=options.suspect_threshold,
+                suspect_as=options.suspect_as,
+                min_area=options.min_area,
+                mm_per_px=options.mm_per_px,
             )
 
         self.detector = load()

@@ -11,12 +11,17 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import (
     Calibration,
     calibration_path,
+    combined_threshold,
     effective_threshold,
+    gated_counts,
+    read_calibration,
     write_calibration,
 )
+from dmdd_edge.bundle.gate import Gate, combined_gate
 from dmdd_edge.bundle.rule import EffectiveThreshold
-from dmdd_edge.bundle.threshold import Threshold, check_alpha, threshold_from_normals
-from dmdd_edge.errors import OptionError
+from dmdd_edge.bundle.threshold import Threshold, check_alpha, check_rates, threshold_from_normals
+from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.messages.commands import spelled
 from dmdd_edge.runtime.calibration_doubts import ENOUGH, doubts, few
 from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
 from dmdd_edge.runtime.detector import Detector
@@ -43,6 +48,7 @@ class CalibrationOutcome:
         doubts: what speaks against the images being good parts only.
         passed_over: what the source found and did not process, by kind.
         live: whether the images are from a camera or a stream.
+        not_kept: options of the calibration before that this one does not have; may be empty.
     """
 
     bundle: Bundle
@@ -54,6 +60,7 @@ class CalibrationOutcome:
     doubts: list[str]
     passed_over: Mapping[str, int]
     live: bool = False
+    not_kept: str = ""
 
 
 def refuse_doubts(doubted: list[str]) -> None:
@@ -90,6 +97,9 @@ def calibrate(
         raise OptionError("A source is missing.", "Give --source FOLDER with images of good parts.")
     bundle = load_bundle(options.category, options.model, options.models_dir)
     check_alpha(options.false_alarm_rate)
+    if options.suspect_rate is not None:
+        check_rates(options.false_alarm_rate, options.suspect_rate)
+    smallest = combined_gate(Gate(), options.min_area, options.mm_per_px)
     require_writable(calibration_path(bundle).parent, "--models-dir")
     frames = open_source(options.source, options.pick(SourceOptions))
     frames.say = say
@@ -114,7 +124,7 @@ def calibrate(
         verify=False,
         options=options.pick(BackendOptions, slots=2),
     ) as detector:
-        scores = score_normals(detector, frames, limit, on_frame=count)
+        scores = score_normals(detector, frames, limit, on_frame=count, gate=smallest)
         backend = detector.backend.name
     if not scores.scores:
         raise OptionError(
@@ -124,7 +134,10 @@ def calibrate(
         )
     # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
     peaks = scores.peaks if exported.pixel != exported.image else None
-    threshold = threshold_from_normals(scores.scores, options.false_alarm_rate, peaks=peaks)
+    threshold = threshold_from_normals(
+        scores.scores, options.false_alarm_rate, peaks=peaks, suspect_rate=options.suspect_rate
+    )
+    before = _before(bundle)
     doubted = [*few(threshold), *doubts(bundle, scores)]
     if doubted:
         confirm(doubted)
@@ -136,6 +149,8 @@ def calibrate(
         backend,
         scores.unreliable,
         scores.skipped,
+        None if smallest == Gate() else smallest,
+        gated_counts(combined_threshold(exported, threshold, smallest), scores.scores, scores.reaches),
         accept=lambda new: gate_threshold(bundle, new, gate),
     )
     return CalibrationOutcome(
@@ -148,4 +163,28 @@ def calibrate(
         doubted,
         frames.state().passed_over,
         frames.live,
+        _not_kept(before, calibration),
+    )
+
+
+def _before(bundle: Bundle) -> Calibration | None:
+    """The calibration that is replaced; None without one that can be read."""
+    try:
+        return read_calibration(bundle)
+    except DmddError:
+        return None
+
+
+def _not_kept(before: Calibration | None, now: Calibration) -> str:
+    """The options that the calibration before had and this one does not, as they are given."""
+    if before is None:
+        return ""
+    old, new = before.gate or Gate(), now.gate or Gate()
+    pairs: dict[str, tuple[object, object]] = {
+        "suspect_rate": (before.threshold.suspect_rate, now.threshold.suspect_rate),
+        "min_area": (old.min_area, new.min_area),
+        "mm_per_px": (old.mm_per_px, new.mm_per_px),
+    }
+    return ", ".join(
+        f"{spelled(name)} {was}" for name, (was, given) in pairs.items() if was is not None and given is None
     )

@@ -28,6 +28,7 @@ class RunState:
         category, version: of the bundle in use.
         threshold: of the score, 0..1, in use.
         message: the last event; empty if there was none.
+        suspect_threshold: lower threshold of the score, 0..1; None without a band.
     """
 
     summary: Summary
@@ -37,6 +38,7 @@ class RunState:
     version: str
     threshold: float
     message: str
+    suspect_threshold: float | None = None
 
 
 class RunControl:
@@ -94,6 +96,7 @@ class RunControl:
             version=detector.bundle.version,
             threshold=detector.threshold.image,
             message=self._message,
+            suspect_threshold=detector.threshold.suspect,
         )
 
     def set_threshold(self, value: float) -> float:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from dmdd_edge.bundle.gate import reach
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.quality import check_frame
 from dmdd_edge.evaluation.decisions import Decisions, decide
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.regions import source_pixels_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,18 @@ def evaluate_bundle(
         [limits is not None and check_frame(image, limits, ignored) is not None for image in test.images]
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
-    decisions = decide(evaluation.scores, test.labels, names, detector.threshold.image, unreliable)
+    threshold, preprocess = detector.threshold, manifest.preprocess
+    reaches = None
+    if threshold.gate:
+        reaches = [
+            reach(
+                anomaly_map if ignored is None else np.where(ignored, np.float32(0), anomaly_map),
+                source_pixels_of(preprocess, shape, manifest.image_size),
+                threshold.gate,
+            )
+            for anomaly_map, shape in zip(evaluation.maps, test.shapes, strict=True)
+        ]
+    decisions = decide(evaluation.scores, test.labels, names, threshold, unreliable, reaches)
     training = manifest.created_with
     metrics = {
         "category": manifest.category,
@@ -73,6 +86,8 @@ def evaluate_bundle(
         **evaluation.metrics.as_dict(),
         "threshold": detector.threshold.image,
         "threshold_origin": detector.threshold.origin,
+        **({} if threshold.suspect is None else {"suspect_threshold": threshold.suspect}),
+        **({"min_area": threshold.gate.min_area} if threshold.gate else {}),
         "at_threshold": decisions.as_dict(),
         "train_seconds": manifest.metrics.get("train_seconds"),
         "backend": detector.backend.name,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dmdd_edge.bundle.gate import Gate, reach
 from dmdd_edge.bundle.threshold import map_peak
 from dmdd_edge.data.look import ImageLook, look_at
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.regions import source_pixels_of
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
@@ -31,6 +33,7 @@ class NormalScores:
         unreliable: frames omitted because they are unreliable.
         skipped: frames omitted because they cannot be read.
         first_reason: why the first of those was omitted; may be empty.
+        reaches: of their maps, see ``gate.reach``.
     """
 
     scores: tuple[float, ...]
@@ -40,13 +43,16 @@ class NormalScores:
     first_reason: str = ""
     sources: tuple[str, ...] = ()
     looks: tuple[ImageLook, ...] = ()
+    reaches: tuple[float, ...] = ()
 
 
 class _Scores:
     """A sink that collects the scores."""
 
-    def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None]) -> None:
+    def __init__(self, preprocess: Preprocess, on_frame: Callable[[], None], gate: Gate) -> None:
         self.scores: list[float] = []
+        self.reaches: list[float] = []
+        self._gate = gate
         self.peaks: list[float] = []
         self.sources: list[str] = []
         self.looks: list[ImageLook] = []
@@ -60,6 +66,8 @@ class _Scores:
         else:
             self.scores.append(result.score)
             self.peaks.append(map_peak(result.anomaly_map))
+            pixels = source_pixels_of(self._preprocess, frame.image.shape, len(result.anomaly_map))
+            self.reaches.append(reach(result.anomaly_map, pixels, self._gate))
             self.sources.append(frame.source)
             if len(self.looks) < _LOOKS:
                 self.looks.append(look_at(frame.image, self._preprocess))
@@ -81,6 +89,7 @@ def score_normals(
     source: Source,
     limit: int | None = None,
     on_frame: Callable[[], None] = lambda: None,
+    gate: Gate = Gate(),
 ) -> NormalScores:
     """Score every frame of a source of good parts; unreliable and unreadable ones are omitted and counted.
 
@@ -89,11 +98,12 @@ def score_normals(
         source: images of good parts.
         limit: number of frames after which it ends.
         on_frame: called after each frame, for a progress bar; from another thread.
+        gate: what a region needs, for ``NormalScores.reaches``.
 
     Raises:
         DmddError: the backend failed.
     """
-    sink = _Scores(detector.bundle.manifest.preprocess, on_frame)
+    sink = _Scores(detector.bundle.manifest.preprocess, on_frame, gate)
     summary = run_frames(detector, source, [sink], limit)
     return NormalScores(
         tuple(sink.scores),
@@ -103,4 +113,5 @@ def score_normals(
         sink.first_reason,
         tuple(sink.sources),
         tuple(sink.looks),
+        tuple(sink.reaches),
     )

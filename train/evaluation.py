@@ -67,12 +67,14 @@ def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
     return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
 
 
-def threshold_of(run: files.Run, predict: Predictor, alpha: float = 0.01) -> Threshold:
+def threshold_of(
+    run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
+) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
     maps, scores = predict_all(predict, holdout_images(run))
     separate = run.config.model.head == "scaled"  # other heads compute the score from the map
     peaks = [map_peak(item) for item in maps] if separate else None
-    return threshold_from_normals(scores.tolist(), alpha, peaks=peaks)
+    return threshold_from_normals(scores.tolist(), alpha, peaks=peaks, suspect_rate=suspect_rate)
 
 
 def figures(

@@ -28,7 +28,7 @@ class Area:
     unit: Literal["px", "mm2"] = "px"
 
     def __str__(self) -> str:
-        number = int(self.value) if self.value.is_integer() else self.value
+        number = int(self.value) if self.value == int(self.value) else self.value
         return f"{number}{self.unit}"
 
 

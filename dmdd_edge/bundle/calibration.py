@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -35,7 +35,7 @@ class GatedCounts(Sparse):
     Attributes:
         above: those whose score is above the threshold.
         anomalous: those that are anomalous: they have a region that is large enough too.
-        suspect_above: with a band, those whose score is above the lower threshold.
+        suspect_above: with a band, those whose score is above the lower threshold, and maybe above the other.
         suspect: those that are suspect.
     """
 
@@ -211,6 +211,28 @@ def delete_calibration(bundle: Bundle) -> bool:
     return True
 
 
+def gated_counts(
+    threshold: EffectiveThreshold, scores: Sequence[float], reaches: Sequence[float]
+) -> GatedCounts | None:
+    """How a gate decides on good parts; None without a smallest area.
+
+    Args:
+        threshold: with the gate.
+        scores: of the parts.
+        reaches: of their maps with the gate, see ``gate.reach``.
+    """
+    if not threshold.gate:
+        return None
+    judged = [threshold.decide_reach(*each) for each in zip(scores, reaches, strict=True)]
+    lower = threshold.suspect
+    return GatedCounts(
+        above=sum(score > threshold.image for score in scores),
+        anomalous=judged.count("anomalous"),
+        suspect_above=None if lower is None else sum(score > lower for score in scores),
+        suspect=None if lower is None else judged.count("suspect"),
+    )
+
+
 def effective_threshold(
     bundle: Bundle,
     image: float | None = None,
@@ -254,25 +276,48 @@ def effective_threshold(
         calibration = None
     if calibration is not None:
         known, gate, origin = calibration.threshold, calibration.gate or gate, "calibration"
-    separate = _first(_separate(known), _separate(exported))
     if image is not None:
         checked_threshold(image)
-        # A pixel threshold that was exported for itself belongs to the exported thresholds.
-        origin, separate = "option", _separate(exported)
+        origin = "option"
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
+    gate = combined_gate(gate, min_area, mm_per_px)
+    return combined_threshold(exported, known, gate, origin, image, pixel, suspect, suspect_as)
+
+
+def combined_threshold(
+    exported: Threshold,
+    known: Threshold,
+    gate: Gate = Gate(),
+    origin: Literal["option", "calibration", "manifest"] = "calibration",
+    image: float | None = None,
+    pixel: float | None = None,
+    suspect: float | None = None,
+    suspect_as: SuspectAs | None = None,
+) -> EffectiveThreshold:
+    """The thresholds of a run from what is known and what is given; see ``effective_threshold`` for the rest.
+
+    Args:
+        exported: the manifest's.
+        known: the calibration's, or else the manifest's.
+        gate: what a region needs.
+        origin: of the thresholds.
+        image, pixel, suspect, suspect_as: given for the run.
+
+    Raises:
+        DmddError: the lower threshold is outside 0..1, or not below the threshold.
+    """
+    # A pixel threshold that calibration set separately belongs to the calibrated image threshold.
+    separate = _first(None if image is not None else _separate(known), _separate(exported))
     level = known.image if image is None else image
     map_level = pixel if pixel is not None else level if separate is None else separate
     lower = _lower(known, level, suspect)
-    gate = combined_gate(gate, min_area, mm_per_px)
-    if lower is None:
+    if lower is None or suspect_as == "good":
         return EffectiveThreshold(level, map_level, origin, gate=gate, suspect_as=suspect_as)
     map_lower = known.suspect_pixel if suspect is None and known.suspect_pixel is not None else lower
     map_lower = min(map_lower, map_level)
-    if suspect_as == "good":
-        return EffectiveThreshold(level, map_level, origin, gate=gate, suspect_as=suspect_as)
     if suspect_as == "anomalous":
-        return EffectiveThreshold(lower, map_lower, origin, gate=gate, suspect_as=suspect_as)
+        return EffectiveThreshold(min(lower, level), map_lower, origin, gate=gate, suspect_as=suspect_as)
     return EffectiveThreshold(level, map_level, origin, lower, map_lower, gate)
 
 
@@ -283,7 +328,7 @@ def _lower(known: Threshold, level: float, suspect: float | None) -> float | Non
         DmddError: it is given, and not below the threshold.
     """
     if suspect is None:
-        return known.suspect if known.suspect is not None and known.suspect < level else None
+        return known.suspect  # also where a given threshold is below it, so that no part is suspect
     checked_threshold(suspect, "--suspect-threshold")
     if suspect >= level:
         raise OptionError(

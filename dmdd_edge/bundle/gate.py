@@ -49,6 +49,11 @@ class Gate(Sparse):
             )
         return area.value / self.mm_per_px**2
 
+    def describe(self) -> str:
+        """The smallest area for a person, in pixels of the source image and as it was given."""
+        given = str(self.min_area)
+        return given if given.endswith("px") else f"{given} = {self.smallest:.4g}px"
+
     def __bool__(self) -> bool:
         return self.smallest > 0
 

@@ -59,3 +59,7 @@ class EffectiveThreshold:
         if self.suspect is None or self.suspect_pixel is None or not score > self.suspect:
             return "good"
         return "suspect" if not self.gate or large(self.suspect_pixel) else "good"
+
+    def decide_reach(self, score: float, reach: float) -> Judgment:
+        """As ``decide``, with the number that ``gate.reach`` gives for the map instead of its regions."""
+        return self.decide(score, lambda level: level < reach)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -19,6 +20,7 @@ from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.bundle import Bundle
+    from dmdd_edge.bundle.calibration import Calibration
     from dmdd_edge.runtime.calibrate import CalibrationOutcome
     from dmdd_edge.runtime.recalibration.proposal import Proposal
 
@@ -44,7 +46,10 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
     )
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("limit", "false_alarm_rate", "backend", "engine_cache", "cuda_driver", "io_memory"),
+            (
+                *("limit", "false_alarm_rate", "suspect_rate", "min_area", "mm_per_px"),
+                *("backend", "engine_cache", "cuda_driver", "io_memory"),
+            ),
             lambda values: not values["reset"],
             "has no effect with --reset, which returns to the exported threshold",
             "give --source instead of --reset",
@@ -169,6 +174,10 @@ def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
             f"the first: {scores.first_reason}"
         )
     console.print(f"{bundle.category}: {outcome.threshold.describe()}")
+    for line in band_and_gate_lines(outcome.calibration):
+        console.print(line)
+    if outcome.not_kept:
+        console.print(f"not kept from the calibration before: {outcome.not_kept}. Give it again to keep it")
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
     console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, reset=True)}")
     if outcome.live:
@@ -177,6 +186,23 @@ def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
     elif options.model is None:
         # The images of the calibration again would show nothing new.
         next_step(command("models", "show", bundle.category, models_dir=options.models_dir))
+
+
+def band_and_gate_lines(calibration: Calibration) -> Iterator[str]:
+    """Lines about the lower threshold and the smallest area, and how many good images they decide on."""
+    threshold, gate, counts = calibration.threshold, calibration.gate, calibration.gated
+    if threshold.suspect is not None:
+        yield threshold.describe_band()
+    if gate is None or counts is None:
+        return
+    all_ = f"of {threshold.normals} good image{'s' * (threshold.normals != 1)}"
+    yield (
+        f"smallest region {gate.describe()}: {counts.anomalous} {all_} are anomalous, and by score alone "
+        f"{counts.above} would be. It can only lower the false-alarm rate"
+    )
+    if counts.suspect is not None and counts.suspect_above is not None:
+        total = counts.suspect + counts.anomalous
+        yield f"{total} {all_} are suspect or anomalous, and by score alone {counts.suspect_above} would be"
 
 
 def _confirm(doubted: list[str], yes: bool) -> None:

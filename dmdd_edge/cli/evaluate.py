@@ -81,7 +81,7 @@ def evaluate(options: EvaluateCommand) -> None:
 
 def _print(result: Evaluated, options: EvaluateCommand) -> None:
     from dmdd_edge.cli.tables import metrics_table, print_damage, print_result
-    from dmdd_edge.evaluation.decisions import promise_line, result_lines
+    from dmdd_edge.evaluation.decisions import band_promise_line, promise_line, result_lines
 
     metrics, bundle = result.metrics, result.bundle
     if result.made_damage:
@@ -93,9 +93,9 @@ def _print(result: Evaluated, options: EvaluateCommand) -> None:
             console.print(line, markup=False, style="bold" if number == 0 else None)
         decisions, threshold = result.decisions, result.threshold
         if decisions is not None and threshold is not None and decisions.threshold == threshold.image:
-            promise = promise_line(decisions, threshold)
-            if promise is not None:
-                console.print(promise, markup=False)
+            for promise in (promise_line(decisions, threshold), band_promise_line(decisions, threshold)):
+                if promise is not None:
+                    console.print(promise, markup=False)
         if metrics["image_auroc"] is not None:  # with one kind of images there is nothing to rank
             console.print(metrics_table(metrics))
     for line in result.remarks:

@@ -51,6 +51,8 @@ class ExportProgress(ExportReporter):
         """The bundle was published."""
         console.print(f"wrote {exported.bundle.path}")
         console.print(exported.threshold.describe())
+        if exported.threshold.suspect is not None:
+            console.print(exported.threshold.describe_band())
         console.print(parity_table(exported.parity))
 
     def engine_built(self, engine: BuiltEngine) -> None:

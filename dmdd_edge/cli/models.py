@@ -224,6 +224,12 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
         row["error"] = error.message
         return row
     row |= {"threshold": effective.image, "threshold_origin": effective.origin}
+    if effective.suspect is not None:
+        row["suspect_threshold"] = effective.suspect
+    if effective.gate:
+        row["min_area"] = effective.gate.min_area
+    if effective.gate.mm_per_px is not None:
+        row["mm_per_px"] = effective.gate.mm_per_px
     row["calibration"] = calibration and calibration.model_dump(
         mode="json", include={"created", "source", "unreliable", "skipped"}
     )
@@ -247,6 +253,8 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "backbone": manifest.backbone,
         "image size": f"{manifest.image_size} x {manifest.image_size}",
         "threshold": row["error"] or f"{row['threshold']:.4f} (from the {row['threshold_origin']})",
+        "suspect above": f"{row['suspect_threshold']:.4f}" if "suspect_threshold" in row else "",
+        "smallest region": row.get("min_area", ""),
         "exported threshold": f"{threshold.image:.4f}, false-alarm rate {100 * threshold.alpha:g} %, "
         f"from {threshold.normals} good image{'s' * (threshold.normals != 1)}",
         "test images, %": metrics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import visible
 
 if TYPE_CHECKING:
+    from dmdd_edge.bundle.rule import EffectiveThreshold
     from dmdd_edge.runtime.archive.sink import ArchiveSink
     from dmdd_edge.runtime.assembly import RunOutcome
     from dmdd_edge.runtime.detector import Detector
@@ -27,7 +29,13 @@ _PARTS = {
     "infer": "inference",
     "write": "writing results",
 }
-_STYLES = {"good": "green", "anomalous": "bold red", "unreliable": "yellow", "skipped": "yellow"}
+_STYLES = {
+    "good": "green",
+    "suspect": "yellow",
+    "anomalous": "bold red",
+    "unreliable": "yellow",
+    "skipped": "yellow",
+}
 
 
 class Report:
@@ -64,7 +72,8 @@ class Report:
         if self._verbose:
             for region in result.regions:
                 box = f"{region.width} x {region.height} px at {region.x}, {region.y}"
-                console.print(f"    region {box}, {region.area} px, peak {region.peak:.4f}")
+                size = "" if region.area_mm2 is None else f" = {region.area_mm2:.4g} mm2"
+                console.print(f"    region {box}, {region.area} px{size}, peak {region.peak:.4f}")
 
     def broken(self, frame: BrokenFrame) -> None:
         """Print why a frame was skipped."""
@@ -83,8 +92,9 @@ class Report:
     def summary(self, summary: Summary) -> None:
         """Print the closing table."""
         table = Table(show_header=False, box=None, pad_edge=False)
-        judged = f"{summary.good} good, {summary.anomalous} anomalous, {summary.unreliable} unreliable"
-        table.add_row("frames", f"{summary.frames}: {judged}")
+        suspect = "" if summary.suspect is None else f"{summary.suspect} suspect, "
+        bad = f"{suspect}{summary.anomalous} anomalous, {summary.unreliable} unreliable"
+        table.add_row("frames", f"{summary.frames}: {summary.good} good, {bad}")
         if summary.skipped or summary.dropped:
             table.add_row("not judged", f"{summary.skipped} skipped, {summary.dropped} dropped")
         if summary.passed_over:
@@ -126,6 +136,8 @@ def print_start(detector: Detector, camera: str, verbose: bool = False) -> None:
         "manifest": "set at export",
     }[threshold.origin]
     console.print(f"{bundle.category} {bundle.version}, threshold {threshold.image:.4f} ({origin})")
+    for line in _band_and_gate(threshold):
+        console.print(line)
     if verbose:
         console.print(f"bundle: {bundle.path}")
     console.print(f"backend {detector.backend.name}: {detector.backend.description}")
@@ -137,6 +149,20 @@ def print_start(detector: Detector, camera: str, verbose: bool = False) -> None:
         console.print(f"backends unavailable: {', '.join(reasons)}")
     if camera:
         console.print(f"camera: {camera}")
+
+
+def _band_and_gate(threshold: EffectiveThreshold) -> Iterator[str]:
+    """Lines about what decides besides the threshold; none without a band and a smallest area."""
+    if threshold.has_band:
+        yield f"suspect: scores above {threshold.suspect:.4f}, up to the threshold"
+    elif threshold.suspect is not None:
+        yield f"no part is suspect: the threshold is not above the lower one, {threshold.suspect:.4f}"
+    elif threshold.suspect_as == "anomalous":
+        yield "suspect parts count as anomalous: where there is a band, its lower threshold decides"
+    elif threshold.suspect_as == "good":
+        yield "suspect parts count as good"
+    if threshold.gate:
+        yield f"smallest region: {threshold.gate.describe()}"
 
 
 def print_end(outcome: RunOutcome) -> None:

@@ -23,7 +23,13 @@ from dmdd_edge.runtime.station.recorder import Recorder
 from dmdd_edge.runtime.station.summary import StationSummary
 from dmdd_edge.runtime.summary import Summary
 
-_STYLES = {"pass": "green", "good": "yellow", "anomalous": "bold red", "unreliable": "yellow"}
+_STYLES = {
+    "pass": "green",
+    "good": "yellow",
+    "anomalous": "bold red",
+    "unreliable": "yellow",
+    "suspect": "yellow",
+}
 
 
 class StationReport:
@@ -72,7 +78,8 @@ class StationReport:
             return
         parts = summary.parts
         table = Table(show_header=False, box=None, pad_edge=False)
-        judged = f"{parts.passed} passed, {parts.anomalous} anomalous, {parts.unreliable} unreliable"
+        suspect = "" if parts.suspect is None else f"{parts.suspect} suspect, "
+        judged = f"{parts.passed} passed, {suspect}{parts.anomalous} anomalous, {parts.unreliable} unreliable"
         late = f", {parts.late} late" if parts.late else ""
         table.add_row("parts", f"{parts.total}: {judged}{late}")
         table.add_row("missed", f"{parts.missed} triggers")

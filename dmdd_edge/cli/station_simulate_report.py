@@ -23,7 +23,8 @@ def print_findings(findings: Findings) -> None:
     table.add_row("triggers", f"{findings.triggers}: {findings.answered} answered, {findings.missed} missed")
     names = {"Pass": "pass", "Fail": "fail", "Unreliable": "unreliable", "Suspect": "suspect"}
     shown = [f"{findings.verdicts.get(name, 0)} {word}" for name, word in names.items()]
-    table.add_row("results", ", ".join(shown))
+    band = f", {findings.in_band} of them in the band" if findings.in_band else ""
+    table.add_row("results", ", ".join(shown) + band)
     table.add_row("Trigger to ResultValid", _times(findings.trigger_to_result_ms))
     table.add_row("without camera and graph", _times(findings.overhead_ms))
     console.print(table)

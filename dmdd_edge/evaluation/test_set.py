@@ -30,6 +30,7 @@ class TestSet:
         images: uint8 N x S x S x 3 BGR.
         masks: bool N x S x S; all False for good images and for defective ones without a mask.
         has_mask: bool N, whether the pixels' truth is known.
+        shapes: height and width of each source image in pixels.
     """
 
     __test__ = False  # pytest would take the class for a test
@@ -38,6 +39,7 @@ class TestSet:
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     has_mask: NDArray[np.bool_]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -61,7 +63,7 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
         DmddError: the category has no test images, or none can be read.
     """
     category.require_test()
-    items, images, masks = [], [], []
+    items, images, masks, shapes = [], [], [], []
     truth = TruthReader(category)
     for item in category.test:
         try:
@@ -73,6 +75,7 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
         found = truth.read(item, source.shape)
         items.append(item)
         images.append(image)
+        shapes.append(source.shape[:2])
         masks.append(None if found is None else preprocess.prepare_mask(found, size))
     unused = truth.reject()
     nothing = np.zeros((size, size), np.bool_)
@@ -85,7 +88,8 @@ def load_test_set(category: Category, preprocess: Preprocess, size: int) -> Test
             fix=f"Check the files in {category.root}/test.",
         )
     truths = np.stack([nothing if mask is None else mask for mask in masks])
-    return TestSet(items, np.stack(images), truths, np.array([item.has_mask for item in items]))
+    has_mask = np.array([item.has_mask for item in items])
+    return TestSet(items, np.stack(images), truths, has_mask, tuple(shapes))
 
 
 def predict_all(

@@ -18,6 +18,12 @@ def check_rate(rate: float) -> None:
         )
 
 
+def check_suspect_rate(rate: float) -> None:
+    """Check the rate of the lower threshold."""
+    if not 0 < rate < 1:
+        raise OptionError(f"--suspect-rate is {rate:g}; it must be between 0 and 1.", "For 5 % give 0.05.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelsDirOption(Options):
     """Where bundles are."""

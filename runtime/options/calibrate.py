@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate
+from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate, check_suspect_rate
+from dmdd_edge.runtime.options.areas import MinArea, PixelSize
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.source import CameraOptions
 
@@ -49,6 +50,16 @@ class _ThresholdRate(Options):
     false_alarm_rate: Annotated[
         float, Option("Share of good parts that may be called anomalous.", check=check_rate)
     ] = 0.01
+    suspect_rate: Annotated[
+        float | None,
+        Option(
+            "Share of good parts that may be suspect or anomalous, above --false-alarm-rate. Without it no "
+            "part is suspect.",
+            check=check_suspect_rate,
+        ),
+    ] = None
+    min_area: MinArea = None
+    mm_per_px: PixelSize = None
     limit: Annotated[
         int | None,
         Option(f"End after this many frames; of a camera or a stream {LIVE_FRAMES}.", minimum=1),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
 from dmdd_edge.options.groups import BundleOptions
 from dmdd_edge.runtime.options.archive import ArchiveOptions
+from dmdd_edge.runtime.options.areas import MinArea, PixelSize
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.delivery import MessageOptions
 from dmdd_edge.runtime.options.files import OutputOptions
 from dmdd_edge.runtime.options.source import CameraOptions, FrameOptions
 
 _LIVE = "Watching a run"
+SuspectAs = Literal["good", "anomalous"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,20 @@ class ThresholdOptions(Options):
         float | None,
         Option("Threshold of the map, 0..1; default: the bundle's.", minimum=0, maximum=1),
     ] = None
+    suspect_threshold: Annotated[
+        float | None,
+        Option(
+            "Scores between this and the threshold are suspect, 0..1; default: the bundle's, if it has one.",
+            minimum=0,
+            maximum=1,
+        ),
+    ] = None
+    suspect_as: Annotated[
+        SuspectAs | None,
+        Option("Count suspect parts as good or as anomalous; default: they are suspect.", parse=str),
+    ] = None
+    min_area: MinArea = None
+    mm_per_px: PixelSize = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"/anomalies/([0-9]{1,15})(-small)?\.jpg", re.ASCII)
 
 @dataclass(frozen=True)
 class Anomaly:
-    """An anomalous frame.
+    """An anomalous or suspect frame.
 
     Attributes:
         caption: facts shown with it.
@@ -60,7 +60,7 @@ class Gallery:
         self._last_dropped = 0
 
     def offer(self, number: int, frame: Frame, result: Result) -> None:
-        """Add an anomalous frame; it replaces one that still waits for its image."""
+        """Add an anomalous or suspect frame; it replaces one that still waits for its image."""
         with self._lock:
             replaced = self._waiting is not None
             self._passed += replaced

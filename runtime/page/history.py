@@ -53,6 +53,7 @@ class Interval:
         highest_score: None without a score.
         threshold: the last one in use.
         latency_sum_ms, latency_max_ms: over the frames, in milliseconds.
+        suspect: count; not among the fields for JSON while it is 0.
     """
 
     start: float
@@ -65,6 +66,11 @@ class Interval:
     threshold: float = 0.0
     latency_sum_ms: float = 0.0
     latency_max_ms: float = 0.0
+    suspect: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As fields for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "suspect" or value}
 
 
 class History:
@@ -111,6 +117,7 @@ class History:
         interval.frames += 1
         interval.anomalous += point.status == "anomalous"
         interval.unreliable += point.status == "unreliable"
+        interval.suspect += point.status == "suspect"
         interval.threshold = point.threshold
         interval.latency_sum_ms += point.latency_ms
         interval.latency_max_ms = max(interval.latency_max_ms, point.latency_ms)
@@ -150,7 +157,7 @@ class History:
         """Intervals of the last hour that had a frame, oldest first, as fields for JSON."""
         oldest = int(self._clock() // INTERVAL_SECONDS) - KEPT_INTERVALS
         with self._lock:
-            return [dict(vars(interval)) for key, interval in self._intervals if key > oldest]
+            return [interval.to_json() for key, interval in self._intervals if key > oldest]
 
     def rate(self) -> float:
         """Results per second over the last ten seconds, or over the trace if that is shorter."""

@@ -71,7 +71,7 @@ def caption(newest: Newest) -> dict[str, Any]:
     names = ("source", "index", "status", "score", "threshold")
     return {
         "number": number,
-        **{name: line[name] for name in names},
+        **{name: line[name] for name in (*names, "suspect_threshold", "gated") if name in line},
         "time": result.time,
         "reason": result.reason,
         "regions": len(result.regions),

@@ -61,11 +61,16 @@ class _Metrics(Collector):
         frames = CounterMetricFamily(full("frames"), "Frames with a result, by status.", labels=["status"])
         for status in ("good", "anomalous", "unreliable"):
             frames.add_metric([status], getattr(summary, status))
+        if summary.suspect is not None:
+            frames.add_metric(["suspect"], summary.suspect)
         yield frames
         yield counter("frames_skipped", "Frames that could not be read or prepared.", summary.skipped)
         yield counter("frames_dropped", "Frames that a live source dropped.", summary.dropped)
         yield from _latency(run.latencies)
         yield gauge("threshold", "Threshold of the score in use.", run.threshold)
+        if run.suspect_threshold is not None:
+            text = "Lower threshold of the score in use: above it a frame is suspect."
+            yield gauge("suspect_threshold", text, run.suspect_threshold)
         yield gauge("start_time_seconds", "When the run started, since 1970.", self._history.started)
         yield gauge("source_connected", "1 while the source is connected.", source.connected)
         yield counter("source_frames", "Frames that the source delivered.", source.frames)

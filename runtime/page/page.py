@@ -48,7 +48,7 @@ class Page:
     def result(self, frame: Frame, result: Result) -> None:
         """Show a result; its frame is kept until the next one comes."""
         number = self._history.add(frame, result)
-        if result.status == "anomalous":
+        if result.status in ("anomalous", "suspect"):
             self._gallery.offer(number, frame, result)
 
     def broken(self, frame: BrokenFrame) -> None:

@@ -146,6 +146,8 @@ def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: in
     """
     run, newest, broken = snapshot.run, history.newest, history.broken
     summary = run.summary
+    band = {} if run.suspect_threshold is None else {"suspect_threshold": run.suspect_threshold}
+    suspect = {} if summary.suspect is None else {"suspect": summary.suspect}
     return {
         "program": __version__,
         "time": snapshot.taken,
@@ -157,7 +159,8 @@ def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: in
         "message": run.message,
         "trouble": snapshot.trouble(),
         "threshold": run.threshold,
-        "counts": {name: getattr(summary, name) for name in _COUNTS},
+        **band,
+        "counts": {**{name: getattr(summary, name) for name in _COUNTS}, **suspect},
         "latency_ms": asdict(summary.latency_ms),
         "age_ms": None if summary.age_ms is None else asdict(summary.age_ms),
         "rate": round(snapshot.rate, 2),

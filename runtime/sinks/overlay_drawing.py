@@ -33,10 +33,18 @@ _SPECK, _MOST_SPECKS = 6, 12
 #: Boxes within this distance become one, in pixels.
 _GAP = 4
 
+#: The fields of a region's box.
+_BOX = ("x", "y", "width", "height")
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # White within black is visible on any background.
 _LIGHT, _DARK = (255, 255, 255), (0, 0, 0)
-_COLORS = {"good": (80, 160, 60), "anomalous": (40, 40, 220), "unreliable": (0, 100, 220)}
+_COLORS = {
+    "good": (80, 160, 60),
+    "suspect": (200, 60, 140),
+    "anomalous": (40, 40, 220),
+    "unreliable": (0, 100, 220),
+}
 _SMALLEST_TEXT = 0.42
 
 
@@ -71,10 +79,13 @@ def draw_overlay(
     for left, top, right, bottom in boxes(result.regions, drawing.shape[1], drawing.shape[0]):
         for color, thickness in ((_DARK, line + 2), (_LIGHT, line)):
             cv2.rectangle(drawing, (left, top), (right, bottom), color, thickness)
-    text = f"{result.status}  {result.score:.4f}  (threshold {result.threshold:.4f})"
+    lower = "" if result.suspect_threshold is None else f", suspect {result.suspect_threshold:.4f}"
+    text = f"{result.status}  {result.score:.4f}  (threshold {result.threshold:.4f}{lower})"
     if result.reason:
         text = f"{result.status}: {result.reason}"
-    elif result.status == "anomalous" and not result.regions:
+    elif result.gated:
+        text += "  no region is large enough"
+    elif result.status in ("anomalous", "suspect") and not result.regions:
         text += "  highest value circled" * _mark_peak(drawing, anomaly_map, line)
     if not caption:
         return drawing
@@ -108,7 +119,7 @@ def scaled(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
     if preprocess.roi is not None:
         preprocess = preprocess.model_copy(update={"roi": box(*preprocess.roi)})
     regions = tuple(
-        Region(*box(region.x, region.y, region.width, region.height), region.area, region.peak)
+        replace(region, **dict(zip(_BOX, box(region.x, region.y, region.width, region.height), strict=True)))
         for region in result.regions
     )
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

@@ -6,21 +6,25 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dmdd_edge.fields import Sparse
 from dmdd_edge.runtime.station.model import InspectionResult, PartResult
 
 #: A number of parts over all restarts.
 _Many = Annotated[int, Field(ge=0, le=2**53)]
 
 
-class PartCounts(BaseModel):
+class PartCounts(Sparse):
     """Parts by what became of them.
 
     Attributes:
-        parts: those that have a verdict: good, anomalous and unreliable ones.
+        parts: those that have a verdict: good, suspect, anomalous and unreliable ones.
         passed: those that are good and were in time.
         anomalous, unreliable: those with this verdict.
         late: those whose verdict came after the deadline, whatever it is.
+        suspect: those with this verdict; not written while it is 0.
     """
+
+    SPARSE = ("suspect",)
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,6 +33,7 @@ class PartCounts(BaseModel):
     anomalous: _Many = 0
     unreliable: _Many = 0
     late: _Many = 0
+    suspect: _Many = 0
 
     def add(self, part: PartResult) -> None:
         """Count a part."""
@@ -37,15 +42,19 @@ class PartCounts(BaseModel):
         self.anomalous += part.status == "anomalous"
         self.unreliable += part.status == "unreliable"
         self.late += part.late
+        self.suspect += part.status == "suspect"
 
 
-class InspectionCounts(BaseModel):
+class InspectionCounts(Sparse):
     """Results of an inspection.
 
     Attributes:
         good, anomalous, unreliable: those with this status.
         failed: how often nothing was judged.
+        suspect: those with this status; not written while it is 0.
     """
+
+    SPARSE = ("suspect",)
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,6 +62,7 @@ class InspectionCounts(BaseModel):
     anomalous: _Many = 0
     unreliable: _Many = 0
     failed: _Many = 0
+    suspect: _Many = 0
 
     def add(self, inspection: InspectionResult) -> None:
         """Count a result."""

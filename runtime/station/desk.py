@@ -139,6 +139,7 @@ class StationDesk:
                 passed=counts.passed,
                 anomalous=counts.anomalous,
                 unreliable=counts.unreliable,
+                suspect=counts.suspect,
                 late=counts.late,
                 missed=counts.missed,
                 queued=len(self.waiting),

@@ -55,7 +55,15 @@ class Graph:
         Raises:
             DmddError: the calibration of the bundle cannot be read, or a threshold is out of range.
         """
-        limits = effective_threshold(self.bundle, inspection.threshold, inspection.pixel_threshold)
+        limits = effective_threshold(
+            self.bundle,
+            inspection.threshold,
+            inspection.pixel_threshold,
+            suspect=inspection.suspect_threshold,
+            suspect_as=inspection.suspect_as,
+            min_area=inspection.min_area,
+            mm_per_px=inspection.mm_per_px,
+        )
         chosen = self.selection
         return Detector(self.bundle, chosen.backend, limits, chosen.passed_over, shared=True)
 

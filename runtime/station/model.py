@@ -108,7 +108,7 @@ class PartResult:
     Attributes:
         trigger: the trigger.
         recipe_name: name of the recipe.
-        status: anomalous when any inspection is; else unreliable when any is, or was not judged; else good.
+        status: of any inspection the first of anomalous, unreliable (also not judged), suspect, good.
         late: whether the verdict came after the deadline, so that the part does not pass.
         inspections: what each inspection of the recipe found, in the recipe's order.
         latency_ms: from the trigger to the verdict.
@@ -129,6 +129,12 @@ class PartResult:
         return self.status == "good" and not self.late
 
     @property
+    def has_band(self) -> bool:
+        """Whether an inspection has a band, so that the part could be suspect."""
+        results = [each.result for each in self.inspections if each.result is not None]
+        return any(result.suspect_threshold is not None for result in results)
+
+    @property
     def score(self) -> float:
         """Highest normalized score of its inspections, 0..1; 1 when one of them was not judged."""
         scores = [1.0 if each.result is None else each.result.normalized_score for each in self.inspections]
@@ -136,7 +142,7 @@ class PartResult:
 
     @property
     def region_count(self) -> int:
-        """Number of anomalous regions of all inspections."""
+        """Number of anomalous or suspect regions of all inspections."""
         return sum(len(each.result.regions) for each in self.inspections if each.result is not None)
 
 
@@ -175,6 +181,7 @@ class StationState:
         queued: triggers that wait.
         triggered: acquisition id of the newest trigger that was accepted; 0 before the first.
         cameras: of each camera, an empty text, or what is wrong with it.
+        suspect: count over all restarts, as those above.
     """
 
     online: bool = False
@@ -195,6 +202,7 @@ class StationState:
     queued: int = 0
     triggered: int = 0
     cameras: Mapping[str, str] = field(default_factory=dict)
+    suspect: int = 0
 
 
 class Desk(Protocol):

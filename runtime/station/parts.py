@@ -83,9 +83,9 @@ def _inspection_result(inspection: InspectionSettings, outcome: Outcome) -> Insp
 
 def _verdict(part: Part, found: tuple[InspectionResult, ...], deadline_ms: float | None) -> PartResult:
     statuses = {"unreliable" if each.result is None else each.result.status for each in found}
-    status: Status = "good" if statuses == {"good"} else "unreliable"  # also without any inspection
-    if "anomalous" in statuses:
-        status = "anomalous"
+    # The first that any inspection has; a part without any inspection is unreliable.
+    order: tuple[Status, ...] = ("anomalous", "unreliable", "suspect", "good")
+    status: Status = next((each for each in order if each in statuses), "unreliable")
     latency_ms = 1000 * (time.perf_counter() - part.trigger.since)
     return PartResult(
         trigger=part.trigger,

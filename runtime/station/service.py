@@ -162,7 +162,8 @@ def status_line(state: StationState) -> str:
         doing = state.message or "Starting."
         return doing[:_LONGEST]
     name = f" ({state.recipe_name})" if state.recipe_name else ""
-    counts = f"{state.parts} parts, {state.anomalous} anomalous, {state.unreliable} unreliable"
+    suspect = f"{state.suspect} suspect, " if state.suspect else ""
+    counts = f"{state.parts} parts, {state.anomalous} anomalous, {suspect}{state.unreliable} unreliable"
     line = f"Recipe {state.recipe}{name}: {counts}, {state.missed} missed."
     if state.changing_to:
         line = f"Loading recipe {state.changing_to}. {line}"

@@ -23,6 +23,7 @@ class PartSummary:
         missed: triggers that were not looked at.
         recipes: number of parts by the recipe's number.
         latency_ms: percentiles from trigger to verdict, over the last 65,536 parts.
+        suspect: number of suspect parts; None while no inspection has a band.
     """
 
     total: int = 0
@@ -33,6 +34,14 @@ class PartSummary:
     missed: int = 0
     recipes: dict[int, int] = field(default_factory=dict)
     latency_ms: Latency = field(default_factory=lambda: Latency(None, None, None))
+    suspect: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of JSON; without a band it has no ``suspect``."""
+        fields = asdict(self)
+        if self.suspect is None:
+            del fields["suspect"]
+        return fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +56,9 @@ class StationSummary(Summary):
 
     def to_json(self) -> dict[str, Any]:
         """The summary as the fields of one JSON line."""
-        return {"type": "summary", "parts": asdict(self.parts), **super().to_json()}
+        fields = {"type": "summary", "parts": None, **super().to_json()}
+        fields["parts"] = self.parts.to_json()
+        return fields
 
 
 class Tally:
@@ -57,6 +68,7 @@ class Tally:
         self._lock = threading.Lock()
         self._latencies = NewestValues()
         self._counts = dict.fromkeys(("total", "passed", "anomalous", "unreliable", "late", "missed"), 0)
+        self._suspect: int | None = None
         self._recipes: dict[int, int] = {}
 
     def part(self, part: PartResult) -> None:
@@ -66,8 +78,10 @@ class Tally:
             self._counts["total"] += 1
             self._counts["passed"] += part.passed
             self._counts["late"] += part.late
-            if part.status != "good":
+            if part.status in self._counts:
                 self._counts[part.status] += 1
+            if part.has_band:
+                self._suspect = (self._suspect or 0) + (part.status == "suspect")
             self._recipes[recipe] = self._recipes.get(recipe, 0) + 1
             self._latencies.add(part.latency_ms)
 
@@ -91,6 +105,7 @@ class Tally:
         with self._lock:
             parts = PartSummary(
                 **self._counts,
+                suspect=self._suspect,
                 recipes=dict(sorted(self._recipes.items())),
                 latency_ms=self._latencies.percentiles(),
             )

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from dmdd_edge.bundle.gate import Gate, reach
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.runtime.regions import MOST_REGIONS, find_regions
+from dmdd_edge.runtime.regions import MOST_REGIONS, find_regions, source_pixels_of
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -62,3 +63,41 @@ def test_nothing_above_and_everything_above() -> None:
     assert find_regions(level, 0.5, Preprocess(), (16, 16)) == ()
     (region,) = find_regions(level, 0.0, Preprocess(), (16, 16))
     assert (region.x, region.y, region.width, region.height, region.area) == (0, 0, 16, 16, 256)
+
+
+def test_regions_below_the_smallest_area_are_left_out_and_millimeters_are_reported() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[10:12, 20:24] = 0.9  # 8 pixels of the map, 1600 of the source
+    anomaly_map[40, 40] = 0.95  # 1 pixel, 200 of the source, with the higher peak
+    place = (Preprocess(), (640, 1280, 3))
+    small, large = find_regions(anomaly_map, 0.5, *place)
+    assert (small.area, large.area, small.area_mm2) == (200, 1600, None)
+    for text, areas in (("200", [200, 1600]), ("201", [1600]), ("1600px", [1600]), ("1601", [])):
+        found = find_regions(anomaly_map, 0.5, *place, Gate(min_area=text))
+        assert [region.area for region in found] == areas
+    (only,) = find_regions(anomaly_map, 0.5, *place, Gate(min_area="3mm2", mm_per_px=0.05))
+    assert (only.area, only.area_mm2) == (1600, pytest.approx(4.0))
+    assert only.to_json()["area_mm2"] == 4.0
+    assert "area_mm2" not in large.to_json()
+    everything = find_regions(anomaly_map, 0.5, *place, Gate(mm_per_px=0.05))
+    assert [region.area_mm2 for region in everything] == [pytest.approx(0.5), pytest.approx(4.0)]
+
+
+def test_the_smallest_area_is_asked_of_all_regions_not_of_those_that_are_listed() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[::3, ::3] = 0.9  # 484 specks
+    anomaly_map[62:, 60:] = 0.6  # and one region of 8 pixels with the lowest peak
+    (found,) = find_regions(anomaly_map, 0.5, Preprocess(), (64, 64, 3), Gate(min_area="8"))
+    assert (found.area, found.peak) == (8, pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_reach_says_the_same_as_the_regions(seed: int) -> None:
+    noise = np.random.default_rng(seed).random((64, 64))
+    anomaly_map = ndimage.gaussian_filter(noise, 2).astype(np.float32)
+    anomaly_map = (anomaly_map - anomaly_map.min()) / np.ptp(anomaly_map)
+    preprocess, shape = Preprocess(roi=(10, 20, 300, 200)), (480, 640, 3)
+    gate = Gate(min_area="900px")
+    limit = reach(anomaly_map, source_pixels_of(preprocess, shape, 64), gate)
+    for level in np.linspace(0, 1, 41):
+        assert bool(find_regions(anomaly_map, level, preprocess, shape, gate)) == (level < limit)

@@ -30,7 +30,16 @@ export function duration(seconds) {
 
 export const age = (seconds) => (seconds === null ? "none yet" : seconds < 60 ? `${seconds.toFixed(1)} s ago` : `${duration(seconds)} ago`);
 
-export const WORDS = { good: "Good", anomalous: "Anomalous", unreliable: "Unreliable" };
+export const WORDS = { good: "Good", suspect: "Suspect", anomalous: "Anomalous", unreliable: "Unreliable" };
 
-// The score of an image against its threshold.
-export const verdict = (caption) => (caption.score === null ? "" : `${score(caption.score)} ${caption.score > caption.threshold ? ">" : "≤"} ${score(caption.threshold)}`);
+// The score of an image against its threshold; of a suspect one between its two thresholds.
+export function verdict(caption) {
+  if (caption.score === null) return "";
+  const above = caption.score > caption.threshold;
+  const lower = caption.status === "suspect" ? `${score(caption.suspect_threshold)} < ` : "";
+  const gated = caption.gated ? ", no region is large enough" : "";
+  return `${above ? "" : lower}${score(caption.score)} ${above ? ">" : "≤"} ${score(caption.threshold)}${gated}`;
+}
+
+// What is shown only where a part can be suspect.
+export const showBand = (suspect) => { document.body.dataset.band = String(suspect !== undefined); };

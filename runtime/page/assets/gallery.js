@@ -52,8 +52,9 @@ export class Gallery {
     const value = document.createElement("b");
     button.type = "button";
     image.src = `/anomalies/${anomaly.number}-small.jpg`;
-    image.alt = `Anomaly, ${this.title(anomaly)}`;
+    image.alt = `${anomaly.status === "suspect" ? "Suspect" : "Anomaly"}, ${this.title(anomaly)}`;
     value.textContent = score(anomaly.score);
+    if (anomaly.status === "suspect") value.dataset.status = "suspect";
     text.append(value, document.createElement("br"), clock(anomaly.time));
     if (anomaly.passed) text.append(document.createElement("br"), `${count(anomaly.passed)} more before`);
     button.append(image, text);
@@ -66,7 +67,7 @@ export class Gallery {
     this.current = anomaly;
     const image = byId("viewer-image");
     image.src = `/anomalies/${anomaly.number}.jpg`;
-    image.alt = `${this.title(anomaly)}, anomalous, with its overlay`;
+    image.alt = `${this.title(anomaly)}, ${anomaly.status}, with its overlay`;
     byId("viewer-title").textContent = `${this.title(anomaly)}, score ${score(anomaly.score)}`;
     const regions = anomaly.regions === 1 ? "1 region" : `${count(anomaly.regions)} regions`;
     byId("viewer-caption").textContent = `${clock(anomaly.time)}, threshold ${score(anomaly.threshold)}, ${regions}. ${anomaly.source}`;

@@ -1,6 +1,6 @@
 // The live page: requests the state twice per second and shows it; reports when the run does not answer.
 
-import { age, count, duration, milliseconds, percent, perSecond } from "/format.js";
+import { age, count, duration, milliseconds, percent, perSecond, showBand } from "/format.js";
 import { Gallery } from "/gallery.js";
 import { Limit } from "/limit.js";
 import { CurrentFrame } from "/frame.js";
@@ -40,6 +40,9 @@ function show(state) {
   write("backend", state.backend);
   for (const name of ["good", "anomalous", "unreliable", "skipped", "dropped"]) write(`count-${name}`, count(counts[name]));
   for (const name of ["good", "anomalous", "unreliable"]) write(`share-${name}`, percent(counts[name], counts.frames));
+  showBand(counts.suspect ?? state.suspect_threshold);
+  write("count-suspect", count(counts.suspect));
+  write("share-suspect", percent(counts.suspect, counts.frames));
   write("rate", perSecond(state.rate));
   write("throughput", perSecond(state.throughput));
   for (const name of ["p50", "p90", "p99"]) write(`latency-${name}`, milliseconds(latency[name]));

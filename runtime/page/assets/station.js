@@ -1,6 +1,6 @@
 // The live page of a station: its cameras, parts, recipes and signals; a client with the token can change it.
 
-import { clock, count, duration, milliseconds, percent, perSecond, score, WORDS } from "/format.js";
+import { clock, count, duration, milliseconds, percent, perSecond, score, showBand, WORDS } from "/format.js";
 import { Gallery } from "/gallery.js";
 import { byId, link, poll, seen, sleep, write } from "/live.js";
 import { make, put, Tile } from "/tile.js";
@@ -47,6 +47,9 @@ function show(state) {
   write("recipe", state.state.recipe ? `${state.state.recipe} ${state.state.recipe_name}` : "none");
   for (const name of ["parts", "passed", "anomalous", "unreliable", "late", "missed"]) write(`count-${name}`, count(counts[name]));
   for (const name of ["passed", "anomalous", "unreliable"]) write(`share-${name}`, percent(counts[name], counts.parts));
+  showBand(counts.suspect);
+  write("count-suspect", count(counts.suspect));
+  write("share-suspect", percent(counts.suspect, counts.parts));
   for (const name of ["p50", "p90", "p99"]) write(`latency-${name}`, milliseconds(latency[name]));
   write("queued", count(state.state.queued));
   write("rate", perSecond(state.rate));
@@ -102,12 +105,19 @@ function rows(id, wanted, cells, fresh = () => {}) {
 
 function fill(row, texts) { texts.forEach((text, i) => put(row.cells[i], text)); }
 
+// The count of suspect parts, which is left out while it is 0.
+function fillBand(cell, suspect) {
+  cell.dataset.bandOnly = "";
+  put(cell, count(suspect ?? 0));
+}
+
 function showRecipes({ recipes, state }) {
-  rows("recipes", recipes.length, 5).forEach((row, i) => {
+  rows("recipes", recipes.length, 6).forEach((row, i) => {
     const recipe = recipes[i];
     row.dataset.inForce = String(recipe.number === state.recipe);
     put(row.cells[0], `${recipe.number} ${recipe.name}`);
     ["passed", "anomalous", "unreliable"].forEach((name, place) => put(row.cells[place + 2], count(recipe[name])));
+    fillBand(row.cells[5], recipe.suspect);
     const word = recipe.number === state.changing_to ? "Loading" : recipe.number === state.recipe ? "In force" : "Change";
     put(row.cells[1].firstChild, word);
     row.cells[1].firstChild.setAttribute("aria-label", `${word}: recipe ${recipe.number}`);
@@ -115,12 +125,13 @@ function showRecipes({ recipes, state }) {
 }
 
 function showInspections({ inspections }) {
-  rows("inspections", inspections.length, 8).forEach((row, i) => {
+  rows("inspections", inspections.length, 9).forEach((row, i) => {
     const each = inspections[i];
     row.dataset.inForce = String(each.in_force);
     const { good, anomalous, unreliable, failed } = each.counts;
     const bundle = each.in_force ? `${each.category} ${each.version}, ${each.backend}` : "not in force";
     fill(row, [each.name, each.camera, bundle, each.in_force ? score(each.threshold) : "", ...[good, anomalous, unreliable, failed].map(count)]);
+    fillBand(row.cells[8], each.counts.suspect);
   });
 }
 

@@ -19,6 +19,7 @@ export class Trace {
     this.limit = element("path", { class: "limit-line" }, this.svg);
     this.preview = element("path", { class: "preview" }, this.svg);
     this.unreliable = element("path", { class: "marks-unreliable" }, this.svg);
+    this.suspect = element("path", { class: "marks-suspect" }, this.svg);
     this.anomalous = element("path", { class: "marks-anomalous" }, this.svg);
     this.level = element("text", { class: "level", "text-anchor": "end" }, this.svg);
     this.cursor = element("path", { class: "cursor" }, this.svg);
@@ -93,6 +94,7 @@ export class Trace {
     this.limit.setAttribute("d", limit);
     this.preview.setAttribute("d", this.previewed === null ? "" : `M${LEFT} ${this.down(this.previewed)}H${this.width}`);
     this.mark(this.anomalous, "anomalous", (x, y) => `M${x} ${y - 5}l4.6 8h-9.2z`);
+    this.mark(this.suspect, "suspect", (x, y) => `M${x - 4} ${y - 4}h8v8h-8z`);
     this.mark(this.unreliable, "unreliable", (x, y) => `M${x} ${y - 5}l5 5l-5 5l-5 -5z`);
   }
 

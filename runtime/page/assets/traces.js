@@ -80,9 +80,9 @@ export class Traces {
     return this.intervals.map((i) => ({
       x: Math.min(1, 1 - (this.now - i.start - INTERVAL) / this.reach),
       y: i.scored ? i.score_sum / i.scored : null, high: i.highest_score ?? undefined, limit: i.threshold,
-      status: i.anomalous ? "anomalous" : i.unreliable ? "unreliable" : "good",
+      status: i.anomalous ? "anomalous" : i.unreliable ? "unreliable" : i.suspect ? "suspect" : "good",
       latency: i.latency_sum_ms / i.frames,
-      text: `${clock(i.start)}: ${count(i.frames)} frames, ${count(i.anomalous)} anomalous, highest score ${score(i.highest_score)}, mean ${milliseconds(i.latency_sum_ms / i.frames)}`,
+      text: `${clock(i.start)}: ${count(i.frames)} frames, ${count(i.anomalous)} anomalous${i.suspect ? `, ${count(i.suspect)} suspect` : ""}, highest score ${score(i.highest_score)}, mean ${milliseconds(i.latency_sum_ms / i.frames)}`,
     })).filter((p) => p.x >= 0);
   }
 

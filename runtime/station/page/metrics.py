@@ -58,9 +58,11 @@ class _StationMetrics(Collector):
         late = CounterMetricFamily(full("parts_late"), "Parts whose verdict was late.", labels=["recipe"])
         for number, counts in self._snapshot.recipes.items():
             recipe = str(number)
-            good = counts.parts - counts.anomalous - counts.unreliable
+            good = counts.parts - counts.anomalous - counts.unreliable - counts.suspect
             for status, value in zip(_STATUSES, (good, counts.anomalous, counts.unreliable), strict=False):
                 parts.add_metric([recipe, status], value)
+            if counts.suspect or self._snapshot.has_band:
+                parts.add_metric([recipe, "suspect"], counts.suspect)
             passed.add_metric([recipe], counts.passed)
             late.add_metric([recipe], counts.late)
         yield from (parts, passed, late)
@@ -74,11 +76,15 @@ class _StationMetrics(Collector):
         results = CounterMetricFamily(full("inspections"), text, labels=[*labels, "status"])
         text = "Threshold of the score, of each inspection in force."
         thresholds = GaugeMetricFamily(full("threshold"), text, labels=[*labels, "category", "bundle"])
+        text = "Lower threshold of the score, of each inspection in force that has a band."
+        lower = GaugeMetricFamily(full("suspect_threshold"), text, labels=[*labels, "category", "bundle"])
         scores = GaugeMetricFamily(full("score"), "Score of the newest result.", labels=labels)
         for name, inspection in self._view.settings.inspections.items():
             place = [inspection.camera, name]
             for status in _STATUSES:
                 results.add_metric([*place, status], getattr(self._snapshot.inspections[name], status))
+            if (suspect := self._snapshot.inspections[name].suspect) or self._snapshot.has_band:
+                results.add_metric([*place, "suspect"], suspect)
             newest = self._board.latest[name].newest
             if newest is not None:
                 scores.add_metric(place, newest.result.score)
@@ -87,7 +93,9 @@ class _StationMetrics(Collector):
             bundle = detector.bundle
             labelled = [inspection.camera, inspection.name, bundle.category, bundle.version]
             thresholds.add_metric(labelled, detector.threshold.image)
-        yield from (results, thresholds, scores)
+            if detector.threshold.suspect is not None:
+                lower.add_metric(labelled, detector.threshold.suspect)
+        yield from (results, thresholds, *([lower] if lower.samples else []), scores)
 
     def _cameras(self) -> Iterator[Metric]:
         labels = ["camera"]

@@ -47,7 +47,7 @@ class StationPage:
     def result(self, frame: Frame, result: Result) -> None:
         """Show a result; its source is the name of its inspection."""
         number = self._board.result(frame, result)
-        if result.status == "anomalous":
+        if result.status in ("anomalous", "suspect"):
             self._host.gallery.offer(number, frame, result)
 
     def broken(self, frame: BrokenFrame) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dmdd_edge._version import __version__
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.latencies import Histogram, Latency
 from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.images import caption
@@ -55,6 +56,12 @@ class StationSnapshot:
     rate: float
     latency: Latency
     latencies: Histogram
+
+    @property
+    def has_band(self) -> bool:
+        """Whether an inspection in force has a band, so that parts can be suspect."""
+        loaded = () if self.recipe is None else self.recipe.inspections
+        return any(detector.threshold.suspect is not None for _, detector in loaded)
 
     def trouble(self) -> str:
         """Why the station is not healthy; empty if it is."""
@@ -134,7 +141,10 @@ def state_json(
         "state": {**{name: getattr(state, name) for name in _STATE}, "error_code": int(state.code)},
         "trouble": snapshot.trouble(),
         "kept": snapshot.problem,
-        "counts": {name: getattr(state, name) for name in _COUNTS},
+        "counts": {
+            **{name: getattr(state, name) for name in _COUNTS},
+            **({"suspect": state.suspect} if state.suspect or snapshot.has_band else {}),
+        },
         "rate": round(snapshot.rate, 2),
         "latency_ms": asdict(snapshot.latency),
         "recipes": [
@@ -164,10 +174,16 @@ def _inspections(snapshot: StationSnapshot, view: StationView, board: Board) -> 
             "category": None if detector is None else detector.bundle.category,
             "version": None if detector is None else detector.bundle.version,
             "threshold": None if detector is None else detector.threshold.image,
+            **_band(detector),
             "backend": None if detector is None else detector.backend.name,
             "counts": snapshot.inspections[name].model_dump(),
             "newest": None if newest is None else caption(newest),
         }
+
+
+def _band(detector: Detector | None) -> dict[str, float]:
+    suspect = None if detector is None else detector.threshold.suspect
+    return {} if suspect is None else {"suspect_threshold": suspect}
 
 
 def _signals(image: Image) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
 
-from dmdd_edge.runtime.station.plc.signals import VERDICTS, Values, off
+from dmdd_edge.runtime.station.plc.signals import IN_BAND, VERDICTS, Values, off
 
 #: Seconds between two changes of the PLC's heartbeat.
 _BEAT = 0.5
@@ -44,6 +44,7 @@ class Verdict:
         seconds: from before the trigger was written until ``ResultValid`` was read; None for a part that this
             PLC did not trigger.
         own: the station's ``LatencyMs``, in seconds.
+        in_band: whether the part is suspect because a score is in the band: ``InBand``.
     """
 
     part_id: int
@@ -52,6 +53,7 @@ class Verdict:
     score: float
     seconds: float | None
     own: float
+    in_band: bool = False
 
 
 @dataclass
@@ -204,6 +206,7 @@ class PlcClient:
             score=status["ScoreX10000"] / 1e4,
             seconds=None if begun is None else time.monotonic() - begun,
             own=status["LatencyMs"] / 1e3,
+            in_band=bool(status[IN_BAND]),
         )
         self.tally.verdicts[verdict.verdict] += 1
         self._fresh.append(verdict)

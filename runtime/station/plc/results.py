@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from dmdd_edge.runtime.station.model import ErrorCode, PartResult
-from dmdd_edge.runtime.station.plc.signals import NAMED, VERDICTS, Values
+from dmdd_edge.runtime.station.plc.signals import IN_BAND, NAMED, VERDICTS, Values
 from dmdd_edge.runtime.station.settings import PlcSettings
 
 _WORDS = ("AcquisitionID", "PartID", "ScoreX10000", "RegionCount", "LatencyMs", "EncoderCount")
@@ -22,7 +22,7 @@ def verdict(part: PartResult) -> str:
     )
     if part.status == "unreliable" or part.code is not ErrorCode.NONE or not complete:
         return "Unreliable"
-    return "Pass" if part.passed else "Suspect"
+    return "Pass" if part.passed else "Suspect"  # a suspect part too: it was not judged good
 
 
 def words(part: PartResult) -> dict[str, int]:
@@ -44,6 +44,7 @@ def words(part: PartResult) -> dict[str, int]:
 class _Waiting:
     words: Values
     verdict: str
+    in_band: bool
 
 
 class ResultChannel:
@@ -72,7 +73,7 @@ class ResultChannel:
 
     def add(self, part: PartResult) -> None:
         """Queue a result; call ``step`` afterwards."""
-        self._queue.append(_Waiting(words(part), verdict(part)))
+        self._queue.append(_Waiting(words(part), verdict(part), part.status == "suspect"))
 
     def acknowledge(self, level: bool, now: float) -> None:
         """The level of ``ResultAck``."""
@@ -129,7 +130,7 @@ class ResultChannel:
 
     def outputs(self) -> dict[str, int]:
         """The signals of the result; the words stay after ``ResultValid`` has returned to 0."""
-        bits = dict.fromkeys(("ResultValid", *VERDICTS), 0)
+        bits = dict.fromkeys(("ResultValid", *VERDICTS, IN_BAND), 0)
         if self._shown is not None:
-            bits |= {"ResultValid": 1, self._shown.verdict: 1}
+            bits |= {"ResultValid": 1, self._shown.verdict: 1, IN_BAND: int(self._shown.in_band)}
         return {**self._words, **bits}

@@ -125,19 +125,21 @@ STATUS = (
         "Suspect",
         "bit",
         0,
-        "1: no anomaly was found, but the part must not pass: it is late, or a fault came meanwhile.",
+        "1: no anomaly was found, but the part must not pass: it is suspect (see `InBand`), it is late, or a "
+        "fault came meanwhile.",
         7,
     ),
     _status("Unreliable", "bit", 0, "1: the images are not fit, or an inspection failed.", 8),
     _status("QueueOverflow", "bit", 0, "1: a trigger or a result was lost because a queue was full.", 9),
     _status("Fault", "bit", 0, "1: the station needs attention; see `ErrorCode`.", 10),
     _status("Heartbeat", "bit", 0, "Changes once per second while the station works.", 11),
+    _status("InBand", "bit", 0, "1: the part is suspect: a score is between its two thresholds.", 12),
     _status("ErrorCode", "word", 1, "Why `Fault` is 1, or why the last request was refused; 0: no error."),
     _status("RecipeCurrent", "word", 2, "Number of the recipe in force; 0: none yet."),
     _status("AcquisitionID", "double word", 3, "Counts the parts of this station from 1, over restarts."),
     _status("PartID", "double word", 5, "`PartID` of the trigger; the `AcquisitionID` if that was 0."),
     _status("ScoreX10000", "word", 7, "Highest normalized score times 10000: the threshold is 5000."),
-    _status("RegionCount", "word", 8, "Number of anomalous regions."),
+    _status("RegionCount", "word", 8, "Number of anomalous or suspect regions."),
     _status("LatencyMs", "word", 9, "Time from the trigger to the verdict in ms, 65535 at most."),
     _status("EncoderCount", "double word", 10, "`EncoderCount` of the trigger."),
 )
@@ -145,6 +147,8 @@ STATUS = (
 SIGNALS = (*COMMANDS, *STATUS)
 #: Exactly one of these is 1 while ``ResultValid`` is.
 VERDICTS = ("Pass", "Fail", "Suspect", "Unreliable")
+#: Of a result besides its verdict; 0 without a result.
+IN_BAND = "InBand"
 
 
 def _by_name(signals: Sequence[Signal]) -> Mapping[str, Signal]:

@@ -49,6 +49,7 @@ class Findings:
         trigger_to_result_ms: from before the trigger was written until ``ResultValid`` was read, by the PLC.
         overhead_ms: what of that is neither the camera nor the graph.
         broken: promises that the station did not keep, a sentence each.
+        in_band: number of results with the signal ``InBand``.
     """
 
     triggers: int
@@ -58,10 +59,14 @@ class Findings:
     trigger_to_result_ms: Times
     overhead_ms: Times
     broken: tuple[str, ...] = field(default=())
+    in_band: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As the fields of one JSON object."""
-        return {"type": "simulation", **asdict(self), "broken": list(self.broken)}
+        """As the fields of one JSON object; ``in_band`` only if there is one."""
+        fields = {"type": "simulation", **asdict(self), "broken": list(self.broken)}
+        if not self.in_band:
+            del fields["in_band"]
+        return fields
 
 
 class Witness:
@@ -110,6 +115,7 @@ class Judge:
         self._total: list[float] = []
         self._overhead: list[float] = []
         self._verdicts: dict[str, int] = {}
+        self._in_band = 0
         self._broken: dict[str, int] = {}
 
     @property
@@ -121,6 +127,7 @@ class Judge:
         """Take a result of the PLC; returns what the station decided."""
         number = verdict.acquisition_id
         self._verdicts[verdict.verdict] = self._verdicts.get(verdict.verdict, 0) + 1
+        self._in_band += verdict.in_band
         if number in self._seen:
             self._break("results came twice")
             return None
@@ -135,6 +142,8 @@ class Judge:
             self._break("results have the number of another part")
         if verdict.verdict == "Pass" and (part is None or not part.passed):
             self._break("results say Pass for a part that was not judged good")
+        if part is not None and verdict.in_band != (part.status == "suspect"):
+            self._break("results say InBand for a part that is not suspect, or do not say it for one that is")
         if part is not None and verdict.seconds is not None:
             total = 1000 * verdict.seconds
             self._total.append(total)
@@ -164,6 +173,7 @@ class Judge:
             Times.of(self._total),
             Times.of(self._overhead),
             (*([stopped] if stopped else []), *broken),
+            self._in_band,
         )
 
     def _break(self, what: str) -> None:

@@ -44,6 +44,7 @@ class FakeControl:
     category: str = "plate"
     version: str = "20261124-080000"
     threshold: float = 0.5
+    suspect_threshold: float | None = None
     message: str = ""
     source: FakeSource = field(default_factory=FakeSource)
     statistics: RunStatistics = field(default_factory=lambda: RunStatistics("cpu", live=True))
@@ -61,7 +62,8 @@ class FakeControl:
         with self.lock:
             summary, latencies = self.statistics.summary(), self.statistics.histogram()
         source = SourceState(**vars(self.source))
-        return RunState(summary, latencies, source, self.category, self.version, self.threshold, self.message)
+        of = (self.category, self.version, self.threshold, self.message, self.suspect_threshold)
+        return RunState(summary, latencies, source, *of)
 
 
 def result_of(

@@ -57,6 +57,8 @@ def test_the_state_holds_what_the_page_shows(page: Page, control: FakeControl, a
         assert len(ask(f"/api/state?after={'%D9%A3' if odd == '٣' else odd}").json["points"]) == 3
     (interval,) = ask("/api/history").json["intervals"]
     assert (interval["frames"], interval["highest_score"]) == (3, 0.75)
+    assert "suspect" not in json.dumps([state, interval])
+    assert "suspect" not in ask("/metrics").body.decode()
 
 
 def test_the_end_of_the_run_is_shown(page: Page, control: FakeControl, ask: Ask) -> None:

@@ -266,3 +266,24 @@ def test_an_older_file_of_ids_that_comes_back_is_noticed(tmp_path: Path) -> None
     counters = Counters(state, print)
     assert not given & {counters.next_acquisition() for _ in range(2000)}
     counters.close()
+
+
+def test_suspect_parts_are_counted_and_kept(tmp_path: Path) -> None:
+    first = Counters(tmp_path, print)
+    first.part(part(1, "suspect", lid="suspect", seal="good"))
+    first.part(part(1, "good", lid="good"))
+    first.close()
+    second = Counters(tmp_path, print)
+    try:
+        assert (second.counts.parts, second.counts.passed, second.counts.suspect) == (2, 1, 1)
+        assert second.recipes[1] == PartCounts(parts=2, passed=1, suspect=1)
+        assert second.inspections["lid"] == InspectionCounts(good=1, suspect=1)
+    finally:
+        second.close()
+
+
+def test_counts_without_suspect_parts_are_written_as_before() -> None:
+    names = ["anomalous", "late", "parts", "passed", "unreliable"]
+    assert sorted(PartCounts(parts=1).model_dump()) == names
+    assert "suspect" in PartCounts(suspect=1).model_dump()
+    assert sorted(InspectionCounts().model_dump()) == ["anomalous", "failed", "good", "unreliable"]

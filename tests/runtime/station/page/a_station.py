@@ -110,7 +110,7 @@ class FakeStation:
 def _detector(category: str, threshold: float) -> Any:
     return SimpleNamespace(
         bundle=SimpleNamespace(category=category, version="20261124-080000"),
-        threshold=SimpleNamespace(image=threshold),
+        threshold=SimpleNamespace(image=threshold, suspect=None),
         backend=SimpleNamespace(name="cpu"),
     )
 

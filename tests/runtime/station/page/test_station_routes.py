@@ -230,3 +230,31 @@ def test_a_page_that_was_never_shown_gives_its_address_back(station: FakeStation
     page.close()
     again = open_station_page(page.url.removeprefix("http://").rstrip("/"), station.settings)
     again.close()
+
+
+def test_without_a_band_the_station_says_nothing_about_it(page: StationPage, ask: Ask) -> None:
+    judged(page, 1, lid=0.25, seal=0.125)
+    assert b"suspect" not in ask("/api/state").body.lower()
+    assert b"suspect" not in ask("/metrics").body.lower()
+
+
+def test_suspect_parts_are_in_state_and_metrics(page: StationPage, station: FakeStation, ask: Ask) -> None:
+    for _, detector in station.loaded.inspections:
+        detector.threshold.suspect = 0.2
+    station.desk.change(suspect=2)
+    station.counts.recipes[1].suspect = station.counts.inspections["lid"].suspect = 2
+    state = ask("/api/state").json
+    assert state["counts"]["suspect"] == 2
+    assert state["recipes"][0]["suspect"] == 2
+    lid, _, cap = state["inspections"]
+    assert (lid["suspect_threshold"], lid["counts"]["suspect"]) == (0.2, 2)
+    assert "suspect_threshold" not in cap
+    metrics = ask("/metrics").body.decode()
+    for line in (
+        'dmdd_edge_parts_total{recipe="1",status="suspect"} 2.0',
+        'dmdd_edge_parts_total{recipe="1",status="good"} 3.0',  # 8 - 2 - 1 - 2
+        'dmdd_edge_parts_total{recipe="12",status="suspect"} 0.0',
+        'dmdd_edge_inspections_total{camera="top",inspection="lid",status="suspect"} 2.0',
+    ):
+        assert line in metrics
+    assert 'dmdd_edge_suspect_threshold{bundle="20261124-080000",camera="side",category="seal"' in metrics

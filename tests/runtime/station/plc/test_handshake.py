@@ -197,6 +197,9 @@ def test_a_pulse_and_the_pause_after_it_have_the_stated_length() -> None:
     [
         (part(1), "Pass"),
         (part(1, late=True), "Suspect"),
+        (part(1, "suspect"), "Suspect"),
+        (part(1, "suspect", late=True), "Suspect"),
+        (part(1, "suspect", code=ErrorCode.NO_FRAME), "Unreliable"),
         (part(1, "anomalous"), "Fail"),
         (part(1, "anomalous", late=True), "Fail"),
         (part(1, "unreliable"), "Unreliable"),

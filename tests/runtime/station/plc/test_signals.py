@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from dmdd_edge.runtime.station.plc.signals import COMMANDS, NAMED, SIGNALS, STATUS, pack, touched, unpack
+from dmdd_edge.runtime.station.plc.signals import (
+    COMMANDS,
+    NAMED,
+    SIGNALS,
+    STATUS,
+    WIDTH,
+    pack,
+    touched,
+    unpack,
+)
 
 
 @pytest.mark.parametrize("signals", [COMMANDS, STATUS])
@@ -60,3 +69,8 @@ def test_half_a_double_word_is_that_signal() -> None:
     assert list(touched("command", 3, 1)) == ["PartID"]
     assert list(touched("command", 1, 2)) == ["RecipeRequest", "PartID"]
     assert set(touched("command", 0, 1)) == {signal.name for signal in COMMANDS if signal.bit is not None}
+
+
+def test_the_bit_of_the_band_is_the_twelfth_and_moves_no_other() -> None:
+    assert pack("status", {"InBand": 1, "Suspect": 1})[0] == 1 << 12 | 1 << 7
+    assert WIDTH["status"] == 12
