@@ -42,7 +42,15 @@ class FeedbackParts(Options):
         ),
     ] = None
 
-    RULES: ClassVar[tuple[Rule, ...]] = (needs(("unreviewed",), "from_feedback"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        needs(("unreviewed",), "from_feedback"),
+        Rule(
+            ("suspect_rate", "min_area", "mm_per_px"),
+            lambda values: values["from_feedback"] is None,
+            "has no effect with --from-feedback, which keeps the smallest area and sets one threshold",
+            "give --source instead of --from-feedback",
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,8 @@ from dmdd_edge.runtime.recalibration.proposal import Proposal, Unreviewed, propo
 from dmdd_edge.storage import require_writable
 from dmdd_edge.workspace import load_bundle
 
+#: What is lost of a calibration with a band.
+NO_BAND = "The threshold from an archive has no band: parts that are suspect now would be good or anomalous."
 #: The most scores that a calibration keeps.
 _MOST_SCORES = 2000
 
@@ -80,6 +82,8 @@ def recalibrate(
     proposal = propose(
         evidence, options.false_alarm_rate, old.image, options.unreviewed, str(options.from_feedback)
     )
+    if old.suspect is not None:
+        say(f"{NO_BAND} To set a band again, calibrate with --source and --suspect-rate.")
     confirm(bundle, proposal)
     before = read_calibration(bundle)
     gate = GateOptions(options.allow_loss, options.backend, options.pick(BackendOptions), say)

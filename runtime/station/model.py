@@ -130,9 +130,9 @@ class PartResult:
 
     @property
     def has_band(self) -> bool:
-        """Whether an inspection has a band, so that the part could be suspect."""
-        results = [each.result for each in self.inspections if each.result is not None]
-        return any(result.suspect_threshold is not None for result in results)
+        """Whether an inspection has a band."""
+        results = (each.result for each in self.inspections)
+        return any(each is not None and each.suspect_threshold is not None for each in results)
 
     @property
     def score(self) -> float:
@@ -177,11 +177,10 @@ class StationState:
         fault: whether somebody must look; cleared by ``Desk.clear_error``, or when its cause has gone.
         code: of the fault, or of the last request that was refused.
         message: a sentence for a person; empty when all is well.
-        parts, passed, anomalous, unreliable, late, missed: counts over all restarts.
+        parts, passed, anomalous, suspect, unreliable, late, missed: counts over all restarts.
         queued: triggers that wait.
         triggered: acquisition id of the newest trigger that was accepted; 0 before the first.
         cameras: of each camera, an empty text, or what is wrong with it.
-        suspect: count over all restarts, as those above.
     """
 
     online: bool = False
@@ -196,13 +195,13 @@ class StationState:
     parts: int = 0
     passed: int = 0
     anomalous: int = 0
+    suspect: int = 0
     unreliable: int = 0
     late: int = 0
     missed: int = 0
     queued: int = 0
     triggered: int = 0
     cameras: Mapping[str, str] = field(default_factory=dict)
-    suspect: int = 0
 
 
 class Desk(Protocol):
