@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from dmdd_edge.arguments import check_instance
+from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.callbacks import CallbackSink, Caller
 from dmdd_edge.runtime.challenge.report import ChallengeReport
 from dmdd_edge.runtime.challenge.start import challenge_at_start, publish, remark
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
-from dmdd_edge.runtime.hints import FirstFrames
+from dmdd_edge.runtime.hints import FirstFrames, options_of
 from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.run import RunOptions
@@ -214,7 +215,8 @@ class AssembledRun:
         hints = FirstFrames(self._control, min(known) if known else None, self._say)
         if outputs.resume is not None:
             source.skip = outputs.resume.skip
-        sinks = [*first, hints, *outputs.sinks, *last]
+        watched = _drift(options, self._control, [*outputs.sinks, *last], self._say)
+        sinks = [*first, hints, *watched, *outputs.sinks, *last]
         if challenge is not None:
             publish(challenge, sinks, self._say)
         summary = run_frames(self.detector, source, sinks, options.limit, self._ended(), self._control)
@@ -251,6 +253,15 @@ def _with_challenge(verdict: Verdict, challenge: ChallengeReport | None) -> Verd
     if challenge is None or challenge.passed:
         return verdict
     return replace(verdict, failed={**verdict.failed, "known-bad parts not found": len(challenge.lost)})
+
+
+def _drift(options: RunOptions, control: RunControl, sinks: Sequence[Sink], say: Say) -> list[Sink]:
+    if not options.drift:
+        return []
+    from dmdd_edge.runtime.drift.sink import RunDrift
+
+    calibrate = command("calibrate", **options_of(control.detector.bundle), source="GOOD_PARTS")
+    return [RunDrift(control, options.drift_frames, options.drift_state, sinks, say, calibrate)]
 
 
 def _producer(control: RunControl, source: Source, endless: bool) -> Producer:

@@ -78,6 +78,7 @@ def decided(
         device_time_ns=frame.device_time_ns,
         category=bundle.category,
         version=bundle.version,
+        look=item.look,
         suspect_threshold=threshold.suspect,
         gated=not reason and score > limit and judgment != "anomalous",
     )

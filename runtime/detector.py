@@ -17,7 +17,7 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
-from dmdd_edge.data.quality import check_frame, hint_of_bits
+from dmdd_edge.data.quality import frame_statistics, hint_of_bits, reason_against
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
@@ -25,7 +25,7 @@ from dmdd_edge.runtime.decided import decided
 from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, frame_of
 from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
 from dmdd_edge.runtime.options.backend import BackendOptions
-from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.result import FrameLook, Result
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import Source
@@ -44,6 +44,7 @@ class Prepared:
         tensor: contiguous uint8 S x S x 3 BGR.
         reason: why the frame cannot be judged, or None.
         prepare_ms: how long the preparation took.
+        look: how the frame looks.
         detector: the detector that prepared it; it may have been replaced meanwhile.
     """
 
@@ -51,6 +52,7 @@ class Prepared:
     tensor: NDArray[np.uint8] = field(repr=False)
     reason: str | None
     prepare_ms: float
+    look: FrameLook
     detector: Detector = field(repr=False)
 
 
@@ -248,8 +250,7 @@ class Detector:
             ]
             for result, item in zip(self.infer(prepared), prepared, strict=True):
                 # A file can be read again; that keeps a long list of files from filling the memory.
-                image = None if result.source else item.frame.image
-                results.append(replace(result, image=image))
+                results.append(replace(result, image=None if result.source else item.frame.image))
         return results
 
     def stream(
@@ -297,11 +298,11 @@ class Detector:
         start = time.perf_counter()
         manifest = self.bundle.manifest
         tensor = manifest.preprocess.prepare(as_bgr(frame.image), manifest.image_size)
-        limits = manifest.frame_limits
-        reason = None if limits is None else check_frame(tensor, limits, self._ignored)
+        seen = frame_statistics(tensor, self._ignored)
+        reason = reason_against(seen, manifest.frame_limits)
         if reason is not None and manifest.preprocess.bits == 16:
             reason += hint_of_bits(reason, frame.peak)
-        return Prepared(frame, tensor, reason, _milliseconds(start), self)
+        return Prepared(frame, tensor, reason, _milliseconds(start), FrameLook.of(seen), self)
 
     def infer(self, prepared: Sequence[Prepared]) -> list[Result]:
         """Run the graph on prepared frames and decide on each.

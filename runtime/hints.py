@@ -101,7 +101,7 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     """
     manifest = bundle.manifest
     head = f"{not_good} of the first {len(seen)} frames are anomalous or unreliable"
-    calibrate = command("calibrate", **_options(bundle), source="GOOD_PARTS")
+    calibrate = command("calibrate", **options_of(bundle), source="GOOD_PARTS")
     causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
     if causes:
         message = f"{head}, and the frames are {_joined(causes)}."
@@ -129,7 +129,7 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     return Hint("threshold", message, fix, len(seen), not_good)
 
 
-def _options(bundle: Bundle) -> dict[str, object]:
+def options_of(bundle: Bundle) -> dict[str, object]:
     """The options that name a bundle: its category, if it is the version in use."""
     category = bundle.path.parent
     in_use = category.name == bundle.category and read_current(category) == bundle.path.name

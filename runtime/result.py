@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.arguments import check_count, checked_path
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.quality import FrameStatistics
 from dmdd_edge.errors import DataError
 
 Status = Literal["good", "suspect", "anomalous", "unreliable"]
@@ -76,6 +77,27 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class FrameLook:
+    """How a frame looks, whatever it shows, after the resize; what the drift watch compares.
+
+    Attributes:
+        light: mean gray level, 0..255.
+        sharpness: of the strongest edges; see ``FrameStatistics.edges``.
+        x, y: center of the edges, in shares of the image's sides, 0..1.
+    """
+
+    light: float
+    sharpness: float
+    x: float
+    y: float
+
+    @classmethod
+    def of(cls, statistics: FrameStatistics) -> FrameLook:
+        """From the statistics of the resized frame."""
+        return cls(statistics.mean, statistics.edges, statistics.x, statistics.y)
+
+
+@dataclass(frozen=True)
 class Result:
     """The result of one frame. It owns its map and regions: later frames do not change them.
 
@@ -101,6 +123,7 @@ class Result:
         suspect_threshold: lower threshold of the score, 0..1; None without a band.
         gated: whether the score is above the threshold, and the frame is not anomalous because no region is
             as large as the smallest area.
+        look: how the frame looks; None where nothing measured it.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
         preprocess: the region of interest, rotation and mask between frame and map.
@@ -130,6 +153,7 @@ class Result:
     version: str = ""
     suspect_threshold: float | None = None
     gated: bool = False
+    look: FrameLook | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         relation = ">" if self.is_anomalous or self.gated else "<="
@@ -232,6 +256,8 @@ class Result:
             line["gated"] = True
         if self.reason:
             line["reason"] = self.reason
+        if self.look is not None:
+            line["look"] = {name: round(value, 5) for name, value in vars(self.look).items()}
         return line
 
 

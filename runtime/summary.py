@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Summary:
         slowest: the part that limits the run; see ``busiest``.
         passed_over: what the source ignored, by kind; see ``SourceState``.
         hints: likely causes of what the run shows; see ``hints.Hint``.
+        drift: what the drift watch found, by category or inspection; see ``WatchedInspection.report``.
         ended_by: ``source`` at the end of the source, ``limit`` after the requested number of frames,
             ``stop`` if a signal, the clock or a window ended the run before.
         suspect: number of suspect frames; None in a run without a band.
@@ -50,6 +51,7 @@ class Summary:
     slowest: str = ""
     passed_over: dict[str, int] = field(default_factory=dict)
     hints: tuple[dict[str, Any], ...] = ()
+    drift: dict[str, Any] = field(default_factory=dict)
     ended_by: str = "source"
     suspect: int | None = None
 
@@ -67,6 +69,9 @@ class RunStatistics:
     Args:
         backend: what runs the graph.
         live: record the age of each result too.
+
+    Attributes:
+        drift: returns what the drift watch found, for the summary.
     """
 
     def __init__(self, backend: str, live: bool = False) -> None:
@@ -80,6 +85,7 @@ class RunStatistics:
         self._skipped = 0
         self._dropped = 0
         self._hints: list[dict[str, Any]] = []
+        self.drift: Callable[[], dict[str, Any]] = dict
 
     def restart_clock(self) -> None:
         """Count the duration from now on."""
@@ -139,6 +145,7 @@ class RunStatistics:
         Args:
             busy, slowest, passed_over, ended_by: see ``Summary``.
         """
+        drift = self.drift()
         with self._lock:
             seconds = time.perf_counter() - self._start
             return Summary(
@@ -154,6 +161,7 @@ class RunStatistics:
                 busy=busy or {},
                 slowest=slowest,
                 hints=tuple(self._hints),
+                drift=drift,
                 passed_over=dict(passed_over or {}),
                 ended_by=ended_by,
                 suspect=self._suspect,

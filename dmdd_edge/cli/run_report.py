@@ -102,6 +102,8 @@ class Report:
         latency = summary.latency_ms
         values = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
         shown = [f"{name} {'n/a' if value is None else f'{value:.1f} ms'}" for name, value in values.items()]
+        for row in drift_rows(summary):
+            table.add_row(*row)
         table.add_row("latency", ", ".join(shown))
         if summary.age_ms is not None and summary.age_ms.p50 is not None:
             table.add_row("age", f"p50 {summary.age_ms.p50:.1f} ms from grab to result")
@@ -119,6 +121,17 @@ class Report:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def drift_rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    """The rows of the closing table about drift: what lasts, or that there is none; none for a short run."""
+    several = len(summary.drift) > 1
+    for name, report in summary.drift.items():
+        head = f"drift {name}" if several else "drift"
+        for warning in report["warnings"]:
+            yield head, warning["message"]
+        if not report["warnings"] and not report["learning"]:
+            yield head, f"none in {report['frames']} frames"
 
 
 def print_start(detector: Detector, camera: str, verbose: bool = False) -> None:

@@ -66,6 +66,8 @@ def _run(options: RunStationOptions, stop: StopRequest) -> None:
         Printed(report, sys.stdout if options.json else None, console.print) as printed,
     ):
         station.observe(printed)
+        if station.drift is not None:
+            station.drift.receivers.append(printed.drift)
         station.observe(Announcer(station, console.print))
         printed.summary = station.run()
     for what, path, count in station.outputs.written():

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dmdd_edge.cli.console import console
+from dmdd_edge.cli.run_report import drift_rows
 from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
@@ -48,7 +49,7 @@ class StationReport:
         if fields["type"] == "missed":
             part = "" if fields["part_id"] is None else f"part {fields['part_id']}  "
             self._print("missed", "yellow", f"{part}{fields['error']} (triggered by {fields['origin']})")
-        elif self._each:
+        elif self._each and fields["type"] == "part":
             self._part(fields)
 
     def _part(self, part: dict[str, Any]) -> None:
@@ -86,6 +87,8 @@ class StationReport:
         if len(parts.recipes) > 1:
             counts = ", ".join(f"{number}: {count}" for number, count in parts.recipes.items())
             table.add_row("by recipe", counts)
+        for row in drift_rows(summary):
+            table.add_row(*row)
         latency = parts.latency_ms
         values = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
         shown = [f"{name} {value:.1f} ms" for name, value in values.items() if value is not None]
@@ -121,6 +124,10 @@ class Printed:
     def missed(self, missed: Missed) -> None:
         """A trigger was refused."""
         self._recorder.put(missed_line(missed))
+
+    def drift(self, line: dict[str, Any]) -> None:
+        """The drift watch has something to tell; its sentences are said elsewhere."""
+        self._recorder.put(line)
 
     def changed(self, state: StationState) -> None:
         """Nothing: see ``Announcer``."""

@@ -6,6 +6,7 @@ they catch a failed lamp, a shifted lens or a cap left on, not a darker part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import cv2
@@ -26,6 +27,15 @@ SHARE_MARGIN = 0.5
 #: The sharpness may fall to a tenth of the lowest seen: a blur that also hides defects.
 SHARPNESS_MARGIN = 0.1
 
+_LEVELS = np.arange(256, dtype=np.float64)
+#: Pixels along a side among which the strongest edges are looked for; all of them would cost too much.
+_SAMPLED = 128
+#: Above the largest size of a Laplacian of 3 x 3 pixels: four times the difference of black and white.
+_STEEPEST = 4 * 255 + 1
+#: Side of the small image that the position is measured on, in pixels, and the centers of its inner pixels.
+_THUMBNAIL = 64
+_PLACES = (np.arange(1, _THUMBNAIL - 1, dtype=np.float32) + 0.5) / _THUMBNAIL
+
 
 class FrameStatistics(BaseModel):
     """Statistics of a frame after the resize.
@@ -35,6 +45,9 @@ class FrameStatistics(BaseModel):
         saturated: share of pixels at or above gray level 250, 0..1.
         black: share of pixels at or below gray level 5, 0..1.
         sharpness: variance of the Laplacian of the gray image, in squared gray levels.
+        edges: mean size of the Laplacian in the hundredth of the pixels where it is largest, over the
+            standard deviation of the gray image. The light cancels out, and texture hardly counts.
+        x, y: where the edges are: their center of mass, in shares of the frame's sides, 0..1.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +56,9 @@ class FrameStatistics(BaseModel):
     saturated: float
     black: float
     sharpness: float
+    edges: float
+    x: float
+    y: float
 
 
 class FrameLimits(BaseModel):
@@ -72,7 +88,7 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
         image: uint8 S x S x 3 BGR, after preprocessing and resize.
         ignored: bool S x S, True where a pixel does not count; None when all count.
     """
-    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     counted: NDArray[np.uint8] | None = None
     inner: NDArray[np.uint8] | None = None
     if ignored is not None:
@@ -82,14 +98,50 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
     # One histogram gives the mean and both shares.
     histogram = cv2.calcHist([gray], [0], counted, [256], [0, 256]).ravel()
     pixels = max(float(histogram.sum()), 1.0)
-    laplacian = cv2.Laplacian(gray, cv2.CV_16S)
+    mean = float(histogram @ _LEVELS) / pixels
+    spread = math.sqrt(float(histogram @ (_LEVELS - mean) ** 2) / pixels)
+    laplacian = np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
     _, deviation = cv2.meanStdDev(laplacian, mask=inner)
+    x, y = _center(gray)
     return FrameStatistics(
-        mean=float(histogram @ np.arange(256)) / pixels,
+        mean=mean,
         saturated=float(histogram[SATURATED_FROM:].sum()) / pixels,
         black=float(histogram[: BLACK_TO + 1].sum()) / pixels,
         sharpness=float(np.asarray(deviation).ravel()[0]) ** 2,
+        edges=_strongest(laplacian, inner) / max(spread, 1.0),
+        x=x,
+        y=y,
     )
+
+
+def _strongest(laplacian: NDArray[np.int16], counted: NDArray[np.uint8] | None) -> float:
+    """Mean size of the Laplacian in the hundredth of the pixels where it is largest."""
+    step = max(1, min(laplacian.shape) // _SAMPLED)
+    sizes = np.abs(laplacian[::step, ::step]).view(np.uint16)
+    if counted is not None:
+        counted = np.ascontiguousarray(counted[::step, ::step])
+    histogram = cv2.calcHist([sizes], [0], counted, [_STEEPEST], [0, _STEEPEST]).ravel()
+    above = np.cumsum(histogram[::-1], dtype=np.float64)
+    wanted = float(above[-1]) / 100
+    if wanted == 0:
+        return 0.0
+    # The pixels of the last size that is reached count as far as they are needed.
+    taken = np.diff(np.minimum(above, wanted), prepend=0.0)
+    return float(taken @ np.arange(_STEEPEST - 1, -1, -1)) / wanted
+
+
+def _center(gray: NDArray[np.uint8]) -> tuple[float, float]:
+    """Center of mass of the edges, in shares of the sides; the middle where there is no edge."""
+    small = cv2.resize(gray, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+    across = cv2.absdiff(small[1:-1, 2:], small[1:-1, :-2])
+    down = cv2.absdiff(small[2:, 1:-1], small[:-2, 1:-1])
+    steep = cv2.add(across, down, dtype=cv2.CV_32F)
+    mass = float(cv2.sumElems(steep)[0])
+    if mass == 0:
+        return 0.5, 0.5
+    columns = cv2.reduce(steep, 0, cv2.REDUCE_SUM).ravel()
+    rows = cv2.reduce(steep, 1, cv2.REDUCE_SUM).ravel()
+    return float(columns @ _PLACES) / mass, float(rows @ _PLACES) / mass
 
 
 def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
@@ -136,7 +188,13 @@ def check_frame(
         limits: from the manifest.
         ignored: bool S x S, True where a pixel does not count; None when all count.
     """
-    frame = frame_statistics(image, ignored)
+    return reason_against(frame_statistics(image, ignored), limits)
+
+
+def reason_against(frame: FrameStatistics, limits: FrameLimits | None) -> str | None:
+    """Give the reason why a frame with these statistics cannot be judged, or None; also without limits."""
+    if limits is None:
+        return None
     if frame.mean < limits.mean_min:
         return f"too dark: mean level {frame.mean:.0f} of 255, limit {limits.mean_min:.0f}"
     if frame.black > limits.black_max:

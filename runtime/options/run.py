@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
@@ -75,8 +76,33 @@ class LiveOptions(Options):
         Option("Environment variable with the token that may change the threshold there.", panel=_LIVE),
     ] = None
     show: Annotated[bool, Option("Show the overlays in a window.", panel=_LIVE)] = False
+    drift: Annotated[
+        bool,
+        Option(
+            "Warn when light, focus, position, scores or alarms are not as they were.",
+            panel=_LIVE,
+            name="--drift/--no-drift",
+        ),
+    ] = True
+    drift_frames: Annotated[
+        int,
+        Option(
+            "Frames from one false warning of drift to the next, on average.",
+            panel=_LIVE,
+            minimum=10_000,
+            maximum=1_000_000_000,
+            range_in_help=False,
+        ),
+    ] = 1_000_000
+    drift_state: Annotated[
+        Path | None,
+        Option("Keep in this file what the drift watch has learned, for the next run.", panel=_LIVE),
+    ] = None
 
-    RULES: ClassVar[tuple[Rule, ...]] = (needs(("serve_token_env",), "serve"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        needs(("serve_token_env",), "serve"),
+        needs(("drift_frames", "drift_state"), "drift"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

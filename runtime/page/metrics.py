@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
@@ -16,6 +17,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from dmdd_edge._version import __version__
+from dmdd_edge.runtime.drift.observation import MEASURES
 from dmdd_edge.runtime.latencies import LATENCY_BOUNDS, Histogram
 from dmdd_edge.runtime.page.history import History
 from dmdd_edge.runtime.page.snapshot import Snapshot
@@ -75,6 +77,7 @@ class _Metrics(Collector):
         yield gauge("source_connected", "1 while the source is connected.", source.connected)
         yield counter("source_frames", "Frames that the source delivered.", source.frames)
         yield counter("source_reconnects", "Number of reconnections of the source.", source.reconnects)
+        yield from drift_metrics([((), report) for report in summary.drift.values()], [])
         if newest is not None:
             yield gauge("score", "Score of the newest frame.", newest.result.score)
             text = "When the newest frame with a result was grabbed, since 1970."
@@ -89,6 +92,33 @@ def _latency(latencies: Histogram) -> Iterator[Metric]:
     for stage, seconds in latencies.stages.items():
         stages.add_metric([stage], sum(latencies.counts), seconds)
     yield stages
+
+
+def drift_metrics(
+    reports: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], labels: list[str]
+) -> Iterator[Metric]:
+    """What the drift watches found.
+
+    Args:
+        reports: of the watches, each with the values of its labels.
+        labels: names of the labels.
+    """
+    if not reports:
+        return
+    text = "1 while the drift watch warns of a measure."
+    warnings = GaugeMetricFamily(full("drift"), text, labels=[*labels, "measure"])
+    text = "How close a warning is, 0 to 1."
+    sums = GaugeMetricFamily(full("drift_evidence"), text, labels=[*labels, "measure", "direction"])
+    learning = GaugeMetricFamily(full("drift_learning"), "1 while it learns what is usual.", labels=labels)
+    for place, report in reports:
+        warned = {warning["measure"] for warning in report["warnings"]}
+        for measure in MEASURES:
+            warnings.add_metric([*place, measure], measure in warned)
+        for measure, (up, down) in report["sums"].items():
+            sums.add_metric([*place, measure, "up"], up)
+            sums.add_metric([*place, measure, "down"], down)
+        learning.add_metric(list(place), report["learning"])
+    yield from (warnings, sums, learning)
 
 
 def histogram(name: str, text: str, latencies: Histogram) -> Metric:

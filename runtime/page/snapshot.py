@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -135,6 +135,19 @@ def health_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def drift_messages(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The sentences of the drift warnings that last.
+
+    Args:
+        reports: of the drift watches by category or inspection; the name is said where there are several.
+    """
+    return [
+        f"{name}: {warning['message']}" if len(reports) > 1 else warning["message"]
+        for name, report in reports.items()
+        for warning in report["warnings"]
+    ]
+
+
 def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: int) -> dict[str, Any]:
     """What the page shows, as fields for JSON.
 
@@ -157,6 +170,7 @@ def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: in
         "version": run.version,
         "backend": summary.backend,
         "message": run.message,
+        "drift": drift_messages(summary.drift),
         "trouble": snapshot.trouble(),
         "threshold": run.threshold,
         **band,

@@ -95,7 +95,7 @@ class JsonFormat:
 
     def is_first(self, line: bytes) -> bool:
         """Whether it is an object of one of the types that a run writes."""
-        return _type_of(line) in ("result", "error", "summary", "part", "missed", "challenge")
+        return _type_of(line) in ("result", "error", "summary", "part", "missed", "drift", "challenge")
 
     def read_back(self, source: str) -> str:
         """Unchanged: JSON keeps every character."""

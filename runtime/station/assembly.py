@@ -15,6 +15,7 @@ from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.station.cameras import Camera, station_cameras
 from dmdd_edge.runtime.station.challenge import StationChallenge
 from dmdd_edge.runtime.station.counters import Counters
+from dmdd_edge.runtime.station.drift import StationDrift
 from dmdd_edge.runtime.station.engine import StationEngine
 from dmdd_edge.runtime.station.free_ports import require_free_ports
 from dmdd_edge.runtime.station.graphs import Graphs
@@ -61,6 +62,7 @@ class AssembledStation:
         cameras: by name.
         counters: what it keeps over restarts.
         plc: the servers for PLCs; None without one.
+        drift: the drift watches; None when they are off.
         outputs: the open sinks.
 
     Raises:
@@ -83,6 +85,7 @@ class AssembledStation:
         self.settings, self._say = settings, say
         self._stopping, self._reloading, self._open_lines = stopping, reloading, open_lines
         self.plc: PlcPorts | None = None
+        self.drift: StationDrift | None = None
         self._failure: DmddError | None = None
         self._stack = ExitStack()
 
@@ -126,6 +129,11 @@ class AssembledStation:
             settings, self.cameras, self.counters, open_book=self._open_book, say=say
         )
         stack.callback(engine.close)
+        if settings.results.drift:
+            self.drift = StationDrift(settings, engine.book.current, say)
+            self.drift.receivers.append(engine.record)
+            engine.drift = self.drift.report
+            self.observe(self.drift)
         producer = Producer(
             self._open_page,
             {
@@ -162,6 +170,7 @@ class AssembledStation:
             self.cameras,
             self.engine.book.current,
             self._signals if plc.modbus is not None or plc.opcua is not None else None,
+            dict if self.drift is None else self.drift.report,
         )
         self.observe(page)
         page.show(view)

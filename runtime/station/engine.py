@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class StationEngine:
     Attributes:
         desk: takes triggers and requests; give it observers with ``desk.events.observe``.
         book: the recipes.
+        drift: returns what the drift watches found, for the summary.
 
     Raises:
         OptionError: the recipes disagree about which camera begins their parts.
@@ -82,6 +84,7 @@ class StationEngine:
         self.book = open_book(settings, desk.recipe_changed)
         desk.use(self.book)
         self._tally = Tally()
+        self.drift: Callable[[], dict[str, Any]] = dict
         desk.events.observe(self._tally)
         for name, camera in cameras.items():
             camera.watch(desk.frame_missed)
@@ -96,6 +99,10 @@ class StationEngine:
     def write_to(self, sinks: Sequence[Sink]) -> None:
         """Add sinks; before ``run``."""
         self._recorder.add(sinks)
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Write a line that is about no part."""
+        self._recorder.put(line)
 
     def alive(self) -> bool:
         """Whether the station really works: no part is stuck in the loop, and no event at an observer."""
@@ -129,6 +136,7 @@ class StationEngine:
                 self.look()
                 time.sleep(_LOOK_SECONDS)
             control = _Control(self.book.current(), self.look)
+            control.statistics.drift = self.drift
             while True:
                 try:
                     feed = StationFeed(self.desk.waiting, self._settings.cameras, _note_taken)

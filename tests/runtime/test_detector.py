@@ -245,7 +245,7 @@ def test_json_has_the_fixed_names(make_bundle: Make, make_picture: Picture) -> N
         line = detector(make_picture(patch=204)).to_json()
     assert line.keys() == {
         *("type", "source", "index", "status", "time", "score", "normalized_score", "threshold"),
-        *("is_anomalous", "regions", "timings_ms", "dropped"),
+        *("is_anomalous", "regions", "timings_ms", "dropped", "look"),
     }
     assert line["type"] == "result"
     assert line["timings_ms"].keys() == {"capture", "prepare", "infer", "finish"}

@@ -34,6 +34,9 @@ function show(state) {
   write("message", state.message);
   byId("message").hidden = state.message === "";
   byId("tabs").hidden = !state.review;
+  const drift = state.drift.length ? `Drift: ${state.drift.join(" ")}` : "";
+  write("drift", drift);
+  byId("drift").hidden = drift === "";
   document.title = `${state.category}: ${count(counts.anomalous)} anomalous`;
   write("category", state.category);
   write("bundle", state.version);

@@ -42,6 +42,9 @@ function show(state) {
   write("message", notes);
   byId("message").hidden = notes === "";
   byId("tabs").hidden = !state.review;
+  const drift = state.drift.length ? `Drift: ${state.drift.join(" ")}` : "";
+  write("drift", drift);
+  byId("drift").hidden = drift === "";
   document.title = `${state.name}: ${count(counts.anomalous)} anomalous`;
   write("name", state.name);
   write("recipe", state.state.recipe ? `${state.state.recipe} ${state.state.recipe_name}` : "none");

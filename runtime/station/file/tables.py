@@ -25,6 +25,7 @@ from dmdd_edge.runtime.station.file.problems import Problem, StationFileError
 NOT_OF_A_STATION: Final = {
     "resume": "Remove it: a station always continues its files.",
     "show": "Remove it, and watch the station in a browser: serve = 8080.",
+    "drift_state": "Remove it: a station keeps that in state_dir.",
 }
 
 

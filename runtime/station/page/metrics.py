@@ -8,7 +8,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from dmdd_edge._version import __version__
-from dmdd_edge.runtime.page.metrics import CONTENT_TYPE, counter, full, gauge, histogram, text_of
+from dmdd_edge.runtime.page.metrics import (
+    CONTENT_TYPE,
+    counter,
+    drift_metrics,
+    full,
+    gauge,
+    histogram,
+    text_of,
+)
 from dmdd_edge.runtime.station.page.board import Board
 from dmdd_edge.runtime.station.page.snapshot import StationSnapshot
 from dmdd_edge.runtime.station.page.view import StationView
@@ -38,6 +46,9 @@ class _StationMetrics(Collector):
         yield from self._parts()
         yield from self._inspections()
         yield from self._cameras()
+        inspections = self._view.settings.inspections
+        reports = [((inspections[name].camera, name), each) for name, each in self._snapshot.drift.items()]
+        yield from drift_metrics(reports, ["camera", "inspection"])
 
     def _station(self) -> Iterator[Metric]:
         state = self._snapshot.state

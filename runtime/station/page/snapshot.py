@@ -12,7 +12,7 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.latencies import Histogram, Latency
 from dmdd_edge.runtime.page.gallery import Gallery
 from dmdd_edge.runtime.page.images import caption
-from dmdd_edge.runtime.page.snapshot import KEPT_SECONDS
+from dmdd_edge.runtime.page.snapshot import KEPT_SECONDS, drift_messages
 from dmdd_edge.runtime.sources import SourceState
 from dmdd_edge.runtime.station.counts import InspectionCounts, PartCounts
 from dmdd_edge.runtime.station.model import LoadedRecipe, StationState
@@ -43,6 +43,7 @@ class StationSnapshot:
         rate: parts per second.
         latency: percentiles from trigger to verdict.
         latencies: all since the start.
+        drift: what the drift watches found, by inspection.
     """
 
     taken: float
@@ -56,6 +57,7 @@ class StationSnapshot:
     rate: float
     latency: Latency
     latencies: Histogram
+    drift: dict[str, Any]
 
     @property
     def has_band(self) -> bool:
@@ -105,6 +107,7 @@ class StationSnapshots:
             rate=self._board.rate(),
             latency=latency,
             latencies=latencies,
+            drift=view.drift(),
         )
         self._cached = (self._clock(), snapshot)
         return snapshot
@@ -141,6 +144,7 @@ def state_json(
         "state": {**{name: getattr(state, name) for name in _STATE}, "error_code": int(state.code)},
         "trouble": snapshot.trouble(),
         "kept": snapshot.problem,
+        "drift": drift_messages(snapshot.drift),
         "counts": {
             **{name: getattr(state, name) for name in _COUNTS},
             **({"suspect": state.suspect} if state.suspect or snapshot.has_band else {}),
@@ -177,6 +181,7 @@ def _inspections(snapshot: StationSnapshot, view: StationView, board: Board) -> 
             **_band(detector),
             "backend": None if detector is None else detector.backend.name,
             "counts": snapshot.inspections[name].model_dump(),
+            "drift": snapshot.drift.get(name),
             "newest": None if newest is None else caption(newest),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from dmdd_edge.runtime.sources import SourceState
 from dmdd_edge.runtime.station.counts import InspectionCounts, PartCounts
@@ -51,6 +51,7 @@ class StationView:
         cameras: by name.
         recipe: returns the recipe in force.
         signals: returns the PLC's signals now; None without a PLC.
+        drift: returns what the drift watches found, by inspection.
     """
 
     settings: StationSettings
@@ -59,3 +60,4 @@ class StationView:
     cameras: Mapping[str, CameraView]
     recipe: Callable[[], LoadedRecipe | None]
     signals: Callable[[], Image] | None = None
+    drift: Callable[[], dict[str, Any]] = dict
