@@ -124,7 +124,7 @@ class Report:
 
 
 def drift_rows(summary: Summary) -> Iterator[tuple[str, str]]:
-    """The rows of the closing table about drift: what lasts, or that there is none; none for a short run."""
+    """The rows of the closing table about drift: what lasts, or that nothing does; none for a short run."""
     several = len(summary.drift) > 1
     for name, report in summary.drift.items():
         head = f"drift {name}" if several else "drift"

@@ -126,7 +126,7 @@ class Printed:
         self._recorder.put(missed_line(missed))
 
     def drift(self, line: dict[str, Any]) -> None:
-        """The drift watch has something to tell; its sentences are said elsewhere."""
+        """The drift watch has an event; its sentences are printed elsewhere."""
         self._recorder.put(line)
 
     def changed(self, state: StationState) -> None:

@@ -1,1 +1,1 @@
-"""Watches a line for drift: light, sharpness and position of the pictures, scores and alarms of the parts."""
+"""Watches a line for drift: light, sharpness and position of the images, scores and alarms of the parts."""

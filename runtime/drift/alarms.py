@@ -14,7 +14,7 @@ from dmdd_edge.runtime.drift.stream import read_drift
 ENTRY, SHORT, LONG = 20, 10, 100
 #: A warning ends when the short window has no more alarms than the promise makes as likely as this.
 _USUAL = 0.05
-#: Frames that stand for the promise of a threshold that has none, because it was given by hand.
+#: Frames that stand for the promise of a threshold that was given by hand.
 _LEARNED = 400
 
 

@@ -18,15 +18,15 @@ from dmdd_edge.runtime.result import Result
 class WatchedInspection:
     """Passes results to a watch, and begins another when the bundle or its calibration is another.
 
-    A threshold that is only set for the run, on the page or by ``--threshold``, begins the scores anew and
-    leaves the pictures as they are.
+    A threshold that is only set for the run, on the page or by ``--threshold``, begins the scores again and
+    leaves the images as they are.
 
     Args:
         name: of the inspection; empty in a run, which has only one.
         camera: its camera; may be empty.
         detector: returns the detector in use.
         run_length: mean number of frames between two false warnings.
-        calibrate: the command that sets the threshold anew, for a message.
+        calibrate: the command that sets the threshold again, for a message.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the drift watch is told of a frame, and what it says."""
+"""What the drift watch gets of a frame, and what it reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.runtime.result import Result, utc_time
 
-#: What is watched. The first four are of the picture, whatever it shows; the others of the parts.
+#: What is watched. The first four are of the image, whatever it shows; the others of the parts.
 Measure = Literal["light", "sharpness", "x", "y", "score", "calibration", "alarms"]
 PICTURE: tuple[Measure, ...] = ("light", "sharpness", "x", "y")
 MEASURES: tuple[Measure, ...] = (*PICTURE, "score", "calibration", "alarms")
@@ -112,7 +112,7 @@ class Drift:
     Attributes:
         measure: what.
         rises: whether it is higher than before.
-        since: the first frame of the change, as far as that can be told.
+        since: the first frame of the change, as far as that can be known.
         warned: the frame at which the warning began.
         before, now: the measure's level; of ``alarms`` the promised and the found share, of ``calibration``
             the share of pairs in which the line's part has the higher score, 0.5 and what was found.

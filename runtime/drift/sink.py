@@ -24,7 +24,7 @@ class RunDrift:
         state: the file that keeps what was learned; None keeps nothing.
         sinks: those that are sinks of lines get a line for each event.
         say: receives what a person should know, one line each.
-        calibrate: the command that sets the threshold anew.
+        calibrate: the command that sets the threshold again.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RunDrift:
             self._state.look()
 
     def broken(self, frame: BrokenFrame) -> None:
-        """No effect: a frame without a picture shows no drift."""
+        """No effect: a frame without an image shows no drift."""
 
     def summary(self, summary: Summary) -> None:
         """No effect: the report is in it."""

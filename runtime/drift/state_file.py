@@ -22,7 +22,7 @@ _LARGEST = 64 << 20
 class StateFile:
     """Reads the file at the start, and writes it once a minute and at the end.
 
-    A damaged file is said once and begins anew; one that cannot be written does not hold up anything.
+    A damaged file is reported once and replaced; one that cannot be written does not hold up anything.
 
     Args:
         path: the file.
@@ -52,7 +52,7 @@ class StateFile:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, DmddError):
-            self._say(f"{self._path} cannot be read; the drift watch learns anew what is usual.")
+            self._say(f"{self._path} cannot be read; the drift watch learns again what is usual.")
 
     def look(self) -> None:
         """Write it, if it is time to."""

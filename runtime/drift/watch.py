@@ -88,7 +88,7 @@ class DriftWatch:
             return [] if self.stride else self._settle()
 
     def restart_scores(self, promise: Promise | None) -> None:
-        """Another threshold: scores and alarms are learned anew; the pictures are what they were."""
+        """Another threshold: scores and alarms are learned again; the images are what they were."""
         with self._lock:
             self._promise = promise
             self._begin_alarms(max(self.stride, 1))
@@ -102,7 +102,7 @@ class DriftWatch:
         return not self.stride or self._streams["score"].reference.count < LEARNED
 
     def drifts(self) -> list[Drift]:
-        """The warnings that last, those of the picture first."""
+        """The warnings that last, those of the image first."""
         with self._lock:
             return self._drifts()
 
@@ -223,8 +223,8 @@ def cause_of(drifts: Iterable[Drift], moving: Iterable[Measure], measured: bool)
 
     Args:
         drifts: the warnings.
-        moving: measures of the picture that have a warning or half of one.
-        measured: whether the pictures were measured at all.
+        moving: measures of the image that have a warning or half of one.
+        measured: whether the images were measured at all.
     """
     listed = list(drifts)
     if {drift.measure for drift in listed} == {"calibration"} and not list(moving):

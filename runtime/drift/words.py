@@ -15,7 +15,7 @@ FIXES: dict[Cause, str] = {
     "position": "Look at the fixture of the parts and the mount of the camera.",
     "part": "Light, focus and position are as before: look at the parts, their lot and their process.",
     "calibration": "The threshold was set with other parts, or under other conditions.",
-    "unknown": "The results do not say how the pictures look: look at the light first, then at the parts.",
+    "unknown": "The results do not say how the images look: look at the light first, then at the parts.",
 }
 
 
@@ -47,7 +47,7 @@ def fix(cause: Cause, calibrate: str = "") -> str:
 
     Args:
         cause: what probably changed.
-        calibrate: the command that sets the threshold anew; empty without one.
+        calibrate: the command that sets the threshold again; empty without one.
     """
     if not calibrate:
         return FIXES[cause]
@@ -70,7 +70,7 @@ def _what(drift: Drift) -> str:
         sides = ("further right", "further left") if drift.measure == "x" else ("lower", "higher")
         extent = "width" if drift.measure == "x" else "height"
         moved = percent(drift.now - drift.before)
-        return f"The part lies {sides[not drift.rises]}, by {moved} of the image's {extent},"
+        return f"The part is {sides[not drift.rises]}, by {moved} of the image's {extent},"
     if drift.measure == "score":
         word = "higher" if drift.rises else "lower"
         return f"Passing parts have {word} scores, {drift.now:.4f} instead of {drift.before:.4f},"

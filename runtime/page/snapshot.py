@@ -139,7 +139,7 @@ def drift_messages(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The sentences of the drift warnings that last.
 
     Args:
-        reports: of the drift watches by category or inspection; the name is said where there are several.
+        reports: of the drift watches by category or inspection; the name is added where there are several.
     """
     return [
         f"{name}: {warning['message']}" if len(reports) > 1 else warning["message"]

@@ -59,7 +59,7 @@ class StationDrift:
         self._state.look()
 
     def missed(self, missed: Missed) -> None:
-        """Nothing: there is no picture."""
+        """Nothing: there is no image."""
 
     def changed(self, state: StationState) -> None:
         """Nothing: the watches follow the results."""

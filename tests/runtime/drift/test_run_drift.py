@@ -139,7 +139,7 @@ def test_what_was_learned_survives_a_restart(bundle: Bundle, images: Path, tmp_p
     other.detector.close()
     state.write_text("{")
     broken = Watched(bundle, images, state)
-    assert broken.said == [f"{state} cannot be read; the drift watch learns anew what is usual."]
+    assert broken.said == [f"{state} cannot be read; the drift watch learns again what is usual."]
     broken.close()
     assert json.loads(state.read_text())["inspections"]
 

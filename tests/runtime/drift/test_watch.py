@@ -175,4 +175,4 @@ def test_sentences_say_how_much_and_since_when() -> None:
     assert sentence(light).startswith(f"The light is {percent(6 * 2 / 120)[:2]}")
     assert "% lower since frame 19" in sentence(light) or "% lower since frame 20" in sentence(light)
     assert "(2023-11-14 " in sentence(light)
-    assert sentence(x).startswith("The part lies further right, by 3.9 %")
+    assert sentence(x).startswith("The part is further right, by 3.9 %")
