@@ -237,3 +237,19 @@ def test_a_listing_shows_what_is_broken(write_bundle: Write, tmp_path: Path) -> 
     assert listed.manifest is None
     assert "not valid JSON" in listed.error
     assert versions.version_names(tmp_path / "nowhere") == []
+
+
+def test_a_version_that_is_not_to_be_used_leaves_the_one_before(
+    write_bundle: Write, tmp_path: Path, manifest_fields: dict[str, Any]
+) -> None:
+    first = write_bundle()
+    checked: list[Bundle] = []
+    with BundleWriter(tmp_path / "models", "screw") as writer:
+        (writer.path / "model.fp32.onnx").write_bytes(b"graph")
+        second = writer.commit(use=False, accept=checked.append, **manifest_fields)
+    listed = list_versions(tmp_path / "models", "screw")
+    assert [(version.name, version.in_use) for version in listed] == [
+        (first.version, True),
+        (second.version, False),
+    ]
+    assert checked == []
