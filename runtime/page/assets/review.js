@@ -91,8 +91,10 @@ async function show() {
 function nothing() {
   if (state?.unread) return "The archive is being read.";
   if (!state?.records) return "The archive is empty.";
-  if (list.items.length) return "That was the last one. Older images: none with this filter.";
-  return filter.verdict === "open" ? "Everything is reviewed here." : "No image fits the filter.";
+  const { records, reviewed } = state.progress;
+  if (filter.verdict === "open" && records > 0 && records === reviewed) return "Everything is reviewed here.";
+  if (list.items.length) return filter.verdict === "open" ? `That was the last one. Not reviewed: ${count(records - reviewed)}.` : "That was the last one.";
+  return "No image fits the filter.";
 }
 
 // An image that the archive has deleted meanwhile.
@@ -196,6 +198,7 @@ function describe() {
   byId("verdict").dataset.status = record?.status ?? "none";
   byId("verdict").querySelector("use").setAttribute("href", `#sign-${record?.status ?? "none"}`);
   write("verdict-word", record ? WORDS[record.status] ?? record.status : list.current ? "Loading" : "No image");
+  if (!list.current && begun) write("empty", nothing());
   if (!record) return;
   const value = record.score === null ? "" : `${score(record.score)} ${record.score > record.threshold ? ">" : "≤"} ${score(record.threshold)}`;
   write("verdict-score", value);
