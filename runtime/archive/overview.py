@@ -43,6 +43,11 @@ class Overview:
         """Images with a verdict."""
         return self.records - self.verdicts[""]
 
+    @property
+    def categories(self) -> list[str]:
+        """Categories of the images."""
+        return sorted({facet.category for facet, _ in self.counts})
+
     def headline(self) -> str:
         """What a person asks first, in one line."""
         by = self.verdicts

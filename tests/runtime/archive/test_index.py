@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dmdd_edge.runtime.archive import index as index_module
 from dmdd_edge.runtime.archive.feedback import Feedback
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.index import Index
@@ -82,7 +81,7 @@ def test_a_folder_that_did_not_change_is_not_listed_again(
         listed.append(Path(path).name)
         return scandir(path)
 
-    monkeypatch.setattr(index_module.os, "scandir", noted)
+    monkeypatch.setattr(os, "scandir", noted)
     index = Index(archive)
     read_all(index)
     assert sorted(listed) == ["2026-11-29", "2026-11-30", "kept"]

@@ -27,6 +27,13 @@ READY = "document.getElementById('say-good').disabled === false"
 
 
 @pytest.fixture
+def browser(browser: Browser) -> Iterator[Browser]:
+    """A tab that is left without the question whether unsaved verdicts may be lost."""
+    yield browser
+    browser.js("addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true); 0")
+
+
+@pytest.fixture
 def archive(tmp_path: Path) -> ArchiveFolder:
     return stocked(tmp_path / "archive", 12)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dmdd_edge.errors import DataError
 from dmdd_edge.runtime.archive.feedback import Feedback, FeedbackFile
@@ -42,6 +43,12 @@ def ask(archive: ArchiveFolder) -> Iterator[Ask]:
 def judge(ask: Ask, number: int, verdict: str, who: str = "Ann", seen: int = 0, **headers: str) -> Answer:
     body = {"id": name_of(number), "verdict": verdict, "who": who, "seen": seen}
     return ask("/api/review/verdict", "POST", body, TOKEN, **headers)
+
+
+def decoded(answer: Answer) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image.astype(np.uint8)
 
 
 def names(answer: Answer) -> list[int]:
@@ -106,10 +113,10 @@ def test_an_image_is_shown_with_its_map_in_fixed_colors(ask: Ask, archive: Archi
     assert (facts["score"], facts["threshold"], facts["kept"]) == (0.75, 0.5, "anomalous")
     assert facts["regions"] == [{"x": 8, "y": 6, "width": 10, "height": 4, "area": 30, "peak": 0.75}]
 
-    def seen(number: int, query: str = "") -> np.ndarray:
+    def seen(number: int, query: str = "") -> NDArray[np.uint8]:
         answer = ask(f"/review/{name_of(number)}.jpg{query}")
         assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
-        return cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+        return decoded(answer)
 
     plain = seen(3, "?overlay=0")
     assert plain.shape == (24, 32, 3)
@@ -131,7 +138,7 @@ def test_the_map_lies_where_it_was_seen(ask: Ask, archive: ArchiveFolder) -> Non
     hot[:8, :8] = 255
     cv2.imwrite(str(archive.path / record.map), hot)
     answer = ask(f"/review/{record.id}.jpg")
-    drawn = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    drawn = decoded(answer)
     scale = drawn.shape[0] // 64
     red = drawn[:, :, 2].reshape(64, scale, 64, scale).mean((1, 3))
     assert red[10:14, 18:22].min() > 100
