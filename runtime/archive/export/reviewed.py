@@ -49,7 +49,7 @@ class Part:
         return f"{self.record.id}{self.path.suffix}"
 
     def boxes(self) -> list[tuple[int, int, int, int, float]]:
-        """The regions that lie in the image: x, y, width, height in pixels, and the peak of the map."""
+        """The regions within the image: x, y, width, height in pixels, and the peak of the map."""
         found = []
         for box in self.record.regions:
             left, top = max(box.x, 0), max(box.y, 0)

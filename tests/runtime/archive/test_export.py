@@ -146,11 +146,14 @@ def test_what_is_there_is_not_touched(format: ExportFormat, archive: ArchiveFold
         export_reviewed(archive, out, format)
     archive.feedback.add(Feedback.on(record_of(4), "good", "Bo"))
     again = export_reviewed(archive, out, format, overwrite=True)
-    assert again.written == {
-        "mvtec": {"plate/train/good": 8, "plate/test/good": 2, "plate/test/bad": 1},
-        "coco": {"images": 11, "boxes": 1},
-        "labelstudio": {"tasks": 12, "boxes": 2},
-    }[format]
+    assert (
+        again.written
+        == {
+            "mvtec": {"plate/train/good": 8, "plate/test/good": 2, "plate/test/bad": 1},
+            "coco": {"images": 11, "boxes": 1},
+            "labelstudio": {"tasks": 12, "boxes": 2},
+        }[format]
+    )
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("mine")
