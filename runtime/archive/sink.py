@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -35,6 +36,8 @@ from dmdd_edge.storage import Fsync
 _LOG = logging.getLogger(__name__)
 #: Seconds between two lines of counts.
 _COUNTS_EVERY = 60.0
+#: Added to the niceness of the thread, which Linux keeps for each thread.
+_NICE = 10
 #: How long the end waits for images that are not written yet, in seconds.
 _LEAVE_SECONDS = 30.0
 
@@ -150,6 +153,9 @@ class ArchiveSink:
         self._tally.lost(item.key, item.choice)
 
     def _work(self) -> None:
+        with suppress(OSError):
+            # An image takes tens of milliseconds to encode; where cores are short, verdicts go first.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         with suppress(OSError):  # then the first image shows what is wrong
             self._room.look()
         due = time.monotonic() + _COUNTS_EVERY
