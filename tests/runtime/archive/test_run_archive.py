@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,37 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.assembly import run_source
+from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.options.run import RunOptions
+from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.station import recorder
+from dmdd_edge.runtime.summary import Summary
+from tests.runtime.archive.kept import opened
+from tests.runtime.station.constant_bundles import station_settings
+from tests.runtime.station.running import Answer, Camera, frame, lost, running
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray]
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Hanging:
+    """A sink that waits for ``gate``."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def result(self, frame: Frame, result: Result) -> None:
+        self.gate.wait(60)
+
+    def broken(self, frame: BrokenFrame) -> None:
+        """Nothing is broken."""
+
+    def summary(self, summary: Summary) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def test_a_run_keeps_what_is_worth_a_look_and_says_what_is_next(
@@ -71,3 +98,48 @@ def test_a_folder_that_cannot_be_an_archive_is_one_message(
     assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
     assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_station_has_one_archive_for_all_inspections(make_bundle: Make, tmp_path: Path) -> None:
+    make_bundle("screw")
+    settings = station_settings(
+        tmp_path,
+        {
+            "head": {"category": "screw", "region": (8, 8, 32, 32)},
+            "foot": {"category": "screw", "region": (8, 30, 40, 32)},
+        },
+        {1: ["head", "foot"]},
+    )
+    sink = opened(tmp_path / "archive", archive_sample=0, inspections=True)
+    camera = Camera()
+    answers: Iterator[Answer] = iter([frame(200), frame(30), lost("top")])
+    camera.answers = lambda: next(answers)
+    with running(settings, {"top": camera}, [sink]) as station:
+        station.trigger(3)
+        station.verdicts(3)
+    archive = ArchiveFolder(tmp_path / "archive")
+    records = {record.inspection: record for record in archive.records()}
+    assert {name: archive.image(record).shape for name, record in records.items()} == {
+        "head": (32, 32, 3),
+        "foot": (32, 40, 3),
+    }
+    assert {record.kept for record in records.values()} == {"anomalous"}
+    counts = {line.inspection: (line.good, line.anomalous, line.category) for line in archive.counts()}
+    assert counts == {"head": (1, 1, "screw"), "foot": (1, 1, "screw")}
+
+
+def test_a_station_too_slow_for_images_still_counts_every_frame(make_bundle: Make, tmp_path: Path) -> None:
+    make_bundle("screw")
+    settings = station_settings(tmp_path, {"head": {"category": "screw"}}, {1: ["head"]})
+    hanging = Hanging()
+    sink = opened(tmp_path / "archive", archive_sample=1.0, inspections=True)
+    with running(settings, {"top": Camera()}, [hanging, sink], say=lambda line: None) as station:
+        number = recorder._WITH_IMAGES + 4
+        for count in range(number):
+            station.trigger()
+            station.verdicts(count + 1)
+        hanging.gate.set()
+    [counts] = ArchiveFolder(tmp_path / "archive").counts()
+    assert (counts.good, counts.sampled) == (number, number)
+    assert 1 <= counts.lost == counts.sampled_lost <= 4
+    assert len(list(ArchiveFolder(tmp_path / "archive").records())) == number - counts.lost

@@ -13,7 +13,9 @@ SEEN = SMALL.replace("/dev/video0", "images:parts?fps=5")
 RESULTS = SEEN + "[results]\n"
 
 
-@pytest.mark.parametrize("key", ["jsonl", "csv", "video", "save", "save_maps", "save_frames", "spool"])
+@pytest.mark.parametrize(
+    "key", ["jsonl", "csv", "video", "save", "save_maps", "save_frames", "archive", "spool"]
+)
 @pytest.mark.parametrize(
     ("path", "what"),
     [
