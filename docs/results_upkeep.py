@@ -4,4 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-UPKEEP: dict[str, Callable[[], str]] = {}
+from common import markdown_table
+from results_files import result
+
+
+def band() -> str:
+    """Both thresholds on unseen parts, with and without a smallest area."""
+    lines = []
+    for row in result("upkeep_band")["figures"]["rows"]:
+        rates = " / ".join(f"{100 * row[name]:g}" for name in ("false_alarm_rate", "suspect_rate"))
+        area = "any" if row["min_area"] == "0" else row["min_area"].replace("px", " px")
+        names = ("good_anomalous", "good_not_good", "good_suspect", "bad_anomalous", "bad_suspect")
+        shares = [f"{100 * row[name]:.1f}" for name in names]
+        shares[0] = f"{shares[0]} ± {200 * row['good_anomalous_error']:.1f}"
+        shares[1] = f"{shares[1]} ± {200 * row['good_not_good_error']:.1f}"
+        expected = [f"{100 * row[name]:.1f}" for name in ("expected_anomalous", "expected_not_good")]
+        lines.append([row["category"], rates, str(row["normals"]), " / ".join(expected), area, *shares])
+    columns = [
+        "set",
+        "rates %",
+        "good images",
+        "n supports %",
+        "smallest area",
+        "good: anomalous %",
+        "good: not good %",
+        "good: suspect %",
+        "defects: anomalous %",
+        "defects: suspect %",
+    ]
+    return markdown_table(columns, lines, left=1)
+
+
+UPKEEP: dict[str, Callable[[], str]] = {"band": band}

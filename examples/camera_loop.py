@@ -15,11 +15,12 @@ from dmdd_edge import Detector, SourceError
 def main(bundle: str, source: str) -> int:
     """Print a line per frame; returns the exit code."""
     logging.basicConfig()  # prints when the camera is lost and when it is back
-    counts = {"good": 0, "anomalous": 0, "unreliable": 0}
+    counts: dict[str, int] = {"good": 0, "anomalous": 0, "unreliable": 0}
     with Detector.load(bundle) as detector, contextlib.suppress(KeyboardInterrupt):
         try:
             for result in detector.stream(source):
-                counts[result.status] += 1
+                # With a band, see calibrate --suspect-rate, there are suspect frames too.
+                counts[result.status] = counts.get(result.status, 0) + 1
                 note = f", {result.dropped} frames dropped before it" if result.dropped else ""
                 print(f"{result.status}: {result.score:.3f} in {result.timings.total:.0f} ms{note}")
         except SourceError as error:

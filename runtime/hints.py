@@ -97,10 +97,11 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
         bundle: the bundle in use.
         threshold: in use.
         seen: looks of the frames.
-        not_good: number of them that are anomalous or unreliable.
+        not_good: number of them that are suspect, anomalous or unreliable.
     """
     manifest = bundle.manifest
-    head = f"{not_good} of the first {len(seen)} frames are anomalous or unreliable"
+    kinds = "anomalous or unreliable" if threshold.suspect is None else "suspect, anomalous or unreliable"
+    head = f"{not_good} of the first {len(seen)} frames are {kinds}"
     calibrate = command("calibrate", **options_of(bundle), source="GOOD_PARTS")
     causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
     if causes:

@@ -131,8 +131,7 @@ class PartResult:
     @property
     def has_band(self) -> bool:
         """Whether an inspection has a band."""
-        results = (each.result for each in self.inspections)
-        return any(each is not None and each.suspect_threshold is not None for each in results)
+        return any(each.result and each.result.suspect_threshold is not None for each in self.inspections)
 
     @property
     def score(self) -> float:

@@ -108,19 +108,21 @@ function rows(id, wanted, cells, fresh = () => {}) {
 
 function fill(row, texts) { texts.forEach((text, i) => put(row.cells[i], text)); }
 
-// The count of suspect parts, which is left out while it is 0.
-function fillBand(cell, suspect) {
+// A last cell with the count of suspect parts, which is left out while it is 0; only where parts can be suspect.
+function fillBand(row, place, suspect) {
+  if (shown.counts.suspect === undefined) return;
+  const cell = row.cells[place] ?? row.insertCell();
   cell.dataset.bandOnly = "";
   put(cell, count(suspect ?? 0));
 }
 
 function showRecipes({ recipes, state }) {
-  rows("recipes", recipes.length, 6).forEach((row, i) => {
+  rows("recipes", recipes.length, 5).forEach((row, i) => {
     const recipe = recipes[i];
     row.dataset.inForce = String(recipe.number === state.recipe);
     put(row.cells[0], `${recipe.number} ${recipe.name}`);
     ["passed", "anomalous", "unreliable"].forEach((name, place) => put(row.cells[place + 2], count(recipe[name])));
-    fillBand(row.cells[5], recipe.suspect);
+    fillBand(row, 5, recipe.suspect);
     const word = recipe.number === state.changing_to ? "Loading" : recipe.number === state.recipe ? "In force" : "Change";
     put(row.cells[1].firstChild, word);
     row.cells[1].firstChild.setAttribute("aria-label", `${word}: recipe ${recipe.number}`);
@@ -128,13 +130,13 @@ function showRecipes({ recipes, state }) {
 }
 
 function showInspections({ inspections }) {
-  rows("inspections", inspections.length, 9).forEach((row, i) => {
+  rows("inspections", inspections.length, 8).forEach((row, i) => {
     const each = inspections[i];
     row.dataset.inForce = String(each.in_force);
     const { good, anomalous, unreliable, failed } = each.counts;
     const bundle = each.in_force ? `${each.category} ${each.version}, ${each.backend}` : "not in force";
     fill(row, [each.name, each.camera, bundle, each.in_force ? score(each.threshold) : "", ...[good, anomalous, unreliable, failed].map(count)]);
-    fillBand(row.cells[8], each.counts.suspect);
+    fillBand(row, 8, each.counts.suspect);
   });
 }
 
