@@ -156,12 +156,10 @@ def _new_images(folders: Iterable[Path], name: str, old: Sequence[Path]) -> tupl
     for folder in folders:
         category = _read(folder, name)
         found |= dict.fromkeys(path.absolute() for path in category.train)
-        good = [item.path.absolute() for item in category.test if item.is_good]
-        found |= dict.fromkeys(good)
-        if bad := len(category.test) - len(good):
+        if tests := len(category.test):
             notes.append(
-                f"{count(bad, 'defective image')} in {folder} {'is' if bad == 1 else 'are'} not trained on; "
-                "compare both versions on them with --known-bad"
+                f"{count(tests, 'test image')} in {folder} {'is' if tests == 1 else 'are'} not trained on; "
+                "compare both versions on them with --good and --known-bad"
             )
     known = {path.resolve() for path in old}
     new = [path for path in found if path.resolve() not in known]

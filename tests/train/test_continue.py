@@ -241,11 +241,11 @@ def test_copies_are_left_out(finished: Path, lot: Path, plates: Path, tmp_path: 
         plan(finished, plates / "plate" / "train" / "good", runs_dir=tmp_path)
 
 
-def test_defective_images_of_the_new_folder_are_not_trained_on(finished: Path, tmp_path: Path) -> None:
+def test_test_images_of_the_new_folder_are_not_trained_on(finished: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "more", train=4, test_good=2, test_bad=1, size=64, seed=75)
     made = plan(finished, tmp_path / "more", runs_dir=tmp_path)
-    assert any("5 defective images" in line and "--known-bad" in line for line in made.notes)
-    assert any("new images to train on" in line for line in made.notes)
+    assert any("7 test images" in line and "--known-bad" in line for line in made.notes)
+    assert any("3 new images to train on" in line and "1 new held out" in line for line in made.notes)
 
 
 def test_moved_images_are_found_where_data_names_them(
