@@ -1,6 +1,6 @@
 """Worse versions at the gate of a challenge set: trained for fewer steps, exported, refused by name.
 
-    python -m benchmarks.upkeep.challenge --data DATA --models-dir MODELS
+    python benchmarks/upkeep/challenge.py --data DATA --models-dir MODELS
 
 An exported bundle is in use, and every third defective test image becomes a challenge part. Then the same
 category is trained for fewer steps and exported, by the commands that a user has. What is not lost at the
@@ -14,12 +14,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import PROGRAM, begin, parser, write_result
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common import PROGRAM, begin, parser, write_result
 
 #: Every so many-th defective test image is a challenge part.
 _EVERY = 3
@@ -87,9 +91,8 @@ def main() -> None:
     arguments = parser(__doc__, "upkeep_challenge")
     arguments.add_argument("--data", type=Path, required=True, help="data set in MVTec AD's layout")
     arguments.add_argument("--category", default="bottle")
-    arguments.add_argument(
-        "--runs-dir", type=Path, required=True, help="folder with the category's finished run"
-    )
+    arguments.add_argument("--models-dir", type=Path, required=True, help="with a bundle of the category")
+    arguments.add_argument("--image-size", type=int, default=256, help="of the worse versions")
     arguments.add_argument("--steps", type=int, nargs="+", default=[20, 60], help="of the worse versions")
     options = arguments.parse_args()
     machine = begin()

@@ -140,16 +140,23 @@ def use(options: UseOptions) -> None:
     """
     from dmdd_edge.bundle.bundle import use_version
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.errors import DmddError
     from dmdd_edge.runtime.challenge.gate import GateOptions, gate_version
     from dmdd_edge.workspace import find_bundle
 
     category, version, models_dir = options.category, options.version, options.models_dir
     find_bundle(category, None, models_dir)  # which suggests similar names
-    gate = GateOptions(options.allow_loss, say=console.print)
-    bundle = use_version(models_dir, category, version, lambda chosen: gate_version(chosen, "use", gate))
+    lines: list[str] = []  # printed below the answer
+    gate = GateOptions(options.allow_loss, say=lines.append)
+    try:
+        bundle = use_version(models_dir, category, version, lambda chosen: gate_version(chosen, "use", gate))
+    except DmddError:
+        for line in lines:
+            console.print(line, markup=False)
+        raise
     if options.json:
         print_json({"category": category, "version": bundle.version})
-    console.print(f"{category}: {bundle.version} is in use", markup=False)
+    console.print("\n".join([f"{category}: {bundle.version} is in use", *lines]), markup=False)
 
 
 def check(options: CheckOptions) -> None:
