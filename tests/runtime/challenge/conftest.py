@@ -62,10 +62,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
-    """The lines of the journal."""
+    """The lines of the journal, without those of ``challenge add``."""
 
     def read() -> list[dict[str, Any]]:
         file = tmp_path / "models" / "screw" / "challenge" / "journal.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [line for line in lines if line["action"] != "add"]
 
     return read

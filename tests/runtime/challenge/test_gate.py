@@ -219,7 +219,7 @@ def test_a_loss_that_cannot_be_recorded_is_not_allowed(
     at_threshold: AtThreshold, images: Path, run: Run
 ) -> None:
     old, new = at_threshold(0.7), at_threshold(0.5)
-    run("challenge", "add", images / "faint.png")
+    add_parts(new.path.parent, [images / "faint.png"])
     (new.path.parent / "challenge" / "journal.jsonl").mkdir()
     with pytest.raises(BundleError, match="loses 1 of 1"):
         run("models", "use", "screw", old.version)
