@@ -294,11 +294,10 @@ class BundleWriter:
             raise BundleError(f"the manifest: {error}.") from error
         with self._refusals():
             bundle = self._publish(manifest)
-        if not use:
-            return bundle
-        accept(bundle)
-        with self._refusals():
-            write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")
+        if use:
+            accept(bundle)
+            with self._refusals():
+                write_atomically(self.folder / CURRENT_NAME, manifest.version + "\n")
         return bundle
 
     @contextmanager

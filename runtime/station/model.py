@@ -337,8 +337,7 @@ class StationCamera(Protocol):
 class LoadedRecipe(Protocol):
     """A recipe whose bundles are loaded, verified and warm.
 
-    Each detector has the thresholds of its inspection; detectors of one bundle share one ``backend``, and
-    ``backend`` is what tells which of them may go through the graph as one batch.
+    Each detector has its inspection's thresholds; those with one ``backend`` may go through it as one batch.
     """
 
     @property
