@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from common import PROGRAM, begin, parser, write_result
 
-#: Every so many-th defective test image is a challenge part.
+#: One defective test image in this number is a challenge part.
 _EVERY = 3
 
 
