@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,8 +68,10 @@ def enter(browser: Browser, url: str, who: str = "Ann") -> None:
 
 
 def press(browser: Browser, key: str) -> None:
-    text = {"text": key} if len(key) == 1 else {}
-    browser.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+    more: dict[str, Any] = {"text": key} if len(key) == 1 else {}
+    if key == "Escape":
+        more = {"windowsVirtualKeyCode": 27}  # the browser itself closes a dialog, and knows keys by number
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
     browser.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
 
@@ -308,5 +311,6 @@ def test_it_fits_a_phone_and_is_labelled(browser: Browser, archive: ArchiveFolde
     browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[spot])
     browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     wait_for(lambda: given(archive) == {11: ("bad", "Ann")}, "the verdict that was tapped")
-    assert all(request.startswith((page.url, "blob:", "about:")) for request in browser.requests)
+    elsewhere = [each for each in browser.requests if not each.startswith((page.url, f"blob:{page.url}"))]
+    assert [each for each in elsewhere if not each.startswith(("data:", "about:"))] == []
     assert browser.complaints == []
