@@ -169,11 +169,7 @@ def test_options_of_a_run(
 def test_without_a_band_no_output_says_anything_about_it(make_bundle: Make, parts: Path) -> None:
     bundle = make_bundle()
     _, lines = run("--model", bundle.path, "--source", parts, "--backend", "cpu")
-    known = {
-        *("type", "source", "index", "status", "time", "score", "normalized_score", "threshold"),
-        *("is_anomalous", "regions", "timings_ms", "dropped"),
-    }
-    assert all(set(line) == known for line in lines[:-1])
+    assert not any({"suspect_threshold", "gated"} & set(line) for line in lines[:-1])
     regions = [region for line in lines[:-1] for region in line["regions"]]
     assert regions
     assert all(set(region) == {"x", "y", "width", "height", "area", "peak"} for region in regions)

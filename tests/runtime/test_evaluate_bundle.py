@@ -14,6 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import write_calibration
+from dmdd_edge.bundle.gate import Gate
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.data.quality import FrameLimits
 
 Make = Callable[..., Bundle]
@@ -151,3 +154,21 @@ def test_a_users_error_has_a_fix(
     assert done.returncode == 1
     assert words in done.stderr
     assert "fix:" in done.stderr
+
+
+@pytest.mark.parametrize(("area", "found", "rejected"), [("800px", 2, 1), ("801px", 0, 0)])
+def test_evaluate_decides_with_the_smallest_area_of_the_calibration(
+    make_bundle: Make,
+    folders: Path,
+    lean: Callable[..., subprocess.CompletedProcess[str]],
+    area: str,
+    found: int,
+    rejected: int,
+) -> None:
+    # Each patch is 40 x 20 pixels of the source image.
+    write_calibration(make_bundle(), threshold_from_normals([0.25, 0.5]), "good/", gate=Gate(min_area=area))
+    done = lean("--category", "screw", "--good", "ok", "--bad", "ng", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["min_area"] == area
+    assert (counts["at_threshold"]["found"], counts["at_threshold"]["false_alarms"]) == (found, rejected)

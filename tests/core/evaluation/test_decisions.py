@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from scipy.stats import betabinom
 
+from dmdd_edge.bundle.gate import Gate
+from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import threshold_from_normals
-from dmdd_edge.evaluation.decisions import chance_of_alarms, decide, promise_line, result_lines
+from dmdd_edge.evaluation.decisions import (
+    band_promise_line,
+    chance_of_alarms,
+    decide,
+    promise_line,
+    result_lines,
+)
 
 SCORES = [0.1, 0.5, 0.7, 0.6, 0.4, 0.9, 0.5]
 LABELS = [False, False, False, True, True, True, True]
@@ -70,3 +78,32 @@ def test_only_what_chance_does_not_explain_breaks_the_promise() -> None:
     many = decide([0.5] * 9 + [0.0], [False] * 10, ["good"] * 10, threshold.image)
     assert "more than chance explains" in (promise_line(many, threshold) or "")
     assert promise_line(decide([0.5], [True], ["dent"], threshold.image), threshold) is None
+
+
+def test_a_band_and_a_smallest_area_decide_as_in_a_run() -> None:
+    rule = EffectiveThreshold(0.6, 0.6, "calibration", 0.4, 0.4, Gate(min_area="10"))
+    scores = [0.7, 0.7, 0.5, 0.3, 0.5, 0.7]
+    reaches = [0.65, 0.5, 0.45, 0.9, 0.2, 0.1]
+    labels = [True, True, True, False, False, False]
+    found = decide(scores, labels, ["cut", "cut", "dent", "good", "good", "good"], rule, None, reaches)
+    assert (found.found, found.suspect_defective, found.false_alarms, found.suspect_good) == (1, 2, 0, 0)
+    assert (found.groups["cut"].above, found.groups["cut"].suspect, found.groups["dent"].suspect) == (1, 1, 1)
+    assert found.threshold == 0.6
+    lines = result_lines({"category": "screw", "at_threshold": found.as_dict()})
+    assert lines[1] == "suspect, besides: 2 of 3 defects, 0 of 3 good parts"
+    plain = decide(scores, labels, ["cut"] * 3 + ["good"] * 3, 0.6)
+    assert (plain.found, plain.false_alarms) == (2, 1)
+    assert "suspect" not in str(plain.as_dict())
+
+
+def test_the_promise_of_a_band_counts_suspect_and_rejected_good_parts() -> None:
+    threshold = threshold_from_normals([n / 1000 for n in range(100)], 0.01, suspect_rate=0.05)
+    levels = (threshold.suspect, threshold.suspect)
+    rule = EffectiveThreshold(threshold.image, threshold.image, "manifest", *levels)
+    scores = [0.05] * 98 + [0.097, 0.5]  # one suspect, one anomalous
+    found = decide(scores, [False] * 100, ["good"] * 100, rule)
+    line = band_promise_line(found, threshold)
+    assert line == ("promise: at most 5 % of good parts suspect or rejected; seen: 2 %, within the promise")
+    many = decide([0.05] * 50 + [0.097] * 50, [False] * 100, ["good"] * 100, rule)
+    assert "more than chance explains" in str(band_promise_line(many, threshold))
+    assert band_promise_line(decide(scores, [False] * 100, ["good"] * 100, 0.1), threshold) is None
