@@ -37,6 +37,7 @@ from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import parse_object
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
@@ -188,6 +189,8 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
         model.drop_density()
     if model.prototypes is not None and not any(name.startswith("prototypes.") for name in state):
         model.drop_prototypes()
+    if isinstance(model.head, ScaledHead) and "head.share" in state:
+        model.head.keep_score_share()
     _require_fit(trainable_state(model), state)
     model.load_state_dict(state, strict=False)
 

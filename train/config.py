@@ -147,6 +147,7 @@ class TrainConfig(BaseModel):
         data: data set root or folder of good images.
         category: category's name.
         weights: file with the backbone's weights; None for the backbone's own source.
+        known_bad: folder with images of known-bad parts, which are never trained on; see ``known_bad``.
         batch_size: pairs of a normal and a synthetic anomalous image per step.
         steps: student steps; None when ``epochs`` or ``max_minutes`` decide, or, without those, the number
             of images (``length``).
@@ -178,6 +179,7 @@ class TrainConfig(BaseModel):
     data: Path
     category: str
     weights: Path | None = None
+    known_bad: Path | None = None
     model: ModelConfig = ModelConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
     preprocess: Preprocess = Preprocess()

@@ -185,6 +185,7 @@ class ScaledHead(Head):
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
         share = self._share(self.stages, self.abnormality)
+        self._score_chosen = False
         self.register_buffer("share", share, persistent=bool(self.prototype_maps))
         chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
@@ -222,14 +223,40 @@ class ScaledHead(Head):
             density_share: share of the maps of the features' density together, 0..1.
             length_share: share of the other length in the rest, 0..1.
         """
-        self.map_share.copy_(self._share(stages, abnormality, density_share, length_share))
+        self.map_share.copy_(self.map_weights(stages, abnormality, density_share, length_share))
+
+    def map_weights(
+        self, stages: Sequence[float], abnormality: float, density_share: float, length_share: float
+    ) -> Tensor:
+        """The weight of each map in the anomaly map, K; the arguments are those of ``weigh``."""
+        return self._share(stages, abnormality, density_share, length_share)
 
     def weigh_score(self, prototype_share: float) -> None:
         """Set the prototypes' share of the score, 0..1; the branches' maps have the rest."""
-        share = self._share(self.stages, self.abnormality)
-        share *= 1.0 - prototype_share
-        share[self.channels - self.prototype_maps :] = prototype_share
-        self.share.copy_(share)
+        self.share.copy_(self.score_share(self.stages, self.abnormality, prototype_share))
+
+    def score_share(self, stages: Sequence[float], abnormality: float, prototype_share: float) -> Tensor:
+        """The weight of each map in the score, K.
+
+        Args:
+            stages, abnormality: as for ``weigh``.
+            prototype_share: share of the prototypes, 0..1; the branches' maps have the rest.
+        """
+        share = self._share(stages, abnormality)
+        if self.prototype_maps:
+            share *= 1.0 - prototype_share
+            share[self.channels - self.prototype_maps :] = prototype_share
+        return share
+
+    def keep_score_share(self, share: Tensor | None = None) -> None:
+        """Keep the weights of the score with the other tensors: they are not those of the configuration.
+
+        Args:
+            share: weight of each map in the score, K; None keeps the present ones.
+        """
+        self._score_chosen = True
+        kept = self.share if share is None else share.to(self.share.device)
+        self.register_buffer("share", kept.clone(), persistent=True)
 
     def drop_lengths(self) -> None:
         """Drop the maps of the other length, whose weights are zero; the others stay."""
@@ -255,7 +282,7 @@ class ScaledHead(Head):
         persistent = {"level", "spread"}
         if self.chooses_stages or self.chooses_branch or self.chooses_density:
             persistent.add("map_share")
-        if self.prototype_maps:
+        if self.prototype_maps or self._score_chosen:
             persistent.add("share")
         for name in ("level", "spread", "share", "map_share"):
             self.register_buffer(name, getattr(self, name)[kept].clone(), persistent=name in persistent)
@@ -293,6 +320,10 @@ class ScaledHead(Head):
         relative = stacked / self.level[:, None, None] + self._FLOOR
         mean = torch.exp((torch.log(relative) * self.map_share[:, None, None]).sum(1, keepdim=True))
         return mean / (mean + self._MIDDLE)
+
+    def map_peaks(self, stacked: Tensor) -> Tensor:
+        """The peak of the anomaly map, N x K x s x s to N, 0..1."""
+        return self.peaks(self.map(stacked))[:, 0]
 
     def score(self, stacked: Tensor) -> Tensor:
         """The score, N x K x s x s to N, 0..1."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from dmdd_edge.train import costs
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.known_bad_choice import ENOUGH, choose_by_known_bad, describe
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.preparation import Prepared
 from dmdd_edge.train.scales import MapChoice, Progress, describe_choice, fit_head
@@ -114,9 +115,12 @@ def _fit_scaled(
             images.holdout,
             prepared.foreground.method,
             prepared.listener.preparing,
+            None if prepared.known_bad is None else prepared.known_bad.images,
         )
     if choice is not None:
         prepared.listener.say(describe_choice(choice.facts()))
+        for what, said in choice.known_bad.items():
+            prepared.listener.say(describe(what, said))
     return choice
 
 
@@ -129,6 +133,7 @@ def fit_scaled(
     held_out: NDArray[np.uint8],
     method: Method,
     progress: Progress = lambda what, done, total: None,
+    known_bad: NDArray[np.uint8] | None = None,
 ) -> MapChoice | None:
     """Fit all that a scaled head needs, and leave out of the model the maps that are not chosen.
 
@@ -138,6 +143,7 @@ def fit_scaled(
         teacher: the teacher's features of the training images, from the first on in each call.
         features: of the teacher and the student, of uint8 n x S x S x 3 BGR.
         trained_on, held_out, method, progress: as for ``fit_head``.
+        known_bad: images of known-bad parts, uint8 m x S x S x 3 BGR; None without them.
     """
     model.fit_density(teacher())
     model.fit_prototypes(teacher(), len(trained_on))
@@ -147,6 +153,16 @@ def fit_scaled(
     choice = fit_head(
         head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress
     )
+    if choice is not None and known_bad is not None and min(len(known_bad), len(held_out)) >= ENOUGH:
+
+        def stacked(images: NDArray[np.uint8]) -> list[Tensor]:
+            starts = range(0, len(images), _BATCH)
+            return [
+                head.stack(model.distances(*features(images[start : start + _BATCH]))) for start in starts
+            ]
+
+        with torch.no_grad():
+            choice = choose_by_known_bad(head, stacked(known_bad), stacked(held_out), choice)
     if not (choice and choice.lengths):
         model.drop_lengths()
     if not (choice and choice.density):

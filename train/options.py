@@ -54,6 +54,14 @@ class ImageOptions(Options):
         Path | None,
         Option("Texture images for the synthesis (DTD or any folder). Default: built-in.", panel=_DATA),
     ] = None
+    known_bad: Annotated[
+        Path | None,
+        Option(
+            "Images of known-bad parts: never trained on; training says which the threshold finds. Eight or "
+            "more may choose the weights of the maps.",
+            panel=_DATA,
+        ),
+    ] = None
     roi: Annotated[
         str | None, Option("Region of interest in source pixels.", metavar="X,Y,W,H", panel=_DATA)
     ] = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.errors import DmddError
+from dmdd_edge.train.known_bad import leave_out
 
 if TYPE_CHECKING:
     from dmdd_edge.train.checkpoint import Run
@@ -76,12 +77,13 @@ def follow(info: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def category_of(run: Run) -> Category:
-    """The files of a run's category, at the place that its configuration names.
+    """The files of a run's category, at the place that its configuration names, without its known-bad parts.
 
     Raises:
         DmddError: they are missing.
     """
     category = find_images(run.config.data, run.config.category)
+    leave_out(category, run.info.get("known_bad", {}).get("digests", ()))
     return category if run.config.parent is None else with_images(category, run.info)
 
 

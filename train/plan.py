@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
 
 #: What may change when a run is resumed: where files are and how this machine works, not what is learned.
-_MAY_CHANGE = ("data", "textures", "weights", "device", "workers", "cache_mb")
+_MAY_CHANGE = ("data", "textures", "known_bad", "weights", "device", "workers", "cache_mb")
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ def plan_training(options: TrainOptions) -> Plan:
 
 
 def _check_files(options: TrainOptions) -> None:
-    weights, textures = options.weights, options.textures
+    weights, textures, known_bad = options.weights, options.textures, options.known_bad
     if weights is not None and not weights.is_file():
         raise OptionError(f"--weights {weights}: no such file.", "Check the path.")
     if textures is not None and not textures.is_dir():
         raise OptionError(f"--textures {textures}: no such folder.", "Check the path.")
+    if known_bad is not None and not known_bad.is_dir():
+        raise OptionError(f"--known-bad {known_bad}: no such folder.", "Check the path.")
 
 
 def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path]:
@@ -99,6 +101,8 @@ def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path]:
         synthesis={name: values[name] for name in SYNTHESIS},
         **{name: values[name] for name in RUN},
     )
+    if config.known_bad is not None:
+        config = config.model_copy(update={"known_bad": config.known_bad.resolve()})
     if options.run is not None:
         run_folder("", options.run, options.runs_dir)
     category = load_category(data, options.category)

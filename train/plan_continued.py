@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: What a continued run may do otherwise; all else shapes the network and its images, which it keeps.
 _MAY_CHANGE = (
-    "data", "textures", "weights", "device", "workers", "cache_mb", "amp",
+    "data", "textures", "known_bad", "weights", "device", "workers", "cache_mb", "amp",
     "steps", "epochs", "max_minutes", "lr", "batch_size", "seed", "holdout",
 )  # fmt: skip
 _LENGTHS = ("steps", "epochs", "max_minutes")

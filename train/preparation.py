@@ -17,6 +17,7 @@ from dmdd_edge.train.continuation import held_out
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.fold import fold_batchnorm
+from dmdd_edge.train.known_bad import KnownBad, load_known_bad
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
 from dmdd_edge.train.model import DMDD
@@ -52,6 +53,7 @@ class Prepared:
         images: training and held-out images.
         foreground: where the part is in each training image.
         textures: source of foreign textures.
+        known_bad: images of known-bad parts; None where the user gave none.
         watch: sums the seconds of each part of the training.
         started: ``time.monotonic()`` when the preparation began.
     """
@@ -66,6 +68,7 @@ class Prepared:
     images: TrainingImages
     foreground: ForegroundMasks
     textures: Textures
+    known_bad: KnownBad | None
     watch: Stopwatch
     started: float
 
@@ -110,6 +113,7 @@ def prepare(
     model.to(device).to(memory_format=torch.channels_last)
     teacher = fold_batchnorm(model.teacher).to(memory_format=torch.channels_last)
     images = _read_images(config, category, folder, listener, watch)
+    known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
         category=category,
@@ -121,6 +125,7 @@ def prepare(
         images=images,
         foreground=_find_foreground(config, images, folder, listener, watch),
         textures=_textures(config, images),
+        known_bad=known_bad,
         watch=watch,
         started=started,
     )
@@ -170,6 +175,24 @@ def _read_images(
     listener.expect(costs.preparation(config, count))
     listener.expect(costs.training(config, count, len(images.holdout), len(category.test), steps))
     return images
+
+
+def _read_known_bad(
+    config: TrainConfig, category: Category, images: TrainingImages, listener: Listener
+) -> KnownBad | None:
+    if config.known_bad is None:
+        return None
+    known_bad, lines = load_known_bad(
+        config.known_bad,
+        category.name,
+        [*images.train_paths, *images.holdout_paths],
+        config.preprocess,
+        config.model.image_size,
+    )
+    listener.say(f"{len(known_bad.names)} known-bad parts, which are not trained on")
+    for line in lines:
+        listener.say(line)
+    return known_bad
 
 
 def _textures(config: TrainConfig, images: TrainingImages) -> Textures:

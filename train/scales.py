@@ -10,7 +10,7 @@ images, and synthetic damage on them of kinds that training does not use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,8 @@ class MapChoice:
         density: share of the density of the teacher's features.
         prototypes: share of the nearest usual feature in the score.
         lengths: share of the other length of the branches' differences in what the density leaves.
+        known_bad: what known-bad parts say of the weights of the "score" and of the "map", as fields of
+            ``known_bad_choice.Choice``; empty without them.
     """
 
     stages: tuple[float, ...]
@@ -126,6 +128,7 @@ class MapChoice:
     density: float = 0.0
     prototypes: float = 0.0
     lengths: float = 0.0
+    known_bad: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """As run.json keeps it."""

@@ -13,6 +13,8 @@ import torch
 
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.data.datasets.repeats import digest_of
+from dmdd_edge.data.images import list_images
 from dmdd_edge.evaluation.decisions import Decisions, decide, result_lines
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.storage import make_folder
@@ -21,6 +23,7 @@ from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.continuation import plan_continuation, read_continuation, write_continuation
 from dmdd_edge.train.evaluation import figures, holdout_images, threshold_of, torch_predictor, write_images
+from dmdd_edge.train.known_bad import describe_known_bad, judge_known_bad, leave_out
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
 from dmdd_edge.train.outliers import describe, outliers_of_training
@@ -84,6 +87,10 @@ def train(
         recorder.say(category.headline())
         recorder.say(category.table())
         # Before the training: unusable masks must be reported before hours are spent.
+        if config.known_bad is not None:
+            known = [digest_of(path) for path in list_images(config.known_bad, recursive=True)]
+            if left := leave_out(category, known):
+                recorder.say(f"{left} test images are known-bad parts: they are left out of the figures")
         test = None
         if category.test:
             recorder.preparing(costs.READING, 0, None)
@@ -110,6 +117,10 @@ def train(
             )
             files.write_facts(folder, run.info)
             recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"])))
+        if prepared.known_bad is not None:
+            run.info["known_bad"] = judge_known_bad(prepared.known_bad, predict, threshold)
+            files.write_facts(folder, run.info)
+            recorder.note(describe_known_bad(run.info["known_bad"]))
         if test is None:
             damage = None
             if threshold is not None:

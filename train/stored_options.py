@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MODEL = ("backbone", "image_size", "branches", "pmn", "head", "pyramid_upsampling", "multi_perception")
 SYNTHESIS = ("textures", "foreground", "fas", "nuisances")
 RUN = (
-    "weights", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout", "seed", "amp",
-    "device", "workers", "cache_mb",
+    "weights", "known_bad", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout",
+    "seed", "amp", "device", "workers", "cache_mb",
 )  # fmt: skip
 PREPROCESS = ("roi", "rotate", "ignore_mask", "bits")
 #: The number of training images that are read for the size that the region of interest must fit.

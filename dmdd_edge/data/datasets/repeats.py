@@ -66,6 +66,14 @@ def _split(paths: list[Path], key: Callable[[Path], Hashable]) -> list[list[Path
     return [part for part in parts.values() if len(part) > 1]
 
 
+def digest_of(path: Path) -> str:
+    """What a file's content is known by, in hex; empty when it cannot be read."""
+    try:
+        return _digest(path, -1).hex()
+    except OSError:
+        return ""
+
+
 def _digest(path: Path, most: int) -> bytes:
     with path.open("rb") as file:
-        return hashlib.blake2b(file.read(most)).digest()
+        return hashlib.blake2b(file.read(most), digest_size=16).digest()
