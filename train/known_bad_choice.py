@@ -108,7 +108,11 @@ def cross_validated(bad: Values, good: Values) -> tuple[int, float, float, float
 
 @torch.no_grad()
 def choose_by_known_bad(
-    head: ScaledHead, bad: Sequence[Tensor], good: Sequence[Tensor], chosen: MapChoice
+    head: ScaledHead,
+    bad: Sequence[Tensor],
+    good: Sequence[Tensor],
+    chosen: MapChoice,
+    margin: float | None = MARGIN,
 ) -> MapChoice:
     """Choose the weights of a head's score and map by known-bad parts, where that is better by the margin.
 
@@ -119,6 +123,7 @@ def choose_by_known_bad(
         bad: stacked maps of the known-bad parts, batch by batch, at least ``ENOUGH`` in all.
         good: likewise of good parts that were not trained on.
         chosen: by synthetic damage.
+        margin: that a change must gain; None changes to the best weights in any case, for a study.
 
     Returns:
         the weights in use, with what the known-bad parts say of the "score" and of the "map".
@@ -128,13 +133,19 @@ def choose_by_known_bad(
     weights = [(*each, share) for each in both for share in shares]
     scores = [head.share.clone(), *(head.score_share(*each) for each in weights)]
     kept = (tuple(head.stages), head.abnormality, chosen.prototypes)
-    of_score = _choose([kept, *weights], scores, head.keep_score_share, head.score, bad, good)
+    of_score = _choose([kept, *weights], scores, head.keep_score_share, head.score, bad, good, margin)
 
     maps = [head.map_share.clone()]
     maps += [head.map_weights(*each, chosen.density, chosen.lengths) for each in both]
     kept = (chosen.stages, chosen.abnormality, 0.0)
     of_map = _choose(
-        [kept, *((*each, 0.0) for each in both)], maps, head.map_share.copy_, head.map_peaks, bad, good
+        [kept, *((*each, 0.0) for each in both)],
+        maps,
+        head.map_share.copy_,
+        head.map_peaks,
+        bad,
+        good,
+        margin,
     )
     return replace(
         chosen,
@@ -152,6 +163,7 @@ def _choose(
     score: Callable[[Tensor], Tensor],
     bad: Sequence[Tensor],
     good: Sequence[Tensor],
+    margin: float | None,
 ) -> Choice:
     """Judge the candidates, the first of which is in use, and use the best one where it is better enough."""
     found: list[list[Values]] = [[], []]
@@ -160,7 +172,7 @@ def _choose(
         for kind, batches in zip(found, (bad, good), strict=True):
             kind.append(np.concatenate([score(part).double().cpu().numpy() for part in batches]))
     best, before, after, error = cross_validated(np.stack(found[0]), np.stack(found[1]))
-    changed = best > 0 and after - before >= max(MARGIN, error)
+    changed = best > 0 and (margin is None or after - before >= max(margin, error))
     index = best if changed else 0
     use(candidates[index])
     stages, abnormality, prototypes = weights[index]
