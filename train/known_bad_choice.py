@@ -27,8 +27,9 @@ Weights = tuple[Sequence[float], float, float]
 #: Fewer known-bad parts report only.
 ENOUGH = 8
 #: The weights change only where parts that did not choose them stand this much better among good parts: the
-#: mean share of good parts that score lower. It must also exceed its own standard error.
-MARGIN = 0.02
+#: mean share of good parts that score lower. It must also exceed its standard error this many times: with eight
+#: parts one standard error is often chance, and then the other defects are found less (results/upkeep.md).
+MARGIN, ERRORS = 0.02, 2.0
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _choose(
         for kind, batches in zip(found, (bad, good), strict=True):
             kind.append(np.concatenate([score(part).double().cpu().numpy() for part in batches]))
     best, before, after, error = cross_validated(np.stack(found[0]), np.stack(found[1]))
-    changed = best > 0 and (margin is None or after - before >= max(margin, error))
+    changed = best > 0 and (margin is None or after - before >= max(margin, ERRORS * error))
     index = best if changed else 0
     use(candidates[index])
     stages, abnormality, prototypes = weights[index]
