@@ -27,8 +27,8 @@ Weights = tuple[Sequence[float], float, float]
 #: Fewer known-bad parts report only.
 ENOUGH = 8
 #: The weights change only where parts that did not choose them stand this much better among good parts: the
-#: mean share of good parts that score lower. It must also exceed its standard error this many times: with eight
-#: parts one standard error is often chance, and then the other defects are found less (results/upkeep.md).
+#: mean share of good parts that score lower. The gain must also be this many standard errors: of eight parts,
+#: one standard error is often chance, and then the other defects are found less (docs/results/upkeep.md).
 MARGIN, ERRORS = 0.02, 2.0
 
 
