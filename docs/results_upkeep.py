@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common import markdown_table
-from results_files import result
+from results_files import FIGURES, percent, result
 
 
 def band() -> str:
@@ -35,4 +35,27 @@ def band() -> str:
     return markdown_table(columns, lines, left=1)
 
 
-UPKEEP: dict[str, Callable[[], str]] = {"band": band}
+def known_bad() -> str:
+    """What eight known-bad parts change, by who chose the weights."""
+    lines = []
+    for run in result("known_bad")["figures"]["runs"]:
+        for name, words in (
+            ("without", "synthetic damage"),
+            ("with", "known-bad parts, by the margin"),
+            ("always", "known-bad parts, always"),
+        ):
+            found = run[name]
+            changed = [
+                str(found[f"{what}_changed"]) if name != "without" else "" for what in ("score", "map")
+            ]
+            figures = percent(found[figure][0] for figure in (*FIGURES, "found"))
+            worst = percent([found["worst_image_auroc_change"]])[0] if name != "without" else ""
+            lines.append([run["category"], words, *changed, *figures, worst])
+    columns = ["set", "weights chosen by", "score changed", "map changed", "I-AUROC", "P-AUROC", "PRO"]
+    return markdown_table([*columns, "found %", "worst change of I-AUROC"], lines, left=2)
+
+
+UPKEEP: dict[str, Callable[[], str]] = {
+    "band": band,
+    "known-bad": known_bad,
+}

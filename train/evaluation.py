@@ -22,6 +22,7 @@ from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.odd_ones import odd_ones
 
 HISTOGRAM, CASES = "score_histogram.png", "hardest_cases.png"
 
@@ -71,10 +72,18 @@ def threshold_of(
     run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
 ) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
+    return threshold_and_odd(run, predict, alpha, suspect_rate)[0]
+
+
+def threshold_and_odd(
+    run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
+) -> tuple[Threshold, list[str]]:
+    """The threshold from the run's held-out normal images, and a line on those that alone set it."""
     maps, scores = predict_all(predict, holdout_images(run))
     separate = run.config.model.head == "scaled"  # other heads compute the score from the map
     peaks = [map_peak(item) for item in maps] if separate else None
-    return threshold_from_normals(scores.tolist(), alpha, peaks=peaks, suspect_rate=suspect_rate)
+    threshold = threshold_from_normals(scores.tolist(), alpha, peaks=peaks, suspect_rate=suspect_rate)
+    return threshold, odd_ones(run.info["holdout"], scores.tolist(), threshold)
 
 
 def figures(

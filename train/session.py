@@ -22,7 +22,14 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.continuation import plan_continuation, read_continuation, write_continuation
-from dmdd_edge.train.evaluation import figures, holdout_images, threshold_of, torch_predictor, write_images
+from dmdd_edge.train.evaluation import (
+    figures,
+    holdout_images,
+    threshold_and_odd,
+    threshold_of,
+    torch_predictor,
+    write_images,
+)
 from dmdd_edge.train.known_bad import describe_known_bad, judge_known_bad, leave_out
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
@@ -110,8 +117,9 @@ def train(
         threshold = None
         if run.info["holdout"]:
             recorder.preparing(costs.THRESHOLD, 0, None)
-            threshold = threshold_of(run, predict)
-            recorder.note(threshold.describe())
+            threshold, odd = threshold_and_odd(run, predict)
+            for line in [threshold.describe(), *odd]:
+                recorder.note(line)
             run.info["nuisances"] = shares_above(
                 predict, holdout_images(run), threshold, partial(recorder.preparing, costs.NUISANCES)
             )
