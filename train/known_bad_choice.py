@@ -2,7 +2,7 @@
 
 Synthetic damage chooses the weights where nothing is known of real defects (``scales``). A few real ones say
 more about this part, and less about the next kind of defect: their choice counts only where it is better by
-a stated margin on parts that took no part in it.
+a stated margin on parts that did not choose.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def describe(what: str, facts: Mapping[str, Any]) -> str:
 
 
 def cross_validated(bad: Values, good: Values) -> tuple[int, float, float, float]:
-    """Choose among candidates, and estimate what the choice is worth on parts that take no part in it.
+    """Choose among candidates, and estimate what the choice is worth on parts that did not choose.
 
     Each known-bad part is judged by the candidate that the others choose.
 
@@ -166,7 +166,7 @@ def _choose(
     good: Sequence[Tensor],
     margin: float | None,
 ) -> Choice:
-    """Judge the candidates, the first of which is in use, and use the best one where it is better enough."""
+    """Compare the candidates, the first of which is in use, and use the best one where it is better enough."""
     found: list[list[Values]] = [[], []]
     for candidate in candidates:
         use(candidate)
