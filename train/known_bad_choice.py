@@ -166,7 +166,7 @@ def _choose(
     good: Sequence[Tensor],
     margin: float | None,
 ) -> Choice:
-    """Compare the candidates, the first of which is in use, and use the best one where it is better enough."""
+    """Compare candidates, the first of which is in use, and use the best one where it is better enough."""
     found: list[list[Values]] = [[], []]
     for candidate in candidates:
         use(candidate)
