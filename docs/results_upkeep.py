@@ -55,7 +55,14 @@ def known_bad() -> str:
     return markdown_table([*columns, "found %", "worst change of I-AUROC"], lines, left=2)
 
 
-UPKEEP: dict[str, Callable[[], str]] = {
-    "band": band,
-    "known-bad": known_bad,
-}
+def challenge() -> str:
+    """Versions of fewer steps at the gate of a challenge set."""
+    lines = []
+    for name, row in result("upkeep_challenge")["figures"].items():
+        gate = "" if name == "in use" else "refused" if row["refused"] else "accepted"
+        found = f"{row['found']} of {row['total']}"
+        lines.append([name, gate, found, f"{row['threshold']:.4f}", f"{row['lowest_margin']:+.4f}"])
+    return markdown_table(["version", "gate", "found", "threshold", "lowest margin"], lines, left=2)
+
+
+UPKEEP: dict[str, Callable[[], str]] = {"band": band, "known-bad": known_bad, "challenge": challenge}
