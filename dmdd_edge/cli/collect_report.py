@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.cli.collect_runs import runs_of
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.data.images import describe_passed_over
 from dmdd_edge.messages.commands import command
+from dmdd_edge.runs import list_runs
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.collect import CollectCommand
@@ -85,7 +87,19 @@ def print_outcome(outcome: Collected, options: CollectCommand) -> None:
     if counts.images < outcome.target:
         console.print(f"{outcome.target - counts.images} fewer than the target; the same command continues")
     if counts.images:
-        next_step(command("train", data=outcome.into))
+        next_step(_next(outcome))
+
+
+def _next(outcome: Collected) -> str:
+    """The command that trains on the set: from the start, or going on from a run that knows a part of it."""
+    known, taken = runs_of(outcome.into), list_runs()
+    images, name = outcome.counts.images, outcome.into.resolve().name
+    if known:
+        run, learned = max(known, key=lambda one: one[1])
+        console.print(f"run {run} has learned from {learned} of these {images} images")
+        if learned < images:
+            return command("train", **{"continue": run}, add=outcome.into)
+    return command("train", data=outcome.into, run=f"{name}_{images}" if name in taken else None)
 
 
 def as_json(outcome: Collected) -> dict[str, Any]:

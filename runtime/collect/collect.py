@@ -171,7 +171,7 @@ class OpenCollection:
         stored = stack.enter_context(folder.held())
         if stored.cleared:
             self._say(f"{stored.cleared} unfinished files of an earlier end were removed")
-        self.collector = Collector(folder, source.live, options.bits, options.keep, self._camera)
+        self.collector = Collector(folder, source.live, options.bits, options.accept, self._camera)
         self.collector.load(stored, self._on_read)
 
     def process(

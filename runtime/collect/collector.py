@@ -73,7 +73,7 @@ class Collector:
         folder: held by this program.
         live: whether frames come from a camera or a stream.
         bits: of 16-bit files.
-        keep: kinds of faults that do not refuse an image.
+        accept: kinds of faults that do not refuse an image.
         camera: reads the camera's settings.
 
     Attributes:
@@ -85,11 +85,11 @@ class Collector:
         folder: SetFolder,
         live: bool,
         bits: int = 16,
-        keep: Collection[str] = (),
+        accept: Collection[str] = (),
         camera: Callable[[], CameraFacts | None] = lambda: None,
     ) -> None:
         self._folder, self._live, self._bits = folder, live, bits
-        self._keep, self._camera = frozenset(keep), camera
+        self._accept, self._camera = frozenset(accept), camera
         self._lock = threading.RLock()
         self._set = GoodSet()
         self._times: list[float | None] = []
@@ -132,14 +132,14 @@ class Collector:
         """
         with self._lock:
             measured = self._set.look_at(frame.image)
-            refusing = next((f for f in measured.faults if f.refuses and f.kind not in self._keep), None)
+            refusing = next((f for f in measured.faults if f.refuses and f.kind not in self._accept), None)
             number = None
             if refusing is None:
                 number = self._write(frame, measured)
             else:
                 self._refused[refusing.kind] += 1
             faults = measured.faults
-            if refusing is not None:  # what refuses it comes first, whatever --keep lets pass
+            if refusing is not None:  # what refuses it comes first, whatever --accept lets pass
                 faults = (refusing, *(fault for fault in faults if fault is not refusing))
                 if hint := hint_of_bits("too dark", frame.peak) if refusing.kind == "dark" else "":
                     hint = hint.replace("train with", "collect with")
@@ -182,7 +182,9 @@ class Collector:
     def doubtful(self) -> list[tuple[int, Fault]]:
         """Images that the set would refuse today, unless their kind is kept."""
         with self._lock:
-            return [(number, fault) for number, fault in self._set.doubtful() if fault.kind not in self._keep]
+            return [
+                (number, fault) for number, fault in self._set.doubtful() if fault.kind not in self._accept
+            ]
 
     def doubtful_cached(self) -> list[tuple[int, Fault]]:
         """The same as of the last change of the set, for whoever asks twice a second."""

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 Kind = Literal["size", "dark", "bright", "blurred", "moved", "repeated"]
-#: What ``--keep`` may name: every kind but another size, which no set can mix.
+#: What ``--accept`` may name: every kind but another size, which no set can mix.
 KEEPABLE: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind != "size")
 
 #: Share of what refuses an image from which on it is kept with a mark.

@@ -81,7 +81,7 @@ class Mark(_Part):
     Attributes:
         kind: what.
         text: in words; continues "The image is".
-        weight: how far beyond what the set shows; 1 refuses an image unless ``--keep`` names its kind.
+        weight: how far beyond what the set shows; 1 refuses an image unless ``--accept`` names its kind.
     """
 
     kind: Kind

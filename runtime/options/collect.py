@@ -12,7 +12,7 @@ from dmdd_edge.runtime.options.source import CameraOptions, EveryOption, WatchOp
 
 #: How images are taken; ``auto`` chooses by the source.
 WAYS = ("auto", "all", "key", "interval", "trigger", "change")
-#: What ``--keep`` may name, as ``runtime.collect.faults`` does.
+#: What ``--accept`` may name, as ``runtime.collect.faults`` does.
 KEEPABLE = ("dark", "bright", "blurred", "moved", "repeated")
 #: Bits that a camera's 16-bit files may use, as ``data.images.BITS`` has them.
 _BITS = (10, 12, 14, 16)
@@ -63,10 +63,10 @@ class _Taking(Options):
     interval: Annotated[
         float | None, Option("Seconds between two images of --take interval.", panel=_TAKING, above=0)
     ] = None
-    keep: Annotated[
+    accept: Annotated[
         tuple[str, ...],
         Option(
-            "Keep images that would be refused: dark, bright, blurred, moved or repeated; may be repeated.",
+            "Keep images that are dark, bright, blurred, moved or repeated; one kind, may be given again.",
             panel=_TAKING,
             choices=KEEPABLE,
         ),

@@ -53,7 +53,7 @@ def sample(field: OptionField) -> str:
     parts = members(field.type)
     if allowed:
         return str(allowed[-1])
-    if field.name in VALUES:
+    if field.name in VALUES and not (field.name == "target" and int in parts):  # collect's is a number
         return VALUES[field.name]
     if float in parts:
         return "0.25"

@@ -59,7 +59,7 @@ def test_faults_are_refused_counted_and_named(shots: Path, tmp_path: Path) -> No
 def test_kept_kinds_are_marked_in_the_record(shots: Path, tmp_path: Path) -> None:
     folder_of(shots, {"a.png": shot(part(41) * 0.6, 2)})
     into = tmp_path / "set"
-    outcome = collect_images(CollectOptions(source=str(shots), into=into, keep=("dark",)))
+    outcome = collect_images(CollectOptions(source=str(shots), into=into, accept=("dark",)))
     assert (outcome.counts.refused, outcome.counts.marked) == ({}, {"dark": 1})
     (mark,) = json.loads((into / "000013.json").read_text())["marks"]
     assert mark["kind"] == "dark"
@@ -197,8 +197,8 @@ def test_what_is_missing_or_has_no_effect_is_said(tmp_path: Path) -> None:
         CollectOptions(source="x")
     with pytest.raises(OptionError, match="--interval has no effect without --take interval"):
         CollectOptions(source="x", into=tmp_path, interval=3)
-    with pytest.raises(OptionError, match="--keep 'size' is unknown"):
-        CollectOptions(source="x", into=tmp_path, keep=("size",))
+    with pytest.raises(OptionError, match="--accept 'size' is unknown"):
+        CollectOptions(source="x", into=tmp_path, accept=("size",))
 
 
 def test_a_watched_folder_ends_when_it_is_asked_to(shots: Path, tmp_path: Path) -> None:
