@@ -65,4 +65,26 @@ def challenge() -> str:
     return markdown_table(["version", "gate", "found", "threshold", "lowest margin"], lines, left=2)
 
 
-UPKEEP: dict[str, Callable[[], str]] = {"band": band, "known-bad": known_bad, "challenge": challenge}
+def collected() -> str:
+    """What became of good parts and of each kind of fault, on streams with faults at random places."""
+    lines = []
+    for category, kinds in result("upkeep_collect")["figures"].items():
+        for kind, counts in kinds.items():
+            lines.append([category, kind, str(sum(counts.values())), *map(str, counts.values())])
+    columns = [
+        "images",
+        "kind",
+        "shots",
+        "refused",
+        "kept with a mark, or named at the end",
+        "kept unnoticed",
+    ]
+    return markdown_table(columns, lines, left=2)
+
+
+UPKEEP: dict[str, Callable[[], str]] = {
+    "band": band,
+    "known-bad": known_bad,
+    "challenge": challenge,
+    "collect": collected,
+}

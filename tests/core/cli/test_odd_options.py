@@ -39,6 +39,7 @@ TEXTS = (
 #: What each command needs to get as far as its options' values.
 NEEDED = {
     "sample": ["DRAWN", "--train", "1", "--test-good", "0", "--test-bad", "0", "--size", "64"],
+    "collect": ["--source", "pictures", "--into", "set"],
     "train": ["--data", "data", "--steps", "1", "--image-size", "64", "--device", "cpu"],
     "evaluate": [],
     "export": ["--target", "onnx"],
