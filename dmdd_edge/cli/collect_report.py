@@ -91,7 +91,7 @@ def print_outcome(outcome: Collected, options: CollectCommand) -> None:
 
 
 def _next(outcome: Collected) -> str:
-    """The command that trains on the set: from the start, or going on from a run that knows a part of it."""
+    """The command that trains on the set: from the start, or from a run that knows a part of it."""
     known, taken = runs_of(outcome.into), list_runs()
     images, name = outcome.counts.images, outcome.into.resolve().name
     if known:
