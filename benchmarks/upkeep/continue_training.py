@@ -45,7 +45,7 @@ def main() -> None:
     options = made.parse_args()
     machine = begin()
     work = options.work
-    draw_images(options.data / CATEGORY, work)
+    draw_images(options.data / CATEGORY, work, lot=options.lot)
     size = ["--image-size", str(options.image_size)]
 
     def first(name: str, data: str, steps: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def main() -> None:
     write_result(options.out, machine, settings, figures, ["torch", "timm", "numpy"])
 
 
-def draw_images(source: Path, work: Path) -> None:
+def draw_images(source: Path, work: Path, *, lot: bool) -> None:
     """Lay out the images: links to those as they are, files for those under the new lot's light."""
     good = sorted((source / "train" / "good").iterdir())
     order = np.random.default_rng(DRAW).permutation(len(good))
@@ -93,6 +93,8 @@ def draw_images(source: Path, work: Path) -> None:
             _link(source / folder, work / name / CATEGORY / folder)
     for path in kept_back:
         _link(path, work / "added" / path.name)
+    if not lot:
+        return
     tests = sorted((source / "test" / "good").iterdir())
     defects = [path for path in sorted((source / "test").rglob("*.png")) if path.parent.name != "good"]
     for path in kept_back[:LOT]:
