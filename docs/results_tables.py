@@ -19,6 +19,7 @@ from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
 from results_station import station
 from results_upkeep import UPKEEP
+from results_upkeep_continue import continued
 
 from dmdd_edge.evaluation.paper import paper_row
 
@@ -326,4 +327,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-screw": lambda: peers("screw"),
     "peers-bottle": lambda: peers("bottle"),
     **UPKEEP,
+    "continued": continued,
 }
