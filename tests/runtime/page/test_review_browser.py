@@ -231,9 +231,6 @@ def test_keys_move_undo_and_filter(browser: Browser, archive: ArchiveFolder, pag
     press(browser, "f")
     browser.until("document.activeElement.id === 'filter-verdict'")
     shows(browser, "#filter-now", "Not reviewed")
-    choose = (
-        "(e => {{ e.value = '{}'; e.dispatchEvent(new Event('change')); }})(document.getElementById('{}'))"
-    )
     choose(browser, "filter-status", "anomalous")
     shows(browser, "#progress-text", "0 of 4 reviewed")
     browser.until(f"{READY} && document.getElementById('fact-source').innerText.endsWith(' 9')")
