@@ -55,15 +55,15 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
             "give --source instead of --reset",
         ),
         Rule(
-            ("false_alarm_rate",),
+            ("false_alarm_rate", "suspect_rate"),
             lambda values: not (values["undo"] or values["history"]),
             "has no effect with --undo and --history, which set no threshold",
             "give --source or --from-feedback",
         ),
         Rule(
-            ("limit",),
+            ("limit", "min_area", "mm_per_px"),
             lambda values: not (values["from_feedback"] or values["undo"] or values["history"]),
-            "has no effect without --source, since no new image is scored",
+            "has no effect without --source",
             "give --source",
         ),
     )

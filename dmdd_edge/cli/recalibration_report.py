@@ -32,6 +32,11 @@ def describe(bundle: Bundle, proposal: Proposal) -> Iterator[str]:
             f"{head} {percent(proposal.attainable)} of good parts are expected above it; "
             f"{percent(proposal.alpha)} needs {images_needed(proposal.alpha)} good parts."
         )
+    if proposal.suspect is not None and proposal.suspect_rate is not None:
+        yield (
+            f"suspect above {proposal.suspect:.4f}: at most {percent(proposal.suspect_rate)} of good parts "
+            "are expected to be suspect or anomalous"
+        )
     yield f"false alarms: {percent(new.estimate)} of good parts, {percent(old.estimate)} before"
     yield f"in nine of ten cases the true share is between {percent(new.low)} and {percent(new.high)}"
     if len(evidence.bad):

@@ -47,6 +47,7 @@ class Judged(BaseModel):
         status: as in the result.
         score: 0..1; None when there was no finite number.
         threshold: in force then, 0..1.
+        suspect_threshold: with a band the lower one, 0..1; None without a band.
         kept: why it was kept.
         sampled: whether the random sample chose it. Every passing part is chosen with the probability
             ``sample_rate``, whatever else it is kept for.
@@ -62,6 +63,7 @@ class Judged(BaseModel):
     status: Status
     score: Share | None
     threshold: Share
+    suspect_threshold: Share | None = None
     kept: Reason
     sampled: bool = False
     sample_rate: Share = 0.0

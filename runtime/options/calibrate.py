@@ -45,9 +45,9 @@ class FeedbackParts(Options):
     RULES: ClassVar[tuple[Rule, ...]] = (
         needs(("unreviewed",), "from_feedback"),
         Rule(
-            ("suspect_rate", "min_area", "mm_per_px"),
+            ("min_area", "mm_per_px"),
             lambda values: values["from_feedback"] is None,
-            "has no effect with --from-feedback, which keeps the smallest area and sets one threshold",
+            "has no effect with --from-feedback, which keeps the smallest area",
             "give --source instead of --from-feedback",
         ),
     )
@@ -62,7 +62,7 @@ class _ThresholdRate(Options):
         float | None,
         Option(
             "Share of good parts that may be suspect or anomalous, above --false-alarm-rate. Without it no "
-            "part is suspect.",
+            "part is suspect; --from-feedback keeps the rate in force.",
             check=check_suspect_rate,
         ),
     ] = None

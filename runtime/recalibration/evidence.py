@@ -66,6 +66,7 @@ class Evidence:
 class _Parts:
     """The parts of one period while they are read."""
 
+    level: float = 0.0
     counted: bool = False
     passing: int = 0
     alarms: int = 0
@@ -124,10 +125,10 @@ class _Parts:
     def all_alarms(self) -> int:
         return max(self.alarms, self.known_alarms)
 
-    def period(self, threshold: float) -> Period:
+    def period(self) -> Period:
         bad = self.sampled_bad / self.sampled if self.sampled else 0.0
         return Period(
-            threshold,
+            self.level,
             max(self.all_passing * (1 - bad), len(self.sample)),
             _ascending(self.sample),
             _ascending(self.alarms_good),
@@ -142,7 +143,7 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     A score belongs to the version that gave it, so the images of other versions are counted and left out.
     Images that the version judged under other thresholds count, each period with its own censor. A part that
     passed although its score is above the threshold, since no region was large enough, counts as one at the
-    threshold.
+    threshold. With a band, all suspect parts were kept too, so that the lower threshold is the period's.
 
     Raises:
         DmddError: the archive cannot be read.
@@ -165,11 +166,14 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
             return
         if part.score is None or part.status == "unreliable":
             return
-        score = min(part.score, part.threshold) if part.status == "good" else part.score
+        level = part.threshold if part.suspect_threshold is None else part.suspect_threshold
+        score = min(part.score, level) if part.status == "good" else part.score
         inspections.add(part.inspection)
         if verdict == "bad":
             bad.append(score)
-        parts.setdefault((part.threshold, part.sample_rate), _Parts()).add(part, score, verdict, kept)
+        found = parts.setdefault((part.threshold, part.sample_rate), _Parts())
+        found.level = max(found.level, level)
+        found.add(part, score, verdict, kept)
 
     for record in archive.records():
         given = verdicts.pop(record.id, None)
@@ -187,7 +191,7 @@ def _summed(
         key: found for key, found in parts.items() if found.sampled or (found.counted and found.passing == 0)
     }
     used = list(known.values())
-    periods = [found.period(threshold) for (threshold, _), found in sorted(known.items())]
+    periods = [found.period() for _, found in sorted(known.items(), key=lambda item: item[0])]
     left_out = [found for key, found in parts.items() if key not in known]
     return Evidence(
         tuple(period for period in periods if period.good or len(period.unreviewed) or period.unknown),

@@ -28,6 +28,8 @@ class Proposal:
         alpha: the requested false-alarm rate, 0..1.
         old: threshold in force, 0..1.
         new: proposed threshold, 0..1.
+        suspect_rate: share of good parts that may be suspect or anomalous, 0..1; None without a band.
+        suspect: proposed lower threshold, 0..1; None without a band.
         lowest: the threshold if every alarm without a verdict were bad.
         highest: the threshold that holds whatever they are; None where their scores are not known.
         rate_old: of the good parts, at the old threshold.
@@ -42,6 +44,8 @@ class Proposal:
     highest: float | None
     rate_old: RateAt
     rate_new: RateAt
+    suspect_rate: float | None = None
+    suspect: float | None = None
 
     @property
     def attainable(self) -> float:
@@ -71,7 +75,12 @@ class Proposal:
 
 
 def propose(
-    evidence: Evidence, alpha: float, old: float, unreviewed: Unreviewed | None = None, archive: str = "DIR"
+    evidence: Evidence,
+    alpha: float,
+    old: float,
+    unreviewed: Unreviewed | None = None,
+    archive: str = "DIR",
+    suspect_rate: float | None = None,
 ) -> Proposal:
     """The threshold that ``alpha`` of the good parts exceed at most.
 
@@ -86,6 +95,7 @@ def propose(
         old: threshold in force, 0..1.
         unreviewed: what alarms without a verdict count as; None refuses them where they matter.
         archive: folder of the archive, for the fix.
+        suspect_rate: share of good parts that may be suspect or anomalous, above ``alpha``; None for no band.
 
     Raises:
         DataError: the evidence sets no threshold.
@@ -114,7 +124,20 @@ def propose(
         highest,
         rate_at(evidence.periods, old),
         rate_at(evidence.periods, new),
+        suspect_rate,
+        None if suspect_rate is None else _lower(evidence, suspect_rate, new, pessimistic=new != lowest),
     )
+
+
+def _lower(evidence: Evidence, suspect_rate: float, new: float, pessimistic: bool) -> float:
+    lower = threshold_of(evidence.periods, suspect_rate, pessimistic)
+    if lower is None or lower >= new:
+        raise DataError(
+            f"The archive does not tell a rate of {percent(suspect_rate)} from the threshold {new:.4f}: "
+            "no part could be suspect.",
+            "Give a higher --suspect-rate, or run longer with a higher --archive-sample.",
+        )
+    return lower
 
 
 def _check_sample(evidence: Evidence) -> None:

@@ -19,7 +19,7 @@ from dmdd_edge.bundle.calibration import (
 )
 from dmdd_edge.bundle.feedback_facts import FeedbackFacts
 from dmdd_edge.bundle.rule import EffectiveThreshold
-from dmdd_edge.bundle.threshold import Threshold, check_alpha, images_needed
+from dmdd_edge.bundle.threshold import Threshold, check_alpha, check_rates, images_needed
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
@@ -30,8 +30,6 @@ from dmdd_edge.runtime.recalibration.proposal import Proposal, Unreviewed, propo
 from dmdd_edge.storage import require_writable
 from dmdd_edge.workspace import load_bundle
 
-#: What is lost of a calibration with a band.
-NO_BAND = "The threshold from an archive has no band: parts that are suspect now would be good or anomalous."
 #: The most scores that a calibration keeps.
 _MOST_SCORES = 2000
 
@@ -79,13 +77,20 @@ def recalibrate(
     archive = ArchiveFolder(options.from_feedback)
     evidence = read_evidence(archive, bundle.category, bundle.version)
     old = effective_threshold(bundle)
-    proposal = propose(
-        evidence, options.false_alarm_rate, old.image, options.unreviewed, str(options.from_feedback)
-    )
-    if old.suspect is not None:
-        say(f"{NO_BAND} To set a band again, calibrate with --source and --suspect-rate.")
-    confirm(bundle, proposal)
     before = read_calibration(bundle)
+    known = bundle.manifest.threshold if before is None else before.threshold
+    suspect_rate = known.suspect_rate if options.suspect_rate is None else options.suspect_rate
+    if suspect_rate is not None:
+        check_rates(options.false_alarm_rate, suspect_rate)
+    proposal = propose(
+        evidence,
+        options.false_alarm_rate,
+        old.image,
+        options.unreviewed,
+        str(options.from_feedback),
+        suspect_rate,
+    )
+    confirm(bundle, proposal)
     gate = GateOptions(options.allow_loss, options.backend, options.pick(BackendOptions), say)
     calibration = write_calibration(
         bundle,
@@ -110,6 +115,9 @@ def _threshold(proposal: Proposal, old: EffectiveThreshold) -> Threshold:
         attainable=1 / (good + 1),
         needed=images_needed(proposal.alpha),
         scores=plain_sample(proposal.evidence),
+        suspect=proposal.suspect,
+        suspect_rate=proposal.suspect_rate,
+        suspect_pixel=old.suspect_pixel if separate and proposal.suspect is not None else None,
     )
 
 

@@ -67,8 +67,7 @@ class Archive:
 
     def count(self, good: int, anomalous: int, **fields: Any) -> None:
         """Add a line of counts."""
-        line = Counts(
-            since=TIME, until=TIME, **{**self.judged, "good": good, "anomalous": anomalous, **fields}
-        )
+        known = {name: value for name, value in self.judged.items() if name in Counts.model_fields}
+        line = Counts(since=TIME, until=TIME, **{**known, "good": good, "anomalous": anomalous, **fields})
         with (self.path / "counts.jsonl").open("a") as lines:
             lines.write(line.model_dump_json() + "\n")

@@ -105,6 +105,19 @@ def test_undo_goes_back_step_by_step(call: Call, bundle: Bundle, line: Archive) 
         call("--undo")
 
 
+def test_a_band_is_set_along(call: Call, bundle: Bundle, line: Archive) -> None:
+    # 3 % of 1001 is 30.03: the 30th largest of 0.51 to 0.9 is 0.61.
+    document, text = call("--from-feedback", "line", "--yes", "--suspect-rate", "0.03")
+    assert (document["threshold"]["image"], document["threshold"]["suspect"]) == (0.81, 0.61)
+    assert "suspect above 0.6100: at most 3 % of good parts" in text
+    assert effective_threshold(bundle).suspect == 0.61
+    # The rate of the band stays until another one is given; 2 % of 1001 is 20.02.
+    again = call("--from-feedback", "line", "--yes", "--false-alarm-rate", "0.02")[0]
+    assert (again["threshold"]["image"], again["threshold"]["suspect"]) == (0.71, 0.61)
+    with pytest.raises(DmddError, match=r"must be between --false-alarm-rate, 0\.04"):
+        call("--from-feedback", "line", "--yes", "--false-alarm-rate", "0.04")
+
+
 def test_what_is_not_an_archive_is_named(call: Call, bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DmddError, match="empty is not an archive"):

@@ -95,6 +95,21 @@ def test_a_part_that_passed_above_the_threshold_counts_at_it(archive: Archive) -
     assert read(archive).periods[0].sample.tolist() == [0.5]
 
 
+def test_with_a_band_everything_above_the_lower_threshold_was_kept(archive: Archive) -> None:
+    archive.judged["suspect_threshold"] = 0.4
+    archive.keep_all([0.1, 0.2])
+    archive.keep(0.45, "good", status="suspect", kept="suspect", sampled=False)
+    archive.keep(0.48, status="suspect", kept="suspect", sampled=False)
+    archive.keep(0.6, "good")
+    archive.count(20, 1, suspect=2)
+    found = read(archive)
+    (period,) = found.periods
+    assert period.threshold == 0.4
+    assert period.alarms.tolist() == [0.45, 0.6]
+    assert period.unreviewed.tolist() == [0.48]
+    assert (found.alarms, period.unknown) == (3, 0)
+
+
 @pytest.mark.parametrize("counted", [True, False])
 def test_alarms_alone_are_refused(archive: Archive, counted: bool) -> None:
     archive.judged["sample_rate"] = 0.0
