@@ -18,6 +18,7 @@ from accuracy.declaration import Experiment
 from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
 from results_station import station
+from results_feedback import FEEDBACK
 from results_upkeep import UPKEEP
 from results_upkeep_continue import continued
 
@@ -327,5 +328,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-screw": lambda: peers("screw"),
     "peers-bottle": lambda: peers("bottle"),
     **UPKEEP,
+    **FEEDBACK,
     "continued": continued,
 }
