@@ -66,6 +66,7 @@ def plan_continued(options: TrainOptions) -> tuple[TrainConfig, Path, tuple[str,
             generation=1 if before is None else before.generation + 1,
         ),
         "holdout": config.holdout or None,
+        "known_bad": None if config.known_bad is None else config.known_bad.resolve(),
         "lr": options.lr or stored.lr * (_LEARNING_RATE if before is None else 1.0),
         **{name: getattr(options, name) for name in _LENGTHS},
     }
