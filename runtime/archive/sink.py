@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 #: Seconds between two lines of counts.
 _COUNTS_EVERY = 60.0
 #: Added to the niceness of the thread, which Linux keeps for each thread.
-_NICE = 10
+_NICE = 5
 #: How long the end waits for images that are not written yet, in seconds.
 _LEAVE_SECONDS = 30.0
 
@@ -159,7 +159,11 @@ class ArchiveSink:
         with suppress(OSError):  # then the first image shows what is wrong
             self._room.look()
         due = time.monotonic() + _COUNTS_EVERY
+        ending = False
         while not self._waiting.closed:
+            if self._closed and not ending:
+                ending = True
+                self._write_counts()  # before the images, which may take longer than the end waits
             item = self._waiting.take(max(due - time.monotonic(), 0.0))
             if item is not None:
                 self._keep(item)
