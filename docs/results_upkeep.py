@@ -82,9 +82,64 @@ def collected() -> str:
     return markdown_table(columns, lines, left=2)
 
 
+def archive_cost() -> str:
+    """What an archive adds to a run."""
+    lines = []
+    for row in result("archive_cost")["figures"]["cost"]:
+        without, with_it = row["processor_ms_per_frame_without_and_with"]
+        lines.append(
+            [
+                f"{row['fps']}",
+                f"{row['frames_measured']}",
+                f"{row['kept']}, {row['lost']}",
+                f"{row['added_us_mean'] / 1000:.3f}",
+                f"{row['added_us_p99'] / 1000:.3f}",
+                f"{row['latency_ratio']['p50']:.2f}, {row['latency_ratio']['p99']:.2f}",
+                f"{with_it - without:.2f}",
+            ]
+        )
+    columns = [
+        "frames/s",
+        "frames",
+        "kept, lost",
+        "added, ms a frame",
+        "p99",
+        "latency with / without: p50, p99",
+        "processor, ms a frame",
+    ]
+    return markdown_table(columns, lines, left=0)
+
+
+def archive_kept() -> str:
+    """Memory, sample and kills."""
+    figures = result("archive_cost")["figures"]
+    memory, sample, killed = figures["memory"], figures["sample"], figures["killed"]
+    limit = f"{memory['size_mb']:.1f} of {memory['limit_mb']:.0f} MB"
+    lines = [
+        [
+            f"memory over {memory['frames']:,} frames",
+            f"{memory['growth_mib']:+.1f} MiB from the first fifth to the end, at "
+            f"{memory['resident_mib_at_the_end']:.0f} MiB; archive {limit}, {memory['deleted']} deleted",
+        ],
+        [
+            f"sample of {sample['rate']:.0%}, {sample['seeds']} seeds of {sample['draws']:,} frames",
+            f"{sample['within_two']} within two standard deviations, the largest "
+            f"{sample['deviations_largest']:.1f}; their spread is {sample['deviations_spread']:.2f}",
+        ],
+        [
+            f"{killed['kills']} kills (SIGKILL)",
+            f"{killed['records_read']} records read, {killed['damaged']} damaged; "
+            f"{killed['strays_removed']} unfinished files removed by the next start",
+        ],
+    ]
+    return markdown_table(["", ""], lines, left=2)
+
+
 UPKEEP: dict[str, Callable[[], str]] = {
     "band": band,
     "known-bad": known_bad,
     "challenge": challenge,
     "collect": collected,
+    "archive_cost": archive_cost,
+    "archive_kept": archive_kept,
 }
