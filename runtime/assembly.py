@@ -209,6 +209,8 @@ class AssembledRun:
         outputs = self.outputs = open_outputs(
             options, _producer(self._control, source, self.endless), self._stack, self._stopping, self._say
         )
+        if outputs.archive is not None:
+            self._control.statistics.archive = outputs.archive.figures
         if lines is not None:
             last = [JsonLines(lines, outputs.files), *last]
         known = [count for count in (self.total, options.limit) if count is not None]

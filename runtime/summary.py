@@ -29,6 +29,7 @@ class Summary:
         busy: share of the run that each part was busy, 0..1: capture, prepare, infer, write. They overlap.
         slowest: the part that limits the run; see ``busiest``.
         passed_over: what the source ignored, by kind; see ``SourceState``.
+        archive: of a run with an archive: its path, images kept by reason, and images lost.
         hints: likely causes of what the run shows; see ``hints.Hint``.
         drift: what the drift watch found, by category or inspection; see ``WatchedInspection.report``.
         ended_by: ``source`` at the end of the source, ``limit`` after the requested number of frames,
@@ -50,6 +51,7 @@ class Summary:
     busy: dict[str, float] = field(default_factory=dict)
     slowest: str = ""
     passed_over: dict[str, int] = field(default_factory=dict)
+    archive: dict[str, Any] = field(default_factory=dict)
     hints: tuple[dict[str, Any], ...] = ()
     drift: dict[str, Any] = field(default_factory=dict)
     ended_by: str = "source"
@@ -85,6 +87,8 @@ class RunStatistics:
         self._skipped = 0
         self._dropped = 0
         self._hints: list[dict[str, Any]] = []
+        #: What an archive has kept up to now; see ``ArchiveSink.figures``.
+        self.archive: dict[str, Any] = {}
         self.drift: Callable[[], dict[str, Any]] = dict
 
     def restart_clock(self) -> None:
@@ -163,6 +167,7 @@ class RunStatistics:
                 hints=tuple(self._hints),
                 drift=drift,
                 passed_over=dict(passed_over or {}),
+                archive=self.archive,
                 ended_by=ended_by,
                 suspect=self._suspect,
             )

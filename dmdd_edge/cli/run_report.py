@@ -190,7 +190,7 @@ def print_end(outcome: RunOutcome) -> None:
 
 def print_archive(archive: ArchiveSink) -> None:
     """Print what an archive has kept, and how to look at it."""
-    kept = ", ".join(f"{count} {reason}" for reason, count in archive.kept.most_common())
-    console.print(f"{archive.kept.total()} images kept in {archive.path}{f': {kept}' if kept else ''}")
+    kept = ", ".join(f"{count} {reason}" for reason, count in sorted(archive.kept.items()))
+    console.print(f"{sum(archive.kept.values())} images kept in {archive.path}{f': {kept}' if kept else ''}")
     if kept:
         next_step(command("review", archive.path))

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -61,7 +60,7 @@ class ArchiveSink:
     Attributes:
         path: the folder.
         kept: number of images kept, by reason.
-        lost: number of images that were to be kept and are not.
+        figures: for the summary: its path, and the numbers of images kept and lost up to now.
 
     Raises:
         DmddError: the folder holds something else, cannot be written, or another run writes to it.
@@ -80,8 +79,9 @@ class ArchiveSink:
     ) -> None:
         assert options.archive is not None
         self.path: Path = options.archive
-        self.kept: Counter[str] = Counter()
-        self.lost = 0
+        self.kept: dict[str, int] = {}
+        self.figures = {"path": str(self.path), "kept": self.kept, "lost": 0}
+        self._lost = 0
         self._options, self._fsync, self._note = options, fsync, note
         self._inspections, self._stopping = inspections, None if live else stopping
         self._chooser = Chooser(
@@ -99,6 +99,11 @@ class ArchiveSink:
         self._room = ArchiveRoom(archive.path, options.archive_size, self._tally.deleted)
         self._thread = threading.Thread(target=self._work, name="dmdd-archive", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Number of images that were to be kept and are not."""
+        return self._lost
 
     def result(self, frame: Frame, result: Result) -> None:
         """Count a frame, and pass it on if it is to be kept."""
@@ -139,8 +144,8 @@ class ArchiveSink:
             for item in self._waiting.drop():
                 self._lose(item)
             self._note(f"The archive {self.path} did not finish; its last images are lost.")
-        if self.lost:
-            self._note(f"{self.path}: {self.lost} images could not be kept.")
+        if self._lost:
+            self._note(f"{self.path}: {self._lost} images could not be kept.")
 
     def _busy(self, holder: str) -> DmddError:
         return OptionError(
@@ -149,7 +154,8 @@ class ArchiveSink:
         )
 
     def _lose(self, item: Waiting) -> None:
-        self.lost += 1
+        self._lost += 1
+        self.figures["lost"] = self._lost
         self._tally.lost(item.key, item.choice)
 
     def _work(self) -> None:
@@ -183,7 +189,7 @@ class ArchiveSink:
             if self._room.make(size, budget):
                 write_files(self.path, files, self._fsync == "always")
                 self._room.took(name, size)
-                self.kept[item.choice.reason] += 1
+                self.kept[item.choice.reason] = self.kept.get(item.choice.reason, 0) + 1
                 self._works()
                 return
             limit = size_text(self._options.archive_size)
@@ -203,7 +209,7 @@ class ArchiveSink:
     def _works(self) -> None:
         if self._failing:
             self._failing = False
-            self._note(f"Images are written to the archive {self.path} again; {self.lost} are lost.")
+            self._note(f"Images are written to the archive {self.path} again; {self._lost} are lost.")
 
     def _write_counts(self) -> None:
         self._unwritten += self._tally.take()

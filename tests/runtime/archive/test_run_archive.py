@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -68,8 +69,10 @@ def test_a_run_keeps_what_is_worth_a_look_and_says_what_is_next(
     assert (bad.category, bad.version) == (bundle.category, bundle.version)
     assert bad.score == pytest.approx(0.8)
     assert (archive.image(bad) == cv2.imread(str(images / "bad" / "0.png"))).all()
-    again = dmdd_edge("run", "images", "--archive", "my archive")
+    again = dmdd_edge("run", "images", "--archive", "my archive", "--json", "--archive-sample", 0)
     assert again.returncode == 0, again.stderr
+    summary = json.loads(again.stdout.splitlines()[-1])
+    assert summary["archive"] == {"path": "my archive", "kept": {"anomalous": 2}, "lost": 0}
     assert sum(counts.anomalous for counts in archive.counts()) == 4
 
 
