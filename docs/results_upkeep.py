@@ -102,10 +102,10 @@ def archive_cost() -> str:
         "frames/s",
         "frames",
         "kept, lost",
-        "added, ms a frame",
+        "added per frame, ms",
         "p99",
         "latency with / without: p50, p99",
-        "processor, ms a frame",
+        "processor per frame, ms",
     ]
     return markdown_table(columns, lines, left=0)
 
