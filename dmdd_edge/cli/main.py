@@ -39,6 +39,7 @@ COMMANDS = (
     "run",
     "review",
     "station",
+    "drift",
     "bench",
     "doctor",
 )

@@ -103,13 +103,18 @@ class AlarmRate:
             fewest = critical_count(ENTRY * entries, promise.normals, promise.above, self._level / 2)
             if sum(counts[-entries:]) >= fewest:
                 self._warned = Drift(
-                    "alarms", True, self._since(promise.rate), place, promise.rate, self.rate
+                    "alarms",
+                    True,
+                    self._since((promise.rate + self.rate) / 2),
+                    place,
+                    promise.rate,
+                    self.rate,
                 )
                 return [Notice(True, self._warned, place)]
         return []
 
     def _since(self, rate: float) -> Place:
-        """Where the sum of alarms above the promise was lowest."""
+        """Where the sum of alarms above a rate between the promised and the found one was lowest."""
         total = lowest = 0.0
         entries = list(self._entries)
         since = entries[0][0]
