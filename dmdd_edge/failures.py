@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dmdd_edge.errors import DmddError, StorageError
+from dmdd_edge.outside_files import NOT_REGULAR
 
 _ANOTHER = "or name another folder"
 _REASONS: dict[int, tuple[str, str]] = {
@@ -56,6 +57,8 @@ def storage_error(
     reason, usual = _REASONS.get(error.errno or 0, (own, ""))
     if error.errno and error.strerror and error.strerror != os.strerror(error.errno):
         reason, usual = own, ""  # whoever raised it knew more than the system
+        if own.endswith(NOT_REGULAR):
+            usual = "Replace it by the file itself, or remove it."
     named = path if path is not None else (error.filename2 or error.filename)
     if isinstance(named, bytes):
         named = os.fsdecode(named)

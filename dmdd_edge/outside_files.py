@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -19,6 +20,11 @@ COPY_AGAIN = "Copy the bundle again from where it was exported, or export it aga
 
 #: The most files that a bundle may have.
 MOST_FILES = 256
+
+#: Ends what is said of a link, pipe, socket, device or folder in the place of a file.
+NOT_REGULAR = ", not a regular file"
+#: The longest line that is read, in bytes.
+LONGEST_LINE = 1 << 16
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -70,8 +76,53 @@ def open_regular(path: Path) -> BinaryIO:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a regular file", str(path))
+        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}{NOT_REGULAR}", str(path))
     return os.fdopen(handle, "rb")
+
+
+def read_lines(path: Path, position: int = 0, longest: int = LONGEST_LINE) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a regular file from a position on, each with the position after it.
+
+    The last line is left out while its line break is missing: it is being written, or a power cut tore it. A
+    line that is longer than ``longest`` bytes is empty: memory does not depend on what the file holds.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        OSError: it cannot be read, or is not a regular file.
+    """
+    with open_regular(path) as stream:
+        stream.seek(position)
+        length, whole = 0, True
+        while piece := stream.readline(longest):
+            length += len(piece)
+            ends = piece.endswith(b"\n")
+            if ends:
+                position, length = position + length, 0
+                yield position, piece if whole else b""
+            elif len(piece) < longest:  # others may add the rest meanwhile: it is for the next look
+                return
+            whole = ends
+
+
+def open_to_append(path: Path) -> int:
+    """Open a regular file of a folder for reading and appending; it is created if missing.
+
+    Raises:
+        OSError: it cannot be opened, or it is a link, pipe or device: what is added, or cut off as torn,
+            would be another file's.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.EINVAL, f"it is a link{NOT_REGULAR}", str(path)) from None
+        raise
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}{NOT_REGULAR}", str(path))
+    return handle
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

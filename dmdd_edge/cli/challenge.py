@@ -149,12 +149,16 @@ def remove(options: RemoveOptions) -> None:
     """Remove a part from the challenge set, with its image."""
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.runtime.challenge.edit import remove_part
+    from dmdd_edge.runtime.challenge.run import record_removal
 
     folder, category = _places(options)
     part = remove_part(folder, options.part)
+    problem = record_removal(folder, category, part)
     if options.json:
         print_json({"category": category, "removed": part.name})
     console.print(f"removed {part.name} from the challenge set of {category}")
+    if problem:
+        console.print(problem)
 
 
 def run(options: RunChallengeOptions) -> None:

@@ -111,15 +111,26 @@ def resolve(
         if field.name in given:
             settings[field.name] = Setting(given[field.name], COMMAND_LINE, 3)
         elif text := os.environ.get(variable):
+            _refuse_each_time(field, variable)
             value = checked_key(field, _variable_value(field, text), variable)
             settings[field.name] = Setting(value, variable, 2)
         elif field.name in from_file:
+            _refuse_each_time(field, from_file[field.name].origin)
             settings[field.name] = from_file[field.name]
         else:
             settings[field.name] = Setting(field.default, DEFAULT, 0)
     _check_variables(command, fields, commands)
     keep_secrets((name, setting.value) for name, setting in settings.items() if setting.rank in (1, 2))
     return _displaced(model, fields, settings)
+
+
+def _refuse_each_time(field: OptionField, origin: str) -> None:
+    """Refuse what a person is to decide anew each time: once set, a file would decide it for ever."""
+    if field.option.each_time:
+        raise OptionError(
+            f"{origin} sets {field.spelling}, which only the command line can set.",
+            f"Remove it, and give {field.spelling} with the one command that it is meant for.",
+        )
 
 
 def print_settings(command: str, model: type[Options], settings: Mapping[str, Setting]) -> None:

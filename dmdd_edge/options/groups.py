@@ -54,5 +54,8 @@ class AllowLossOption(Options):
     """Whether a change may lose a part of the challenge set."""
 
     allow_loss: Annotated[
-        bool, Option("Accept that the change loses parts of the challenge set; the loss is recorded.")
+        bool,
+        Option(
+            "Accept that the change loses parts of the challenge set; the loss is recorded.", each_time=True
+        ),
     ] = False

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
+from dmdd_edge.outside_files import open_to_append, read_lines
 from dmdd_edge.runtime.archive.counts import Counts
 from dmdd_edge.runtime.archive.tally import Key
 from dmdd_edge.runtime.durable.appender import Appender
@@ -77,7 +78,7 @@ class CountsFile:
             os.close(self._file.descriptor)
 
     def _open(self) -> Appender:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        descriptor = open_to_append(self.path)
         file = Appender(descriptor)
         try:
             whole = whole_length(descriptor)
@@ -89,8 +90,10 @@ class CountsFile:
         return file
 
     def _merge(self) -> None:
-        merged = merge(self.path.read_bytes().splitlines(), datetime.now(timezone.utc).date().isoformat())
-        write_atomically(self.path, b"".join(line + b"\n" for line in merged))
+        merged = merge(
+            (line for _, line in read_lines(self.path)), datetime.now(timezone.utc).date().isoformat()
+        )
+        write_atomically(self.path, b"".join(line.rstrip(b"\n") + b"\n" for line in merged))
         os.close(self._file.descriptor)
         self._file = self._open()
 

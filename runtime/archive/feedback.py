@@ -14,6 +14,7 @@ from pydantic import ConfigDict
 from dmdd_edge.failures import storage_error, storage_errors
 from dmdd_edge.fields import Text
 from dmdd_edge.locking import try_lock
+from dmdd_edge.outside_files import open_to_append, read_lines
 from dmdd_edge.runtime.archive.record import Judged, Record, RecordId
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.lines import whole_length
@@ -26,8 +27,6 @@ Verdict = Literal["good", "bad", "unsure", "none"]
 
 #: The longest wait for another process that adds a line, in seconds.
 _PATIENCE = 10.0
-#: The longest line that is read, in bytes.
-_LONGEST = 1 << 16
 
 
 class Feedback(Judged):
@@ -71,7 +70,7 @@ class FeedbackFile:
             StorageError: it cannot be written, or another process holds the file; nothing is added.
         """
         with storage_errors(self.path, "written"):
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            handle = open_to_append(self.path)
             try:
                 self._lock(handle)
                 whole = whole_length(handle)
@@ -108,16 +107,12 @@ class FeedbackFile:
         """
         if not self.path.exists():
             return
-        with storage_errors(self.path, "read"), self.path.open("rb") as lines:
-            lines.seek(position)
-            for line in lines:
-                if not line.endswith(b"\n"):  # still being written, or torn
-                    return
-                position += len(line)
+        with storage_errors(self.path, "read"):
+            for after, line in read_lines(self.path, position):
                 try:
-                    yield position, _read(line)
+                    yield after, validate(Feedback, parse_object(line))
                 except NotStrict:
-                    yield position, None
+                    yield after, None
 
     def history(self) -> Iterator[Feedback]:
         """Every verdict in the order in which they were given; a line that cannot be read is left out.
@@ -136,9 +131,3 @@ class FeedbackFile:
             else:
                 found[feedback.id] = feedback
         return found
-
-
-def _read(line: bytes) -> Feedback:
-    if len(line) > _LONGEST:
-        raise NotStrict("too long")
-    return validate(Feedback, parse_object(line))

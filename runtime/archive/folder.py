@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmdd_edge.data.images import read_image
 from dmdd_edge.errors import DataError
 from dmdd_edge.failures import storage_errors
-from dmdd_edge.outside_files import inside, read_bounded
+from dmdd_edge.outside_files import inside, read_bounded, read_lines
 from dmdd_edge.runtime.archive.counts import Counts
 from dmdd_edge.runtime.archive.feedback import FeedbackFile
 from dmdd_edge.runtime.archive.record import Record, is_id
@@ -86,10 +86,12 @@ class ArchiveFolder:
         kept = self.path / "kept"
         if not kept.is_dir():
             return
+        seen: set[str] = set()  # a folder that somebody copied holds the same parts again
         for day in sorted((entry for entry in kept.iterdir() if entry.is_dir()), reverse=True):
             for file in sorted(day.glob("*.json"), reverse=True):
-                record = self.read(file)
+                record = None if file.stem in seen else self.read(file)
                 if record is not None:
+                    seen.add(record.id)
                     yield record
 
     def record(self, name: str) -> Record | None:
@@ -98,11 +100,15 @@ class ArchiveFolder:
         return None if found is None else self.read(found)
 
     def read(self, file: Path) -> Record | None:
-        """The record of a file below ``kept``; None if it was deleted meanwhile, or is damaged."""
+        """The record of a file below ``kept``; None if it was deleted meanwhile, or is damaged.
+
+        One with another id than its file's name is damaged: its verdicts would be another image's.
+        """
         try:
-            return validate(Record, parse_object(read_bounded(file, _LARGEST)))
+            record = validate(Record, parse_object(read_bounded(file, _LARGEST)))
         except (OSError, NotStrict):
             return None
+        return record if record.id == file.stem else None
 
     def image(self, record: Record) -> NDArray[np.uint8]:
         """The image of a record: uint8 H x W x 3 BGR.
@@ -127,8 +133,8 @@ class ArchiveFolder:
         path = self.path / "counts.jsonl"
         if not path.exists():
             return
-        with storage_errors(path, "read"), path.open("rb") as lines:
-            for line in lines:
+        with storage_errors(path, "read"):
+            for _, line in read_lines(path):
                 try:
                     yield validate(Counts, parse_object(line))
                 except NotStrict:

@@ -174,26 +174,30 @@ class Index:
     def _read(self, day: str, name: str) -> None:
         path = self.archive.path / "kept" / day / f"{name}.json"
         try:
-            entry = self._entry(json.loads(read_bounded(path, _LARGEST)))
+            entry = self._entry(name, json.loads(read_bounded(path, _LARGEST)))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self.unreadable.add(name)
+            return
+        if name in self.entries:  # in a folder that somebody copied
             return
         self.entries[name] = entry
         self.facets[entry.facet] += 1
         for view in self._views.values():
             view.add(name, entry, self.verdicts.word(name))
 
-    def _entry(self, line: dict[str, Any]) -> Entry:
+    def _entry(self, name: str, line: dict[str, Any]) -> Entry:
         """Of a record only what filters need: all of it is checked when somebody looks at it."""
+        if line["id"] != name:
+            raise ValueError
         facet = Facet(
             _plain(line["status"]),
             _plain(line["kept"]),
             _plain(line["category"]),
             _plain(line.get("inspection", "")),
         )
-        moment = datetime.fromisoformat(line["time"].replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(_plain(line["time"]).replace("Z", "+00:00"))
         return Entry(self._shared.setdefault(facet, facet), moment.timestamp())
 
 

@@ -16,6 +16,7 @@ PART = ".part"
 
 _OURS = re.compile(r"\d{8}T\d{9}Z-[a-z]+")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LAST_YEAR = 9000
 _TIME = "%Y%m%dT%H%M%S"
 
 
@@ -38,7 +39,8 @@ def moment_of(name: str) -> int:
         seconds = datetime.strptime(name[:15], _TIME).replace(tzinfo=timezone.utc).timestamp()
     except ValueError:
         return 0
-    return 1000 * int(seconds) + int(name[15:18])
+    # An id that is later than any clock would leave no room for the next one.
+    return 1000 * int(seconds) + int(name[15:18]) if int(name[:4]) < _LAST_YEAR else 0
 
 
 def budget_of(name: str) -> str:

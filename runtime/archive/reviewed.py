@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from dmdd_edge.outside_files import read_lines
+from dmdd_edge.strict_json import NotStrict, parse_object
 
 
 class Reviewed:
@@ -29,22 +31,18 @@ class Reviewed:
             if size < self._read:  # it was replaced
                 self._read = 0
                 self._ids.clear()
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._read += len(line)
-                    self._take(line)
+            for position, line in read_lines(self._path, self._read):
+                self._read = position
+                self._take(line)
         except OSError:  # then what is known counts
             return False
         return True
 
     def _take(self, line: bytes) -> None:
         try:
-            fields = json.loads(line)
+            fields = parse_object(line)
             name, verdict = str(fields["id"]), fields["verdict"]
-        except (ValueError, TypeError, KeyError):
+        except (NotStrict, KeyError):
             return
         if verdict == "none":
             self._ids.discard(name)

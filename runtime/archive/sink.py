@@ -93,8 +93,9 @@ class ArchiveSink:
         with ExitStack() as stack:
             archive = ArchiveFolder.make(self.path)
             stack.enter_context(locked(self.path, self._busy, path=archive.path / ".lock"))
-            with storage_errors(self.path, "written"):
-                self._counts = CountsFile(archive.path / "counts.jsonl")
+            counts = archive.path / "counts.jsonl"
+            with storage_errors(counts, "written"):
+                self._counts = CountsFile(counts)
             self._lock = stack.pop_all()
         self._room = ArchiveRoom(archive.path, options.archive_size, self._tally.deleted)
         self._thread = threading.Thread(target=self._work, name="dmdd-archive", daemon=True)
@@ -182,8 +183,8 @@ class ArchiveSink:
 
     def _keep(self, item: Waiting) -> None:
         budget = item.choice.budget
-        name = new_id(max(time.time_ns() // 1_000_000, self._room.newest + 1), budget)
         try:
+            name = new_id(max(time.time_ns() // 1_000_000, self._room.newest + 1), budget)
             files = encoded(item, name, self._options.archive_format)
             size = sum(room_of(len(data)) for data in files.values())
             if self._room.make(size, budget):

@@ -131,9 +131,9 @@ def _gate(
     }
     try:
         challenge = read_set(folder, bundle.category)
+        _say_strays(challenge, options.say)
         if not challenge.parts:
             return
-        _say_strays(challenge, options.say)
         then = _run(_Candidate(bundle, threshold()), challenge, options)
     except DmddError as error:
         _unchecked(folder, refused, allow, error, fields, options)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dmdd_edge.failures import storage_error, storage_errors
+from dmdd_edge.outside_files import open_regular
 from dmdd_edge.runtime.challenge.edit import somebody
 from dmdd_edge.runtime.challenge.parts import FOLDER
 from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.lines import whole_length
 from dmdd_edge.runtime.durable.locking import open_locked
 from dmdd_edge.runtime.result import utc_time
+from dmdd_edge.strict_json import parse_object
 
 JOURNAL = "journal.jsonl"
 #: How long a second process waits for the first, in seconds, and how often it looks.
@@ -48,14 +50,14 @@ def last_scores(category_folder: Path, version: str) -> dict[str, float]:
     """The score that each part had when it was run last with a version, as far as the journal tells."""
     scores: dict[str, float] = {}
     try:
-        with (category_folder / FOLDER / JOURNAL).open("rb") as stream:
+        with open_regular(category_folder / FOLDER / JOURNAL) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SEARCHED))
             lines = stream.read().splitlines()
     except OSError:
         return scores
     for line in lines:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
-            fields = json.loads(line)
+            fields = parse_object(line, plain=False)
             for entry in (fields, fields.get("before") or {}):
                 if entry["version"] == version:
                     for part in entry.get("parts", ()):

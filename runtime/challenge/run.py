@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.challenge.journal import record
-from dmdd_edge.runtime.challenge.parts import ChallengeSet, read_set
+from dmdd_edge.runtime.challenge.parts import ChallengePart, ChallengeSet, read_set
 from dmdd_edge.runtime.challenge.report import ChallengeReport, run_challenge
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.options.backend import BackendOptions
@@ -65,8 +66,17 @@ def run_bundle(
 
 def record_run(report: ChallengeReport, challenge: ChallengeSet, action: str) -> str:
     """Record a report that changes nothing; why it cannot be recorded, or an empty text."""
+    return _record(challenge.folder.parent, {"action": action, **report.to_json()})
+
+
+def record_removal(folder: Path, category: str, part: ChallengePart) -> str:
+    """Record that nothing has to find a part any more; why it cannot be recorded, or an empty text."""
+    return _record(folder, {"action": "remove", "category": category, "part": part.model_dump(mode="json")})
+
+
+def _record(folder: Path, fields: dict[str, Any]) -> str:
     try:
-        record(challenge.folder.parent, {"action": action, **report.to_json()})
+        record(folder, fields)
     except DmddError as error:  # the answer is there; a folder that only root may write must not hide it
         return f"not recorded: {error.message}"
     return ""

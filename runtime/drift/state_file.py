@@ -13,10 +13,12 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.runtime.drift.inspection import WatchedInspection
 from dmdd_edge.storage import write_atomically
+from dmdd_edge.strict_json import parse_object
 
 #: Seconds between two writes, at least.
 _PAUSE = 60.0
-_LARGEST = 64 << 20
+#: The largest file that is read, in bytes and in values.
+_LARGEST, _MOST_VALUES = 64 << 20, 8 << 20
 
 
 class StateFile:
@@ -45,7 +47,7 @@ class StateFile:
 
     def _read(self) -> None:
         try:
-            kept = json.loads(read_bounded(self._path, _LARGEST))["inspections"]
+            kept = parse_object(read_bounded(self._path, _LARGEST), most_values=_MOST_VALUES)["inspections"]
             for inspection in self._inspections:
                 if inspection.name in kept:
                     inspection.restore(dict(kept[inspection.name]))

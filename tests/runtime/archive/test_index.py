@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,33 @@ def test_a_torn_line_is_read_once_it_is_whole(tmp_path: Path) -> None:
         read_all(index)
     assert index.verdicts.word(name_of(0)) == "good"
     assert index.verdicts.number == archive.feedback.path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"time": None},
+        {"time": 5},
+        {"time": "0001-01-01T00:00:00"},
+        {"status": []},
+        {"id": name_of(7)},
+        {"kept": "x" * 2000},
+    ],
+)
+def test_no_record_ends_the_review(tmp_path: Path, damage: dict[str, object]) -> None:
+    archive = stocked(tmp_path / "a", 2)
+    file = archive.path / "kept" / "2026-11-29" / f"{name_of(1)}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **damage}))
+    index = Index(archive)
+    read_all(index)
+    assert set(index.entries) == {name_of(0)}
+    assert index.unreadable == {name_of(1)}
+
+
+def test_a_copied_folder_of_a_day_holds_the_same_images(tmp_path: Path) -> None:
+    archive = stocked(tmp_path / "a", 3)
+    shutil.copytree(archive.path / "kept" / "2026-11-29", archive.path / "kept" / "2026-11-28")
+    index = Index(archive)
+    read_all(index)
+    assert (len(index.entries), index.facets.total()) == (3, 3)
+    assert len(list(archive.records())) == 3

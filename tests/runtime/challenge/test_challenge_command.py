@@ -43,7 +43,7 @@ def test_a_run_reports_each_part_and_its_margin(
     run("challenge", "remove", "clear")
     assert run("challenge", "run")["passed"] is True
     assert run("challenge", "run", "--threshold", "0.6001", code=3)["lost"] == ["faint"]
-    assert [line["found"] for line in journal()] == [2, 2, 1]
+    assert [line.get("found", line["action"]) for line in journal()] == [2, "remove", 2, 1]
 
 
 def test_a_box_says_whether_the_defect_itself_is_found(

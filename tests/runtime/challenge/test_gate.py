@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from dmdd_edge import BackendError, BundleError
+from dmdd_edge import BackendError, BundleError, OptionError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import calibration_path, read_calibration, write_calibration
 from dmdd_edge.bundle.threshold import threshold_from_normals
@@ -236,3 +236,42 @@ def test_an_image_beside_the_set_is_named(at_threshold: AtThreshold, images: Pat
     gate_version(old, "use", GateOptions(backend="cpu", say=lines.append))
     assert "does not list it: by hand.png" in lines[0]
     assert json.loads((new.path.parent / "challenge" / "journal.jsonl").read_text())["total"] == 1
+
+
+def test_a_loss_is_allowed_by_the_command_alone(
+    at_threshold: AtThreshold, images: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good, worse = at_threshold(0.5), at_threshold(0.5, graph=duller_graph(0.75))
+    run("models", "use", "screw", good.version)
+    run("challenge", "add", images / "faint.png")
+    file = tmp_path / "line.toml"
+    file.write_text("[models]\nallow_loss = true\n")
+    with pytest.raises(OptionError, match="which only the command line can set"):
+        run("models", "use", "screw", worse.version, "--config", file)
+    monkeypatch.setenv("DMDD_ALLOW_LOSS", "1")
+    with pytest.raises(OptionError, match="DMDD_ALLOW_LOSS sets --allow-loss, which only the command"):
+        run("models", "use", "screw", worse.version)
+    assert current(good) == good.version
+
+
+def test_an_index_that_lists_nothing_beside_images_is_said(
+    at_threshold: AtThreshold, images: Path, run: Run
+) -> None:
+    bundle = at_threshold(0.5)
+    run("challenge", "add", images / "faint.png")
+    index = bundle.path.parent / "challenge" / "index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "parts": []}))
+    said: list[str] = []
+    gate_threshold(bundle, None, GateOptions(say=said.append))
+    assert said == [f"challenge: not checked, since the index does not list it: faint.png in {index.parent}"]
+
+
+def test_a_part_that_is_removed_stays_in_the_journal(
+    at_threshold: AtThreshold, images: Path, run: Run, journal: Journal
+) -> None:
+    at_threshold(0.5)
+    run("challenge", "add", images / "faint.png", "--note", "a scratch", "--by", "Ann")
+    run("challenge", "remove", "faint")
+    (line,) = journal()
+    assert (line["action"], line["part"]["name"], line["part"]["note"]) == ("remove", "faint", "a scratch")
+    assert line["part"]["by"] == "Ann" != line["by"]
