@@ -21,7 +21,7 @@ COPY_AGAIN = "Copy the bundle again from where it was exported, or export it aga
 #: The most files that a bundle may have.
 MOST_FILES = 256
 
-#: Ends what is said of a link, pipe, socket, device or folder in the place of a file.
+#: Ends the name of a link, pipe, socket, device or folder in the place of a file.
 NOT_REGULAR = ", not a regular file"
 #: The longest line that is read, in bytes.
 LONGEST_LINE = 1 << 16

@@ -18,7 +18,7 @@ from dmdd_edge.bundle.manifest import LARGEST
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import Threshold, checked_threshold
 from dmdd_edge.bundle.versions import calibration_name, history_name
-from dmdd_edge.errors import BundleError, OptionError, StorageError
+from dmdd_edge.errors import BundleError, DataError, OptionError, StorageError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Sparse, Text
 from dmdd_edge.messages.addresses import redacted
@@ -150,6 +150,7 @@ def write_calibration(
         accept: called with the calibration before it is written; raises to refuse it.
 
     Raises:
+        DataError: no score would exceed the threshold.
         DmddError: the folder cannot be written. Also whatever ``accept`` raises.
     """
     calibration = Calibration(
@@ -165,6 +166,11 @@ def write_calibration(
         gated=gated,
         feedback=feedback,
     )
+    if threshold.image >= 1:
+        raise DataError(
+            "The threshold was not changed: it would be 1, which no score exceeds, so every part would pass.",
+            "Leave out images that score 1 unless they are good; if they are, train with such images.",
+        )
     accept(calibration)
     path = calibration_path(bundle)
     _remember(bundle)

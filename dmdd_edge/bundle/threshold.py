@@ -264,4 +264,4 @@ def checked_threshold(value: float, name: str = "--threshold") -> float:
 
 def percent(rate: float) -> str:
     """A rate in words: ``4.8 %``."""
-    return f"{100 * rate:.2g} %"
+    return f"{100 * rate:.{3 if rate >= 0.995 else 2}g} %"  # two digits of 100 would be 1e+02

@@ -125,7 +125,7 @@ def resolve(
 
 
 def _refuse_each_time(field: OptionField, origin: str) -> None:
-    """Refuse what a person is to decide anew each time: once set, a file would decide it for ever."""
+    """Refuse what a person decides each time: a file would decide it for ever."""
     if field.option.each_time:
         raise OptionError(
             f"{origin} sets {field.spelling}, which only the command line can set.",

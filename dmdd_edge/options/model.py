@@ -65,7 +65,7 @@ class Option:
         number: whether a whole number is accepted as its text, such as a camera's.
         example: a value as TOML, for messages, where the default is not one.
         show_default: whether the help shows the default; or the default as a person writes it, for ``parse``.
-        each_time: whether only the command line may set it, since it is decided anew each time.
+        each_time: whether only the command line may set it, since a person decides it each time.
         earlier: spellings that it had before; they keep working, with one warning.
         check_earlier: raises an ``OptionError`` for a text that an earlier spelling is not meant to have.
     """

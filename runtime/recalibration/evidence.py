@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ import numpy as np
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.record import Judged
 from dmdd_edge.runtime.recalibration.rate import Period, Scores
+
+#: Sampled parts may be more than the counts explain, by this factor or by this number: a run that was killed
+#: did not count its last minute.
+_UNCOUNTED, _FEW = 1.25, 4
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Evidence:
         gone: alarms that are no longer in the archive, or never were, and have no verdict.
         close: parts that passed and were kept only because they were close to the threshold.
         unsampled: parts of periods without a random sample; they are left out.
+        uncounted: sampled parts of periods of which nobody knows how many parts passed.
         other: kept images of other versions and categories, by ``CATEGORY VERSION``; they are left out.
     """
 
@@ -44,6 +50,7 @@ class Evidence:
     gone: int = 0
     close: int = 0
     unsampled: int = 0
+    uncounted: int = 0
     other: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -107,6 +114,16 @@ class _Parts:
     @property
     def sampled(self) -> int:
         return len(self.sample) + self.sampled_bad
+
+    def is_counted(self, rate: float) -> bool:
+        """Whether the number of sampled parts is a plausible one for the number that passed.
+
+        Args:
+            rate: of the random sample, 0..1.
+        """
+        expected = self.all_passing * rate
+        # What a killed run did not count is a small share; chance alone explains four standard deviations.
+        return self.sampled <= max(_UNCOUNTED * expected, expected + 4 * math.sqrt(expected) + _FEW)
 
     @property
     def known_alarms(self) -> int:
@@ -193,6 +210,7 @@ def _summed(
     used = list(known.values())
     periods = [found.period() for _, found in sorted(known.items(), key=lambda item: item[0])]
     left_out = [found for key, found in parts.items() if key not in known]
+    uncounted = sum(found.sampled for (_, rate), found in known.items() if not found.is_counted(rate))
     return Evidence(
         tuple(period for period in periods if period.good or len(period.unreviewed) or period.unknown),
         _ascending(bad),
@@ -206,6 +224,7 @@ def _summed(
         gone=sum(found.gone for found in used),
         close=sum(found.close for found in parts.values()),
         unsampled=sum(found.all_passing + found.all_alarms for found in left_out),
+        uncounted=uncounted,
         other=other,
     )
 

@@ -101,6 +101,7 @@ def propose(
         DataError: the evidence sets no threshold.
     """
     _check_sample(evidence)
+    _check_counts(evidence, archive)
     review = command("review", archive)
     if evidence.good < 1:
         raise DataError(
@@ -155,6 +156,17 @@ def _check_sample(evidence: Evidence) -> None:
         + (f"; it has parts of {others}." if others else "."),
         "Run this version with --archive DIR first, or name another --category or --model.",
     )
+
+
+def _check_counts(evidence: Evidence, archive: str) -> None:
+    """Without the number of parts that passed, nobody knows how many of them a sampled one stands for."""
+    if evidence.uncounted:
+        raise DataError(
+            f"{archive}/counts.jsonl lacks lines: nobody knows how many parts {evidence.uncounted} sampled "
+            "ones stand for, so no false-alarm rate can be promised.",
+            "If a run is writing to it, wait a minute. Otherwise restore counts.jsonl from a copy, or begin "
+            "a new archive.",
+        )
 
 
 def _few_missing(evidence: Evidence, lowest: float, highest: float) -> bool:

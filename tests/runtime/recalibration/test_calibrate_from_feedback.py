@@ -118,6 +118,16 @@ def test_a_band_is_set_along(call: Call, bundle: Bundle, line: Archive) -> None:
         call("--from-feedback", "line", "--yes", "--false-alarm-rate", "0.04")
 
 
+def test_a_threshold_that_nothing_exceeds_is_refused(call: Call, bundle: Bundle, tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "line", "screw", bundle.version)
+    archive.keep_all([0.2] * 50)
+    archive.keep_all([1.0] * 60, "good")
+    archive.count(500, 60)
+    with pytest.raises(DmddError, match="it would be 1, which no score exceeds, so every part would pass"):
+        call("--from-feedback", "line", "--yes")
+    assert read_calibration(bundle) is None
+
+
 def test_what_is_not_an_archive_is_named(call: Call, bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DmddError, match="empty is not an archive"):

@@ -87,3 +87,23 @@ def test_too_few_parts_say_what_they_support(tmp_path: Path) -> None:
     found = propose(read_evidence(archive.folder, "screw", "v1"), 0.01, 0.5)
     assert not found.holds
     assert found.attainable == 1 / 50
+
+
+def test_a_sample_whose_counts_are_missing_promises_nothing(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "line", "screw", "v1", rate=0.01)
+    archive.keep_all([0.1] * 200)
+    archive.keep_all([round(0.5 + at / 100, 2) for at in range(1, 41)], "good")
+    with pytest.raises(DataError, match=r"counts\.jsonl lacks lines: .* 200 sampled ones stand for"):
+        propose(read_evidence(archive.folder, "screw", "v1"), 0.01, 0.5)
+    # 200 of 15,900 are what a rate of 1 % may choose, and what a killed run did not count.
+    archive.count(15_900, 40)
+    assert propose(read_evidence(archive.folder, "screw", "v1"), 0.01, 0.5).rate_old.low < 0.01
+
+
+@pytest.mark.parametrize(("sampled", "uncounted"), [(10, 0), (13, 0), (14, 14)])
+def test_chance_alone_is_no_missing_line(tmp_path: Path, sampled: int, uncounted: int) -> None:
+    # Of 300 parts at 1 % three are expected; 3 + 4 sqrt(3) + 4 = 13.93.
+    archive = Archive(tmp_path / "line", "screw", "v1", rate=0.01)
+    archive.keep_all([0.1] * sampled)
+    archive.count(300, 0)
+    assert read_evidence(archive.folder, "screw", "v1").uncounted == uncounted
