@@ -70,7 +70,22 @@ class ArchiveFolder:
             StorageError: it cannot be written.
         """
         make_folder(path)
-        if not (path / MARK).exists():
+        if not cls.is_there(path):
+            write_atomically(path / MARK, json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
+        return cls(path)
+
+    @classmethod
+    def is_there(cls, path: Path) -> bool:
+        """Whether a folder is an archive already; otherwise it is missing or empty, and can become one.
+
+        Raises:
+            DataError: the folder holds something else, or an archive of a later version.
+            StorageError: it cannot be read.
+        """
+        if (path / MARK).exists():
+            cls(path)
+            return True
+        if path.exists():
             with storage_errors(path, "read"):
                 other = next((entry.name for entry in path.iterdir() if entry.name[0] != "."), None)
             if other is not None:
@@ -78,8 +93,7 @@ class ArchiveFolder:
                     f"{path} cannot become an archive: it holds other files, such as {other}.",
                     "Name another folder, a new or an empty one.",
                 )
-            write_atomically(path / MARK, json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
-        return cls(path)
+        return False
 
     def records(self) -> Iterator[Record]:
         """What is kept, the newest first; a record that cannot be read is left out."""

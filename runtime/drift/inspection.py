@@ -137,7 +137,9 @@ class WatchedInspection:
             self._learning = True
 
     def to_json(self) -> dict[str, Any]:
-        """What a later run needs."""
+        """What a later run needs; until the first result, what an earlier one left."""
+        if self._kept is not None:
+            return self._kept
         version, threshold = self._key
         return {"version": version, "threshold": threshold, "watch": self._watch.to_json()}
 

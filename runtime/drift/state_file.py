@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class StateFile:
         inspections: whose watches are kept, by name.
         say: receives what a person should know.
         clock: monotonic, in seconds.
+        lock: held while the watches are read, for a file that is written by another thread than theirs.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class StateFile:
         inspections: Iterable[WatchedInspection],
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._path, self._inspections, self._say, self._clock = path, tuple(inspections), say, clock
+        self._lock = nullcontext() if lock is None else lock
         self._next = clock() + _PAUSE
         self._problem = ""
         self._read()
@@ -64,7 +68,8 @@ class StateFile:
     def write(self) -> None:
         """Write it now."""
         self._next = self._clock() + _PAUSE
-        kept = {each.name: each.to_json() for each in self._inspections}
+        with self._lock:
+            kept = {each.name: each.to_json() for each in self._inspections}
         try:
             write_atomically(self._path, json.dumps({"inspections": _finite(kept)}) + "\n")
             self._problem = ""

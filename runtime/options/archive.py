@@ -41,6 +41,7 @@ class ArchiveOptions(ArchivePlace):
             written=written_size,
             minimum=1_000_000,
             show_default="2GB",
+            example='"10GB"',
         ),
     ] = 2_000_000_000
     archive_sample: Annotated[

@@ -133,7 +133,7 @@ class AssembledStation:
             self.drift = StationDrift(settings, engine.book.current, say)
             self.drift.receivers.append(engine.record)
             engine.drift = self.drift.report
-            self.observe(self.drift)
+            stack.callback(self.drift.close)
         producer = Producer(
             self._open_page,
             {
@@ -145,6 +145,8 @@ class AssembledStation:
         )
         self.outputs = open_outputs(settings.results, producer, stack, self._stopping, say)
         engine.write_to(self.outputs.sinks)
+        if self.outputs.archive is not None:
+            engine.archive = self.outputs.archive.figures
         if settings.gpio is not None:
             self.observe(self._open_lines(settings.gpio, engine))
         if settings.plc.modbus is not None or settings.plc.opcua is not None:
@@ -157,6 +159,8 @@ class AssembledStation:
         service = open_service(engine.alive)
         if service is not None:
             self.observe(service)
+        if self.drift is not None:  # after those that act upon a verdict
+            self.observe(self.drift)
 
     def _open_page(self, address: str, token: str | None, archive: Path | None) -> PageSink:
         from dmdd_edge.runtime.station.page import StationView, open_station_page

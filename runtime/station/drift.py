@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.drift.inspection import WatchedInspection
 from dmdd_edge.runtime.drift.sink import tell
 from dmdd_edge.runtime.drift.state_file import StateFile
 from dmdd_edge.runtime.station.model import LoadedRecipe, Missed, PartResult, StationState
-from dmdd_edge.runtime.station.settings import StationSettings
+from dmdd_edge.runtime.station.settings import DRIFT_STATE, InspectionSettings, StationSettings
 
-#: In the station's state folder.
-STATE_NAME = "drift.json"
+#: How often it is seen whether the file is due, in seconds.
+_LOOK_SECONDS = 5.0
+#: How long the end waits for the file, in seconds; less than the station waits for its observers.
+_LEAVE_SECONDS = 3.0
 
 
 class StationDrift:
     """An observer that watches what each inspection finds; a part's number is its acquisition id.
+
+    Its file is written by a thread of its own: an observer must not wait for a disk.
 
     Args:
         settings: of the station.
@@ -37,12 +43,22 @@ class StationDrift:
         self._recipe, self._say = recipe, say
         self._watched = {
             name: WatchedInspection(
-                name, inspection.camera, self._finder(name), settings.results.drift_frames
+                name,
+                inspection.camera,
+                self._finder(name),
+                settings.results.drift_frames,
+                _calibrate(settings, inspection),
             )
             for name, inspection in settings.inspections.items()
         }
-        self._state = StateFile(settings.state_dir / STATE_NAME, self._watched.values(), say)
+        self._lock = threading.Lock()
+        self._state = StateFile(
+            settings.state_dir / DRIFT_STATE, self._watched.values(), say, lock=self._lock
+        )
         self.receivers: list[Callable[[dict[str, Any]], None]] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="dmdd-drift", daemon=True)
+        self._thread.start()
 
     def report(self) -> dict[str, Any]:
         """What the watches found, by inspection."""
@@ -50,13 +66,15 @@ class StationDrift:
 
     def part(self, part: PartResult) -> None:
         """Watch the results of a part."""
-        for each in part.inspections:
-            if each.result is not None and each.name in self._watched:
-                for line in self._watched[each.name].take(each.result, part.trigger.acquisition_id):
-                    tell(line, self._say)
-                    for receive in self.receivers:
-                        receive(dict(line))
-        self._state.look()
+        lines: list[dict[str, Any]] = []
+        with self._lock:
+            for each in part.inspections:
+                if each.result is not None and each.name in self._watched:
+                    lines += self._watched[each.name].take(each.result, part.trigger.acquisition_id)
+        for line in lines:
+            tell(line, self._say)
+            for receive in self.receivers:
+                receive(dict(line))
 
     def missed(self, missed: Missed) -> None:
         """Nothing: there is no image."""
@@ -65,7 +83,17 @@ class StationDrift:
         """Nothing: the watches follow the results."""
 
     def close(self) -> None:
-        """Keep what was learned."""
+        """Keep what was learned. May be called twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._thread.join(_LEAVE_SECONDS)
+        if self._thread.is_alive():
+            self._say("The drift watch cannot keep what it learned: the disk of state_dir does not answer.")
+
+    def _work(self) -> None:
+        while not self._closing.wait(_LOOK_SECONDS):
+            self._state.look()
         self._state.write()
 
     def _finder(self, name: str) -> Callable[[], Detector | None]:
@@ -77,3 +105,17 @@ class StationDrift:
             return next((detector for inspection, detector in loaded if inspection.name == name), None)
 
         return find
+
+
+def _calibrate(settings: StationSettings, inspection: InspectionSettings) -> str:
+    """The command that sets the threshold of an inspection again; empty where the file sets it."""
+    if inspection.threshold is not None:
+        return ""
+    models_dir = None if inspection.model is not None else settings.models_dir
+    return command(
+        "calibrate",
+        category=inspection.category,
+        model=inspection.model,
+        models_dir=models_dir,
+        source="GOOD_PARTS",
+    )

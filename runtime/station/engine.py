@@ -62,6 +62,7 @@ class StationEngine:
         desk: takes triggers and requests; give it observers with ``desk.events.observe``.
         book: the recipes.
         drift: returns what the drift watches found, for the summary.
+        archive: figures of the archive, for the summary; empty without one.
 
     Raises:
         OptionError: the recipes disagree about which camera begins their parts.
@@ -85,6 +86,7 @@ class StationEngine:
         desk.use(self.book)
         self._tally = Tally()
         self.drift: Callable[[], dict[str, Any]] = dict
+        self.archive: dict[str, Any] = {}
         desk.events.observe(self._tally)
         for name, camera in cameras.items():
             camera.watch(desk.frame_missed)
@@ -136,7 +138,7 @@ class StationEngine:
                 self.look()
                 time.sleep(_LOOK_SECONDS)
             control = _Control(self.book.current(), self.look)
-            control.statistics.drift = self.drift
+            control.statistics.drift, control.statistics.archive = self.drift, self.archive
             while True:
                 try:
                     feed = StationFeed(self.desk.waiting, self._settings.cameras, _note_taken)

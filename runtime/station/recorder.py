@@ -166,7 +166,8 @@ class Recorder:
                     self._try(file, file.retry)
             else:
                 self._write(entry, entry.line)
-        for sink in self._sinks:
+        # An archive last: it waits for its own disk, and the others must not wait for that.
+        for sink in sorted(self._sinks, key=lambda each: isinstance(each, ArchiveSink)):
             if self._summary is not None:
                 self._try(sink, partial(sink.summary, self._summary))
             self._try(sink, sink.close)
@@ -198,7 +199,7 @@ class Recorder:
 
 
 def _name(sink: object) -> str:
-    return str(sink.path) if isinstance(sink, LineFile) else type(sink).__name__
+    return str(sink.path) if isinstance(sink, (LineFile, ArchiveSink)) else type(sink).__name__
 
 
 def _pass(sink: Sink, outcome: Outcome) -> None:

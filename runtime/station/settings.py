@@ -35,6 +35,8 @@ __all__ = [
 
 #: The largest number that a word of a PLC holds.
 LARGEST_WORD = 65535
+#: The file of the drift watch in ``state_dir``.
+DRIFT_STATE = "drift.json"
 #: A day in milliseconds: a longer wait is a mistake.
 _DAY_MS = 86_400_000
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dmdd_edge.errors import DmddError, OptionError
+from dmdd_edge.runtime.challenge.run import set_of
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.frame import Frame
@@ -45,25 +46,43 @@ def _examine(
 ) -> Finding:
     name, title = f"inspections.{inspection.name}", f"inspection {inspection.name}"
     facts: dict[str, Any] = {"camera": inspection.camera, "region": inspection.region}
-    key = "region"
+    inside = ("inspections", inspection.name)
+    route: tuple[str, ...] = (*inside, "region")
     try:
         if frame is not None:
             check_inside(inspection, frame)
-        key = "model" if inspection.model is not None else "category"
+        route = (*inside, "model" if inspection.model is not None else "category")
         graph = _graph(graphs, graphs.name(inspection), loaded)
         detector = graph.detector(inspection)
         facts |= _facts(detector)
         shown = (
             f"{facts['category']} {facts['version']}, {facts['backend']}, threshold {facts['threshold']:.4f}"
         )
+        shown += _band(inspection, detector, facts)
+        if settings.challenge:
+            route = ("challenge",)
+            facts["challenge"] = parts = len(set_of(detector.bundle).parts)
+            shown += f", challenge set of {parts}" if parts else ", an empty challenge set"
         if frame is not None:
-            key = "camera"
+            route = (*inside, "camera")
             result = detector(_part(inspection, frame))
             facts |= {"status": result.status, "score": result.score}
             shown += f"; the image has score {result.score:.4f}, {result.status}"
         return Finding(name, title, "ok", shown, facts=facts)
     except DmddError as error:
-        return failed(name, title, error, settings.place("inspections", inspection.name, key), facts)
+        return failed(name, title, error, settings.place(*route), facts)
+
+
+def _band(inspection: InspectionSettings, detector: Detector, facts: dict[str, Any]) -> str:
+    """Notes what becomes of suspect parts; in words for a person."""
+    if inspection.suspect_as is not None:
+        facts["suspect_as"] = inspection.suspect_as
+        return f", suspect parts count as {inspection.suspect_as}"
+    suspect = detector.threshold.suspect
+    if suspect is None:
+        return ""
+    facts["suspect_threshold"] = suspect
+    return f", suspect above {suspect:.4f}"
 
 
 def check_inside(inspection: InspectionSettings, frame: Frame) -> None:

@@ -13,9 +13,10 @@ from dmdd_edge.options.keys import key_of
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.options.files import ImageFolders
+from dmdd_edge.runtime.options.sizes import size_text
 from dmdd_edge.runtime.station.check.report import failed
 from dmdd_edge.runtime.station.plc.transport import Command, Transport
-from dmdd_edge.runtime.station.settings import ResultOptions, StationSettings
+from dmdd_edge.runtime.station.settings import DRIFT_STATE, ResultOptions, StationSettings
 from dmdd_edge.storage import require_writable
 
 
@@ -95,10 +96,18 @@ def _results(settings: StationSettings) -> Iterator[Finding]:
     folders = {field.name for field in option_fields(ImageFolders)} | {"spool"}
     for field in option_fields(ResultOptions):
         value = getattr(results, field.name)
-        if isinstance(value, Path):
+        if field.name == "archive" and value is not None:
+            place = settings.place("results", "archive")
+            yield _tried("results.archive", "archive", partial(_archive, results, value), place)
+        elif isinstance(value, Path):
             folder = value if field.name in folders else value.parent
             place = settings.place("results", key_of(field))
             yield _tried(f"results.{key_of(field)}", key_of(field), partial(_writable, folder), place)
+    if results.drift:
+        learned = (settings.state_dir / DRIFT_STATE).exists()
+        begins = "continues what it has learned" if learned else "learns first what is usual"
+        often = f"a false warning in {results.drift_frames} parts of an inspection, on average"
+        yield Finding("results.drift", "drift watch", "ok", f"{begins}; {often}")
     if results.serve is not None:
         yield _tried("results.serve", "page", lambda: _page(results), settings.place("results", "serve"))
     for name in ("mqtt", "webhook"):
@@ -121,6 +130,15 @@ def _tried(name: str, title: str, check: Callable[[], str], place: str) -> Findi
 def _writable(folder: Path) -> str:
     require_writable(folder)
     return str(folder)
+
+
+def _archive(results: ResultOptions, folder: Path) -> str:
+    from dmdd_edge.runtime.archive.folder import ArchiveFolder
+
+    require_writable(folder)
+    known = "continued" if ArchiveFolder.is_there(folder) else "new"
+    share = f"{100 * results.archive_sample:g} % of the good parts"
+    return f"{folder}, {known}, at most {size_text(results.archive_size)}; sample: {share}"
 
 
 def _page(results: ResultOptions) -> str:

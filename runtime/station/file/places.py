@@ -13,7 +13,7 @@ from dmdd_edge.options.toml_lines import Route
 from dmdd_edge.runtime.options.files import ImageFolders
 from dmdd_edge.runtime.sources.urls import DRAWN_PREFIX, IMAGES_PREFIX, REPLAY_PREFIX, scheme_of
 from dmdd_edge.runtime.station.file.tables import Reading
-from dmdd_edge.runtime.station.settings import ResultOptions, StationSettings
+from dmdd_edge.runtime.station.settings import DRIFT_STATE, ResultOptions, StationSettings
 
 _STATE: Route = ("state_dir",)
 _SPOOL: Route = ("results", "spool")
@@ -59,7 +59,7 @@ def _taken(settings: StationSettings) -> Iterator[tuple[Route, Path, str]]:
             yield (), _real(source), f"the source of camera {name}"
     state = settings.state_dir
     yield _STATE, _real(state), "state_dir"
-    for own in ("ids", "counts"):
+    for own in ("ids", "counts", DRIFT_STATE):
         yield (), _real(state / own), f"the file {own} of state_dir"
     yield _SPOOL, _real(state / "spool"), "the spool of state_dir"
 

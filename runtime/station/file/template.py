@@ -46,6 +46,7 @@ def _lines(path: Path, found: Found, models_dir: Path) -> Iterator[str]:
     if len(categories) > 1:
         yield from _key("", "recipe", 1)
     yield from _key("", "deadline_ms")
+    yield from _key("", "challenge")
     for name, camera in cameras.items():
         yield from ("", f"[cameras.{name}]")
         if camera.title:
@@ -77,7 +78,7 @@ def _lines(path: Path, found: Found, models_dir: Path) -> Iterator[str]:
     yield from (f"# {name}.line = {number}" for name, number in (("trigger", 22), ("reject", 17)))
     yield from ("", "[results]")
     yield from _key("results", "jsonl", f"{path.stem}.jsonl")
-    for option in ("rotate_size", "keep", "serve", "mqtt"):
+    for option in ("rotate_size", "keep", "archive", "serve", "mqtt"):
         yield from _key("results", option)
 
 
@@ -88,6 +89,8 @@ def _bare(name: str) -> str:
 
 
 _EXAMPLES = {
+    "archive": "kept",
+    "challenge": True,
     "exposure": 2.0,
     "threshold": 0.5,
     "keep": "2GB",

@@ -106,6 +106,10 @@ class SimulatedPlc:
         while not self._ended(client) and not client.status["Ready"]:
             try:
                 client.exchange()
+                if client.status["Fault"] and client.status["ErrorCode"] == ErrorCode.CHALLENGE_LOST:
+                    self._say("-> ClearError 1: a known-bad part is not found, and the simulation continues")
+                    client.exchange(ClearError=1)
+                    client.exchange(ClearError=0)
             except DmddError:
                 if time.monotonic() - self._well > _PATIENCE:
                     raise

@@ -76,7 +76,8 @@ def changes(settings: StationSettings, simulated: StationSettings) -> Iterator[s
             yield f"Camera {name} is replaced."
     if settings.gpio is not None:
         yield "The 24 V lines are not driven; what they would do is printed."
-    yield "Nothing is written: neither results nor counters."
+    archive = "" if settings.results.archive is None else "; no image goes into the archive"
+    yield f"Nothing is written: neither results nor counters{archive}."
 
 
 def _camera(

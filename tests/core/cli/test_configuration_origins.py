@@ -23,6 +23,7 @@ VALUES = {
     "batches": "1,8",
     "rotate_size": "100MB",
     "keep": "2GB",
+    "min_area": "40px",
     "spool_limit": "64MiB",
     "scenario": "single,multi",
     "device": "cuda:1",
@@ -57,7 +58,7 @@ def sample(field: OptionField) -> str:
         return VALUES[field.name]
     if float in parts:
         return "0.25"
-    return "7" if int in parts else "name"
+    return str(max(7, int(field.option.minimum or 0))) if int in parts else "name"
 
 
 def as_key(field: OptionField, text: str) -> str:

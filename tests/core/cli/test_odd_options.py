@@ -49,6 +49,10 @@ NEEDED = {
     "models": [],
     "station": [],
     "doctor": [],
+    "compare": ["plate", "plate", "--good", "pictures", "--backend", "cpu"],
+    "challenge": [],
+    "review": ["kept"],
+    "drift": ["results.jsonl"],
 }
 #: What gives a meaning to an option that has none by itself.
 BESIDE = {

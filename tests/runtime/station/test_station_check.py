@@ -99,7 +99,7 @@ def test_a_station_that_can_run(place: Path, free: int) -> None:
     shown = details(report)
     assert list(shown) == [
         *("cameras.top", "inspections.left", "inspections.right", "recipes.4", "plc.modbus"),
-        *("results.state_dir", "results.jsonl", "results.save"),
+        *("results.state_dir", "results.jsonl", "results.save", "results.drift"),
     ]
     assert shown["cameras.top"] == "256 x 128, trigger newest, simulated, an image per trigger"
     assert shown["recipes.4"] == "both: left, right, at the first start"
@@ -315,7 +315,7 @@ def test_the_command_prints_one_table_and_every_fix(
     Path("line1.toml").write_text(TEXT.format(port=free).replace('"screw"', '"screv"'))
     done = command("check", "line1.toml")
     assert done.exit_code == 1
-    assert "line1.toml: 3 of 8 do not work: inspection left, inspection right, recipe 4" in done.stderr
+    assert "line1.toml: 3 of 9 do not work: inspection left, inspection right, recipe 4" in done.stderr
     assert "line1.toml, line 5: there is no bundle 'screv'" in done.stderr
     assert done.stderr.count("Did you mean 'screw'?") == 1
 
