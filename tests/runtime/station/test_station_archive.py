@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.archive import sink as archive_sink
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
+from dmdd_edge.runtime.archive.writing import write_files
 from dmdd_edge.runtime.station import recorder
 from tests.runtime.delivery.delivery_broker import free_port
 from tests.runtime.station.assembled import assembled, lines_of
@@ -117,7 +118,7 @@ def test_a_full_archive_disk_loses_images_and_nothing_else(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(*arguments)
 
-    real = archive_sink.write_files
+    real = write_files
     monkeypatch.setattr(archive_sink, "write_files", written)
     with assembled(place, TEXT.format(port=free_port())) as running:
         running.trigger(4)
@@ -137,7 +138,7 @@ def test_an_archive_disk_that_hangs_delays_neither_a_verdict_nor_the_other_files
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = threading.Event()
-    real = archive_sink.write_files
+    real = write_files
 
     def written(*arguments: Any) -> None:
         hangs.wait(60)
