@@ -23,7 +23,7 @@ _LEAVE_SECONDS = 3.0
 class StationDrift:
     """An observer that watches what each inspection finds; a part's number is its acquisition id.
 
-    Its file is written by a thread of its own: an observer must not wait for a disk.
+    A separate thread writes its file: an observer must not wait for a disk.
 
     Args:
         settings: of the station.
