@@ -128,7 +128,7 @@ def test_simulate_uses_band_and_challenge_and_leaves_the_archive_alone(
     assert "lid: challenge: 1 of 1 known-bad part found" in said
     assert "note: Nothing is written: neither results nor counters; no image goes into the archive." in said
     assert not (place / "kept").exists()
-    # With a version that misses the known-bad part, the small PLC clears the fault, and the simulation continues.
+    # A version that misses the known-bad part: the small PLC clears the fault, and continues.
     make_bundle(threshold=threshold_from_normals([0.5, 0.9]))
     found, said = simulated()
     assert found["verdicts"] == {"Pass": 2, "Suspect": 4}
