@@ -38,7 +38,7 @@ def before_undo(bundle: Bundle) -> Calibration | None:
     if not entries:
         raise OptionError(
             f"{bundle.category} has no earlier calibration of {bundle.version}.",
-            "Return to the exported threshold: " + command("calibrate", model=bundle.path, reset=True),
+            "List its calibrations: " + command("calibrate", model=bundle.path, history=True),
         )
     return _parsed(bundle, entries[-1])
 

@@ -12,6 +12,13 @@ Judgment = Literal["good", "suspect", "anomalous"]
 SuspectAs = Literal["good", "anomalous"]
 #: The values of ``--suspect-as``.
 SUSPECT_AS: tuple[SuspectAs, ...] = ("good", "anomalous")
+Origin = Literal["option", "calibration", "manifest"]
+#: Where a threshold is from, for people.
+ORIGINS: dict[Origin, str] = {
+    "option": "given for this run",
+    "calibration": "calibrated here",
+    "manifest": "set at export",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,16 @@ class EffectiveThreshold:
 
     image: float
     pixel: float
-    origin: Literal["option", "calibration", "manifest"]
+    origin: Origin
     suspect: float | None = None
     suspect_pixel: float | None = None
     gate: Gate = field(default=Gate())
     suspect_as: SuspectAs | None = None
+
+    @property
+    def origin_in_words(self) -> str:
+        """Where the threshold is from, in the words of every command."""
+        return ORIGINS[self.origin]
 
     @property
     def has_band(self) -> bool:

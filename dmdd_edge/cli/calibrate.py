@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -12,7 +12,7 @@ import typer
 
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput
-from dmdd_edge.errors import OptionError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.commands import bundle_options, command
 from dmdd_edge.options import Option, Rule
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dmdd_edge.bundle.calibration import Calibration
     from dmdd_edge.runtime.calibrate import CalibrationOutcome
     from dmdd_edge.runtime.recalibration.proposal import Proposal
+
+#: A run reads the threshold with its bundle.
+WORKING = "a run that works now takes it on SIGHUP, or at its next start"
 
 
 def register(app: typer.Typer) -> None:
@@ -99,7 +102,23 @@ def calibrate(options: CalibrateCommand) -> None:
     if options.from_feedback is not None:
         _from_feedback(options)
         return
+    _from_source(options)
+
+
+def _from_source(options: CalibrateCommand) -> None:
     from dmdd_edge.cli.console import console
+
+    remarks: list[str] = []  # printed below the threshold: the answer comes first
+    try:
+        outcome = _measured(options, remarks.append)
+    except DmddError:
+        for line in remarks:
+            console.print(line)
+        raise
+    _report(outcome, remarks, options)
+
+
+def _measured(options: CalibrateCommand, say: Callable[[str], None]) -> CalibrationOutcome:
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.runtime.calibrate import calibrate as set_threshold
 
@@ -110,13 +129,12 @@ def calibrate(options: CalibrateCommand) -> None:
             stack.close()  # the bar would hide the question
             _confirm(doubted, options.yes)
 
-        outcome = set_threshold(
+        return set_threshold(
             options,
             confirm,
             lambda done, total: work.update("scoring good parts", done, total),
-            say=console.print,
+            say=say,
         )
-    _report(outcome, options)
 
 
 def _from_feedback(options: CalibrateCommand) -> None:
@@ -153,7 +171,7 @@ def _reset(bundle: Bundle, options: CalibrateCommand) -> None:
     console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported")
 
 
-def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
+def _report(outcome: CalibrationOutcome, remarks: list[str], options: CalibrateCommand) -> None:
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.data.images import describe_passed_over
 
@@ -176,10 +194,13 @@ def _report(outcome: CalibrationOutcome, options: CalibrateCommand) -> None:
     console.print(f"{bundle.category}: {outcome.threshold.describe()}")
     for line in band_and_gate_lines(outcome.calibration):
         console.print(line)
+    for line in remarks:
+        console.print(line)
     if outcome.not_kept:
         console.print(f"not kept from the calibration before: {outcome.not_kept}. Give it again to keep it")
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
-    console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, reset=True)}")
+    console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, undo=True)}")
+    console.print(WORKING)
     if outcome.live:
         source = redacted(options.source or "")
         next_step(command("run", **chosen, source=source, engine_cache=options.engine_cache))

@@ -147,7 +147,8 @@ def list_parts(options: ListOptions) -> None:
 
 def remove(options: RemoveOptions) -> None:
     """Remove a part from the challenge set, with its image."""
-    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.messages.commands import bundle_options, command
     from dmdd_edge.runtime.challenge.edit import remove_part
     from dmdd_edge.runtime.challenge.run import record_removal
 
@@ -159,6 +160,7 @@ def remove(options: RemoveOptions) -> None:
     console.print(f"removed {part.name} from the challenge set of {category}")
     if problem:
         console.print(problem)
+    next_step(command("challenge", "list", **bundle_options(category, options.model, options.models_dir)))
 
 
 def run(options: RunChallengeOptions) -> None:
@@ -180,7 +182,11 @@ def run(options: RunChallengeOptions) -> None:
     if options.json:
         print_json(report.to_json())
     named = bundle_options(report.bundle.category, options.model, options.models_dir)
-    next_step(command("challenge", "list", **named))
+    if report.passed:
+        next_step(command("run", **named, challenge=True, source="FOLDER_OR_CAMERA"))
+    else:
+        # What was found before was lost by another threshold, or by another version.
+        next_step(command("calibrate", **named, history=True))
     if not report.passed:
         raise typer.Exit(PARTS_LOST)
 
@@ -235,7 +241,7 @@ def _print_report(report: ChallengeReport, new: bool = False) -> None:
     line = f"{report.found} of {total} {'new ' * new}known-bad part{'s' * (total != 1)} found"
     console.print(
         f"{report.bundle.category}: {line} by {report.bundle.version} at threshold "
-        f"{report.threshold.image:.4f} ({report.threshold.origin}), on {report.backend}"
+        f"{report.threshold.image:.4f} ({report.threshold.origin_in_words}), on {report.backend}"
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("part", overflow="fold")

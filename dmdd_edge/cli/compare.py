@@ -45,6 +45,7 @@ def compare(options: CompareCommand) -> None:
 
 
 def _report(found: Comparison) -> None:
+    from dmdd_edge.bundle.rule import ORIGINS
     from dmdd_edge.cli.console import console
     from dmdd_edge.data.datasets import grouped
     from dmdd_edge.runtime.comparison.words import change, headline, lines
@@ -62,7 +63,7 @@ def _report(found: Comparison) -> None:
     for side, version in (("old", found.old), ("new", found.new)):
         used = ", in use" if version.in_use else ""
         console.print(
-            f"{side}: {version.name}{used}, threshold {version.threshold:.4f} from the {version.origin}, "
+            f"{side}: {version.name}{used}, threshold {version.threshold:.4f} ({ORIGINS[version.origin]}), "
             f"on {version.backend}"
         )
     if found.report is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,35 +32,37 @@ def drift(options: DriftCommand) -> None:
 
     A run and a station watch for drift by themselves; this looks at what they wrote, also without a bundle.
     """
-    from dmdd_edge.cli.console import console
+    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.messages.commands import command
     from dmdd_edge.runtime.drift.offline import examine
     from dmdd_edge.runtime.drift.page import write_page
 
     examined, reading = examine(options.results, options.drift_frames)
     answer, about = _answer(examined), _about(options, reading)
-    if options.into is not None:
-        write_page(options.into, examined, answer, about)
+    if options.report is not None:
+        write_page(options.report, examined, answer, about)
     if options.json:
-        sys.stdout.write(json.dumps(_document(examined, reading), allow_nan=False) + "\n")
+        print_json(_document(examined, reading))
         return
     console.print(answer)
     for each in examined:
         for line in _lines(each):
             console.print(f"{each.name}: {line}")
     console.print(about)
-    if options.into is not None:
-        console.print(f"page: {options.into}")
+    if options.report is not None:
+        console.print(f"wrote {options.report}")
     else:
-        files = " ".join(shlex.quote(str(path)) for path in options.results)
-        console.print(f"next: dmdd-edge drift {files} --into drift.html")
+        next_step(command("drift", *options.results, report="drift.html"))
 
 
 def _answer(examined: Sequence[Examined]) -> str:
+    from dmdd_edge.runtime.drift.watch import FIRST
+
     drifted = [each.name for each in examined if each.report["warnings"]]
     if drifted:
         return f"Drift in {len(drifted)} of {len(examined)} inspections: {', '.join(drifted)}."
     if all(each.report["learning"] for each in examined):
-        return "Too few frames: the watch still learns what is usual."
+        return f"Too few frames: the watch learns what is usual from the first {FIRST} frames."
     return f"No drift lasts in {sum(each.frames for each in examined)} frames."
 
 

@@ -247,6 +247,8 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
     """One version as a table of names and values."""
     from rich.table import Table
 
+    from dmdd_edge.bundle.rule import ORIGINS
+
     threshold = manifest.threshold
     metrics = ", ".join(
         f"{name} {100 * manifest.metrics[key]:.2f}"
@@ -259,7 +261,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "path": row["path"],
         "backbone": manifest.backbone,
         "image size": f"{manifest.image_size} x {manifest.image_size}",
-        "threshold": row["error"] or f"{row['threshold']:.4f} (from the {row['threshold_origin']})",
+        "threshold": row["error"] or f"{row['threshold']:.4f} ({ORIGINS[row['threshold_origin']]})",
         "suspect above": f"{row['suspect_threshold']:.4f}" if "suspect_threshold" in row else "",
         "smallest region": row.get("min_area", ""),
         "exported threshold": f"{threshold.image:.4f}, false-alarm rate {100 * threshold.alpha:g} %, "

@@ -115,6 +115,7 @@ def ask(yes: bool) -> None:
 
 def report(outcome: RecalibrationOutcome, options: CalibrateCommand) -> None:
     """Say that the threshold is set, and how that is undone."""
+    from dmdd_edge.cli.calibrate import WORKING
     from dmdd_edge.cli.console import console, next_step, print_json
 
     bundle = outcome.bundle
@@ -125,4 +126,6 @@ def report(outcome: RecalibrationOutcome, options: CalibrateCommand) -> None:
         print_json(document)
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
     console.print(f"the threshold is set; undo: {command('calibrate', **chosen, undo=True)}")
-    next_step(command("calibrate", **chosen, history=True))
+    console.print(WORKING)
+    # The reviewed images are good for more: for training, and for the challenge set.
+    next_step(command("review", options.from_feedback or "", export="reviewed"))

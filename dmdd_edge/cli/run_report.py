@@ -143,11 +143,7 @@ def print_start(detector: Detector, camera: str, verbose: bool = False) -> None:
         verbose: add where the bundle is, and how each backend that cannot run could.
     """
     bundle, threshold = detector.bundle, detector.threshold
-    origin = {
-        "option": "given for this run",
-        "calibration": "calibrated here",
-        "manifest": "set at export",
-    }[threshold.origin]
+    origin = threshold.origin_in_words
     console.print(f"{bundle.category} {bundle.version}, threshold {threshold.image:.4f} ({origin})")
     for line in _band_and_gate(threshold):
         console.print(line)

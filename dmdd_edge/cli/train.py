@@ -50,11 +50,14 @@ def train(options: TrainCommand) -> None:
 def _report(run: TrainedRun, json: bool) -> None:
     from dmdd_edge.cli.tables import print_damage, print_result
     from dmdd_edge.cli.train_remarks import next_after_training, short_training
+    from dmdd_edge.train.known_bad import describe_known_bad
 
     if run.metrics is not None:
         print_result(run.metrics)
     if run.threshold is not None:
         console.print(run.threshold.describe())
+    if known_bad := run.facts.get("known_bad"):
+        console.print(describe_known_bad(known_bad), markup=False)
     if run.made_damage is not None:
         print_damage(run.made_damage)
     if json and run.metrics is not None:

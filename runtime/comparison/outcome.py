@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dmdd_edge.bundle.rule import Origin
 from dmdd_edge.evaluation.rates import Rate, sign_test
 
 Side = Literal["old", "new"]
@@ -143,7 +144,7 @@ class Version:
     category: str
     name: str
     threshold: float
-    origin: str
+    origin: Origin
     backend: str
     in_use: bool
 

@@ -66,6 +66,11 @@ class AlarmRate:
         return sum(alarms for _, alarms in newest) / (ENTRY * len(newest)) if newest else 0.0
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a rate: some frames were counted since the promise is known."""
+        return bool(self._entries)
+
+    @property
     def promised(self) -> float | None:
         """The rate that it is compared with; None before it is known."""
         return None if self._promise is None else self._promise.rate

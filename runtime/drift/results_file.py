@@ -67,7 +67,8 @@ def with_parts(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         parts = [part for _, part in find_parts(path)] if path.parent.is_dir() else []
         if not path.is_file() and not parts:
-            raise DataError(f"{path} is not a results file.", _NAME)
+            wrong = "is not a results file" if path.exists() else "does not exist"
+            raise DataError(f"{path} {wrong}.", _NAME)
         for each in (*parts, *([path] if path.is_file() else [])):
             found.setdefault(each)
     return list(found)

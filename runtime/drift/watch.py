@@ -124,7 +124,7 @@ class DriftWatch:
                 "stride": self.stride,
                 "independent": self.enough,
                 "learning": self.learning,
-                "alarm_rate": round(self._alarms.rate, 5),
+                "alarm_rate": round(self._alarms.rate, 5) if self._alarms.begun else None,
                 "promised_rate": self._alarms.promised,
                 "sums": {name: [round(s, 3) for s in each.sums] for name, each in self._streams.items()},
                 "levels": {

@@ -17,7 +17,7 @@ class DriftOptions(Options):
         tuple[Path, ...],
         Option("Files of run --jsonl or of a station; rotated ones are read too.", argument=True),
     ]
-    into: Annotated[Path | None, Option("Write a page with charts to this HTML file.")] = None
+    report: Annotated[Path | None, Option("Write a page with charts to this HTML file.")] = None
     drift_frames: Annotated[
         int,
         Option(

@@ -188,5 +188,5 @@ def _depends(
     return DataError(
         f"{what}, and the threshold depends on them: {lowest:.4f} if all are bad, {highest:.4f} if they are "
         "good.",
-        f"Review them: {review} - or decide: --unreviewed bad or --unreviewed good.",
+        f"Decide with --unreviewed bad or --unreviewed good, or review them: {review}",
     )

@@ -185,7 +185,7 @@ def test_calibrate_says_how_to_undo_it(make_bundle: Make, images: Path, dmdd_edg
     assert done.returncode == 0
     assert done.stdout == ""
     assert "needs 99" in done.stderr
-    assert "undo: dmdd-edge calibrate --category screw --reset" in done.stderr
+    assert "undo: dmdd-edge calibrate --category screw --undo" in done.stderr
     assert done.stderr.strip().splitlines()[-1] == "next: dmdd-edge models show screw"
     assert "calibrated here" in dmdd_edge("run", "--source", "images/good").stderr
 

@@ -14,7 +14,7 @@ from dmdd_edge.messages.text import is_plain_name, visible
 from dmdd_edge.outside_files import inside
 from dmdd_edge.runtime.archive.feedback import Feedback
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
-from dmdd_edge.runtime.archive.names import day_of
+from dmdd_edge.runtime.archive.names import budget_of, day_of
 from dmdd_edge.runtime.archive.record import Record
 
 #: The first bytes of a file, which hold the size of its image.
@@ -45,8 +45,12 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The name of its file in an export."""
-        return f"{self.record.id}{self.path.suffix}"
+        """The name of its file in an export: the id without why the image was kept.
+
+        Training and comparison take ``...-anomalous.png`` for a defective part; it may be a false alarm.
+        """
+        name = self.record.id
+        return f"{name.rpartition('-')[0] if budget_of(name) else name}{self.path.suffix}"
 
     def boxes(self) -> list[tuple[int, int, int, int, float]]:
         """The regions within the image: x, y, width, height in pixels, and the peak of the map."""

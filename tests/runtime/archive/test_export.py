@@ -39,6 +39,20 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def test_a_false_alarm_called_good_is_trained_on(tmp_path: Path) -> None:
+    archive = ArchiveFolder.make(tmp_path / "archive")
+    for number in (0, 3, 6):
+        name = f"20261129T08000{number}000Z-anomalous"
+        record = record_of(number, id=name, image=f"kept/2026-11-29/{name}.png")
+        keep(archive, record)
+        archive.feedback.add(Feedback.on(record, "good"))
+    done = export_reviewed(archive, tmp_path / "out", "mvtec")
+    assert done.written == {"plate/train/good": 2, "plate/test/good": 1}
+    # Training takes a file that says "anomalous" for a defective part.
+    category = load_category(tmp_path / "out" / "plate")
+    assert [path.name for path in category.train] == ["20261129T080000000Z.png", "20261129T080006000Z.png"]
+
+
 def test_folders_are_a_data_set_that_training_takes(archive: ArchiveFolder, tmp_path: Path) -> None:
     done = export_reviewed(archive, tmp_path / "out", "mvtec")
     assert done.written == {"plate/train/good": 7, "plate/test/good": 2, "plate/test/bad": 2}

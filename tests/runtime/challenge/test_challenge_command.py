@@ -90,7 +90,7 @@ def test_for_a_person(at_threshold: AtThreshold, images: Path, dmdd_edge: Progra
     assert done.returncode == 3
     lines = done.stderr.splitlines()
     expected = (
-        f"screw: 1 of 2 known-bad parts found by {bundle.version} at threshold 0.5000 (manifest), on cpu"
+        f"screw: 1 of 2 known-bad parts found by {bundle.version} at threshold 0.5000 (set at export), on cpu"
     )
     assert lines[0] == expected
     assert lines[2].split() == ["clear", "missed", "0.1176", "-0.3824"]

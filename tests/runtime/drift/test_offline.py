@@ -140,7 +140,7 @@ def test_results_of_earlier_releases_are_watched_by_their_scores(tmp_path: Path)
 
 
 def test_files_without_frames_are_refused_and_few_frames_tell_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a results file"):
+    with pytest.raises(DataError, match="does not exist"):
         examine([tmp_path / "missing.jsonl"])
     broken = [b"\0\0\0\n", b"[1]\n", b'{"type": "result"}\n', b'{"type": "error", "index": 1}\n']
     (tmp_path / "none.jsonl").write_bytes(b"".join(broken))
@@ -181,11 +181,11 @@ def test_the_command_answers_first_and_names_the_next_command(dmdd_edge: Run, tm
     assert told.returncode == 0, told.stderr
     lines = told.stderr.splitlines()
     assert lines[0] == "Drift in 1 of 1 inspections: /dev/video0."
-    assert lines[-1] == "next: dmdd-edge drift r.jsonl --into drift.html"
-    document = json.loads(dmdd_edge("drift", "r.jsonl", "--json", "--into", "out/d.html").stdout)
+    assert lines[-1] == "next: dmdd-edge drift r.jsonl --report drift.html"
+    document = json.loads(dmdd_edge("drift", "r.jsonl", "--json", "--report", "out/d.html").stdout)
     assert document["drift"] is True
     assert document["inspections"]["/dev/video0"]["cause"] == "light"
     assert (tmp_path / "out" / "d.html").read_text().startswith("<!doctype html>")
     missing = dmdd_edge("drift", "nothing.jsonl")
     assert missing.returncode == 1
-    assert "nothing.jsonl is not a results file." in missing.stderr
+    assert "nothing.jsonl does not exist." in missing.stderr

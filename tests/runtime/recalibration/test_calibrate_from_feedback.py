@@ -70,7 +70,7 @@ def test_the_threshold_is_set_with_what_it_rests_on(call: Call, bundle: Bundle, 
     lines = text.splitlines()
     assert lines[0].startswith("screw: threshold 0.8100, was 0.5000: at most 1 % of good parts")
     assert "known-bad parts found: 2 of 3, 3 before; it loses 1, with scores up to 0.7000" in text
-    assert lines[-1] == "next: dmdd-edge calibrate --category screw --history"
+    assert lines[-1] == "next: dmdd-edge review line --export reviewed"
     assert "undo: dmdd-edge calibrate --category screw --undo" in text
 
 
