@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from dmdd_edge.cli.configuration import resolve, variable_of
 from dmdd_edge.cli.main import app
+from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import OptionField, checked, option_fields
 from dmdd_edge.options.toml_text import toml
 from dmdd_edge.options.values import any_length, literals, members
@@ -101,6 +102,15 @@ def test_each_option_means_the_same_from_each_origin(
             arguments, variable_text, key_text = [field.spelling, text], text, as_key(field, text)
         expected = on_command_line(command, field, [*arguments, *needed])
         file.write_text(f"[{table}]\n{key} = {key_text}\n")
+        if field.option.each_time:  # a person decides it each time, so that no file and no variable can
+            refused = f" sets {field.spelling}, which only the command line can set"
+            with pytest.raises(OptionError, match=refused):
+                resolve(model, table, {table: list}, given, file)
+            monkeypatch.setenv(variable, variable_text)
+            with pytest.raises(OptionError, match=refused):
+                resolve(model, table, {table: list}, given, None)
+            monkeypatch.delenv(variable)
+            continue
         assert resolve(model, table, {table: list}, given, file)[field.name].value == expected, (key, text)
         monkeypatch.setenv(variable, variable_text)
         assert resolve(model, table, {table: list}, given, None)[field.name].value == expected, variable
