@@ -18,6 +18,8 @@ from dmdd_edge.runtime.drift.observation import Observation, Place, Promise
 from dmdd_edge.runtime.sinks.recovery import find_parts
 
 _NAME = "Name a file that run --jsonl or a station wrote."
+#: The longest line in bytes, the largest measure of an image, and the last moment, in seconds since 1970.
+_LONGEST, _LARGEST, _LATEST = 16 << 20, 1e12, 1e11
 #: Name of what was judged from image files.
 FILES = "files"
 
@@ -87,7 +89,7 @@ def read_promises(files: Sequence[Path], reading: Reading) -> None:
             reading.versions[key] = str(fields["version"])
             promise = fields["promise"]
             reading.promises[key] = None if promise is None else _promise(promise)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             reading.unreadable += 1
 
 
@@ -115,7 +117,7 @@ def read_rows(files: Sequence[Path], reading: Reading) -> Iterator[Row]:
                         continue
                     number = places.setdefault(name, _Numbers()).next(int(fields["acquisition_id"]))
                     yield _row(name, str(found.get("camera", "")), found, number, fields["time"])
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             reading.unreadable += 1
 
 
@@ -133,19 +135,29 @@ class _Numbers:
 
 
 def _row(name: str, camera: str, fields: dict[str, Any], number: int, time: Any) -> Row:
-    moment = datetime.fromisoformat(str(time).replace("Z", "+00:00")).timestamp()
+    moment = _number(datetime.fromisoformat(str(time).replace("Z", "+00:00")).timestamp(), 0, _LATEST)
     score, look = fields["score"], fields.get("look")
-    seen = None if look is None else tuple(float(look[key]) for key in ("light", "sharpness", "x", "y"))
+    seen = None
+    if look is not None:
+        seen = tuple(_number(look[key], -_LARGEST, _LARGEST) for key in ("light", "sharpness", "x", "y"))
     status = str(fields["status"])
     if fields.get("gated") and status == "good":
         status = "gated"
-    value = float("nan") if score is None else float(score)
+    value = float("nan") if score is None or score != score else _number(score, -0.01, 1.01)
     observation = Observation(Place(number, moment), status, value, seen)  # type: ignore[arg-type]
-    return Row(name, camera, float(fields["threshold"]), observation)
+    return Row(name, camera, _number(fields["threshold"], 0, 1), observation)
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    """A number that sums and dates can be made of; a damaged file may hold any."""
+    number = float(value)
+    if not low <= number <= high:
+        raise ValueError(f"{number} is not in {low}..{high}")
+    return number
 
 
 def _promise(fields: dict[str, Any]) -> Promise:
-    scores = tuple(sorted(float(score) for score in fields["scores"]))
+    scores = tuple(sorted(_number(score, 0, 1) for score in fields["scores"]))
     return Promise(int(fields["normals"]), int(fields["above"]), scores)
 
 
@@ -167,7 +179,7 @@ def _lines(files: Sequence[Path]) -> Iterator[bytes]:
         opener = gzip.open if path.suffix == ".gz" else open
         try:
             with opener(path, "rb") as stream:
-                for line in stream:
+                while line := stream.readline(_LONGEST):
                     if line.strip(b"\0 \r\n"):
                         yield line
         except (EOFError, zlib.error, gzip.BadGzipFile):  # cut off, or not compressed at all

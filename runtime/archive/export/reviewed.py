@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmdd_edge.data.image_header import read_header
-from dmdd_edge.errors import DataError
+from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.messages.text import is_plain_name, visible
-from dmdd_edge.outside_files import inside
+from dmdd_edge.outside_files import inside, open_regular
 from dmdd_edge.runtime.archive.feedback import Feedback
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.names import budget_of, day_of
@@ -123,14 +123,14 @@ def reviewed_parts(archive: ArchiveFolder) -> ReviewedParts:
         if record is None:
             found.deleted += 1
             continue
-        path = inside(archive.path, record.image)
+        path = archive.path / record.image
         try:
-            with path.open("rb") as file:
+            with open_regular(inside(archive.path, record.image)) as file:
                 header = read_header(memoryview(file.read(_HEAD)))
         except FileNotFoundError:
             found.deleted += 1
             continue
-        except OSError:
+        except (OSError, DmddError):  # also a link or a path that leaves the archive
             header = None
         if header is None or not header.width:
             found.damaged += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,22 @@ def test_a_failure_leaves_nothing(
 def test_damaged_images_are_counted(archive: ArchiveFolder, tmp_path: Path) -> None:
     (archive.path / record_of(0).image).write_bytes(b"x")
     assert export_reviewed(archive, tmp_path / "out", "mvtec").left_out["damaged"] == 1
+
+
+@pytest.mark.parametrize("where", ["../../secret.png", "feedback.jsonl", "link.png", "pipe.png"])
+def test_one_image_elsewhere_concerns_itself_alone(
+    archive: ArchiveFolder, tmp_path: Path, where: str
+) -> None:
+    record = record_of(0)
+    (tmp_path / "secret.png").write_bytes((archive.path / record.image).read_bytes())
+    (archive.path / "link.png").symlink_to(tmp_path / "secret.png")
+    os.mkfifo(archive.path / "pipe.png")
+    before = export_reviewed(archive, tmp_path / "whole", "mvtec")
+    file = (archive.path / record.image).with_suffix(".json")
+    file.write_text(record.model_copy(update={"image": where}).model_dump_json())
+    done = export_reviewed(archive, tmp_path / "out", "mvtec")
+    assert sum(done.left_out.values()) == sum(before.left_out.values()) + 1
+    assert sum(done.written.values()) == sum(before.written.values()) - 1
 
 
 def test_a_category_that_names_no_folder_is_refused_by_folders_alone(tmp_path: Path) -> None:

@@ -153,6 +153,27 @@ def test_files_without_frames_are_refused_and_few_frames_tell_nothing(tmp_path: 
     assert few.report["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"score": 1e308},
+        {"score": 10**400},
+        {"threshold": float("nan")},
+        {"time": "0001-01-01T00:00:00+14:00"},
+        {"time": "9999-12-31T23:59:59-14:00"},
+        {"time": 5},
+        {"look": {"light": 1e308, "sharpness": 1.5, "x": 0.5, "y": 0.5}},
+        {"look": {"light": float("nan"), "sharpness": 1.5, "x": 0.5, "y": 0.5}},
+        {"index": "a"},
+    ],
+)
+def test_a_line_with_an_impossible_number_is_left_out(tmp_path: Path, damage: dict[str, Any]) -> None:
+    lines = [{**result(index), **(damage if index % 3 == 0 else {})} for index in range(900)]
+    found, reading = examine([write(tmp_path / "r.jsonl", lines)])
+    assert (reading.lines, reading.unreadable) == (900, 300)
+    assert [each.frames for each in found] == [600]
+
+
 def test_the_page_is_whole_and_escapes_names(tmp_path: Path) -> None:
     lines = [{**line, "source": "<cam>"} for line in dimmed()]
     [found], _ = examine([write(tmp_path / "r.jsonl", lines)])
