@@ -132,6 +132,7 @@ def calibrate(
             f"{scores.first_reason}.",
             "Take images of good parts under the light and focus of the line.",
         )
+    _check_area(smallest, scores)
     # A bundle whose pixel threshold is not its image threshold takes its score from elsewhere than the map.
     peaks = scores.peaks if exported.pixel != exported.image else None
     threshold = threshold_from_normals(
@@ -165,6 +166,18 @@ def calibrate(
         frames.live,
         _not_kept(before, calibration),
     )
+
+
+def _check_area(gate: Gate, scores: NormalScores) -> None:
+    """Refuse a smallest region that no image has room for: every part would pass, whatever its score."""
+    sizes = [look.size for look in scores.looks]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    if sizes and gate.smallest > width * height:
+        raise OptionError(
+            f"--min-area {gate.min_area} is larger than an image, {width} x {height} pixels, so every part "
+            "would pass.",
+            "Give the area of the smallest defect that counts.",
+        )
 
 
 def _before(bundle: Bundle) -> Calibration | None:

@@ -150,3 +150,15 @@ def test_the_picture_shows_both_thresholds_between_the_parts(line: Archive, bund
 def _good(lines: list[str]) -> int:
     """Sum of the good parts that the lines state."""
     return sum(int(text[16:57].split()[-1]) for text in lines if text[16:57].split())
+
+
+def test_a_smallest_area_without_room_in_an_image_is_refused(
+    call: Call, bundle: Bundle, images: Path
+) -> None:
+    # The images have 256 x 128 = 32768 pixels.
+    arguments = ("--source", str(images / "good"), "--yes", "--min-area")
+    with pytest.raises(DmddError, match="--min-area 32769px is larger than an image, 256 x 128 pixels"):
+        call(*arguments, "32769px")
+    assert read_calibration(bundle) is None
+    call(*arguments, "32768px")
+    assert read_calibration(bundle) is not None
