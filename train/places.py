@@ -114,7 +114,7 @@ def find_images(data: Path, name: str) -> Category:
 def _root_before(run: Run) -> Path:
     """The category's folder of a run that does not name it: within the data set's, or that folder itself."""
     below = run.config.data / run.config.category
-    paths = [Path(path) for name in _LISTS for path in run.info[name]]
+    paths = [Path(path) for name in _LISTS for path in run.info.get(name, ())]
     return below if paths and all(path.is_relative_to(below) for path in paths) else run.config.data
 
 
