@@ -3,8 +3,8 @@
     python benchmarks/upkeep/challenge.py --data DATA --models-dir MODELS
 
 An exported bundle is in use, and every third defective test image becomes a challenge part. Then the same
-category is trained for fewer steps and exported, by the commands that a user has. What is not lost at the
-new version's threshold passes; that is measured too.
+category is trained for fewer steps and exported, by the commands that a user has; ``--worse`` takes finished
+runs instead. What is not lost at the new version's threshold passes; that is measured too.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def main() -> None:
     arguments.add_argument("--category", default="bottle")
     arguments.add_argument("--models-dir", type=Path, required=True, help="with a bundle of the category")
     arguments.add_argument("--image-size", type=int, default=256, help="of the worse versions")
-    arguments.add_argument("--steps", type=int, nargs="+", default=[20, 60], help="of the worse versions")
+    arguments.add_argument("--steps", type=int, nargs="*", default=[20, 60], help="of the worse versions")
+    arguments.add_argument("--worse", type=Path, nargs="*", default=[], help="finished runs that are worse")
     options = arguments.parse_args()
     machine = begin()
     category = options.category
@@ -134,6 +135,12 @@ def main() -> None:
                 **measure(models, category, trained, name, options.data),
             }
             print(json.dumps(figures[f"{steps} steps"], indent=2), flush=True)
+        for folder_of_run in options.worse:
+            facts = json.loads((folder_of_run / "run.json").read_text())
+            figures[f"{facts['steps']} steps"] = measure(
+                models, category, folder_of_run.parent, folder_of_run.name, options.data
+            )
+            print(json.dumps(figures[f"{facts['steps']} steps"], indent=2), flush=True)
     settings = {
         "category": category,
         "steps": options.steps,
