@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -112,10 +114,11 @@ def test_the_command_calibrate_and_its_reset_ask_the_set(
         ("calibrate", True),
     ]
     (good / "0.png").unlink()
-    (images / "deep.png").rename(good / "0.png")  # a threshold of 1 finds nothing
+    high = np.minimum(cv2.imread(str(images / "deep.png")), 204)  # 0.8, which does not find 0.6
+    cv2.imwrite(str(good / "0.png"), high)
     run("challenge", "add", images / "faint.png")
     at_threshold(0.5)
-    with pytest.raises(BundleError, match=r"faint \(now found.*threshold 1\.0000"):
+    with pytest.raises(BundleError, match=r"faint \(now found.*threshold 0\.8000"):
         run(*given)
 
 
