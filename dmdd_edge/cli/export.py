@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
+from dmdd_edge.errors import DmddError
 from dmdd_edge.export.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def _compare_first(bundle: Bundle, options: ExportCommand) -> None:
     from dmdd_edge.bundle.versions import read_current
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.messages.commands import command
+    from dmdd_edge.runtime.challenge.parts import read_set
 
     category, models_dir = bundle.category, options.models_dir
     use = command("models", "use", category, bundle.version, models_dir=models_dir)
@@ -65,4 +68,8 @@ def _compare_first(bundle: Bundle, options: ExportCommand) -> None:
         markup=False,
     )
     new = f"{category}@{bundle.version}"
-    next_step(command("compare", category, new, good="DIR", known_bad="DIR", models_dir=models_dir))
+    bad: dict[str, object] = {"known_bad": "DIR"}
+    with suppress(DmddError):
+        if read_set(bundle.path.resolve().parent, category).parts:
+            bad = {"challenge": True}
+    next_step(command("compare", category, new, good="DIR", **bad, models_dir=models_dir))

@@ -139,13 +139,16 @@ def use(options: UseOptions) -> None:
     A version that loses a part of the challenge set is refused, unless --allow-loss is given.
     """
     from dmdd_edge.bundle.bundle import use_version
-    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.bundle.calibration import calibration_path
+    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.cli.version_switch import calibrated_before, next_after_switch
     from dmdd_edge.errors import DmddError
     from dmdd_edge.runtime.challenge.gate import GateOptions, gate_version
     from dmdd_edge.workspace import find_bundle
 
     category, version, models_dir = options.category, options.version, options.models_dir
     find_bundle(category, None, models_dir)  # which suggests similar names
+    left = calibrated_before(models_dir, category)
     lines: list[str] = []  # printed below the answer
     gate = GateOptions(options.allow_loss, say=lines.append)
     try:
@@ -156,7 +159,12 @@ def use(options: UseOptions) -> None:
         raise
     if options.json:
         print_json({"category": category, "version": bundle.version})
+    if calibration_path(bundle).exists():
+        left = None  # its own is in use
+    if left is not None:
+        lines.append(left.describe())
     console.print("\n".join([f"{category}: {bundle.version} is in use", *lines]), markup=False)
+    next_step(next_after_switch(category, models_dir, left))
 
 
 def check(options: CheckOptions) -> None:

@@ -138,6 +138,22 @@ def test_calibration_from_good_parts(
     assert read_calibration(bundle) is None
 
 
+@pytest.mark.slow
+def test_a_switch_names_the_calibration_that_stays_with_the_old_version(
+    make_bundle: Make, images: Path, dmdd_edge: Program
+) -> None:
+    new, old = make_bundle(), make_bundle()
+    rates = ("--false-alarm-rate", "0.34", "--min-area", "12px")
+    assert dmdd_edge("calibrate", "--yes", "--source", "images/good", *rates).returncode == 0
+    lines = dmdd_edge("models", "use", "screw", new.version).stderr.splitlines()
+    assert lines[0] == f"screw: {new.version} is in use"
+    assert lines[1].startswith(f"not carried over from {old.version}: threshold 0.1176, --min-area 12px;")
+    assert lines[2] == "next: dmdd-edge calibrate --category screw --source GOOD_PARTS --min-area 12px"
+    # The way back loses nothing: the calibration is still there.
+    lines = dmdd_edge("models", "use", "screw", old.version).stderr.splitlines()
+    assert lines[1:] == ["next: dmdd-edge run --category screw --source FOLDER_OR_CAMERA"]
+
+
 def test_few_good_parts_set_no_threshold_without_yes(
     make_bundle: Make, images: Path, run: Callable[..., Any]
 ) -> None:
