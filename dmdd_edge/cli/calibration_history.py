@@ -36,13 +36,9 @@ def history(bundle: Bundle, options: CalibrateCommand) -> None:
     """List the calibrations, the one in force last."""
     from rich.table import Table
 
-    from dmdd_edge.bundle.calibration import read_calibration
-    from dmdd_edge.bundle.calibration_undo import earlier_calibrations
     from dmdd_edge.cli.console import console, next_step, print_json
 
-    earlier = earlier_calibrations(bundle)
-    rows = [_row(bundle, found, in_force=False) for found in earlier]
-    rows.append(_row(bundle, read_calibration(bundle), in_force=True))
+    rows = calibrations(bundle)
     if options.json:
         print_json(rows)
         return
@@ -59,8 +55,21 @@ def history(bundle: Bundle, options: CalibrateCommand) -> None:
         )
     console.print(table)
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
-    if earlier:
+    if len(rows) > 1:
         next_step(command("calibrate", **chosen, undo=True))
+
+
+def calibrations(bundle: Bundle) -> list[dict[str, Any]]:
+    """The calibrations of a version as fields for JSON, the oldest first and the one in force last.
+
+    Raises:
+        DmddError: a file cannot be read.
+    """
+    from dmdd_edge.bundle.calibration import read_calibration
+    from dmdd_edge.bundle.calibration_undo import earlier_calibrations
+
+    rows = [_row(bundle, found, in_force=False) for found in earlier_calibrations(bundle)]
+    return [*rows, _row(bundle, read_calibration(bundle), in_force=True)]
 
 
 def _row(bundle: Bundle, found: Calibration | None, in_force: bool) -> dict[str, Any]:

@@ -72,7 +72,10 @@ class ListOptions(JsonOutput, BundleOptions):
 class RemoveOptions(JsonOutput, BundleOptions):
     """Which part is removed."""
 
-    part: Annotated[str, Option("Name of the part.", argument=True)]
+    part: Annotated[str | None, Option("Name of the part.", argument=True)] = None
+    all: Annotated[
+        bool, Option("Remove every part, also of a set that is damaged or gone.", each_time=True)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,7 @@ def add(options: AddOptions) -> None:
     """Copy images of known-bad parts into the challenge set, and run them with the version in use."""
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.messages.commands import bundle_options, command
+    from dmdd_edge.messages.text import visible
     from dmdd_edge.runtime.challenge.edit import add_parts
 
     folder, category = _places(options)
@@ -98,7 +102,7 @@ def add(options: AddOptions) -> None:
     count, total = len(added.parts), len(added.challenge.parts)
     console.print(f"added {count} part{'s' * (count != 1)}; the challenge set of {category} has {total}")
     for path, name in added.known:
-        console.print(f"not added: {path} is the image of {name}")
+        console.print(f"not added: {visible(str(path))} is the image of {name}")
     if report is not None:
         _print_report(report, new=True)
     if problem:
@@ -120,6 +124,7 @@ def list_parts(options: ListOptions) -> None:
     """List the parts of the challenge set."""
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.messages.commands import bundle_options, command
+    from dmdd_edge.messages.text import visible
     from dmdd_edge.runtime.challenge.parts import read_set
 
     folder, category = _places(options)
@@ -140,27 +145,60 @@ def list_parts(options: ListOptions) -> None:
         if problem is not None:
             console.print(f"broken: {problem.message} {problem.fix}")
     if found.strays:
-        console.print(f"not in the index, and never run: {', '.join(found.strays)}")
+        console.print(f"not in the index, and never run: {visible(', '.join(found.strays))}")
     words = ("run",) if found.parts else ("add", "IMAGE")
     next_step(command("challenge", *words, **named))
 
 
 def remove(options: RemoveOptions) -> None:
-    """Remove a part from the challenge set, with its image."""
+    """Remove a part from the challenge set, with its image, or every part."""
     from dmdd_edge.cli.console import console, next_step, print_json
     from dmdd_edge.messages.commands import bundle_options, command
     from dmdd_edge.runtime.challenge.edit import remove_part
     from dmdd_edge.runtime.challenge.run import record_removal
 
+    if options.all == (options.part is not None):
+        raise OptionError(
+            "Either one part is removed, or all of them.",
+            "Name a part, or give --all: challenge list shows the names.",
+        )
     folder, category = _places(options)
-    part = remove_part(folder, options.part)
-    problem = record_removal(folder, category, part)
-    if options.json:
-        print_json({"category": category, "removed": part.name})
-    console.print(f"removed {part.name} from the challenge set of {category}")
-    if problem:
-        console.print(problem)
+    if options.part is None:
+        _remove_all(folder, category, options)
+    else:
+        part = remove_part(folder, options.part)
+        more = {"confirmed": [options.part]} if part is None else {}
+        problem = record_removal(folder, category, part, **more)
+        if options.json:
+            print_json({"category": category, "removed": options.part})
+        gone = ", which lacked its image and its entry" if part is None else ""
+        console.print(f"removed {options.part} from the challenge set of {category}{gone}")
+        if problem:
+            console.print(problem)
     next_step(command("challenge", "list", **bundle_options(category, options.model, options.models_dir)))
+
+
+def _remove_all(folder: Path, category: str, options: RemoveOptions) -> None:
+    from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.messages.text import visible
+    from dmdd_edge.runtime.challenge.edit import remove_all
+    from dmdd_edge.runtime.challenge.run import record_removal
+
+    removed = remove_all(folder, category)
+    problems = [record_removal(folder, category, part) for part in removed.parts]
+    if removed.problem:
+        problems.append(record_removal(folder, category, None, problem=removed.problem))
+    count = len(removed.parts)
+    if options.json:
+        names = [part.name for part in removed.parts]
+        print_json({"category": category, "removed": names, "problem": removed.problem or None})
+    console.print(f"removed {count} part{'s' * (count != 1)}; the challenge set of {category} is empty")
+    if removed.problem:
+        console.print(f"before: {removed.problem}")
+    if removed.kept:
+        console.print(f"not in the index, and kept: {visible(', '.join(removed.kept))}")
+    for problem in dict.fromkeys(filter(None, problems)):
+        console.print(problem)
 
 
 def run(options: RunChallengeOptions) -> None:

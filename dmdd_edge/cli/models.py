@@ -100,13 +100,19 @@ def list_models(options: ModelsOptions) -> None:
         )
     else:
         console.print(_table(rows))
+        problems = {row["category"]: row["challenge"]["problem"] for row in rows}
+        for category, problem in problems.items():
+            if problem is not None:
+                console.print(f"{category}: {problem}", markup=False)
 
 
 def show(options: ShowOptions) -> None:
     """Show what a bundle says about itself."""
     from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.bundle.versions import list_versions, match_version
+    from dmdd_edge.cli.calibration_history import calibrations
     from dmdd_edge.cli.console import console, print_json
+    from dmdd_edge.errors import DmddError
     from dmdd_edge.workspace import find_bundle
 
     category, version, models_dir = options.category, options.version, options.models_dir
@@ -114,6 +120,10 @@ def show(options: ShowOptions) -> None:
     chosen = Bundle.open_unverified(folder if version is None else folder / match_version(folder, version))
     (entry,) = (item for item in list_versions(models_dir, folder.name) if item.name == chosen.path.name)
     row = _describe(entry, folder.name)
+    try:
+        row["calibrations"] = calibrations(chosen)
+    except DmddError as error:
+        row |= {"calibrations": [], "error": row["error"] or error.message}
     if options.json:
         print_json({**chosen.manifest.model_dump(mode="json"), **row})
     else:
@@ -193,8 +203,11 @@ def _check_one(path: Path) -> dict[str, Any]:
     from dmdd_edge.bundle.bundle import Bundle, check
     from dmdd_edge.bundle.calibration import read_calibration
     from dmdd_edge.errors import DmddError
+    from dmdd_edge.runtime.challenge.health import challenge_health
+    from dmdd_edge.runtime.challenge.run import category_folder
 
     problems = check(path)
+    problems += challenge_health(*category_folder(path)).problems
     bundle = None
     try:
         bundle = Bundle.open_unverified(path)
@@ -216,13 +229,20 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
     from dmdd_edge.bundle.bundle import Bundle
     from dmdd_edge.bundle.calibration import effective_threshold, read_calibration
     from dmdd_edge.errors import DmddError
+    from dmdd_edge.runtime.challenge.health import challenge_health
 
+    of = "" if version.manifest is None else version.manifest.category
+    challenge = challenge_health(version.path.parent, of, images=False)
     row: dict[str, Any] = {
         "category": category,
         "version": version.name,
         "in_use": version.in_use,
         "path": str(version.path),
         "error": version.error,
+        "challenge": {
+            "parts": challenge.parts,
+            "problem": next((problem.message for problem in challenge.problems), None),
+        },
     }
     if version.manifest is None:
         return row
@@ -272,6 +292,8 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "threshold": row["error"] or f"{row['threshold']:.4f} ({ORIGINS[row['threshold_origin']]})",
         "suspect above": f"{row['suspect_threshold']:.4f}" if "suspect_threshold" in row else "",
         "smallest region": row.get("min_area", ""),
+        "calibrations": "\n".join(map(_calibration, row["calibrations"])),
+        "challenge parts": row["challenge"]["problem"] or row["challenge"]["parts"] or "",
         "exported threshold": f"{threshold.image:.4f}, false-alarm rate {100 * threshold.alpha:g} %, "
         f"from {threshold.normals} good image{'s' * (threshold.normals != 1)}",
         "test images, %": metrics,
@@ -286,15 +308,29 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
     table.add_column(overflow="fold")
     for name, value in shown.items():
         if value:
-            table.add_row(name, value)
+            table.add_row(name, str(value))
     return table
+
+
+def _calibration(row: dict[str, Any]) -> str:
+    when = f"calibrated on {row['created']} from {row['source']}" if row["created"] else "set at export"
+    return f"{row['threshold']:.4f}, {when}{' (in use)' * row['in_use']}"
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("category", "version", "in use", "backbone", "size", "threshold", "calibrated"):
+    for column in (
+        "category",
+        "version",
+        "in use",
+        "backbone",
+        "size",
+        "threshold",
+        "challenge",
+        "calibrated",
+    ):
         # A version's name is typed into `models use`, so it is never truncated.
         least = max(len(row["version"]) for row in rows) if column == "version" else None
         table.add_column(column, min_width=least)
@@ -307,6 +343,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             row.get("backbone", ""),
             str(row.get("image_size", "")),
             row["error"] or f"{row['threshold']:.4f}",
+            "damaged" if row["challenge"]["problem"] else str(row["challenge"]["parts"] or ""),
             f"{calibration['created']} (exported {row['threshold_exported']:.4f})" if calibration else "",
         )
     return table

@@ -6,7 +6,7 @@ import getpass
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,8 +28,11 @@ from dmdd_edge.runtime.challenge.parts import (
     ChallengePart,
     ChallengeSet,
     Index,
+    image_names,
     read_set,
+    read_with_missing,
 )
+from dmdd_edge.runtime.challenge.witness import write_witness
 from dmdd_edge.storage import fsync_path, make_folder, write_atomically
 
 Box = tuple[int, int, int, int]
@@ -85,7 +88,7 @@ def add_parts(
         OptionError: there is no image, or a name or a box does not fit.
         DataError: a file is not a readable image.
         BundleError: the set is damaged, full, or being changed by another process.
-        StorageError: the disk refuses; the set is as before.
+        StorageError: the disk refuses. The set is as before, or has all the parts: add them again.
     """
     if not paths:
         raise OptionError("There is no image to add.", "Name image files of known-bad parts.")
@@ -126,31 +129,87 @@ def add_parts(
         if new:
             _write(challenge.folder, index)
         undo.pop_all()
+        write_witness(category_folder, _digests(parts))
     return Added(ChallengeSet(challenge.folder, index), tuple(new), tuple(known))
 
 
-def remove_part(category_folder: Path, name: str) -> ChallengePart:
+def remove_part(category_folder: Path, name: str) -> ChallengePart | None:
     """Remove a part from the challenge set, with its image.
+
+    Returns:
+        the part; None for one that the set lacked already, whose removal is confirmed by this.
 
     Raises:
         BundleError: the set is damaged, or being changed by another process.
         OptionError: there is no part of this name.
         StorageError: the disk refuses.
     """
-    with _changing(category_folder) as challenge:
+    with _held(category_folder / FOLDER):
+        challenge, missing = read_with_missing(category_folder)
         part = next((part for part in challenge.parts if part.name == name), None)
-        if part is None:
-            names = [part.name for part in challenge.parts]
+        rest = tuple(each for each in challenge.parts if each is not part)
+        if part is None and name not in missing:
+            names = [*(part.name for part in challenge.parts), *missing]
             there = f"it has {', '.join(names[:20])}" if names else "it is empty"
             raise OptionError(
                 f"The challenge set of {category_folder.name} has no part {name!r}: {there}.",
                 did_you_mean(name, names) or "Name one that it has.",
             )
-        rest = tuple(each for each in challenge.parts if each is not part)
-        # The index first: an image without its part does no harm, a part without its image is a fault.
-        _write(challenge.folder, Index(category=challenge.index.category, parts=rest))
-        _remove(challenge.folder / part.file)
+        if part is None:
+            del missing[name]
+        write_witness(category_folder, {**missing, **_digests(rest)})
+        if part is not None:
+            # The index before the image: an image that no part names does no harm.
+            _write(challenge.folder, Index(category=challenge.index.category, parts=rest))
+            _remove(challenge.folder / part.file)
     return part
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What the removal of a whole set did.
+
+    Attributes:
+        parts: that the index had, in its order.
+        problem: what was wrong with the set; empty when it was whole.
+        kept: names of images in the folder that no index listed; they stay.
+    """
+
+    parts: tuple[ChallengePart, ...]
+    problem: str
+    kept: tuple[str, ...]
+
+
+def remove_all(category_folder: Path, category: str = "") -> Removed:
+    """Empty the challenge set, also one that is damaged or gone.
+
+    Images that cannot be told from others, because the index is damaged, stay.
+
+    Args:
+        category_folder: of the category, which holds its versions.
+        category: that the bundles are of; empty for the folder's name.
+
+    Raises:
+        BundleError: the set is being changed by another process, or its folder is something else.
+        StorageError: the disk refuses.
+    """
+    folder, problem = category_folder / FOLDER, ""
+    parts: tuple[ChallengePart, ...] = ()
+    with _held(folder):
+        make_folder(folder)
+        try:
+            found, missing = read_with_missing(category_folder, category)
+            parts = found.parts
+            problem = f"the set lacked {', '.join(missing)}" if missing else ""
+        except DmddError as error:
+            problem = error.message
+        write_witness(category_folder, {})
+        _write(folder, Index(category=category or category_folder.resolve().name))
+        for part in parts:
+            _remove(folder / part.file)
+        with storage_errors(folder, "read"):
+            kept = tuple(image_names(folder))
+    return Removed(parts, problem, kept)
 
 
 def somebody() -> str:
@@ -166,12 +225,7 @@ def somebody() -> str:
 def _changing(category_folder: Path, category: str = "") -> Iterator[ChallengeSet]:
     """The set, which no other process changes meanwhile."""
     folder = category_folder / FOLDER
-
-    def busy(holder: str) -> DmddError:
-        return _BusyError(f"The challenge set {folder} is being changed by {holder}.", "Try again.")
-
-    with ExitStack() as stack:
-        _enter_patiently(lambda: stack.enter_context(locked(folder, busy)))
+    with _held(folder):
         challenge = read_set(category_folder, category)
         make_folder(folder)
         if not (folder / INDEX).exists():
@@ -182,6 +236,16 @@ def _changing(category_folder: Path, category: str = "") -> Iterator[ChallengeSe
             for torn in folder.glob(".*.part"):  # of a writer that was killed
                 torn.unlink(missing_ok=True)
         yield challenge
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    def busy(holder: str) -> DmddError:
+        return _BusyError(f"The challenge set {folder} is being changed by {holder}.", "Try again.")
+
+    with ExitStack() as stack:
+        _enter_patiently(lambda: stack.enter_context(locked(folder, busy)))
+        yield
 
 
 def _enter_patiently(enter: Callable[[], object]) -> None:
@@ -248,6 +312,10 @@ def _is_free(target: Path, digest: str) -> bool:
         return not target.is_symlink()
     except OSError:
         return False
+
+
+def _digests(parts: Iterable[ChallengePart]) -> dict[str, str]:
+    return {part.name: part.sha256 for part in parts}
 
 
 def _write(folder: Path, index: Index) -> None:

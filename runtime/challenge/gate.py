@@ -14,6 +14,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.messages.commands import command
+from dmdd_edge.messages.text import visible
 from dmdd_edge.outside_files import inside
 from dmdd_edge.runtime.backends.selection import AUTO, select
 from dmdd_edge.runtime.challenge.journal import record
@@ -238,7 +239,7 @@ def _say_strays(challenge: ChallengeSet, say: Say) -> None:
         count = len(challenge.strays)
         say(
             f"challenge: not checked, since the index does not list {'them' if count > 1 else 'it'}: "
-            f"{', '.join(challenge.strays[:_NAMED])} in {challenge.folder}"
+            f"{visible(', '.join(challenge.strays[:_NAMED]))} in {challenge.folder}"
         )
 
 

@@ -17,6 +17,7 @@ from dmdd_edge.runtime.durable.appender import Appender
 from dmdd_edge.runtime.durable.lines import whole_length
 from dmdd_edge.runtime.durable.locking import open_locked
 from dmdd_edge.runtime.result import utc_time
+from dmdd_edge.storage import make_folder
 from dmdd_edge.strict_json import parse_object
 
 JOURNAL = "journal.jsonl"
@@ -35,6 +36,7 @@ def record(category_folder: Path, fields: dict[str, Any]) -> None:
     folder = category_folder / FOLDER
     line = {"time": utc_time(time.time()), "by": somebody(), **fields}
     text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    make_folder(folder)  # it is gone where a change is allowed although the set is
     with storage_errors(folder / JOURNAL):
         descriptor = _open(folder / JOURNAL)
         try:

@@ -14,6 +14,7 @@ from dmdd_edge.failures import storage_error, storage_errors, unreadable
 from dmdd_edge.fields import LongText, Name, Sha256, Text
 from dmdd_edge.messages.commands import command
 from dmdd_edge.outside_files import inside, read_bounded
+from dmdd_edge.runtime.challenge.witness import missing_parts
 from dmdd_edge.storage import sha256_of
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
@@ -23,6 +24,8 @@ FOLDER, INDEX = "challenge", "index.json"
 MOST_PARTS = 1000
 #: The largest index that is read, in bytes.
 _LARGEST = 32 << 20
+#: Parts that a message names.
+_NAMED = 5
 _SCHEMA = 1
 
 Pixels = Annotated[int, Field(ge=0, le=1 << 20)]
@@ -123,25 +126,60 @@ def read_set(category_folder: Path, category: str = "") -> ChallengeSet:
         category: that the bundles are of; empty where that is not known.
 
     Raises:
+        DmddError: the folder or its index cannot be read, belongs to another category, or lacks parts that
+            were added and not removed.
+    """
+    found, missing = read_with_missing(category_folder, category)
+    if missing:
+        names, count = list(missing), len(missing)
+        more = f" and {count - _NAMED} more" if count > _NAMED else ""
+        raise BundleError(
+            f"The challenge set {found.folder} lacks {count} part{'s' * (count != 1)} that "
+            f"{'were' if count != 1 else 'was'} added and not removed: {', '.join(names[:_NAMED])}{more}.",
+            _restore(category_folder, names[0] if found.parts else None),
+        )
+    return found
+
+
+def read_with_missing(category_folder: Path, category: str = "") -> tuple[ChallengeSet, dict[str, str]]:
+    """The challenge set of a category, and the parts that it lacks: the SHA-256 of each, by its name.
+
+    Args:
+        category_folder, category: as for ``read_set``.
+
+    Raises:
         DmddError: the folder or its index cannot be read, or belongs to another category.
     """
-    folder, empty = category_folder / FOLDER, Index(category=category or category_folder.resolve().name)
-    fix = f"Restore {folder / INDEX} from a backup, or remove the folder and add the parts again: " + command(
-        "challenge", "add", "IMAGE", category=category_folder.name, models_dir=category_folder.parent
-    )
+    folder = category_folder / FOLDER
+    name, fix = category or category_folder.resolve().name, _restore(category_folder)
+    found = _read_folder(folder, category, name, fix)
+    return found, missing_parts(category_folder, {part.sha256.lower() for part in found.parts})
+
+
+def _restore(category_folder: Path, part: str | None = None) -> str:
+    """What to do with a set that lacks a part, or all of them."""
+    chosen = {"category": category_folder.name, "models_dir": category_folder.parent}
+    words = ("challenge", "remove") if part is None else ("challenge", "remove", part)
+    confirm = command(*words, **chosen, all=part is None)
+    what = "its parts are" if part is None else f"{part} is"
+    return f"Restore {category_folder / FOLDER} from a backup, or confirm that {what} gone: {confirm}"
+
+
+def _read_folder(folder: Path, category: str, name: str, fix: str) -> ChallengeSet:
+    empty = ChallengeSet(folder, Index(category=name))
     with storage_errors(folder, "read"):
         if not folder.is_dir():
             if folder.is_symlink() or folder.exists():
                 raise BundleError(f"{folder} is not a folder, so there is no challenge set.", fix)
-            return ChallengeSet(folder, empty)
-        images = sorted(entry.name for entry in folder.iterdir() if _is_image(entry))
+            return empty
+        images = image_names(folder)
     path = folder / INDEX
     try:
         index = validate(Index, parse_object(read_bounded(inside(folder, INDEX), _LARGEST)))
     except FileNotFoundError:
         if images:  # a set without its index would let everything pass
             raise BundleError(f"{folder} holds {len(images)} images, but no {INDEX}.", fix) from None
-        return ChallengeSet(folder, empty)
+        return empty
     except OSError as error:
         raise unreadable(error, path, fix) from error
     except NotStrict as error:
@@ -150,6 +188,11 @@ def read_set(category_folder: Path, category: str = "") -> ChallengeSet:
         raise BundleError(f"The challenge set {folder} belongs to {index.category}, not to {category}.", fix)
     known = {part.file for part in index.parts}
     return ChallengeSet(folder, index, tuple(name for name in images if name not in known))
+
+
+def image_names(folder: Path) -> list[str]:
+    """Names of the images in the folder of a set, sorted."""
+    return sorted(entry.name for entry in folder.iterdir() if _is_image(entry))
 
 
 def _is_image(entry: Path) -> bool:

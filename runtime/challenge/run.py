@@ -11,6 +11,7 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.messages.commands import command
+from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.challenge.journal import record
 from dmdd_edge.runtime.challenge.parts import ChallengePart, ChallengeSet, read_set
 from dmdd_edge.runtime.challenge.report import ChallengeReport, run_challenge
@@ -58,7 +59,8 @@ def run_bundle(
         require_parts(challenge)
         total = len(challenge.parts)
         report = run_challenge(detector, challenge, lambda done: progress(done, total))
-    remarks = [f"not in the index, and not run: {', '.join(challenge.strays)}"] if challenge.strays else []
+    strays = visible(", ".join(challenge.strays))
+    remarks = [f"not in the index, and not run: {strays}"] if strays else []
     if problem := record_run(report, challenge, "run"):
         remarks.append(problem)
     return ChallengeRun(report, tuple(remarks))
@@ -69,9 +71,17 @@ def record_run(report: ChallengeReport, challenge: ChallengeSet, action: str) ->
     return _record(challenge.folder.parent, {"action": action, **report.to_json()})
 
 
-def record_removal(folder: Path, category: str, part: ChallengePart) -> str:
-    """Record that nothing has to find a part any more; why it cannot be recorded, or an empty text."""
-    return _record(folder, {"action": "remove", "category": category, "part": part.model_dump(mode="json")})
+def record_removal(folder: Path, category: str, part: ChallengePart | None, **more: object) -> str:
+    """Record that nothing has to find a part any more; why it cannot be recorded, or an empty text.
+
+    Args:
+        folder: of the category.
+        category: its name.
+        part: that was removed; None for what the set lacked.
+        more: further fields of the line.
+    """
+    described = {} if part is None else {"part": part.model_dump(mode="json")}
+    return _record(folder, {"action": "remove", "category": category, **described, **more})
 
 
 def _record(folder: Path, fields: dict[str, Any]) -> str:

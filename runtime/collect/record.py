@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime, timezone
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dmdd_edge.fields import Count, LongText, Text
 from dmdd_edge.runtime.collect.faults import Kind
@@ -13,6 +14,29 @@ from dmdd_edge.runtime.collect.measures import Measures
 #: What the record is of; a file without it is not one.
 COLLECTED: Literal["collected"] = "collected"
 Value = int | float | bool | Text
+
+
+def moment(time: str) -> datetime:
+    """The moment of a record's time, in UTC unless it says otherwise.
+
+    Raises:
+        ValueError: it is none, or cannot be counted in seconds.
+    """
+    found = datetime.fromisoformat(time.replace("Z", "+00:00"))
+    found = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+    try:
+        found.timestamp()
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+    return found
+
+
+def _time(time: str) -> str:
+    try:
+        moment(time)
+    except ValueError:
+        raise ValueError("is not a time such as 2026-11-29T06:00:00Z") from None
+    return time
 
 
 class _Part(BaseModel):
@@ -121,7 +145,7 @@ class Record(_Part):
     type: Literal["collected"] = COLLECTED
     schema_version: Literal[1] = 1
     number: int = Field(ge=1, le=999_999)
-    time: Text
+    time: Annotated[Text, AfterValidator(_time)]
     measures: Measures
     frame: FrameFacts
     camera: CameraFacts | None = None

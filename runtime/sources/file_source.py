@@ -16,6 +16,7 @@ from dmdd_edge.data.images import (
 )
 from dmdd_edge.errors import SourceError
 from dmdd_edge.messages.suggest import neighbor
+from dmdd_edge.outside_files import kind_of
 from dmdd_edge.runtime.sources.base import Source
 from dmdd_edge.runtime.sources.files import ImageFiles, is_under
 from dmdd_edge.runtime.sources.options import SourceOptions
@@ -44,6 +45,10 @@ def open_files(source: str, options: SourceOptions) -> Source:
         if suffix in IMAGE_SUFFIXES:
             return ImageFiles([path], path.parent, name=source)
         raise SourceError(f"{source} is neither an image nor a video.", ALLOWED)
+    if path.is_symlink() and not path.exists():
+        raise SourceError(f"{source} is a link to a file that does not exist.", ALLOWED)
+    if path.exists():
+        raise SourceError(f"{source} is {kind_of(path.stat().st_mode)}, not an image or a video.", ALLOWED)
     if glob.has_magic(source):
         root, pattern = _split_glob(source)
         files = []

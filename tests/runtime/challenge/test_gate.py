@@ -264,6 +264,7 @@ def test_an_index_that_lists_nothing_beside_images_is_said(
     run("challenge", "add", images / "faint.png")
     index = bundle.path.parent / "challenge" / "index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "parts": []}))
+    (bundle.path.parent / ".challenge.json").unlink()  # copied without it
     said: list[str] = []
     gate_threshold(bundle, None, GateOptions(say=said.append))
     assert said == [f"challenge: not checked, since the index does not list it: faint.png in {index.parent}"]
