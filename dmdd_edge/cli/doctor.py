@@ -25,6 +25,7 @@ _HEADINGS = {
     "genicam": "GenICam cameras",
     "packages": "packages",
     "bundles": "bundles",
+    "challenge": "challenge sets",
 }
 
 

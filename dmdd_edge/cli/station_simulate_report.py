@@ -25,6 +25,8 @@ def print_findings(findings: Findings) -> None:
     shown = [f"{findings.verdicts.get(name, 0)} {word}" for name, word in names.items()]
     band = f", {findings.in_band} of them in the band" if findings.in_band else ""
     table.add_row("results", ", ".join(shown) + band)
+    if findings.cleared:
+        table.add_row("cleared before", " ".join(findings.cleared))
     table.add_row("Trigger to ResultValid", _times(findings.trigger_to_result_ms))
     table.add_row("without camera and graph", _times(findings.overhead_ms))
     console.print(table)

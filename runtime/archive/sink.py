@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from dmdd_edge.runtime.options.sizes import size_text
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 from dmdd_edge.storage import Fsync
+
+#: What cannot be written now.
+_Failing = Literal["", "images", "counts"]
 
 _LOG = logging.getLogger(__name__)
 #: Seconds between two lines of counts.
@@ -60,7 +64,8 @@ class ArchiveSink:
     Attributes:
         path: the folder.
         kept: number of images kept, by reason.
-        figures: for the summary: its path, and the numbers of images kept and lost up to now.
+        figures: for the summary and the page: its path, the numbers of images kept and lost up to now, and
+            why it cannot be written now; empty when it can.
 
     Raises:
         DmddError: the folder holds something else, cannot be written, or another run writes to it.
@@ -80,7 +85,7 @@ class ArchiveSink:
         assert options.archive is not None
         self.path: Path = options.archive
         self.kept: dict[str, int] = {}
-        self.figures = {"path": str(self.path), "kept": self.kept, "lost": 0}
+        self.figures: dict[str, Any] = {"path": str(self.path), "kept": self.kept, "lost": 0, "problem": ""}
         self._lost = 0
         self._options, self._fsync, self._note = options, fsync, note
         self._inspections, self._stopping = inspections, None if live else stopping
@@ -89,7 +94,8 @@ class ArchiveSink:
         )
         self._tally, self._waiting = Tally(), WaitingImages()
         self._unwritten: list[Counts] = []
-        self._failing = self._slow = self._closed = False
+        self._failing: _Failing = ""
+        self._slow = self._closed = False
         with ExitStack() as stack:
             archive = ArchiveFolder.make(self.path)
             stack.enter_context(locked(self.path, self._busy, path=archive.path / ".lock"))
@@ -203,24 +209,30 @@ class ArchiveSink:
             _LOG.exception("An image cannot be kept.")
             problem = f"{type(error).__name__}: {error}"
         self._lose(item)
+        self._fails("images", f"Images cannot be written to the archive {self.path}: {problem.rstrip('.')}.")
+
+    def _fails(self, what: _Failing, problem: str) -> None:
+        self.figures["problem"] = problem
         if not self._failing:
-            self._failing = True
-            self._note(f"Images cannot be written to the archive {self.path}: {problem.rstrip('.')}.")
+            self._note(problem)
+        self._failing = what
 
     def _works(self) -> None:
         if self._failing:
-            self._failing = False
+            self._failing = self.figures["problem"] = ""
             self._note(f"Images are written to the archive {self.path} again; {self._lost} are lost.")
 
     def _write_counts(self) -> None:
         self._unwritten += self._tally.take()
         try:
             self._counts.add(self._unwritten)
+            if self._unwritten and self._failing == "counts":  # no image may come for hours to show it
+                self._works()
             self._unwritten.clear()
         except OSError as error:  # they are written with the next ones
-            if not self._failing:
-                self._failing = True
-                self._note(f"The archive {self.path} cannot be written: {storage_error(error).strerror}.")
+            if self._failing != "images":
+                reason = storage_error(error).strerror
+                self._fails("counts", f"The archive {self.path} cannot be written: {reason}.")
 
 
 def _own(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 
 from dmdd_edge.messages.phases import clock_text
 from dmdd_edge.runtime.collect.faults import Usual
 from dmdd_edge.runtime.collect.good_set import ENOUGH, Member
+from dmdd_edge.runtime.collect.record import moment
 
 #: Images at the beginning and at the end whose light is compared.
 _ENDS = 10
@@ -110,5 +110,4 @@ def _drift(light: Sequence[float]) -> float | None:
 
 def seconds_of(time: str) -> float:
     """A record's time in seconds since 1970."""
-    moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return moment(time).timestamp()

@@ -9,6 +9,7 @@ from pathlib import Path
 from dmdd_edge._version import __version__
 from dmdd_edge.runtime.doctor.bundles import examine_bundles
 from dmdd_edge.runtime.doctor.cameras import examine_cameras
+from dmdd_edge.runtime.doctor.challenge import examine_challenge_sets
 from dmdd_edge.runtime.doctor.context import Call, Context
 from dmdd_edge.runtime.doctor.engines import examine_engines
 from dmdd_edge.runtime.doctor.findings import Finding, Report
@@ -65,6 +66,7 @@ def examine(
         findings |= {group: future.result() for group, future in futures.items()}
     # The bundles last and alone, since a frame is timed.
     findings["bundles"] = _guarded("bundles", lambda: examine_bundles(context))
+    findings["challenge"] = _guarded("challenge", lambda: examine_challenge_sets(context))
     return Report(__version__, tuple(finding for group in findings.values() for finding in group))
 
 

@@ -78,6 +78,7 @@ class _Metrics(Collector):
         yield counter("source_frames", "Frames that the source delivered.", source.frames)
         yield counter("source_reconnects", "Number of reconnections of the source.", source.reconnects)
         yield from drift_metrics([((), report) for report in summary.drift.values()], [])
+        yield from archive_metrics(summary.archive)
         if newest is not None:
             yield gauge("score", "Score of the newest frame.", newest.result.score)
             text = "When the newest frame with a result was grabbed, since 1970."
@@ -92,6 +93,22 @@ def _latency(latencies: Histogram) -> Iterator[Metric]:
     for stage, seconds in latencies.stages.items():
         stages.add_metric([stage], sum(latencies.counts), seconds)
     yield stages
+
+
+def archive_metrics(figures: Mapping[str, Any]) -> Iterator[Metric]:
+    """What an archive keeps; nothing without one.
+
+    Args:
+        figures: of the archive, as in the summary.
+    """
+    if not figures:
+        return
+    kept = CounterMetricFamily(full("archive_kept"), "Images kept, by reason.", labels=["reason"])
+    for reason, count in sorted(dict(figures["kept"]).items()):
+        kept.add_metric([reason], count)
+    yield kept
+    yield counter("archive_lost", "Images that were to be kept and were not.", figures["lost"])
+    yield gauge("archive_failing", "1 while the archive cannot be written.", bool(figures["problem"]))
 
 
 def drift_metrics(

@@ -135,14 +135,15 @@ def health_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def drift_messages(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def drift_messages(reports: Mapping[str, Mapping[str, Any]], named: bool = False) -> list[str]:
     """The sentences of the drift warnings that last.
 
     Args:
-        reports: of the drift watches by category or inspection; the name is added where there are several.
+        reports: of the drift watches by category or inspection.
+        named: whether the name is added to a single one, too.
     """
     return [
-        f"{name}: {warning['message']}" if len(reports) > 1 else warning["message"]
+        f"{name}: {warning['message']}" if named or len(reports) > 1 else warning["message"]
         for name, report in reports.items()
         for warning in report["warnings"]
     ]
@@ -171,6 +172,7 @@ def state_json(snapshot: Snapshot, history: History, gallery: Gallery, after: in
         "backend": summary.backend,
         "message": run.message,
         "drift": drift_messages(summary.drift),
+        "archive": summary.archive or None,
         "trouble": snapshot.trouble(),
         "threshold": run.threshold,
         **band,

@@ -175,6 +175,7 @@ class AssembledStation:
             self.engine.book.current,
             self._signals if plc.modbus is not None or plc.opcua is not None else None,
             dict if self.drift is None else self.drift.report,
+            lambda: self.engine.archive,
         )
         self.observe(page)
         page.show(view)

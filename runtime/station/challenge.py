@@ -14,7 +14,12 @@ from dmdd_edge.runtime.challenge.run import set_of
 from dmdd_edge.runtime.challenge.start import in_words
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.station.graphs import Graphs
-from dmdd_edge.runtime.station.settings import InspectionSettings, RecipeSettings, StationSettings
+from dmdd_edge.runtime.station.settings import (
+    CHALLENGE_SPOOL,
+    InspectionSettings,
+    RecipeSettings,
+    StationSettings,
+)
 
 Say = Callable[[str], None]
 
@@ -145,7 +150,7 @@ def _deliver(settings: StationSettings, reports: Sequence[InspectionReport], say
         return
     from dmdd_edge.runtime.delivery import DeliveryOptions, open_delivery
 
-    spool = settings.state_dir / "challenge-spool"
+    spool = settings.state_dir / CHALLENGE_SPOOL
     delivery = options.pick(DeliveryOptions, station=settings.name, spool=spool)
     with ExitStack() as stack:
         opened = open_delivery(options.mqtt, options.webhook, delivery, say)

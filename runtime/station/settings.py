@@ -37,6 +37,8 @@ __all__ = [
 LARGEST_WORD = 65535
 #: The file of the drift watch in ``state_dir``.
 DRIFT_STATE = "drift.json"
+#: The folder in ``state_dir`` of messages of ``station challenge`` that wait for their receiver.
+CHALLENGE_SPOOL = "challenge-spool"
 #: A day in milliseconds: a longer wait is a mistake.
 _DAY_MS = 86_400_000
 

@@ -31,8 +31,9 @@ function show(state) {
   if (state.ended) link("ended", "Run ended", "The run has ended. These are its last figures.");
   else if (state.trouble) link("trouble", source.connected ? "No frames" : "Source lost", `Source: ${state.trouble}`);
   else link("live", source.live ? "Live" : "Running");
-  write("message", state.message);
-  byId("message").hidden = state.message === "";
+  const notes = [state.message, state.archive?.problem].filter(Boolean).join(" ");
+  write("message", notes);
+  byId("message").hidden = notes === "";
   byId("tabs").hidden = !state.review;
   const drift = state.drift.length ? `Drift: ${state.drift.join(" ")}` : "";
   write("drift", drift);

@@ -38,7 +38,8 @@ function show(state) {
   shown = state;
   const { counts, latency_ms: latency } = state;
   showLink(state);
-  const notes = [state.state.message === state.trouble ? "" : state.state.message, state.kept].filter(Boolean).join(" ");
+  const message = state.state.message === state.trouble ? "" : state.state.message;
+  const notes = [message, state.kept, state.archive?.problem].filter(Boolean).join(" ");
   write("message", notes);
   byId("message").hidden = notes === "";
   byId("tabs").hidden = !state.review;

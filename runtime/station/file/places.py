@@ -13,10 +13,12 @@ from dmdd_edge.options.toml_lines import Route
 from dmdd_edge.runtime.options.files import ImageFolders
 from dmdd_edge.runtime.sources.urls import DRAWN_PREFIX, IMAGES_PREFIX, REPLAY_PREFIX, scheme_of
 from dmdd_edge.runtime.station.file.tables import Reading
-from dmdd_edge.runtime.station.settings import DRIFT_STATE, ResultOptions, StationSettings
+from dmdd_edge.runtime.station.settings import CHALLENGE_SPOOL, DRIFT_STATE, ResultOptions, StationSettings
 
 _STATE: Route = ("state_dir",)
 _SPOOL: Route = ("results", "spool")
+#: What the folders of messages that wait are.
+_SPOOLED, _CHALLENGE_SPOOLED = "the spool of state_dir", "the spool of station challenge in state_dir"
 _FOLDERS = {field.name for field in option_fields(ImageFolders)} | {"spool", "archive"}
 
 
@@ -25,7 +27,7 @@ def check_places(reading: Reading, settings: StationSettings) -> None:
     taken = list(_taken(settings))
     for route, path, kind in _written(settings):
         for owner, there, what in taken:
-            inside = what == "the spool of state_dir" and there in path.parents
+            inside = what in (_SPOOLED, _CHALLENGE_SPOOLED) and there in path.parents
             if owner != route and (path == there or inside):
                 reading.problem(route, f"{route[-1]} names {what}: {path}.", f"Name another {kind}.")
                 break
@@ -61,7 +63,8 @@ def _taken(settings: StationSettings) -> Iterator[tuple[Route, Path, str]]:
     yield _STATE, _real(state), "state_dir"
     for own in ("ids", "counts", DRIFT_STATE):
         yield (), _real(state / own), f"the file {own} of state_dir"
-    yield _SPOOL, _real(state / "spool"), "the spool of state_dir"
+    yield _SPOOL, _real(state / "spool"), _SPOOLED
+    yield (), _real(state / CHALLENGE_SPOOL), _CHALLENGE_SPOOLED
 
 
 def _images(source: str) -> Path | None:

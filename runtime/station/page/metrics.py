@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from dmdd_edge._version import __version__
 from dmdd_edge.runtime.page.metrics import (
     CONTENT_TYPE,
+    archive_metrics,
     counter,
     drift_metrics,
     full,
@@ -49,6 +50,7 @@ class _StationMetrics(Collector):
         inspections = self._view.settings.inspections
         reports = [((inspections[name].camera, name), each) for name, each in self._snapshot.drift.items()]
         yield from drift_metrics(reports, ["camera", "inspection"])
+        yield from archive_metrics(self._snapshot.archive)
 
     def _station(self) -> Iterator[Metric]:
         state = self._snapshot.state

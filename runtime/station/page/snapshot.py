@@ -44,6 +44,7 @@ class StationSnapshot:
         latency: percentiles from trigger to verdict.
         latencies: all since the start.
         drift: what the drift watches found, by inspection.
+        archive: figures of the archive; empty without one.
     """
 
     taken: float
@@ -58,6 +59,7 @@ class StationSnapshot:
     latency: Latency
     latencies: Histogram
     drift: dict[str, Any]
+    archive: dict[str, Any]
 
     @property
     def has_band(self) -> bool:
@@ -108,6 +110,7 @@ class StationSnapshots:
             latency=latency,
             latencies=latencies,
             drift=view.drift(),
+            archive=view.archive(),
         )
         self._cached = (self._clock(), snapshot)
         return snapshot
@@ -144,7 +147,8 @@ def state_json(
         "state": {**{name: getattr(state, name) for name in _STATE}, "error_code": int(state.code)},
         "trouble": snapshot.trouble(),
         "kept": snapshot.problem,
-        "drift": drift_messages(snapshot.drift),
+        "drift": drift_messages(snapshot.drift, named=True),
+        "archive": snapshot.archive or None,
         "counts": {
             **{name: getattr(state, name) for name in _COUNTS},
             **({"suspect": state.suspect} if state.suspect or snapshot.has_band else {}),

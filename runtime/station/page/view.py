@@ -52,6 +52,7 @@ class StationView:
         recipe: returns the recipe in force.
         signals: returns the PLC's signals now; None without a PLC.
         drift: returns what the drift watches found, by inspection.
+        archive: returns figures of the archive; empty without one.
     """
 
     settings: StationSettings
@@ -61,3 +62,4 @@ class StationView:
     recipe: Callable[[], LoadedRecipe | None]
     signals: Callable[[], Image] | None = None
     drift: Callable[[], dict[str, Any]] = dict
+    archive: Callable[[], dict[str, Any]] = dict

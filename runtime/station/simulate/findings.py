@@ -50,6 +50,7 @@ class Findings:
         overhead_ms: what of that is neither the camera nor the graph.
         broken: promises that the station did not keep, a sentence each.
         in_band: number of results with the signal ``InBand``.
+        cleared: faults that the PLC cleared before it could begin, a sentence each.
     """
 
     triggers: int
@@ -60,12 +61,15 @@ class Findings:
     overhead_ms: Times
     broken: tuple[str, ...] = field(default=())
     in_band: int = 0
+    cleared: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As the fields of one JSON object; ``in_band`` only if there is one."""
+        """As the fields of one JSON object; ``in_band`` and ``cleared`` only if there is one."""
         fields = {"type": "simulation", **asdict(self), "broken": list(self.broken)}
-        if not self.in_band:
-            del fields["in_band"]
+        fields["cleared"] = list(self.cleared)
+        for name in ("in_band", "cleared"):
+            if not fields[name]:
+                del fields[name]
         return fields
 
 

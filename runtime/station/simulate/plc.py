@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 
 from dmdd_edge.errors import DmddError
@@ -22,6 +23,8 @@ _PATIENCE = 60.0
 _TIMEOUT = 10.0
 #: Pause between two exchanges, in seconds.
 _CYCLE = 0.001
+#: What a fault says that was cleared from elsewhere meanwhile.
+_LOST = "A known-bad part is not found."
 
 
 class SimulatedPlc:
@@ -54,6 +57,7 @@ class SimulatedPlc:
         self._stopped = threading.Event()
         self._given = self._missed = 0
         self._problem = ""
+        self._cleared: dict[str, None] = {}
         self._well = time.monotonic()
         self.done = False
         self._thread = threading.Thread(target=self._work, name="dmdd-plc-client", daemon=True)
@@ -70,7 +74,8 @@ class SimulatedPlc:
         """What was found; waits for the end of the work."""
         self._stopped.set()
         self._thread.join(2 * _PATIENCE)
-        return self._judge.findings(self._given, self._missed, self._problem)
+        found = self._judge.findings(self._given, self._missed, self._problem)
+        return replace(found, cleared=tuple(self._cleared))
 
     def _work(self) -> None:
         modbus = self._modbus
@@ -107,6 +112,7 @@ class SimulatedPlc:
             try:
                 client.exchange()
                 if client.status["Fault"] and client.status["ErrorCode"] == ErrorCode.CHALLENGE_LOST:
+                    self._cleared[self._station.engine.desk.state().message or _LOST] = None
                     self._say("-> ClearError 1: a known-bad part is not found, and the simulation continues")
                     client.exchange(ClearError=1)
                     client.exchange(ClearError=0)

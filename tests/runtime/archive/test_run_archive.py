@@ -72,7 +72,7 @@ def test_a_run_keeps_what_is_worth_a_look_and_says_what_is_next(
     again = dmdd_edge("run", "images", "--archive", "my archive", "--json", "--archive-sample", 0)
     assert again.returncode == 0, again.stderr
     summary = json.loads(again.stdout.splitlines()[-1])
-    assert summary["archive"] == {"path": "my archive", "kept": {"anomalous": 2}, "lost": 0}
+    assert summary["archive"] == {"path": "my archive", "kept": {"anomalous": 2}, "lost": 0, "problem": ""}
     assert sum(counts.anomalous for counts in archive.counts()) == 4
 
 

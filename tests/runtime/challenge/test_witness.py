@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from dmdd_edge.runtime.challenge import edit, witness
 from dmdd_edge.runtime.challenge.edit import add_parts, remove_part
 from dmdd_edge.runtime.challenge.parts import read_set
 from dmdd_edge.runtime.challenge.witness import WITNESS
+from dmdd_edge.runtime.doctor.challenge import look
 
 AtThreshold = Callable[..., Bundle]
 Run = Callable[..., Any]
@@ -44,12 +46,18 @@ def test_a_set_that_is_gone_refuses_changes_until_that_is_confirmed(
     for command in (("models", "use", "screw", low.version), ("challenge", "list"), ("challenge", "run")):
         with pytest.raises(BundleError, match=lacks) as refused:
             run(*command)
-        assert "dmdd-edge challenge remove --category screw --all" in refused.value.fix
+        assert (
+            "confirm that its parts are gone: dmdd-edge challenge remove --category screw"
+            in refused.value.fix
+        )
+        assert " --all" in refused.value.fix
     with pytest.raises(BundleError, match=lacks):
         run("challenge", "add", images / "clear.png")
     (report,) = run("models", "check", "screw", code=1)
     assert lacks in report["problems"][0]["message"]
     assert all(lacks in row["challenge"]["problem"] for row in run("models"))
+    assert lacks in run("models", "show", "screw")["challenge"]["problem"]
+    assert lacks in look("models")[0]["problems"][0][0]
     run("models", "use", "screw", low.version, "--allow-loss")  # accepts this change alone
     assert lacks in journal()[-1]["unchecked"]
     with pytest.raises(BundleError, match=lacks):
@@ -61,6 +69,7 @@ def test_a_set_that_is_gone_refuses_changes_until_that_is_confirmed(
     run("models", "use", "screw", high.version)
     assert (folder / "CURRENT").read_text().strip() == high.version
     assert run("models", "check", "screw")[0]["ok"]
+    assert look("models") == [{"category": "screw", "parts": 0, "problems": []}]
 
 
 def test_one_part_that_is_lost_is_confirmed_alone(
@@ -127,7 +136,7 @@ def test_a_disk_that_refuses_never_makes_a_whole_set_look_short(
     add_parts(folder, [images / "deep.png"])
 
     def refuse(path: Path, content: Any) -> None:
-        raise StorageError(f"{path} cannot be written.", "Free some space.")
+        raise StorageError(f"{path} cannot be written.", "Free some space.", errno.ENOSPC, "no space")
 
     with monkeypatch.context() as full:
         full.setattr(witness, "write_atomically", refuse)

@@ -136,6 +136,11 @@ def test_a_set_inside_the_source_is_not_collected_again(shots: Path) -> None:
 def test_a_broken_record_is_named(shots: Path, tmp_path: Path) -> None:
     into = tmp_path / "set"
     collect_images(CollectOptions(source=str(shots), into=into, target=2))
+    record = json.loads((into / "000002.json").read_text())
+    for moment in ("gestern", "12", "2026-13-01T00:00:00Z"):
+        (into / "000002.json").write_text(json.dumps({**record, "time": moment}))
+        with pytest.raises(DataError, match=r"000002\.json is not the record.*is not a time"):
+            collect_images(CollectOptions(source=str(shots), into=into))
     (into / "000002.json").write_text('{"type": "collected"')
     with pytest.raises(DataError, match=r"000002\.json is not the record"):
         collect_images(CollectOptions(source=str(shots), into=into))

@@ -98,6 +98,7 @@ def test_a_run_writes_what_it_learned_and_each_warning(bundle: Bundle, images: P
     assert warning["direction"] == "down"
     assert warning["since"]["index"] == 1000
     assert drift_messages({"screw": report}) == [warning["message"]]
+    assert drift_messages({"lid": report}, named=True) == [f"lid: {warning['message']}"]
     text = metrics_text(Snapshot(run.control.state(), 1.0, 0.0, 0.0), History())
     assert 'dmdd_edge_drift{measure="light"} 1.0' in text
     assert 'dmdd_edge_drift{measure="score"} 0.0' in text

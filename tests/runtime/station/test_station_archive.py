@@ -19,6 +19,7 @@ from dmdd_edge.runtime.archive import sink as archive_sink
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.writing import write_files
 from dmdd_edge.runtime.station import recorder
+from tests.docs import pages
 from tests.runtime.delivery.delivery_broker import free_port
 from tests.runtime.station.assembled import assembled, lines_of
 from tests.runtime.station.running import wait_until
@@ -94,7 +95,7 @@ def test_a_record_names_its_inspection_and_is_reviewed_on_the_page(place: Path) 
         (given,) = map(json.loads, (place / "kept" / "feedback.jsonl").read_text().splitlines())
         assert (given["id"], given["verdict"], given["inspection"]) == (record.id, "good", "right")
     assert running.summary is not None
-    figures = {"path": str(place / "kept"), "kept": {"anomalous": 1}, "lost": 0}
+    figures = {"path": str(place / "kept"), "kept": {"anomalous": 1}, "lost": 0, "problem": ""}
     assert running.summary.archive == figures
     assert lines_of(place / "line1.jsonl", "summary")[0]["archive"] == figures
 
@@ -125,10 +126,21 @@ def test_a_full_archive_disk_loses_images_and_nothing_else(
         wait_until(lambda: running.station.outputs.archive.lost == 2)  # type: ignore[union-attr]
         state = running.desk.state()
         assert (state.ready, state.fault, state.message) == (True, False, "")
-        assert [line for line in running.said if "Images cannot be written to the archive" in line]
+        (problem,) = [line for line in running.said if "Images cannot be written to the archive" in line]
+        shown = running.ask("/api/state").json["archive"]
+        assert (shown["lost"], shown["problem"]) == (2, problem)
+        text = running.ask("/metrics").body.decode()
+        assert "dmdd_edge_archive_failing 1.0" in text
+        assert "dmdd_edge_archive_lost_total 2.0" in text
+        page = pages.text(pages.ROOT / "docs" / "reference" / "formats.md")
+        assert all(f"`archive_{name}" in page for name in ("failing`", "lost_total`", "kept_total{reason}`"))
         room = True
         running.trigger(2)
         wait_until(lambda: any("written to the archive" in line for line in running.said[-2:]))
+        wait_until(lambda: running.ask("/api/state").json["archive"]["problem"] == "")
+        text = running.ask("/metrics").body.decode()
+        assert "dmdd_edge_archive_failing 0.0" in text
+        assert 'dmdd_edge_archive_kept_total{reason="anomalous"} 1.0' in text
     assert running.summary is not None
     assert (running.summary.archive["kept"], running.summary.archive["lost"]) == ({"anomalous": 1}, 2)
     assert [line["status"] for line in lines_of(place / "line1.jsonl", "part")] == ["good", "anomalous"] * 3

@@ -26,6 +26,7 @@ RESULTS = SEEN + "[results]\n"
         ("line1.state/ids", "the file ids of state_dir"),
         ("line1.state/counts", "the file counts of state_dir"),
         ("line1.state/drift.json", "the file drift.json of state_dir"),
+        ("line1.state/challenge-spool", "the spool of station challenge in state_dir"),
         ("models", "the folder of the bundles"),
         ("parts", "the source of camera top"),
     ],

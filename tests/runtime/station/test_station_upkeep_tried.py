@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.threshold import threshold_from_normals
-from dmdd_edge.runtime.challenge.edit import add_parts
+from dmdd_edge.runtime.challenge.edit import add_parts, remove_all
 from dmdd_edge.runtime.station.check.examine import examine_station
 from dmdd_edge.runtime.station.check.report import StationReport
 from dmdd_edge.runtime.station.file.found import Found
@@ -103,7 +103,7 @@ def test_check_names_what_cannot_be_used(place: Path) -> None:
     assert lid.facts["place"].endswith("line1.toml, line 1")
     (place / "kept" / "letter.txt").unlink()
     (place / "kept" / "archive.json").write_text('{"schema_version": 1}')
-    shutil.rmtree(challenge)
+    remove_all(place / "models" / "screw")
     report = checked(place)
     details = {finding.name: finding.detail for finding in report.findings}
     assert report.broken == []
@@ -124,7 +124,7 @@ def test_simulate_uses_band_and_challenge_and_leaves_the_archive_alone(
 
     found, said = simulated()
     assert found["verdicts"] == {"Fail": 2, "Pass": 2, "Suspect": 2}
-    assert (found["in_band"], found["broken"]) == (2, [])
+    assert (found["in_band"], found["broken"], found.get("cleared")) == (2, [], None)
     assert "lid: challenge: 1 of 1 known-bad part found" in said
     assert "note: Nothing is written: neither results nor counters; no image goes into the archive." in said
     assert not (place / "kept").exists()
@@ -133,6 +133,7 @@ def test_simulate_uses_band_and_challenge_and_leaves_the_archive_alone(
     found, said = simulated()
     assert found["verdicts"] == {"Pass": 2, "Suspect": 4}
     assert "The challenge set of lid: not found: hole." in said
+    assert found["cleared"] == ["The challenge set of lid: not found: hole."]
 
 
 def test_the_schema_and_the_template_have_the_keys() -> None:
