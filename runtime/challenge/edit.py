@@ -183,7 +183,7 @@ class Removed:
 def remove_all(category_folder: Path, category: str = "") -> Removed:
     """Empty the challenge set, also one that is damaged or gone.
 
-    Images that cannot be told from others, because the index is damaged, stay.
+    Images that a damaged index does not name stay.
 
     Args:
         category_folder: of the category, which holds its versions.

@@ -14,7 +14,7 @@ from dmdd_edge.outside_files import inside, read_bounded
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
-#: The file, in the folder of the category; hidden, as what is no version.
+#: The file, in the folder of the category; hidden, because listings of versions skip hidden names.
 WITNESS = ".challenge.json"
 _LARGEST = 4 << 20
 _SCHEMA = 1

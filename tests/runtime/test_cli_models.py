@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from dmdd_edge import DmddError, OptionError
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import calibration_path, read_calibration
+from dmdd_edge.bundle.calibration import calibration_path, history_path, read_calibration, write_calibration
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.cli import calibrate, models
 from dmdd_edge.cli.calibrate import CalibrateCommand
 from dmdd_edge.data.quality import FrameLimits
@@ -215,6 +216,8 @@ def test_a_bundle_is_shown(make_bundle: Make, run: Callable[..., Any], app: type
     old, new = make_bundle(), make_bundle()
     assert run("models", "show")["version"] == new.version
     shown = run("models", "show", "screw", old.version)
+    assert [(each["created"], each["in_use"]) for each in shown["calibrations"]] == [(None, True)]
+    assert shown["challenge"] == {"parts": 0, "problem": None}
     assert (shown["version"], shown["in_use"]) == (old.version, False)
     assert shown["files"] == old.manifest.files
     text = CliRunner().invoke(app, ["models", "show"]).stderr
@@ -270,3 +273,20 @@ def test_a_disk_that_fails_leaves_the_version_in_use(
     assert "CURRENT cannot be written" in caught.value.message
     monkeypatch.undo()
     assert (new.path.parent / "CURRENT").read_text().strip() == new.version
+
+
+def test_show_lists_the_calibrations_before(
+    make_bundle: Make, app: typer.Typer, run: Callable[..., Any]
+) -> None:
+    bundle = make_bundle()
+    for value in (0.6, 0.7):
+        write_calibration(bundle, threshold_from_normals([value]), "images/good")
+    listed = [
+        (each["threshold"], each["source"], each["in_use"]) for each in run("models", "show")["calibrations"]
+    ]
+    assert listed == [(0.5, "", False), (0.6, "images/good", False), (0.7, "images/good", True)]
+    text = " ".join(CliRunner().invoke(app, ["models", "show"]).stderr.split())
+    assert "0.5000, set at export 0.6000, calibrated on" in text
+    assert "from images/good (in use)" in text
+    history_path(bundle).write_text("{")
+    assert "damaged" in run("models", "show")["error"] or "not valid JSON" in run("models", "show")["error"]
