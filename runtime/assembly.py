@@ -180,6 +180,7 @@ class AssembledRun:
                 suspect_as=options.suspect_as,
                 min_area=options.min_area,
                 mm_per_px=options.mm_per_px,
+                say=lambda line: self._say(f"warning: {line}"),
             )
 
         self.detector = load()

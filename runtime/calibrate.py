@@ -22,7 +22,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, check_rates, threshold_from_normals
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.commands import spelled
-from dmdd_edge.runtime.calibration_doubts import ENOUGH, doubts, few
+from dmdd_edge.runtime.calibration_doubts import ENOUGH, at_zero, doubts, few
 from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.normal_scores import NormalScores, score_normals
@@ -123,6 +123,7 @@ def calibrate(
         exported.pixel,
         verify=False,
         options=options.pick(BackendOptions, slots=2),
+        say=lambda line: None,  # of a threshold that is being replaced
     ) as detector:
         scores = score_normals(detector, frames, limit, on_frame=count, gate=smallest)
         backend = detector.backend.name
@@ -139,7 +140,7 @@ def calibrate(
         scores.scores, options.false_alarm_rate, peaks=peaks, suspect_rate=options.suspect_rate
     )
     before = _before(bundle)
-    doubted = [*few(threshold), *doubts(bundle, scores)]
+    doubted = [*at_zero(threshold.image), *few(threshold), *doubts(bundle, scores)]
     if doubted:
         confirm(doubted)
     gate = GateOptions(options.allow_loss, options.backend, options.pick(BackendOptions), say)

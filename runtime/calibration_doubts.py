@@ -34,6 +34,17 @@ def few(threshold: Threshold) -> list[str]:
     ]
 
 
+def at_zero(threshold: float) -> list[str]:
+    """What speaks against a threshold of 0; empty for one above.
+
+    Args:
+        threshold: of the score, 0..1.
+    """
+    if threshold > 0:
+        return []
+    return ["the threshold would be 0, so every score above 0 is an alarm; scores of 0 are not usual"]
+
+
 def doubts(bundle: Bundle, normals: NormalScores) -> list[str]:
     """Reasons against setting a threshold from these images; may be empty.
 

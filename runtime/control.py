@@ -186,7 +186,9 @@ class RunControl:
 
     def _report(self, line: str, threshold: float | None = None) -> None:
         """Report an event; of a new threshold or version also what the challenge set says about it."""
-        about = "" if threshold is None else remark(self._detector.bundle, threshold)
+        about, detector = "", self._detector
+        if threshold is not None:
+            about = detector.threshold.finds_nothing or remark(detector.bundle, threshold)
         self._message = f"{line}. {about}" if about else line
         self._say(self._message)
 

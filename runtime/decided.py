@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import normalized_score
-from dmdd_edge.runtime.regions import find_regions
+from dmdd_edge.runtime.regions import find_regions, lacks_room
 from dmdd_edge.runtime.result import Region, Result, Status, Timings
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def decided(
         anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
     if ignored is not None:
         anomaly_map[ignored] = 0
+    size = bundle.manifest.image_size
+    # Otherwise every part would pass, whatever its score.
+    reason = reason or lacks_room(threshold.gate, preprocess, frame.image.shape, size, ignored) or None
 
     @cache
     def regions_above(level: float) -> tuple[Region, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -149,6 +150,7 @@ class Detector:
         suspect_as: SuspectAs | None = None,
         min_area: str | float | None = None,
         mm_per_px: float | None = None,
+        say: Callable[[str], None] = logging.getLogger("dmdd_edge").warning,
     ) -> Detector:
         """Open a bundle and start a backend on it.
 
@@ -165,9 +167,11 @@ class Detector:
             min_area: smallest area of a region, such as ``"120px"`` or ``"2.5mm2"``; a part without such a
                 region is not anomalous. None takes the calibration's; 0 is any.
             mm_per_px: millimeters per pixel of the source image; None takes the calibration's.
+            say: receives a warning if ``threshold`` is 1, which no score exceeds; default: Python's log.
 
         Raises:
             BundleError: the bundle is missing or does not verify.
+            DataError: no part could be anomalous, because a threshold that was not given here is 1.
             BackendError: the backend cannot run here; with ``auto``, no backend can.
             OptionError: a threshold is out of range, or a backend is unknown.
         """
@@ -180,7 +184,9 @@ class Detector:
             suspect_as=suspect_as,
             min_area=min_area,
             mm_per_px=mm_per_px,
-        )
+        ).judging()
+        if limits.finds_nothing:
+            say(limits.finds_nothing)
         selection = select(bundle, backend, options)
         return cls(bundle, selection.backend, limits, selection.passed_over)
 

@@ -14,6 +14,7 @@ from dmdd_edge.data.look import ImageLook, look_at
 from dmdd_edge.messages.commands import bundle_options, command
 from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.regions import lacks_room
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.summary import Summary
 
@@ -27,7 +28,7 @@ class Hint:
 
     Attributes:
         cause: name of a ``Cause``; ``threshold`` if the frames look like the training images; ``unknown`` if
-            the bundle does not say how those look.
+            the bundle does not say how those look; ``min_area`` if no region can be as large as required.
         message: the observation, with numbers.
         fix: what to do, in the imperative.
         frames: number of examined frames.
@@ -55,6 +56,7 @@ class FirstFrames:
         self._left = FRAMES if expected is None else min(FRAMES, expected)
         self._seen: list[ImageLook] = []
         self._not_good = 0
+        self._no_room = ""
 
     def result(self, frame: Frame, result: Result) -> None:
         """Examine a frame; after the last of the first ones, give the hint."""
@@ -62,6 +64,9 @@ class FirstFrames:
             return
         self._seen.append(look_at(frame.image, self._control.detector.bundle.manifest.preprocess))
         self._not_good += result.status != "good"
+        preprocess, size = result.preprocess, self._control.detector.bundle.manifest.image_size
+        gate = self._control.detector.threshold.gate
+        self._no_room = lacks_room(gate, preprocess, frame.image.shape, size)
         self._passed()
 
     def broken(self, frame: BrokenFrame) -> None:
@@ -81,10 +86,16 @@ class FirstFrames:
             return
         count, seen = len(self._seen), self._seen
         self._seen = []
+        if self._no_room:
+            message = f"No frame can be judged: {self._no_room}."
+            self._give(Hint("min_area", message, "Give the area of the smallest defect.", count, count))
+            return
         if count < FEWEST or 2 * self._not_good <= count:
             return
         detector = self._control.detector
-        hint = hint_for(detector.bundle, detector.threshold, seen, self._not_good)
+        self._give(hint_for(detector.bundle, detector.threshold, seen, self._not_good))
+
+    def _give(self, hint: Hint) -> None:
         self._control.statistics.hint(asdict(hint))
         self._say(f"hint: {hint.message}")
         self._say(f"fix:  {hint.fix}")

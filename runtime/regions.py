@@ -59,6 +59,31 @@ def find_regions(
     return tuple(regions)
 
 
+def lacks_room(
+    gate: Gate,
+    preprocess: Preprocess,
+    source_shape: tuple[int, ...],
+    size: int,
+    ignored: NDArray[np.bool_] | None = None,
+) -> str:
+    """Why no region of an image can be as large as a gate requires; empty if one can.
+
+    Args:
+        gate: what a region needs.
+        preprocess: preparation of the source before the resize.
+        source_shape: height, width(, channels) of the source image.
+        size: side of the map in pixels.
+        ignored: bool S x S, True = ignored; None without a mask.
+    """
+    if not gate:
+        return ""
+    pixels = size**2 if ignored is None else int(np.count_nonzero(~ignored))
+    room = pixels * source_pixels_of(preprocess, source_shape, size)
+    if gate.admits(room):
+        return ""
+    return f"no region can have the smallest area {gate.describe()}: {room:.0f}px are inspected"
+
+
 def source_pixels_of(preprocess: Preprocess, source_shape: tuple[int, ...], size: int) -> float:
     """How many pixels of the source image a pixel of its map covers.
 

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from dmdd_edge.arguments import checked_path
 from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
+from dmdd_edge.bundle.threshold import require_exceedable
 from dmdd_edge.bundle.unfinished import UNFINISHED_PREFIX, remove_abandoned
 from dmdd_edge.bundle.versions import (
     CURRENT_NAME,
@@ -263,11 +264,10 @@ class BundleWriter:
             The new bundle, at its final place.
 
         Raises:
-            DmddError: a field is unknown, missing or wrong, nothing was written, or the disk refuses.
-                Also whatever ``accept`` raises.
+            DmddError: a field is unknown, missing or wrong, no score would exceed the threshold, nothing was
+                written, or the disk refuses. Also whatever ``accept`` raises.
         """
-        unknown = sorted(set(fields) - set(Manifest.model_fields))
-        if unknown:
+        if unknown := sorted(set(fields) - set(Manifest.model_fields)):
             raise BundleError(
                 f"the manifest has no field {', '.join(unknown)}.",
                 f"Its fields: {', '.join(Manifest.model_fields)}.",
@@ -285,13 +285,13 @@ class BundleWriter:
                 sizes={name: (self.path / name).stat().st_size for name in names},
                 **fields,
             )
-            # What cannot be read back must not be published: a metric that is not a number, a name with
-            # a control character.
+            # What cannot be read back must not be published, such as a metric that is not a number.
             parse_manifest(manifest.to_json().encode())
         except ValidationError as error:
             raise BundleError(f"the manifest's {explain(error)}.") from error
         except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
             raise BundleError(f"the manifest: {error}.") from error
+        require_exceedable(manifest.threshold.image, "The bundle was not published: its threshold")
         with self._refusals():
             bundle = self._publish(manifest)
         if use:

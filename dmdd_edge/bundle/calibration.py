@@ -16,9 +16,9 @@ from dmdd_edge.bundle.feedback_facts import FeedbackFacts
 from dmdd_edge.bundle.gate import Gate, combined_gate
 from dmdd_edge.bundle.manifest import LARGEST
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
-from dmdd_edge.bundle.threshold import Threshold, checked_threshold
+from dmdd_edge.bundle.threshold import Threshold, checked_threshold, require_exceedable
 from dmdd_edge.bundle.versions import calibration_name, history_name
-from dmdd_edge.errors import BundleError, DataError, OptionError, StorageError
+from dmdd_edge.errors import BundleError, OptionError, StorageError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.fields import LONGEST_TEXT, Count, LongText, Name, Sparse, Text
 from dmdd_edge.messages.addresses import redacted
@@ -166,11 +166,7 @@ def write_calibration(
         gated=gated,
         feedback=feedback,
     )
-    if threshold.image >= 1:
-        raise DataError(
-            "The threshold was not changed: it would be 1, which no score exceeds, so every part would pass.",
-            "Leave out images that score 1 unless they are good; if they are, train with such images.",
-        )
+    require_exceedable(threshold.image, "The threshold was not changed: it")
     accept(calibration)
     path = calibration_path(bundle)
     _remember(bundle)

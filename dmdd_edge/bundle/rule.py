@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dmdd_edge.bundle.gate import Gate
+from dmdd_edge.errors import DataError
 
 Judgment = Literal["good", "suspect", "anomalous"]
 SuspectAs = Literal["good", "anomalous"]
@@ -53,6 +54,36 @@ class EffectiveThreshold:
     def has_band(self) -> bool:
         """Whether a part can be suspect."""
         return self.suspect is not None and self.suspect < self.image
+
+    @property
+    def finds_nothing(self) -> str:
+        """Why no part can be anomalous, as a sentence; empty if one can be."""
+        if self.image >= 1:
+            return "No score exceeds the threshold 1, so no part is anomalous."
+        if self.gate and self.pixel >= 1:
+            return (
+                "No value of a map exceeds the pixel threshold 1, so no region is large enough, "
+                "and no part is anomalous."
+            )
+        return ""
+
+    def judging(self) -> EffectiveThreshold:
+        """These thresholds, for a detector: refuses those that nobody gave and that find nothing.
+
+        A threshold of 1 that was given for a run is a wish, which is said once.
+
+        Raises:
+            DataError: no part could be anomalous.
+        """
+        problem = self.finds_nothing
+        if problem and not (self.image >= 1 and self.origin == "option"):
+            where = f" It was {self.origin_in_words}." if self.image >= 1 else ""
+            raise DataError(
+                f"{problem}{where}",
+                "Set another threshold with dmdd-edge calibrate --source GOOD_PARTS, or give one below 1 "
+                "for this run.",
+            )
+        return self
 
     def decide(self, score: float, large: Callable[[float], bool]) -> Judgment:
         """Decide on a part.

@@ -97,6 +97,23 @@ def check_alpha(alpha: float) -> None:
         )
 
 
+def require_exceedable(threshold: float, what: str) -> None:
+    """Refuse a threshold that no score exceeds, before it is stored: every part would pass.
+
+    Args:
+        threshold: of the score, 0..1.
+        what: begins the message: what does not happen, and the subject that would be 1.
+
+    Raises:
+        DataError: it is 1.
+    """
+    if threshold >= 1:
+        raise DataError(
+            f"{what} would be 1, which no score exceeds, so every part would pass.",
+            "Leave out images that score 1 unless they are good; if they are, train with such images.",
+        )
+
+
 def threshold_from_normals(
     scores: Sequence[float],
     alpha: float = DEFAULT_ALPHA,

@@ -71,16 +71,22 @@ def _report(found: Comparison) -> None:
 
 
 def _next(found: Comparison, options: CompareCommand) -> None:
-    """Print the command that puts the new version into use, or returns to the old one."""
+    """Print the command that puts the new version into use; if it is, the one that shows it."""
     from dmdd_edge.cli.console import console, next_step
     from dmdd_edge.messages.commands import command
 
     new = found.new
-    if new.in_use:
-        console.print("The new version is in use already.")
     if found.differing and options.report is None:
         console.print("To see both maps of each difference, add --report compare.html.")
-    chosen = found.old if new.in_use else new
-    folder = chosen.path.absolute().parent
+    folder = new.path.absolute().parent
     models_dir = options.models_dir if folder.parent == options.models_dir.absolute() else folder.parent
-    next_step(command("models", "use", folder.name, chosen.name, models_dir=models_dir))
+    if not new.in_use:
+        next_step(command("models", "use", folder.name, new.name, models_dir=models_dir))
+        return
+    old = found.old.path.absolute()
+    line = "The new version is in use already"
+    if old.parent == folder:
+        back = command("models", "use", folder.name, old.name, models_dir=models_dir)
+        line += f"; to return to the old one: {back}"
+    console.print(line)
+    next_step(command("models", "show", folder.name, models_dir=models_dir))

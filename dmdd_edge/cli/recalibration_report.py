@@ -83,6 +83,7 @@ def show(bundle: Bundle, proposal: Proposal) -> None:
     """Print the new threshold beside the old one, with both histograms."""
     from dmdd_edge.cli.console import console
     from dmdd_edge.cli.threshold_picture import picture
+    from dmdd_edge.runtime.calibration_doubts import at_zero
 
     lines = describe(bundle, proposal)
     console.print(next(lines))
@@ -91,6 +92,8 @@ def show(bundle: Bundle, proposal: Proposal) -> None:
         console.print(line, style=style or None)
     for line in lines:
         console.print(line)
+    for line in at_zero(proposal.new):
+        console.print(f"doubtful: {line}", style="yellow")
 
 
 def ask(yes: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from dmdd_edge.errors import DataError
 from dmdd_edge.runtime.drift.observation import PICTURE, Measure, Notice, Observation, Place, Promise
 from dmdd_edge.runtime.drift.results_file import Reading, Row, read_promises, read_rows, with_parts
-from dmdd_edge.runtime.drift.watch import RUN_LENGTH, DriftWatch
+from dmdd_edge.runtime.drift.watch import RUN_LENGTH, DriftWatch, passes
 from dmdd_edge.runtime.drift.words import FIXES, ended, sentence
 from dmdd_edge.runtime.result import utc_time
 
@@ -50,6 +50,8 @@ class Examined:
     Attributes:
         name, camera: of the inspection.
         frames: number of frames.
+        scored: number of those whose score is a number.
+        passed: number of those that pass, with such a score; the watch learns from them.
         statuses: number of each.
         first, last: time of the first and of the last frame, seconds since 1970.
         baselines: where the watch began to learn: the frame, and why.
@@ -61,6 +63,8 @@ class Examined:
     name: str
     camera: str
     frames: int = 0
+    scored: int = 0
+    passed: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     first: float = 0.0
     last: float = 0.0
@@ -74,6 +78,7 @@ class Examined:
         return {
             "camera": self.camera,
             "frames": self.frames,
+            "scored": self.scored,
             "statuses": dict(self.statuses),
             "from": utc_time(self.first),
             "to": utc_time(self.last),
@@ -143,6 +148,8 @@ class _Inspection:
                 self._watch.restart_scores(promise)
                 self._note_baseline(seen.place, "another threshold: scores and alarms only")
         found.frames += 1
+        found.scored += seen.score == seen.score
+        found.passed += passes(seen)
         found.statuses["good" if seen.status == "gated" else seen.status] += 1
         found.last = max(found.last, seen.place.time)
         self._trace(seen)

@@ -145,7 +145,7 @@ class DriftWatch:
     def _settle(self) -> list[Notice]:
         """Find the stride, and take the first frames."""
         first, self._first = self._first, []
-        scores = [seen.score for seen in first if _passes(seen)]
+        scores = [seen.score for seen in first if passes(seen)]
         looks = zip(*(seen.look for seen in first if seen.look is not None), strict=True)
         self.stride, self.enough = stride_of([scores, *(list(values) for values in looks)])
         self._streams = {measure: self._stream(measure) for measure in (*PICTURE, "score")}
@@ -162,7 +162,7 @@ class DriftWatch:
         self._judged += 1
         if self._judged % self.stride == 0:
             notices += self._alarms.add(seen.status == "anomalous", seen.place)
-        if _passes(seen):
+        if passes(seen):
             notices += self._streams["score"].add(seen.score, seen.place)
             self._passed += 1
             if self._passed % self.stride == 0:
@@ -242,5 +242,6 @@ def cause_of(drifts: Iterable[Drift], moving: Iterable[Measure], measured: bool)
     return "focus" if softer or ("sharpness" in moves and not sharper) else "part"
 
 
-def _passes(seen: Observation) -> bool:
+def passes(seen: Observation) -> bool:
+    """Whether a frame is of a part that passes and has a score: the watch learns scores from these."""
     return seen.status == "good" and math.isfinite(seen.score)

@@ -80,8 +80,8 @@ class RateAt:
     """What is known of the false-alarm rate of a threshold.
 
     Attributes:
-        estimate: share of good parts that are above it.
-        low, high: the rate is between them in nine of ten cases.
+        estimate: share of good parts that are above it, as far as they were seen.
+        low, high: the rate is between them in at least nine of ten cases; so is ``estimate``, always.
         effective: number of images of a plain sample that would tell the rate as closely.
     """
 
@@ -149,7 +149,10 @@ def rate_at(periods: Sequence[Period], threshold: float) -> RateAt:
             draws = draws + share * random.beta(over + 1, max(sampled - over, 1), _DRAWS)
     low, high = np.percentile(np.minimum(draws, 1), _RANGE)
     mean, variance = float(draws.mean()), float(draws.var())
-    return RateAt(estimate / good, float(low), float(high), min(mean * (1 - mean) / variance, good))
+    share = estimate / good
+    # The draws allow for parts that were not seen, so that the share of those seen may be below all of them.
+    within = min(float(low), share), max(float(high), share)
+    return RateAt(share, *within, min(mean * (1 - mean) / variance, good))
 
 
 def _count_above(scores: Scores, levels: Scores) -> NDArray[np.int64]:

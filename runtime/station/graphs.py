@@ -53,7 +53,8 @@ class Graph:
         """A detector with the thresholds of an inspection; closing it leaves the graph open.
 
         Raises:
-            DmddError: the calibration of the bundle cannot be read, or a threshold is out of range.
+            DmddError: the calibration of the bundle cannot be read, a threshold is out of range, or no part
+                could be anomalous.
         """
         limits = effective_threshold(
             self.bundle,
@@ -63,7 +64,7 @@ class Graph:
             suspect_as=inspection.suspect_as,
             min_area=inspection.min_area,
             mm_per_px=inspection.mm_per_px,
-        )
+        ).judging()
         chosen = self.selection
         return Detector(self.bundle, chosen.backend, limits, chosen.passed_over, shared=True)
 

@@ -19,7 +19,7 @@ from dmdd_edge.cli import calibrate
 from dmdd_edge.data.look import look_at, look_of
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.calibration_doubts import doubts, few
+from dmdd_edge.runtime.calibration_doubts import at_zero, doubts, few
 from dmdd_edge.runtime.normal_scores import NormalScores
 
 Make = Callable[..., Bundle]
@@ -106,7 +106,7 @@ def test_doubtful_images_need_yes(
     document = json.loads(done.stdout)
     assert len(document["doubts"]) == 2  # few, and above the threshold
     assert document["threshold"]["image"] == pytest.approx(202 / 255)
-    assert "--reset" in done.stderr
+    assert "--undo" in done.stderr
 
 
 @pytest.mark.parametrize(("count", "lines"), [(1, 1), (19, 1), (20, 0), (99, 0)])
@@ -124,3 +124,10 @@ def test_a_terminal_is_asked(answer: bool, monkeypatch: pytest.MonkeyPatch) -> N
     else:
         with pytest.raises(DmddError, match="not changed"):
             calibrate._confirm(["3 of 3"], yes=False)
+
+
+def test_a_threshold_of_0_needs_a_confirmation() -> None:
+    assert at_zero(0.0) == [
+        "the threshold would be 0, so every score above 0 is an alarm; scores of 0 are not usual"
+    ]
+    assert at_zero(1e-9) == []

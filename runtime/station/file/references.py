@@ -35,6 +35,7 @@ def check_references(reading: Reading, contents: Contents) -> None:
         reading.problem(("mqtt_recipe",), "mqtt_recipe has no effect without mqtt.", fix)
     _check_ports(reading, contents)
     _remark_on_triggers(reading, contents)
+    _remark_on_thresholds(reading, contents)
 
 
 def _check_presence(reading: Reading, contents: Contents) -> None:
@@ -131,6 +132,15 @@ def _check_recipes(reading: Reading, contents: Contents) -> None:
             if name not in used:
                 place = reading.place("inspections", name)
                 reading.remarks.append(f"{place}: no recipe has inspection {name}.")
+
+
+def _remark_on_thresholds(reading: Reading, contents: Contents) -> None:
+    """Remark on an inspection that finds nothing because of its own threshold."""
+    for name, inspection in contents.inspections.items():
+        threshold = inspection.get("threshold")
+        if isinstance(threshold, (int, float)) and threshold >= 1:
+            place = reading.place("inspections", name, "threshold")
+            reading.remarks.append(f"{place}: no score exceeds the threshold 1, so no part is anomalous.")
 
 
 def _check_members(

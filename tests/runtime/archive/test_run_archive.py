@@ -7,12 +7,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.cli.run_report import print_archive
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.assembly import run_source
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -74,6 +76,14 @@ def test_a_run_keeps_what_is_worth_a_look_and_says_what_is_next(
     summary = json.loads(again.stdout.splitlines()[-1])
     assert summary["archive"] == {"path": "my archive", "kept": {"anomalous": 2}, "lost": 0, "problem": ""}
     assert sum(counts.anomalous for counts in archive.counts()) == 4
+
+
+@pytest.mark.parametrize("first", ["anomalous", "sample"])
+def test_what_was_kept_is_named_in_one_order(first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # The archive's thread takes whichever image waits, the sample first: what it writes first is chance.
+    kept = {first: 2} | {"anomalous": 2, "sample": 2}
+    print_archive(SimpleNamespace(kept=kept, path=Path("line")))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines()[0] == "4 images kept in line: 2 anomalous, 2 sample"
 
 
 def test_an_archive_inside_the_source_is_not_judged(make_bundle: Make, images: Path, tmp_path: Path) -> None:

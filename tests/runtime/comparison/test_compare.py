@@ -201,3 +201,20 @@ def test_the_challenge_set_counts_as_defective(versions: tuple[Bundle, Bundle], 
     found = compare(options)
     assert found.bad.images == 1
     assert "altered" in found.skipped[0][1]
+
+
+def test_a_version_that_is_in_use_is_not_put_into_use_again(
+    versions: tuple[Bundle, Bundle],
+    parts: Path,
+    dmdd_edge: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    old, _ = versions
+    done = dmdd_edge("compare", f"screw@{old.version}", "screw", "--good", "ok", "--backend", "cpu")
+    assert done.returncode == 0, done.stderr
+    *_, back, last = done.stderr.splitlines()
+    assert back == (
+        "The new version is in use already; to return to the old one: "
+        f"dmdd-edge models use screw {old.version}"
+    )
+    assert last == "next: dmdd-edge models show screw"
+    assert dmdd_edge(*last.split()[2:]).returncode == 0

@@ -210,3 +210,29 @@ def test_the_command_answers_first_and_names_the_next_command(dmdd_edge: Run, tm
     missing = dmdd_edge("drift", "nothing.jsonl")
     assert missing.returncode == 1
     assert "nothing.jsonl does not exist." in missing.stderr
+
+
+@pytest.mark.slow
+def test_frames_without_a_score_are_not_too_few(tmp_path: Path, dmdd_edge: Run) -> None:
+    write(tmp_path / "nan.jsonl", [result(index, look=None, score=None) for index in range(1000)])
+    said = dmdd_edge("drift", "nan.jsonl").stderr.splitlines()
+    assert said[0] == "None of 1000 frames has a score that is a number: scores cannot be watched."
+    assert said[1] == "/dev/video0: 1000 frames, none with a score that is a number."
+    write(tmp_path / "few.jsonl", [result(index, look=None) for index in range(100)])
+    assert dmdd_edge("drift", "few.jsonl").stderr.startswith("Too few frames: ")
+    # 1000 frames are enough, but only 100 of their parts pass.
+    rare = [result(index, look=None, status="anomalous" if index % 10 else "good") for index in range(1000)]
+    write(tmp_path / "rare.jsonl", rare)
+    assert dmdd_edge("drift", "rare.jsonl").stderr.startswith("Too few parts that pass, 100 in 1000 frames:")
+
+
+def test_of_many_inspections_the_rest_is_counted(tmp_path: Path, dmdd_edge: Run) -> None:
+    write(tmp_path / "many.jsonl", [result(0, source=f"rtsp://cam{at}") for at in range(300)])
+    done = dmdd_edge("drift", "many.jsonl", "--report", "page.html")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 + 20 + 1 + 2
+    assert lines[21] == "280 more inspections, 0 of them with a warning; --json lists them"
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("<h2") == 200
+    assert "100 more inspections are not shown" in text
+    assert len(json.loads(dmdd_edge("drift", "many.jsonl", "--json").stdout)["inspections"]) == 300

@@ -162,3 +162,14 @@ def test_a_smallest_area_without_room_in_an_image_is_refused(
     assert read_calibration(bundle) is None
     call(*arguments, "32768px")
     assert read_calibration(bundle) is not None
+
+
+def test_scores_of_0_are_doubtful(call: Call, bundle: Bundle, tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "line", "screw", bundle.version)
+    archive.keep_all([0.0] * 200)
+    archive.count(2000, 0)
+    doubt = "doubtful: the threshold would be 0, so every score above 0 is an alarm"
+    with pytest.raises(DmddError, match="nobody can answer here"):
+        call("--from-feedback", "line")
+    assert read_calibration(bundle) is None
+    assert doubt in call("--from-feedback", "line", "--yes")[1]

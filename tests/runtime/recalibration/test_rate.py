@@ -120,3 +120,18 @@ def test_the_range_of_the_rate_is_that_of_the_beta_distribution() -> None:
     assert found.effective == pytest.approx(999, rel=0.03)
     coarse = rate_at([period(0.5, 970, [0.1] * 60 + [0.4] * 37, [0.6] * 20 + [0.8] * 9)], 0.3)
     assert coarse.effective == pytest.approx(97, rel=0.1)
+
+
+def test_the_share_that_was_seen_is_within_the_range_that_is_stated() -> None:
+    # 40 alarms of 20,040 good parts; of 200 sampled parts none is above, and one of those that were not seen
+    # may be: (0 + 1) / (200 + 2) of them on average, more than the 0.2 % that were seen.
+    sample = np.sort(np.random.default_rng(1).uniform(0.1, 0.4, 200))
+    alarms = np.linspace(0.51, 0.8, 40)
+    period = Period(0.5, 20_000, sample, alarms, np.empty(0))
+    found = rate_at([period], 0.45)
+    assert found.estimate == pytest.approx(40 / 20_040)
+    assert found.low == found.estimate
+    assert found.high > 1 / 202
+    for threshold in (0.05, 0.2, 0.4, 0.5, 0.6, 0.9):
+        stated = rate_at([period], threshold)
+        assert stated.low <= stated.estimate <= stated.high
