@@ -70,7 +70,7 @@ class EffectiveThreshold:
     def judging(self) -> EffectiveThreshold:
         """These thresholds, for a detector: refuses those that nobody gave and that find nothing.
 
-        A threshold of 1 that was given for a run is a wish, which is said once.
+        A threshold of 1 that was given for a run is a wish; a warning names it once.
 
         Raises:
             DataError: no part could be anomalous.

@@ -135,7 +135,7 @@ def _check_recipes(reading: Reading, contents: Contents) -> None:
 
 
 def _remark_on_thresholds(reading: Reading, contents: Contents) -> None:
-    """Remark on an inspection that finds nothing because of its own threshold."""
+    """Remark on an inspection whose threshold finds nothing."""
     for name, inspection in contents.inspections.items():
         threshold = inspection.get("threshold")
         if isinstance(threshold, (int, float)) and threshold >= 1:
