@@ -77,9 +77,10 @@ class EffectiveThreshold:
         """
         problem = self.finds_nothing
         if problem and not (self.image >= 1 and self.origin == "option"):
-            where = f" It was {self.origin_in_words}." if self.image >= 1 else ""
+            if self.image >= 1:
+                problem += f" It was {self.origin_in_words}."
             raise DataError(
-                f"{problem}{where}",
+                problem,
                 "Set another threshold with dmdd-edge calibrate --source GOOD_PARTS, or give one below 1 "
                 "for this run.",
             )
