@@ -19,14 +19,22 @@ from dmdd_edge.outside_files import inside
 from dmdd_edge.runtime.backends.selection import AUTO, select
 from dmdd_edge.runtime.challenge.journal import record
 from dmdd_edge.runtime.challenge.parts import ChallengeSet, read_set
-from dmdd_edge.runtime.challenge.report import UNREADABLE, ChallengeReport, PartOutcome, run_challenge
+from dmdd_edge.runtime.challenge.report import (
+    FOUND,
+    UNREADABLE,
+    ChallengeReport,
+    PartOutcome,
+    is_worse,
+    run_challenge,
+)
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.options.backend import BackendOptions
 
 #: Parts that a refusal names.
 _NAMED = 5
-#: What is better than what; anything else is as bad as not found.
-_RANK = {"found": 2, "suspect": 1}
+#: What a person does instead of a change that is refused; the first for a new threshold, the second for
+#: the way back to one.
+_ANOTHER, _STAY = "Set another threshold", "Keep the threshold in use"
 
 Say = Callable[[str], None]
 
@@ -56,13 +64,16 @@ class GateOptions:
     say: Say = lambda line: None
 
 
-def gate_threshold(bundle: Bundle, calibration: Calibration | None, options: GateOptions) -> None:
+def gate_threshold(
+    bundle: Bundle, calibration: Calibration | None, options: GateOptions, back: bool = False
+) -> None:
     """Check a new threshold of a version, before it is written.
 
     Args:
         bundle: that gets it.
         calibration: the new one; None for the threshold set at export.
         options: how it is checked.
+        back: it was in use before, so no other can be given in its place.
 
     Raises:
         BundleError: it loses a part that is found now, or that cannot be known.
@@ -71,7 +82,7 @@ def gate_threshold(bundle: Bundle, calibration: Calibration | None, options: Gat
     _gate(
         "calibrate",
         "The threshold was not changed",
-        "Set another threshold, or repeat the command with --allow-loss, which records the loss.",
+        f"{_STAY if back else _ANOTHER}, or repeat the command with --allow-loss, which records the loss.",
         bundle,
         lambda: effective_threshold(bundle, calibration=calibration),
         lambda: _Candidate(bundle, effective_threshold(bundle)),
@@ -198,8 +209,7 @@ def _losses(
     lost: list[tuple[PartOutcome | None, PartOutcome]] = []
     for new in then.outcomes:
         before = old.get(new.part.name)
-        rank = _RANK["found"] if before is None else _RANK.get(before.outcome, 0)
-        if new.outcome == UNREADABLE or _RANK.get(new.outcome, 0) < rank:
+        if new.outcome == UNREADABLE or is_worse(new.outcome, FOUND if before is None else before.outcome):
             lost.append((before, new))
     return lost
 

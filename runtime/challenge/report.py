@@ -18,6 +18,18 @@ from dmdd_edge.runtime.result import Region, Result, utc_time
 #: What became of a part; a part that is none of these has the status of its result, such as ``suspect``.
 FOUND, MISSED, UNRELIABLE, UNREADABLE = "found", "missed", "unreliable", "unreadable"
 _OF_STATUS = {"anomalous": FOUND, "good": MISSED}
+#: What is better than what; anything else is as bad as not found.
+_RANK = {FOUND: 2, "suspect": 1}
+
+
+def outcome_of(status: str) -> str:
+    """What a result's status makes of a known-bad part."""
+    return _OF_STATUS.get(status, status)
+
+
+def is_worse(after: str, before: str = FOUND) -> bool:
+    """Whether a part whose outcome changes is lost, so that the change is refused."""
+    return _RANK.get(after, 0) < _RANK.get(before, 0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ def _outcome(part: ChallengePart, judged: Judged, threshold: float) -> PartOutco
         reason = "" if judged.error is None else judged.error.message
         return PartOutcome(part, UNREADABLE, None, threshold, reason)
     score = result.score if math.isfinite(result.score) else None
-    outcome = _OF_STATUS.get(result.status, result.status)
+    outcome = outcome_of(result.status)
     at_box = None
     if part.box is not None and result.status != "unreliable":
         at_box = any(_overlaps(region, part.box) for region in result.regions)

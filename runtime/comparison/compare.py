@@ -64,14 +64,13 @@ def compare(options: CompareOptions, progress: Progress = lambda side, done, tot
                 f"{options.old} inspects {old.bundle.category}, and {options.new} {new.bundle.category}.",
                 "Compare two versions of one category.",
             )
-        if options.challenge:
-            _add_challenge(images, old.bundle)
+        guarded = _add_challenge(images, old.bundle) if options.challenge else frozenset()
         paths = [item.path for item in images.test]
         judged = {
             side: _judge(detector, paths, side, progress)
             for side, detector in zip(SIDES, (old, new), strict=True)
         }
-        pairs = _pairs(images, judged["old"], judged["new"])
+        pairs = _pairs(images, judged["old"], judged["new"], guarded)
         if not pairs:
             raise DataError(
                 f"None of the {len(paths)} images can be judged; the first: {images.skipped[0][1]}.",
@@ -83,8 +82,8 @@ def compare(options: CompareOptions, progress: Progress = lambda side, done, tot
         return replace(found, report=write_page(options.report, found, old, new))
 
 
-def _add_challenge(images: Category, bundle: Bundle) -> None:
-    """Add the parts of the challenge set; one whose image was altered is noted instead."""
+def _add_challenge(images: Category, bundle: Bundle) -> frozenset[Path]:
+    """Add the parts of the challenge set, and return their files; an altered image is noted instead."""
     challenge = set_of(bundle)
     require_parts(challenge)
     for part in challenge.parts:
@@ -93,6 +92,7 @@ def _add_challenge(images: Category, bundle: Bundle) -> None:
             images.test.append(TestImage(challenge.path(part), CHALLENGE, None))
         else:
             images.skip(challenge.folder / part.file, problem.message)
+    return frozenset(challenge.path(part) for part in challenge.parts)
 
 
 def _judge(detector: Detector, paths: Sequence[Path], side: Side, progress: Progress) -> list[Judged]:
@@ -107,7 +107,9 @@ def _judge(detector: Detector, paths: Sequence[Path], side: Side, progress: Prog
     return judge_images(detector, paths, count)
 
 
-def _pairs(images: Category, old: Sequence[Judged], new: Sequence[Judged]) -> list[Pair]:
+def _pairs(
+    images: Category, old: Sequence[Judged], new: Sequence[Judged], guarded: frozenset[Path]
+) -> list[Pair]:
     """The images that both versions judged; the others are noted in the category."""
     pairs = []
     for item, first, second in zip(images.test, old, new, strict=True):
@@ -115,10 +117,12 @@ def _pairs(images: Category, old: Sequence[Judged], new: Sequence[Judged]) -> li
             error = first.error or second.error
             images.skip(item.path, "it cannot be read" if error is None else error.message)
             continue
-        verdicts = [
+        before, after = (
             Verdict(result.status, result.score, result.reason) for result in (first.result, second.result)
-        ]
-        pairs.append(Pair(item.path, item.defect, item.is_good, *verdicts))
+        )
+        pairs.append(
+            Pair(item.path, item.defect, item.is_good, before, after, challenge=item.path in guarded)
+        )
     return pairs
 
 

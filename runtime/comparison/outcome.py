@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from dmdd_edge.bundle.rule import Origin
 from dmdd_edge.evaluation.rates import Rate, sign_test
+from dmdd_edge.runtime.challenge.report import is_worse, outcome_of
 
 Side = Literal["old", "new"]
 #: The two versions, in the order in which they are named everywhere.
@@ -39,6 +40,7 @@ class Pair:
         group: ``good``, or the defect type.
         is_good: the truth.
         old, new: what the versions say.
+        challenge: whether it is a part of the challenge set, which guards every change.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Pair:
     is_good: bool
     old: Verdict
     new: Verdict
+    challenge: bool = False
 
     @property
     def differs(self) -> bool:
@@ -77,6 +80,7 @@ class Count:
         only_old, only_new: how many are anomalous to one of them alone.
         suspect: how many are suspect to one of them or both; these count as not anomalous.
         unreliable: how many one of them or both cannot decide on; likewise.
+        other: how many get another status of each, and are anomalous to neither.
     """
 
     images: int
@@ -86,6 +90,7 @@ class Count:
     only_new: int
     unreliable: int = 0
     suspect: int = 0
+    other: int = 0
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> Count:
@@ -99,6 +104,7 @@ class Count:
             only_new=sum(new and not old for old, new in above),
             unreliable=sum("unreliable" in (pair.old.status, pair.new.status) for pair in pairs),
             suspect=sum("suspect" in (pair.old.status, pair.new.status) for pair in pairs),
+            other=sum(pair.differs and old == new for pair, (old, new) in zip(pairs, above, strict=True)),
         )
 
     @property
@@ -123,6 +129,7 @@ class Count:
             "only_new": self.only_new,
             "unreliable": self.unreliable,
             "suspect": self.suspect,
+            "other": self.other,
             "chance": self.chance,
         }
 
@@ -177,6 +184,22 @@ class Comparison:
         return Count.of([pair for pair in self.pairs if not pair.is_good])
 
     @property
+    def refused(self) -> list[Pair]:
+        """The challenge parts for which ``models use`` refuses to switch between the two versions.
+
+        The gate judges the switch to the version that is not in use; with neither in use it compares others.
+        """
+        if self.old.in_use:
+            return [pair for pair in self._parts if is_worse(*_outcomes(pair.new, pair.old))]
+        if self.new.in_use:
+            return [pair for pair in self._parts if is_worse(*_outcomes(pair.old, pair.new))]
+        return []
+
+    @property
+    def _parts(self) -> list[Pair]:
+        return [pair for pair in self.pairs if pair.challenge]
+
+    @property
     def differing(self) -> list[Pair]:
         """What is decided differently: first what the new version makes worse, then what it makes better."""
         order = ("no longer found", "newly rejected", "another verdict", "newly found", "no longer rejected")
@@ -213,9 +236,14 @@ class Comparison:
                 }
                 for pair in self.differing
             ],
+            "refused": [str(pair.path) for pair in self.refused],
             "skipped": [{"file": str(path), "reason": reason} for path, reason in self.skipped],
             "report": None if self.report is None else str(self.report),
         }
+
+
+def _outcomes(after: Verdict, before: Verdict) -> tuple[str, str]:
+    return outcome_of(after.status), outcome_of(before.status)
 
 
 def _finite(score: float) -> float | None:

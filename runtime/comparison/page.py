@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.bundle.rule import ORIGINS
 from dmdd_edge.data.images import read_image
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.comparison.outcome import SIDES, Comparison, Pair
@@ -79,7 +80,7 @@ def write_page(path: Path, found: Comparison, old: Detector, new: Detector) -> P
 def _versions(found: Comparison) -> str:
     rows = "".join(
         f"<tr><th>{side}</th><td>{escape(version.name)}{' (in use)' if version.in_use else ''}</td>"
-        f"<td>{version.threshold:.4f} ({escape(version.origin)})</td><td>{escape(version.backend)}</td></tr>"
+        f"<td>{version.threshold:.4f} ({ORIGINS[version.origin]})</td><td>{escape(version.backend)}</td></tr>"
         for side, version in zip(SIDES, (found.old, found.new), strict=True)
     )
     return f"<table><tr><th></th><th>version</th><th>threshold</th><th>backend</th></tr>{rows}</table>"

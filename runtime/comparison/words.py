@@ -8,6 +8,8 @@ from dmdd_edge.runtime.comparison.outcome import SIDES, Comparison, Count, Pair
 
 #: Images decided differently below which the sign test cannot exclude chance, however uneven they are.
 _FEWEST = 6
+#: Challenge parts that a line names.
+_NAMED = 5
 
 
 def headline(found: Comparison) -> str:
@@ -40,7 +42,24 @@ def lines(found: Comparison) -> list[str]:
                 f"unreliable: {count(counts.unreliable, 'image')} cannot be judged by one of them or both, "
                 "and count as not anomalous"
             )
+    if refused := found.refused:
+        named = "; ".join(
+            f"{pair.path.stem} ({before} -> {after})" for pair, before, after in _switches(found, refused)
+        )
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        target = found.old if found.new.in_use else found.new
+        parts = f"{len(refused)} challenge part{'s' * (len(refused) != 1)}"
+        texts.append(f"models use refuses {target.name}, since it loses {parts}: {named}{more}")
     return texts
+
+
+def _switches(found: Comparison, pairs: list[Pair]) -> list[tuple[Pair, str, str]]:
+    """The first challenge parts with their status now and after the switch."""
+    back = found.new.in_use
+    return [
+        (pair, *((pair.new.status, pair.old.status) if back else (pair.old.status, pair.new.status)))
+        for pair in pairs[:_NAMED]
+    ]
 
 
 def difference(counts: Count, verb: str) -> str:
@@ -51,7 +70,10 @@ def difference(counts: Count, verb: str) -> str:
         verb: what the versions do with an anomalous part of this kind: ``finds`` or ``rejects``.
     """
     old, new, images = counts.only_old, counts.only_new, count(counts.images, "image")
+    other = counts.other
     if not old + new:
+        if other:
+            return f"both versions {verb[:-1]} the same images; {other} of {images} get another status"
         return f"both versions decide the same on {'the' if counts.images == 1 else 'all'} {images}"
     apart = f"the new one alone {verb} {new}, the old one alone {old}"
     if counts.chance < CHANCE:

@@ -102,6 +102,46 @@ def test_what_a_difference_means(both: tuple[int, int, int, int, int], words: st
     assert re.search(words, difference(Count(*both, unreliable=0), "rejects"))
 
 
+def test_another_status_is_a_difference() -> None:
+    pairs = [
+        Pair(Path("a.png"), "dent", False, Verdict("suspect", 0.5), Verdict("good", 0.4)),
+        Pair(Path("b.png"), "dent", False, Verdict("anomalous", 0.9), Verdict("anomalous", 0.8)),
+    ]
+    counts = Count.of(pairs)
+    assert (counts.only_old, counts.only_new, counts.other) == (0, 0, 1)
+    assert difference(counts, "finds") == (
+        "both versions find the same images; 1 of 2 images get another status"
+    )
+
+
+def test_a_suspect_challenge_part_that_becomes_good_is_announced_and_refused(
+    make_bundle: Callable[..., Bundle],
+    parts: Path,
+    dmdd_edge: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    scores = [0.25, 0.55, 0.7]
+    banded = threshold_from_normals(scores, 0.25, suspect_rate=0.5)
+    assert (banded.suspect, banded.image) == (0.55, 0.7)
+    old, new = make_bundle(threshold=banded), make_bundle(threshold=threshold_from_normals(scores, 0.25))
+    dmdd_edge("models", "use", "screw", old.version)
+    # 150 / 255 = 0.59 is suspect to the old version and good to the new one.
+    dmdd_edge("challenge", "add", "ng/dent/150.png", "ng/dent/255.png")
+    done = dmdd_edge("compare", "screw", f"screw@{new.version}", "--challenge", "--json", "--backend", "cpu")
+    said = " ".join(done.stderr.split())
+    assert "both versions find the same images; 1 of 2 images get another status" in said
+    assert f"models use refuses {new.version}, since it loses 1 challenge part: 150 (suspect -> good)" in said
+    (file,) = json.loads(done.stdout)["refused"]
+    assert Path(file).name == "150.png"
+    done = dmdd_edge("models", "use", "screw", new.version)
+    assert done.returncode == 1
+    assert "150 (now suspect" in " ".join(done.stderr.split())
+    # Without the set, the same image is no challenge part.
+    done = dmdd_edge(
+        "compare", "screw", f"screw@{new.version}", "--known-bad", "ng", "--json", "--backend", "cpu"
+    )
+    assert json.loads(done.stdout)["refused"] == []
+
+
 def test_an_unreliable_frame_is_neither_found_nor_rejected() -> None:
     pairs = [
         Pair(Path("a.png"), "good", True, Verdict("anomalous", 0.9), Verdict("unreliable", 0.9, "dark")),
@@ -123,6 +163,7 @@ def test_the_page_shows_the_differences_and_nothing_from_elsewhere(
     assert text.index("150&lt;b&gt;.png") < text.index("140.png")
     assert "<b>.png" not in text
     assert "http" not in text
+    assert "0.5000 (set at export)" in text
     monkeypatch.setattr(page, "MOST_IMAGES", 1)
     compare(options_of(versions, parts, report=parts / "small.html"))
     text = (parts / "small.html").read_text()
