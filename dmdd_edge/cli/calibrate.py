@@ -151,11 +151,10 @@ def _from_feedback(options: CalibrateCommand) -> None:
 
 def _reset(bundle: Bundle, options: CalibrateCommand) -> None:
     from dmdd_edge.bundle.calibration import calibration_path, remove_calibration
+    from dmdd_edge.cli.calibration_history import gate_way_back
     from dmdd_edge.cli.console import console, print_json
-    from dmdd_edge.runtime.challenge.gate import GateOptions, gate_threshold
 
-    if calibration_path(bundle).exists():
-        gate_threshold(bundle, None, GateOptions(options.allow_loss, say=console.print))
+    remarks = gate_way_back(bundle, None, options.allow_loss) if calibration_path(bundle).exists() else []
     removed = remove_calibration(bundle)
     threshold = bundle.manifest.threshold.image
     if options.json:
@@ -169,6 +168,10 @@ def _reset(bundle: Bundle, options: CalibrateCommand) -> None:
         )
     what = "calibration removed" if removed else "there was no calibration"
     console.print(f"{bundle.category}: {what}; threshold {threshold:.4f} as exported")
+    for line in remarks:
+        console.print(line)
+    if removed:
+        console.print(WORKING)
 
 
 def _report(outcome: CalibrationOutcome, remarks: list[str], options: CalibrateCommand) -> None:

@@ -93,6 +93,7 @@ def add(options: AddOptions) -> None:
     from dmdd_edge.messages.commands import bundle_options, command
     from dmdd_edge.messages.text import visible
     from dmdd_edge.runtime.challenge.edit import add_parts
+    from dmdd_edge.runtime.challenge.report import MISSED
 
     folder, category = _places(options)
     paths = _paths(options.images)
@@ -105,6 +106,11 @@ def add(options: AddOptions) -> None:
         console.print(f"not added: {visible(str(path))} is the image of {name}")
     if report is not None:
         _print_report(report, new=True)
+        if missed := [each.part.name for each in report.outcomes if each.outcome == MISSED]:
+            console.print(
+                f"not found now: {', '.join(missed)}; a change is refused for a part only once a version "
+                "has found it"
+            )
     if problem:
         console.print(problem)
     if options.json:

@@ -85,6 +85,10 @@ def test_for_a_person(at_threshold: AtThreshold, images: Path, dmdd_edge: Progra
     assert done.returncode == 0
     lines = done.stderr.splitlines()
     assert lines[0] == "added 2 parts; the challenge set of screw has 2"
+    assert (
+        "not found now: clear; a change is refused for a part only once a version has found it"
+        in " ".join(lines)
+    )
     assert lines[-1] == "next: dmdd-edge challenge run --category screw"
     done = dmdd_edge("challenge", "run")
     assert done.returncode == 3
@@ -97,3 +101,24 @@ def test_for_a_person(at_threshold: AtThreshold, images: Path, dmdd_edge: Progra
     assert lines[3].split() == ["faint", "found", "0.6000", "+0.1000"]
     done = dmdd_edge("challenge", "list")
     assert "the challenge set of screw has 2 parts, in models/screw/challenge" in done.stderr
+
+
+def test_the_way_back_names_the_threshold_first(
+    at_threshold: AtThreshold, images: Path, dmdd_edge: Program
+) -> None:
+    at_threshold(0.7)
+    good = images.parent / "good"
+    good.mkdir()
+    (images / "clear.png").rename(good / "0.png")
+    dmdd_edge("challenge", "add", images / "deep.png")
+    for back, head in (("--undo", "threshold 0.7000, as exported"), ("--reset", "calibration removed;")):
+        dmdd_edge("calibrate", "--source", "good", "--yes", "--backend", "cpu")
+        if back == "--undo":
+            listed = " ".join(dmdd_edge("calibrate", "--history").stderr.split())
+            assert "50 % (1 % needs 99 good parts)" in listed  # of the one image
+        lines = dmdd_edge("calibrate", back).stderr.splitlines()
+        assert lines[0].startswith(f"screw: {head}")
+        assert lines[1:3] == [
+            "challenge: 1 of 1 known-bad part found, 1 before",
+            "a run that works now takes it on SIGHUP, or at its next start",
+        ]

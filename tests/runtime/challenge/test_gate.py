@@ -104,8 +104,12 @@ def test_the_command_calibrate_and_its_reset_ask_the_set(
     given = ("calibrate", "--source", good, "--yes", "--backend", "cpu")
     run("challenge", "add", images / "faint.png")  # 0.6, which 0.7 misses and 30 / 255 finds
     run(*given)
-    with pytest.raises(BundleError, match="The threshold was not changed: it loses 1 of 1 challenge part"):
-        run("calibrate", "--reset")
+    for back in ("--reset", "--undo"):
+        with pytest.raises(BundleError, match="not changed: it loses 1 of 1 challenge part") as refused:
+            run("calibrate", back)
+        assert refused.value.fix == (
+            "Keep the threshold in use, or repeat the command with --allow-loss, which records the loss."
+        )
     assert calibration_path(bundle).exists()
     run("calibrate", "--reset", "--allow-loss")
     assert not calibration_path(bundle).exists()
