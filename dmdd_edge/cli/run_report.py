@@ -180,8 +180,20 @@ def print_end(outcome: RunOutcome) -> None:
         console.print(f"{count} {what} in {path}")
     if outcome.resumed is not None:
         console.print(f"{outcome.resumed} frames were already done")
+    drift = _drift_command(outcome)
     if outcome.archive is not None:
+        if drift:
+            console.print(f"drift, since when and why: {drift}")
         print_archive(outcome.archive)
+    elif drift:
+        next_step(drift)
+
+
+def _drift_command(outcome: RunOutcome) -> str:
+    """What examines the results file, once the watch knows what is usual; empty for a short run."""
+    known = any(not report["learning"] for report in outcome.summary.drift.values())
+    files = [path for what, path, _ in outcome.written if what == "lines"]
+    return command("drift", files[0], report="drift.html") if known and files else ""
 
 
 def print_archive(archive: ArchiveSink) -> None:

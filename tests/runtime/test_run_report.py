@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import typer
 
 from dmdd_edge import DmddError
 from dmdd_edge.cli.run import _exit
-from dmdd_edge.cli.run_report import Report
+from dmdd_edge.cli.run_report import Report, print_end
 from dmdd_edge.runtime.assembly import RunOutcome
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result, Timings
@@ -149,3 +151,17 @@ def test_the_bottleneck_is_shown_with_the_sums_of_the_threads(capsys: Capture) -
     Report(each=False).summary(statistics.summary(busy, "write"))
     shown = "writing results (busy: capture 20% + prepare 30%, infer 66%, write 93%)"
     assert shown in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_results_in_which_drift_can_be_found_name_the_command(learning: bool, capsys: Capture) -> None:
+    drift = {"screw": {"learning": learning, "warnings": [], "frames": 500}}
+    summary = replace(_summary(["good"]), drift=drift)
+    verdict = reach_verdict(summary, SourceState("parts/", live=False), False, Counter())
+    outcome = RunOutcome(summary, verdict, (("lines", Path("a b.jsonl"), 1),))
+    print_end(outcome)
+    last = capsys.readouterr().err.splitlines()[-1]
+    expected = "1 lines in a b.jsonl"
+    assert last == (expected if learning else "next: dmdd-edge drift 'a b.jsonl' --report drift.html")
+    print_end(replace(outcome, written=(("rows", Path("a.csv"), 1),)))
+    assert "drift" not in capsys.readouterr().err
