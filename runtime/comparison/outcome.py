@@ -187,7 +187,7 @@ class Comparison:
     def refused(self) -> list[Pair]:
         """The challenge parts for which ``models use`` refuses to switch between the two versions.
 
-        The gate judges the switch to the version that is not in use; with neither in use it compares others.
+        The gate checks the switch to the version that is not in use; with neither in use it compares others.
         """
         if self.old.in_use:
             return [pair for pair in self._parts if is_worse(*_outcomes(pair.new, pair.old))]
