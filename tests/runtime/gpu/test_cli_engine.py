@@ -54,7 +54,8 @@ def test_a_folder_on_an_engine(both_graphs: Make, put_engine: Put, cli: Cli, gpu
 
 
 @pytest.mark.usefixtures("cudart", "trt", "clean")
-def test_calibrating_on_an_engine(both_graphs: Make, put_engine: Put, cli: Cli) -> None:
+def test_calibrating_on_an_engine(both_graphs: Make, put_engine: Put, cli: Cli, images: Path) -> None:
+    (images / "bad" / "1.png").unlink()  # its score is 1, which is no threshold
     bundle = both_graphs()
     put_engine(bundle)
     (document,) = cli("calibrate", bundle)

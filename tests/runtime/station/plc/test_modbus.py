@@ -102,7 +102,7 @@ def test_addresses_without_a_signal_are_refused(server, plc) -> None:
         plc.read_input_registers(0, count=13),
         plc.read_holding_registers(6, count=1),
         plc.read_holding_registers(112, count=1),
-        plc.read_discrete_inputs(12, count=1),
+        plc.read_discrete_inputs(13, count=1),
         plc.read_coils(5, count=1),
         plc.write_register(6, 1),
         plc.write_register(100, 1),
