@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from dmdd_edge.arguments import check_instance
@@ -22,6 +21,7 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.hints import FirstFrames, options_of
 from dmdd_edge.runtime.loop import run_frames
+from dmdd_edge.runtime.opened import Opened
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.run import RunOptions
 from dmdd_edge.runtime.outputs import Outputs, Producer, open_outputs
@@ -111,7 +111,7 @@ def run_source(
     return outcome
 
 
-class AssembledRun:
+class AssembledRun(Opened):
     """A run whose parts are open; to be used in a ``with`` block, and processed once.
 
     Args:
@@ -141,20 +141,9 @@ class AssembledRun:
         reloading: Callable[[], bool] = lambda: False,
         prepare: Callable[[Path, BackendOptions], None] = lambda path, options: None,
     ) -> None:
+        super().__init__()
         self._options, self._say = options, say
         self._stopping, self._reloading, self._prepare = stopping, reloading, prepare
-        self._stack = ExitStack()
-
-    def __enter__(self) -> AssembledRun:
-        with ExitStack() as stack:
-            self._open(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def _open(self, stack: ExitStack) -> None:
         options = self._options

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from dmdd_edge.arguments import check_callable, check_instance
 from dmdd_edge.errors import OptionError, SourceError
@@ -22,6 +21,7 @@ from dmdd_edge.runtime.collect.record import CameraFacts
 from dmdd_edge.runtime.collect.spread import Spread
 from dmdd_edge.runtime.collect.taking import Change, Each, Interval, Way, Wish
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.opened import Opened
 from dmdd_edge.runtime.options.collect import CollectOptions
 from dmdd_edge.runtime.sources import Source, open_source
 from dmdd_edge.runtime.sources.live import LiveSource
@@ -101,7 +101,7 @@ def collect_images(
         return collection.process(on_image, stop)
 
 
-class OpenCollection:
+class OpenCollection(Opened):
     """A collection whose source and folder are open; to be used in a ``with`` block, and processed once.
 
     Args:
@@ -130,23 +130,12 @@ class OpenCollection:
         wish: Wish | None = None,
         on_read: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
+        super().__init__()
         self.options, self._say, self.wish, self._on_read = options, say, wish, on_read
-        self._stack = ExitStack()
         self._ended_by = ""
         self.current: Frame | None = None
         self.over = False
         self.first_unreadable = ""
-
-    def __enter__(self) -> OpenCollection:
-        with ExitStack() as stack:
-            self._open(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def _open(self, stack: ExitStack) -> None:
         options = self.options

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from dmdd_edge.errors import BackendError, BundleError, DmddError
+from dmdd_edge.runtime.opened import Opened
 from dmdd_edge.runtime.outputs import Outputs, PageSink, Producer, open_outputs
 from dmdd_edge.runtime.sinks import Sink
 from dmdd_edge.runtime.station.cameras import Camera, station_cameras
@@ -43,7 +44,7 @@ def take_lines(settings: GpioSettings, engine: StationEngine) -> Observer:
     return Gpio(settings, engine.desk, engine.desk.refused, engine.desk.output)
 
 
-class AssembledStation:
+class AssembledStation(Opened):
     """A station whose parts are open; to be used in a ``with`` block, and run once.
 
     A camera that is absent does not prevent the start: it is a fault, and is tried again. Neither does a
@@ -82,23 +83,12 @@ class AssembledStation:
         reloading: Callable[[], bool] = lambda: False,
         open_lines: OpenLines = take_lines,
     ) -> None:
+        super().__init__()
         self.settings, self._say = settings, say
         self._stopping, self._reloading, self._open_lines = stopping, reloading, open_lines
         self.plc: PlcPorts | None = None
         self.drift: StationDrift | None = None
         self._failure: DmddError | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> AssembledStation:
-        with ExitStack() as stack:
-            self._open(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def observe(self, observer: Observer) -> None:
         """Tell another observer whatever the station does."""
