@@ -9,8 +9,9 @@ DEMO_GOOD ?= 200
 DEMO_STEPS ?= 110
 DEMO_MINUTES ?= 15
 PYTEST_ARGS ?=
-# A process per core, up to four: each needs about a gigabyte. PYTEST_ARGS="-n 0" runs the tests in one.
-TEST_PROCESSES := -n auto --maxprocesses 4 --dist worksteal
+# A process per core and one more, since many tests wait; up to four: each needs about a gigabyte.
+# PYTEST_ARGS="-n 0" runs the tests in one.
+TEST_PROCESSES := -n $(shell cores=$$(nproc); echo $$((cores < 3 ? cores + 1 : 4))) --dist worksteal
 
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
