@@ -58,11 +58,13 @@ def known_bad() -> str:
 def challenge() -> str:
     """Versions of fewer steps at the gate of a challenge set."""
     lines = []
-    for name, row in result("upkeep_challenge")["figures"].items():
-        gate = "" if name == "in use" else "refused" if row["refused"] else "accepted"
-        found = f"{row['found']} of {row['total']}"
-        lines.append([name, gate, found, f"{row['threshold']:.4f}", f"{row['lowest_margin']:+.4f}"])
-    return markdown_table(["version", "gate", "found", "threshold", "lowest margin"], lines, left=2)
+    for document in (result("upkeep_challenge"), result("upkeep_challenge_screw")):
+        for name, row in document["figures"].items():
+            gate = "" if name == "in use" else "refused" if row["refused"] else "accepted"
+            found = f"{row['found']} of {row['total']}"
+            figures = [f"{row['threshold']:.4f}", f"{row['lowest_margin']:+.4f}"]
+            lines.append([document["settings"]["category"], name, gate, found, *figures])
+    return markdown_table(["set", "version", "gate", "found", "threshold", "lowest margin"], lines, left=3)
 
 
 def collected() -> str:
