@@ -159,8 +159,8 @@ def read_with_missing(category_folder: Path, category: str = "") -> tuple[Challe
 def _restore(category_folder: Path, part: str | None = None) -> str:
     """What to do with a set that lacks a part, or all of them."""
     chosen = {"category": category_folder.name, "models_dir": category_folder.parent}
-    words = ("challenge", "remove") if part is None else ("challenge", "remove", part)
-    confirm = command(*words, **chosen, all=part is None)
+    named = () if part is None else (part,)
+    confirm = command("challenge", "remove", *named, **chosen, all=part is None)
     what = "its parts are" if part is None else f"{part} is"
     return f"Restore {category_folder / FOLDER} from a backup, or confirm that {what} gone: {confirm}"
 
