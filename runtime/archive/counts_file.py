@@ -11,23 +11,14 @@ from dmdd_edge.outside_files import open_to_append, read_lines
 from dmdd_edge.runtime.archive.counts import Counts
 from dmdd_edge.runtime.archive.tally import Key
 from dmdd_edge.runtime.durable.appender import Appender
-from dmdd_edge.runtime.durable.lines import whole_length
+from dmdd_edge.runtime.durable.shared_lines import whole_appender
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 #: Above this size the file is shortened where it can be, in bytes.
 _LARGE = 1 << 20
-_SUMS = (
-    "good",
-    "suspect",
-    "anomalous",
-    "unreliable",
-    "sampled",
-    "lost",
-    "sampled_lost",
-    "deleted",
-    "sampled_deleted",
-)
+#: Fields of lines that add up.
+_SUMS = tuple(name for name in Counts.model_fields if name not in ("since", "until", *Key._fields))
 
 
 class CountsFile:
@@ -79,15 +70,11 @@ class CountsFile:
 
     def _open(self) -> Appender:
         descriptor = open_to_append(self.path)
-        file = Appender(descriptor)
         try:
-            whole = whole_length(descriptor)
-            if whole < file.size:  # a line that a power cut tore
-                file.cut(whole)
+            return whole_appender(descriptor)
         except OSError:
             os.close(descriptor)
             raise
-        return file
 
     def _merge(self) -> None:
         merged = merge(

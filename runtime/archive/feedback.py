@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +9,16 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from dmdd_edge.failures import storage_error, storage_errors
+from dmdd_edge.failures import storage_errors
 from dmdd_edge.fields import Text
-from dmdd_edge.locking import try_lock
-from dmdd_edge.outside_files import open_to_append, read_lines
+from dmdd_edge.outside_files import read_lines
 from dmdd_edge.runtime.archive.record import Judged, Record, RecordId
-from dmdd_edge.runtime.durable.appender import Appender
-from dmdd_edge.runtime.durable.lines import whole_length
+from dmdd_edge.runtime.durable.shared_lines import add_line
 from dmdd_edge.runtime.result import utc_time
-from dmdd_edge.storage import fsync_path
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 #: ``none`` takes an earlier verdict back.
 Verdict = Literal["good", "bad", "unsure", "none"]
-
-#: The longest wait for another process that adds a line, in seconds.
-_PATIENCE = 10.0
 
 
 class Feedback(Judged):
@@ -69,29 +61,7 @@ class FeedbackFile:
         Raises:
             StorageError: it cannot be written, or another process holds the file; nothing is added.
         """
-        with storage_errors(self.path, "written"):
-            handle = open_to_append(self.path)
-            try:
-                self._lock(handle)
-                whole = whole_length(handle)
-                appender = Appender(handle)
-                if whole < appender.size:  # a line that a power cut tore
-                    appender.cut(whole)
-                appender.append(feedback.model_dump_json().encode() + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if whole == 0:
-                fsync_path(self.path.parent)
-
-    def _lock(self, handle: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while try_lock(handle) is False:
-            if time.monotonic() > deadline:
-                raise storage_error(
-                    BlockingIOError(errno.EBUSY, os.strerror(errno.EBUSY)), self.path, "written"
-                )
-            time.sleep(0.005)
+        add_line(self.path, feedback.model_dump_json().encode())
 
     def since(self, position: int = 0) -> Iterator[tuple[int, Feedback | None]]:
         """Verdicts from a position of the file on, each with the position after it.

@@ -15,15 +15,13 @@ from dmdd_edge.failures import storage_errors
 from dmdd_edge.outside_files import inside, read_bounded, read_lines
 from dmdd_edge.runtime.archive.counts import Counts
 from dmdd_edge.runtime.archive.feedback import FeedbackFile
-from dmdd_edge.runtime.archive.record import Record, is_id
+from dmdd_edge.runtime.archive.record import LARGEST_RECORD, Record, is_id, read_record
 from dmdd_edge.storage import make_folder, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 #: Says that a folder is an archive.
 MARK = "archive.json"
 SCHEMA_VERSION = 1
-#: The largest record, in bytes.
-_LARGEST = 1 << 20
 
 
 class ArchiveFolder:
@@ -49,7 +47,7 @@ class ArchiveFolder:
                 f"{path} is not an archive: it has no {MARK}.", "Name the folder of run --archive DIR."
             )
         with storage_errors(mark, "read"):
-            data = read_bounded(mark, _LARGEST)
+            data = read_bounded(mark, LARGEST_RECORD)
         try:
             version = parse_object(data).get("schema_version")
         except NotStrict as error:
@@ -118,11 +116,8 @@ class ArchiveFolder:
 
         One with another id than its file's name is damaged: its verdicts would be another image's.
         """
-        try:
-            record = validate(Record, parse_object(read_bounded(file, _LARGEST)))
-        except (OSError, NotStrict):
-            return None
-        return record if record.id == file.stem else None
+        record = read_record(file)
+        return record if record is not None and record.id == file.stem else None
 
     def image(self, record: Record) -> NDArray[np.uint8]:
         """The image of a record: uint8 H x W x 3 BGR.

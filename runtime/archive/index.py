@@ -15,12 +15,10 @@ from typing import Any
 from dmdd_edge.messages.text import unfit_character
 from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
-from dmdd_edge.runtime.archive.record import is_id
+from dmdd_edge.runtime.archive.record import LARGEST_RECORD, is_id
 from dmdd_edge.runtime.archive.verdicts import Verdicts
 from dmdd_edge.runtime.archive.views import Entry, Facet, Filter, View
 
-#: The largest record, in bytes.
-_LARGEST = 1 << 20
 #: A folder that was changed so short a time ago may change again without a newer time stamp, in seconds.
 _SETTLED = 2.0
 #: A folder is listed again after at least this multiple of the time that listing takes.
@@ -174,7 +172,7 @@ class Index:
     def _read(self, day: str, name: str) -> None:
         path = self.archive.path / "kept" / day / f"{name}.json"
         try:
-            entry = self._entry(name, json.loads(read_bounded(path, _LARGEST)))
+            entry = self._entry(name, json.loads(read_bounded(path, LARGEST_RECORD)))
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

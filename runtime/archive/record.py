@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from dmdd_edge.data.preprocess import Roi
 from dmdd_edge.fields import Count, FileName, LongText, Share, Text
+from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.runtime.result import Status
+from dmdd_edge.strict_json import NotStrict, parse_object, validate
+
+#: The largest file of a record, in bytes.
+LARGEST_RECORD = 1 << 20
 
 #: Why an image was kept: for its verdict, for a score close to the threshold, or by the random sample.
 Reason = Literal["anomalous", "unreliable", "suspect", "close", "sample"]
@@ -93,3 +99,11 @@ class Record(Judged):
     rotate: Literal[0, 90, 180, 270] = 0
     image: FileName
     map: FileName | Literal[""] = ""
+
+
+def read_record(file: Path) -> Record | None:
+    """The record in a file; None if it was deleted meanwhile, or is damaged."""
+    try:
+        return validate(Record, parse_object(read_bounded(file, LARGEST_RECORD)))
+    except (OSError, NotStrict):
+        return None

@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.runtime.archive.names import (
     IMAGES,
     RECORD,
@@ -20,9 +19,8 @@ from dmdd_edge.runtime.archive.names import (
     moment_of,
     split,
 )
-from dmdd_edge.runtime.archive.record import Record
+from dmdd_edge.runtime.archive.record import Record, read_record
 from dmdd_edge.runtime.archive.reviewed import Reviewed
-from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
 #: Shares of the bound: one for each reason.
 SHARES = 5
@@ -30,8 +28,6 @@ SHARES = 5
 _BLOCK = 4096
 #: Number of the oldest records that are looked up at once.
 _BATCH = 512
-#: The largest record, in bytes.
-_LARGEST = 1 << 20
 
 
 def room_of(size: int) -> int:
@@ -173,7 +169,7 @@ class ArchiveRoom:
 
     def _delete(self, day: Path, name: str) -> int | None:
         """Delete a record; returns the room that it took, or None if the disk refuses."""
-        record = _read(day / f"{name}{RECORD}")
+        record = read_record(day / f"{name}{RECORD}")
         freed = 0
         for suffix in SUFFIXES:  # the record first: without it the others are only strays
             path = day / f"{name}{suffix}"
@@ -190,10 +186,3 @@ class ArchiveRoom:
         with contextlib.suppress(OSError):
             day.rmdir()  # refused while anything is in it
         return freed
-
-
-def _read(path: Path) -> Record | None:
-    try:
-        return validate(Record, parse_object(read_bounded(path, _LARGEST)))
-    except (OSError, NotStrict):
-        return None

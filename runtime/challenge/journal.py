@@ -9,20 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.failures import storage_error, storage_errors
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.runtime.challenge.edit import somebody
 from dmdd_edge.runtime.challenge.parts import FOLDER
-from dmdd_edge.runtime.durable.appender import Appender
-from dmdd_edge.runtime.durable.lines import whole_length
-from dmdd_edge.runtime.durable.locking import open_locked
+from dmdd_edge.runtime.durable.shared_lines import add_line
 from dmdd_edge.runtime.result import utc_time
 from dmdd_edge.storage import make_folder
 from dmdd_edge.strict_json import parse_object
 
 JOURNAL = "journal.jsonl"
-#: How long a second process waits for the first, in seconds, and how often it looks.
-_PATIENCE, _LOOK = 10.0, 0.05
 #: How much of the end of the file is searched for scores, in bytes.
 _SEARCHED = 4 << 20
 
@@ -35,17 +30,9 @@ def record(category_folder: Path, fields: dict[str, Any]) -> None:
     """
     folder = category_folder / FOLDER
     line = {"time": utc_time(time.time()), "by": somebody(), **fields}
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
     make_folder(folder)  # it is gone where a change is allowed although the set is
-    with storage_errors(folder / JOURNAL):
-        descriptor = _open(folder / JOURNAL)
-        try:
-            appender = Appender(descriptor)
-            appender.cut(whole_length(descriptor))  # of a writer that was killed
-            appender.append(text.encode("utf-8", "backslashreplace"))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    add_line(folder / JOURNAL, text.encode("utf-8", "backslashreplace"))
 
 
 def last_scores(category_folder: Path, version: str) -> dict[str, float]:
@@ -68,14 +55,3 @@ def last_scores(category_folder: Path, version: str) -> dict[str, float]:
                         else:
                             scores[str(part["name"])] = float(part["score"])
     return scores
-
-
-def _open(path: Path) -> int:
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return open_locked(path)
-        except BlockingIOError as error:
-            if time.monotonic() >= end:
-                raise storage_error(error, path) from error
-        time.sleep(_LOOK)
