@@ -248,15 +248,10 @@ class ScaledHead(Head):
             share[self.channels - self.prototype_maps :] = prototype_share
         return share
 
-    def keep_score_share(self, share: Tensor | None = None) -> None:
-        """Keep the weights of the score with the other tensors: they are not those of the configuration.
-
-        Args:
-            share: weight of each map in the score, K; None keeps the present ones.
-        """
+    def keep_score_share(self) -> None:
+        """Keep the weights of the score with the other tensors: they are not those of the configuration."""
         self._score_chosen = True
-        kept = self.share if share is None else share.to(self.share.device)
-        self.register_buffer("share", kept.clone(), persistent=True)
+        self.register_buffer("share", self.share, persistent=True)
 
     def drop_lengths(self) -> None:
         """Drop the maps of the other length, whose weights are zero; the others stay."""

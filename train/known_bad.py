@@ -56,7 +56,8 @@ def load_known_bad(
         DmddError: the folder is missing, has no readable image, or one of them is also a training image.
     """
     bad = from_folders(name, None, folder)
-    known = {digest_of(item.path): item.path for item in bad.test}
+    digests = {item.path: digest_of(item.path) for item in bad.test}
+    known = {digest: path for path, digest in digests.items()}
     for path in good:
         if (twin := known.get(digest_of(path))) is not None:
             raise DataError(
@@ -66,8 +67,8 @@ def load_known_bad(
     test = load_test_set(bad, preprocess, size)
     root = folder.absolute()
     names = tuple(item.path.absolute().relative_to(root).as_posix() for item in test.items)
-    digests = tuple(digest_of(item.path) for item in test.items)
-    return KnownBad(names, test.images, digests), [f"not used: {line}" for line in grouped(bad.skipped)]
+    used = tuple(digests[item.path] for item in test.items)
+    return KnownBad(names, test.images, used), [f"not used: {line}" for line in grouped(bad.skipped)]
 
 
 def leave_out(category: Category, digests: Collection[str]) -> int:

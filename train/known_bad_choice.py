@@ -119,6 +119,8 @@ def choose_by_known_bad(
 
     A map is judged by its peak, the mean of its largest values, since the place of the defects is not known.
 
+    Weights that the configuration sets are kept.
+
     Args:
         head: fitted, with the weights that synthetic damage chose; it is changed.
         bad: stacked maps of the known-bad parts, batch by batch, at least ``ENOUGH`` in all.
@@ -129,12 +131,16 @@ def choose_by_known_bad(
     Returns:
         the weights in use, with what the known-bad parts say of the "score" and of the "map".
     """
-    both = list(product(PROFILES, BRANCH_WEIGHTS))
+    profiles = PROFILES if head.chooses_stages else (tuple(head.stages),)
+    branch_weights = BRANCH_WEIGHTS if head.chooses_branch else (head.abnormality,)
+    both = list(product(profiles, branch_weights))
     shares = SHARES if head.prototype_maps else (0.0,)
     weights = [(*each, share) for each in both for share in shares]
     scores = [head.share.clone(), *(head.score_share(*each) for each in weights)]
     kept = (tuple(head.stages), head.abnormality, chosen.prototypes)
-    of_score = _choose([kept, *weights], scores, head.keep_score_share, head.score, bad, good, margin)
+    of_score = _choose([kept, *weights], scores, head.share.copy_, head.score, bad, good, margin)
+    if of_score.changed:
+        head.keep_score_share()
 
     maps = [head.map_share.clone()]
     maps += [head.map_weights(*each, chosen.density, chosen.lengths) for each in both]

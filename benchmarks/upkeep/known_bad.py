@@ -116,7 +116,7 @@ def draw(measured: Measured, seed: int) -> dict[str, Any]:
             **measured.figures(kept),
             **{f"{what}_changed": each["changed"] for what, each in said.known_bad.items()},
         }
-        head.keep_score_share(score)
+        head.share.copy_(score)
         head.map_share.copy_(weights)
     return row
 

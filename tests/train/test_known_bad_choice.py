@@ -96,6 +96,32 @@ def test_parts_like_good_ones_change_nothing() -> None:
     assert (choice.stages, choice.abnormality) == (CHOSEN.stages, CHOSEN.abnormality)
     torch.testing.assert_close(made.share, before[0])
     torch.testing.assert_close(made.map_share, before[1])
+    assert "share" not in made.state_dict()  # it is that of the configuration
+
+
+def test_weights_that_the_configuration_sets_stay() -> None:
+    generator = torch.Generator().manual_seed(1)
+    set_by_hand = (1.0, 2.0, 3.0, 4.0)
+    made = ScaledHead(
+        ModelConfig(
+            backbone="timm:test_efficientnet",
+            image_size=64,
+            stage_weights=set_by_hand,
+            abnormality_weight=0.5,
+        )
+    )
+    made.fit(torch.rand(6, made.channels) * 0.2 + 0.9)
+    before = made.share.clone(), made.map_share.clone()
+    # The one map that finds the parts has little weight, so another choice would be better.
+    bad, good = stacked(12, 0, generator), stacked(12, None, generator)
+    for maps in (bad, good):
+        maps[:, 3] += torch.rand(12, 1, 1, generator=generator) * 1.5
+    chosen = MapChoice(set_by_hand, 0.5, [], 0)
+    choice = choose_by_known_bad(made, [bad], [good], chosen)
+    assert (choice.stages, choice.abnormality) == (set_by_hand, 0.5)
+    assert not any(said["changed"] for said in choice.known_bad.values())
+    torch.testing.assert_close(made.share, before[0])
+    torch.testing.assert_close(made.map_share, before[1])
 
 
 def test_the_line_for_a_person() -> None:
