@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -57,7 +58,7 @@ def live_page(test: Path, bundle: list[str], scratch: Path, browser: str, port: 
         uint8 BGR.
     """
     sys.path.insert(0, str(ROOT))
-    from tests.runtime.page.chromium import Browser
+    from tests.runtime.page.chromium import Chromium
 
     shot, address = scratch / "page.png", f"127.0.0.1:{port}"
     write_video(scratch / "camera.avi", frames(test))
@@ -66,8 +67,7 @@ def live_page(test: Path, bundle: list[str], scratch: Path, browser: str, port: 
     run = subprocess.Popen(command, cwd=scratch)
     try:
         wait_until_served(f"http://{address}/healthz")
-        window = Browser(browser, scratch / "profile")
-        try:
+        with closing(Chromium(browser)) as chromium, chromium.tab() as window:
             window.resize(1280, 1130)
             window.call("Emulation.setScrollbarsHidden", hidden=True)
             window.open(f"http://{address}/")
@@ -75,8 +75,6 @@ def live_page(test: Path, bundle: list[str], scratch: Path, browser: str, port: 
             # A frame whose defect is plain to see: far above the threshold.
             window.until("parseFloat(document.querySelector('#verdict-score').innerText) > 0.8")
             window.screenshot(shot, whole=False)
-        finally:
-            window.close()
     finally:
         run.terminate()
         run.wait(PATIENCE)

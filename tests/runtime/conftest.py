@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
-from tests.runtime.page.chromium import Browser, find_chromium
+from tests.runtime.page.chromium import Browser, Chromium, find_chromium
 
 SIZE = 64
 
@@ -150,25 +150,19 @@ def program() -> list[str]:
     return PROGRAM
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
     """Debian's chromium, or what DMDD_CHROMIUM names; skips without one."""
     program = find_chromium()
     if program is None:
         pytest.skip("no chromium here (apt-get install chromium, or set DMDD_CHROMIUM)")
     pytest.importorskip("websockets.sync.client", reason="needs websockets>=13.1 to drive chromium")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        browser = Browser(program, Path(folder))
-        yield browser
-        browser.close()
+    with closing(Chromium(program)) as chromium:
+        yield chromium
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Browser:
-    """An empty tab."""
-    chromium.open("about:blank")
-    chromium.resize(1280, 900)
-    chromium.colours("light")
-    chromium.requests.clear()
-    chromium.complaints.clear()
-    return chromium
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    """An empty tab in a profile of its own."""
+    with chromium.tab() as browser:
+        yield browser

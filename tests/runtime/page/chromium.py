@@ -8,11 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.runtime.page.devtools import Link
 
 #: The longest anything in the browser is waited for, in seconds; a shared machine may be slow.
 PATIENCE = 60.0
@@ -38,75 +41,34 @@ def wait_for(true: Callable[[], Any], what: str) -> Any:
 
 
 class Browser:
-    """One browser with one tab.
+    """One tab in a profile of its own, as one person has it.
+
+    A dialog blocks the tab until it is answered, so each is accepted at once. The browser asks one when an
+    address is left with work that is not saved.
 
     Args:
-        program: its path.
-        folder: an empty one, for its profile.
+        address: of the tab's web socket.
 
     Attributes:
         requests: the address of each request that the tab made.
         complaints: errors and warnings of the console, and exceptions.
+        dialogs: the kind of each dialog that was accepted, such as ``beforeunload``.
     """
 
-    def __init__(self, program: str, folder: Path) -> None:
-        from websockets.sync.client import connect
-
+    def __init__(self, address: str) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        self._number = 0
-        self._process = subprocess.Popen(
-            [
-                program,
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--no-first-run",
-                "--remote-debugging-port=0",
-                f"--user-data-dir={folder}",
-                "about:blank",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # the wrapper script and all that the browser starts end together
-        )
-        try:
-            port_file = folder / "DevToolsActivePort"
-            wait_for(lambda: port_file.is_file() and port_file.read_text().count("\n"), "the browser")
-            port = int(port_file.read_text().splitlines()[0])
-            address = wait_for(lambda: self._tab(port), "a tab")
-            self._socket = connect(address, max_size=None, open_timeout=PATIENCE, compression=None)
-            for domain in ("Page", "Runtime", "Network", "Log"):
-                self.call(f"{domain}.enable")
-        except BaseException:
-            self._kill()
-            raise
+        self.dialogs: list[str] = []
+        self._link = Link(address, self._note)
+        self.call = self._link.call
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
 
-    def _tab(self, port: int) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-                tabs = json.load(answer)
-        except OSError:
-            return None
-        return next((tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"), None)
-
-    def call(self, method: str, **params: Any) -> Any:
-        """Send a command and wait for its result."""
-        self._number += 1
-        self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
-            if message.get("id") == self._number:
-                assert "error" not in message, message
-                return message["result"]
-            self._note(message)
-
-    def _note(self, message: dict[str, Any]) -> None:
-        method, params = message.get("method"), message.get("params", {})
-        if method == "Network.requestWillBeSent":
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        if method == "Page.javascriptDialogOpening":
+            self.dialogs.append(params["type"])
+            self._link.send("Page.handleJavaScriptDialog", accept=True)
+        elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(params["exceptionDetails"]))
@@ -159,12 +121,93 @@ class Browser:
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def close(self) -> None:
-        """End the browser."""
-        try:
-            self._socket.close()
-        finally:
-            self._kill()
+        """Leave the tab as it is; who opened it removes it."""
+        self._link.close()
 
-    def _kill(self) -> None:
+
+class Chromium:
+    """The program, which gives each test a tab and a profile of its own.
+
+    It starts with the first tab, and again after it did not answer, so that one fault costs one test.
+
+    Args:
+        program: its path.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def tab(self) -> Iterator[Browser]:
+        """An empty tab of 1280 x 900 pixels in light colors, which shares nothing with other tabs."""
+        profile, browser = self._open()
+        try:
+            yield browser
+        finally:
+            try:
+                # Without asking the page, so nothing that a test leaves behind can keep it open.
+                self._link.call("Target.disposeBrowserContext", browserContextId=profile)
+            except Exception:
+                self.close()
+            browser.close()
+
+    def _open(self) -> tuple[str, Browser]:
+        if self._process is not None:
+            try:
+                return self._new_tab()
+            except Exception:
+                self.close()
+        self._start()
+        return self._new_tab()
+
+    def _new_tab(self) -> tuple[str, Browser]:
+        profile = self._link.call("Target.createBrowserContext", disposeOnDetach=True)["browserContextId"]
+        tab = self._link.call("Target.createTarget", url="about:blank", browserContextId=profile)["targetId"]
+        browser = Browser(f"{self._address}/devtools/page/{tab}")
+        browser.resize(1280, 900)
+        browser.colours("light")
+        return profile, browser
+
+    def _start(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._process = subprocess.Popen(
+            [
+                self._program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--disable-background-timer-throttling",
+                "--disable-backgrounding-occluded-windows",
+                "--disable-component-update",
+                "--disable-extensions",
+                "--disable-renderer-backgrounding",
+                "--no-first-run",
+                "--no-startup-window",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={self._folder.name}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # the wrapper script and all that the browser starts end together
+        )
+        try:
+            file = Path(self._folder.name) / "DevToolsActivePort"
+            wait_for(lambda: file.is_file() and file.read_text().count("\n"), "the browser")
+            port, path = file.read_text().splitlines()[:2]
+            self._address = f"ws://127.0.0.1:{port}"
+            self._link = Link(self._address + path)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the program, even if it hangs."""
+        if self._process is None:
+            return
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
+        self._process = None
+        self._folder.cleanup()
