@@ -271,12 +271,11 @@ def measured_images(run: Run) -> tuple[FrameLimits, Look]:
     size = config.model.image_size
     paths = [Path(path) for path in [*run.info["train"], *run.info["holdout"]]]
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _FRAME_IMAGES).astype(int))]
-    ignored = config.preprocess.ignore_map(size)
     existing = [path for path in chosen if path.is_file()]
     statistics, looks = [], []
     for path in existing:
         image = read_image(path, config.preprocess.bits)
         prepared = config.preprocess.prepare(image, size, str(path))
-        statistics.append(frame_statistics(prepared, ignored))
+        statistics.append(frame_statistics(prepared, config.preprocess.geometry(image.shape, size).ignored))
         looks.append(look_at(image, config.preprocess))
     return limits_from(statistics), look_of(looks, (path.suffix for path in existing))

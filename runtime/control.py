@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.challenge.start import remark
-from dmdd_edge.runtime.detector import Detector, Prepared
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.feed import prepare
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.latencies import Histogram
 from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.sources import Source, SourceState
+from dmdd_edge.runtime.steps import Prepared
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 

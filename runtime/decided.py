@@ -17,7 +17,7 @@ from dmdd_edge.runtime.regions import find_regions, lacks_room
 from dmdd_edge.runtime.result import Region, Result, Status, Timings
 
 if TYPE_CHECKING:
-    from dmdd_edge.runtime.detector import Prepared
+    from dmdd_edge.runtime.steps import Prepared
 
 
 def decided(
@@ -27,36 +27,34 @@ def decided(
     infer_ms: float,
     threshold: EffectiveThreshold,
     bundle: Bundle,
-    ignored: NDArray[np.bool_] | None,
 ) -> Result:
     """Decide on a frame.
 
     Args:
         item: the frame, as it was prepared.
-        raw_map: its map from the graph, float32 S x S.
-        score: of the graph.
+        raw_map: its map, float32 rows x columns of the view; joined where the category is tiled.
+        score: of the graph, or of the joined map.
         infer_ms: time of the graph.
         threshold: in use.
-        bundle: the frame was prepared for, with region of interest, rotation and mask.
-        ignored: bool S x S, True = ignored; None without a mask.
+        bundle: the frame was prepared for, with region of interest, rotation, tiles and mask.
     """
     start = time.perf_counter()
-    anomaly_map = np.array(raw_map)  # a copy: a result must not hold its whole batch in memory
+    geometry = item.geometry
+    # A copy, unless it was joined: a result must not hold its whole batch in memory.
+    anomaly_map = np.array(raw_map) if geometry.tiling is None else raw_map
     reason, frame, limit = item.reason, item.frame, threshold.image
-    preprocess = bundle.manifest.preprocess
     if not (math.isfinite(score) and math.isfinite(float(anomaly_map.max()))):
         # A comparison with not-a-number is false, and false would read as good.
         reason, score = "the model returned NaN or infinity", math.nan
         anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
-    if ignored is not None:
-        anomaly_map[ignored] = 0
-    size = bundle.manifest.image_size
+    if geometry.ignored is not None:
+        anomaly_map[geometry.ignored] = 0
     # Otherwise every part would pass, whatever its score.
-    reason = reason or lacks_room(threshold.gate, preprocess, frame.image.shape, size, ignored) or None
+    reason = reason or lacks_room(threshold.gate, geometry) or None
 
     @cache
     def regions_above(level: float) -> tuple[Region, ...]:
-        return find_regions(anomaly_map, level, preprocess, frame.image.shape, threshold.gate)
+        return find_regions(anomaly_map, level, geometry, threshold.gate)
 
     judgment = threshold.decide(score, lambda level: bool(regions_above(level)))
     status: Status = "unreliable" if reason else judgment
@@ -76,7 +74,8 @@ def decided(
         dropped=frame.dropped,
         reason=reason or "",
         pixel_threshold=threshold.pixel,
-        preprocess=preprocess,
+        preprocess=bundle.manifest.preprocess,
+        geometry=geometry,
         frame_id=frame.frame_id,
         device_time_ns=frame.device_time_ns,
         category=bundle.category,

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -20,6 +20,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
 from dmdd_edge.data.quality import frame_statistics, hint_of_bits, reason_against
 from dmdd_edge.errors import BackendError
+from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.decided import decided
@@ -27,6 +28,7 @@ from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, fram
 from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.result import FrameLook, Result
+from dmdd_edge.runtime.steps import Inferred, Maps, Prepared, Started
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import Source
@@ -34,68 +36,6 @@ if TYPE_CHECKING:
 
 #: A longer list of images is processed in parts of this size, which bounds the memory it takes.
 LARGEST_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A frame that is ready for the graph.
-
-    Attributes:
-        frame: the frame itself.
-        tensor: contiguous uint8 S x S x 3 BGR.
-        reason: why the frame cannot be judged, or None.
-        prepare_ms: how long the preparation took.
-        look: how the frame looks.
-        detector: the detector that prepared it; it may have been replaced meanwhile.
-    """
-
-    frame: Frame
-    tensor: NDArray[np.uint8] = field(repr=False)
-    reason: str | None
-    prepare_ms: float
-    look: FrameLook
-    detector: Detector = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Started:
-    """Prepared frames that were passed to the backend.
-
-    Attributes:
-        prepared: the frames.
-        answer: returns maps and scores, once; waits while the backend is working.
-        since: when they were passed to it, by ``time.perf_counter``.
-    """
-
-    prepared: Sequence[Prepared]
-    answer: Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]] = field(repr=False)
-    since: float
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """The backend's output for prepared frames.
-
-    Attributes:
-        prepared: the N frames.
-        maps: float32 N x S x S, 0..1.
-        scores: float32 N, 0..1.
-        infer_ms: time per frame: an equal share of its batch's time.
-    """
-
-    prepared: Sequence[Prepared]
-    maps: NDArray[np.float32] = field(repr=False)
-    scores: NDArray[np.float32] = field(repr=False)
-    infer_ms: float
-
-    def __post_init__(self) -> None:
-        count = len(self.prepared)
-        if len(self.maps) != count or self.scores.shape != (count,):
-            raise BackendError(
-                f"The model returned {len(self.maps)} maps and scores of shape {self.scores.shape} for "
-                f"{count} frames.",
-                "Export the bundle again.",
-            )
 
 
 class Detector:
@@ -134,7 +74,7 @@ class Detector:
         self.passed_over = passed_over
         self._closed = False
         self._overlapping = backend if isinstance(backend, OverlappingBackend) else None
-        self._ignored = bundle.manifest.preprocess.ignore_map(bundle.manifest.image_size)
+        self._tiled = bundle.manifest.preprocess.tiling is not None
 
     @classmethod
     def load(
@@ -303,12 +243,14 @@ class Detector:
         """
         start = time.perf_counter()
         manifest = self.bundle.manifest
-        tensor = manifest.preprocess.prepare(as_bgr(frame.image), manifest.image_size)
-        seen = frame_statistics(tensor, self._ignored)
+        image = as_bgr(frame.image)
+        view = manifest.preprocess.prepare(image, manifest.image_size)
+        geometry = manifest.preprocess.geometry(image.shape, manifest.image_size)
+        seen = frame_statistics(view, geometry.ignored)
         reason = reason_against(seen, manifest.frame_limits)
         if reason is not None and manifest.preprocess.bits == 16:
             reason += hint_of_bits(reason, frame.peak)
-        return Prepared(frame, tensor, reason, _milliseconds(start), FrameLook.of(seen), self)
+        return Prepared(frame, view, geometry, reason, _milliseconds(start), FrameLook.of(seen), self)
 
     def infer(self, prepared: Sequence[Prepared]) -> list[Result]:
         """Run the graph on prepared frames and decide on each.
@@ -321,9 +263,15 @@ class Detector:
         for first in range(0, len(prepared), LARGEST_BATCH):
             batch = prepared[first : first + LARGEST_BATCH]
             start = time.perf_counter()
-            maps, scores = self.backend.infer(_tensors(batch))
+            maps, scores = self._outputs(batch)
             results.extend(self.decide(Inferred(batch, maps, scores, _milliseconds(start) / len(batch))))
         return results
+
+    def _outputs(self, prepared: Sequence[Prepared]) -> tuple[Maps, NDArray[np.float32]]:
+        if not self._tiled:
+            return self.backend.infer(_views(prepared))
+        joined = [infer_tiles(self.backend.infer, item.view, item.geometry.layout) for item in prepared]
+        return [each for each, _ in joined], np.array([score for _, score in joined], np.float32)
 
     @property
     def slots(self) -> int:
@@ -342,10 +290,10 @@ class Detector:
         self._require_open()
         since = time.perf_counter()
         backend = self._overlapping
-        if backend is None:
-            outputs = self.backend.infer(_tensors(prepared))
+        if backend is None or self._tiled:
+            outputs = self._outputs(prepared)
             return Started(prepared, lambda: outputs, since)
-        ticket = backend.submit(_tensors(prepared))
+        ticket = backend.submit(_views(prepared))
         return Started(prepared, lambda: backend.collect(ticket), since)
 
     def collect(self, started: Started) -> Inferred:
@@ -361,7 +309,7 @@ class Detector:
         """The result of each frame; may run in another thread than the backend."""
         outputs = zip(inferred.prepared, inferred.maps, inferred.scores, strict=True)
         return [
-            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle, self._ignored)
+            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle)
             for item, raw, score in outputs
         ]
 
@@ -383,8 +331,8 @@ class Detector:
         self.threshold = replace(before, image=value, pixel=pixel, origin="option")
 
 
-def _tensors(batch: Sequence[Prepared]) -> NDArray[np.uint8]:
-    return batch[0].tensor[None] if len(batch) == 1 else np.stack([item.tensor for item in batch])
+def _views(batch: Sequence[Prepared]) -> NDArray[np.uint8]:
+    return batch[0].view[None] if len(batch) == 1 else np.stack([item.view for item in batch])
 
 
 def _milliseconds(since: float) -> float:

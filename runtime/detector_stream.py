@@ -19,7 +19,8 @@ from dmdd_edge.runtime.sources import Source, open_source
 from dmdd_edge.runtime.sources.options import SourceOptions
 
 if TYPE_CHECKING:
-    from dmdd_edge.runtime.detector import Detector, Started
+    from dmdd_edge.runtime.detector import Detector
+    from dmdd_edge.runtime.steps import Started
 
 _log = logging.getLogger("dmdd_edge")
 

@@ -15,7 +15,6 @@ from dmdd_edge.data.quality import check_frame
 from dmdd_edge.evaluation.decisions import Decisions, decide
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.runtime.detector import Detector
-from dmdd_edge.runtime.regions import source_pixels_of
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,27 @@ def evaluate_bundle(
     evaluation = evaluate_predictor(
         detector.backend.infer, test, lambda done: progress(done, len(test.items))
     )
-    limits, ignored = manifest.frame_limits, manifest.preprocess.ignore_map(manifest.image_size)
+    limits = manifest.frame_limits
+    geometries = [manifest.preprocess.geometry(shape, manifest.image_size) for shape in test.shapes]
     unreliable = np.array(
-        [limits is not None and check_frame(image, limits, ignored) is not None for image in test.images]
+        [
+            limits is not None and check_frame(image, limits, geometry.ignored) is not None
+            for image, geometry in zip(test.images, geometries, strict=True)
+        ]
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
-    threshold, preprocess = detector.threshold, manifest.preprocess
+    threshold = detector.threshold
     reaches = None
     if threshold.gate:
         reaches = [
             reach(
-                anomaly_map if ignored is None else np.where(ignored, np.float32(0), anomaly_map),
-                source_pixels_of(preprocess, shape, manifest.image_size),
+                anomaly_map
+                if geometry.ignored is None
+                else np.where(geometry.ignored, np.float32(0), anomaly_map),
+                geometry.source_pixels,
                 threshold.gate,
             )
-            for anomaly_map, shape in zip(evaluation.maps, test.shapes, strict=True)
+            for anomaly_map, geometry in zip(evaluation.maps, geometries, strict=True)
         ]
     decisions = decide(evaluation.scores, test.labels, names, threshold, unreliable, reaches)
     training = manifest.created_with

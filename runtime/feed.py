@@ -9,10 +9,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 from dmdd_edge.errors import DmddError
-from dmdd_edge.runtime.detector import Detector, Prepared
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.sources import Source, SourceState
+from dmdd_edge.runtime.steps import Prepared
 
 #: How long the end waits for a frame that is being read, in seconds.
 _LEAVE_SECONDS = 2.0

@@ -64,9 +64,8 @@ class FirstFrames:
             return
         self._seen.append(look_at(frame.image, self._control.detector.bundle.manifest.preprocess))
         self._not_good += result.status != "good"
-        preprocess, size = result.preprocess, self._control.detector.bundle.manifest.image_size
-        gate = self._control.detector.threshold.gate
-        self._no_room = lacks_room(gate, preprocess, frame.image.shape, size)
+        if result.geometry is not None:
+            self._no_room = lacks_room(self._control.detector.threshold.gate, result.geometry)
         self._passed()
 
     def broken(self, frame: BrokenFrame) -> None:

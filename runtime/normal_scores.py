@@ -12,7 +12,6 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames
-from dmdd_edge.runtime.regions import source_pixels_of
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources import Source
 from dmdd_edge.runtime.summary import Summary
@@ -66,8 +65,10 @@ class _Scores:
         else:
             self.scores.append(result.score)
             self.peaks.append(map_peak(result.anomaly_map))
-            pixels = source_pixels_of(self._preprocess, frame.image.shape, len(result.anomaly_map))
-            self.reaches.append(reach(result.anomaly_map, pixels, self._gate))
+            geometry = result.geometry or self._preprocess.geometry(
+                frame.image.shape, len(result.anomaly_map)
+            )
+            self.reaches.append(reach(result.anomaly_map, geometry.source_pixels, self._gate))
             self.sources.append(frame.source)
             if len(self.looks) < _LOOKS:
                 self.looks.append(look_at(frame.image, self._preprocess))

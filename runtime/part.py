@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TypeAlias
 
 from dmdd_edge.runtime.backends import Backend
-from dmdd_edge.runtime.detector import LARGEST_BATCH, Inferred, Prepared, Started
+from dmdd_edge.runtime.detector import LARGEST_BATCH
 from dmdd_edge.runtime.frame import BrokenFrame
+from dmdd_edge.runtime.steps import Inferred, Prepared, Started
 
 #: Frames that go through one graph at once, with their places in the part.
 Batch: TypeAlias = list[tuple[int, Prepared]]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.gate import Gate
-from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.runtime.result import Region
 
 #: Largest number of regions that are reported, for example of a map full of noise; highest peaks first.
@@ -17,26 +17,23 @@ MOST_REGIONS = 100
 def find_regions(
     anomaly_map: NDArray[np.float32],
     threshold: float,
-    preprocess: Preprocess,
-    source_shape: tuple[int, ...],
+    geometry: Geometry,
     gate: Gate = Gate(),
 ) -> tuple[Region, ...]:
     """The 8-connected parts of a map above a threshold, in source pixels, highest peak first.
 
     Args:
-        anomaly_map: float32 S x S, 0..1.
+        anomaly_map: float32 rows x columns of the view, 0..1.
         threshold: a pixel belongs to a region if its value is greater.
-        preprocess: preparation of the source before the resize; reversed for the boxes.
-        source_shape: height, width(, channels) of the source image.
+        geometry: between the source image and the map; reversed for the boxes.
         gate: what a region needs besides; smaller regions are left out.
     """
     above = (anomaly_map > threshold).view(np.uint8)
     if not above.any():
         return ()
-    size = anomaly_map.shape[0]
     count, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
     labels: NDArray[np.int32] = np.asarray(components, dtype=np.int32)
-    source_pixels = source_pixels_of(preprocess, source_shape, size)
+    source_pixels = geometry.source_pixels
     if gate:
         areas = stats[:, cv2.CC_STAT_AREA] * source_pixels
         if not any(map(gate.admits, areas[1:])):
@@ -51,7 +48,7 @@ def find_regions(
         area = pixels * source_pixels
         if gate and not gate.admits(area):
             continue
-        box = preprocess.box_to_source(x, y, w, h, size, source_shape)
+        box = geometry.box_to_source(x, y, w, h)
         peak, square_mm = float(peaks[label]), gate.square_mm(area)
         regions.append(Region(*box, max(round(area), 1), peak, square_mm))
         if len(regions) == MOST_REGIONS:
@@ -59,38 +56,19 @@ def find_regions(
     return tuple(regions)
 
 
-def lacks_room(
-    gate: Gate,
-    preprocess: Preprocess,
-    source_shape: tuple[int, ...],
-    size: int,
-    ignored: NDArray[np.bool_] | None = None,
-) -> str:
+def lacks_room(gate: Gate, geometry: Geometry) -> str:
     """Why no region of an image can be as large as a gate requires; empty if one can.
 
     Args:
         gate: what a region needs.
-        preprocess: preparation of the source before the resize.
-        source_shape: height, width(, channels) of the source image.
-        size: side of the map in pixels.
-        ignored: bool S x S, True = ignored; None without a mask.
+        geometry: of the image.
     """
     if not gate:
         return ""
-    pixels = size**2 if ignored is None else int(np.count_nonzero(~ignored))
-    room = pixels * source_pixels_of(preprocess, source_shape, size)
+    ignored = geometry.ignored
+    rows, columns = geometry.shape
+    pixels = rows * columns if ignored is None else int(np.count_nonzero(~ignored))
+    room = pixels * geometry.source_pixels
     if gate.admits(room):
         return ""
     return f"no region can have the smallest area {gate.describe()}: {room:.0f}px are inspected"
-
-
-def source_pixels_of(preprocess: Preprocess, source_shape: tuple[int, ...], size: int) -> float:
-    """How many pixels of the source image a pixel of its map covers.
-
-    Args:
-        preprocess: preparation of the source before the resize.
-        source_shape: height, width(, channels) of the source image.
-        size: side of the map in pixels.
-    """
-    _, _, width, height = preprocess.roi or (0, 0, source_shape[1], source_shape[0])
-    return width * height / size**2

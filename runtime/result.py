@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.arguments import check_count, checked_path
+from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.quality import FrameStatistics
 from dmdd_edge.errors import DataError
@@ -112,7 +113,8 @@ class Result:
         threshold: of the score, 0..1.
         is_anomalous: whether ``score > threshold`` and, with a smallest area, a region is as large; of an
             ``unreliable`` frame it means nothing.
-        anomaly_map: float32 S x S, 0..1, of the cropped, rotated and resized frame; 0 where ignored.
+        anomaly_map: float32 0..1 of the cropped, rotated and resized frame, 0 where ignored: S x S, or with
+            tiles the joined map of the whole region, at the scale of the tiles.
         regions: parts of the map above the pixel threshold, the highest peak first; of a ``suspect`` frame
             those above the map's lower threshold. With a smallest area, only those that are as large.
         timings: where the time went.
@@ -126,7 +128,8 @@ class Result:
         look: how the frame looks; None where nothing measured it.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
-        preprocess: the region of interest, rotation and mask between frame and map.
+        preprocess: the region of interest, rotation, tiles and mask between frame and map.
+        geometry: of this frame and its map; None when the caller made the result.
         image: the frame, uint8 H x W x 3 BGR, for ``plot``; not a copy of an array that was passed in. None
             for an image file, which ``plot`` reads again, and in the sinks of a run, which get the frame.
     """
@@ -146,6 +149,7 @@ class Result:
     reason: str = ""
     pixel_threshold: float = 0.5
     preprocess: Preprocess = field(default=Preprocess(), repr=False, compare=False)
+    geometry: Geometry | None = field(default=None, repr=False, compare=False)
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     frame_id: int | None = None
     device_time_ns: int | None = None

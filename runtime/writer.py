@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from dmdd_edge.runtime.detector import Inferred
 from dmdd_edge.runtime.frame import BrokenFrame
 from dmdd_edge.runtime.part import InferredPart
 from dmdd_edge.runtime.sinks import Outcome, PartSink, Sink
 from dmdd_edge.runtime.sinks.line_file import LineFile
+from dmdd_edge.runtime.steps import Inferred
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 #: Seconds without a frame after which the sinks may try again to write waiting lines.

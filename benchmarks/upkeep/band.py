@@ -30,7 +30,6 @@ from dmdd_edge.bundle.threshold import Threshold, map_peak, rank, threshold_from
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.runtime.detector import Detector
-from dmdd_edge.runtime.regions import source_pixels_of
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.places import moved
 
@@ -64,7 +63,7 @@ def score(detector: Detector, paths: Iterable[Path]) -> list[Part]:
     for path in paths:
         image = read_image(path, manifest.preprocess.bits)
         result = detector(image)
-        pixels = source_pixels_of(manifest.preprocess, image.shape, manifest.image_size)
+        pixels = manifest.preprocess.geometry(image.shape, manifest.image_size).source_pixels
         reaches = (reach(result.anomaly_map, pixels, Gate(min_area=area)) for area in AREAS)
         parts.append(Part(result.score, map_peak(result.anomaly_map), tuple(reaches)))
     return parts

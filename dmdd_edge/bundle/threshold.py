@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from dmdd_edge.arguments import checked_number
+from dmdd_edge.data.tiles import top_mean
 from dmdd_edge.errors import BundleError, DataError, OptionError
 from dmdd_edge.fields import Share, Sparse
 
@@ -19,9 +20,6 @@ DEFAULT_ALPHA = 0.01
 
 #: Rates that need more images than this to differ are as good as equal.
 _LONG_SEARCH = 10**6
-
-#: Number of a map's largest values whose mean is its peak.
-PEAK_PIXELS = 100
 
 
 class Threshold(Sparse):
@@ -247,9 +245,7 @@ def map_peak(anomaly_map: NDArray[np.float32]) -> float:
     Args:
         anomaly_map: float32 S x S, 0..1.
     """
-    values = anomaly_map.ravel()
-    count = min(PEAK_PIXELS, values.size)
-    return float(np.partition(values, values.size - count)[-count:].mean())
+    return top_mean(anomaly_map)
 
 
 def normalized_score(score: float, threshold: float) -> float:

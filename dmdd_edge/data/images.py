@@ -89,7 +89,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     Averages over areas (INTER_AREA) where an axis shrinks, interpolates (INTER_LINEAR) where it grows. An
     image already of that size is returned itself, not a copy.
     """
-    return _stretch(image, size, size)
+    return stretch(image, size, size)
 
 
 def is_gray(image: NDArray[np.uint8]) -> bool:
@@ -114,7 +114,7 @@ def fit_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool
     height, width = shape[:2]
     if mask.shape == (height, width):
         return mask
-    covered = _stretch(mask.astype(np.float32), width, height)
+    covered = stretch(mask.astype(np.float32), width, height)
     result: NDArray[np.bool_] = covered >= 0.5
     if not result.any() and mask.any():
         result = covered > 0
@@ -198,7 +198,8 @@ def _natural(part: str) -> str:
     return "\1".join(piece if index % 2 else piece.lower() for index, piece in enumerate(pieces))
 
 
-def _stretch(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+def stretch(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """Stretch an image of any type to width x height, as ``resize`` does."""
     # OpenCV turns INTER_AREA into interpolation as soon as one axis grows, and the other one would alias.
     # So what shrinks is shrunk first, then what grows is grown.
     h, w = image.shape[:2]

@@ -1,8 +1,9 @@
-"""Preparation of an image: region of interest, rotation, resize, ignore mask.
+"""Preparation of an image: region of interest, rotation, fit or tiles, resize, ignore mask.
 
-The order is fixed: source image -> crop to the region -> rotate -> resize to S x S -> fill ignored pixels.
-The region is in pixels of the source, before the rotation. Training sets it, the manifest stores it, and the
-runtime applies it with the same functions.
+The order is fixed: source image -> crop to the region -> rotate -> resize to the view -> fill ignored pixels.
+The view is S x S, or with tiles as large as the region at the scale of the tiles. The region is in pixels of
+the source, before the rotation. Training sets it, the manifest stores it, and the runtime applies it with the
+same functions.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from dmdd_edge.data import images
 from dmdd_edge.data.decoding import decode_bytes
+from dmdd_edge.data.geometry import Fit, Geometry, turned
 from dmdd_edge.data.masks import read_mask
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import BundleError, DataError, DmddError, OptionError
+from dmdd_edge.fields import Sparse
 
 Roi = tuple[int, int, int, int]
 
@@ -34,19 +38,25 @@ LARGEST_IMAGE = 1_000_000
 #: The largest stored ignore mask: side in pixels, and characters of base64.
 _LARGEST_MASK, _LONGEST_MASK = 8192, 4 << 20
 
-_CLOCKWISE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+#: Side of the stored ignore mask of a tiled category, in pixels.
+_MASK_OF_TILES = 2048
 
 
-class Preprocess(BaseModel):
-    """Region of interest, rotation and ignore mask of a category; immutable, and JSON through pydantic.
+class Preprocess(Sparse):
+    """Region of interest, rotation, tiles and ignore mask of a category; immutable, JSON through pydantic.
 
     Attributes:
         roi: x, y, width, height in source pixels before the rotation; None keeps the whole image.
         rotate: 0, 90, 180 or 270 degrees clockwise, after the crop.
-        ignore: the ignore mask in the network's view (cropped, rotated, S x S): a bilevel PNG in base64,
-            white = ignored. None ignores nothing.
+        ignore: the ignore mask of the cropped and rotated region, stretched to a square: a bilevel PNG in
+            base64, white = ignored. None ignores nothing.
         bits: number of bits used of a 16-bit file, see ``images.read_image``; no effect on 8-bit images.
+        fit: how a region that is not square becomes one input of the network; no effect with tiles, whose
+            scale is the same in both directions.
+        tiling: how the region is cut into tiles; None makes it one input.
     """
+
+    SPARSE = ("fit", "tiling")
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,6 +64,8 @@ class Preprocess(BaseModel):
     rotate: Literal[0, 90, 180, 270] = 0
     ignore: str | None = Field(default=None, repr=False, max_length=_LONGEST_MASK)
     bits: Literal[10, 12, 14, 16] = 16
+    fit: Fit = "stretch"
+    tiling: Tiling | None = None
 
     @field_validator("rotate", mode="before")
     @classmethod
@@ -88,6 +100,8 @@ class Preprocess(BaseModel):
         ignore_mask: str | Path | None = None,
         bits: int = 16,
         *,
+        fit: Fit = "stretch",
+        tiling: Tiling | None = None,
         source_shape: tuple[int, ...] = (0, 0),
         source_name: str | None = None,
         size: int = 256,
@@ -99,6 +113,7 @@ class Preprocess(BaseModel):
             rotate: degrees clockwise.
             ignore_mask: an image file, white = ignored, of the source's size or of the region's (unrotated).
             bits: bits that a 16-bit file uses.
+            fit, tiling: see the attributes.
             source_shape: height, width(, channels) of a source image; checks the region, and needed with
                 ignore_mask. (0, 0) means unknown.
             source_name: that image's, for messages.
@@ -114,7 +129,7 @@ class Preprocess(BaseModel):
             )
         if bits not in images.BITS:
             raise OptionError(f"--bits {bits} is not supported.", "Choose 10, 12, 14 or 16.")
-        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate, bits=bits)
+        plain = cls(roi=parse_roi(roi) if roi else None, rotate=rotate, bits=bits, fit=fit, tiling=tiling)
         height, width = source_shape[:2]
         if height and width:
             plain.check(source_shape, source_name)
@@ -132,7 +147,7 @@ class Preprocess(BaseModel):
                 f"not the image's {width} x {height}{of_region}.",
                 fix="Draw the mask over one of the training images at full size.",
             )
-        mask = images.resize_mask(mask, size)
+        mask = images.resize_mask(mask, size if tiling is None else _MASK_OF_TILES)
         if mask.all():
             raise DataError(
                 f"{ignore_mask}: the ignore mask covers the whole image.",
@@ -171,76 +186,63 @@ class Preprocess(BaseModel):
             self.check(image.shape, name)
             x, y, w, h = self.roi
             image = image[y : y + h, x : x + w]
-        return image if self.rotate == 0 else cv2.rotate(image, _CLOCKWISE[self.rotate])  # type: ignore[return-value]
+        return turned(image, self.rotate)
 
     def apply_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Apply the same to a bool H x W mask of the source image."""
         return self.apply(mask.view(np.uint8)).view(np.bool_)
 
-    def prepare(self, image: NDArray[np.uint8], size: int, name: str | None = None) -> NDArray[np.uint8]:
-        """Make the network's input of a source image: uint8 H x W x 3 BGR -> contiguous uint8 S x S x 3 BGR.
+    def geometry(self, source_shape: tuple[int, ...], size: int) -> Geometry:
+        """Where the pixels of an image of this shape are in its view; remembered for the last few shapes.
 
-        All work of the host: crop, rotate, resize, fill ignored pixels with 127. May return the image itself
-        when no step changes it.
+        Args:
+            source_shape: height, width(, channels) of the source image, which the region fits.
+            size: S, side of the network's input.
+        """
+        return _geometry(self, source_shape[0], source_shape[1], size)
+
+    def prepare(self, image: NDArray[np.uint8], size: int, name: str | None = None) -> NDArray[np.uint8]:
+        """Make the view of a source image: uint8 H x W x 3 BGR -> contiguous uint8 rows x columns x 3 BGR.
+
+        All work of the host but the cutting of tiles: crop, rotate, resize, fill ignored pixels with 127. The
+        view is S x S unless the category is tiled; see ``geometry``. May return the image itself when no
+        step changes it.
 
         Raises:
             DmddError: the region exceeds the image; the message begins with ``name``, if given.
         """
-        result = images.resize(self.apply(image, name), size)
-        ignored = self.ignore_map(size)
-        if ignored is not None:
+        region = self.apply(image, name)
+        geometry = self.geometry(image.shape, size)
+        px, py, pw, ph = geometry.part
+        x, y, width, height = geometry.content
+        result = images.stretch(region[py : py + ph, px : px + pw], width, height)
+        if (height, width) != geometry.shape:
+            padded = np.full((*geometry.shape, 3), IGNORED_VALUE, np.uint8)
+            padded[y : y + height, x : x + width] = result
+            result = padded
+        if geometry.ignored is not None and self.ignore is not None:
             if np.shares_memory(result, image):
                 result = result.copy()
-            result[ignored] = IGNORED_VALUE
+            result[geometry.ignored] = IGNORED_VALUE
         return np.ascontiguousarray(result)
 
     def prepare_mask(self, mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-        """Make the ground truth that fits `prepare`: bool H x W -> bool S x S, False where ignored."""
-        result = images.resize_mask(self.apply_mask(mask), size)
-        ignored = self.ignore_map(size)
-        return result if ignored is None else result & ~ignored
+        """Make the ground truth that fits `prepare`: bool H x W -> bool of the view, False where ignored."""
+        geometry = self.geometry(mask.shape, size)
+        px, py, pw, ph = geometry.part
+        x, y, width, height = geometry.content
+        result = np.zeros(geometry.shape, np.bool_)
+        shown = self.apply_mask(mask)[py : py + ph, px : px + pw]
+        result[y : y + height, x : x + width] = images.fit_mask(shown, (height, width))
+        return result if geometry.ignored is None else result & ~geometry.ignored
 
-    def ignore_map(self, size: int) -> NDArray[np.bool_] | None:
-        """Which pixels of the network's input are ignored: read-only bool S x S, True = ignored, or None."""
-        return None if self.ignore is None else _decode(self.ignore, size)
 
-    def box_to_source(
-        self, x: int, y: int, width: int, height: int, size: int, source_shape: tuple[int, ...]
-    ) -> Roi:
-        """Map a box on the S x S map to the smallest box of source pixels that covers it.
-
-        Args:
-            x, y, width, height: the box on the map, in map pixels.
-            size: S, the side of the map.
-            source_shape: height, width(, channels) of the source image.
-
-        Returns:
-            x, y, width, height in source pixels.
-        """
-        left, top, right, bottom = x, y, x + width, y + height
-        if self.rotate == 90:
-            left, top, right, bottom = top, size - right, bottom, size - left
-        elif self.rotate == 180:
-            left, top, right, bottom = size - right, size - bottom, size - left, size - top
-        elif self.rotate == 270:
-            left, top, right, bottom = size - bottom, left, size - top, right
-        x0, y0, w, h = self.roi or (0, 0, source_shape[1], source_shape[0])
-        # Whole numbers throughout: floor of the near edge, ceiling of the far one.
-        left, top = left * w // size, top * h // size
-        right, bottom = -(-right * w // size), -(-bottom * h // size)
-        return x0 + left, y0 + top, right - left, bottom - top
-
-    def map_to_source(
-        self, anomaly_map: NDArray[np.float32], source_shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        """Lay an S x S map over the source image: float32 S x S -> float32 H x W, 0 outside the region."""
-        back = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-        upright = cv2.rotate(anomaly_map, back[self.rotate]) if self.rotate else anomaly_map
-        height, width = source_shape[:2]
-        x, y, w, h = self.roi or (0, 0, width, height)
-        result = np.zeros((height, width), np.float32)
-        result[y : y + h, x : x + w] = cv2.resize(upright, (w, h), interpolation=cv2.INTER_LINEAR)
-        return result
+@functools.lru_cache(maxsize=8)
+def _geometry(preprocess: Preprocess, rows: int, columns: int, size: int) -> Geometry:
+    mask = None if preprocess.ignore is None else _decode(preprocess.ignore)
+    return Geometry.of(
+        (rows, columns), preprocess.roi, preprocess.rotate, preprocess.fit, preprocess.tiling, mask, size
+    )
 
 
 def parse_roi(text: str) -> Roi:
@@ -289,13 +291,12 @@ def _encode(mask: NDArray[np.bool_]) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _decode(text: str, size: int) -> NDArray[np.bool_]:
+def _decode(text: str) -> NDArray[np.bool_]:
     try:
         values = decode_bytes(base64.b64decode(text, validate=True), "the stored ignore mask").image
     except (ValueError, DmddError):
         raise BundleError(
             "The stored ignore mask cannot be decoded.", fix="Export the bundle again."
         ) from None
-    mask = images.resize_mask(values[..., 0] > 127, size)
-    mask.flags.writeable = False
+    mask: NDArray[np.bool_] = values[..., 0] > 127
     return mask

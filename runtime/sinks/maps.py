@@ -19,8 +19,8 @@ class Maps(ImageFolder):
     """Writes TIFF files of one float32 channel: S x S, 0..1, as the graph returned them.
 
     TIFF, because the evaluation of MVTec AD reads it (``test/crack/000.png`` -> ``test/crack/000.tiff``), and
-    ImageJ, HALCON and Python open it. A map covers the frame as it was cropped, rotated and resized;
-    ``Preprocess.map_to_source`` of the bundle maps it back. Arguments and errors as for
+    ImageJ, HALCON and Python open it. A map covers the frame as it was cropped, rotated and resized, with
+    tiles the joined one; ``Result.geometry.map_to_source`` maps it back. Arguments and errors as for
     ``ImageFolder``.
 
     Example:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.geometry import scaled_box
 from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.evaluation.pictures import heat_overlay
 from dmdd_edge.runtime.frame import as_bgr
@@ -70,9 +71,10 @@ def draw_overlay(
         one size give images of one size.
     """
     bgr, result = scaled(as_bgr(image), result, _scale(image.shape[:2], longest, enlarge))
-    anomaly_map, preprocess = result.anomaly_map, result.preprocess
-    if preprocess.roi is not None or preprocess.rotate:
-        anomaly_map = preprocess.map_to_source(anomaly_map, bgr.shape)
+    anomaly_map = result.anomaly_map
+    geometry = result.geometry or result.preprocess.geometry(bgr.shape, len(anomaly_map))
+    if not geometry.is_whole:
+        anomaly_map = geometry.map_to_source(anomaly_map)
     # A map of the whole frame is stretched by heat_overlay, after coloring: several times faster.
     drawing = heat_overlay(as_bgr(bgr), anomaly_map, result.pixel_threshold)
     line = max(1, round(min(bgr.shape[:2]) / 400))
@@ -108,23 +110,23 @@ def scaled(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
         return image, result
     height, width = image.shape[:2]
     size = (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE))
-    across, down = size[0] / width, size[1] / height
 
-    def box(x: int, y: int, w: int, h: int) -> tuple[int, int, int, int]:
-        left, top = min(int(x * across), size[0] - 1), min(int(y * down), size[1] - 1)
-        right, bottom = round((x + w) * across), round((y + h) * down)
-        return left, top, max(min(right, size[0]) - left, 1), max(min(bottom, size[1]) - top, 1)
+    def box(*place: int) -> Box:
+        x, y, w, h = place
+        return scaled_box((x, y, w, h), (height, width), size[::-1])
 
-    preprocess = result.preprocess
+    preprocess, geometry = result.preprocess, result.geometry
     if preprocess.roi is not None:
         preprocess = preprocess.model_copy(update={"roi": box(*preprocess.roi)})
+    if geometry is not None:
+        geometry = geometry.resized(*size[::-1])
     regions = tuple(
         replace(region, **dict(zip(_BOX, box(region.x, region.y, region.width, region.height), strict=True)))
         for region in result.regions
     )
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
-    return resized, replace(result, regions=regions, preprocess=preprocess)
+    return resized, replace(result, regions=regions, preprocess=preprocess, geometry=geometry)
 
 
 def boxes(regions: Sequence[Region], width: int, height: int) -> list[Box]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from dmdd_edge.errors import DataError, DmddError
-from dmdd_edge.runtime.detector import Detector, Prepared
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.feed import prepare
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.part import PreparedPart
@@ -21,6 +21,7 @@ from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.parts import Part
 from dmdd_edge.runtime.station.settings import CameraSettings, InspectionSettings
 from dmdd_edge.runtime.station.waiting import WaitingParts
+from dmdd_edge.runtime.steps import Prepared
 
 _LOG = logging.getLogger(__name__)
 #: How often a thread that waits looks whether it must end, in seconds.

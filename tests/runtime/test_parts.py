@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.runtime.detector import LARGEST_BATCH, Prepared
+from dmdd_edge.runtime.detector import LARGEST_BATCH
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.loop import run_frames, run_parts
 from dmdd_edge.runtime.options.backend import BackendOptions
@@ -21,6 +21,7 @@ from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import Outcome
 from dmdd_edge.runtime.sources import SourceState, open_source
+from dmdd_edge.runtime.steps import Prepared
 from dmdd_edge.runtime.summary import RunStatistics, Summary
 
 Make = Callable[..., Bundle]

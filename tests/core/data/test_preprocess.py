@@ -45,19 +45,19 @@ def test_a_box_finds_its_way_back(degrees, roi):
     step = Preprocess(roi=roi, rotate=degrees)
     on_map = step.prepare_mask(mask, 32)
     x, y, w, h = cv2.boundingRect(on_map.astype(np.uint8))
-    assert step.box_to_source(x, y, w, h, 32, shape) == (x0 + 20, y0 + 4, 16, 6)
+    assert step.geometry(shape, 32).box_to_source(x, y, w, h) == (x0 + 20, y0 + 4, 16, 6)
 
 
 def test_a_box_covers_at_least_what_it_stands_for():
     step = Preprocess(roi=(3, 5, 77, 41), rotate=90)
     for x, y, w, h in ((0, 0, 1, 1), (31, 31, 1, 1), (5, 9, 7, 3), (0, 0, 32, 32)):
-        bx, by, bw, bh = step.box_to_source(x, y, w, h, 32, (60, 100, 3))
+        bx, by, bw, bh = step.geometry((60, 100, 3), 32).box_to_source(x, y, w, h)
         # Turned 90 degrees clockwise, map x runs along source -y and map y along source x.
         left, right = 3 + y * 77 / 32, 3 + (y + h) * 77 / 32
         top, bottom = 5 + (32 - x - w) * 41 / 32, 5 + (32 - x) * 41 / 32
         assert left - 1 < bx <= left < right <= bx + bw < right + 1
         assert top - 1 < by <= top < bottom <= by + bh < bottom + 1
-    assert step.box_to_source(0, 0, 32, 32, 32, (60, 100, 3)) == (3, 5, 77, 41)
+    assert step.geometry((60, 100, 3), 32).box_to_source(0, 0, 32, 32) == (3, 5, 77, 41)
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
@@ -66,7 +66,7 @@ def test_a_map_is_laid_where_it_came_from(degrees):
     source[16:32, 40:48] = 1
     step = Preprocess(roi=(32, 0, 64, 64), rotate=degrees)
     small = step.apply_mask(source > 0).astype(np.float32)
-    back = step.map_to_source(small, (64, 96, 3))
+    back = step.geometry((64, 96, 3), 64).map_to_source(small)
     np.testing.assert_array_equal(back, source)
 
 
@@ -75,7 +75,7 @@ def test_ignored_pixels_are_filled_and_the_source_is_untouched(tmp_path, image):
     mask[:, :50] = 255
     cv2.imwrite(str(tmp_path / "ignore.png"), mask)
     step = Preprocess.from_options(ignore_mask=tmp_path / "ignore.png", source_shape=image.shape, size=32)
-    ignored = step.ignore_map(32)
+    ignored = step.geometry((60, 100), 32).ignored
     assert ignored[:, :16].all()
     assert not ignored[:, 16:].any()
     square = resize(image, 32)
@@ -99,8 +99,8 @@ def test_ignore_mask_of_the_source_or_of_the_region(tmp_path):
     assert made[0] == made[1]
     expected = np.zeros((30, 30), bool)
     expected[:, 20:] = True  # up is right after a quarter turn clockwise
-    np.testing.assert_array_equal(made[0].ignore_map(30), expected)
-    assert made[0].ignore_map(60).sum() == 4 * expected.sum()
+    np.testing.assert_array_equal(made[0].geometry((60, 100), 30).ignored, expected)
+    assert made[0].geometry((60, 100), 60).ignored.sum() == 4 * expected.sum()
 
 
 def test_survives_json_as_a_small_text(tmp_path):
@@ -111,7 +111,7 @@ def test_survives_json_as_a_small_text(tmp_path):
     text = step.model_dump_json()
     assert len(text) < 2000
     assert Preprocess.model_validate(json.loads(text)) == step
-    np.testing.assert_array_equal(step.ignore_map(256), np.rot90(mask > 0, 2))
+    np.testing.assert_array_equal(step.geometry((256, 256), 256).ignored, np.rot90(mask > 0, 2))
 
 
 def test_an_all_black_mask_ignores_nothing(tmp_path):
@@ -151,4 +151,4 @@ def test_a_broken_manifest_is_refused():
     # A header of 64 x 64 pixels with nothing behind it: only decoding tells.
     header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0dIHDR" + b"\0\0\0\x40" * 2 + b"\x01\0\0\0\0"
     with pytest.raises(DmddError, match="ignore mask"):
-        Preprocess(ignore=base64.b64encode(header).decode()).ignore_map(64)
+        Preprocess(ignore=base64.b64encode(header).decode()).geometry((64, 64), 64)

@@ -12,10 +12,11 @@ import pytest
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import OptionError
-from dmdd_edge.runtime.detector import Detector, Prepared
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.station.leaders import leaders
 from dmdd_edge.runtime.station.model import ErrorCode
 from dmdd_edge.runtime.station.settings import CameraSettings, StationSettings
+from dmdd_edge.runtime.steps import Prepared
 from tests.runtime.station.constant_bundles import constant_graph, station_settings
 from tests.runtime.station.running import Camera, frame, opened, picture, running, wait_until
 

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from dmdd_edge.runtime.detector import Detector, Inferred
+from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.station import engine as engines
 from dmdd_edge.runtime.station import events
 from dmdd_edge.runtime.station.model import ErrorCode, PartResult
 from dmdd_edge.runtime.station.settings import StationSettings
+from dmdd_edge.runtime.steps import Inferred
 from tests.runtime.station.constant_bundles import station_settings
 from tests.runtime.station.running import Camera, Notes, frame, lost, opened, running, wait_until
 from tests.runtime.station.test_engine import plain as plain_station

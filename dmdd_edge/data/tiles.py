@@ -1,0 +1,257 @@
+"""Tiles: how a large image is cut for a network of one size, and how the maps are joined again.
+
+One place for training, evaluation, export, calibration, bench and the runtime. A source image becomes a
+*view* first: cropped, rotated, and scaled so that a tile has the network's size. The view is cut into tiles
+that overlap; their maps are joined with weights that fall to a tile's edge, so that no border is seen and a
+defect on one is one region. What is decided on is the joined map: its threshold is the order statistic of
+whole images, so that the false-alarm rate is that of parts and not of tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, model_validator
+
+from dmdd_edge.data.images import resize
+from dmdd_edge.fields import Sparse
+
+#: Number of a map's largest values whose mean is its peak; in a joined map, in pixels of the view.
+PEAK_PIXELS = 100
+
+#: What the score of a tiled image is: the peak of the joined map, or the highest score of its tiles.
+ScoreOf = Literal["map", "tiles"]
+
+
+class Tiling(Sparse):
+    """How the images of a category are cut into tiles; immutable, part of ``Preprocess``.
+
+    Attributes:
+        tile: side of a tile in pixels of the source image.
+        overlap: pixels of the source image by which adjacent tiles overlap at least; below half a tile.
+        coarse: judge the whole image as well, scaled down to one tile; for large, bent and missing things.
+        coarse_gain: the factor on the odds m / (1 - m) of the coarse map that brings good parts to the level
+            of the tiles' map. Measured at the end of a training.
+        score: see ``ScoreOf``.
+    """
+
+    SPARSE = ("coarse", "coarse_gain", "score")
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tile: int = Field(ge=32, le=8192)
+    overlap: int = Field(ge=0, le=4096)
+    coarse: bool = False
+    coarse_gain: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    score: ScoreOf = "map"
+
+    @model_validator(mode="after")
+    def _less_than_half(self) -> Tiling:
+        if 2 * self.overlap >= self.tile:
+            raise ValueError("the overlap must be less than half of a tile")
+        return self
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tiles of one view are, and how their maps become one; made by ``Geometry.layout``.
+
+    A view that is not tiled has one tile, which is the view itself: cutting and joining then change nothing.
+
+    Attributes:
+        shape: rows and columns of the view.
+        size: S, side of the network's input.
+        rows, columns: first row of each row of tiles, first column of each column, ascending.
+        overlap: pixels of the view over which the weights rise from the edge of a tile.
+        tiling: None where the view is not tiled.
+        ignored: bool rows x columns of the view, True = ignored; None ignores nothing. A tile that is
+            ignored as a whole is left out.
+    """
+
+    shape: tuple[int, int]
+    size: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    overlap: int = 0
+    tiling: Tiling | None = None
+    ignored: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Row and column of the upper left pixel of each tile that is judged, row by row."""
+        size, ignored = self.size, self.ignored
+        return tuple(
+            (row, column)
+            for row in self.rows
+            for column in self.columns
+            if ignored is None
+            or self.tiling is None
+            or not ignored[row : row + size, column : column + size].all()
+        )
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the whole view is judged as well, as the last tile."""
+        return self.tiling is not None and self.tiling.coarse and len(self.rows) * len(self.columns) > 1
+
+    @property
+    def count(self) -> int:
+        """Number of inputs of the network for this view, with the coarse one."""
+        return len(self.places) + self.coarse
+
+    def cut(self, view: NDArray[np.uint8], start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """Cut a view into inputs of the network.
+
+        Args:
+            view: uint8 rows x columns x 3 BGR, as ``Preprocess.prepare`` makes it.
+            start, stop: the first input and the one after the last; None is the end. The coarse one is last.
+
+        Returns:
+            contiguous uint8 n x S x S x 3; of a view that is not tiled, a view of the same memory.
+        """
+        if self.tiling is None:
+            return view[None]
+        size = self.size
+        wanted = range(self.count)[start:stop]
+        tiles = np.empty((len(wanted), size, size, 3), np.uint8)
+        for index, number in enumerate(wanted):
+            if number == len(self.places):
+                tiles[index] = resize(view, size)
+            else:
+                row, column = self.places[number]
+                tiles[index] = view[row : row + size, column : column + size]
+        return tiles
+
+    def joining(self) -> Joining:
+        """A joining of this view's maps."""
+        return Joining(self)
+
+    def join(
+        self, maps: NDArray[np.float32], scores: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float]:
+        """Join the maps of all inputs at once; see ``Joining``."""
+        joining = self.joining()
+        joining.add(maps, scores)
+        return joining.result()
+
+    @cached_property
+    def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weights of each row of tiles along its rows, n x S, and of each column; they add up to 1."""
+        return _weights(self.rows, self.size, self.shape[0], self.overlap), _weights(
+            self.columns, self.size, self.shape[1], self.overlap
+        )
+
+    def order(self) -> Iterator[tuple[int, int, int, int]]:
+        """Of each place: its numbers among the rows and the columns of tiles, then its row and column."""
+        number_of_row = {row: index for index, row in enumerate(self.rows)}
+        number_of_column = {column: index for index, column in enumerate(self.columns)}
+        for row, column in self.places:
+            yield number_of_row[row], number_of_column[column], row, column
+
+
+class Joining:
+    """Joins the maps of one view, tile by tile, so that no more than one batch is held.
+
+    Args:
+        layout: of the view.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._map = np.zeros(layout.shape, np.float32)
+        self._scores: list[float] = []
+        self._places = layout.order()
+        self._coarse: tuple[NDArray[np.float32], float] | None = None
+
+    def add(self, maps: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+        """Add the next inputs' outputs, in the order of ``Layout.cut``.
+
+        Args:
+            maps: float32 n x S x S, 0..1.
+            scores: float32 n, 0..1.
+        """
+        layout = self._layout
+        if layout.tiling is None:
+            self._map, self._scores = maps[0], [float(scores[0])]
+            return
+        by_row, by_column = layout.weights
+        size = layout.size
+        for item, score in zip(maps, scores, strict=True):
+            place = next(self._places, None)
+            if place is None:
+                self._coarse = item, float(score)
+                continue
+            tile_row, tile_column, row, column = place
+            target = self._map[row : row + size, column : column + size]
+            target += item * by_row[tile_row][:, None] * by_column[tile_column]
+            self._scores.append(float(score))
+
+    def result(self) -> tuple[NDArray[np.float32], float]:
+        """The joined map, float32 rows x columns of the view, 0..1, 0 where ignored, and the score.
+
+        Of a view that is not tiled: the map of the network itself and its score.
+        """
+        layout, tiling = self._layout, self._layout.tiling
+        if tiling is None:
+            return self._map, self._scores[0]
+        joined, scores = self._map, list(self._scores)
+        if self._coarse is not None:
+            coarse, score = self._coarse
+            large = cv2.resize(coarse, layout.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            np.maximum(joined, with_gain(np.asarray(large, np.float32), tiling.coarse_gain), out=joined)
+            scores.append(score)
+        if layout.ignored is not None:
+            joined[layout.ignored] = 0
+        if tiling.score == "tiles":
+            # A comparison with not-a-number is false, so max() could lose it.
+            return joined, math.nan if any(map(math.isnan, scores)) else max(scores, default=0.0)
+        return joined, top_mean(joined)
+
+
+def with_gain(anomaly_map: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
+    """Multiply the odds m / (1 - m) of a map, float32 in 0..1, by a factor; the order of values stays."""
+    if gain == 1.0:
+        return anomaly_map
+    scaled = anomaly_map * np.float32(gain)
+    return scaled / (scaled + (1 - anomaly_map))
+
+
+def top_mean(anomaly_map: NDArray[np.float32], count: int = PEAK_PIXELS) -> float:
+    """Mean of a map's largest values, not-a-number where the map has one.
+
+    Args:
+        anomaly_map: float32 of any shape, 0..1.
+        count: of values; at most all.
+    """
+    values = anomaly_map.ravel()
+    count = min(count, values.size)
+    return float(np.partition(values, values.size - count)[-count:].mean())
+
+
+def starts(length: int, size: int, overlap: int) -> tuple[int, ...]:
+    """First pixels of as few tiles as cover a length, evenly spread, the last one at the end.
+
+    Args:
+        length: in pixels, at least ``size``.
+        size: of a tile.
+        overlap: smallest overlap of two tiles, less than ``size``.
+    """
+    count = 1 if length <= size else math.ceil((length - overlap) / (size - overlap))
+    return tuple(round(index * (length - size) / max(count - 1, 1)) for index in range(count))
+
+
+def _weights(first: tuple[int, ...], size: int, length: int, overlap: int) -> NDArray[np.float32]:
+    """A weight for each pixel of each tile along one axis; over the tiles they add up to 1."""
+    from_edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
+    ramp = np.minimum(from_edge / max(overlap, 1), 1.0)
+    total = np.zeros(length)
+    for start in first:
+        total[start : start + size] += ramp
+    return np.stack([ramp / total[start : start + size] for start in first]).astype(np.float32)
