@@ -36,7 +36,7 @@ class Tiling(Sparse):
     Attributes:
         tile: side of a tile in pixels of the source image.
         overlap: pixels of the source image by which adjacent tiles overlap at least; below half a tile.
-        coarse: judge the whole image as well, scaled down to one tile; for large, bent and missing things.
+        coarse: evaluate the whole image as well, scaled down to one tile; for large, bent and missing things.
         coarse_gain: the factor on the odds m / (1 - m) of the coarse map that brings good parts to the level
             of the tiles' map. Measured at the end of a training.
         score: see ``ScoreOf``.
