@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,9 @@ from dmdd_edge._version import __version__
 from dmdd_edge.arguments import check_instance, checked_path
 from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_errors
+from dmdd_edge.messages.suggest import choose
+from dmdd_edge.sample.options import DEFECT_SIZES, LARGEST_PLATE, SIZES, Part
+from dmdd_edge.sample.panel import Panel
 from dmdd_edge.sample.plate import HOLES, Plate
 from dmdd_edge.sample.plate_defects import DEFECTS
 from dmdd_edge.storage import make_folder, require_writable
@@ -28,7 +31,7 @@ MARKER = "sample.json"
 
 
 def draw(
-    plate: Plate, seed: int, split: str, index: int, defect: str | None = None
+    plate: Plate | Panel, seed: int, split: str, index: int, defect: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draw one image; the same arguments give the same bytes.
 
@@ -37,11 +40,11 @@ def draw(
         seed: of the whole category.
         split: "train" or "test"; with the index it decides part, pose, light and noise.
         index: the image's number within its folder.
-        defect: a key of `DEFECTS`, or None for a good part. The image differs from the good part's of the
-            same arguments only by the defect.
+        defect: a key of `DEFECTS`, of a panel one of its `defects`, or None for a good part. The image
+            differs from the good part's of the same arguments only by the defect.
 
     Returns:
-        the image, uint8 S x S x 3 BGR, and the mask, bool S x S.
+        the image, uint8 H x W x 3 BGR, and the mask, bool H x W.
     """
     # Keyed by folder and index, so that more images do not change the earlier ones.
     key = [seed, zlib.crc32(f"{split}/{defect or 'good'}".encode()), index]
@@ -50,8 +53,10 @@ def draw(
 
 
 def _draw(
-    plate: Plate, rng: np.random.Generator, defect_rng: np.random.Generator, defect: str | None
+    plate: Plate | Panel, rng: np.random.Generator, defect_rng: np.random.Generator, defect: str | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    if isinstance(plate, Panel):
+        return plate.draw(rng, defect_rng, defect)
     part = plate.blank(rng)
     if defect == "missing_hole":
         part.skipped_hole = int(defect_rng.integers(len(HOLES)))
@@ -69,6 +74,8 @@ def write_sample(
     test_good: int = 12,
     test_bad: int = 8,
     size: int = 256,
+    part: Part | None = None,
+    defect_sizes: Sequence[int] = (6, 12, 24),
     seed: int = 0,
     overwrite: bool = False,
     on_image: Callable[[int, int], None] | None = None,
@@ -80,8 +87,13 @@ def write_sample(
         category: the category's name.
         train: good training images.
         test_good: good test images.
-        test_bad: defective test images of each type (chip, dent, missing_hole, scratch, stain).
-        size: side of the images in pixels, 64 to 2048.
+        test_bad: defective test images of each type: of a plate chip, dent, missing_hole, scratch and stain;
+            of a panel or web one type for each of ``defect_sizes``, and bent, missing and stain.
+        size: side of the images in pixels, 64 to 2048 of a plate, 512 to 8192 of a panel; of a web the
+            height, 256 to 4096, and 8 times as much is the width.
+        part: "plate"; "panel", which has detail of a few pixels whatever its size; or "web", a panel without
+            ends. None is the plate up to 1024 px and the panel above.
+        defect_sizes: longest side of the small defects of a panel or web in pixels, 3 to 64.
         seed: decides everything drawn.
         overwrite: replace a category that was drawn here before.
         on_image: called with the number of images drawn and their total.
@@ -102,16 +114,14 @@ def write_sample(
     _check(
         folder, category, target, overwrite, {"train": train, "test-good": test_good, "test-bad": test_bad}
     )
-    if not 64 <= size <= 2048:
-        raise OptionError(
-            f"A size of {size} pixels is not supported.", fix="Choose --size between 64 and 2048."
-        )
     if seed < 0:
         raise OptionError(f"A seed of {seed} is not supported.", fix="Choose a --seed of 0 or more.")
-    plate = Plate(size)
+    part = part or ("plate" if size <= LARGEST_PLATE else "panel")
+    plate = _part(part, size, defect_sizes)
+    defects = list(DEFECTS) if isinstance(plate, Plate) else list(plate.defects)
     plan: list[tuple[str, str | None, int]] = [("train", None, k) for k in range(train)]
     plan += [("test", None, k) for k in range(test_good)]
-    plan += [("test", defect, k) for defect in DEFECTS for k in range(test_bad)]
+    plan += [("test", defect, k) for defect in defects for k in range(test_bad)]
     require_writable(folder)
     make_folder(folder)
     # Drawn in a temporary folder and renamed when complete, so that an interrupt leaves no partial category.
@@ -129,11 +139,12 @@ def write_sample(
             "drawn_by": f"dmdd-edge {__version__}",
             "content": "procedural images, no third-party material",
             "seed": seed,
+            "part": part,
             "size": size,
             "train": train,
             "test_good": test_good,
             "test_bad": test_bad,
-            "defects": list(DEFECTS),
+            "defects": defects,
         }
         with storage_errors(target):
             (draft / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -144,6 +155,28 @@ def write_sample(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _part(part: Part, size: int, defect_sizes: Sequence[int]) -> Plate | Panel:
+    """What is drawn, or an error for a size that it does not have."""
+    if part not in SIZES:
+        raise OptionError(f"{part!r} cannot be drawn.", choose(part, SIZES))
+    low, high = SIZES[part]
+    if not low <= size <= high:
+        raise OptionError(
+            f"A size of {size} pixels is not supported for a {part}.",
+            fix=f"Choose --size between {low} and {high}.",
+        )
+    if part == "plate":
+        return Plate(size)
+    sizes = tuple(sorted(set(defect_sizes)))
+    low, high = DEFECT_SIZES
+    if not sizes or not low <= sizes[0] <= sizes[-1] <= high:
+        raise OptionError(
+            f"Defects of {', '.join(map(str, sizes)) or 'no'} pixels are not supported.",
+            fix=f"Choose --defect-sizes between {low} and {high}.",
+        )
+    return Panel(size, 8 * size if part == "web" else size, sizes, endless=part == "web")
 
 
 def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: dict[str, int]) -> None:
@@ -173,7 +206,7 @@ def _check(folder: Path, category: str, target: Path, overwrite: bool, counts: d
 
 def _write(path: Path, image: NDArray[np.uint8]) -> None:
     make_folder(path.parent)
-    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1 if image.size > 4 << 20 else 3])
     if not done:
         raise RuntimeError(f"{path}: OpenCV could not encode the image")
     with storage_errors(path):
