@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import fit_mask
+from dmdd_edge.data.maps import fit_map
 from dmdd_edge.data.tiles import Layout, Tiling, starts
 
 #: x, y, width, height.
@@ -181,13 +182,14 @@ class Geometry:
         return self.part[axis] + first * shown // wide, self.part[axis] - (-end * shown // wide)
 
     def map_to_source(self, anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Lay a map over the source image: float32 rows x columns -> float32 H x W, 0 outside the region."""
+        """Lay a map over the source image: float32 rows x columns -> float32 H x W, 0 outside the region.
+
+        Where the source image is smaller than the map, as after ``resized``, peaks stay; see ``fit_map``.
+        """
         x, y, width, height = self.content
         px, py, pw, ph = self.part
         across, down = self._region_size
-        shown = cv2.resize(
-            anomaly_map[y : y + height, x : x + width], (pw, ph), interpolation=cv2.INTER_LINEAR
-        )
+        shown = fit_map(anomaly_map[y : y + height, x : x + width], pw, ph)
         rotated = np.zeros((down, across), np.float32)
         rotated[py : py + ph, px : px + pw] = shown
         upright = cv2.rotate(rotated, _BACK[self.rotate]) if self.rotate else rotated

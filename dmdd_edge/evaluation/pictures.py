@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmdd_edge.data.images import resize, resize_mask
+from dmdd_edge.data.maps import fit_map
 
 Image = NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -50,10 +51,26 @@ def heat_scale(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
         values: map values in 0..1, of any shape.
         threshold: the pixel threshold, in 0..1.
     """
-    threshold = min(max(threshold, 1e-6), 1.0)
-    top = max(min(2 * threshold, 1.0), threshold + 1e-6)
+    threshold, top = _bounds(threshold)
     place: NDArray[np.float64] = np.interp(np.asarray(values), (0.0, threshold, top), (0.0, 0.5, 1.0))
     return place
+
+
+def _bytes_of_scale(values: NDArray[np.float32], threshold: float) -> Image:
+    """``heat_scale`` in 0..255, several times faster; not-a-number becomes 0."""
+    threshold, top = _bounds(threshold)
+    # The part above the threshold is never less steep, so that the higher of the two lines is the scale.
+    place = values * np.float32(127.5 / threshold)
+    if top < 2 * threshold:
+        steep = (values - np.float32(threshold)) * np.float32(127.5 / (top - threshold)) + np.float32(127.5)
+        np.maximum(place, steep, out=place)
+    return np.asarray(cv2.convertScaleAbs(np.nan_to_num(place, copy=False, nan=0.0)), np.uint8)
+
+
+def _bounds(threshold: float) -> tuple[float, float]:
+    """The map values at the middle and at the end of the scale."""
+    threshold = min(max(threshold, 1e-6), 1.0)
+    return threshold, max(min(2 * threshold, 1.0), threshold + 1e-6)
 
 
 def heat_overlay(image: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
@@ -61,15 +78,18 @@ def heat_overlay(image: Image, anomaly_map: NDArray[np.float32], threshold: floa
 
     Args:
         image: uint8 H x W x 3, BGR.
-        anomaly_map: float32, 0..1, of any size; stretched to the image's.
+        anomaly_map: float32, 0..1, of any size; fitted to the image's by ``fit_map`` where it is larger.
         threshold: the pixel threshold, in 0..1.
 
     Returns:
         a new uint8 H x W x 3, BGR.
     """
     height, width = image.shape[:2]
+    rows, columns = anomaly_map.shape
+    if rows > height or columns > width:
+        anomaly_map = fit_map(anomaly_map, min(columns, width), min(rows, height))
     # 0..255 on the scale before stretching: the map is the smaller of the two, and uint8 is quick to stretch.
-    place = np.rint(heat_scale(anomaly_map, threshold) * 255).astype(np.uint8)
+    place = _bytes_of_scale(anomaly_map, threshold)
     if place.shape != (height, width):
         place = cv2.resize(place, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     three = cv2.merge([place, place, place])

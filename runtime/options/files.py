@@ -83,7 +83,7 @@ class ResultFiles(ImageFolders, LineFiles):
     save_size: Annotated[
         int | None,
         Option(
-            "Longer side of the overlays in pixels at most; default: the frame's.",
+            "Longer side of the overlays in pixels at most; default: the frame's, up to 2560.",
             panel=_FILES,
             minimum=64,
             show_default=False,

@@ -12,6 +12,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.options.files import OverlayFormat
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.closeups import with_closeups
 from dmdd_edge.runtime.sinks.file_options import FileOptions
 from dmdd_edge.runtime.sinks.image_folder import ImageFolder
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
@@ -53,7 +54,8 @@ class Overlays(ImageFolder):
     Args:
         folder, source_root, only_anomalous, options: as for ``ImageFolder``.
         format: of the files; PNG keeps every pixel, JPEG and WebP are many times smaller.
-        longest: largest longer side of the image in pixels, without the caption; None: the frame's.
+        longest: largest longer side of the image in pixels, without caption and close-ups; None: as for
+            ``draw_overlay``.
         caption: add the line with the verdict below the image.
         cache: shared with the run's other sinks that show overlays; None for an own one.
     """
@@ -77,8 +79,9 @@ class Overlays(ImageFolder):
         super().__init__(folder, source_root, only_anomalous, options)
 
     def encode(self, frame: Frame, result: Result) -> bytes:
-        """The overlay of a frame in the chosen format."""
-        image = self._cache.draw(frame, result, self._longest, self._caption)
+        """The overlay of a frame in the chosen format; of a large one with close-ups of its regions below."""
+        overlay = self._cache.draw(frame, result, self._longest, self._caption)
+        image = with_closeups(overlay, frame.image, result, self._longest)
         done, data = cv2.imencode(self.suffix, image, _SETTINGS[self._format])
         if not done:
             raise DmddError(f"The overlay of {frame.source} cannot be encoded as {self._format}.")

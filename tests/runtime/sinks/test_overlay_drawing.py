@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.result import Region, Result
+from dmdd_edge.runtime.sinks.closeups import closeup, places, with_closeups
 from dmdd_edge.runtime.sinks.overlay_drawing import boxes, draw_overlay
 from dmdd_edge.runtime.sinks.overlays import Overlays
 
@@ -27,7 +29,11 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
         ((64, 96), None, (256, 384)),
         ((400, 40), None, (1200, 120)),  # three times: four would be more than 1280 high
         ((240, 320), None, (240, 320)),
-        ((3000, 4000), None, (3000, 4000)),
+        ((1920, 2560), None, (1920, 2560)),
+        ((3000, 4000), None, (1920, 2560)),  # a large frame is shrunk, whatever is asked for
+        ((3000, 4000), 4000, (3000, 4000)),  # but for this
+        ((16000, 1000), None, (7680, 480)),  # a long web stays 480 wide
+        ((40000, 1000), None, (10240, 256)),  # as far as it is not longer than this
         ((3000, 4000), 1000, (750, 1000)),
         ((64, 64), 200, (192, 192)),
         ((4000, 20), 256, (3200, 16)),  # no side falls under 16
@@ -138,3 +144,42 @@ def test_the_format_is_the_one_asked_for(
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape[1] == 48
+
+
+def test_a_small_defect_of_a_large_frame_is_seen_and_shown_at_full_resolution(
+    make_result: MakeResult,
+) -> None:
+    image = np.full((3000, 4000, 3), 90, np.uint8)
+    image[2000:2012, 1000:1012] = (0, 200, 0)
+    tiles = Preprocess(tiling=Tiling(tile=256, overlap=32))
+    geometry = tiles.geometry(image.shape, 256)
+    anomaly_map = np.zeros(geometry.shape, np.float32)
+    anomaly_map[2000:2003, 1000:1003] = 0.9
+    region = Region(1000, 2000, 12, 12, 144, 0.9)
+    _, result = make_result(
+        regions=(region,), anomaly_map=anomaly_map, preprocess=tiles, geometry=geometry, pixel_threshold=0.5
+    )
+    drawn = draw_overlay(image, result, 1000, caption=False)
+    # Three pixels of the map are less than one of the drawing, and still red: the box is around them.
+    assert (drawn[498:504, 247:254, 2] > 160).any()
+    sheet = with_closeups(drawn, image, result, 1000)
+    assert sheet.shape[1] == 1000
+    below = sheet[drawn.shape[0] :].astype(int)
+    rows, columns = np.nonzero((below[..., 1] > 145) & (below[..., 0] < 45))
+    # 96 pixels around the box are shown on 320, so that 12 become 40; interpolation blurs the edge.
+    assert np.ptp(rows) + 1 == pytest.approx(40, abs=4)
+    assert np.ptp(columns) + 1 == pytest.approx(40, abs=4)
+    assert with_closeups(drawn, image, replace(result, regions=()), 1000) is drawn
+    assert places((1000, 1000), result) == [], "an overlay of the frame's size shows enough"
+
+
+@pytest.mark.parametrize(("at", "size"), [((0, 0), 12), ((3990, 2990), 10), ((1500, 1000), 900)])
+def test_a_closeup_stays_within_the_frame(at: tuple[int, int], size: int) -> None:
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    x, y = at
+    image[y : y + size, x : x + size] = 255
+    drawn = closeup(image, (x, y, size, size), 320)
+    assert drawn.shape == (320, 320, 3)
+    shown = max(96, min(3 * size, max(320, 3 * size // 2)))
+    white = np.count_nonzero((drawn > 250).all(axis=2)) / drawn[..., 0].size
+    assert white == pytest.approx((size / shown) ** 2, rel=0.35)
