@@ -57,6 +57,10 @@ class Timeline:
         due = at + self._delay
         self._plan.append((max(due, self._plan[-1][0]) if self._plan else due, value))
 
+    def late(self, now: float) -> float:
+        """The latest moment for which the first planned change is in time, if it is overdue; else minus infinity."""
+        return now - self._delay if self._plan and self._plan[0][0] <= now else -math.inf
+
     def advance(self, now: float) -> None:
         """Make the changes that are due. A pulse that begins late is whole all the same."""
         while self._plan and self._plan[0][0] <= now:
@@ -138,8 +142,10 @@ class Outputs:
                 self._reject.plan(at, True)
 
     def refused(self, at: float) -> None:
-        """A trigger was refused; the pulse is set apart from that of the verdict before it."""
-        self.verdict(max(at, self._last + self._apart), passed=False)
+        """A trigger was refused; the pulse is set apart from that of the verdict before it, which may be late."""
+        pulsed = [line for line in (self._pass, self._reject) if line is not None and not line.held]
+        before = max(self._last, *(line.late(at) for line in pulsed), -math.inf)
+        self.verdict(max(at, before + self._apart), passed=False)
 
     def state(self, ready: bool, fault: bool, online: bool) -> None:
         """The state of the station: without fault and online, lines may say *pass*."""

@@ -15,6 +15,8 @@ class FakeDesk:
         self.times: list[float] = []
         self.code: ErrorCode | None = None
         self.last = 0
+        #: Triggers that were answered; ``times`` has them as soon as they arrive.
+        self.answered = 0
         #: Whoever holds it makes the desk slow.
         self.busy = threading.Lock()
 
@@ -30,10 +32,13 @@ class FakeDesk:
         self.times.append(since)
         with self.busy:
             pass
+        answer: int | ErrorCode = self.last + 1
         if self.code is not None:
-            return self.code
-        self.last += 1
-        return self.last
+            answer = self.code
+        else:
+            self.last += 1
+        self.answered += 1
+        return answer
 
     def request_recipe(self, number: int) -> None:
         raise AssertionError

@@ -111,6 +111,21 @@ def test_the_answer_to_a_refused_trigger_is_set_apart_from_the_pulse_before_it()
     assert at(outputs, 1.2601) == {"reject"}
 
 
+@pytest.mark.parametrize(("passed", "first"), [(True, {"pass"}), (False, {"reject"})])
+def test_a_verdict_that_is_shown_late_has_its_pulse_before_the_refused_trigger(
+    passed: bool, first: set[str]
+) -> None:
+    pulse = {"pulse_ms": 50, "delay_ms": 20}
+    outputs = working(GpioSettings(pass_=LineSettings(line=1, **pulse), reject=LineSettings(line=2, **pulse)))
+    outputs.verdict(1.0, passed=passed)
+    outputs.refused(3.0)  # nothing was driven for two seconds, so the first pulse begins now
+    assert at(outputs, 3.0) == first
+    assert at(outputs, 3.0501) == set()
+    assert at(outputs, 3.0999) == set()  # 3.1: twice the longest pulse after the first one begins
+    assert at(outputs, 3.1001) == {"reject"}
+    assert outputs.merged == 0
+
+
 def test_a_part_that_does_not_pass_ends_the_pulse_of_the_one_before() -> None:
     outputs = working(PULSED)
     outputs.verdict(1.0, passed=True)
