@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dmdd_edge  # noqa: F401 - the first import, which keeps the telemetry of libraries off
+from tests.graphs import written_once
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has its process already
@@ -112,6 +113,19 @@ def tiny_outcome(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempP
 
     folder = tmp_path_factory.mktemp("trained") / "runs" / "plate"
     return train(tiny_config(), folder, Listener(), resume=False, tensorboard=False)
+
+
+@pytest.fixture(scope="session")
+def graphs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports of equal models share their ONNX files, also those of other test processes."""
+    from dmdd_edge.export import pipeline
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "write_onnx", written_once(pipeline.write_onnx, folder))
+        yield
 
 
 @pytest.fixture

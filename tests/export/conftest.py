@@ -29,7 +29,7 @@ def small_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_export(tiny_outcome: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def tiny_export(tiny_outcome: Any, graphs_once: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bundle of the tiny run, exported once; `models` is its folder of bundles. Not to be changed."""
     from dmdd_edge.export.pipeline import export_run
 

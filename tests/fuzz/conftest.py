@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # the generators beside the test
 
 
 @pytest.fixture(scope="module")
-def world(tiny_outcome: Any, plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(
+    tiny_outcome: Any, graphs_once: None, plates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder of images, a run, a bundle and what goes wrong."""
     from world import make_world
 

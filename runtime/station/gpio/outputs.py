@@ -58,7 +58,7 @@ class Timeline:
         self._plan.append((max(due, self._plan[-1][0]) if self._plan else due, value))
 
     def late(self, now: float) -> float:
-        """The latest moment for which the first planned change is in time, if it is overdue; else minus infinity."""
+        """The moment whose change would be due now, if the first one is overdue; else minus infinity."""
         return now - self._delay if self._plan and self._plan[0][0] <= now else -math.inf
 
     def advance(self, now: float) -> None:
@@ -142,7 +142,7 @@ class Outputs:
                 self._reject.plan(at, True)
 
     def refused(self, at: float) -> None:
-        """A trigger was refused; the pulse is set apart from that of the verdict before it, which may be late."""
+        """A trigger was refused; the pulse is set apart from the one before it, which may begin late."""
         pulsed = [line for line in (self._pass, self._reject) if line is not None and not line.held]
         before = max(self._last, *(line.late(at) for line in pulsed), -math.inf)
         self.verdict(max(at, before + self._apart), passed=False)
