@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,18 @@ def load_run(folder: Path) -> Run:
     teacher = read_tensors(folder / TEACHER)[0]
     fill(model.teacher, teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
-    return Run(folder, config, _finished_facts(folder), model.eval())
+    facts = _finished_facts(folder)
+    return Run(folder, with_gain(config, facts), facts, model.eval())
+
+
+def with_gain(config: TrainConfig, facts: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of a finished run: with the level of the coarse map that its training measured."""
+    gain, tiling = facts.get("coarse_gain"), config.preprocess.tiling
+    if gain is None or tiling is None:
+        return config
+    tiled = tiling.model_copy(update={"coarse_gain": gain})
+    preprocess = config.preprocess.model_copy(update={"tiling": tiled})
+    return config.model_copy(update={"preprocess": preprocess})
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ phases by one factor, which ``phases.Phases`` measures during the run.
 from __future__ import annotations
 
 from dmdd_edge.messages.phases import Cost
+from dmdd_edge.train.coarse_gain import MOST_IMAGES
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.robustness import images_tried
 from dmdd_edge.train.scales import (
@@ -22,6 +23,7 @@ from dmdd_edge.train.scales import (
 #: Names of the phases, as people read them.
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
+COARSE = "level of the whole image's map"
 OUTLIERS, THRESHOLD = "search for images out of place", "threshold"
 NUISANCES, TEST = "good images under nuisances", "evaluating images"
 FIGURES = "figures and images"
@@ -42,19 +44,25 @@ def preparation(config: TrainConfig, images: int) -> list[Cost]:
         images: number of training images.
     """
     scale = images * _area(config)
+    teacher = Cost(TEACHER, _TEACHER * scale)
+    if config.preprocess.tiling is not None:
+        return [teacher]  # the part is found while the images are read
     each = _OTSU if config.synthesis.foreground == "otsu" else _GRABCUT
-    return [Cost(FOREGROUND, each * scale, "host"), Cost(TEACHER, _TEACHER * scale)]
+    return [Cost(FOREGROUND, each * scale, "host"), teacher]
 
 
-def training(config: TrainConfig, images: int, held_out: int, tests: int, steps: int | None) -> list[Cost]:
+def training(
+    config: TrainConfig, images: int, held_out: int, tests: int, steps: int | None, inputs: int = 1
+) -> list[Cost]:
     """Costs of the student's phase and of all later ones.
 
     Args:
         config: of the run.
-        images: number of training images.
+        images: number of training images, or of tiles.
         held_out: number of held-out images.
         tests: number of test images.
         steps: of the student; None where the clock decides, so that its cost is unknown.
+        inputs: of the network, for each evaluated image.
     """
     area = _area(config)
     costs = [] if steps is None else [Cost(STUDENT, steps * config.batch_size * _PAIR * area)]
@@ -75,11 +83,15 @@ def training(config: TrainConfig, images: int, held_out: int, tests: int, steps:
             Cost(HEAD, _HEAD_IMAGE * pairs * config.head_steps * area),
         ]
     costs.append(Cost(OUTLIERS, _OUTLIER * (images + held_out) * area))
+    each = _EVALUATED * inputs * area
+    tiling = config.preprocess.tiling
+    if tiling is not None and tiling.coarse:
+        costs.append(Cost(COARSE, each * min(held_out or images, MOST_IMAGES)))
     if held_out:
-        costs.append(Cost(THRESHOLD, _EVALUATED * held_out * area))
-        costs.append(Cost(NUISANCES, _EVALUATED * images_tried(held_out) * area))
+        costs.append(Cost(THRESHOLD, each * held_out))
+        costs.append(Cost(NUISANCES, each * images_tried(held_out)))
     if tests:
-        costs += [Cost(TEST, _EVALUATED * tests * area), Cost(FIGURES, _FIGURES * tests * area, "host")]
+        costs += [Cost(TEST, each * tests), Cost(FIGURES, _FIGURES * tests * area, "host")]
     return costs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dmdd_edge.data.datasets.repeats import repeats
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.train.doubts import dark, doubts
+from dmdd_edge.train.synthesis.foreground import ForegroundMasks, Mask
 
 Image = NDArray[np.uint8]
 #: Images held out of a small set at most, where no share is given.
@@ -23,15 +24,32 @@ _WANTED = 20
 
 
 @dataclass
+class WholeImages:
+    """The images of a tiled category, each scaled down to one input of the network.
+
+    Attributes:
+        images: uint8 n x S x S x 3 BGR, trained and held-out ones.
+        paths: their files, in the same order.
+        parts: where the part is in each, bool S x S; None for everywhere.
+    """
+
+    images: Image
+    paths: list[Path]
+    parts: list[Mask | None]
+
+
+@dataclass
 class TrainingImages:
-    """Normal images, ready for the network.
+    """Normal images, ready for the network; of a tiled category, tiles of them.
 
     Attributes:
         train: uint8 n x S x S x 3 BGR to learn from.
-        holdout: uint8 m x S x S x 3 BGR, not trained on; they set the threshold.
-        train_paths: their files, in the same order.
-        holdout_paths: likewise.
+        holdout: uint8 m x S x S x 3 BGR, not trained on; without tiles, they set the threshold.
+        train_paths: the files, without tiles in the same order.
+        holdout_paths: likewise; no tile of them is in ``train``.
         doubts: what a user should know about them, a line each.
+        foreground: where the part is in each of ``train``; None where that is not known yet.
+        whole: of a tiled category, the images as a whole; not all of them where they are very many.
     """
 
     train: Image
@@ -39,6 +57,8 @@ class TrainingImages:
     train_paths: list[Path]
     holdout_paths: list[Path]
     doubts: list[str] = field(default_factory=list)
+    foreground: ForegroundMasks | None = None
+    whole: WholeImages | None = None
 
 
 def load_images(
@@ -71,19 +91,7 @@ def load_images(
         paths.append(path)
         height, width = preprocess.apply(image).shape[:2]
         shapes[width, height] += 1
-    if len(misfits) > len(images):
-        raise DataError(
-            f"{misfits[0].message.rstrip('.')} "
-            f"({len(misfits)} of {len(misfits) + len(images)} images do not fit).",
-            misfits[0].fix,
-        )
-    if len(images) < 2:
-        reason = f" (skipped {summarize(category.skipped)})" if category.skipped else ""
-        raise DataError(
-            f"Category {category.name} has {len(images)} readable training image(s); "
-            f"at least 2 are required{reason}.",
-            fix=f"Put images of good parts into {category.train[0].parent}.",
-        )
+    check_readable(category, len(images), misfits)
     if held_out is None:
         count = holdout_count(len(images), holdout)
         order = np.random.default_rng([seed, 77]).permutation(len(images)).tolist()
@@ -96,8 +104,33 @@ def load_images(
         holdout=np.stack([images[i] for i in kept]) if kept else np.zeros((0, size, size, 3), np.uint8),
         train_paths=[paths[i] for i in training],
         holdout_paths=[paths[i] for i in kept],
-        doubts=[*doubts(shapes, size), *dark(images, preprocess.bits), *repeats(category)],
+        doubts=[*doubts(shapes, size, preprocess), *dark(images, preprocess.bits), *repeats(category)],
     )
+
+
+def check_readable(category: Category, count: int, misfits: Sequence[DmddError]) -> None:
+    """Check that there are images to train on.
+
+    Args:
+        category: with the files that cannot be used in ``skipped``.
+        count: of images that can.
+        misfits: an error for each that the region of interest does not fit.
+
+    Raises:
+        DmddError: there are fewer than two, or the region does not fit most of them.
+    """
+    if len(misfits) > count:
+        raise DataError(
+            f"{misfits[0].message.rstrip('.')} ({len(misfits)} of {len(misfits) + count} images do not fit).",
+            misfits[0].fix,
+        )
+    if count < 2:
+        reason = f" (skipped {summarize(category.skipped)})" if category.skipped else ""
+        raise DataError(
+            f"Category {category.name} has {count} readable training image(s); "
+            f"at least 2 are required{reason}.",
+            fix=f"Put images of good parts into {category.train[0].parent}.",
+        )
 
 
 def holdout_count(images: int, share: float | None) -> int:

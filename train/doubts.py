@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.datasets.remarks import count
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.train.tile_choice import USUAL_DEFECT, lost_below
 
 #: With fewer good images than this there is a warning.
 FEW = 20
@@ -22,13 +24,17 @@ _DARK = 16
 _ASPECT = 1.1
 
 
-def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
+def doubts(
+    shapes: Mapping[tuple[int, int], int], size: int, preprocess: Preprocess | None = None
+) -> list[str]:
     """Warnings on number and sizes of the images, one line each.
 
     Args:
         shapes: number of images by width and height in pixels, after cropping to the region of interest.
         size: side of the network's input in pixels.
+        preprocess: what becomes of them; None stretches each to one input.
     """
+    preprocess = preprocess or Preprocess()
     number = sum(shapes.values())
     lines = []
     if number < FEW:
@@ -36,22 +42,26 @@ def doubts(shapes: Mapping[tuple[int, int], int], size: int) -> list[str]:
             f"{count(number, 'good image')} {'is' if number == 1 else 'are'} few: a good part that looks "
             f"different from them is reported as anomalous; {FEW} or more, from different days, are better"
         )
+    if preprocess.tiling is not None:
+        if len(shapes) > 1:
+            lines.append(f"{_sizes(shapes)}; their tiles have one scale")
+        return lines
     if len(shapes) > 1:
-        lines.append(_mixed(shapes, size))
+        lines.append(_mixed(shapes, size, preprocess))
     (width, height), _ = Counter(shapes).most_common(1)[0]
-    pixels = max(width, height) / size
+    pixels = (min if preprocess.fit == "crop" else max)(width, height) / size
     if pixels >= _SHRUNK:
         side = next((side for side in _SIDES if side > size), None)
-        larger = f"--image-size {side}, or " if side else ""
+        larger = f", --image-size {side}" if side else ""
         lines.append(
-            f"images of {width} x {height} pixels are shrunk to {size} x {size}: a defect smaller than about "
-            f"{round(2 * pixels)} pixels of the original image is likely lost; use {larger}"
-            "--roi X,Y,W,H to cut out the part"
+            f"images of {width} x {height} pixels are reduced to {size} x {size}: a defect smaller than "
+            f"about {lost_below(pixels)} pixels of the original image is likely missed; use --tile auto "
+            f"--smallest-defect {USUAL_DEFECT:g}px{larger}, or --roi X,Y,W,H to cut out the part"
         )
     return lines
 
 
-def dark(images: Sequence[NDArray[np.uint8]], bits: int) -> list[str]:
+def dark(images: Iterable[NDArray[np.uint8]], bits: int) -> list[str]:
     """Warn of nearly black images, as 12 bits in a 16-bit file that is read as 16-bit.
 
     Args:
@@ -67,14 +77,16 @@ def dark(images: Sequence[NDArray[np.uint8]], bits: int) -> list[str]:
     ]
 
 
-def _mixed(shapes: Mapping[tuple[int, int], int], size: int) -> str:
+def _sizes(shapes: Mapping[tuple[int, int], int]) -> str:
     listed = [f"{number} of {width} x {height}" for (width, height), number in Counter(shapes).most_common(3)]
     more = f" and {count(len(shapes) - 3, 'more size')}" if len(shapes) > 3 else ""
+    return f"the images have {len(shapes)} sizes ({', '.join(listed)}{more})"
+
+
+def _mixed(shapes: Mapping[tuple[int, int], int], size: int, preprocess: Preprocess) -> str:
+    how = {"stretch": "stretched", "pad": "padded", "crop": "cropped"}[preprocess.fit]
+    text = f"{_sizes(shapes)}; each is {how} to {size} x {size}"
     aspects = [width / height for width, height in shapes]
-    text = (
-        f"the images have {len(shapes)} sizes ({', '.join(listed)}{more}); "
-        f"each is stretched to {size} x {size}"
-    )
-    if max(aspects) > _ASPECT * min(aspects):
+    if preprocess.fit == "stretch" and max(aspects) > _ASPECT * min(aspects):
         return f"{text}, so that parts look different in them; use images of one camera setting"
     return text

@@ -18,7 +18,7 @@ CONTINUED = 0.25
 
 
 def automatic_steps(images: int, batch_size: int) -> int:
-    """Steps for a number of training images and of pairs per step."""
+    """Steps for a number of training images, or of tiles of them, and of pairs per step."""
     return min(max(math.ceil(PASSES * images / batch_size), LEAST), MOST)
 
 
@@ -47,12 +47,18 @@ def continued_steps(full: int, images: int, new: int) -> int:
     return max(1, math.ceil(full * max(CONTINUED, new / images)))
 
 
-def describe(config: TrainConfig, images: int) -> list[str]:
-    """The line that says which length was chosen and why; nothing where the configuration sets it."""
+def describe(config: TrainConfig, images: int, unit: str = "images") -> list[str]:
+    """The line that says which length was chosen and why; nothing where the configuration sets it.
+
+    Args:
+        config: of the run.
+        images: count of training images, or of tiles of them.
+        unit: what they are.
+    """
     if any(value is not None for value in (config.steps, config.epochs, config.max_minutes)):
         return []
     steps = automatic_steps(images, config.batch_size)
     wanted = math.ceil(PASSES * images / config.batch_size)
     bound = "" if steps == wanted else f" ({PASSES} passes: {wanted})"
     passes = round(steps * config.batch_size / images)
-    return [f"length: {steps} steps, {passes} passes over {images} images{bound}; --steps sets another"]
+    return [f"length: {steps} steps, {passes} passes over {images} {unit}{bound}; --steps sets another"]

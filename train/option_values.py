@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
 from dmdd_edge.errors import OptionError
@@ -10,6 +12,11 @@ from dmdd_edge.messages.suggest import did_you_mean
 #: The backbones that need no ``timm:`` before their name.
 BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
 _ROTATIONS, _BITS = (0, 90, 180, 270), (10, 12, 14, 16)
+#: The value of --tile that leaves the side to ``tile_choice``.
+AUTO = "auto"
+#: Smallest and largest side of a tile in pixels of the source image.
+_LEAST_TILE, _MOST_TILE = 32, 8192
+_EXTENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|mm)?\s*", re.IGNORECASE | re.ASCII)
 
 
 def check_backbone(name: str) -> None:
@@ -33,6 +40,40 @@ def check_rotation(degrees: int) -> None:
 def check_bits(bits: int) -> None:
     """Check that a camera may use a number of bits."""
     _one_of("--bits", bits, _BITS)
+
+
+def check_tile(text: str) -> None:
+    """Check that a text is the side of a tile: ``auto``, or a whole number of pixels.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if text == AUTO:
+        return
+    if not (text.isascii() and text.isdigit() and _LEAST_TILE <= int(text[:9]) <= _MOST_TILE):
+        raise OptionError(
+            f"--tile {text!r} is not the side of a tile.",
+            f"Give {AUTO}, or a whole number of pixels of the source image from {_LEAST_TILE} to "
+            f"{_MOST_TILE}.",
+        )
+
+
+def parse_extent(text: str) -> tuple[float, str]:
+    """The extent of a defect, such as ``12px`` or ``0.5mm``; a number alone is in pixels of the source image.
+
+    Returns:
+        the number, above 0, and its unit, ``px`` or ``mm``.
+
+    Raises:
+        OptionError: it is not an extent.
+    """
+    found = _EXTENT.fullmatch(text)
+    if found is None or not (0 < float(found[1]) < math.inf):
+        raise OptionError(
+            f"--smallest-defect {text!r} is not an extent.",
+            "Give it in pixels of the source image or in millimeters: 12px, 0.5mm.",
+        )
+    return float(found[1]), (found[2] or "px").lower()
 
 
 def _one_of(option: str, value: int, allowed: Sequence[int]) -> None:

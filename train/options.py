@@ -11,6 +11,7 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
 from dmdd_edge.train.devices import check_device_name
 from dmdd_edge.train.option_values import BACKBONES, check_backbone, check_bits, check_rotation
+from dmdd_edge.train.tile_options import TileOptions
 
 _METHOD = "Method (the paper's ablation rows)"
 _CHANGES = "Changes that training makes to images"
@@ -73,6 +74,15 @@ class ImageOptions(Options):
         int,
         Option("Bits that the camera's 16-bit files use: 10, 12, 14 or 16.", panel=_DATA, check=check_bits),
     ] = 16
+    fit: Annotated[
+        Literal["stretch", "pad", "crop"] | None,
+        Option(
+            "How an image that is not square becomes a square input: stretch, pad (the whole image, with "
+            "ignored borders), crop (its middle). Default: stretch.",
+            metavar="HOW",
+            panel=_DATA,
+        ),
+    ] = None
     holdout: Annotated[
         float | None,
         Option(
@@ -125,7 +135,7 @@ class ContinueOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, ImageOptions):
+class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, ImageOptions):
     """The options of ``train_detector`` and of ``dmdd-edge train``, whose help describes each of them.
 
     ``data`` is needed unless ``resume`` or ``continue_run`` is set. None leaves the choice to the recipe.
@@ -296,6 +306,12 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, ImageOptions):
             _has_msn,
             "has no effect without --head msn",
             "add --head msn",
+        ),
+        Rule(
+            ("fit",),
+            lambda values: values["tile"] is None,
+            "has no effect with --tile, whose scale is the same in both directions",
+            "leave --tile out",
         ),
         Rule(
             ("foreground",),

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmdd_edge.train.data import TrainingImages
+from dmdd_edge.train.data import TrainingImages, WholeImages
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.outlier_patches import (
     NEAREST,
@@ -111,6 +111,9 @@ def describe(outliers: dict[str, Any] | None, shown: int = 10) -> list[str]:
 def outliers_of_training(model: DMDD, images: TrainingImages, parts: ForegroundMasks) -> dict[str, Any]:
     """Search a training's images, held-out ones included, since a defect there spoils the threshold.
 
+    Of a tiled category the whole images are compared, scaled down: tiles at random places show different
+    places of the part.
+
     Args:
         model: the trained model; its teacher alone is used.
         images: of the training.
@@ -121,14 +124,16 @@ def outliers_of_training(model: DMDD, images: TrainingImages, parts: ForegroundM
     """
     began = time.perf_counter()
     device = next(model.parameters()).device
-    held_out = foreground.masks(list(images.holdout), parts.method)[1]
+    whole = images.whole
+    if whole is None:
+        held_out = foreground.masks(list(images.holdout), parts.method)[1]
+        whole = WholeImages(
+            np.concatenate([images.train, images.holdout]),
+            [*images.train_paths, *images.holdout_paths],
+            [*parts.masks, *held_out],
+        )
     outliers = find_outliers(
-        model.teacher.eval(),
-        model.normalize,
-        np.concatenate([images.train, images.holdout]),
-        [*images.train_paths, *images.holdout_paths],
-        [*parts.masks, *held_out],
-        device,
+        model.teacher.eval(), model.normalize, whole.images, whole.paths, whole.parts, device
     )
     return {**outliers.as_dict(), "seconds": round(time.perf_counter() - began, 1)}
 

@@ -11,7 +11,15 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.plan_continued import plan_continued
-from dmdd_edge.train.stored_options import MODEL, RUN, SYNTHESIS, changed, changes, preprocess_of
+from dmdd_edge.train.stored_options import (
+    MODEL,
+    OF_IMAGES,
+    RUN,
+    SYNTHESIS,
+    changed,
+    changes,
+    preprocess_of,
+)
 
 if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
@@ -69,7 +77,7 @@ def plan_training(options: TrainOptions) -> Plan:
     elif options.continue_run is not None:
         config, folder, notes = plan_continued(options)
     elif options.data is not None:
-        config, folder = _new(options, options.data)
+        config, folder, notes = _new(options, options.data)
     else:
         folder = run_folder(category or "run", options.run, options.runs_dir)
     config = check_run(folder, config, resume=resume, overwrite=overwrite)
@@ -86,7 +94,7 @@ def _check_files(options: TrainOptions) -> None:
         raise OptionError(f"--known-bad {known_bad}: no such folder.", "Check the path.")
 
 
-def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path]:
+def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path, tuple[str, ...]]:
     from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.config import make_config
     from dmdd_edge.workspace import run_folder
@@ -108,10 +116,11 @@ def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path]:
     category = load_category(data, options.category)
     folder = run_folder(category.name, options.run, options.runs_dir)
     config = config.model_copy(update={"category": category.name})
-    if options.bits != 16 or options.roi or options.rotate or options.ignore_mask:
-        preprocess = preprocess_of(values, category, config.model.image_size)
+    notes: list[str] = []
+    if options.bits != 16 or any(values[name] for name in OF_IMAGES if name != "bits"):
+        preprocess, notes = preprocess_of(values, category, config.model.image_size)
         config = config.model_copy(update={"preprocess": preprocess})
-    return config, folder
+    return config, folder, tuple(notes)
 
 
 def _resumed(stored: TrainConfig, options: TrainOptions) -> tuple[TrainConfig, tuple[str, ...]]:

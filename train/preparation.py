@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from dmdd_edge.data.datasets import Category, grouped
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs, length
-from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.config import Foreground, TrainConfig
 from dmdd_edge.train.continuation import held_out
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
@@ -33,6 +34,9 @@ from dmdd_edge.train.synthesis.textures import (
     ProceduralTextures,
     Textures,
 )
+from dmdd_edge.train.tile_bank import load_tiles
+from dmdd_edge.train.tile_choice import inputs_each
+from dmdd_edge.train.tile_cost import describe_tiles
 
 #: Streams of random numbers that one training draws from; a continued one draws from the next ones.
 _STREAMS = 2
@@ -112,6 +116,10 @@ def prepare(
     model = _build(config, folder, resume)
     model.to(device).to(memory_format=torch.channels_last)
     teacher = fold_batchnorm(model.teacher).to(memory_format=torch.channels_last)
+    if config.preprocess.tiling is not None:
+        size = config.model.image_size
+        for line in describe_tiles(config.preprocess, category.train, size, model, device):
+            listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
@@ -155,25 +163,35 @@ def _read_images(
     """Read the normal images, report what was left out, and announce the phases to come."""
     listener.preparing(costs.READING, 0, None)
     skipped_before = len(category.skipped)
+    known = None if config.parent is None else held_out(folder, config)
+    size, tiled = config.model.image_size, config.preprocess.tiling is not None
     with watch.part("read"):
-        images = load_images(
-            category,
-            config.preprocess,
-            config.model.image_size,
-            config.holdout,
-            config.seed,
-            held_out=None if config.parent is None else held_out(folder, config),
-        )
-    listener.say(f"{len(images.train)} training images, {len(images.holdout)} held out for the threshold")
+        if tiled:
+            images = load_tiles(
+                category,
+                config.preprocess,
+                size,
+                config.holdout,
+                config.seed,
+                _foreground_kind(config),
+                known,
+                partial(listener.preparing, costs.READING),
+            )
+        else:
+            images = load_images(category, config.preprocess, size, config.holdout, config.seed, known)
+    trained, held = len(images.train_paths), len(images.holdout_paths)
+    listener.say(f"{trained} training images, {held} held out for the threshold")
     for line in grouped(category.skipped[skipped_before:]):
         listener.say(f"not used: {line}")
     count = len(images.train)
     doubts = [f"note: {line}" for line in images.doubts]
-    for line in [*doubts, *length.describe(config, count)]:
+    unit = f"tiles of {trained} images" if tiled else "images"
+    for line in [*doubts, *length.describe(config, count, unit)]:
         listener.say(line)
     steps = length.steps_of(config, count)
     listener.expect(costs.preparation(config, count))
-    listener.expect(costs.training(config, count, len(images.holdout), len(category.test), steps))
+    inputs = inputs_each(config.preprocess, category.train, size)
+    listener.expect(costs.training(config, count, held, len(category.test), steps, inputs))
     return images
 
 
@@ -202,19 +220,25 @@ def _textures(config: TrainConfig, images: TrainingImages) -> Textures:
     return MixedTextures(textures, OwnTextures(images.train), share) if share > 0 else textures
 
 
+def _foreground_kind(config: TrainConfig) -> Foreground:
+    return config.synthesis.foreground if config.synthesis.fas else "none"
+
+
 def _find_foreground(
     config: TrainConfig, images: TrainingImages, folder: Path, listener: Listener, watch: Stopwatch
 ) -> ForegroundMasks:
-    method = config.synthesis.foreground if config.synthesis.fas else "none"
-    count = len(images.train)
-    listener.preparing(costs.FOREGROUND, 0, count)
-    with watch.part("foreground"):
-        masks = foreground.cached_masks(
-            folder / "foreground.npz",
-            list(images.train),
-            method,
-            lambda done: listener.preparing(costs.FOREGROUND, done, count),
-        )
+    method = _foreground_kind(config)
+    masks = images.foreground
+    if masks is None:
+        count = len(images.train)
+        listener.preparing(costs.FOREGROUND, 0, count)
+        with watch.part("foreground"):
+            masks = foreground.cached_masks(
+                folder / "foreground.npz",
+                list(images.train),
+                method,
+                lambda done: listener.preparing(costs.FOREGROUND, done, count),
+            )
     failed = f", {masks.failed} fell back to the full image" if masks.failed else ""
     listener.say(f"place of the part in the images: {masks.method} (--foreground {method}){failed}")
     return masks

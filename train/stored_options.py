@@ -12,7 +12,9 @@ from dmdd_edge.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from dmdd_edge.data.datasets import Category
+    from dmdd_edge.data.geometry import Fit
     from dmdd_edge.data.preprocess import Preprocess
+    from dmdd_edge.data.tiles import Tiling
     from dmdd_edge.train.config import TrainConfig
 
 #: Options by the part of the configuration that holds them.
@@ -23,6 +25,8 @@ RUN = (
     "seed", "amp", "device", "workers", "cache_mb",
 )  # fmt: skip
 PREPROCESS = ("roi", "rotate", "ignore_mask", "bits")
+#: What needs a look at the images.
+OF_IMAGES = (*PREPROCESS, "tile", "fit")
 #: The number of training images that are read for the size that the region of interest must fit.
 _SAMPLES = 9
 
@@ -45,16 +49,22 @@ def changes(
         OptionError: an option differs that may not.
     """
     from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.train.tile_choice import choose_tiling
 
     values, given = options.values(), options.given()
     spelled = {field.name: field.spelling for field in option_fields(TrainOptions)}
     before = _by_option(stored)
     wanted = {name: values[name] for name in (*before, *PREPROCESS) if name in given}
+    if "tile" in wanted:
+        category = load_category(wanted.get("data", stored.data), stored.category)
+        tiling = choose_tiling(values, stored.preprocess, category.train, stored.model.image_size)[0]
+        wanted["tile"] = None if tiling is None else tiling.tile
     if "data" in wanted:
         wanted["data"] = wanted["data"].resolve()
     if regions := [name for name in PREPROCESS if wanted.pop(name, None)]:
         category = load_category(wanted.get("data", stored.data), stored.category)
-        if preprocess_of(values, category, stored.model.image_size) != stored.preprocess:
+        kept = stored.preprocess
+        if _preprocess(values, category, stored.model.image_size, kept.fit, kept.tiling) != kept:
             wanted |= {name: values[name] for name in regions}
             before |= dict.fromkeys(regions, "another region, rotation, mask or number of bits")
     different = {name: value for name, value in wanted.items() if value != before[name]}
@@ -90,6 +100,8 @@ def _chosen_steps(stored: TrainConfig) -> str:
     from dmdd_edge.train.data import holdout_count
     from dmdd_edge.train.length import automatic_steps
 
+    if stored.preprocess.tiling is not None:
+        return "a number"  # of the tiles, which are drawn from the images
     try:
         images = len(load_category(stored.data, stored.category).train)
     except DmddError:
@@ -97,17 +109,34 @@ def _chosen_steps(stored: TrainConfig) -> str:
     return str(automatic_steps(images - holdout_count(images, stored.holdout), stored.batch_size))
 
 
-def preprocess_of(values: Mapping[str, Any], category: Category, size: int) -> Preprocess:
-    """The region, rotation, mask and bits that options give.
+def preprocess_of(values: Mapping[str, Any], category: Category, size: int) -> tuple[Preprocess, list[str]]:
+    """The region, rotation, mask, bits, fit and tiles that options give, and remarks on them.
 
     Raises:
         DmddError: they do not fit the images.
     """
+    from dmdd_edge.train.tile_choice import choose_tiling
+
+    plain = _preprocess(values, category, size)
+    tiling, lines = choose_tiling(values, plain, category.train, size)
+    if tiling is None and values["fit"] is None:
+        return plain, lines
+    return _preprocess(values, category, size, values["fit"] or "stretch", tiling), lines
+
+
+def _preprocess(
+    values: Mapping[str, Any],
+    category: Category,
+    size: int,
+    fit: Fit = "stretch",
+    tiling: Tiling | None = None,
+) -> Preprocess:
     from dmdd_edge.data.preprocess import Preprocess
 
-    shape, name = _usual_shape(category)
+    regions = [values[name] for name in PREPROCESS]
+    shape, name = _usual_shape(category) if any(regions[:3]) else ((0, 0), None)
     return Preprocess.from_options(
-        *(values[name] for name in PREPROCESS), source_shape=shape, source_name=name, size=size
+        *regions, fit=fit, tiling=tiling, source_shape=shape, source_name=name, size=size
     )
 
 
@@ -129,9 +158,14 @@ def _usual_shape(category: Category) -> tuple[tuple[int, ...], str | None]:
 
 def _by_option(config: TrainConfig) -> dict[str, Any]:
     """The values of a configuration by the option that sets each."""
+    tiling = config.preprocess.tiling
     return {
         "data": config.data,
         "recipe": config.recipe,
+        "fit": config.preprocess.fit,
+        "tile": None if tiling is None else tiling.tile,
+        "overlap": None if tiling is None else tiling.overlap,
+        "coarse": tiling is not None and tiling.coarse,
         **{name: getattr(config.model, name) for name in MODEL},
         **{name: getattr(config.synthesis, name) for name in SYNTHESIS},
         **{name: getattr(config, name) for name in RUN},

@@ -6,6 +6,8 @@ import time
 from contextlib import closing
 
 from dmdd_edge.train import costs
+from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.data import free_memory_mb
 from dmdd_edge.train.features import TeacherFeatures
 from dmdd_edge.train.head_phase import train_head_epoch
 from dmdd_edge.train.listener import Stopped
@@ -17,6 +19,8 @@ from dmdd_edge.train.steps import student_step
 
 #: Seconds between two checkpoints.
 SAVE_SECONDS = 60.0
+#: Most MiB for the teacher's features of tiles, where --cache-mb does not set it.
+TILES_CACHE_MB = 2048
 #: The stream of random numbers that this phase draws its anomalies from.
 _STREAM = 0
 
@@ -32,12 +36,19 @@ def cache_features(prepared: Prepared) -> TeacherFeatures:
             prepared.model.normalize,
             images,
             prepared.device,
-            budget_mb=prepared.config.cache_mb,
+            budget_mb=_budget(prepared.config),
             progress=lambda done: listener.preparing(costs.TEACHER, done, len(images)),
         )
     where = "kept in memory" if features.cached is not None else "over the memory budget, computed each time"
     listener.say(f"features of the good images: {features.needed_mb:.0f} MiB, {where}")
     return features
+
+
+def _budget(config: TrainConfig) -> int | None:
+    """MiB for the cache; of a tiled category bounded, as its bank is."""
+    if config.cache_mb is not None or config.preprocess.tiling is None:
+        return config.cache_mb
+    return min(TILES_CACHE_MB, free_memory_mb() // 2)
 
 
 def train_student(prepared: Prepared, state: TrainingState, features: TeacherFeatures) -> None:

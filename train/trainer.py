@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import torch
 
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train import costs
+from dmdd_edge.train.coarse_gain import measure_gain
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.continuation import read_continuation
+from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.head_phase import train_head
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.preparation import Prepared, prepare
@@ -75,7 +79,8 @@ def _trained_before(prepared: Prepared) -> files.Run:
     files.load_trainable(model, files.read_tensors(folder / files.MODEL)[0])
     for name in (files.STATE, files.START):
         (folder / name).unlink(missing_ok=True)
-    return files.Run(folder, prepared.config, files.read_facts(folder), model.eval())
+    facts = files.read_facts(folder)
+    return files.Run(folder, files.with_gain(prepared.config, facts), facts, model.eval())
 
 
 def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) -> files.Run:
@@ -98,6 +103,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         "amp": state.precision.name,
         "parameters": files.count_parameters(model.student) + files.count_parameters(model.head),
         "map_weights": None if choice is None else choice.facts(),
+        **_coarse_gain(prepared),
         "created_with": versions(),
         COMPLETE: False,
     }
@@ -109,7 +115,26 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
     for name in (files.STATE, files.START):
         (prepared.folder / name).unlink(missing_ok=True)
     prepared.listener.note(describe_split(facts["seconds"], seconds))
-    return files.Run(prepared.folder, config, facts, model)
+    return files.Run(prepared.folder, files.with_gain(config, facts), facts, model)
+
+
+def _coarse_gain(prepared: Prepared) -> dict[str, float]:
+    """The fact ``coarse_gain`` of a category whose whole images are judged beside their tiles."""
+    config, images, listener = prepared.config, prepared.images, prepared.listener
+    if config.preprocess.tiling is None or not config.preprocess.tiling.coarse:
+        return {}
+    with prepared.watch.part("coarse gain"):
+        gain = measure_gain(
+            torch_predictor(prepared.model),
+            config.preprocess,
+            config.model.image_size,
+            images.holdout_paths or images.train_paths,
+            partial(listener.preparing, costs.COARSE),
+        )
+    if gain is None:
+        return {}
+    listener.note(f"odds of the whole image's map are multiplied by {gain:.4g}")
+    return {"coarse_gain": round(gain, 6)}
 
 
 def versions() -> dict[str, str]:

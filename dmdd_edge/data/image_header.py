@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+from dmdd_edge.outside_files import open_regular
 
 #: More than any header needs, but for a JPEG with an embedded profile or thumbnail, which is walked.
 _HEAD = 1 << 16
@@ -48,6 +52,23 @@ def read_header(data: memoryview) -> Header | None:
             except (struct.error, LookupError, ValueError):
                 return Header(kind, 0, 0)
     return None
+
+
+def header_of(path: Path) -> Header | None:
+    """Format, size and layout of an image file; the file is read only as far as its header needs.
+
+    Returns:
+        as of ``read_header``; also None when the file cannot be read.
+    """
+    try:
+        with (
+            open_regular(path) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+            memoryview(whole) as data,
+        ):
+            return read_header(data)
+    except (OSError, ValueError):  # gone, unreadable, or empty
+        return None
 
 
 def _png(head: bytes, data: memoryview) -> Header:
