@@ -169,6 +169,7 @@ class AssembledRun(Opened):
                 suspect_as=options.suspect_as,
                 min_area=options.min_area,
                 mm_per_px=options.mm_per_px,
+                stop_early=options.stop_early,
                 say=lambda line: self._say(f"warning: {line}"),
             )
 

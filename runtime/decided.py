@@ -27,6 +27,7 @@ def decided(
     infer_ms: float,
     threshold: EffectiveThreshold,
     bundle: Bundle,
+    inspected: float = 1.0,
 ) -> Result:
     """Decide on a frame.
 
@@ -37,6 +38,7 @@ def decided(
         infer_ms: time of the graph.
         threshold: in use.
         bundle: the frame was prepared for, with region of interest, rotation, tiles and mask.
+        inspected: share of its tiles that were inspected; below 1 it was ended early, as anomalous.
     """
     start = time.perf_counter()
     geometry = item.geometry
@@ -47,8 +49,10 @@ def decided(
         # A comparison with not-a-number is false, and false would read as good.
         reason, score = "the model returned NaN or infinity", math.nan
         anomaly_map = np.nan_to_num(anomaly_map, nan=0.0, posinf=1.0, neginf=0.0)
-    if geometry.ignored is not None:
+    if geometry.ignored is not None and geometry.tiling is None:  # a joined map is 0 there
         anomaly_map[geometry.ignored] = 0
+    if geometry.inspected == 0:
+        reason = "nothing is inspected: the ignore mask covers the whole region"
     # Otherwise every part would pass, whatever its score.
     reason = reason or lacks_room(threshold.gate, geometry) or None
 
@@ -57,6 +61,8 @@ def decided(
         return find_regions(anomaly_map, level, geometry, threshold.gate)
 
     judgment = threshold.decide(score, lambda level: bool(regions_above(level)))
+    if inspected < 1 and judgment != "anomalous" and not reason:
+        reason = "the inspection was ended early, at a threshold that was raised since"
     status: Status = "unreliable" if reason else judgment
     lower = threshold.suspect_pixel if status == "suspect" else None
     return Result(
@@ -82,5 +88,7 @@ def decided(
         version=bundle.version,
         look=item.look,
         suspect_threshold=threshold.suspect,
+        stopped_early=inspected < 1,
+        inspected=inspected,
         gated=not reason and score > limit and judgment != "anomalous",
     )

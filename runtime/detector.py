@@ -18,9 +18,9 @@ from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
+from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.quality import frame_statistics, hint_of_bits, reason_against
 from dmdd_edge.errors import BackendError
-from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
 from dmdd_edge.runtime.decided import decided
@@ -28,7 +28,9 @@ from dmdd_edge.runtime.detector_input import Color, ImageLike, check_color, fram
 from dmdd_edge.runtime.frame import BrokenFrame, Frame, as_bgr
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.result import FrameLook, Result
-from dmdd_edge.runtime.steps import Inferred, Maps, Prepared, Started
+from dmdd_edge.runtime.steps import Inferred, Prepared, Started
+from dmdd_edge.runtime.stop_early import Settled, check_stop_early, stop_rule
+from dmdd_edge.runtime.tile_queue import TileQueue, queue_for
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.sources import Source
@@ -66,6 +68,8 @@ class Detector:
         passed_over: tuple[PassedOver, ...] = (),
         *,
         shared: bool = False,
+        tiles: TileQueue | None = None,
+        stop_early: float | None = None,
     ) -> None:
         self._shared = shared  # the caller gives the backend to several detectors, and closes it
         self.bundle = bundle
@@ -74,7 +78,10 @@ class Detector:
         self.passed_over = passed_over
         self._closed = False
         self._overlapping = backend if isinstance(backend, OverlappingBackend) else None
-        self._tiled = bundle.manifest.preprocess.tiling is not None
+        self._tiles: TileQueue | None = None
+        if bundle.manifest.preprocess.tiling is not None:
+            self._tiles = tiles or TileQueue(backend)
+        self._stop_early = stop_early
 
     @classmethod
     def load(
@@ -90,6 +97,7 @@ class Detector:
         suspect_as: SuspectAs | None = None,
         min_area: str | float | None = None,
         mm_per_px: float | None = None,
+        stop_early: float | None = None,
         say: Callable[[str], None] = logging.getLogger("dmdd_edge").warning,
     ) -> Detector:
         """Open a bundle and start a backend on it.
@@ -107,7 +115,9 @@ class Detector:
             min_area: smallest area of a region, such as ``"120px"`` or ``"2.5mm2"``; a part without such a
                 region is not anomalous. None takes the calibration's; 0 is any.
             mm_per_px: millimeters per pixel of the source image; None takes the calibration's.
-            say: receives a warning if ``threshold`` is 1, which no score exceeds; default: Python's log.
+            stop_early: end a tiled image as soon as its score is certain to be above this multiple of the
+                threshold, 1 or more; None inspects all tiles.
+            say: receives warnings about the thresholds; default: Python's log.
 
         Raises:
             BundleError: the bundle is missing or does not verify.
@@ -127,8 +137,12 @@ class Detector:
         ).judging()
         if limits.finds_nothing:
             say(limits.finds_nothing)
+        check_stop_early(stop_early, bundle, limits, say)
         selection = select(bundle, backend, options)
-        return cls(bundle, selection.backend, limits, selection.passed_over)
+        tiles = queue_for(bundle, selection.backend, options)
+        return cls(
+            bundle, selection.backend, limits, selection.passed_over, tiles=tiles, stop_early=stop_early
+        )
 
     def __enter__(self) -> Detector:
         return self
@@ -189,8 +203,9 @@ class Detector:
     def _infer(self, images: Sequence[ImageLike], color: Color) -> list[Result]:
         results: list[Result] = []
         bits = self.bundle.manifest.preprocess.bits
-        for first in range(0, len(images), LARGEST_BATCH):
-            batch = images[first : first + LARGEST_BATCH]
+        step = LARGEST_BATCH if self._tiles is None else 1  # a tiled image alone fills many batches
+        for first in range(0, len(images), step):
+            batch = images[first : first + step]
             prepared = [
                 self.prepare(frame_of(image, color, bits, index)) for index, image in enumerate(batch, first)
             ]
@@ -262,20 +277,29 @@ class Detector:
         results: list[Result] = []
         for first in range(0, len(prepared), LARGEST_BATCH):
             batch = prepared[first : first + LARGEST_BATCH]
-            start = time.perf_counter()
-            maps, scores = self._outputs(batch)
-            results.extend(self.decide(Inferred(batch, maps, scores, _milliseconds(start) / len(batch))))
+            results.extend(self.decide(self.collect(self.start(batch))))
         return results
 
-    def _outputs(self, prepared: Sequence[Prepared]) -> tuple[Maps, NDArray[np.float32]]:
-        if not self._tiled:
-            return self.backend.infer(_views(prepared))
-        joined = [infer_tiles(self.backend.infer, item.view, item.geometry.layout) for item in prepared]
-        return [each for each, _ in joined], np.array([score for _, score in joined], np.float32)
+    @property
+    def is_tiled(self) -> bool:
+        """Whether images are cut into tiles."""
+        return self._tiles is not None
+
+    @property
+    def tile_batch(self) -> int | None:
+        """Most tiles of one batch; None where images are not tiled."""
+        return None if self._tiles is None else self._tiles.batch
+
+    @property
+    def read_ahead(self) -> int:
+        """How many prepared frames of files may wait: one where each is large."""
+        return 1 if self.is_tiled else self.slots + 1
 
     @property
     def slots(self) -> int:
-        """How many batches may be started before the first is finished."""
+        """How many batches, or tiled frames, may be started before the first is finished."""
+        if self._tiles is not None:
+            return self._tiles.frames
         return 1 if self._overlapping is None else self._overlapping.slots
 
     def start(self, prepared: Sequence[Prepared]) -> Started:
@@ -289,12 +313,19 @@ class Detector:
         """
         self._require_open()
         since = time.perf_counter()
-        backend = self._overlapping
-        if backend is None or self._tiled:
-            outputs = self._outputs(prepared)
-            return Started(prepared, lambda: outputs, since)
+        tiles, backend = self._tiles, self._overlapping
+        if tiles is not None:
+            rules = [item.detector.stop_rule(item.geometry) for item in prepared]
+            frames = [
+                tiles.start(item.view, item.geometry.layout, rule)
+                for item, rule in zip(prepared, rules, strict=True)
+            ]
+            return Started(prepared, lambda: tiles.finish(frames), since)
+        if backend is None:
+            maps, scores = self.backend.infer(_views(prepared))
+            return Started(prepared, lambda: (maps, scores, ()), since)
         ticket = backend.submit(_views(prepared))
-        return Started(prepared, lambda: backend.collect(ticket), since)
+        return Started(prepared, lambda: (*backend.collect(ticket), ()), since)
 
     def collect(self, started: Started) -> Inferred:
         """Wait for the frames that were started first; once per ``start``.
@@ -302,15 +333,21 @@ class Detector:
         Raises:
             BackendError: the backend failed.
         """
-        maps, scores = started.answer()
-        return Inferred(started.prepared, maps, scores, _milliseconds(started.since) / len(started.prepared))
+        maps, scores, inspected = started.answer()
+        each = _milliseconds(started.since) / len(started.prepared)
+        return Inferred(started.prepared, maps, scores, each, inspected)
+
+    def stop_rule(self, geometry: Geometry) -> Settled | None:
+        """The rule that ends a tiled frame early, at the thresholds in use now; None inspects all tiles."""
+        return stop_rule(self._stop_early, self.threshold, geometry)
 
     def decide(self, inferred: Inferred) -> list[Result]:
         """The result of each frame; may run in another thread than the backend."""
-        outputs = zip(inferred.prepared, inferred.maps, inferred.scores, strict=True)
+        inspected = inferred.inspected or [1.0] * len(inferred.prepared)
+        outputs = zip(inferred.prepared, inferred.maps, inferred.scores, inspected, strict=True)
         return [
-            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle)
-            for item, raw, score in outputs
+            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle, share)
+            for item, raw, score, share in outputs
         ]
 
     def set_threshold(self, value: float) -> None:

@@ -55,7 +55,7 @@ def stream_results(
     source.bits = detector.bundle.manifest.preprocess.bits
     source.say = _log.warning
     taken = Feed(source, lambda: detector, limit)
-    feed = taken if source.live else ReadAhead(taken, room=detector.slots + 1)
+    feed = taken if source.live else ReadAhead(taken, room=detector.read_ahead)
     pending: deque[Started] = deque()
     try:
         while True:

@@ -87,7 +87,7 @@ def run_frames(
     control = control or RunControl(detector, source)
     source.bits = control.detector.bundle.manifest.preprocess.bits
     direct = Feed(source, lambda: control.detector, limit)
-    feed = direct if source.live else ReadAhead(direct, room=detector.slots + 1)
+    feed = direct if source.live else ReadAhead(direct, room=detector.read_ahead)
     return run_parts(feed, sinks, control, stop)
 
 

@@ -123,4 +123,10 @@ class StartedPart:
 def _one_of(inferred: Inferred, number: int) -> Inferred:
     """One frame of a batch."""
     here = slice(number, number + 1)
-    return Inferred(inferred.prepared[here], inferred.maps[here], inferred.scores[here], inferred.infer_ms)
+    return Inferred(
+        inferred.prepared[here],
+        inferred.maps[here],
+        inferred.scores[here],
+        inferred.infer_ms,
+        inferred.inspected[here],
+    )

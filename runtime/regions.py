@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.gate import Gate
+from dmdd_edge.data.components import windows
 from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.runtime.result import Region
 
@@ -28,29 +28,27 @@ def find_regions(
         geometry: between the source image and the map; reversed for the boxes.
         gate: what a region needs besides; smaller regions are left out.
     """
-    above = (anomaly_map > threshold).view(np.uint8)
-    if not above.any():
+    if not float(anomaly_map.max(initial=0)) > threshold:
         return ()
-    count, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    labels: NDArray[np.int32] = np.asarray(components, dtype=np.int32)
     source_pixels = geometry.source_pixels
-    if gate:
-        areas = stats[:, cv2.CC_STAT_AREA] * source_pixels
-        if not any(map(gate.admits, areas[1:])):
-            return ()
-    peaks = np.zeros(count, np.float32)
-    marked = above.view(np.bool_)
-    np.maximum.at(peaks, labels[marked], anomaly_map[marked])
+    found: list[tuple[float, int, list[int]]] = []
+    for window in windows(anomaly_map > threshold):
+        counted = window.areas * source_pixels
+        if gate and not any(map(gate.admits, counted)):
+            continue
+        peaks = np.zeros(len(counted) + 1, np.float32)
+        inside = window.labels > 0
+        np.maximum.at(peaks, window.labels[inside], window.of(anomaly_map)[inside])
+        found += zip(peaks[1:].tolist(), window.areas.tolist(), window.boxes.tolist(), strict=True)
+    # Equal peaks from the top down, and from left to right.
+    found.sort(key=lambda item: (-item[0], item[2][1], item[2][0]))
     regions: list[Region] = []
-    # Label 0 is the part below the threshold; its peak is 0, so it sorts last and is cut off.
-    for label in np.argsort(-peaks, kind="stable")[: count - 1]:
-        x, y, w, h, pixels = (int(value) for value in stats[label])
+    for peak, pixels, (x, y, w, h) in found:
         area = pixels * source_pixels
         if gate and not gate.admits(area):
             continue
         box = geometry.box_to_source(x, y, w, h)
-        peak, square_mm = float(peaks[label]), gate.square_mm(area)
-        regions.append(Region(*box, max(round(area), 1), peak, square_mm))
+        regions.append(Region(*box, max(round(area), 1), peak, gate.square_mm(area)))
         if len(regions) == MOST_REGIONS:
             break
     return tuple(regions)
@@ -65,10 +63,7 @@ def lacks_room(gate: Gate, geometry: Geometry) -> str:
     """
     if not gate:
         return ""
-    ignored = geometry.ignored
-    rows, columns = geometry.shape
-    pixels = rows * columns if ignored is None else int(np.count_nonzero(~ignored))
-    room = pixels * geometry.source_pixels
+    room = geometry.inspected * geometry.source_pixels
     if gate.admits(room):
         return ""
     return f"no region can have the smallest area {gate.describe()}: {room:.0f}px are inspected"

@@ -125,6 +125,9 @@ class Result:
         suspect_threshold: lower threshold of the score, 0..1; None without a band.
         gated: whether the score is above the threshold, and the frame is not anomalous because no region is
             as large as the smallest area.
+        stopped_early: whether the inspection ended at a tile that made the frame anomalous; the score is then
+            a lower bound, and the map and the regions lack the other tiles.
+        inspected: share of the tiles that were inspected, 0..1.
         look: how the frame looks; None where nothing measured it.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
@@ -157,6 +160,8 @@ class Result:
     version: str = ""
     suspect_threshold: float | None = None
     gated: bool = False
+    stopped_early: bool = False
+    inspected: float = 1.0
     look: FrameLook | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -258,6 +263,9 @@ class Result:
             line["suspect_threshold"] = self.suspect_threshold
         if self.gated:
             line["gated"] = True
+        if self.stopped_early:
+            line["stopped_early"] = True
+            line["inspected"] = round(self.inspected, 4)
         if self.reason:
             line["reason"] = self.reason
         if self.look is not None:

@@ -17,6 +17,8 @@ from dmdd_edge.runtime.result import FrameLook
 if TYPE_CHECKING:
     from dmdd_edge.runtime.detector import Detector
 
+#: What a backend made of several frames: maps, scores, and shares of tiles; see ``Inferred``.
+Outputs: TypeAlias = "tuple[Maps, NDArray[np.float32], Sequence[float]]"
 #: Maps of several frames, float32 rows x columns of each view; one array where all are S x S.
 Maps: TypeAlias = "Sequence[NDArray[np.float32]] | NDArray[np.float32]"
 
@@ -50,12 +52,12 @@ class Started:
 
     Attributes:
         prepared: the frames.
-        answer: returns maps and scores, once; waits while the backend is working.
+        answer: returns what the backend made of them, once; waits while the backend is working.
         since: when they were passed to it, by ``time.perf_counter``.
     """
 
     prepared: Sequence[Prepared]
-    answer: Callable[[], tuple[Maps, NDArray[np.float32]]] = field(repr=False)
+    answer: Callable[[], Outputs] = field(repr=False)
     since: float
 
 
@@ -68,12 +70,15 @@ class Inferred:
         maps: N maps, float32 rows x columns of the view, 0..1.
         scores: float32 N, 0..1.
         infer_ms: time per frame: an equal share of its batch's time.
+        inspected: share of each frame's tiles that were inspected, 0..1; below 1 where the frame was ended
+            early. Empty where frames are not tiled.
     """
 
     prepared: Sequence[Prepared]
     maps: Maps = field(repr=False)
     scores: NDArray[np.float32] = field(repr=False)
     infer_ms: float
+    inspected: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         count = len(self.prepared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from dmdd_edge.bundle.area import Area, parse_area
+from dmdd_edge.data.components import windows
 from dmdd_edge.errors import OptionError
 from dmdd_edge.fields import PositiveLength, Sparse, Text
 
@@ -89,28 +91,70 @@ def reach(anomaly_map: NDArray[np.float32], source_pixels: float, gate: Gate) ->
     ``find_regions`` says the same in less time.
 
     Args:
-        anomaly_map: float32 S x S, 0..1.
+        anomaly_map: float32 rows x columns, 0..1, without not-a-number.
         source_pixels: pixels of the source image per pixel of the map.
         gate: what a region needs.
 
     Returns:
         a value of the map; minus infinity when not even the whole map is large enough.
     """
-    import cv2
-
     if not gate:
         return float(anomaly_map.max())
-    levels = np.unique(anomaly_map)
+    return _reach(anomaly_map, lambda area: gate.admits(area * source_pixels), gate.smallest / source_pixels)
 
-    def has(level: np.float32) -> bool:
-        mask = (anomaly_map >= level).view(np.uint8)
-        _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        return gate.admits(float(stats[1:, cv2.CC_STAT_AREA].max(initial=0)) * source_pixels)
 
-    if not has(levels[0]):
+def _reach(anomaly_map: NDArray[np.float32], admits: Callable[[int], bool], smallest: float) -> float:
+    """See ``reach``; areas in pixels of the map."""
+    if not admits(anomaly_map.size):
         return -math.inf
-    low, high = 0, len(levels)  # it holds at low, and not at high
+    best = _low_reach(anomaly_map, admits, smallest)
+    # A region above a higher level is inside of one at this level, so it is looked for there alone.
+    for window in windows(anomaly_map >= best):
+        for number, (area, box) in enumerate(zip(window.areas, window.boxes, strict=True), start=1):
+            if admits(int(area)):
+                x, y, width, height = (int(value) for value in box)
+                rows, columns = slice(y, y + height), slice(x, x + width)
+                inside = window.labels[y - window.y :, x - window.x :][:height, :width] == number
+                part = np.where(inside, anomaly_map[rows, columns], -1)
+                best = _reach_of_part(part, best, admits)
+    return float(best)
+
+
+def _reach_of_part(part: NDArray[np.float32], best: float, admits: Callable[[int], bool]) -> float:
+    """The highest level at which a part of a map has a region that is admitted, but at least ``best``."""
+    import cv2
+
+    levels = np.unique(part[part > best])
+
+    def has(level: float) -> bool:
+        mask = (part >= level).view(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        return admits(int(stats[1:, cv2.CC_STAT_AREA].max(initial=0)))
+
+    low, high = -1, len(levels)  # it holds at low, and not at high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if has(levels[middle]) else (low, middle)
-    return float(levels[low])
+    return best if low < 0 else float(levels[low])
+
+
+def _low_reach(anomaly_map: NDArray[np.float32], admits: Callable[[int], bool], smallest: float) -> float:
+    """A level that the reach of a map is at least, found on fewer pixels."""
+    import cv2
+
+    side = math.ceil(math.sqrt(smallest))
+    step = side // 8
+    if step > 1:
+        # The least values of blocks: a region of whole blocks is in a region of pixels.
+        rows, columns = anomaly_map.shape[0] // step, anomaly_map.shape[1] // step
+        blocks = anomaly_map[: rows * step, : columns * step].reshape(rows, step, columns, step)
+        least = np.ascontiguousarray(blocks.min(axis=(1, 3)))
+        level = _reach(least, lambda area: admits(area * step * step), smallest / (step * step))
+    elif min(anomaly_map.shape) < side:
+        level = -math.inf
+    else:
+        # The least values of squares of that area.
+        square = np.ones((side, side), np.uint8)
+        border = cv2.BORDER_CONSTANT
+        level = float(cv2.erode(anomaly_map, square, borderType=border, borderValue=-1).max())
+    return max(level, float(anomaly_map.min()))

@@ -94,6 +94,12 @@ class Geometry:
         result.flags.writeable = False
         return result
 
+    @cached_property
+    def inspected(self) -> int:
+        """Number of pixels of the view that are not ignored."""
+        rows, columns = self.shape
+        return rows * columns - (0 if self.ignored is None else int(np.count_nonzero(self.ignored)))
+
     def _mask_of_part(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The pixels of a mask of the rotated region that the view shows."""
         px, py, pw, ph = self.part

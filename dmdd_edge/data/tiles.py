@@ -26,6 +26,9 @@ from dmdd_edge.fields import Sparse
 #: Number of a map's largest values whose mean is its peak; in a joined map, in pixels of the view.
 PEAK_PIXELS = 100
 
+#: Values among which ``top_mean`` first takes only the largest.
+_PART = 512
+
 #: What the score of a tiled image is: the peak of the joined map, or the highest score of its tiles.
 ScoreOf = Literal["map", "tiles"]
 
@@ -73,6 +76,8 @@ class Layout:
         tiling: None where the view is not tiled.
         ignored: bool rows x columns of the view, True = ignored; None ignores nothing. A tile that is
             ignored as a whole is left out.
+        nearest: row and column of the view; the tiles come in the order of their distance from it. None is
+            row by row.
     """
 
     shape: tuple[int, int]
@@ -82,12 +87,13 @@ class Layout:
     overlap: int = 0
     tiling: Tiling | None = None
     ignored: NDArray[np.bool_] | None = None
+    nearest: tuple[float, float] | None = None
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
-        """Row and column of the upper left pixel of each tile that is judged, row by row."""
+        """Row and column of the upper left pixel of each tile that is judged, in the order of the inputs."""
         size, ignored = self.size, self.ignored
-        return tuple(
+        places = tuple(
             (row, column)
             for row in self.rows
             for column in self.columns
@@ -95,6 +101,10 @@ class Layout:
             or self.tiling is None
             or not ignored[row : row + size, column : column + size].all()
         )
+        if self.nearest is None:
+            return places
+        y, x = self.nearest[0] - size / 2, self.nearest[1] - size / 2
+        return tuple(sorted(places, key=lambda place: math.hypot(place[0] - y, place[1] - x)))
 
     @property
     def coarse(self) -> bool:
@@ -169,6 +179,12 @@ class Joining:
         self._scores: list[float] = []
         self._places = layout.order()
         self._coarse: tuple[NDArray[np.float32], float] | None = None
+        self._finite = True
+
+    @property
+    def so_far(self) -> NDArray[np.float32]:
+        """The map of the tiles that were added; the others and the coarse map can only raise its values."""
+        return self._map
 
     def add(self, maps: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
         """Add the next inputs' outputs, in the order of ``Layout.cut``.
@@ -184,6 +200,8 @@ class Joining:
         by_row, by_column = layout.weights
         size = layout.size
         for item, score in zip(maps, scores, strict=True):
+            # Later steps could lose it: where it is ignored, and where the score is not that of the tiles.
+            self._finite = self._finite and math.isfinite(score) and math.isfinite(item.max())
             place = next(self._places, None)
             if place is None:
                 self._coarse = item, float(score)
@@ -195,6 +213,8 @@ class Joining:
 
     def result(self) -> tuple[NDArray[np.float32], float]:
         """The joined map, float32 rows x columns of the view, 0..1, 0 where ignored, and the score.
+
+        The score is not-a-number where an input's map or score is not finite.
 
         Of a view that is not tiled: the map of the network itself and its score.
         """
@@ -209,10 +229,9 @@ class Joining:
             scores.append(score)
         if layout.ignored is not None:
             joined[layout.ignored] = 0
-        if tiling.score == "tiles":
-            # A comparison with not-a-number is false, so max() could lose it.
-            return joined, math.nan if any(map(math.isnan, scores)) else max(scores, default=0.0)
-        return joined, top_mean(joined)
+        if not self._finite:
+            return joined, math.nan
+        return joined, max(scores, default=0.0) if tiling.score == "tiles" else top_mean(joined)
 
 
 def with_gain(anomaly_map: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
@@ -232,6 +251,12 @@ def top_mean(anomaly_map: NDArray[np.float32], count: int = PEAK_PIXELS) -> floa
     """
     values = anomaly_map.ravel()
     count = min(count, values.size)
+    # The largest of many parts bound the value wanted from below, so that few values are sorted.
+    parts = values[: values.size // _PART * _PART].reshape(-1, _PART).max(axis=1)
+    if len(parts) >= count:
+        values = values[values >= np.partition(parts, len(parts) - count)[-count]]
+        if values.size < count:  # a comparison with not-a-number is false
+            return math.nan
     return float(np.partition(values, values.size - count)[-count:].mean())
 
 

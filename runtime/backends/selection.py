@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -109,6 +109,9 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
     check_instance("backend", name, str, f"one of {', '.join([AUTO, *BACKENDS])}")
     check_instance("options", options, (BackendOptions, type(None)), "BackendOptions or None")
     options = options or BackendOptions()
+    if bundle.manifest.preprocess.tiling is not None:
+        # One image alone has many batches, so that several are worth it also for the lowest latency.
+        options = replace(options, slots=max(options.slots, 2))
     if name != AUTO:
         if name not in BACKENDS:
             raise OptionError(f"Unknown backend {name!r}.", choose(name, [AUTO, *BACKENDS]))

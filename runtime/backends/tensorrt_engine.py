@@ -115,6 +115,12 @@ class EngineBackend:
         return self._runner.largest_batch
 
     @property
+    def usual_batch(self) -> int:
+        """The batch that the engine is tuned for, where that is more than one image; else the largest."""
+        batch = self.sidecar.batch
+        return batch.optimum if batch.optimum > 1 else batch.maximum
+
+    @property
     def times(self) -> DeviceTimes | None:
         """Times of the last collected batch on the GPU."""
         return self._runner.times

@@ -33,8 +33,23 @@ class EngineCacheOption(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CudaOptions(EngineCacheOption):
-    """How a GPU is used."""
+class TileBatch(Options):
+    """How many tiles of a large image go through the graph at once."""
+
+    tile_batch: Annotated[
+        int | None,
+        Option(
+            "Tiles of a large image that go through the graph at once; default: what suits the backend.",
+            minimum=1,
+            maximum=1024,
+            range_in_help=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaOptions(EngineCacheOption, TileBatch):
+    """How a GPU is used, and how many tiles go through the graph at once."""
 
     cuda_driver: Annotated[
         str,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
 from dmdd_edge.options.groups import BundleOptions
 from dmdd_edge.runtime.options.archive import ArchiveOptions
@@ -16,6 +17,17 @@ from dmdd_edge.runtime.options.files import OutputOptions
 from dmdd_edge.runtime.options.source import CameraOptions, FrameOptions
 
 _LIVE = "Watching a run"
+
+
+def _factor(text: str) -> float | None:
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"--stop-early is {text!r}.", "Give a number of 1 or more, or off.") from None
+
+
 SuspectAs = Literal["good", "anomalous"]
 
 
@@ -62,6 +74,24 @@ class ThresholdOptions(Options):
     ] = None
     min_area: MinArea = None
     mm_per_px: PixelSize = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopEarly(Options):
+    """Whether the inspection of a large image ends with the tile that makes it anomalous."""
+
+    stop_early: Annotated[
+        float | None,
+        Option(
+            "End a tiled image once its score is surely above FACTOR times the threshold; off: never.",
+            metavar="FACTOR|off",
+            parse=_factor,
+            show_default="off",
+            minimum=1,
+            maximum=1000,
+            example="1.2",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +170,7 @@ class RunOptions(
     ResultOptions,
     CameraOptions,
     FrameOptions,
+    StopEarly,
     ThresholdOptions,
     CudaOptions,
     BackendName,

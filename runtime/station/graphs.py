@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.part import batch_sizes
 from dmdd_edge.runtime.station.settings import InspectionSettings, StationSettings
+from dmdd_edge.runtime.stop_early import check_stop_early
+from dmdd_edge.runtime.tile_queue import TileQueue, queue_for
 from dmdd_edge.workspace import find_bundle
+
+_log = logging.getLogger("dmdd_edge")
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ class Graph:
     Attributes:
         bundle: the bundle.
         selection: its backend, and those that cannot run here.
+        tiles: passes the tiles of all detectors to it; None where images are not tiled.
         users: number of recipes that use it.
     """
 
     bundle: Bundle
     selection: Selection
+    tiles: TileQueue | None = None
     users: int = field(default=1)
 
     def detector(self, inspection: InspectionSettings) -> Detector:
@@ -65,8 +72,17 @@ class Graph:
             min_area=inspection.min_area,
             mm_per_px=inspection.mm_per_px,
         ).judging()
+        check_stop_early(inspection.stop_early, self.bundle, limits, _log.warning)
         chosen = self.selection
-        return Detector(self.bundle, chosen.backend, limits, chosen.passed_over, shared=True)
+        return Detector(
+            self.bundle,
+            chosen.backend,
+            limits,
+            chosen.passed_over,
+            shared=True,
+            tiles=self.tiles,
+            stop_early=inspection.stop_early,
+        )
 
 
 class Graphs:
@@ -118,12 +134,13 @@ class Graphs:
         selection = select(bundle, name.backend, name.options)
         backend, size = selection.backend, bundle.manifest.image_size
         try:
-            for count in self._batch_sizes(name, backend):
+            tiles = queue_for(bundle, backend, name.options)
+            for count in self._batch_sizes(name, backend) if tiles is None else ():
                 backend.infer(np.zeros((count, size, size, 3), np.uint8))
         except BaseException:
             backend.close()
             raise
-        graph = self._open[name] = Graph(bundle, selection)
+        graph = self._open[name] = Graph(bundle, selection, tiles)
         return graph
 
     def release(self, name: GraphName) -> None:

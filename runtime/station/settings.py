@@ -16,7 +16,7 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option
 from dmdd_edge.options.groups import BundleName
 from dmdd_edge.runtime.options.backend import BackendName, BackendOptions
-from dmdd_edge.runtime.options.run import ResultOptions, ThresholdOptions
+from dmdd_edge.runtime.options.run import ResultOptions, StopEarly, ThresholdOptions
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.station.model import TriggerMode
 
@@ -121,7 +121,7 @@ class CameraSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectionSettings(BackendName, ThresholdOptions, BundleName):
+class InspectionSettings(BackendName, StopEarly, ThresholdOptions, BundleName):
     """An inspection: ``[inspections.NAME]``; the bundle, thresholds and the backend are named as for ``run``.
 
     Attributes:
