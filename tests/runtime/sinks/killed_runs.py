@@ -2,8 +2,8 @@
 
 A script for ``test_resume.py``, in a separate process, because it forks: each run is a child that is really
 killed. ``python killed_runs.py random FOLDER SEED KILLS`` kills at random moments, ``python killed_runs.py
-everywhere FOLDER STEP`` before each STEP-th call that changes something on the disk, and within each such
-write. Both end with a line of JSON, or with the first promise that was not kept.
+everywhere FOLDER STEP FRAMES`` before each STEP-th call that changes something on the disk, and within each
+such write. Both end with a line of JSON, or with the first promise that was not kept.
 """
 
 from __future__ import annotations
@@ -194,9 +194,8 @@ def at_random(folder: Path, seed: int, kills: int) -> dict[str, int]:
     return done
 
 
-def everywhere(folder: Path, step: int) -> dict[str, int]:
+def everywhere(folder: Path, step: int, count: int) -> dict[str, int]:
     done = {"kills": 0, "runs": 0}
-    count = 10
     for within in (False, True):
         at = 1 + within * (step // 2)
         while not ended(start(folder, count, "never", at, within)):

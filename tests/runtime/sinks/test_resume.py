@@ -53,12 +53,13 @@ def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_at_a_choice_of_the_steps(tmp_path: Path) -> None:
     # A run of ten frames takes some 75 steps; it is killed before, or in the middle of, each 17th.
-    assert _kill("everywhere", tmp_path / "run", 17)["kills"] >= 8
+    assert _kill("everywhere", tmp_path / "run", 17, 10)["kills"] >= 8
 
 
 @pytest.mark.slow
 def test_killed_at_every_single_step(tmp_path: Path) -> None:
-    assert _kill("everywhere", tmp_path / "run", 1)["kills"] >= 120
+    # Five frames have all kinds of steps: images, a video, a broken frame, a second file of lines, of rows.
+    assert _kill("everywhere", tmp_path / "run", 1, 5)["kills"] >= 60
 
 
 def _sources(path: Path) -> list[str]:
