@@ -8,6 +8,7 @@ DmddError
     SourceError      a camera, stream, video or folder cannot be opened or was lost
     BackendError     a backend, an engine, the GPU or a needed package is missing or failed
     DeliveryError    results cannot be delivered by MQTT or webhook
+    FleetError       the store of a fleet's bundles cannot be reached, or refuses
     StorageError     the operating system refuses a file or folder; also an ``OSError``
 """
 
@@ -66,6 +67,10 @@ class BackendError(DmddError):
 
 class DeliveryError(DmddError):
     """Results cannot be delivered by MQTT or webhook."""
+
+
+class FleetError(DmddError):
+    """The store of a fleet's bundles cannot be reached, or refuses what is requested."""
 
 
 class StorageError(DmddError, OSError):

@@ -73,6 +73,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         fsync_path(path.parent)
 
 
+def publish_folder(unfinished: Path, target: Path) -> None:
+    """Make a finished folder appear under its name, whole: its files are on the disk before.
+
+    Args:
+        unfinished: beside the target; nobody writes into it any more.
+        target: does not exist yet.
+    """
+    with storage_errors(target, "written"):
+        for folder, _, files in os.walk(unfinished, topdown=False):
+            for name in files:
+                fsync_path(Path(folder, name))
+            fsync_path(Path(folder))
+        os.rename(unfinished, target)  # noqa: PTH104 - the step that makes the folder appear whole
+        fsync_path(target.parent)
+
+
 def make_folder(path: Path, fix: str = "") -> None:
     """Make a folder and those above it, unless it is there.
 

@@ -9,8 +9,8 @@ import sys
 import dmdd_edge
 
 ERRORS = {
-    "BackendError", "BundleError", "DataError", "DeliveryError", "DmddError", "OptionError", "SourceError",
-    "StorageError", "TrainingError",
+    "BackendError", "BundleError", "DataError", "DeliveryError", "DmddError", "FleetError", "OptionError",
+    "SourceError", "StorageError", "TrainingError",
 }  # fmt: skip
 FUNCTIONS = {
     "collect_images", "evaluate_detector", "export_bundle", "open_source", "run_source", "run_station",

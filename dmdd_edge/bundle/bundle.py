@@ -10,7 +10,6 @@ import fcntl
 import os
 import shlex
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dmdd_edge.arguments import checked_path
+from dmdd_edge.bundle.files import listed_files, problem_with
 from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest
 from dmdd_edge.bundle.threshold import require_exceedable
 from dmdd_edge.bundle.unfinished import UNFINISHED_PREFIX, remove_abandoned
@@ -37,16 +37,13 @@ from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
-from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, inside, kind_of
-from dmdd_edge.storage import fsync_path, sha256_of, write_atomically
+from dmdd_edge.outside_files import COPY_AGAIN, inside
+from dmdd_edge.storage import publish_folder, sha256_of, write_atomically
 from dmdd_edge.strict_json import explain
 
 __all__ = ["Bundle", "BundleWriter", "check", "list_versions", "use_version"]
 
 FP32_GRAPH, FP16_GRAPH, ENGINES_FOLDER = "model.fp32.onnx", "model.fp16.onnx", "engines"
-
-#: Files that file managers create in folders they show; not part of a bundle and never used.
-_LITTER = {"Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -139,11 +136,11 @@ class Bundle:
             except DmddError as error:
                 yield error
                 continue
-            problem = _problem_with(self.path, path, name, expected, self.manifest.sizes.get(name), hashes)
+            problem = problem_with(self.path, path, name, expected, self.manifest.sizes.get(name), hashes)
             if problem is not None:
                 yield problem
         try:
-            extra = sorted(set(_listed_files(self.path)) - set(files))
+            extra = sorted(set(listed_files(self.path)) - set(files))
         except DmddError as error:
             yield error
             return
@@ -158,39 +155,6 @@ class Bundle:
                 f"{self.path}: the file `{name}` is not listed in the manifest.",
                 "Remove it, or copy the whole bundle again; a bundle must not be edited by hand.",
             )
-
-
-def _problem_with(
-    folder: Path, path: Path, name: str, expected: str, right_size: int | None, hashes: bool
-) -> DmddError | None:
-    """What is wrong with one listed file; None when it is as the manifest says."""
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):
-            what = kind_of(state.st_mode)
-            return BundleError(f"{folder}: `{name}` is {what}, not a regular file.", COPY_AGAIN)
-        size = state.st_size
-        if right_size is not None and size < right_size:
-            return BundleError(
-                f"{folder}: `{name}` is truncated: {size:,} of {right_size:,} bytes.", COPY_AGAIN
-            )
-        if right_size is not None and size > right_size:
-            return BundleError(
-                f"{folder}: `{name}` was altered: it has {size:,} bytes, the manifest says {right_size:,}.",
-                COPY_AGAIN,
-            )
-        if hashes and sha256_of(path) != expected.lower():
-            return BundleError(
-                f"{folder}: `{name}` was altered: its SHA-256 is not the one in the manifest.", COPY_AGAIN
-            )
-    except FileNotFoundError:
-        return BundleError(f"{folder}: the file `{name}` is missing.", COPY_AGAIN)
-    except OSError as error:
-        return BundleError(
-            f"{folder}: `{name}` cannot be read: {error.strerror or error}.",
-            "Make it readable for the user who runs this.",
-        )
-    return None
 
 
 class BundleWriter:
@@ -272,7 +236,7 @@ class BundleWriter:
                 f"the manifest has no field {', '.join(unknown)}.",
                 f"Its fields: {', '.join(Manifest.model_fields)}.",
             )
-        names = _listed_files(self.path)
+        names = listed_files(self.path)
         if not names:
             raise BundleError(f"nothing was written to {self.path}; a bundle without a graph is none.")
         files = {name: sha256_of(self.path / name) for name in names}
@@ -312,14 +276,9 @@ class BundleWriter:
             ) from error
 
     def _publish(self, manifest: Manifest) -> Bundle:
-        for name in manifest.files:
-            fsync_path(self.path / name)
         write_atomically(self.path / MANIFEST_NAME, manifest.to_json())
-        for folder, _, _ in os.walk(self.path, topdown=False):
-            fsync_path(Path(folder))
         target = self.folder / manifest.version
-        os.rename(self.path, target)  # noqa: PTH104 - the step that makes the version appear whole
-        fsync_path(self.folder)
+        publish_folder(self.path, target)
         return Bundle(path=target, manifest=manifest)
 
 
@@ -368,33 +327,3 @@ def check(path: Path | str) -> list[DmddError]:
     except DmddError as error:
         return [error]
     return list(bundle.problems())
-
-
-def _listed_files(folder: Path) -> list[str]:
-    """The paths of a bundle's files (with ``/``) but the manifest and what file managers leave behind.
-
-    A link is named, not followed.
-
-    Raises:
-        DmddError: there are more than a bundle may have.
-    """
-    names: list[str] = []
-    folders, seen = [folder], 0
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                seen += 1
-                if seen > 2 * MOST_FILES:
-                    raise BundleError(
-                        f"{folder} holds more than {2 * MOST_FILES} files and folders; a bundle has a few.",
-                        COPY_AGAIN,
-                    )
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif (
-                    entry.name != MANIFEST_NAME
-                    and not entry.name.startswith(".")
-                    and entry.name not in _LITTER
-                ):
-                    names.append(Path(entry.path).relative_to(folder).as_posix())
-    return sorted(names)

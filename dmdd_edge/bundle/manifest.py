@@ -22,7 +22,8 @@ from dmdd_edge.strict_json import NotStrict, parse_object, validate
 SCHEMA_VERSION = 1
 
 MANIFEST_NAME = "manifest.json"
-
+#: A detached signature of the manifest, in minisign's format; the manifest holds the hash of each other file.
+SIGNATURE_NAME = "manifest.json.minisig"
 
 #: The largest manifest that is read, in bytes.
 LARGEST = 8 << 20

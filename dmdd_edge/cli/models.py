@@ -4,33 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dmdd_edge.cli import models_fleet
 from dmdd_edge.cli.expand import add_command, expand
+from dmdd_edge.cli.models_fleet import PublicKeyOption, check_address, list_remote, public_keys
 from dmdd_edge.cli.options import JsonOutput
 from dmdd_edge.options import Option
 from dmdd_edge.options.groups import AllowLossOption, ModelsDirOption
 
-_HELP = "List bundles and their versions; show one, choose the one in use, verify it, remove one."
+if TYPE_CHECKING:
+    from dmdd_edge.fleet.signature import PublicKey
+
+_HELP = (
+    "List bundles and their versions; show one, choose the one in use, verify it, remove one; push them to "
+    "the store of a fleet, and pull them from there."
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and its sub-commands to the program."""
     group = typer.Typer(help=_HELP)
     group.callback(invoke_without_command=True)(expand(models, ModelsOptions, with_context=True))
-    add_command(group, "list", list_models, ModelsOptions)
+    add_command(group, "list", list_models, ListOptions)
     add_command(group, "show", show, ShowOptions)
     add_command(group, "use", use, UseOptions)
     add_command(group, "check", check, CheckOptions)
     add_command(group, "remove", remove, VersionOptions)
+    add_command(group, "push", models_fleet.push, models_fleet.PushOptions)
+    add_command(group, "pull", models_fleet.pull, models_fleet.PullOptions)
     app.add_typer(group, name="models")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsOptions(JsonOutput, ModelsDirOption):
     """The options of every sub-command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(ModelsOptions):
+    """What is listed."""
+
+    remote: Annotated[
+        str | None,
+        Option("List the store of a fleet, and what of it is here.", metavar="URL", check=check_address),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +79,7 @@ class UseOptions(AllowLossOption, VersionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckOptions(ModelsOptions):
+class CheckOptions(PublicKeyOption, ModelsOptions):
     """What is verified."""
 
     category: Annotated[str | None, Option("Category; default: all.", argument=True)] = None
@@ -69,7 +89,7 @@ class CheckOptions(ModelsOptions):
 def models(context: typer.Context, options: ModelsOptions) -> None:
     """List bundles and their versions; show one, choose the one in use, verify it, remove one."""
     if context.invoked_subcommand is None:
-        list_models(options)
+        list_models(options.pick(ListOptions))
         return
     # Options before the sub-command are meant for it.
     given = {name: getattr(options, name) for name in options.given()}
@@ -78,8 +98,11 @@ def models(context: typer.Context, options: ModelsOptions) -> None:
     }
 
 
-def list_models(options: ModelsOptions) -> None:
-    """List bundles and their versions."""
+def list_models(options: ListOptions) -> None:
+    """List bundles and their versions; with --remote those in the store of a fleet."""
+    if options.remote is not None:
+        list_remote(options.remote, options.models_dir, options.json)
+        return
     from dmdd_edge.bundle.versions import list_versions
     from dmdd_edge.cli.console import console, print_json
     from dmdd_edge.runs import first_bundle
@@ -178,7 +201,10 @@ def use(options: UseOptions) -> None:
 
 
 def check(options: CheckOptions) -> None:
-    """Verify every file of the version in use against the manifest; exit code 1 when one is wrong."""
+    """Verify every file of the version in use against the manifest; exit code 1 when one is wrong.
+
+    With --public-key the manifest's signature is verified too.
+    """
     from dmdd_edge import workspace
     from dmdd_edge.cli.console import console, print_json
 
@@ -187,7 +213,8 @@ def check(options: CheckOptions) -> None:
         paths = [models_dir / name for name in workspace.list_bundles(models_dir)]
     else:
         paths = [workspace.find_bundle(category, model, models_dir)]
-    reports = [_check_one(path) for path in paths]
+    keys = public_keys(options)
+    reports = [_check_one(path, keys) for path in paths]
     if options.json:
         print_json(reports)
     for report in reports:
@@ -199,10 +226,11 @@ def check(options: CheckOptions) -> None:
         raise typer.Exit(1)
 
 
-def _check_one(path: Path) -> dict[str, Any]:
+def _check_one(path: Path, keys: list[PublicKey]) -> dict[str, Any]:
     from dmdd_edge.bundle.bundle import Bundle, check
     from dmdd_edge.bundle.calibration import read_calibration
     from dmdd_edge.errors import DmddError
+    from dmdd_edge.fleet.local import check_signature
     from dmdd_edge.runtime.challenge.health import challenge_health
     from dmdd_edge.runtime.challenge.run import category_folder
 
@@ -211,6 +239,8 @@ def _check_one(path: Path) -> dict[str, Any]:
     bundle = None
     try:
         bundle = Bundle.open_unverified(path)
+        if keys:
+            check_signature(bundle, keys)
         read_calibration(bundle)
     except DmddError as error:
         if bundle is not None:

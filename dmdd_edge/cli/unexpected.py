@@ -24,7 +24,7 @@ TRACEBACK_VARIABLE = "DMDD_TRACEBACK"
 _SHARED = 4
 #: Characters of an exception's text that are shown: some quote a whole document.
 _LONGEST = 500
-_PASSWORD_VARIABLES = ("DMDD_MQTT_PASSWORD",)
+_PASSWORD_VARIABLES = ("DMDD_MQTT_PASSWORD", "DMDD_SIGN_PASSWORD")
 
 
 def readable(error: Exception, arguments: Sequence[str]) -> DmddError:

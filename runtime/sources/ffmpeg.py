@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dmdd_edge.runtime.sources.proxy import proxy_address
+from dmdd_edge.proxy import proxy_address
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 

@@ -14,10 +14,10 @@ from dmdd_edge.data.image_header import read_header
 from dmdd_edge.data.images import to_uint8
 from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted
+from dmdd_edge.proxy import proxy_address
 from dmdd_edge.runtime.sources.http_request import read_body, request, why
 from dmdd_edge.runtime.sources.live_device import Device, LostError, damaged
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
-from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.stream import FfmpegStream, reach
 from dmdd_edge.runtime.sources.urls import host_label
 

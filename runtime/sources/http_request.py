@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlunsplit
 
 from dmdd_edge.errors import DmddError, SourceError
 from dmdd_edge.messages.addresses import redacted, split_address
-from dmdd_edge.runtime.sources.proxy import proxy_address
+from dmdd_edge.proxy import proxy_address
 from dmdd_edge.runtime.sources.timed_http import timed_handlers
 
 

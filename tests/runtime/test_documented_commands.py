@@ -19,6 +19,7 @@ from tests.docs import pages
 #: Why a command is not run here; the first pattern that is found in it counts.
 NOT_RUN = {
     r"^(export|git|cd|\.|python3|(python -m )?pip|\.venv/bin/pip) ": "sets up a machine",
+    r"^minisign |models (push|pull)|--remote": "needs a store of a fleet; its tests run the commands",
     r"^sudo (useradd|install|systemctl|sysctl|setcap) ": "sets up a machine",
     r"station install ": "sets up a machine; the tests of the service run the command",
     r"^gpioinfo": "needs 24 V lines; a program of the kernel's library",

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from dmdd_edge import DmddError
+from dmdd_edge.proxy import proxy_address
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources import Source, SourceOptions, grabber, multipart, open_source
 from dmdd_edge.runtime.sources.ffmpeg import set_up_ffmpeg
 from dmdd_edge.runtime.sources.http_request import request
 from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.multipart import NoImageError, PartReader
-from dmdd_edge.runtime.sources.proxy import proxy_address
 from dmdd_edge.runtime.sources.thinning import Thinner
 from tests.runtime.sources.camera_server import jpeg, number
 from tests.runtime.sources.reading import Reader
