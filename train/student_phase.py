@@ -20,7 +20,7 @@ from dmdd_edge.train.steps import student_step
 #: Seconds between two checkpoints.
 SAVE_SECONDS = 60.0
 #: Most MiB for the teacher's features of tiles, where --cache-mb does not set it.
-TILES_CACHE_MB = 2048
+TILES_CACHE_MB = 1536
 #: The stream of random numbers that this phase draws its anomalies from.
 _STREAM = 0
 

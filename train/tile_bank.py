@@ -29,8 +29,8 @@ from dmdd_edge.train.tile_choice import usual_geometry
 from dmdd_edge.train.tile_places import draw_places, part_of_tile
 
 Image = NDArray[np.uint8]
-#: Most tiles of a bank: the longest training passes eight times over them.
-MOST_TILES = 3000
+#: Most tiles of a bank: the longest training passes twelve times over them.
+MOST_TILES = 2000
 #: Bytes of the bank and of the whole images together; the latter take a third at most.
 BUDGET = 800 * 2**20
 #: Of each place of a tile in an image, this number of tiles is drawn at most: more would repeat them.
