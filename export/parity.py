@@ -122,15 +122,36 @@ def compare(
         labeled: whether there are test images, so that the figures are meaningful.
         pairs: of a good and a defective image among them.
     """
-    difference = np.abs(reference.maps - actual.maps)
+    difference = np.abs(np.asarray(reference.maps) - np.asarray(actual.maps))
+    differences = float(difference.max()), float(np.quantile(difference, 0.99))
+    return row_of(artifact, reference, actual, differences, threshold, limits, labeled=labeled, pairs=pairs)
+
+
+def row_of(
+    artifact: str,
+    reference: Evaluation,
+    actual: Evaluation,
+    differences: tuple[float, float],
+    threshold: float,
+    limits: ParityLimits,
+    *,
+    labeled: bool,
+    pairs: int = 0,
+) -> ParityRow:
+    """The row of an artifact whose maps are compared already.
+
+    Args:
+        artifact, reference, actual, threshold, limits, labeled, pairs: as for ``compare``; maps are not read.
+        differences: the largest difference of a map's value, and the 99th percentile of the differences.
+    """
     decided = np.abs(reference.scores - threshold) > _TIE
     flipped = decided & ((reference.scores > threshold) != (actual.scores > threshold))
     figures = _differences(reference.metrics, actual.metrics) if labeled else dict.fromkeys(PAPER_FIELDS)
     return ParityRow(
         artifact=artifact,
         images=len(actual.scores),
-        map_max=float(difference.max()),
-        map_p99=float(np.quantile(difference, 0.99)),
+        map_max=differences[0],
+        map_p99=differences[1],
         score_max=float(np.abs(reference.scores - actual.scores).max()),
         flipped=int(flipped.sum()),
         limits=limits,

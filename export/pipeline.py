@@ -19,20 +19,22 @@ from dmdd_edge.bundle.versions import CURRENT_NAME
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
-from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from
+from dmdd_edge.data.quality import FrameLimits, limits_from, view_statistics
 from dmdd_edge.errors import DmddError
-from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.test_set import (
     Evaluation,
     Predictor,
+    TestSet,
     evaluate_predictor,
     load_test_set,
     predict_all,
 )
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
-from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, onnx_predictor, require
+from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, onnx_predictor, require, row_of
+from dmdd_edge.export.whole_parity import MOST_IMAGES, NO_METRICS, compare_whole, spread_set
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
@@ -42,7 +44,6 @@ from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.robustness import describe_shares
 from dmdd_edge.train.run_folder import METRICS
 
-_NO_METRICS = Metrics(None, None, None, None, None, None, None)
 GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
 #: Seconds for writing and checking a graph, and for evaluating an image.
 _WRITING: dict[Precision, float] = {"fp32": 12.0, "fp16": 12.0}
@@ -206,6 +207,10 @@ def compare_all(
     category = _category(run)
     labeled = category is not None and bool(category.test)
     pairs = 0
+    if run.config.preprocess.tiling is not None:
+        return _compare_tiled(
+            run, category if labeled else None, predictors, artifacts, threshold, progress, say
+        )
     if labeled:
         assert category is not None
         test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
@@ -217,10 +222,10 @@ def compare_all(
             for name, predict in predictors.items()
         }
     else:
-        images = holdout_images(run)
+        images = np.asarray(holdout_images(run))
         results = {
             name: Evaluation(
-                _NO_METRICS, *predict_all(predict, images, _comparing(name, len(images), progress))
+                NO_METRICS, *predict_all(predict, images, _comparing(name, len(images), progress))
             )
             for name, predict in predictors.items()
         }
@@ -228,6 +233,51 @@ def compare_all(
     return [
         compare(name, reference, actual, threshold, artifacts[name][1], labeled=labeled, pairs=pairs)
         for name, actual in results.items()
+    ]
+
+
+def _compare_tiled(
+    run: Run,
+    category: Category | None,
+    predictors: dict[str, Predictor],
+    artifacts: dict[str, tuple[Predictor, ParityLimits]],
+    threshold: float,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> list[ParityRow]:
+    """The rows of a tiled run, from some of its test images, or of its held-out ones without any."""
+    test: TestSet | None = None
+    if category is None:
+        images = holdout_images(run)
+        assert isinstance(images, Views)
+        images = images.taken(np.unique(np.linspace(0, len(images) - 1, MOST_IMAGES).astype(int)).tolist())
+    else:
+        complete = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+        for line in category.remarks():
+            say(line)
+        test = spread_set(complete)
+        if len(test.items) < len(complete.items):
+            say(
+                f"compared on {len(test.items)} of {len(complete.items)} test images, spread over all of them"
+            )
+        images = test.images
+        assert isinstance(images, Views)
+    pairs = 0 if test is None else int(test.labels.sum()) * int((~test.labels).sum())
+    # All artifacts get a tile before the next one is cut, so it is one phase; the others have no images left.
+    tell = _comparing("torch", len(images), progress)
+    results, differences = compare_whole(predictors, images, test, tell)
+    return [
+        row_of(
+            name,
+            results["torch"],
+            results[name],
+            differences[name],
+            threshold,
+            limits,
+            labeled=test is not None,
+            pairs=pairs,
+        )
+        for name, (_, limits) in artifacts.items()
     ]
 
 
@@ -276,6 +326,6 @@ def measured_images(run: Run) -> tuple[FrameLimits, Look]:
     for path in existing:
         image = read_image(path, config.preprocess.bits)
         prepared = config.preprocess.prepare(image, size, str(path))
-        statistics.append(frame_statistics(prepared, config.preprocess.geometry(image.shape, size).ignored))
+        statistics.append(view_statistics(prepared, config.preprocess.geometry(image.shape, size).layout))
         looks.append(look_at(image, config.preprocess))
     return limits_from(statistics), look_of(looks, (path.suffix for path in existing))

@@ -19,7 +19,7 @@ from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
 from dmdd_edge.data.geometry import Geometry
-from dmdd_edge.data.quality import frame_statistics, hint_of_bits, reason_against
+from dmdd_edge.data.quality import hint_of_bits, reason_against, view_statistics
 from dmdd_edge.errors import BackendError
 from dmdd_edge.runtime.backends import Backend, OverlappingBackend
 from dmdd_edge.runtime.backends.selection import AUTO, PassedOver, select
@@ -261,7 +261,7 @@ class Detector:
         image = as_bgr(frame.image)
         view = manifest.preprocess.prepare(image, manifest.image_size)
         geometry = manifest.preprocess.geometry(image.shape, manifest.image_size)
-        seen = frame_statistics(view, geometry.ignored)
+        seen = view_statistics(view, geometry.layout)
         reason = reason_against(seen, manifest.frame_limits)
         if reason is not None and manifest.preprocess.bits == 16:
             reason += hint_of_bits(reason, frame.peak)

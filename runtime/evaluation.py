@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmdd_edge.bundle.gate import reach
 from dmdd_edge.data.datasets import Category
-from dmdd_edge.data.quality import check_frame
+from dmdd_edge.data.quality import check_view
 from dmdd_edge.evaluation.decisions import Decisions, decide
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.runtime.detector import Detector
@@ -53,32 +54,25 @@ def evaluate_bundle(
     """
     manifest = detector.bundle.manifest
     test = load_test_set(category, manifest.preprocess, manifest.image_size)
-    evaluation = evaluate_predictor(
-        detector.backend.infer, test, lambda done: progress(done, len(test.items))
-    )
+    threshold = detector.threshold
+    reaches: list[float] = []
+
+    unreliable: list[bool] = []
     limits = manifest.frame_limits
-    geometries = [manifest.preprocess.geometry(shape, manifest.image_size) for shape in test.shapes]
-    unreliable = np.array(
-        [
-            limits is not None and check_frame(image, limits, geometry.ignored) is not None
-            for image, geometry in zip(test.images, geometries, strict=True)
-        ]
+
+    def watch(index: int, view: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> None:
+        geometry = manifest.preprocess.geometry(test.shapes[index], manifest.image_size)
+        unreliable.append(limits is not None and check_view(view, geometry.layout, limits) is not None)
+        if threshold.gate:
+            ignored = geometry.ignored
+            counted = anomaly_map if ignored is None else np.where(ignored, np.float32(0), anomaly_map)
+            reaches.append(reach(counted, geometry.source_pixels, threshold.gate))
+
+    evaluation = evaluate_predictor(
+        detector.backend.infer, test, lambda done: progress(done, len(test.items)), watch
     )
     names = test.defects if groups is None else [groups[item.path] for item in test.items]
-    threshold = detector.threshold
-    reaches = None
-    if threshold.gate:
-        reaches = [
-            reach(
-                anomaly_map
-                if geometry.ignored is None
-                else np.where(geometry.ignored, np.float32(0), anomaly_map),
-                geometry.source_pixels,
-                threshold.gate,
-            )
-            for anomaly_map, geometry in zip(evaluation.maps, geometries, strict=True)
-        ]
-    decisions = decide(evaluation.scores, test.labels, names, threshold, unreliable, reaches)
+    decisions = decide(evaluation.scores, test.labels, names, threshold, unreliable, reaches or None)
     training = manifest.created_with
     metrics = {
         "category": manifest.category,

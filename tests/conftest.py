@@ -139,3 +139,53 @@ def copied(tiny_outcome: Any, plates: Path, tmp_path: Path) -> Any:
         file = tmp_path / "run" / name
         file.write_text(file.read_text().replace(str(plates), str(tmp_path / "data")))
     return load_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def tiled_run(tiny_outcome: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The trained run, made a tiled one of images of 200 x 330 and 180 x 260 pixels; not to be changed.
+
+    6 good training images, 4 of which are held out; 3 good test images and 3 with a dark square and its mask.
+    Tiles are 64 pixels wide and overlap by 16.
+    """
+    import json
+
+    import cv2
+    import numpy as np
+
+    from dmdd_edge.train.checkpoint import load_run
+
+    root = tmp_path_factory.mktemp("tiled")
+    rng = np.random.default_rng(4)
+
+    def draw(name: str, index: int, damaged: bool = False) -> Path:
+        rows, columns = ((200, 330), (180, 260))[index % 2]
+        coarse = rng.integers(90, 160, (rows // 8, columns // 8, 3), np.uint8)
+        image = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC)
+        file = root / "data" / "plate" / name / f"{index:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if damaged:
+            x, y = (int(place) for place in rng.integers(20, 150, 2))
+            mask = np.zeros((rows, columns), np.uint8)
+            mask[y : y + 12, x : x + 12] = 255
+            image[mask > 0] //= 6
+            truth = root / "data" / "plate" / "ground_truth" / "hole" / f"{index:03d}_mask.png"
+            truth.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(truth), mask)
+        cv2.imwrite(str(file), image)
+        return file
+
+    good = [str(draw("train/good", index)) for index in range(6)]
+    for index in range(3):
+        draw("test/good", index)
+        draw("test/hole", index, damaged=True)
+    folder = root / "runs" / "plate"
+    shutil.copytree(tiny_outcome.run.folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["data"] = str(root / "data")
+    config["preprocess"]["tiling"] = {"tile": 64, "overlap": 16}
+    (folder / "config.json").write_text(json.dumps(config))
+    facts = json.loads((folder / "run.json").read_text())
+    facts |= {"train": good[:2], "holdout": good[2:]}
+    (folder / "run.json").write_text(json.dumps(facts))
+    return load_run(folder)

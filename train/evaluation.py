@@ -17,9 +17,11 @@ from dmdd_edge.errors import TrainingError
 from dmdd_edge.evaluation.decisions import Decisions
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.pictures import Case, case_sheet, hardest, score_histogram
-from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, predict_all
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, scores_of
+from dmdd_edge.evaluation.views import Images, Views
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
+from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.odd_ones import odd_ones
@@ -39,8 +41,8 @@ def torch_predictor(model: DMDD, device: torch.device | None = None) -> Predicto
     return predict
 
 
-def holdout_images(run: files.Run) -> NDArray[np.uint8]:
-    """The run's held-out normal images, uint8 N x S x S x 3 BGR.
+def holdout_images(run: files.Run) -> Images:
+    """The run's held-out normal images, uint8 N x S x S x 3 BGR; of a tiled run their views.
 
     Raises:
         DmddError: the run held out no images, or the files are missing.
@@ -60,10 +62,12 @@ def holdout_images(run: files.Run) -> NDArray[np.uint8]:
     return run_images(run, paths)
 
 
-def run_images(run: files.Run, paths: Sequence[Path]) -> NDArray[np.uint8]:
-    """Images as a run prepares them, uint8 N x S x S x 3 BGR."""
+def run_images(run: files.Run, paths: Sequence[Path]) -> Images:
+    """Images as a run prepares them, uint8 N x S x S x 3 BGR; of a tiled run views, read when needed."""
     size = run.config.model.image_size
     preprocess = run.config.preprocess
+    if preprocess.tiling is not None:
+        return Views(tuple(paths), preprocess, size)
     prepared = [preprocess.prepare(read_image(path, preprocess.bits), size, str(path)) for path in paths]
     return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
 
@@ -79,11 +83,24 @@ def threshold_and_odd(
     run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
 ) -> tuple[Threshold, list[str]]:
     """The threshold from the run's held-out normal images, and a line on those that alone set it."""
-    maps, scores = predict_all(predict, holdout_images(run))
-    separate = run.config.model.head == "scaled"  # other heads compute the score from the map
-    peaks = [map_peak(item) for item in maps] if separate else None
-    threshold = threshold_from_normals(scores.tolist(), alpha, peaks=peaks, suspect_rate=suspect_rate)
+    peaks: list[float] = []
+    scores = scores_of(
+        predict, holdout_images(run), watch=lambda index, view, found: peaks.append(map_peak(found))
+    )
+    separate = score_is_separate(run.config)
+    threshold = threshold_from_normals(
+        scores.tolist(), alpha, peaks=peaks if separate else None, suspect_rate=suspect_rate
+    )
     return threshold, odd_ones(run.info["holdout"], scores.tolist(), threshold)
+
+
+def score_is_separate(config: TrainConfig) -> bool:
+    """Whether the score is not computed from the map, so that maps need a threshold of their own.
+
+    The scaled head has a score of its own; that of a tiled image may be the peak of the joined map.
+    """
+    tiling = config.preprocess.tiling
+    return config.model.head == "scaled" and (tiling is None or tiling.score == "tiles")
 
 
 def figures(
@@ -124,7 +141,7 @@ def write_images(
     Without a threshold the largest score and the largest map value replace it.
     """
     image, pixel = (
-        (float(evaluation.scores.max()), float(evaluation.maps.max()))
+        (float(evaluation.scores.max()), evaluation.largest)
         if threshold is None
         else (threshold.image, threshold.pixel)
     )

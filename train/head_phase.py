@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.train import costs
 from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
@@ -101,6 +102,13 @@ def _fit_scaled(
 ) -> MapChoice | None:
     """Fit all that a scaled head needs."""
     model, images = prepared.model, prepared.images
+    known_bad = None if prepared.known_bad is None else prepared.known_bad.images
+    if isinstance(known_bad, Views):
+        # Held-out good images are here as tiles, and a part is judged by all of its tiles.
+        prepared.listener.say(
+            "known-bad parts do not choose weights of a tiled category; the finished run says which it finds"
+        )
+        known_bad = None
 
     def of(part: NDArray[np.uint8]) -> Features:
         return features_of(model, prepared.teacher, to_input(part, prepared.device), state.precision)
@@ -115,7 +123,7 @@ def _fit_scaled(
             images.holdout,
             prepared.foreground.method,
             prepared.listener.preparing,
-            None if prepared.known_bad is None else prepared.known_bad.images,
+            known_bad,
         )
     if choice is not None:
         prepared.listener.say(describe_choice(choice.facts()))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.data.datasets import Category, grouped
@@ -16,7 +13,8 @@ from dmdd_edge.data.datasets.folders import from_folders
 from dmdd_edge.data.datasets.repeats import digest_of
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError
-from dmdd_edge.evaluation.test_set import Predictor, load_test_set, predict_all
+from dmdd_edge.evaluation.test_set import Predictor, load_test_set, scores_of
+from dmdd_edge.evaluation.views import Images, Views
 
 #: Known-bad parts that are named in a report at most.
 _NAMED = 5
@@ -28,13 +26,18 @@ class KnownBad:
 
     Attributes:
         names: paths below the folder that was given.
-        images: uint8 n x S x S x 3 BGR, prepared.
+        images: uint8 n x S x S x 3 BGR, prepared; of a tiled category their views.
         digests: of their files, see ``digest_of``.
     """
 
     names: tuple[str, ...]
-    images: NDArray[np.uint8]
+    images: Images
     digests: tuple[str, ...]
+
+    def prepared_by(self, preprocess: Preprocess) -> KnownBad:
+        """The same parts under another tiling; without tiles, as they are."""
+        images = self.images
+        return replace(self, images=images.prepared_by(preprocess)) if isinstance(images, Views) else self
 
 
 def load_known_bad(
@@ -97,7 +100,7 @@ def judge_known_bad(known_bad: KnownBad, predict: Predictor, threshold: Threshol
         predict: the run's predictor.
         threshold: from held-out good parts; None without them.
     """
-    scores = [round(float(score), 6) for score in predict_all(predict, known_bad.images)[1]]
+    scores = [round(float(score), 6) for score in scores_of(predict, known_bad.images)]
     found = None if threshold is None else [score > threshold.image for score in scores]
     return {
         "images": len(scores),

@@ -13,10 +13,12 @@ from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.decisions import decide
 from dmdd_edge.evaluation.metrics import FIGURES
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_images
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
+from dmdd_edge.train.validation.whole_images import validation_views
 
 #: The figures, and the images that go with them.
 _DOCUMENT, _CASES, _HISTOGRAM = "made_damage.json", "made_damage.png", "made_damage_scores.png"
@@ -48,9 +50,12 @@ def measure_damage(
         DmddError: the held-out images are missing.
     """
     normals = holdout_images(run)
-    method = run.info["foreground"]["method"]
-    parts = foreground.masks(list(normals), method)[1]
-    test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
+    if isinstance(normals, Views):
+        test = validation_views(normals, seed=_SEED, count=_COUNT)
+    else:
+        method = run.info["foreground"]["method"]
+        parts = foreground.masks(list(normals), method)[1]
+        test = validation_set(normals, parts, seed=_SEED, count=_COUNT)
     evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     decisions = decide(evaluation.scores, test.labels, test.defects, threshold.image)
     metrics = {"of": _OF, **figures(run, evaluation.metrics, threshold.image, decisions)}

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from dmdd_edge.bundle.threshold import Threshold
-from dmdd_edge.evaluation.test_set import Predictor, predict_all
+from dmdd_edge.evaluation.test_set import Predictor, scores_of
+from dmdd_edge.evaluation.views import Images, Views
 from dmdd_edge.train.synthesis import nuisances
-from dmdd_edge.train.synthesis.nuisances import Image, Nuisance
+from dmdd_edge.train.synthesis.nuisances import Nuisance
 
 #: Name, kind and amount of each nuisance that is tried.
 _TRIED: tuple[tuple[str, Nuisance, float], ...] = (
@@ -34,7 +35,7 @@ def images_tried(held_out: int) -> int:
 
 def shares_above(
     predict: Predictor,
-    good: Image,
+    good: Images,
     threshold: Threshold,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
@@ -42,13 +43,14 @@ def shares_above(
 
     Args:
         predict: of the finished run.
-        good: the held-out images, uint8 n x S x S x 3 BGR, n at least 1. At most 32 of them, evenly spread,
-            are used.
+        good: the held-out images, uint8 n x S x S x 3 BGR, or their views, which are changed at the scale of
+            the tiles; n at least 1. At most 32 of them, evenly spread, are used.
         threshold: of the run.
         progress: receives the numbers of evaluated images and of all.
     """
     if len(good) > _MOST:
-        good = good[np.linspace(0, len(good) - 1, _MOST).round().astype(int)]
+        chosen = np.linspace(0, len(good) - 1, _MOST).round().astype(int)
+        good = good.taken(chosen.tolist()) if isinstance(good, Views) else good[chosen]
     shares: dict[str, float] = {}
 
     def tell(done: int) -> None:
@@ -56,9 +58,15 @@ def shares_above(
             progress(len(shares) * len(good) + done, images_tried(len(good)))
 
     for name, change, amount in _TRIED:
-        scores = predict_all(predict, nuisances.changed(good, change, amount, 0), tell)[1]
+        scores = scores_of(predict, _changed(good, change, amount), tell)
         shares[name] = round(float((scores > threshold.image).mean()), 4)
     return shares
+
+
+def _changed(good: Images, change: Nuisance, amount: float) -> Images:
+    if isinstance(good, Views):
+        return good.changed(lambda view, index: nuisances.changed_one(view, change, amount, 0, index))
+    return nuisances.changed(good, change, amount, 0)
 
 
 def describe_shares(shares: Mapping[str, float], images: int) -> str:

@@ -244,7 +244,7 @@ def choose_weights(
         on_surface = surface_shares(head) if head.chooses_density and not outlined else []
         most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
         most += max(len(on_surface) - 1, 0)
-        stacked = list(_stacks(head, distances, test.images, WEIGHTS, progress))
+        stacked = list(_stacks(head, distances, np.asarray(test.images), WEIGHTS, progress))
 
         def measured(weights: Weights) -> Tried:
             if weights not in tried:
@@ -316,7 +316,7 @@ def _try(
 ) -> Tried:
     head.weigh(stages, abnormality, density, lengths)
     maps = np.concatenate([head.enlarge(head.map(part)).cpu().numpy() for part in stacked])
-    kinds = defect_pixel_figures(maps, test.masks, test.defects, GOOD)
+    kinds = defect_pixel_figures(maps, np.asarray(test.masks), test.defects, GOOD)
     pixel_auroc, pro = (round(float(np.mean(values)), 6) for values in zip(*kinds.values(), strict=True))
     of = [values for kind, values in kinds.items() if kind in FOREIGN] or list(kinds.values())
     lacks = [max(2.0 - sum(value or 0.0 for value in values), 1e-6) for values in of]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dmdd_edge.data.datasets.repeats import digest_of
 from dmdd_edge.data.images import list_images
 from dmdd_edge.evaluation.decisions import Decisions, decide, result_lines
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor, load_test_set
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
@@ -126,7 +127,8 @@ def train(
             files.write_facts(folder, run.info)
             recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"])))
         if prepared.known_bad is not None:
-            run.info["known_bad"] = judge_known_bad(prepared.known_bad, predict, threshold)
+            known_bad = prepared.known_bad.prepared_by(run.config.preprocess)
+            run.info["known_bad"] = judge_known_bad(known_bad, predict, threshold)
             files.write_facts(folder, run.info)
             recorder.note(describe_known_bad(run.info["known_bad"]))
         if test is None:
@@ -216,6 +218,8 @@ def measure(
     progress(0, len(category.test))
     if test is None:
         test = load_test_set(category, config.preprocess, config.model.image_size)
+    elif isinstance(test.images, Views):  # of before the training, which measures the gain of the coarse map
+        test = replace(test, images=test.images.prepared_by(config.preprocess))
     evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
     decisions = None if level is None else decide(evaluation.scores, test.labels, test.defects, level)

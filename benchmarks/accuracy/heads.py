@@ -68,7 +68,7 @@ def _fit(run: Run, head: ScaledHead) -> None:
         return features_of(model, model.teacher, to_input(images, device), precision)
 
     learnt, held_out = (
-        run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
+        np.asarray(run_images(run, [Path(path) for path in run.info[name]])) for name in ("train", "holdout")
     )
 
     def teacher() -> Iterator[list[torch.Tensor]]:

@@ -94,9 +94,10 @@ def infer(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]
 
 
 def _figures(model: DMDD, heads: Mapping[str, nn.Module], test: TestSet) -> dict[str, dict[str, Any]]:
+    masks = np.asarray(test.masks)
     return {
-        name: _rounded(evaluate(scores, test.labels, maps, test.masks, test.defects, test.has_mask))
-        for name, (maps, scores) in infer(model, heads, test.images).items()
+        name: _rounded(evaluate(scores, test.labels, maps, masks, test.defects, test.has_mask))
+        for name, (maps, scores) in infer(model, heads, np.asarray(test.images)).items()
     }
 
 
@@ -122,7 +123,7 @@ def _means(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
 
 
 def _validation(run: Run, normals: Sequence[Path]) -> TestSet:
-    images = run_images(run, normals)
+    images = np.asarray(run_images(run, normals))
     # Training's method, because validation has too few images to choose one.
     method = run.info["foreground"]["method"]
     parts = foreground.masks(list(images), method)[1]

@@ -99,7 +99,7 @@ def damaged_images(run: Run, good: Image) -> Image:
     """Synthetic damage on good images."""
     parts = foreground.masks(list(good), run.info["foreground"]["method"])[1]
     test = validation_set(good, parts, seed=_SEED, count=_COUNT)
-    return np.asarray(test.images[test.labels])
+    return np.asarray(np.asarray(test.images)[test.labels])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

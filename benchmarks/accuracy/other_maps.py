@@ -174,7 +174,9 @@ class Mixer:
 def figures(head: ScaledHead, small: Tensor, scores: NDArray[np.float32], test: TestSet) -> dict[str, Any]:
     """P-AUROC and PRO of maps at the head's size, and I-AUROC; ``kinds`` has them by kind of defect."""
     full = [head.enlarge((part / (part + _MIDDLE))[:, None]).numpy() for part in torch.split(small, _BATCH)]
-    found = evaluate(scores, test.labels, np.concatenate(full), test.masks, test.defects, test.has_mask)
+    found = evaluate(
+        scores, test.labels, np.concatenate(full), np.asarray(test.masks), test.defects, test.has_mask
+    )
     kinds = {name: each for name, each in found.per_defect.items() if each.pro is not None and name != GOOD}
     return {
         "image_auroc": _rounded(found.image_auroc),
@@ -229,7 +231,7 @@ def candidates(mixer: Mixer, weights: Weights) -> dict[str, tuple[Make, Families
 def measure(run: Run) -> dict[str, Any]:
     """All rows of a run."""
     trained, held_out = (
-        run_images(run, [Path(path) for path in run.info[name]]) for name in ("train", "holdout")
+        np.asarray(run_images(run, [Path(path) for path in run.info[name]])) for name in ("train", "holdout")
     )
     good = trained[np.linspace(0, len(trained) - 1, min(_LEARNT, len(trained))).round().astype(int)]
     made = networks(run, good)
@@ -238,7 +240,7 @@ def measure(run: Run) -> dict[str, Any]:
         "validation": validation_set(held_out, parts, count=_COUNT),
         "test": load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size),
     }
-    stacks = {where: made.stacks(test.images) for where, test in sets.items()}
+    stacks = {where: made.stacks(np.asarray(test.images)) for where, test in sets.items()}
     mixer = Mixer(made.head, made.stacks(good))
     chosen = run.info["map_weights"]
     weights = (tuple(chosen["stages"]), chosen["abnormality"], chosen["density"])

@@ -74,7 +74,7 @@ class Category:
         say, threads = self.maker.say, self.options.threads
         test = load_test_set(self.images, self.bundle.manifest.preprocess, SIZE)
         chosen = np.linspace(0, len(test.items) - 1, min(_ROTATION, len(test.items))).round().astype(int)
-        rotation = list(test.images[chosen])
+        rotation = list(np.asarray(test.images)[chosen])
         found: dict[str, Any] = {}
         times = []
         for name in self.options.peer:

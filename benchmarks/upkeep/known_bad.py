@@ -66,7 +66,11 @@ class Measured:
         assert isinstance(head, ScaledHead)
         test = load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size)
         return cls(
-            run, head, _stacked(run, head, holdout_images(run)), _stacked(run, head, test.images), test
+            run,
+            head,
+            _stacked(run, head, np.asarray(holdout_images(run))),
+            _stacked(run, head, np.asarray(test.images)),
+            test,
         )
 
     @torch.no_grad()
@@ -78,7 +82,9 @@ class Measured:
         scores = np.concatenate([each[1].numpy() for each in both])
         labels = self.test.labels[kept]
         names = [self.test.defects[i] for i in kept]
-        found = evaluate(scores, labels, maps, self.test.masks[kept], names, self.test.has_mask[kept])
+        found = evaluate(
+            scores, labels, maps, np.asarray(self.test.masks)[kept], names, self.test.has_mask[kept]
+        )
         threshold = threshold_from_normals(self.head.score(self.good).tolist()).image
         values = (found.image_auroc, found.pixel_auroc, found.pro, float((scores[labels] > threshold).mean()))
         return {name: float(value or 0.0) for name, value in zip(_FIGURES, values, strict=True)}

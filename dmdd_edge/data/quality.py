@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dmdd_edge.data.tiles import Layout
 from dmdd_edge.errors import DataError
 from dmdd_edge.fields import Share
 
@@ -30,6 +31,9 @@ SHARPNESS_MARGIN = 0.1
 _LEVELS = np.arange(256, dtype=np.float64)
 #: Pixels along a side among which the strongest edges are looked for; all of them would cost too much.
 _SAMPLED = 128
+#: The same of a tiled view for its light; and most of its tiles whose edges are measured, in all and in a
+#: column of them.
+_SAMPLED_VIEW, _TILES, _TILES_DOWN = 512, 16, 4
 #: Above the largest size of a Laplacian of 3 x 3 pixels: four times the difference of black and white.
 _STEEPEST = 4 * 255 + 1
 #: Side of the small image that the position is measured on, in pixels, and the centers of its inner pixels.
@@ -89,17 +93,11 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
         ignored: bool S x S, True where a pixel does not count; None when all count.
     """
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    counted: NDArray[np.uint8] | None = None
-    inner: NDArray[np.uint8] | None = None
-    if ignored is not None:
-        counted = np.where(ignored, 0, 255).astype(np.uint8)
-        # The border of an ignored part is an edge of our own making and must not count as sharpness.
-        inner = np.asarray(cv2.erode(counted, np.ones((3, 3), np.uint8)), dtype=np.uint8)
+    counted, inner = _counted(ignored)
     # One histogram gives the mean and both shares.
     histogram = cv2.calcHist([gray], [0], counted, [256], [0, 256]).ravel()
     pixels = max(float(histogram.sum()), 1.0)
-    mean = float(histogram @ _LEVELS) / pixels
-    spread = math.sqrt(float(histogram @ (_LEVELS - mean) ** 2) / pixels)
+    mean, spread = _mean_and_spread(np.asarray(histogram, np.float64))
     laplacian = np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
     _, deviation = cv2.meanStdDev(laplacian, mask=inner)
     x, y = _center(gray)
@@ -108,19 +106,93 @@ def frame_statistics(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None
         saturated=float(histogram[SATURATED_FROM:].sum()) / pixels,
         black=float(histogram[: BLACK_TO + 1].sum()) / pixels,
         sharpness=float(np.asarray(deviation).ravel()[0]) ** 2,
-        edges=_strongest(laplacian, inner) / max(spread, 1.0),
+        edges=_strongest(_sizes(laplacian, inner)) / max(spread, 1.0),
         x=x,
         y=y,
     )
 
 
-def _strongest(laplacian: NDArray[np.int16], counted: NDArray[np.uint8] | None) -> float:
-    """Mean size of the Laplacian in the hundredth of the pixels where it is largest."""
+def view_statistics(view: NDArray[np.uint8], layout: Layout) -> FrameStatistics:
+    """Measure one view; of a tiled one the light on a grid of its pixels, the edges on a few of its tiles.
+
+    Blur shows at the scale of the tiles alone, so what is measured of edges is measured there; the cost does
+    not grow with the view.
+
+    Args:
+        view: uint8 rows x columns x 3 BGR, as ``Preprocess.prepare`` makes it.
+        layout: of the view.
+    """
+    if layout.tiling is None:
+        return frame_statistics(view, layout.ignored)
+    step = max(1, min(layout.shape) // _SAMPLED_VIEW)
+    ignored = layout.ignored
+    whole = frame_statistics(
+        np.ascontiguousarray(view[::step, ::step]), None if ignored is None else ignored[::step, ::step]
+    )
+    histogram = np.zeros(_STEEPEST)
+    levels = np.zeros(256)
+    count, total, squares = 0.0, 0.0, 0.0
+    for row, column in _spread(layout):
+        place = np.s_[row : row + layout.size, column : column + layout.size]
+        gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(view[place]), cv2.COLOR_BGR2GRAY), np.uint8)
+        counted, inner = _counted(None if ignored is None else ignored[place])
+        levels += cv2.calcHist([gray], [0], counted, [256], [0, 256]).ravel()
+        laplacian = np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
+        histogram += _sizes(laplacian, inner)
+        pixels = float(laplacian.size if inner is None else cv2.countNonZero(inner))
+        mean, deviation = (float(item[0, 0]) for item in cv2.meanStdDev(laplacian, mask=inner))
+        count, total = count + pixels, total + pixels * mean
+        squares += pixels * (deviation**2 + mean**2)
+    count = max(count, 1.0)
+    spread = _mean_and_spread(levels)[1]
+    return whole.model_copy(
+        update={
+            "sharpness": squares / count - (total / count) ** 2,
+            "edges": _strongest(histogram) / max(spread, 1.0),
+        }
+    )
+
+
+def _spread(layout: Layout) -> list[tuple[int, int]]:
+    """Some of a view's tiles, at most 16, spread over it in both directions."""
+
+    def some(starts: tuple[int, ...], most: int) -> list[int]:
+        chosen = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
+        return [starts[index] for index in chosen]
+
+    down = some(layout.rows, _TILES if len(layout.columns) == 1 else _TILES_DOWN)
+    grid = [(row, column) for row in down for column in some(layout.columns, _TILES // len(down))]
+    judged = set(layout.places)
+    return [place for place in grid if place in judged] or list(layout.places[:_TILES])
+
+
+def _counted(ignored: NDArray[np.bool_] | None) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Which pixels count, as OpenCV takes it, and which of them have no neighbor that does not."""
+    if ignored is None:
+        return None, None
+    counted = np.where(ignored, 0, 255).astype(np.uint8)
+    # The border of an ignored part is an edge of our own making and must not count as sharpness.
+    return counted, np.asarray(cv2.erode(counted, np.ones((3, 3), np.uint8)), dtype=np.uint8)
+
+
+def _mean_and_spread(levels: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation of gray levels, from their histogram."""
+    pixels = max(float(levels.sum()), 1.0)
+    mean = float(levels @ _LEVELS) / pixels
+    return mean, math.sqrt(float(levels @ (_LEVELS - mean) ** 2) / pixels)
+
+
+def _sizes(laplacian: NDArray[np.int16], counted: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+    """A histogram of the Laplacian's size on a grid of pixels."""
     step = max(1, min(laplacian.shape) // _SAMPLED)
     sizes = np.abs(laplacian[::step, ::step]).view(np.uint16)
     if counted is not None:
         counted = np.ascontiguousarray(counted[::step, ::step])
-    histogram = cv2.calcHist([sizes], [0], counted, [_STEEPEST], [0, _STEEPEST]).ravel()
+    return np.asarray(cv2.calcHist([sizes], [0], counted, [_STEEPEST], [0, _STEEPEST]).ravel(), np.float64)
+
+
+def _strongest(histogram: NDArray[np.float64]) -> float:
+    """Mean size of the Laplacian in the hundredth of the pixels where it is largest, from its histogram."""
     above = np.cumsum(histogram[::-1], dtype=np.float64)
     wanted = float(above[-1]) / 100
     if wanted == 0:
@@ -169,7 +241,7 @@ def hint_of_bits(reason: str, peak: int | None) -> str:
     """Hint to add to the reason why a frame cannot be judged, where a wrong number of bits may be the cause.
 
     Args:
-        reason: as ``check_frame`` gives it.
+        reason: as ``reason_against`` gives it.
         peak: the largest value of a 16-bit file that is read as using all 16 bits; None for others.
     """
     if peak is None or peak > 4095 or not reason.startswith("too dark"):
@@ -178,17 +250,9 @@ def hint_of_bits(reason: str, peak: int | None) -> str:
     return f" (its 16-bit values end at {peak}: if the camera delivers {bits} bits, train with --bits {bits})"
 
 
-def check_frame(
-    image: NDArray[np.uint8], limits: FrameLimits, ignored: NDArray[np.bool_] | None = None
-) -> str | None:
-    """Give the reason why a frame cannot be judged, or None.
-
-    Args:
-        image: uint8 S x S x 3 BGR, after preprocessing and resize.
-        limits: from the manifest.
-        ignored: bool S x S, True where a pixel does not count; None when all count.
-    """
-    return reason_against(frame_statistics(image, ignored), limits)
+def check_view(view: NDArray[np.uint8], layout: Layout, limits: FrameLimits) -> str | None:
+    """Give the reason why a view cannot be judged, or None; see ``view_statistics``."""
+    return reason_against(view_statistics(view, layout), limits)
 
 
 def reason_against(frame: FrameStatistics, limits: FrameLimits | None) -> str | None:

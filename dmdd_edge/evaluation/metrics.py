@@ -10,18 +10,18 @@ rate of that image's own normal pixels, integrates it the same way, and averages
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmdd_edge.cores import usable_cores
-from dmdd_edge.errors import DataError
+from dmdd_edge.evaluation.pixel_counts import PixelCounts, require_finite
 from dmdd_edge.evaluation.ranking import Ranking
+from dmdd_edge.evaluation.regions import region_weights
 
 #: The false positive rate up to which region overlap is integrated.
 PRO_LIMIT = 0.3
@@ -110,45 +110,103 @@ def evaluate(
             f"{count} scores, {len(labels)} labels, maps {maps.shape}, masks {masks.shape}, "
             f"{len(defects)} defects and {len(known)} has_mask do not fit each other"
         )
-    # A sum is NaN or infinite when any of its terms is; cheaper than a mask of all pixels.
-    if not np.isfinite(scores.sum() + maps.sum(dtype=np.float64)):
-        raise DataError(
-            "Scores or anomaly maps contain NaN or infinity.",
-            fix="The training has diverged; train again.",
-        )
-    images = Ranking.of(scores[labels], [np.sort(scores[~labels])])
+    require_finite(maps)
     names = np.asarray(defects, dtype=object)
     pixels = {
         name: _Pixels.of(maps, masks, np.flatnonzero((names == name) & known))
         for name in dict.fromkeys(defects)
     }
     good = [pixels[name] for name in dict.fromkeys(names[~labels])]
+    ranked, weights = _rank(list(pixels.values()))
+    single = [
+        alone[1]
+        for index in np.flatnonzero(known)
+        if masks[index].any() and (alone := alone_figures(maps[index], masks[index])) is not None
+    ]
+    return with_image_figures(
+        scores,
+        labels,
+        defects,
+        lambda name: _pixel_figures(*_rank([*good, pixels[name]])),
+        (*_pixel_figures(ranked, weights), ranked.average_precision() if ranked else None),
+        single,
+    )
+
+
+def evaluate_counts(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    counts: Mapping[str, PixelCounts],
+    defects: Sequence[str],
+    alone: Sequence[float],
+) -> Metrics:
+    """The same from counts of pixels, where the maps are not kept; within 1e-4 of ``evaluate``.
+
+    Args:
+        scores, labels, defects: as for ``evaluate``.
+        counts: of the pixels with a known truth, by the names in ``defects``.
+        alone: PRO of each defective image by itself.
+    """
+    labels = np.asarray(labels, np.bool_)
+    names = np.asarray(defects, dtype=object)
+    good = [counts[name] for name in dict.fromkeys(names[~labels])]
+    everything = PixelCounts.sum(counts.values())
+
+    def figures(pixels: PixelCounts) -> tuple[float | None, float | None]:
+        ranked, regions = pixels.rankings()
+        return (None, None) if not ranked or not regions else (ranked.auroc(), regions.area_up_to(PRO_LIMIT))
+
+    return with_image_figures(
+        np.asarray(scores, np.float64),
+        labels,
+        defects,
+        lambda name: figures(PixelCounts.sum([*good, counts[name]])),
+        (*figures(everything), everything.average_precision()),
+        alone,
+    )
+
+
+def with_image_figures(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    defects: Sequence[str],
+    of_defect: Callable[[str], tuple[float | None, float | None]],
+    of_pixels: tuple[float | None, float | None, float | None],
+    alone: Sequence[float],
+) -> Metrics:
+    """Measures of images and of pixels together.
+
+    Args:
+        scores, labels, defects: as for ``evaluate``.
+        of_defect: P-AUROC and PRO of a defect type against the good images.
+        of_pixels: P-AUROC, PRO and average precision of all pixels.
+        alone: PRO of each defective image by itself.
+
+    Raises:
+        DmddError: a score is NaN or infinity.
+    """
+    require_finite(scores)
+    images = Ranking.of(scores[labels], [np.sort(scores[~labels])])
+    names = np.asarray(defects, dtype=object)
     per_defect = {}
     for name in dict.fromkeys(names[labels]):
         chosen = names == name
         ranked = Ranking.of(scores[chosen & labels], [np.sort(scores[~labels])])
-        pixel_auroc, pro = _pixel_figures(*_rank([*good, pixels[name]]))
+        pixel_auroc, pro = of_defect(name)
         per_defect[name] = DefectMetrics(
             images=int(chosen.sum()),
             image_auroc=ranked.auroc() if ranked else None,
             pixel_auroc=pixel_auroc,
             pro=pro,
         )
-    everything = list(pixels.values())
-    ranked, weights = _rank(everything)
-    pixel_auroc, pro = _pixel_figures(ranked, weights)
-    single = [
-        value
-        for index in np.flatnonzero(known)
-        if masks[index].any() and (value := _pro_alone(maps[index], masks[index])) is not None
-    ]
+    pixel_auroc, pro, pixel_ap = of_pixels
     return Metrics(
         image_auroc=images.auroc() if images else None,
         pixel_auroc=pixel_auroc,
         pro=pro,
-        pro_per_image=float(np.mean(single)) if single else None,
+        pro_per_image=float(np.mean(alone)) if alone else None,
         image_ap=images.average_precision() if images else None,
-        pixel_ap=ranked.average_precision() if ranked else None,
+        pixel_ap=pixel_ap,
         image_f1_max=images.best_f1() if images else None,
         per_defect=per_defect,
     )
@@ -201,25 +259,22 @@ class _Pixels:
             values, mask = np.asarray(maps[index], np.float32), np.asarray(masks[index], np.bool_)
             normals.append(values[~mask])
             anomalous.append(values[mask])
-            weights.append(_region_weights(mask))
+            weights.append(region_weights(mask))
         return cls(np.sort(np.concatenate(normals)), np.concatenate(anomalous), np.concatenate(weights))
 
 
-def _pro_alone(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> float | None:
-    """PRO of one image by itself; None when it has one kind of pixels only."""
+def alone_figures(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """P-AUROC and PRO of one image by itself; None when it has one kind of pixels only.
+
+    Args:
+        values: its map, float32 H x W.
+        mask: its ground truth, bool H x W.
+    """
     values, mask = np.asarray(values, np.float32), np.asarray(mask, np.bool_)
-    ranked = Ranking.of(values[mask], [np.sort(values[~mask])], _region_weights(mask))
-    return ranked.area_up_to(PRO_LIMIT) if ranked else None
-
-
-def _region_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """One over the size of its region, for each True pixel of a bool H x W mask, in row order."""
-    if not mask.any():
-        return np.empty(0)
-    _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    of_pixel = regions[mask]
-    weights: NDArray[np.float64] = 1.0 / np.bincount(of_pixel)[of_pixel]
-    return weights
+    ranked = Ranking.of(values[mask], [np.sort(values[~mask])])
+    if ranked is None:
+        return None
+    return ranked.auroc(), ranked.weighted(region_weights(mask)).area_up_to(PRO_LIMIT)
 
 
 def _rank(groups: Sequence[_Pixels]) -> tuple[Ranking | None, NDArray[np.float64]]:

@@ -76,10 +76,16 @@ def choose(test: TestSet, evaluation: Evaluation, threshold: float, count: int =
         # Scores far above the threshold share the end of the color scale: the score itself decides there.
         best.append(max(group, key=lambda i: (margin[i], scores[i] if labels[i] else -scores[i])))
     defective = np.flatnonzero(labels & test.has_mask).tolist()
-    aurocs = {i: located(test.masks[i], evaluation.maps[i]) for i in defective}
+    aurocs = {i: _located(test, evaluation, i) for i in defective}
     defined = {i: value for i, value in aurocs.items() if value is not None}
     misplaced = sorted(defined, key=lambda i: defined[i])[: count // 2]
     return Choice(worst, best[:count], misplaced)
+
+
+def _located(test: TestSet, evaluation: Evaluation, index: int) -> float | None:
+    if evaluation.pixels is not None:  # a map that is not kept was measured while it was there
+        return evaluation.pixels.aurocs.get(index)
+    return located(test.masks[index], evaluation.maps[index])
 
 
 def located(mask: NDArray[np.bool_], anomaly_map: NDArray[np.float32]) -> float | None:
@@ -99,9 +105,9 @@ def figure(
         flagged = score > threshold
         verdict = "right" if flagged != item.is_good else "false alarm" if flagged else "missed"
         caption += f", {verdict}"
-    if test.has_mask[index] and test.masks[index].any():
-        caption += f", pixel AUROC {percent(located(test.masks[index], anomaly_map))} %"
     mask = test.masks[index] if test.has_mask[index] else None
+    if mask is not None and mask.any():
+        caption += f", pixel AUROC {percent(_located(test, evaluation, index))} %"
     name = f"{item.defect}/{item.path.name}"
     return Figure(
         source=data_uri(side_by_side(test.images[index], mask, anomaly_map, pixel_threshold)),

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet
+from dmdd_edge.evaluation.tiled import infer_tiles
+from dmdd_edge.evaluation.views import Images, Views
 
 if TYPE_CHECKING:
     from dmdd_edge.train.checkpoint import Run
 
-_TIMED = 9
+_TIMED, _TIMED_TILED = 9, 3
 
 
 def now() -> str:
@@ -59,7 +61,7 @@ class Content:
     def levels(self) -> tuple[float, float]:
         """Image and pixel threshold; without them the largest score and map value, as for the image files."""
         if self.threshold is None:
-            return float(self.evaluation.scores.max()), float(self.evaluation.maps.max())
+            return float(self.evaluation.scores.max()), self.evaluation.largest
         return self.threshold.image, self.threshold.pixel
 
     @property
@@ -84,16 +86,20 @@ class Content:
         return int(above[~labels].sum()), int((~labels).sum()), int(above[labels].sum()), int(labels.sum())
 
 
-def time_single(predict: Predictor, image: NDArray[np.uint8]) -> float:
+def time_single(predict: Predictor, images: Images) -> float:
     """Milliseconds that one image takes by itself: the median of a few calls, after one to warm up.
 
     Args:
         predict: from images to maps and scores.
-        image: uint8 S x S x 3 BGR.
+        images: the first one is timed, of a tiled category with all of its tiles.
     """
     taken = []
-    for _ in range(_TIMED + 1):
+    view, layout = images.read(0) if isinstance(images, Views) else (images[0], None)
+    for _ in range((_TIMED if layout is None else _TIMED_TILED) + 1):
         began = time.perf_counter()
-        predict(image[None])
+        if layout is None:
+            predict(view[None])
+        else:
+            infer_tiles(predict, view, layout)
         taken.append(1000 * (time.perf_counter() - began))
     return statistics.median(taken[1:])

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.evaluation.pixel_counts import PixelCounts
 from dmdd_edge.evaluation.ranking import Ranking
-from dmdd_edge.evaluation.test_set import TestSet
+from dmdd_edge.evaluation.regions import region_weights
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 
 #: x and y of a curve's points, each (P,) float64.
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -71,22 +73,26 @@ def image_ranking(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> Ran
     return Ranking.of(values[labels], [np.sort(values[~labels])])
 
 
-def pixel_rankings(test: TestSet, maps: NDArray[np.float32]) -> tuple[Ranking | None, Ranking | None]:
+def pixel_rankings(test: TestSet, evaluation: Evaluation) -> tuple[Ranking | None, Ranking | None]:
     """Rankings of the pixels with known truth: each pixel counting once, and each region counting once.
+
+    Args:
+        test: the test images.
+        evaluation: of them; of a tiled category the pixels were counted while the maps were there.
 
     Returns:
         the rankings of pixel AUROC and of PRO; None without anomalous or without normal pixels.
     """
+    if evaluation.pixels is not None:
+        return PixelCounts.sum(evaluation.pixels.counts.values()).rankings()
     normals = [np.empty(0, np.float32)]
     anomalous = [np.empty(0, np.float32)]
     weights = [np.empty(0)]
-    for index in np.flatnonzero(test.has_mask):
-        mask, values = test.masks[index], maps[index]
+    for index in np.flatnonzero(test.has_mask).tolist():
+        mask, values = test.masks[index], evaluation.maps[index]
         normals.append(values[~mask])
         if mask.any():
             anomalous.append(values[mask])
-            _, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-            of_pixel = regions[mask]
-            weights.append(1.0 / np.bincount(of_pixel)[of_pixel])
+            weights.append(region_weights(mask))
     ordered, values = [np.sort(np.concatenate(normals))], np.concatenate(anomalous)
     return Ranking.of(values, ordered), Ranking.of(values, ordered, np.concatenate(weights))

@@ -103,7 +103,7 @@ def _figures(content: Content) -> dict[str, Any]:
 
 
 def _charts(content: Content) -> dict[str, Markup]:
-    pixels, regions = pixel_rankings(content.test, content.evaluation.maps)
+    pixels, regions = pixel_rankings(content.test, content.evaluation)
     outcome, rates = content.outcome, None
     if outcome is not None and outcome[1] and outcome[3]:
         rates = (outcome[0] / outcome[1], outcome[2] / outcome[3])

@@ -40,7 +40,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         evaluation=measured.evaluation,
         threshold=measured.threshold,
         skipped=measured.skipped,
-        single_ms=time_single(predict, measured.test.images[0]),
+        single_ms=time_single(predict, measured.test.images),
         device=str(device),
         damage=measured.damage,
     )

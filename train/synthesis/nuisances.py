@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-#: Changes uint8 S x S x 3 BGR by an amount; noise is drawn from the generator.
+#: Changes uint8 H x W x 3 BGR by an amount; noise is drawn from the generator.
 Nuisance = Callable[[Image, float, np.random.Generator], Image]
 
 
@@ -48,15 +48,15 @@ def noise(image: Image, deviation: float, rng: np.random.Generator) -> Image:
 
 def zoom(image: Image, factor: float, rng: np.random.Generator) -> Image:
     """Enlarge about the center, at the same size."""
-    side = image.shape[0]
-    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), 0.0, factor).astype(np.float64)
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 0.0, factor).astype(np.float64)
     return _moved(image, turn)
 
 
 def shift(image: Image, share: float, rng: np.random.Generator) -> Image:
     """Move along both axes by this share of the side."""
-    by = share * image.shape[0]
-    return _moved(image, np.array([[1.0, 0.0, by], [0.0, 1.0, by]], np.float64))
+    height, width = image.shape[:2]
+    return _moved(image, np.array([[1.0, 0.0, share * width], [0.0, 1.0, share * height]], np.float64))
 
 
 #: By name: the kind and the range its amount is drawn from in training, too mild to hide a defect.
@@ -78,14 +78,17 @@ def disturbed(image: Image, rng: np.random.Generator) -> Image:
 
 def changed(images: Image, change: Nuisance, amount: float, seed: int) -> Image:
     """Images under one kind, uint8 n x S x S x 3; the noise of each is the same in every call."""
-    return np.stack(
-        [change(image, amount, np.random.default_rng([seed, i])) for i, image in enumerate(images)]
-    )
+    return np.stack([changed_one(image, change, amount, seed, i) for i, image in enumerate(images)])
+
+
+def changed_one(image: Image, change: Nuisance, amount: float, seed: int, index: int) -> Image:
+    """The image of this number under one kind, of any height and width."""
+    return change(image, amount, np.random.default_rng([seed, index]))
 
 
 def _moved(image: Image, turn: NDArray[np.float64]) -> Image:
-    side = image.shape[0]
-    moved = cv2.warpAffine(image, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    size = image.shape[1], image.shape[0]
+    moved = cv2.warpAffine(image, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
 
 

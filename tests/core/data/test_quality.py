@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dmdd_edge import DmddError
-from dmdd_edge.data.quality import FrameLimits, check_frame, frame_statistics, limits_from
+from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from, reason_against
 
 SIZE = 64
 
@@ -80,7 +80,7 @@ def test_limits_leave_the_stated_margins() -> None:
 )
 def test_judging_frames(image: NDArray[np.uint8], reason: str | None) -> None:
     limits = limits_from([frame_statistics(_part(level)) for level in (-20, 0, 20)])
-    found = check_frame(image, limits)
+    found = reason_against(frame_statistics(image), limits)
     assert found is None if reason is None else found is not None and found.startswith(reason)
 
 
@@ -88,9 +88,10 @@ def test_shares_are_judged_where_the_mean_is_not_telling() -> None:
     image = _plain(0)
     image[:28] = 255  # mean 111, but 56 % black and 44 % saturated
     limits = FrameLimits(mean_min=50, mean_max=200, saturated_max=1, black_max=0.5, sharpness_min=0, images=1)
-    assert check_frame(image, limits) == "too dark: 56% of the pixels are black, limit 50%"
+    seen = frame_statistics(image)
+    assert reason_against(seen, limits) == "too dark: 56% of the pixels are black, limit 50%"
     limits = limits.model_copy(update={"black_max": 1.0, "saturated_max": 0.25})
-    assert check_frame(image, limits) == "too bright: 44% of the pixels are saturated, limit 25%"
+    assert reason_against(seen, limits) == "too bright: 44% of the pixels are saturated, limit 25%"
 
 
 def test_a_dark_file_of_too_few_bits_names_the_option():

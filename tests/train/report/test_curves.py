@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from dmdd_edge.data.datasets import TestImage
-from dmdd_edge.evaluation.metrics import PRO_LIMIT, evaluate
+from dmdd_edge.evaluation.metrics import PRO_LIMIT, Metrics, evaluate
 from dmdd_edge.evaluation.ranking import Ranking
-from dmdd_edge.evaluation.test_set import TestSet
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 from dmdd_edge.train.report.curves import area, curve, image_ranking, pixel_rankings, thinned, up_to
 
 
@@ -87,7 +87,7 @@ def test_pixel_curves_have_the_area_of_the_figures() -> None:
     items = [TestImage(Path(f"{k}.png"), name, None) for k, name in enumerate(names)]
     test = TestSet(items, np.zeros((6, 32, 32, 3), np.uint8), masks, known)
     metrics = evaluate(maps.max((1, 2)), test.labels, maps, masks, names, known)
-    pixels, regions = pixel_rankings(test, maps)
+    pixels, regions = pixel_rankings(test, Evaluation(metrics, maps, maps.max((1, 2))))
     assert pixels is not None
     assert regions is not None
     assert area(curve(pixels)) == pytest.approx(metrics.pixel_auroc, abs=1e-9)
@@ -98,5 +98,7 @@ def test_without_anomalous_pixels_there_is_no_curve() -> None:
     items = [TestImage(Path("a.png"), "good", None)]
     masks = np.zeros((1, 8, 8), np.bool_)
     test = TestSet(items, np.zeros((1, 8, 8, 3), np.uint8), masks, np.array([True]))
-    assert pixel_rankings(test, np.zeros((1, 8, 8), np.float32)) == (None, None)
+    nothing = Metrics(*[None] * 7)
+    empty = Evaluation(nothing, np.zeros((1, 8, 8), np.float32), np.zeros(1, np.float32))
+    assert pixel_rankings(test, empty) == (None, None)
     assert image_ranking(np.array([0.5], np.float32), np.array([False])) is None
