@@ -26,7 +26,7 @@ def tiled(tile: int = SIZE, overlap: int = 16, **more: object) -> Preprocess:
 
 def bright(tiles: NDArray[np.uint8]) -> Outputs:
     """A network whose map is the light of a pixel; it sees no border."""
-    maps = tiles[..., 0].astype(np.float32) / 255
+    maps = np.asarray(tiles[..., 0] / np.float32(255), np.float32)
     return maps, maps.max((1, 2))
 
 
