@@ -14,6 +14,7 @@ from dmdd_edge.data.images import read_image
 from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.evaluation.views import Masks, Views
+from dmdd_edge.export import pipeline
 from dmdd_edge.export.pipeline import Exported
 from dmdd_edge.export.whole_parity import compare_whole, spread_set
 from dmdd_edge.runtime.evaluation import evaluate_bundle
