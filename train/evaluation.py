@@ -95,9 +95,9 @@ def threshold_and_odd(
 
 
 def score_is_separate(config: TrainConfig) -> bool:
-    """Whether the score is not computed from the map, so that maps need a threshold of their own.
+    """Whether the score is not computed from the map, so that maps need a separate threshold.
 
-    The scaled head has a score of its own; that of a tiled image may be the peak of the joined map.
+    The scaled head computes its score separately; that of a tiled image may be the peak of the joined map.
     """
     tiling = config.preprocess.tiling
     return config.model.head == "scaled" and (tiling is None or tiling.score == "tiles")

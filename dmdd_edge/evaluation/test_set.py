@@ -167,7 +167,7 @@ def _batches(count: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class ComputedMaps(Sequence[NDArray[np.float32]]):
-    """Joined maps that are not kept: each is computed again when it is asked for.
+    """Joined maps that are not kept: each is computed again when it is needed.
 
     Attributes:
         predict: as the maps were computed; must still run.
