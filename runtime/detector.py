@@ -58,6 +58,7 @@ class Detector:
         backend: runs the graph; ``backend.name`` is one of ``tensorrt``, ``rtx``, ``cuda`` and ``cpu``.
         passed_over: the backends that were tried before and cannot run on this machine.
         threshold: the thresholds of scores and maps, and where they come from.
+        tiles: passes tiles to the backend; None where images are not tiled.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class Detector:
         self.passed_over = passed_over
         self._closed = False
         self._overlapping = backend if isinstance(backend, OverlappingBackend) else None
-        self._tiles: TileQueue | None = None
+        self.tiles: TileQueue | None = None
         if bundle.manifest.preprocess.tiling is not None:
-            self._tiles = tiles or TileQueue(backend)
+            self.tiles = tiles or TileQueue(backend)
         self._stop_early = stop_early
 
     @classmethod
@@ -203,7 +204,7 @@ class Detector:
     def _infer(self, images: Sequence[ImageLike], color: Color) -> list[Result]:
         results: list[Result] = []
         bits = self.bundle.manifest.preprocess.bits
-        step = LARGEST_BATCH if self._tiles is None else 1  # a tiled image alone fills many batches
+        step = LARGEST_BATCH if self.tiles is None else 1  # a tiled image alone fills many batches
         for first in range(0, len(images), step):
             batch = images[first : first + step]
             prepared = [
@@ -283,12 +284,12 @@ class Detector:
     @property
     def is_tiled(self) -> bool:
         """Whether images are cut into tiles."""
-        return self._tiles is not None
+        return self.tiles is not None
 
     @property
     def tile_batch(self) -> int | None:
         """Most tiles of one batch; None where images are not tiled."""
-        return None if self._tiles is None else self._tiles.batch
+        return None if self.tiles is None else self.tiles.batch
 
     @property
     def read_ahead(self) -> int:
@@ -298,8 +299,8 @@ class Detector:
     @property
     def slots(self) -> int:
         """How many batches, or tiled frames, may be started before the first is finished."""
-        if self._tiles is not None:
-            return self._tiles.frames
+        if self.tiles is not None:
+            return self.tiles.frames
         return 1 if self._overlapping is None else self._overlapping.slots
 
     def start(self, prepared: Sequence[Prepared]) -> Started:
@@ -313,7 +314,7 @@ class Detector:
         """
         self._require_open()
         since = time.perf_counter()
-        tiles, backend = self._tiles, self._overlapping
+        tiles, backend = self.tiles, self._overlapping
         if tiles is not None:
             rules = [item.detector.stop_rule(item.geometry) for item in prepared]
             frames = [

@@ -38,8 +38,11 @@ def print_report(document: dict[str, Any]) -> None:
         f"{backend['name']}, {backend['precision']}, {backend['file_bytes'] / 1e6:.1f} MB",
         markup=False,
     )
+    tiles = document.get("tiles")
+    if tiles is not None:
+        _print_tiles(tiles)
     _print_latency(document)
-    _print_offline(document["offline"])
+    _print_offline(document["offline"], "images" if tiles is None else "tiles")
     _print_stream(document["stream"])
     _print_accuracy(document["accuracy"])
     _print_summary(document)
@@ -120,7 +123,14 @@ def _print_latency(document: dict[str, Any]) -> None:
         console.print(f"n/a: {', '.join(dict.fromkeys(names))} ({why})", style="dim")
 
 
-def _print_offline(row: dict[str, Any] | None) -> None:
+def _print_tiles(tiles: dict[str, Any]) -> None:
+    numbers = tiles["per_image"]
+    few = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    each = "" if tiles["ms_per_tile"] is None else f", {tiles['ms_per_tile']:.2f} ms a tile"
+    console.print(f"{few} tiles per image, at most {tiles['batch']} at once{each}")
+
+
+def _print_offline(row: dict[str, Any] | None, what: str) -> None:
     if row is None:
         return
     shown = [
@@ -129,7 +139,7 @@ def _print_offline(row: dict[str, Any] | None) -> None:
         else f"{item['batch']}: {item['throughput']:.1f}"
         for item in row["sweep"]
     ]
-    _print_row(f"\noffline, images/s by batch: {', '.join(shown)}", row)
+    _print_row(f"\noffline, {what}/s by batch: {', '.join(shown)}", row)
 
 
 def _print_stream(row: dict[str, Any] | None) -> None:

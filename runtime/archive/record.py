@@ -53,6 +53,7 @@ class Judged(BaseModel):
         status: as in the result.
         score: 0..1; None when there was no finite number.
         threshold: in force then, 0..1.
+        stopped_early: whether the inspection ended early, so that the score is a lower bound.
         suspect_threshold: with a band the lower one, 0..1; None without a band.
         kept: why it was kept.
         sampled: whether the random sample chose it. Every passing part is chosen with the probability
@@ -69,6 +70,7 @@ class Judged(BaseModel):
     status: Status
     score: Share | None
     threshold: Share
+    stopped_early: bool = False
     suspect_threshold: Share | None = None
     kept: Reason
     sampled: bool = False
@@ -86,7 +88,7 @@ class Record(Judged):
         reason: why the frame is unreliable; empty if it is not.
         roi, rotate: what of the image the map shows, as in ``Preprocess``.
         image: path of the image within the archive.
-        map: path of the anomaly map, gray S x S, 0..255 for 0..1; empty without one.
+        map: path of the anomaly map, gray, 0..255 for 0..1, at most 2048 pixels a side; empty without one.
     """
 
     id: RecordId

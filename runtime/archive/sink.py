@@ -24,7 +24,7 @@ from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.names import new_id
 from dmdd_edge.runtime.archive.room import SHARES, ArchiveRoom, room_of
 from dmdd_edge.runtime.archive.tally import Key, Tally
-from dmdd_edge.runtime.archive.waiting import Waiting, WaitingImages
+from dmdd_edge.runtime.archive.waiting import Waiting, WaitingImages, bounded
 from dmdd_edge.runtime.archive.writing import encoded, write_files
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.options.archive import ArchiveOptions
@@ -121,7 +121,7 @@ class ArchiveSink:
         if choice is None:
             return
         # A station leaves images out when its sinks are too slow.
-        item = Waiting(_own(frame.image), frame.index, result, choice, key)
+        item = Waiting(_own(frame.image), frame.index, bounded(result), choice, key)
         if not frame.image.size or not self._waiting.put(item, self._stopping):
             self._lose(item)
             if not self._slow:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.maps import fit_map
 from dmdd_edge.runtime.archive.choice import Choice
 from dmdd_edge.runtime.archive.tally import Key
 from dmdd_edge.runtime.result import Result
 
 #: Memory for waiting images, in bytes: of the random sample, and of all others.
 SAMPLE_ROOM, OTHER_ROOM = 16 << 20, 48 << 20
+#: Longest side of a map that is kept, in pixels: that of a large image would be as large as the image.
+LONGEST_MAP = 2048
 #: How often a wait looks whether the run is to end, in seconds.
 _LOOK = 0.2
 
@@ -42,6 +45,16 @@ class Waiting:
     def size(self) -> int:
         """Its memory in bytes."""
         return self.image.nbytes + self.result.anomaly_map.nbytes
+
+
+def bounded(result: Result) -> Result:
+    """The result with a map of at most ``LONGEST_MAP`` pixels a side, of which every peak is kept."""
+    rows, columns = result.anomaly_map.shape
+    scale = LONGEST_MAP / max(rows, columns)
+    if scale >= 1:
+        return result
+    width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
+    return replace(result, anomaly_map=fit_map(result.anomaly_map, width, height))
 
 
 class WaitingImages:

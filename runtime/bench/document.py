@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def make_document(
     images: ImageSet,
     circumstances: dict[str, Any],
     interrupted: bool = False,
+    tiles_per_image: Sequence[int] = (),
 ) -> dict[str, Any]:
     """All measurements, with their circumstances.
 
@@ -59,6 +61,7 @@ def make_document(
         images: what was measured on.
         circumstances: of the machine.
         interrupted: whether the run ended early.
+        tiles_per_image: the numbers that occur, ascending; empty where images are not tiled.
     """
     scenarios = {
         name: latency_row(outcome, series, settings.preset, images)
@@ -85,6 +88,7 @@ def make_document(
         "accuracy": outcome.accuracy.as_dict()
         if outcome.accuracy
         else {"reason": "not requested: add --accuracy"},
+        **_tiles_row(outcome, tiles_per_image),
         "peak_memory_mb": outcome.peak_memory_mb,
         "interrupted": interrupted,
     }
@@ -96,6 +100,21 @@ def make_document(
     )
     document["reliable"] = not document["unreliable_because"]
     return document
+
+
+def _tiles_row(outcome: Outcome, numbers: Sequence[int]) -> dict[str, Any]:
+    """Number of tiles, and the time of one where every image has the same number; nothing without tiles."""
+    if outcome.tile_batch is None:
+        return {}
+    single = outcome.latency.get("single")
+    call = None if single is None or len(numbers) != 1 else single.spread("call")
+    return {
+        "tiles": {
+            "per_image": list(numbers),
+            "batch": outcome.tile_batch,
+            "ms_per_tile": None if call is None else round(call.as_dict()["p50"] / numbers[0], 3),
+        }
+    }
 
 
 def latency_row(outcome: Outcome, series: Series, preset: Preset, images: ImageSet) -> dict[str, Any]:

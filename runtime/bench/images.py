@@ -17,8 +17,8 @@ from dmdd_edge.errors import DataError, DmddError, SourceError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
 
-#: Most images that are held in memory.
-MOST = 32
+#: Most images that are held in memory, and bytes after which no further one is.
+MOST, MOST_BYTES = 32, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,33 @@ class ImageSet:
         return {"kind": self.kind, "origin": self.origin, "count": len(self), "sizes": sizes}
 
     def prepared(self, manifest: Manifest) -> NDArray[np.uint8]:
-        """All of them as the graph's input: uint8 N x S x S x 3 BGR.
+        """All of them, or of tiled ones some tiles, as the graph's input: uint8 N x S x S x 3 BGR.
 
         Raises:
             DmddError: the region of interest does not fit one of them.
         """
-        size = manifest.image_size
-        names: list[str] | list[None] = [str(path) for path in self.files] or [None] * len(self.frames)
-        return np.stack(
-            [
-                manifest.preprocess.prepare(frame, size, name)
-                for frame, name in zip(self.frames, names, strict=True)
-            ]
-        )
+        if manifest.preprocess.tiling is not None:
+            return self._tiles(manifest)
+        return np.stack([self._view(index, manifest) for index in range(len(self))])
+
+    def tiles_per_image(self, manifest: Manifest) -> tuple[int, ...]:
+        """Number of inputs of the network for each image; ascending, each number once."""
+        geometry, size = manifest.preprocess.geometry, manifest.image_size
+        return tuple(sorted({geometry(frame.shape, size).layout.count for frame in self.frames}))
+
+    def _view(self, index: int, manifest: Manifest) -> NDArray[np.uint8]:
+        name = str(self.files[index]) if self.files else None
+        return manifest.preprocess.prepare(self.frames[index], manifest.image_size, name)
+
+    def _tiles(self, manifest: Manifest) -> NDArray[np.uint8]:
+        """The first tiles of each image, at most ``MOST`` in all."""
+        each = -(-MOST // len(self))
+        geometry, size = manifest.preprocess.geometry, manifest.image_size
+        tiles = [
+            geometry(self.frames[index].shape, size).layout.cut(self._view(index, manifest), 0, each)
+            for index in range(len(self))
+        ]
+        return np.concatenate(tiles)[:MOST]
 
 
 def choose_images(
@@ -91,7 +105,11 @@ def from_category(category: Category, most: int = MOST, bits: int = 16) -> Image
     """
     category.require_test()
     chosen = _evenly([item.path for item in category.test], most)
-    readable = list(read_images(chosen, category.skip, bits))
+    readable: list[tuple[Path, NDArray[np.uint8]]] = []
+    for item in read_images(chosen, category.skip, bits):
+        readable.append(item)
+        if sum(image.nbytes for _, image in readable) >= MOST_BYTES:
+            break
     if not readable:
         raise DataError(
             f"None of the {len(chosen)} test images of {category.name} is readable.",
@@ -104,8 +122,9 @@ def from_category(category: Category, most: int = MOST, bits: int = 16) -> Image
 
 
 def generated(manifest: Manifest, count: int = 8) -> ImageSet:
-    """Noise of the graph's own size, for want of images; it has no files to decode."""
-    rng, size = np.random.default_rng(0), manifest.image_size
+    """Noise of the graph's own size, or of three by three tiles, for want of images; no files to decode."""
+    rng, tiling = np.random.default_rng(0), manifest.preprocess.tiling
+    size = manifest.image_size if tiling is None else 3 * tiling.tile - 2 * tiling.overlap
     x, y, w, h = manifest.preprocess.roi or (0, 0, size, size)
     frames = rng.integers(0, 256, (count, y + h, x + w, 3), dtype=np.uint8)
     return ImageSet(tuple(frames), (), "generated", "generated noise, not images")
@@ -117,11 +136,13 @@ def _from_source(text: str, most: int, bits: int) -> ImageSet:
         source = open_source(text, SourceOptions(every=-(-source.total // most)))
     source.bits = bits
     frames: list[Frame] = []
+    held = 0
     first_error: DmddError | None = None
     for frame in source:
         if isinstance(frame, Frame):
             frames.append(frame)
-            if len(frames) == most:
+            held += frame.image.nbytes
+            if len(frames) == most or held >= MOST_BYTES:
                 break
         else:
             first_error = first_error or frame.error

@@ -117,7 +117,9 @@ def measure(options: BenchOptions, listener: BenchListener | None = None) -> Ben
     series = dict(outcome.latency)
     if outcome.stream is not None:
         series["stream"] = shown_trial(outcome.stream).series
-    return BenchResult(make_document(outcome, settings, images, conditions, tools.stop()), series)
+    tiles = () if outcome.tile_batch is None else images.tiles_per_image(manifest)
+    document = make_document(outcome, settings, images, conditions, tools.stop(), tiles)
+    return BenchResult(document, series)
 
 
 def _compare(

@@ -63,6 +63,7 @@ class Outcome:
         stream: the scenario of that name.
         accuracy: None where it was not requested.
         peak_memory_mb: the process's peak memory before accuracy was measured, images in rotation included.
+        tile_batch: most tiles of one batch; None where images are not tiled.
     """
 
     subject: dict[str, Any]
@@ -71,6 +72,7 @@ class Outcome:
     stream: Stream | None = None
     accuracy: Accuracy | None = None
     peak_memory_mb: float = 0.0
+    tile_batch: int | None = None
 
 
 class _StoppedError(Exception):
@@ -111,7 +113,7 @@ def run_bench(
     options = preset_options(options, preset)
     with TimedDetector.open(path, backend, options, bench.clock) as timed:
         say(f"backend {timed.stopwatch.name}: {timed.stopwatch.description}")
-        outcome = Outcome(timed.as_dict())
+        outcome = Outcome(timed.as_dict(), tile_batch=timed.detector.tile_batch)
         for name in settings.scenarios:
             if name not in BATCHES or bench.stop():
                 continue

@@ -97,7 +97,7 @@ class TimedDetector:
     """A bundle on a backend, loaded.
 
     Attributes:
-        detector: its backend is the stopwatch.
+        detector: its backend is the stopwatch; tiles go past it, several batches at once as in a run.
         stopwatch: times the host calls.
     """
 
@@ -124,7 +124,9 @@ class TimedDetector:
         """
         loaded = Detector.load(path, backend, verify=verify, options=options)
         stopwatch = Stopwatch(loaded.backend, clock or Clock())
-        detector = Detector(loaded.bundle, stopwatch, loaded.threshold, loaded.passed_over)
+        detector = Detector(
+            loaded.bundle, stopwatch, loaded.threshold, loaded.passed_over, tiles=loaded.tiles
+        )
         return cls(detector, stopwatch)
 
     def __enter__(self) -> TimedDetector:

@@ -160,7 +160,9 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     A score belongs to the version that gave it, so the images of other versions are counted and left out.
     Images that the version judged under other thresholds count, each period with its own censor. A part that
     passed although its score is above the threshold, since no region was large enough, counts as one at the
-    threshold. With a band, all suspect parts were kept too, so that the lower threshold is the period's.
+    threshold. The score of a part that was ended early is a lower bound: a bad part counts with it, any other
+    as an alarm at every threshold. With a band, all suspect parts were kept too, so that the lower threshold
+    is the period's.
 
     Raises:
         DmddError: the archive cannot be read.
@@ -188,6 +190,8 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
         inspections.add(part.inspection)
         if verdict == "bad":
             bad.append(score)
+        elif part.stopped_early:
+            score = 1.0  # at least what is kept; so it counts as an alarm at every threshold
         found = parts.setdefault((part.threshold, part.sample_rate), _Parts())
         found.level = max(found.level, level)
         found.add(part, score, verdict, kept)

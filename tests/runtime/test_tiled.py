@@ -73,7 +73,7 @@ class Recorder:
         self.in_flight.append(number)
         self.most_in_flight = max(self.most_in_flight, len(self.in_flight))
         assert len(self.in_flight) <= self.slots
-        maps = images[..., 0].astype(np.float32) / 255
+        maps = np.asarray(images[..., 0] / np.float32(255), np.float32)
         return number, (maps, maps.max(axis=(1, 2)))
 
     def collect(self, ticket: tuple[int, Outputs]) -> Outputs:

@@ -179,3 +179,22 @@ def test_options_that_have_no_effect_are_refused() -> None:
         ArchiveOptions(archive_sample=0.5)
     with pytest.raises(OptionError, match="--archive-size"):
         ArchiveOptions(archive=Path("a"), archive_size=1000)
+
+
+def test_the_map_of_a_large_image_is_kept_small_with_its_peaks(tmp_path: Path) -> None:
+    sink = opened(tmp_path / "a", archive_sample=0)
+    frame, result = judged(0.9)
+    large = np.zeros((100, 4500), np.float32)
+    large[61, 3001] = 1.0
+    sink.result(frame, replace(result, anomaly_map=large, stopped_early=True, inspected=0.5))
+    sink.close()
+    archive = ArchiveFolder(tmp_path / "a")
+    (record,) = archive.records()
+    assert record.stopped_early
+    drawn = archive.map(record)
+    assert drawn is not None
+    assert drawn.shape == (46, 2048)  # 4500 shrinks to 2048
+    row, column = np.unravel_index(int(drawn.argmax()), drawn.shape)
+    assert abs(row - 61.5 * 46 / 100) <= 2
+    assert abs(column - 3001.5 * 2048 / 4500) <= 2
+    assert drawn.max() > 128  # a mean of 2 x 3 pixels would be 43

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.images import choose_images
 
@@ -83,3 +84,21 @@ def test_images_are_prepared_as_the_runtime_does_it(
     found = choose_images(manifest, str(tmp_path / "a.png"))
     expected = manifest.preprocess.prepare(found.frames[0], 64)
     assert np.array_equal(found.prepared(manifest)[0], expected)
+
+
+def test_of_tiled_images_the_tiles_are_counted_and_are_the_input_of_the_graph(make_bundle: Make) -> None:
+    manifest = make_bundle(preprocess=Preprocess(tiling=Tiling(tile=64, overlap=16))).manifest
+    images = choose_images(manifest)  # noise of three by three tiles: 3 * 64 - 2 * 16 pixels a side
+    assert {frame.shape for frame in images.frames} == {(160, 160, 3)}
+    assert images.tiles_per_image(manifest) == (9,)
+    tiles = images.prepared(manifest)
+    assert tiles.shape == (32, 64, 64, 3)  # four of each of eight images
+    np.testing.assert_array_equal(tiles[0], images.frames[0][:64, :64])
+    np.testing.assert_array_equal(tiles[5], images.frames[1][:64, 48:112])
+
+
+def test_large_images_are_held_up_to_a_bound(
+    make_bundle: Make, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmdd_edge.runtime.bench.images.MOST_BYTES", 3 * 20 * 20 * 3)
+    assert len(choose_images(make_bundle().manifest, str(many), most=10)) == 3

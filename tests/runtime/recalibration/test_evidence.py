@@ -139,3 +139,16 @@ def test_an_archive_of_another_version_is_named(archive: Archive) -> None:
     archive.keep_all([0.1, 0.2])
     with pytest.raises(DataError, match=r"no part that this version judged; it has parts of screw v0 \(2\)"):
         propose(read(archive), 0.01, 0.5)
+
+
+def test_the_score_of_a_part_that_was_ended_early_is_a_lower_bound(archive: Archive) -> None:
+    archive.keep(0.1)
+    archive.keep(0.7, "good", stopped_early=True)
+    archive.keep(0.75, stopped_early=True)
+    archive.keep(0.8, "bad", stopped_early=True)
+    archive.count(100, 3)
+    found = read(archive)
+    (period,) = found.periods
+    # No threshold passes the two that may be good; the bad one is sure to be found up to its bound.
+    assert (period.alarms.tolist(), period.unreviewed.tolist()) == ([1.0], [1.0])
+    assert found.bad.tolist() == [0.8]
