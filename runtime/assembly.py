@@ -177,6 +177,10 @@ class AssembledRun(Opened):
         changed = options.threshold is not None and not options.challenge
         if changed and (about := remark(self.detector.bundle, self.detector.threshold.image)):
             self._say(about)
+        if options.strip is not None and self.detector.threshold.origin == "manifest":
+            names = options_of(self.detector.bundle)
+            strips = command("calibrate", **names, source="GOOD_STRIPS", strip=options.strip)
+            self._say(f"The threshold is of whole images; {strips} sets it for strips.")
         self._control = RunControl(self.detector, self.source, load, self._say)
         stack.callback(lambda: self._control.detector.close())
         self._versions = VersionWatch(path, self._control.version)

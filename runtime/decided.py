@@ -15,6 +15,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import normalized_score
 from dmdd_edge.runtime.regions import find_regions, lacks_room
 from dmdd_edge.runtime.result import Region, Result, Status, Timings
+from dmdd_edge.runtime.strips import keep_own
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.steps import Prepared
@@ -34,7 +35,7 @@ def decided(
     Args:
         item: the frame, as it was prepared.
         raw_map: its map, float32 rows x columns of the view; joined where the category is tiled.
-        score: of the graph, or of the joined map.
+        score: of the graph, or of the joined map; of a strip the score is that of what it owns.
         infer_ms: time of the graph.
         threshold: in use.
         bundle: the frame was prepared for, with region of interest, rotation, tiles and mask.
@@ -53,12 +54,17 @@ def decided(
         anomaly_map[geometry.ignored] = 0
     if geometry.inspected == 0:
         reason = "nothing is inspected: the ignore mask covers the whole region"
+    if frame.strip is not None:
+        lowest = threshold.pixel if threshold.suspect_pixel is None else threshold.suspect_pixel
+        anomaly_map, own_score = keep_own(anomaly_map, geometry, frame.strip, min(lowest, threshold.pixel))
+        score = score if math.isnan(score) else own_score
     # Otherwise every part would pass, whatever its score.
     reason = reason or lacks_room(threshold.gate, geometry) or None
 
     @cache
     def regions_above(level: float) -> tuple[Region, ...]:
-        return find_regions(anomaly_map, level, geometry, threshold.gate)
+        found = find_regions(anomaly_map, level, geometry, threshold.gate)
+        return found if frame.strip is None else frame.strip.along_web(found, threshold.gate.mm_per_px)
 
     judgment = threshold.decide(score, lambda level: bool(regions_above(level)))
     if inspected < 1 and judgment != "anomalous" and not reason:
@@ -87,6 +93,8 @@ def decided(
         category=bundle.category,
         version=bundle.version,
         look=item.look,
+        strip=frame.strip,
+        mm_per_px=threshold.gate.mm_per_px,
         suspect_threshold=threshold.suspect,
         stopped_early=inspected < 1,
         inspected=inspected,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.errors import DataError, DmddError
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.strips import Strip
 
 #: Largest number of pixels that OpenCV decodes: a larger frame is a mistake, or an attack on the memory.
 LARGEST_FRAME = 1 << 30
@@ -31,6 +34,7 @@ class Frame:
         peak: largest value of a 16-bit file before it was scaled to 8 bits; None for other frames.
         frame_id: the number that the camera gave it; None for other sources.
         device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for other sources.
+        strip: which part of a web it shows; None of other frames.
         more: whether the file has further pages or animation frames, which are ignored.
     """
 
@@ -45,6 +49,7 @@ class Frame:
     more: bool = False
     frame_id: int | None = None
     device_time_ns: int | None = None
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 from dmdd_edge.runtime.control import RunControl
@@ -140,6 +141,7 @@ def run_parts(
         busy = {name: round(min(max(value / seconds, 0.0), 1.0), 3) for name, value in steps.items()}
         slowest = busiest(busy, state.live)
         summary = control.statistics.summary(busy, slowest, state.passed_over, feed.ended_by)
+        summary = replace(summary, gaps=state.gaps)
         writer.finish(summary)
         return summary
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.quality import FrameStatistics
 from dmdd_edge.errors import DataError
+
+if TYPE_CHECKING:
+    from dmdd_edge.runtime.strips import Strip
 
 Status = Literal["good", "suspect", "anomalous", "unreliable"]
 
@@ -30,6 +33,7 @@ class Region:
         area: the number of source pixels it covers; scaled from the map, so rounded.
         peak: the largest value of the map in it, 0..1.
         area_mm2: its area in square millimeters; None when the size of a pixel is not known.
+        web_y, web_mm: of a strip: its first row along the web, and that in millimeters if it is known.
     """
 
     x: int
@@ -39,6 +43,8 @@ class Region:
     area: int
     peak: float
     area_mm2: float | None = None
+    web_y: int | None = None
+    web_mm: float | None = None
 
     def __repr__(self) -> str:
         box = f"x={self.x}, y={self.y}, width={self.width}, height={self.height}"
@@ -47,11 +53,10 @@ class Region:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of one region in a JSON line."""
-        fields = asdict(self)
-        if self.area_mm2 is None:
-            del fields["area_mm2"]
-        else:
-            fields["area_mm2"] = float(f"{self.area_mm2:.6g}")
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        for name, digits in (("area_mm2", 6), ("web_mm", 9)):
+            if name in fields:
+                fields[name] = float(f"{fields[name]:.{digits}g}")
         return fields
 
 
@@ -128,6 +133,8 @@ class Result:
         stopped_early: whether the inspection ended at a tile that made the frame anomalous; the score is then
             a lower bound, and the map and the regions lack the other tiles.
         inspected: share of the tiles that were inspected, 0..1.
+        strip: the part of a web that it shows; None of other frames.
+        mm_per_px: millimeters per pixel of the source image; None when that is not known.
         look: how the frame looks; None where nothing measured it.
         reason: why the frame is unreliable; empty if it is not.
         pixel_threshold: of the map, 0..1.
@@ -163,6 +170,8 @@ class Result:
     stopped_early: bool = False
     inspected: float = 1.0
     look: FrameLook | None = field(default=None, repr=False, compare=False)
+    strip: Strip | None = field(default=None, repr=False)
+    mm_per_px: float | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         relation = ">" if self.is_anomalous or self.gated else "<="
@@ -268,6 +277,8 @@ class Result:
             line["inspected"] = round(self.inspected, 4)
         if self.reason:
             line["reason"] = self.reason
+        if self.strip is not None:
+            line["strip"] = self.strip.to_json(self.mm_per_px)
         if self.look is not None:
             line["look"] = {name: round(value, 5) for name, value in vars(self.look).items()}
         return line

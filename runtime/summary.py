@@ -35,6 +35,7 @@ class Summary:
         ended_by: ``source`` at the end of the source, ``limit`` after the requested number of frames,
             ``stop`` if a signal, the clock or a window ended the run before.
         suspect: number of suspect frames; None in a run without a band.
+        gaps: of a run with ``--strip``: how often rows between two strips were missing; None of other runs.
     """
 
     frames: int
@@ -56,12 +57,14 @@ class Summary:
     drift: dict[str, Any] = field(default_factory=dict)
     ended_by: str = "source"
     suspect: int | None = None
+    gaps: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as the fields of one JSON line; without a band it has no ``suspect``."""
+        """The summary as the fields of one JSON line; ``suspect`` and ``gaps`` are left out where None."""
         fields = {"type": "summary", **asdict(self), "hints": list(self.hints)}
-        if self.suspect is None:
-            del fields["suspect"]
+        for name in ("suspect", "gaps"):
+            if fields[name] is None:
+                del fields[name]
         return fields
 
 

@@ -99,6 +99,8 @@ class Report:
             table.add_row("not judged", f"{summary.skipped} skipped, {summary.dropped} dropped")
         if summary.passed_over:
             table.add_row("passed over", describe_passed_over(summary.passed_over))
+        if summary.gaps is not None:
+            table.add_row("web", f"{summary.gaps} gaps" if summary.gaps else "without gaps")
         latency = summary.latency_ms
         values = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
         shown = [f"{name} {'n/a' if value is None else f'{value:.1f} ms'}" for name, value in values.items()]

@@ -159,6 +159,18 @@ class Geometry:
         """How many pixels of the source image a pixel of the map covers."""
         return self.part[2] * self.part[3] / (self.content[2] * self.content[3])
 
+    @cached_property
+    def source_rows(self) -> tuple[int, NDArray[np.float64]]:
+        """Along which axis of the map the rows of the source image go, and the row at each of its pixels."""
+        axis = 0 if self.rotate in (0, 180) else 1
+        x_or_y = 1 - axis
+        length, shown = self.content[x_or_y + 2], self.part[x_or_y + 2]
+        place = (np.arange(self.shape[axis]) + 0.5 - self.content[x_or_y]) * shown / length
+        place += self.part[x_or_y]
+        if self.rotate in (90, 180):
+            place = self.region[3] - place
+        return axis, self.region[1] + place
+
     def box_to_source(self, x: int, y: int, width: int, height: int) -> Box:
         """Map a box of the map to the smallest box of source pixels that covers it.
 

@@ -10,7 +10,7 @@ from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate, check_suspect_rate
 from dmdd_edge.runtime.options.areas import MinArea, PixelSize
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
-from dmdd_edge.runtime.options.source import CameraOptions
+from dmdd_edge.runtime.options.source import CameraOptions, StripOption
 
 #: Frames of a live source unless the user sets a limit: what a false-alarm rate of 1 % needs.
 LIVE_FRAMES = 100
@@ -77,6 +77,7 @@ class _ThresholdRate(Options):
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(
     CameraOptions,
+    StripOption,
     CudaOptions,
     BackendName,
     AllowLossOption,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
-from dmdd_edge.runtime.options.source import CameraOptions, EveryOption, WatchOptions, not_empty
+from dmdd_edge.runtime.options.source import CameraOptions, EveryOption, StripOption, WatchOptions, not_empty
 
 #: How images are taken; ``auto`` chooses by the source.
 WAYS = ("auto", "all", "key", "interval", "trigger", "change")
@@ -101,7 +101,7 @@ class _Page(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectOptions(_Page, CameraOptions, WatchOptions, EveryOption, _Taking, _Set):
+class CollectOptions(_Page, CameraOptions, WatchOptions, StripOption, EveryOption, _Taking, _Set):
     """Where images of good parts come from, which are taken, and where they go; see ``collect_images``.
 
     ``into`` and one of ``source`` and ``watch`` are needed.

@@ -126,6 +126,24 @@ class EveryOption(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StripOption(Options):
+    """How strips of a web follow each other."""
+
+    strip: Annotated[
+        int | None,
+        Option(
+            "Frames are consecutive strips of one web, such as of a line-scan camera: put this many rows of "
+            "the strip before in front of each.",
+            panel=_FRAMES,
+            minimum=2,
+            maximum=16384,
+            range_in_help=False,
+            metavar="ROWS",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunLength(Options):
     """When a run ends, and what it waits for."""
 
@@ -142,7 +160,7 @@ class RunLength(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameOptions(WatchOptions, RunLength, EveryOption):
+class FrameOptions(WatchOptions, StripOption, RunLength, EveryOption):
     """Which frames of a source are processed."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (needs(("watch_existing", "watch_settle"), "watch"),)

@@ -34,6 +34,7 @@ class SourceState:
             ``hidden``, ``linked folder``, ``unreadable folder``, ``written by a run``, ``there before the
             start`` (of a watched folder), and images of which only the first page is read, as ``further
             pages``.
+        gaps: of strips of a web: how often rows between two of them were missing; None of other sources.
         triggered: whether it waits for triggers, so that no frame for a long time is normal.
         waiting: of a watched folder: files that were seen but not read yet.
     """
@@ -53,6 +54,7 @@ class SourceState:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
     triggered: bool = False
+    gaps: int | None = None
 
 
 class Source(Protocol):

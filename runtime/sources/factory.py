@@ -21,6 +21,7 @@ from dmdd_edge.runtime.sources.live import LiveSource
 from dmdd_edge.runtime.sources.live_device import Device, Paced
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.sources.source_kinds import ALLOWED, check_options
+from dmdd_edge.runtime.sources.strips import Strips
 from dmdd_edge.runtime.sources.thinning import Thinner
 from dmdd_edge.runtime.sources.urls import PLAYED, scheme_of
 from dmdd_edge.runtime.sources.video import VIDEO_SUFFIXES
@@ -70,7 +71,7 @@ def open_sources(sources: Sequence[str], options: SourceOptions = SourceOptions(
                     "Only images, folders and globs can. Run a video, a camera or a stream by itself.",
                 )
             check_options("files", options, source)
-            opened = open_files(source, replace(options, every=1))
+            opened = open_files(source, replace(options, every=1, strip=None))
         assert isinstance(opened, ImageFiles)
         passed_over += Counter(opened.state().passed_over)
         for path in opened.paths:
@@ -101,7 +102,7 @@ def _is_of_images(source: str) -> bool:
 
 
 def _apart(opened: Source, options: SourceOptions) -> Source:
-    """Return the source, unless results would be written into its folder."""
+    """Return the source, of strips one that joins them, unless results would be written into its folder."""
     for name in ("save", "save_maps", "save_frames", "archive"):
         folder: Path | None = getattr(options, name)
         if folder is not None and os.path.realpath(folder) == os.path.realpath(opened.root):
@@ -109,7 +110,7 @@ def _apart(opened: Source, options: SourceOptions) -> Source:
                 f"{options.spelling(name)} {folder} is the folder of the source.",
                 "Name another folder, for example out/.",
             )
-    return opened
+    return opened if options.strip is None else Strips(opened, options.strip)
 
 
 def _open(source: str, options: SourceOptions) -> Source:

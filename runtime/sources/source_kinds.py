@@ -15,8 +15,8 @@ ALLOWED = (
     "a simulated camera (images:FOLDER, drawn:plate). "
     f"Images: {', '.join(IMAGE_SUFFIXES)}; videos: {', '.join(VIDEO_SUFFIXES)}."
 )
-# Which options apply to which kind of source; --every and the output folders apply to all.
-_ALL = {"every", "save", "save_maps", "save_frames", "archive"}
+# Which options apply to which kind of source; --every, --strip and the output folders apply to all.
+_ALL = {"every", "strip", "save", "save_maps", "save_frames", "archive"}
 _CSI = {"fps", "camera_size", "camera_fps", "exposure", "gain"}
 _APPLICABLE = {
     "files": set[str](),
