@@ -40,7 +40,7 @@ class Border:
     boxes: list[tuple[Box, _Decision]] = field(default_factory=list)
 
     def find(self, box: Box) -> tuple[Box, _Decision] | None:
-        """The region that is most likely the same one; None if there is none."""
+        """The region that is most likely the same one, or None."""
         shares = [(_share(box, other), (other, decision)) for other, decision in self.boxes]
         best = max(shares, key=lambda item: item[0], default=None)
         return None if best is None or best[0] < _SAME else best[1]

@@ -24,7 +24,7 @@ class Strips:
 
     A strip is delivered when the next one has come or the source has ended, since only then it is known
     whether its last rows are seen again. Where rows are missing (frames that were dropped or cannot be read)
-    and where the width changes, the overlap begins anew: the rows before are mirrored, the gap is counted.
+    and where the width changes, the overlap restarts: the rows before are mirrored, the gap is counted.
 
     Args:
         source: delivers the strips.
@@ -98,7 +98,7 @@ class Strips:
                 frames.close()
 
     def _follows(self, frame: Frame) -> bool:
-        """Whether a strip directly follows the one before; where it does not, the overlap begins anew."""
+        """Whether a strip directly follows the one before; where it does not, the overlap restarts."""
         shape = frame.image.shape[1:]
         lost = frame.dropped
         if frame.frame_id is not None and self._last_id is not None:
@@ -122,7 +122,7 @@ class Strips:
         self._gaps += 1
         if self._gaps <= _NAMED:
             more = " Further gaps are counted." if self._gaps == _NAMED else ""
-            self.say(f"Gap in the web at row {self._next_row}: {why}; the overlap begins anew.{more}")
+            self.say(f"Gap in the web at row {self._next_row}: {why}; the overlap restarts.{more}")
         self._next_row += rows
 
     def _joined(self, frame: Frame) -> Frame:
