@@ -191,3 +191,8 @@ class RunOptions(
             raise UsageError(
                 "A source is missing.", "Name it as an argument or with --source, or give --watch."
             )
+        if self.strip is not None and self.stop_early is not None:
+            raise OptionError(
+                "--stop-early can end at a tile that belongs to another strip.",
+                "Leave --stop-early or --strip out.",
+            )
