@@ -123,7 +123,7 @@ def keep_own(
 
 
 def _owns(strip: Strip, box: Box, rows: int) -> bool:
-    """Whether a region of a frame of so many rows belongs to its strip; what it decides is noted."""
+    """Whether a region of a frame with ``rows`` rows belongs to its strip; what it decides is noted."""
     x, y, width, height = box
     along = (x, y + strip.web_y, width, height)
     bottom, center = y + height, y + height / 2
