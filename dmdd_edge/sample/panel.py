@@ -143,13 +143,13 @@ class Panel:
         toward = np.float32(np.cos(azimuth) * 0.045), np.float32(np.sin(azimuth) * 0.045)
         tint = np.array([1.03, 1.0, rng.uniform(0.95, 0.99)]) * rng.normal(1, 0.008, 3)
         metal, mat = rng.uniform(0.52, 0.58), rng.uniform(0.085, 0.105)
-        long, short = rng.integers(60, 90) | 1, 9
+        long, short = int(rng.integers(60, 90)) | 1, 9
         shadow = cv2.GaussianBlur(cv2.resize(body, layers.slow.shape[::-1]), (0, 0), 1.2)
         for top in range(0, self.height, _BAND):
             rows = slice(top, min(top + _BAND, self.height))
             shape = rows.stop - rows.start, self.width
             slow = _widened(layers.slow, top, shape)
-            dark = _widened(shadow.astype(np.float32) / 255, top, shape)
+            dark = _widened(np.asarray(shadow / np.float32(255), np.float32), top, shape)
             above, below = min(top, 1), min(self.height - rows.stop, 1)
             relief = layers.relief[top - above : rows.stop + below]
             slopes = [

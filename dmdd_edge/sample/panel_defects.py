@@ -52,9 +52,9 @@ def draw_stated(layers: Layers, size: int, rng: np.random.Generator) -> Mask:
 def _blot(rng: np.random.Generator) -> NDArray[np.uint8]:
     """A round spot whose radius wavers, uint8, 255 inside."""
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    radius = 80 * (
-        1 + sum(rng.normal(0, 0.18 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4))
-    )
+    radius = np.full(64, 80.0)
+    for waves in (2, 3, 4):
+        radius += 80 * rng.normal(0, 0.18 / waves) * np.cos(waves * angle + rng.uniform(0, 6.3))
     drawn = np.zeros((320, 320), np.uint8)
     outline = 160 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
     cv2.fillPoly(drawn, [np.rint(outline).astype(np.int32)], 255)

@@ -129,4 +129,4 @@ def rounded(x: float, y: float, width: float, height: float, radius: float) -> P
 
 def _fixed(points: Points) -> NDArray[np.int32]:
     """Points with the fraction that OpenCV draws with; a pixel's center is at a whole number."""
-    return np.rint((points - 0.5) * 2**_FRACTION).astype(np.int32)
+    return np.asarray(np.rint((points - 0.5) * 2**_FRACTION), np.int32)

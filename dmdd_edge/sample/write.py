@@ -160,7 +160,7 @@ def write_sample(
 def _part(part: Part, size: int, defect_sizes: Sequence[int]) -> Plate | Panel:
     """What is drawn, or an error for a size that it does not have."""
     if part not in SIZES:
-        raise OptionError(f"{part!r} cannot be drawn.", choose(part, SIZES))
+        raise OptionError(f"{part!r} cannot be drawn.", choose(part, list(SIZES)))
     low, high = SIZES[part]
     if not low <= size <= high:
         raise OptionError(

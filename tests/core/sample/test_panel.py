@@ -10,8 +10,7 @@ import pytest
 
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image, read_mask
-from dmdd_edge.errors import DmddError
-from dmdd_edge.options.model import OptionError
+from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.sample.options import SampleOptions, parse_sizes
 from dmdd_edge.sample.panel import Panel
 from dmdd_edge.sample.panel_defects import LARGE

@@ -1,0 +1,251 @@
+"""What the joining of tiles leaves to be seen: defects on borders and corners, a grid, one tile over all.
+
+    python benchmarks/large/borders.py --scratch DIR [--run plates2048-tiles-512]
+
+Takes a run and its held-out maps that ``accuracy.py`` keeps. Each defect is judged at places of the same
+drawn part that differ only in where the tiles are, so that what changes is due to the tiles alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import common
+import cv2
+import numpy as np
+import torch
+
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.evaluation.tiled import infer_tiles
+from dmdd_edge.sample.panel import Panel
+from dmdd_edge.sample.write import draw
+from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.evaluation import torch_predictor
+from large.accuracy import LIBRARIES, add_counts, counts_of
+from large.passes import Maps, Predict, all_passed, without_tiles
+from large.runs import variants
+from large.sets import Image, Mask, Plates
+
+#: Drawn parts with a defect, and places of each: on a border, on a corner, inside a tile.
+PARTS, ON_BORDER, ON_CORNER, INSIDE = 10, 10, 10, 5
+
+#: Type of the defects.
+DEFECT = "024px"
+
+#: Pixels beyond the overlap at which a defect's center still counts as on the border.
+_BEYOND = 16
+
+
+def places(tile: int, overlap: int, rng: np.random.Generator) -> list[tuple[str, int, int]]:
+    """Where a defect's center is in a crop of two by two tiles: kind of place, x, y in source pixels."""
+    near = tile - overlap - _BEYOND, tile + _BEYOND
+    inside = overlap + 32, tile - overlap - 2 * _BEYOND - 32
+    found = []
+    for kind, count in (("border", ON_BORDER), ("corner", ON_CORNER), ("inside", INSIDE)):
+        for index in range(count):
+            spans = {"border": (near, inside), "corner": (near, near), "inside": (inside, inside)}[kind]
+            x, y = (int(rng.integers(*span)) for span in (spans if index % 2 else spans[::-1]))
+            found.append((kind, x, y))
+    return found
+
+
+def on_borders(
+    predict: Predict,
+    preprocess: Preprocess,
+    size: int,
+    level: float,
+    parts: Iterable[tuple[Image, Mask, int, int]],
+) -> dict[str, Any]:
+    """Regions and areas of defects by kind of place.
+
+    Args:
+        predict: the network.
+        preprocess: with the tiling.
+        size: S.
+        level: threshold of the map.
+        parts: images of a part with a defect, their masks, and the column and row of the defect's center.
+
+    Returns:
+        by kind of place: number of places, places by number of regions that touch the defect, and the area
+        of these regions over the mean area of the same defect inside a tile (median, 5 % and 95 %).
+    """
+    tiling = preprocess.tiling
+    assert tiling is not None
+    side = 2 * tiling.tile - tiling.overlap
+    regions: dict[str, Counter[int]] = {}
+    areas: dict[str, list[float]] = {}
+    for number, (image, mask, x, y) in enumerate(parts):
+        of_part: dict[str, list[float]] = {}
+        for kind, u, v in places(tiling.tile, tiling.overlap, np.random.default_rng([21, number])):
+            crop = slice(y - v, y - v + side), slice(x - u, x - u + side)
+            geometry = preprocess.geometry((side, side), size)
+            view = preprocess.prepare(np.ascontiguousarray(image[crop]), size)
+            layout = replace(geometry.layout, tiling=tiling.model_copy(update={"coarse": False}))
+            joined, _ = infer_tiles(predict, view, layout)
+            touched = _touching(joined, level, preprocess.prepare_mask(mask[crop], size))
+            regions.setdefault(kind, Counter())[len(touched)] += 1
+            of_part.setdefault(kind, []).append(sum(touched) * geometry.source_pixels)
+        whole = float(np.mean(of_part["inside"]))
+        for kind, values in of_part.items():
+            areas.setdefault(kind, []).extend(value / whole for value in values if whole)
+    return {
+        kind: {
+            "places": sum(count.values()),
+            "regions": {str(number): count[number] for number in sorted(count)},
+            "area": [
+                round(float(value), 3) for value in np.quantile(areas[kind] or [0.0], (0.5, 0.05, 0.95))
+            ],
+        }
+        for kind, count in regions.items()
+    }
+
+
+def drawn_parts(side: int, count: int = PARTS) -> Iterator[tuple[Image, Mask, int, int]]:
+    """Drawn parts with a defect around which there is room for a crop of this side, and its center."""
+    panel = Panel(2048, 2048)
+    for number in range(count):
+        for index in itertools.count():
+            image, mask = draw(panel, 21, f"border{number}", index, DEFECT)
+            x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+            center = x + width // 2, y + height // 2
+            if all(0.6 * side < at < 2048 - 0.6 * side for at in center):
+                yield image, mask, *center
+                break
+
+
+def _touching(joined: Maps, level: float, mask: Mask) -> list[int]:
+    """Pixels of each region of a map above a threshold that touches a defect."""
+    count, labels = cv2.connectedComponents((joined > level).astype(np.uint8), connectivity=8)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    return [int(sizes[label]) for label in np.unique(labels[near]) if label]
+
+
+def grid(mean: Maps, starts: tuple[int, ...], size: int) -> dict[str, float]:
+    """How much of the tiles is seen in a mean map, along x.
+
+    Args:
+        mean: float32 rows x columns.
+        starts: first column of each column of tiles.
+        size: S.
+
+    Returns:
+        ``step``: the mean step between adjacent columns at the borders of tiles, over the median of the
+        columns around them; ``energy``: power at the period of the tiles over the mean of the frequencies
+        beside it. Both are about 1 where no grid is seen.
+    """
+    steps = np.abs(np.diff(mean, axis=1)).mean(0)
+    borders = sorted({start for start in starts if start} | {start + size for start in starts[:-1]})
+    ratios = []
+    for border in borders:
+        around = steps[max(border - 13, 0) : border + 12]
+        ratios.append(steps[border - 1] / np.median(around))
+    profile = mean.mean(0)
+    windowed = (profile - profile.mean()) * np.hanning(len(profile))
+    frequency = 1 / (starts[1] - starts[0])
+    beside = [frequency + offset / len(profile) for offset in (-4, -3, -2, 2, 3, 4)]
+    power = [_power(windowed, each) for each in (frequency, *beside)]
+    return {
+        "step": round(float(np.mean(ratios)), 3),
+        "energy": round(float(power[0] / np.mean(power[1:])), 3),
+    }
+
+
+def _power(values: Maps, frequency: float) -> float:
+    """Power of a signal at a frequency in periods a sample."""
+    turned = values * np.exp(-2j * np.pi * frequency * np.arange(len(values)))
+    return float(np.abs(turned.sum()) ** 2)
+
+
+def same_as_whole(predict: Predict, preprocess: Preprocess, size: int, image: Image) -> float:
+    """Largest difference of the joined map to that of the stretched image, where one tile covers all."""
+    tiling = preprocess.tiling
+    assert tiling is not None
+    one = tiling.model_copy(update={"tile": image.shape[0], "overlap": 64})
+    maps = []
+    for way in (preprocess.model_copy(update={"tiling": one}), without_tiles(preprocess)):
+        layout = way.geometry(image.shape, size).layout
+        maps.append(infer_tiles(predict, way.prepare(image, size), layout)[0])
+    return float(np.abs(maps[0] - maps[1]).max())
+
+
+def main() -> None:
+    """Measure one run."""
+    parser = common.parser(__doc__, "large_borders")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder of images, runs and maps")
+    parser.add_argument("--run", default="plates2048-tiles-512", help="a run of drawn panels with tiles")
+    parser.add_argument("--accuracy", type=Path, default=common.RESULTS / "large_accuracy.json")
+    parser.add_argument("--figure", type=Path, help="write the mean map of the good images as an image")
+    add_counts(parser)
+    options = parser.parse_args()
+    machine = common.begin()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    counts = counts_of(options)
+    variant = next(each for each in variants(None) if each.name == options.run)
+    assert isinstance(variant.images, Plates)
+    run = load_run(options.scratch / "runs" / variant.name)
+    preprocess, size, predict = run.config.preprocess, run.config.model.image_size, torch_predictor(run.model)
+    rows = json.loads(options.accuracy.read_text(encoding="utf-8"))["figures"]["rows"]
+    level = next(
+        row["threshold"]
+        for row in rows
+        if row["run"] == options.run and row["way"] == variant.label and row["score"] == "map"
+    )
+    tiling = preprocess.tiling
+    assert tiling is not None
+    found: dict[str, Any] = {}
+    for overlap in (tiling.overlap, 0):
+        other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
+        parts = drawn_parts(2 * tiling.tile - overlap)
+        found[f"overlap {overlap}"] = on_borders(predict, other, size, level, parts)
+    images = all_passed(
+        predict, preprocess, size, variant.images, counts, options.scratch / "maps" / variant.name
+    )
+    means: dict[str, Maps] = {}
+    good = 0
+    for one in images:
+        if one.defect != "good":
+            continue
+        good += 1
+        layout = one.geometry.layout
+        # Weights that do not fall: an even average where tiles overlap, with a step at each border.
+        for name, ramp in (("falling weights", None), ("even weights", 0)):
+            joined = one.joined(coarse=False, overlap=ramp)[0]
+            means[name] = means.get(name, np.zeros_like(joined)) + joined
+    for mean in means.values():
+        mean /= good
+    grids = {
+        name: {
+            "x": grid(mean, layout.columns, size),
+            "y": grid(np.ascontiguousarray(mean.T), layout.rows, size),
+        }
+        for name, mean in means.items()
+    }
+    whole = same_as_whole(predict, preprocess, size, draw(Panel(2048, 2048), 21, "whole", 0)[0])
+    if options.figure is not None:
+        _draw(means["falling weights"], options.figure)
+    settings = {"run": options.run, "defect": DEFECT, "parts": PARTS, "good": good, "level": level}
+    figures = {"places": found, "grid": grids, "whole_difference": whole}
+    common.write_result(options.out, machine, settings, figures, LIBRARIES)
+
+
+def _draw(mean: Maps, file: Path) -> None:
+    """Draw a mean map, dark is 0 and bright its largest value."""
+    shown = cv2.applyColorMap(np.rint(mean / mean.max() * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), cv2.resize(shown, (512, 512), interpolation=cv2.INTER_AREA))
+
+
+if __name__ == "__main__":
+    main()

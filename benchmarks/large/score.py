@@ -1,0 +1,154 @@
+"""Which score of a tiled image decides better, and what the overlap and the gain of the coarse map change.
+
+    python benchmarks/large/score.py --scratch DIR [--only plates2048-tiles-512 ...]
+
+Takes the runs and the maps that ``accuracy.py`` keeps. The good images are divided into held-out and tested
+ones in 200 seeded ways; the threshold is the order statistic of the held-out ones at 1 %, and the figures are
+means over the ways. An overlap whose tiles are at other places is passed through the network once.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import common
+import cv2
+import numpy as np
+import torch
+
+from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.evaluation import torch_predictor
+from dmdd_edge.train.run_folder import state_of
+from large.accuracy import LIBRARIES, add_counts, counts_of
+from large.figures import ALPHA, SCORES, auroc
+from large.passes import Passed, all_passed, with_tiling
+from large.runs import Variant, variants
+from large.sets import Counts
+
+#: Overlaps in source pixels, and factors on the gain that the training measured.
+OVERLAPS = (0, 32, 64, 128)
+FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+
+#: Seeded divisions of the good images, and the share of them that is held out.
+SPLITS, HELD_OUT = 200, 0.8
+
+#: By type, "good" among them, the scores of the images.
+Scores = dict[str, list[float]]
+
+
+def split_figures(scores: Scores, splits: int = SPLITS) -> dict[str, Any]:
+    """Means over seeded divisions of the good images.
+
+    Args:
+        scores: of all good images, and of each type of defect.
+        splits: number of divisions.
+
+    Returns:
+        I-AUROC, the share of good test images above the threshold, and of each type of defect.
+    """
+    good = np.array(scores["good"])
+    bad = {name: np.array(values) for name, values in scores.items() if name != "good"}
+    held = round(HELD_OUT * len(good))
+    false: list[float] = []
+    found: dict[str, list[float]] = {name: [] for name in bad}
+    for seed in range(splits):
+        order = np.random.default_rng(seed).permutation(len(good))
+        level = threshold_from_normals(good[order[:held]].tolist(), ALPHA).image
+        false.append(float((good[order[held:]] > level).mean()))
+        for name, values in bad.items():
+            found[name].append(float((values > level).mean()))
+    return {
+        "image_auroc": auroc([float(value) for values in bad.values() for value in values], scores["good"]),
+        "false_alarms": round(float(np.mean(false)), 4),
+        "found": {name: round(float(np.mean(values)), 4) for name, values in found.items()},
+    }
+
+
+def score_rows(
+    variant: Variant, scratch: Path, counts: Counts, overlaps: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """The figures of one run for every overlap, kind of score and gain; none where it has no tiles."""
+    run = load_run(scratch / "runs" / variant.name)
+    trained = run.config.preprocess.tiling
+    if trained is None:
+        return []
+    size, predict = run.config.model.image_size, torch_predictor(run.model)
+    own = run.config.preprocess
+    shape = next(iter(variant.images.items(counts))).make()[0].shape
+    places = own.geometry(shape, size).layout.places
+    rows = []
+    for overlap in overlaps:
+        if 2 * overlap >= trained.tile:
+            continue
+        preprocess = with_tiling(own, trained.model_copy(update={"overlap": overlap}))
+        same = preprocess.geometry(shape, size).layout.places == places
+        folder = scratch / "maps" / (variant.name if same else f"{variant.name}-overlap{overlap}")
+        images = all_passed(predict, preprocess, size, variant.images, counts, folder)
+        factors = FACTORS if overlap == trained.overlap else (1.0,)
+        for (kind, coarse, factor), scores in _scores(images, trained.coarse_gain, factors).items():
+            rows.append(
+                {
+                    "run": variant.name,
+                    "overlap": overlap,
+                    "score": kind,
+                    "coarse": coarse,
+                    "gain_factor": factor,
+                    **split_figures(scores),
+                }
+            )
+    return rows
+
+
+def _scores(
+    images: Iterable[Passed], gain: float, factors: tuple[float, ...]
+) -> dict[tuple[str, bool, float | None], Scores]:
+    """The scores of all images by kind, by whether the coarse map takes part, and with which factor."""
+    found: dict[tuple[str, bool, float | None], Scores] = {}
+    for one in images:
+        for kind in SCORES:
+            ways: list[tuple[bool, float | None]] = [(False, None)]
+            # The highest score of the tiles takes no gain.
+            ways += [(True, factor) for factor in (factors if kind == "map" else (1.0,))]
+            for coarse, factor in ways:
+                score = one.joined(coarse=coarse, gain=gain * (factor or 1.0), score=kind)[1]
+                found.setdefault((kind, coarse, factor), {}).setdefault(one.defect, []).append(score)
+    return found
+
+
+def main() -> None:
+    """Measure every tiled run that is finished."""
+    parser = common.parser(__doc__, "large_score")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder of images, runs and maps")
+    parser.add_argument("--screws", type=Path, help="folder of MVTec AD's screw at 512 px or more")
+    parser.add_argument("--only", nargs="*", help="names of runs, such as plates2048-tiles-512")
+    parser.add_argument("--overlaps", nargs="*", type=int, default=OVERLAPS)
+    add_counts(parser)
+    options: Namespace = parser.parse_args()
+    machine = common.begin()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    counts = counts_of(options)
+    rows: list[dict[str, Any]] = []
+    for variant in variants(options.screws):
+        finished = state_of(options.scratch / "runs" / variant.name) in ("trained", "finished")
+        if finished and (not options.only or variant.name in options.only):
+            rows += score_rows(variant, options.scratch, counts, tuple(options.overlaps))
+    settings = {
+        "splits": SPLITS,
+        "held_out_share": HELD_OUT,
+        "overlaps": list(options.overlaps),
+        **vars(counts),
+    }
+    common.write_result(options.out, machine, settings, {"rows": rows}, LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()
