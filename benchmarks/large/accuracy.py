@@ -3,8 +3,8 @@
     python benchmarks/large/accuracy.py --scratch DIR [--screws mvtec_512/screw] [--only plates2048 ...]
 
 Each set is judged stretched to one input of 256 px, by tiles, and by tiles and the coarse pass. Trainings and
-maps are kept in the scratch folder, so that a stopped study goes on where it was. The result file has a row
-for each way to judge and each kind of score, written after each training.
+maps are kept in the scratch folder, so that a stopped study continues where it was. The result file has a row
+for each way and each kind of score, written after each training.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 
 
 def measured(variant: Variant, scratch: Path, counts: Counts, length: Length) -> list[dict[str, Any]]:
-    """Train a variant, judge its set, and give its rows."""
+    """Train a variant, evaluate its set, and give its rows."""
     run = trained(variant, scratch, counts, length)
     preprocess, size = run.config.preprocess, run.config.model.image_size
     tiling = preprocess.tiling
@@ -66,7 +66,7 @@ def counts_of(options: Namespace) -> Counts:
 
 
 def main() -> None:
-    """Measure each variant asked for that the result file has not yet with the same settings."""
+    """Measure each requested variant that the result file has not yet with the same settings."""
     parser = common.parser(__doc__, "large_accuracy")
     parser.add_argument("--scratch", type=Path, required=True, help="folder of images, runs and maps")
     parser.add_argument("--screws", type=Path, help="folder of MVTec AD's screw at 512 px or more")

@@ -1,4 +1,4 @@
-"""The figures of one way to judge large images: decisions at a stated rate, I-AUROC, PRO in source pixels."""
+"""The figures of one way to evaluate large images: decisions at a stated rate, I-AUROC, PRO in source pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCORES = ("map", "tiles")
 
 @dataclass
 class Judged:
-    """What one way to judge gave for all images of a set.
+    """What one way to evaluate gave for all images of a set.
 
     Attributes:
         coarse: whether the coarse map takes part; None where there are no tiles.
@@ -43,7 +43,7 @@ class Judged:
     inputs: int = 1
 
     def add(self, one: Passed) -> None:
-        """Judge one more image."""
+        """Evaluate one more image."""
         group = "held out" if one.held_out else one.defect
         for kind in SCORES if self.coarse is not None else SCORES[:1]:
             joined, score = one.joined(coarse=self.coarse, score=kind)
@@ -90,7 +90,7 @@ class Judged:
 
 
 def judge(images: Iterable[Passed], ways: dict[str, Judged]) -> None:
-    """Judge images in several ways at once; each is held once."""
+    """Evaluate images in several ways at once; each is held once."""
     for one in images:
         for way in ways.values():
             way.add(one)

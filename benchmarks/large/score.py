@@ -115,7 +115,7 @@ def _scores(
     for one in images:
         for kind in SCORES:
             ways: list[tuple[bool, float | None]] = [(False, None)]
-            # The highest score of the tiles takes no gain.
+            # The gain has no effect on the highest score of the tiles.
             ways += [(True, factor) for factor in (factors if kind == "map" else (1.0,))]
             for coarse, factor in ways:
                 score = one.joined(coarse=coarse, gain=gain * (factor or 1.0), score=kind)[1]
