@@ -1,4 +1,4 @@
-"""The figures of one way to evaluate large images: decisions at a stated rate, I-AUROC, PRO in source pixels."""
+"""The figures of one way to evaluate large images: decisions at a stated rate, I-AUROC, PRO."""
 
 from __future__ import annotations
 
