@@ -49,6 +49,7 @@ class TrainingImages:
         holdout_paths: likewise; no tile of them is in ``train``.
         doubts: what a user should know about them, a line each.
         foreground: where the part is in each of ``train``; None where that is not known yet.
+        holdout_parts: of a tiled category, where the part is in each of ``holdout``.
         whole: of a tiled category, the images as a whole; not all of them where they are very many.
     """
 
@@ -58,6 +59,7 @@ class TrainingImages:
     holdout_paths: list[Path]
     doubts: list[str] = field(default_factory=list)
     foreground: ForegroundMasks | None = None
+    holdout_parts: list[Mask | None] | None = None
     whole: WholeImages | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from dmdd_edge.train.scales import MapChoice, Progress, describe_choice, fit_hea
 from dmdd_edge.train.state import TrainingState, report_step
 from dmdd_edge.train.steps import Features, distance_maps, features_of, head_step
 from dmdd_edge.train.synthesis.feeder import PairFeeder
-from dmdd_edge.train.synthesis.foreground import Method
+from dmdd_edge.train.synthesis.foreground import Mask, Method
 
 #: The stream of random numbers that this phase draws its anomalies from.
 _STREAM = 1
@@ -124,12 +124,21 @@ def _fit_scaled(
             prepared.foreground.method,
             prepared.listener.preparing,
             known_bad,
+            _parts_of_tiles(prepared),
         )
     if choice is not None:
         prepared.listener.say(describe_choice(choice.facts()))
         for what, said in choice.known_bad.items():
             prepared.listener.say(describe(what, said))
     return choice
+
+
+def _parts_of_tiles(prepared: Prepared) -> Sequence[Mask | None] | None:
+    """Where the part is in the tiles that choose the weights; None without tiles."""
+    images = prepared.images
+    if images.holdout_parts is None:
+        return None
+    return images.holdout_parts if len(images.holdout) else prepared.foreground.masks
 
 
 def fit_scaled(
@@ -142,6 +151,7 @@ def fit_scaled(
     method: Method,
     progress: Progress = lambda what, done, total: None,
     known_bad: NDArray[np.uint8] | None = None,
+    parts: Sequence[Mask | None] | None = None,
 ) -> MapChoice | None:
     """Fit all that a scaled head needs, and leave out of the model the maps that are not chosen.
 
@@ -150,7 +160,7 @@ def fit_scaled(
         head: of the model.
         teacher: the teacher's features of the training images, from the first on in each call.
         features: of the teacher and the student, of uint8 n x S x S x 3 BGR.
-        trained_on, held_out, method, progress: as for ``fit_head``.
+        trained_on, held_out, method, progress, parts: as for ``fit_head``.
         known_bad: images of known-bad parts, uint8 m x S x S x 3 BGR; None without them.
     """
     model.fit_density(teacher())
@@ -159,7 +169,7 @@ def fit_scaled(
         starts = range(0, len(trained_on), _BATCH)
         model.lengths.fit(features(trained_on[start : start + _BATCH]) for start in starts)
     choice = fit_head(
-        head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress
+        head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress, parts
     )
     if choice is not None and known_bad is not None and min(len(known_bad), len(held_out)) >= ENOUGH:
 

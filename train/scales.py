@@ -178,6 +178,7 @@ def fit_head(
     held_out: Image,
     method: foreground.Method,
     progress: Progress = _silent,
+    parts: Sequence[Mask | None] | None = None,
 ) -> MapChoice | None:
     """Fit everything of a head that depends on images, once the student is trained.
 
@@ -188,6 +189,8 @@ def fit_head(
         held_out: normal images not trained on, likewise; without any, some of the others are used.
         method: how training found the part.
         progress: called with the images done.
+        parts: where the part is in each held-out image, or without any in the others; None finds it by
+            the method. In a tile it cannot be found: most show an inner piece of it.
 
     Returns:
         the weights chosen for the map; None where the configuration sets them all.
@@ -196,8 +199,9 @@ def fit_head(
     if not (head.chooses_stages or head.chooses_branch or head.chooses_density or head.prototype_maps):
         return None
     normals = held_out if len(held_out) else trained_on[:_AS_HOLDOUT]
-    parts = foreground.masks(list(normals), method)[1]
-    return choose_weights(head, distances, normals, parts, progress)
+    if parts is None:
+        parts = foreground.masks(list(normals), method)[1]
+    return choose_weights(head, distances, normals, parts[: len(normals)], progress)
 
 
 @torch.no_grad()

@@ -57,6 +57,7 @@ class _Bank:
     whole_paths: list[Path] = field(default_factory=list)
     whole_parts: list[Mask | None] = field(default_factory=list)
     held_out: list[Image] = field(default_factory=list)
+    held_out_parts: list[Mask | None] = field(default_factory=list)
     train_paths: list[Path] = field(default_factory=list)
     holdout_paths: list[Path] = field(default_factory=list)
     failed: int = 0
@@ -143,10 +144,12 @@ def load_tiles(
         for place in draw_places(layout, part, count, rng):
             row, column = place
             tile = view[row : row + size, column : column + size]
+            shown = part_of_tile(layout, part, place)
             if is_held:
                 bank.held_out.append(tile.copy())
+                bank.held_out_parts.append(shown)
             else:
-                bank.add(tile, part_of_tile(layout, part, place))
+                bank.add(tile, shown)
     progress(len(paths), len(paths))
     _check(category, bank, misfits, several)
     if preprocess.tiling.coarse:
@@ -162,6 +165,7 @@ def load_tiles(
             *repeats(category),
         ],
         foreground=ForegroundMasks(method, bank.parts, bank.failed),
+        holdout_parts=bank.held_out_parts,
         whole=WholeImages(bank.whole[: len(bank.whole_paths)], bank.whole_paths, bank.whole_parts),
     )
 

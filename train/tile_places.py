@@ -53,7 +53,7 @@ def draw_places(
 
 
 def part_of_tile(layout: Layout, part: Mask | None, place: tuple[int, int]) -> Mask | None:
-    """Where the part is in a tile, bool S x S; None for everywhere, also in a tile beside the part.
+    """Where the part is in a tile, bool S x S; None for everywhere, and for a tile beside the part.
 
     Args:
         layout, part: as of ``draw_places``.
@@ -63,7 +63,7 @@ def part_of_tile(layout: Layout, part: Mask | None, place: tuple[int, int]) -> M
         return None
     under = _under(layout, part, place).astype(np.float32)
     mask: Mask = cv2.resize(under, (layout.size, layout.size), interpolation=cv2.INTER_LINEAR) >= 0.5
-    return mask if float(mask.mean()) >= MIN_SHARE else None
+    return mask if MIN_SHARE <= float(mask.mean()) < 1 else None
 
 
 def _place(layout: Layout, rng: np.random.Generator) -> tuple[int, int]:

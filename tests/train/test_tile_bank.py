@@ -121,6 +121,8 @@ def test_most_tiles_show_the_part_and_some_the_background(tmp_path: Path) -> Non
         for tile, mask in zip(found.train, found.foreground.masks, strict=True)
         if mask is not None
     ]
+    assert found.holdout_parts is not None
+    assert len(found.holdout_parts) == len(found.holdout)
     dark, masks = (np.stack(items) for items in zip(*pairs, strict=True))
     assert masks[dark].mean() > 0.97
     # The part was found on an image of 64 x 64 and grown by a pixel of it, twelve of the original.
