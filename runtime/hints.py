@@ -10,6 +10,7 @@ from dmdd_edge.bundle.calibration import read_calibration
 from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.data.causes import Cause, find_causes
+from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.look import ImageLook, look_at
 from dmdd_edge.messages.commands import bundle_options, command
 from dmdd_edge.runtime.control import RunControl
@@ -20,6 +21,8 @@ from dmdd_edge.runtime.summary import Summary
 
 #: Number of frames that are examined, or all of a shorter run; and the fewest for a hint.
 FRAMES, FEWEST = 20, 5
+#: A smaller share of a frame that is not inspected is rounding.
+_WORTH_A_WORD = 0.001
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class FirstFrames:
         self._seen: list[ImageLook] = []
         self._not_good = 0
         self._no_room = ""
+        self._cropped = False
 
     def result(self, frame: Frame, result: Result) -> None:
         """Examine a frame; after the last of the first ones, give the hint."""
@@ -65,8 +69,20 @@ class FirstFrames:
         self._seen.append(look_at(frame.image, self._control.detector.bundle.manifest.preprocess))
         self._not_good += result.status != "good"
         if result.geometry is not None:
+            self._warn_of_crop(frame, result.geometry)
             self._no_room = lacks_room(self._control.detector.threshold.gate, result.geometry)
         self._passed()
+
+    def _warn_of_crop(self, frame: Frame, geometry: Geometry) -> None:
+        """Name what of the first frame that is cropped is not inspected, once."""
+        if self._cropped or geometry.cropped < _WORTH_A_WORD:
+            return
+        self._cropped = True
+        height, width = frame.image.shape[:2]
+        self._say(
+            f"warning: {geometry.cropped:.1%} of the area of a frame of {width} x {height} pixels is not "
+            "inspected: the category was trained with --fit crop."
+        )
 
     def broken(self, frame: BrokenFrame) -> None:
         """Count a frame that has no image."""

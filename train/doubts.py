@@ -49,6 +49,8 @@ def doubts(
     if len(shapes) > 1:
         lines.append(_mixed(shapes, size, preprocess))
     (width, height), _ = Counter(shapes).most_common(1)[0]
+    if lost := not_inspected(preprocess, shapes, size):
+        lines.append(lost)
     pixels = (min if preprocess.fit == "crop" else max)(width, height) / size
     if pixels >= _SHRUNK:
         side = next((side for side in _SIDES if side > size), None)
@@ -59,6 +61,25 @@ def doubts(
             f"--smallest-defect {USUAL_DEFECT:g}px{larger}, or --roi X,Y,W,H to cut out the part"
         )
     return lines
+
+
+def not_inspected(preprocess: Preprocess, shapes: Mapping[tuple[int, int], int], size: int) -> str:
+    """What a crop leaves out of the images, for a person; empty where it is nothing.
+
+    Args:
+        preprocess: what becomes of the images.
+        shapes: as for ``doubts``.
+        size: side of the network's input in pixels.
+    """
+    plain = Preprocess(fit=preprocess.fit)
+    shares = [(plain.geometry((h, w), size).cropped, number) for (w, h), number in shapes.items()]
+    worst, affected = max(shares)[0], sum(number for share, number in shares if share > 0)
+    if affected == 0:
+        return ""
+    return (
+        f"--fit crop: up to {worst:.1%} of the area of {count(affected, 'image')} is not inspected; "
+        "--fit pad inspects all of it"
+    )
 
 
 def dark(images: Iterable[NDArray[np.uint8]], bits: int) -> list[str]:

@@ -22,8 +22,9 @@ from dmdd_edge.data.image_header import Header, read_header
 from dmdd_edge.errors import DataError, DmddError, OptionError
 from dmdd_edge.messages.quiet import imdecode
 
-#: Megapixels above which nothing is decoded, unless this environment variable says otherwise.
-MAX_MEGAPIXELS = 100.0
+#: Megapixels above which nothing is decoded, unless this environment variable says otherwise. A sensor with
+#: 100 megapixels by its name has up to 102.
+MAX_MEGAPIXELS = 120.0
 LIMIT_VARIABLE = "DMDD_MAX_MEGAPIXELS"
 #: Most bytes per pixel that a file may have: 16 bits, four channels, and room for its other contents.
 _BYTES_A_PIXEL, _BYTES_BESIDE = 8, 64 << 20

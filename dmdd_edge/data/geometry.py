@@ -155,6 +155,11 @@ class Geometry:
         return (width, height) if self.rotate in (0, 180) else (height, width)
 
     @property
+    def cropped(self) -> float:
+        """The share of the region of interest that the view does not show, 0..1."""
+        return 1 - self.part[2] * self.part[3] / (self.region[2] * self.region[3])
+
+    @property
     def source_pixels(self) -> float:
         """How many pixels of the source image a pixel of the map covers."""
         return self.part[2] * self.part[3] / (self.content[2] * self.content[3])

@@ -30,6 +30,11 @@ def is_id(name: str) -> bool:
     return re.fullmatch(_ID, name) is not None
 
 
+_Side = Annotated[int, Field(ge=1, le=1 << 30)]
+#: x, y, width, height in pixels.
+Area = tuple[Count, Count, _Side, _Side]
+
+
 class Box(BaseModel):
     """A region of the result, in pixels of the image; see ``Region``."""
 
@@ -87,6 +92,8 @@ class Record(Judged):
         regions: as in the result.
         reason: why the frame is unreliable; empty if it is not.
         roi, rotate: what of the image the map shows, as in ``Preprocess``.
+        part: x, y, width, height of what the map shows, in pixels of the rotated region; None is all of it.
+        content: where that is in the map; None is the whole map, without padding. See ``Geometry``.
         image: path of the image within the archive.
         map: path of the anomaly map, gray, 0..255 for 0..1, at most 2048 pixels a side; empty without one.
     """
@@ -99,6 +106,8 @@ class Record(Judged):
     reason: LongText = ""
     roi: Roi | None = None
     rotate: Literal[0, 90, 180, 270] = 0
+    part: Area | None = None
+    content: Area | None = None
     image: FileName
     map: FileName | Literal[""] = ""
 

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.geometry import Geometry, scaled_box
 from dmdd_edge.errors import DataError
 from dmdd_edge.fields import LONGEST_TEXT
 from dmdd_edge.messages.text import visible
 from dmdd_edge.runtime.archive.names import MAP, PART, RECORD, day_of
-from dmdd_edge.runtime.archive.record import Box, Record
+from dmdd_edge.runtime.archive.record import Area, Box, Record
 from dmdd_edge.runtime.archive.waiting import Waiting
 from dmdd_edge.runtime.options.archive import ArchiveFormat
 from dmdd_edge.runtime.result import utc_time
@@ -61,6 +62,7 @@ def encoded(item: Waiting, name: str, image_format: ArchiveFormat) -> dict[str, 
         pixel_threshold=result.pixel_threshold,
         roi=result.preprocess.roi,
         rotate=result.preprocess.rotate,
+        **_places(result.geometry, anomaly_map.shape),
         regions=tuple(Box(**asdict(region)) for region in result.regions),
         reason=_text(result.reason),
         image=image,
@@ -68,6 +70,14 @@ def encoded(item: Waiting, name: str, image_format: ArchiveFormat) -> dict[str, 
     )
     files[f"{place}{RECORD}"] = record.model_dump_json().encode() + b"\n"
     return files
+
+
+def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> dict[str, Area]:
+    """What of the region the map shows, and where in a map of this shape, where that is not all."""
+    if geometry is None:
+        return {}
+    content = scaled_box(geometry.content, geometry.shape, (shape[0], shape[1]))
+    return {"part": geometry.part, "content": content}
 
 
 def write_files(archive: Path, files: dict[str, bytes], sync: bool) -> None:

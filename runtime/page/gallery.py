@@ -15,6 +15,7 @@ from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.page.history import Newest
 from dmdd_edge.runtime.page.images import Painter, caption, draw, jpeg
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.closeups import with_closeups
 
 _LOG = logging.getLogger(__name__)
 
@@ -119,4 +120,5 @@ class Gallery:
 
 def _images(newest: Newest) -> tuple[bytes, bytes]:
     _, frame, result = newest
-    return jpeg(draw(frame, result, _LARGE)), jpeg(draw(frame, result, _SMALL), 75)
+    large = with_closeups(draw(frame, result, _LARGE), frame.image, result, _LARGE)
+    return jpeg(large), jpeg(draw(frame, result, _SMALL), 75)

@@ -20,6 +20,7 @@ from dmdd_edge.data.images import MIN_SIDE
 from dmdd_edge.runtime.frame import Frame, as_bgr
 from dmdd_edge.runtime.page.history import Newest
 from dmdd_edge.runtime.result import Result
+from dmdd_edge.runtime.sinks.closeups import places, sheet
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay, scaled
 
 Image = NDArray[np.uint8]
@@ -29,10 +30,18 @@ T = TypeVar("T")
 IMAGES_PER_SECOND = 4
 #: Longer side of an image, in pixels.
 LONGEST = 1280
+#: Side of a close-up, in pixels: three are side by side.
+_CLOSEUP = 416
 _QUALITY = 82
 
 
-def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = True) -> Image:
+def draw(
+    frame: Frame,
+    result: Result,
+    longest: int = LONGEST,
+    overlay: bool = True,
+    closeups: bool = False,
+) -> Image:
     """Draw a frame at the size of a screen.
 
     Args:
@@ -40,10 +49,13 @@ def draw(frame: Frame, result: Result, longest: int = LONGEST, overlay: bool = T
         result: its result.
         longest: largest longer side in pixels, unless the shorter one would fall below 16.
         overlay: draw the result over it, and enlarge a frame that is too small for that (``draw_overlay``).
+        closeups: show the regions at full resolution instead; where there is no region, the frame.
 
     Returns:
         uint8 H x W x 3 BGR.
     """
+    if closeups and (found := places(frame.image.shape, result, longest, always=True)):
+        return sheet(frame.image, found, longest, _CLOSEUP)
     if overlay:
         # The page writes the verdict as text.
         return draw_overlay(frame.image, result, longest, caption=False)
@@ -134,17 +146,19 @@ class CurrentImage:
         self, history: HasNewest, painter: Painter, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._history, self._painter, self._clock = history, painter, clock
-        self._drawn: dict[bool, tuple[float, Drawn]] = {}
+        self._drawn: dict[tuple[bool, bool], tuple[float, Drawn]] = {}
         self._drawing = asyncio.Lock()
 
-    async def get(self, overlay: bool) -> Drawn | None:
+    async def get(self, overlay: bool, closeups: bool = False) -> Drawn | None:
         """Image of the newest frame, or one drawn up to a quarter of a second ago; None before the first.
 
         Args:
             overlay: with the map over it, or the frame alone.
+            closeups: its regions at full resolution instead, where there are any.
         """
+        view = (overlay, closeups)
         async with self._drawing:
-            newest, cached = self._history.newest, self._drawn.get(overlay)
+            newest, cached = self._history.newest, self._drawn.get(view)
             if newest is None:
                 return None
             if cached is not None:
@@ -153,10 +167,10 @@ class CurrentImage:
                 if fresh or drawn.caption["number"] == newest.number:
                     return drawn
             now = self._clock()
-            data = await self._painter(_draw_current, newest, overlay)
-            self._drawn[overlay] = (now, Drawn(caption(newest), data))
-            return self._drawn[overlay][1]
+            data = await self._painter(_draw_current, newest, *view)
+            self._drawn[view] = (now, Drawn(caption(newest), data))
+            return self._drawn[view][1]
 
 
-def _draw_current(newest: Newest, overlay: bool) -> bytes:
-    return jpeg(draw(newest.frame, newest.result, overlay=overlay))
+def _draw_current(newest: Newest, overlay: bool, closeups: bool) -> bytes:
+    return jpeg(draw(newest.frame, newest.result, overlay=overlay, closeups=closeups))

@@ -80,7 +80,9 @@ class Routes(Router):
         return json_answer(503 if body["reason"] else 200, body)
 
     async def _frame(self, request: Request) -> Response:
-        return image_answer(request, await self._image.get(overlay=request.query.get("overlay") != "0"))
+        query = request.query
+        drawn = await self._image.get(query.get("overlay") != "0", query.get("closeups") == "1")
+        return image_answer(request, drawn)
 
     def _set_threshold(self, request: Request, fields: dict[str, Any]) -> Response:
         value = number_in(fields, "threshold")

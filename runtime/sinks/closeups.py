@@ -25,18 +25,21 @@ MOST = 6
 _GAP = 8
 
 
-def places(shape: tuple[int, ...], result: Result, longest: int | None = None) -> list[Place]:
+def places(
+    shape: tuple[int, ...], result: Result, longest: int | None = None, always: bool = False
+) -> list[Place]:
     """The regions of a large frame that need a close-up, in the order of their numbers on the overlay.
 
     Args:
         shape: of the frame: rows, columns.
         result: its result.
         longest: of the overlay that bears the numbers; see ``draw_overlay``.
+        always: also of a frame that an overlay shows well enough.
 
     Returns:
-        At most 6 places; none of a frame that an overlay shows well enough.
+        At most 6 places.
     """
-    return [_around(group) for group in numbered(shape, result, longest)[:MOST]]
+    return [_around(group) for group in numbered(shape, result, longest, always)[:MOST]]
 
 
 def _around(regions: Sequence[Region]) -> Place:
@@ -90,22 +93,34 @@ def with_closeups(drawing: Image, image: Image, result: Result, longest: int | N
         uint8 BGR of the drawing's width; the drawing itself where no region needs a close-up.
     """
     found = places(image.shape, result, longest)
-    if not found:
-        return drawing
-    width = drawing.shape[1]
-    side = min(SIDE, width - 2 * _GAP)
+    return np.vstack([drawing, sheet(image, found, drawing.shape[1])]) if found else drawing
+
+
+def sheet(image: Image, found: Sequence[Place], width: int, side: int = SIDE) -> Image:
+    """The close-ups of some places, with their numbers, in rows on white.
+
+    Args:
+        image: the frame.
+        found: see ``places``; at least one.
+        width: of the sheet in pixels.
+        side: of a close-up in pixels, at most.
+
+    Returns:
+        uint8 BGR.
+    """
+    side = min(side, width - 2 * _GAP)
     in_a_row = max(1, (width - _GAP) // (side + _GAP))
     rows = -(-len(found) // in_a_row)
-    sheet = np.full((_GAP + rows * (side + _GAP), width, 3), 255, np.uint8)
+    drawing = np.full((_GAP + rows * (side + _GAP), width, 3), 255, np.uint8)
     for number, place in enumerate(found):
         part = closeup(image, place, side)
         x = _GAP + number % in_a_row * (side + _GAP)
         y = _GAP + number // in_a_row * (side + _GAP)
-        sheet[y : y + part.shape[0], x : x + part.shape[1]] = part
+        drawing[y : y + part.shape[0], x : x + part.shape[1]] = part
         label = f"{number + 1}: x {place[0]}, y {place[1]}, {place[2]} x {place[3]} px"
         for color, thickness in ((DARK, 3), (LIGHT, 1)):
-            cv2.putText(sheet, label, (x + 6, y + 18), FONT, 0.45, color, thickness, cv2.LINE_AA)
-    return np.vstack([drawing, sheet])
+            cv2.putText(drawing, label, (x + 6, y + 18), FONT, 0.45, color, thickness, cv2.LINE_AA)
+    return drawing
 
 
 def _span(start: int, length: int, shown: int, size: int) -> tuple[int, int]:

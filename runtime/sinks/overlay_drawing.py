@@ -170,17 +170,20 @@ def _grouped(regions: Sequence[Region], width: int, height: int) -> list[tuple[B
     return merged
 
 
-def numbered(shape: tuple[int, ...], result: Result, longest: int | None = None) -> list[list[Region]]:
+def numbered(
+    shape: tuple[int, ...], result: Result, longest: int | None = None, always: bool = False
+) -> list[list[Region]]:
     """The regions in each of the boxes to which an overlay writes numbers, from 1; none of a small frame.
 
     Args:
         shape: of the frame: rows, columns.
         result: its result.
         longest: as for ``draw_overlay``.
+        always: also of a small frame, whose boxes bear no numbers.
     """
     height, width = shape[:2]
     scale = _scale(shape, longest, True)
-    if not _bears_numbers(shape, scale):
+    if not always and not _bears_numbers(shape, scale):
         return []
     drawn = (max(round(height * scale), MIN_SIDE), max(round(width * scale), MIN_SIDE))
     small = [_resized(region, (height, width), drawn) for region in result.regions]

@@ -21,6 +21,7 @@ from dmdd_edge.runtime.control import RunControl
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.hints import FEWEST, FRAMES, FirstFrames, hint_for
+from dmdd_edge.runtime.loop import run_frames
 from dmdd_edge.runtime.sources import open_source
 
 Make = Callable[..., Bundle]
@@ -125,3 +126,15 @@ def test_the_summary_holds_the_hint(
     (hint,) = summary["hints"]
     assert (hint["cause"], hint["frames"], hint["anomalous"]) == ("light", 6, 6)
     assert done.stderr.count("hint: 6 of the first 6 frames") == 1
+
+
+def test_what_a_crop_leaves_out_is_named_once(make_bundle: Make, images: Path) -> None:
+    said: list[str] = []
+    with Detector.load(make_bundle(preprocess=Preprocess(fit="crop")).path) as detector:
+        source = open_source(str(images))
+        run_frames(detector, source, [FirstFrames(RunControl(detector, source), None, said.append)])
+    # Half of a frame of 256 x 128.
+    assert [line for line in said if "not inspected" in line] == [
+        "warning: 50.0% of the area of a frame of 256 x 128 pixels is not inspected: the category was "
+        "trained with --fit crop."
+    ]

@@ -72,3 +72,12 @@ def test_an_image_that_the_region_does_not_fit_is_left_out_by_name(part: Path) -
     assert "20 x 20" in reason
     with pytest.raises(DmddError, match=r"1\.bmp: the region of interest.*\(4 of 4 images do not fit\)"):
         load_images(load_category(part), Preprocess(roi=(10, 5, 90, 30)), 32, 0.0, 0)
+
+
+def test_what_a_crop_leaves_out_is_named() -> None:
+    crop = Preprocess(fit="crop")
+    (line,) = doubts({(320, 256): 40, (256, 256): 60}, 256, crop)[1:]
+    # The middle 256 x 256 of 320 x 256 is four fifths.
+    assert line.startswith("--fit crop: up to 20.0% of the area of 40 images is not inspected")
+    assert doubts({(256, 256): 100}, 256, crop) == []
+    assert doubts({(320, 256): 100}, 256, Preprocess(fit="pad")) == []

@@ -6,11 +6,11 @@ import { byId, showImage } from "/live.js";
 export class CurrentFrame {
   constructor() {
     this.have = 0;
-    for (const id of ["overlay", "hold"]) {
+    for (const id of ["overlay", "closeups", "hold"]) {
       byId(id).addEventListener("click", () => {
         const on = byId(id).getAttribute("aria-pressed") !== "true";
         byId(id).setAttribute("aria-pressed", String(on));
-        if (id === "overlay") this.have = 0;
+        if (id !== "hold") this.have = 0;
       });
     }
   }
@@ -21,8 +21,8 @@ export class CurrentFrame {
 
   // Fetch the image of the newest frame unless it is already shown.
   async refresh() {
-    const overlay = byId("overlay").getAttribute("aria-pressed") === "true" ? 1 : 0;
-    const response = await fetch(`/frame.jpg?overlay=${overlay}&have=${this.have}`, { signal: AbortSignal.timeout(8000) });
+    const [overlay, closeups] = ["overlay", "closeups"].map((id) => (byId(id).getAttribute("aria-pressed") === "true" ? 1 : 0));
+    const response = await fetch(`/frame.jpg?overlay=${overlay}&closeups=${closeups}&have=${this.have}`, { signal: AbortSignal.timeout(8000) });
     if (response.status !== 200) return;
     const image = byId("frame");
     const caption = await showImage(image, response);

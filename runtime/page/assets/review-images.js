@@ -8,10 +8,10 @@ export class Images {
   constructor() { this.held = new Map(); }
 
   // Facts and image of an id: a promise of { record, address }; rejects with Gone where it was deleted.
-  get(id, overlay) {
-    const key = `${id} ${overlay}`;
+  get(id, overlay, closeups) {
+    const key = `${id} ${overlay} ${closeups}`;
     const held = this.held.get(key);
-    const found = held ?? load(id, overlay);
+    const found = held ?? load(id, overlay, closeups);
     if (held) this.held.delete(key);
     else found.catch(() => { if (this.held.get(key) === found) this.held.delete(key); });
     this.held.set(key, found);
@@ -24,11 +24,11 @@ export class Images {
   }
 }
 
-async function load(id, overlay) {
+async function load(id, overlay, closeups) {
   const signal = AbortSignal.timeout(20000);
   const [facts, image] = await Promise.all([
     fetch(`/api/review/item?id=${encodeURIComponent(id)}`, { signal }),
-    fetch(`/review/${id}.jpg?overlay=${overlay ? 1 : 0}`, { signal }),
+    fetch(`/review/${id}.jpg?overlay=${overlay ? 1 : 0}&closeups=${closeups ? 1 : 0}`, { signal }),
   ]);
   if (facts.status === 410 || image.status === 410) throw new Gone();
   for (const answer of [facts, image]) {

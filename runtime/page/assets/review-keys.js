@@ -17,7 +17,8 @@ export function bindKeys(actions) {
     else if (event.repeat) return; // a key that is held down gives one verdict
     else if (key in VERDICTS) actions.judge(VERDICTS[key]);
     else if (key === "z") actions.undo();
-    else if (key === "o") actions.overlay();
+    else if (key === "o") actions.toggle("overlay");
+    else if (key === "c") actions.toggle("closeups");
     else if (key === "?") byId("help-dialog").showModal();
     else if (key === "f") {
       byId("filter").open = true;

@@ -49,7 +49,7 @@ function note(items) {
 
 async function show() {
   const item = list.current;
-  const overlay = pressed("overlay");
+  const view = [pressed("overlay"), pressed("closeups")];
   if (shown?.id !== item?.id) shown = null;
   byId("empty").hidden = false;
   describe();
@@ -62,7 +62,7 @@ async function show() {
   write("empty", "Loading");
   let loaded;
   try {
-    loaded = await images.get(item.id, overlay);
+    loaded = await images.get(item.id, ...view);
   } catch (error) {
     if (list.current !== item) return;
     if (error instanceof Gone) skip(item);
@@ -72,7 +72,7 @@ async function show() {
     }
     return;
   }
-  if (list.current !== item || pressed("overlay") !== overlay) return; // the user was faster
+  if (list.current !== item || view[0] !== pressed("overlay") || view[1] !== pressed("closeups")) return; // the user was faster
   const { record, address } = loaded;
   shown = record;
   note([record]);
@@ -84,7 +84,7 @@ async function show() {
   describe();
   for (const by of [1, 2, -1]) {
     const near = list.items[list.place + by];
-    if (near) images.get(near.id, overlay).catch(() => {});
+    if (near) images.get(near.id, ...view).catch(() => {});
   }
 }
 
@@ -246,15 +246,15 @@ const actions = {
   judge,
   move,
   undo,
-  overlay() {
-    byId("overlay").setAttribute("aria-pressed", String(!pressed("overlay")));
+  toggle(id) {
+    byId(id).setAttribute("aria-pressed", String(!pressed(id)));
     show();
   },
 };
 byId("next").addEventListener("click", () => move(1));
 byId("previous").addEventListener("click", () => move(-1));
 byId("undo").addEventListener("click", undo);
-byId("overlay").addEventListener("click", actions.overlay);
+for (const id of ["overlay", "closeups"]) byId(id).addEventListener("click", () => actions.toggle(id));
 byId("newest").addEventListener("click", async () => {
   if (!list.items.length) { await begin(); return; }
   await list.newer().catch(() => {});

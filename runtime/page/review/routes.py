@@ -56,7 +56,8 @@ class ReviewRoutes:
         try:
             record = await self._disk(self._desk.record, match[1])
             overlay = request.query.get("overlay") != "0"
-            data = await self._painter(drawn, self._desk.archive, record, overlay)
+            closeups = request.query.get("closeups") == "1"
+            data = await self._painter(drawn, self._desk.archive, record, overlay, closeups)
         except (Gone, FileNotFoundError):
             return error_answer(410, *_GONE)
         except DmddError as error:

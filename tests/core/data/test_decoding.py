@@ -137,12 +137,12 @@ def _tried(data):
 def test_a_small_file_of_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     huge = png_header(50_000, 50_000)
     monkeypatch.setattr(cv2, "imdecode", None)  # not even tried
-    with pytest.raises(DmddError, match="50000 x 50000 pixels; at most 100 megapixels") as caught:
+    with pytest.raises(DmddError, match="50000 x 50000 pixels; at most 120 megapixels") as caught:
         decode_bytes(huge, "camera")
     assert "DMDD_MAX_MEGAPIXELS" in caught.value.fix
     (tmp_path / "huge.png").write_bytes(huge)
     for read in (read_image, read_mask):
-        with pytest.raises(DmddError, match="100 megapixels"):
+        with pytest.raises(DmddError, match="120 megapixels"):
             read(tmp_path / "huge.png")
 
 
@@ -235,3 +235,36 @@ def test_sixteen_bit_files_of_fewer_bits(bits):
     expected = np.rint(np.minimum(values, top) / top * 255)
     np.testing.assert_array_equal(to_uint8(values, bits), expected)
     assert to_uint8(np.array([7], np.uint8), bits)[0] == 7  # eight bits are eight bits
+
+
+def tiff(image, big, side):
+    """A gray 16-bit TIFF or BigTIFF in tiles of this side, written by hand."""
+    number, offset = ("Q", 16) if big else ("I", 8)
+    rows, columns = image.shape
+    tiles = [image[y : y + side, x : x + side] for y in range(0, rows, side) for x in range(0, columns, side)]
+    body = b"".join(
+        np.pad(part, ((0, side - part.shape[0]), (0, side - part.shape[1]))).tobytes() for part in tiles
+    )
+    size = 2 * side * side
+    places = [offset + index * size for index in range(len(tiles))]
+    lists = {324: places, 325: [size] * len(tiles)}
+    known = {256: columns, 257: rows, 258: 16, 259: 1, 262: 1, 277: 1, 322: side, 323: side}
+    entries, room = [], 8 if big else 4
+    for tag in sorted({**known, **lists}):
+        values = lists.get(tag, [known.get(tag, 0)])
+        raw = struct.pack(f"<{len(values)}{number}", *values)
+        if len(raw) > room:
+            raw, body = struct.pack(f"<{number}", offset + len(body)), body + raw
+        entries.append(struct.pack(f"<HH{number}", tag, 16 if big else 4, len(values)) + raw)
+    start = offset + len(body)
+    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, start) if big else struct.pack("<2sHI", b"II", 42, start)
+    count = struct.pack("<Q" if big else "<H", len(entries))
+    return head + body + count + b"".join(entries) + bytes(room)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_tiled_and_big_tiff_files_are_read(big):
+    image = np.random.default_rng(0).integers(0, 65536, (100, 150), np.uint16)
+    found = decode_bytes(tiff(image, big, 64), "x")
+    assert (found.header.width, found.header.height, found.header.layout) == (150, 100, "uint16")
+    np.testing.assert_array_equal(found.image[..., 1], image)

@@ -13,11 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DataError
+from dmdd_edge.runtime.archive.choice import Choice
 from dmdd_edge.runtime.archive.feedback import Feedback, FeedbackFile
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
+from dmdd_edge.runtime.archive.record import Box
+from dmdd_edge.runtime.archive.tally import Key
+from dmdd_edge.runtime.archive.waiting import Waiting
+from dmdd_edge.runtime.archive.writing import encoded, write_files
 from dmdd_edge.runtime.page import open_page
 from dmdd_edge.runtime.page.review.page import ReviewPage
+from dmdd_edge.runtime.result import Result, Timings
 from tests.runtime.archive.shelf import START, drop, gray, keep, name_of, record_of, stocked
 from tests.runtime.page.a_run import FakeControl
 from tests.runtime.page.asking import Answer, send
@@ -128,6 +135,44 @@ def test_an_image_is_shown_with_its_map_in_fixed_colors(ask: Ask, archive: Archi
     assert faint == pytest.approx(5, abs=16)
     keep(archive, record_of(60, map=""))
     assert seen(60).shape == (240, 320, 3), "enlarged as an overlay is, without a map"
+
+
+def test_regions_are_shown_at_full_resolution_on_request(ask: Ask, archive: ArchiveFolder) -> None:
+    image = np.full((600, 800, 3), 40, np.uint8)
+    image[300:312, 500:512] = (0, 250, 0)
+    box = Box(x=500, y=300, width=12, height=12, area=144, peak=0.75)
+    record = record_of(63, regions=(box,), status="anomalous")
+    keep(archive, record, image)
+    drawn = decoded(ask(f"/review/{record.id}.jpg?closeups=1"))
+    green = (drawn[..., 1] > 180) & (drawn[..., 2] < 90)
+    # 96 pixels of the image on 416: 12 become 52 each way.
+    assert np.sqrt(np.count_nonzero(green)) == pytest.approx(52, abs=4)
+    plain = record_of(64, regions=(), status="good")
+    keep(archive, plain, image)
+    shown = ask(f"/review/{plain.id}.jpg?closeups=1&overlay=0")
+    assert decoded(shown).shape == (600, 800, 3), "an image without a region stays whole"
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_a_padded_or_cropped_map_lies_where_it_was_seen(ask: Ask, archive: ArchiveFolder, fit: str) -> None:
+    image = np.full((48, 96, 3), 60, np.uint8)
+    hot = np.zeros((32, 32), np.float32)
+    hot[8:16, 0:8] = 1.0  # the upper left corner of the padded image; below that of the cropped one
+    preprocess = Preprocess(fit=fit)  # type: ignore[arg-type]
+    geometry = preprocess.geometry(image.shape, 32)
+    result = Result(
+        "x", 0, "unreliable", 0.0, 0.9, 0.9, 0.5, True, hot, (), Timings(), 0, "", 0.5, preprocess, geometry
+    )
+    item = Waiting(image, 0, result, Choice("unreliable"), Key("plate", "1", "", 0.5, 0.0))
+    name = name_of(65)
+    write_files(archive.path, encoded(item, name, "png"), sync=False)
+    shown = decoded(ask(f"/review/{name}.jpg"))
+    rows, columns = np.nonzero(shown[..., 2] > 120)
+    scale = shown.shape[1] / 96
+    left, right = (0, 24) if fit == "pad" else (24, 36)
+    top, bottom = (0, 24) if fit == "pad" else (12, 24)
+    found = [columns.min() / scale, (columns.max() + 1) / scale, rows.min() / scale, (rows.max() + 1) / scale]
+    assert found == pytest.approx([left, right, top, bottom], abs=2.5)
 
 
 def test_the_map_lies_where_it_was_seen(ask: Ask, archive: ArchiveFolder) -> None:
