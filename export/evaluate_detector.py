@@ -158,22 +158,23 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
 
     path = find_bundle(options.category, options.model, options.models_dir)
     category, names = _images(options, Bundle.load(path, verify=False).category)
+    files = []
     with Detector.load(path, options.backend) as detector:
         measured = evaluate_bundle(
             detector, category, names, lambda done, total: reporter.update(_INFER, done, total)
         )
         bundle = detector.bundle
-    calibration = read_calibration(bundle)
-    threshold = bundle.manifest.threshold if calibration is None else calibration.threshold
-    files = []
-    if options.report is not None:
-        from dmdd_edge.train.report.content import Content
-        from dmdd_edge.train.report.page import write_page
+        calibration = read_calibration(bundle)
+        threshold = bundle.manifest.threshold if calibration is None else calibration.threshold
+        if options.report is not None:
+            from dmdd_edge.train.report.content import Content
+            from dmdd_edge.train.report.page import write_page
 
-        content = Content(
-            None, measured.metrics, measured.test, measured.evaluation, threshold, category.skipped
-        )
-        files.append(write_page(options.report, bundle.category, content))
+            content = Content(
+                None, measured.metrics, measured.test, measured.evaluation, threshold, category.skipped
+            )
+            # While the backend is open: maps of large images are computed again for the page.
+            files.append(write_page(options.report, bundle.category, content))
     return Evaluated(
         measured.metrics,
         threshold,

@@ -43,6 +43,7 @@ from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_predi
 from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.robustness import describe_shares
 from dmdd_edge.train.run_folder import METRICS
+from dmdd_edge.train.tile_choice import inputs_each
 
 GRAPHS: dict[Precision, str] = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
 #: Seconds for writing and checking a graph, and for evaluating an image.
@@ -289,17 +290,19 @@ def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], Non
 
 def _costs(run: Run) -> list[Cost]:
     """The phases of an export with their expected costs, measured on one core."""
-    area = (run.config.model.image_size / 256) ** 2
+    size, preprocess = run.config.model.image_size, run.config.preprocess
+    area = (size / 256) ** 2 * inputs_each(preprocess, [Path(path) for path in run.info["holdout"]], size)
     category, held_out = _category(run), len(run.info["holdout"])
     tests = len(category.test) if category is not None and category.test else held_out
+    names = ["torch", *(f"onnxruntime {precision}" for precision in GRAPHS)]
+    if preprocess.tiling is not None:
+        # All artifacts are compared tile by tile, in one phase.
+        tests, names = len(names) * min(tests, MOST_IMAGES), names[:1]
     return [
         Cost(_LIMITS, 1.0, "host"),
         *(Cost(f"writing {name}", _WRITING[precision], "host") for precision, name in GRAPHS.items()),
         Cost(_THRESHOLD, _EVALUATED * held_out * area),
-        *(
-            Cost(f"comparing: {name}", _EVALUATED * tests * area)
-            for name in ("torch", *(f"onnxruntime {precision}" for precision in GRAPHS))
-        ),
+        *(Cost(f"comparing: {name}", _EVALUATED * tests * area) for name in names),
     ]
 
 

@@ -178,12 +178,14 @@ def repository_from_bundle(
         DmddError: the engine is not a TensorRT engine, or not of this bundle; else as the functions above.
     """
     manifest = bundle.manifest
+    tiling = manifest.preprocess.tiling
     facts = {
         "category": manifest.category,
         "bundle_version": manifest.version,
         "threshold": repr(manifest.threshold.image),
         **({} if (lower := manifest.threshold.suspect) is None else {"suspect_threshold": repr(lower)}),
         "color_order": manifest.input.color_order,
+        **({} if tiling is None else {"tiles": f"{tiling.describe()}; the client cuts and joins"}),
         "preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
     }
     batches = batch or BatchProfile(minimum=1, optimum=8, maximum=8)

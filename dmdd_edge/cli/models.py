@@ -277,9 +277,11 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
     if version.manifest is None:
         return row
     manifest, bundle = version.manifest, Bundle(version.path, version.manifest)
+    tiling = manifest.preprocess.tiling
     row |= {
         "backbone": manifest.backbone,
         "image_size": manifest.image_size,
+        **({} if tiling is None else {"tiling": tiling.model_dump(mode="json")}),
         "threshold_exported": manifest.threshold.image,
         "metrics": manifest.metrics,
     }
@@ -319,6 +321,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "path": row["path"],
         "backbone": manifest.backbone,
         "image size": f"{manifest.image_size} x {manifest.image_size}",
+        "tiles": "" if manifest.preprocess.tiling is None else manifest.preprocess.tiling.describe(),
         "threshold": row["error"] or f"{row['threshold']:.4f} ({ORIGINS[row['threshold_origin']]})",
         "suspect above": f"{row['suspect_threshold']:.4f}" if "suspect_threshold" in row else "",
         "smallest region": row.get("min_area", ""),

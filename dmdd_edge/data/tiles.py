@@ -55,6 +55,12 @@ class Tiling(Sparse):
     coarse_gain: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
     score: ScoreOf = "map"
 
+    def describe(self) -> str:
+        """The tiling for a person: sizes in pixels of the source image, and what the score is of."""
+        whole = f", and the whole image (gain {self.coarse_gain:.4g})" if self.coarse else ""
+        score = "peak of the joined map" if self.score == "map" else "highest of the tiles"
+        return f"{self.tile} px, overlapping by {self.overlap} px{whole}; score: {score}"
+
     @model_validator(mode="after")
     def _less_than_half(self) -> Tiling:
         if 2 * self.overlap >= self.tile:

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmdd_edge.data.images import resize, resize_mask
+from dmdd_edge.data.images import fit_mask, resize, stretch
 from dmdd_edge.data.maps import fit_map
 
 Image = NDArray[np.uint8]
@@ -178,6 +178,29 @@ class Case:
     title: str
 
 
+def reduced(image: Image, longest: int) -> Image:
+    """An image with its shape kept and its longer side reduced to a length; the image itself if shorter.
+
+    Args:
+        image: uint8 H x W x 3.
+        longest: in pixels.
+    """
+    height, width = image.shape[:2]
+    scale = min(longest / max(height, width), 1.0)
+    return stretch(image, max(round(width * scale), 1), max(round(height * scale), 1))
+
+
+def truth_shown(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    """A ground truth at the size of a drawing: a region stays visible however small it becomes.
+
+    Args:
+        mask: bool H x W.
+        width, height: wanted columns and rows.
+    """
+    shown = fit_map(mask.astype(np.float32), width, height) >= 0.5
+    return shown if shown.any() else fit_mask(mask, (height, width))
+
+
 def hardest(scores: ArrayLike, labels: ArrayLike, threshold: float, count: int = 12) -> list[int]:
     """Choose the images that are judged worst: deepest on the wrong side of the threshold first.
 
@@ -221,13 +244,16 @@ def case_sheet(
     sheet = np.full((rows * tall + gap + 20, columns * wide + gap, 3), 255, np.uint8)
     for number, case in enumerate(cases):
         y, x = gap + number // columns * tall, gap + number % columns * wide
-        plain = resize(case.image, tile).copy()
-        sheet[y : y + tile, x + tile + 4 : x + 2 * tile + 4] = heat_overlay(plain, case.anomaly_map, pixel)
+        square = case.image.shape[0] == case.image.shape[1]
+        plain = (resize(case.image, tile) if square else reduced(case.image, tile)).copy()
+        height, width = plain.shape[:2]
+        heat = heat_overlay(plain, case.anomaly_map, pixel)
+        sheet[y : y + height, x + tile + 4 : x + tile + 4 + width] = heat
         if case.mask is not None and case.mask.any():
-            mask = resize_mask(case.mask, tile).astype(np.uint8)
+            mask = truth_shown(case.mask, width, height).astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(plain, outlines, -1, _TRUTH, 1)
-        sheet[y : y + tile, x : x + tile] = plain
+        sheet[y : y + height, x : x + width] = plain
         flagged = case.score > threshold
         verdict = (
             "right" if flagged == case.is_defective else "missed" if case.is_defective else "false alarm"

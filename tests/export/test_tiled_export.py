@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from dmdd_edge import Detector
+from dmdd_edge import Detector, EvaluateOptions, evaluate_detector
+from dmdd_edge.cli.main import app
 from dmdd_edge.data.images import read_image
 from dmdd_edge.evaluation.test_set import TestSet, load_test_set
 from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.evaluation.views import Masks, Views
 from dmdd_edge.export import pipeline
 from dmdd_edge.export.pipeline import Exported
+from dmdd_edge.export.triton import repository_from_bundle
 from dmdd_edge.export.whole_parity import compare_whole, spread_set
+from dmdd_edge.runtime.calibrate import calibrate
 from dmdd_edge.runtime.evaluation import evaluate_bundle
+from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 from dmdd_edge.train.evaluation import threshold_of, torch_predictor
 from dmdd_edge.train.places import category_of
 
@@ -101,3 +106,46 @@ def test_few_images_are_compared_of_many() -> None:
     assert some.images.paths == tuple(item.path for item in some.items)
     assert some.items[0].path.name == "0.png"
     assert some.items[18].path.name == "49.png"
+
+
+def test_calibration_takes_the_scores_of_whole_images(
+    tiled_run: Any, exported: Exported, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(exported.bundle.path.parent, models / "plate")
+    good = Path(tiled_run.info["train"][0]).parent
+    with Detector.load(models / "plate", "cpu", verify=False) as detector:
+        scores = [detector(path).score for path in sorted(good.iterdir())]
+    options = CalibrateOptions(source=str(good), models_dir=models, backend="cpu")
+    outcome = calibrate(options, confirm=lambda doubts: None)
+    assert outcome.threshold.normals == 6
+    assert outcome.threshold.image == pytest.approx(max(scores), abs=1e-6)
+    assert outcome.threshold.pixel == outcome.threshold.image
+    assert outcome.scores.peaks == pytest.approx(outcome.scores.scores, abs=1e-6)
+
+
+def test_a_bundle_and_its_triton_model_say_how_they_are_tiled(exported: Exported, tmp_path: Path) -> None:
+    folder = repository_from_bundle(exported.bundle, tmp_path)
+    assert (
+        "64 px, overlapping by 16 px; score: peak of the joined map" in (folder / "config.pbtxt").read_text()
+    )
+    models = exported.bundle.path.parent.parent
+    shown = CliRunner().invoke(app, ["models", "show", "--models-dir", str(models)]).output
+    assert "64 px, overlapping by 16 px" in shown
+
+
+def test_a_tiled_bundle_is_evaluated_on_folders_with_a_page(
+    tiled_run: Any, exported: Exported, tmp_path: Path
+) -> None:
+    root = tiled_run.config.data / "plate" / "test"
+    result = evaluate_detector(
+        EvaluateOptions(
+            model=exported.bundle.path,
+            good=root / "good",
+            bad=root / "hole",
+            backend="cpu",
+            report=tmp_path / "page.html",
+        )
+    )
+    assert result.metrics["at_threshold"]["good"] == 3
+    assert (tmp_path / "page.html").read_text().count("<img") >= 6

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.images import resize, resize_mask
-from dmdd_edge.evaluation.pictures import hardest, heat_overlay, heat_scale
+from dmdd_edge.evaluation.pictures import hardest, heat_overlay, heat_scale, reduced, truth_shown
 from dmdd_edge.evaluation.ranking import Ranking
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 from dmdd_edge.train.report.words import percent
@@ -18,7 +17,7 @@ from dmdd_edge.train.report.words import percent
 Image = NDArray[np.uint8]
 _TRUTH = (255, 60, 255)
 _QUALITY = 88
-#: Largest side of an image in the page, in pixels.
+#: Longest side of an image in the page, in pixels.
 _TILE = 256
 _GAP = 4
 
@@ -121,15 +120,19 @@ def figure(
 def side_by_side(
     image: Image, mask: NDArray[np.bool_] | None, anomaly_map: NDArray[np.float32], pixel_threshold: float
 ) -> Image:
-    """An image with the true defect outlined, and beside it its heat map, uint8 T x (2 T + 4) x 3 BGR."""
-    side = min(image.shape[0], _TILE)
-    plain = resize(image, side).copy()
+    """An image with the true defect outlined, and beside it its heat map.
+
+    Returns:
+        uint8 T x (2 T + 4) x 3 BGR, or the size of two views whose longer side is reduced to T.
+    """
+    plain = reduced(image, _TILE).copy()
+    height, width = plain.shape[:2]
     heat = heat_overlay(plain, anomaly_map, pixel_threshold)
     if mask is not None and mask.any():
-        small = resize_mask(mask, side).astype(np.uint8)
+        small = truth_shown(mask, width, height).astype(np.uint8)
         outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(plain, outlines, -1, _TRUTH, 1)
-    gap = np.full((side, _GAP, 3), 128, np.uint8)
+    gap = np.full((height, _GAP, 3), 128, np.uint8)
     return np.hstack([plain, gap, heat])
 
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dmdd_edge import DmddError
-from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from, reason_against
+from dmdd_edge.data.quality import FrameLimits, frame_statistics, limits_from, reason_against, view_statistics
+from dmdd_edge.data.tiles import Layout, Tiling
 
 SIZE = 64
 
@@ -102,3 +103,49 @@ def test_a_dark_file_of_too_few_bits_names_the_option():
     assert hint_of_bits("too dark: mean level 8", 4096) == ""
     assert hint_of_bits("too dark: mean level 8", None) == ""
     assert hint_of_bits("blurred: sharpness 0.1", 4000) == ""
+
+
+def _tiled(image: NDArray[np.uint8], ignored: NDArray[np.bool_] | None = None) -> Layout:
+    shape = image.shape[0], image.shape[1]
+    rows, columns = (tuple(range(0, side - SIZE + 1, SIZE)) for side in shape)
+    return Layout(shape, SIZE, rows, columns, 0, Tiling(tile=SIZE, overlap=0), ignored)
+
+
+def test_a_tiled_view_of_one_pattern_has_the_statistics_of_a_tile() -> None:
+    tile = _part()
+    view = np.tile(tile, (6, 9, 1))
+    found, one = view_statistics(view, _tiled(view)), frame_statistics(tile)
+    assert found.sharpness == pytest.approx(one.sharpness, rel=1e-9)
+    assert found.edges == pytest.approx(one.edges, rel=1e-6)
+    assert found.mean == pytest.approx(one.mean, rel=1e-9)
+    assert view_statistics(tile, Layout((SIZE, SIZE), SIZE, (0,), (0,))) == one
+
+
+def test_a_blur_of_two_pixels_is_seen_in_a_view_of_many_megapixels() -> None:
+    view = np.tile(_part(), (32, 40, 1))
+    layout = _tiled(view)
+    limits = limits_from([view_statistics(view, layout)])
+    blurred = np.asarray(cv2.GaussianBlur(view, (0, 0), 2), np.uint8)
+    reason = reason_against(view_statistics(blurred, layout), limits)
+    assert reason is not None
+    assert reason.startswith("blurred")
+    # Reduced to the network's input, the two can hardly be told apart: both lack all fine detail.
+    small, small_blurred = (
+        np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+        for image in (view, blurred)
+    )
+    small_limits = limits_from([frame_statistics(small)])
+    assert reason_against(frame_statistics(small_blurred), small_limits) is None
+
+
+def test_ignored_pixels_of_a_tiled_view_do_not_count() -> None:
+    view = np.tile(_part(), (4, 5, 1))
+    filled, ignored = view.copy(), np.zeros(view.shape[:2], np.bool_)
+    filled[:, :100] = 0
+    ignored[:, :100] = True
+    seen = view_statistics(filled, _tiled(view, ignored))
+    assert seen.black == 0
+    assert seen.mean == pytest.approx(frame_statistics(_part()).mean, abs=3)
+    assert seen.sharpness == pytest.approx(frame_statistics(_part()).sharpness, rel=0.05)
+    everything = view_statistics(view, _tiled(view, np.ones(view.shape[:2], np.bool_)))
+    assert everything.sharpness == 0

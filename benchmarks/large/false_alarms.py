@@ -1,0 +1,152 @@
+"""How many good parts a threshold of large images rejects, over seeded divisions of them.
+
+    python benchmarks/large/false_alarms.py --scratch DIR [--images 240] [--size 1024] [--tile 256]
+
+Trains on drawn panels once, and scores further good panels, each drawn from separate numbers; the scores stay
+in the scratch folder. Half of the good images then set the threshold and the other half are judged, in 50
+seeded ways: by the threshold of whole images, as the product does, and for comparison by a threshold from the
+scores of single tiles, which rejects a part as soon as one of its many tiles is above.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+from common import begin, parser, write_result
+
+from dmdd_edge import TrainOptions, train_detector
+from dmdd_edge.bundle.threshold import map_peak, threshold_from_normals
+from dmdd_edge.evaluation.test_set import Predictor
+from dmdd_edge.sample.panel import Panel
+from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import torch_predictor
+
+RATES = (0.01, 0.02, 0.05, 0.1)
+SPLITS = 50
+_TRAINED = 24
+
+
+def draw(panel: Panel, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The good panel of this number."""
+    return panel.draw(np.random.default_rng([31, number]), np.random.default_rng(0), None)[0]
+
+
+def trained(scratch: Path, panel: Panel, tile: int, steps: int) -> Run:
+    """The run, trained on panels that are not scored, unless it is there."""
+    folder = scratch / "data"
+    if not (scratch / "runs" / "alarms" / "metrics.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(_TRAINED):
+            cv2.imwrite(str(folder / f"{number:03d}.png"), draw(panel, 10_000 + number))
+        train_detector(
+            TrainOptions(
+                data=folder,
+                run="alarms",
+                runs_dir=scratch / "runs",
+                tile=str(tile),
+                overlap=tile // 8,
+                steps=steps,
+                holdout=0.1,
+                overwrite=True,
+            )
+        )
+    return load_run(scratch / "runs" / "alarms")
+
+
+def score(run: Run, predict: Predictor, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+    """Score of the joined map, and the peak of each tile's own map."""
+    config = run.config
+    view = config.preprocess.prepare(image, config.model.image_size)
+    layout = config.preprocess.geometry(image.shape, config.model.image_size).layout
+    joining = layout.joining()
+    tiles: list[float] = []
+    for start in range(0, layout.count, 8):
+        maps, scores = predict(layout.cut(view, start, start + 8))
+        joining.add(maps, scores)
+        tiles += [round(map_peak(item), 6) for item in maps]
+    return {"whole": joining.result()[1], "tiles": tiles}
+
+
+def scored(run: Run, panel: Panel, count: int, kept: Path) -> list[dict[str, Any]]:
+    """The scores of the first good panels, continued from what is kept."""
+    found: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
+    predict = torch_predictor(run.model)
+    while len(found) < count:
+        began = time.monotonic()
+        found.append(score(run, predict, draw(panel, len(found))))
+        print(
+            f"{len(found)} of {count}: {found[-1]['whole']:.4f}, {time.monotonic() - began:.1f} s", flush=True
+        )
+        write_atomically(kept, json.dumps(found))
+    return found[:count]
+
+
+def false_alarms(parts: list[dict[str, Any]], alpha: float, splits: int = SPLITS) -> dict[str, Any]:
+    """Shares of good parts above the threshold, over seeded divisions into halves.
+
+    Args:
+        parts: as ``score`` gives them.
+        alpha: stated false-alarm rate.
+        splits: number of divisions.
+
+    Returns:
+        means over the divisions with thresholds from whole images, with their lowest and highest, and from
+        single tiles; and the rate that the number of held-out images supports.
+    """
+    whole = np.array([part["whole"] for part in parts])
+    highest = np.array([max(part["tiles"]) for part in parts])
+    half = len(parts) // 2
+    by_whole, by_tiles = [], []
+    for seed in range(splits):
+        order = np.random.default_rng([20, seed]).permutation(len(parts))
+        held, tested = order[:half], order[half:]
+        level = threshold_from_normals(whole[held].tolist(), alpha).image
+        by_whole.append(float((whole[tested] > level).mean()))
+        pooled = [value for index in held for value in parts[index]["tiles"]]
+        level = threshold_from_normals(pooled, alpha).image
+        by_tiles.append(float((highest[tested] > level).mean()))
+    promised = threshold_from_normals(whole[:half].tolist(), alpha)
+    return {
+        "stated": alpha,
+        "attainable": round(max(alpha, promised.attainable), 4),
+        "whole_images": round(float(np.mean(by_whole)), 4),
+        "whole_images_lowest": round(min(by_whole), 4),
+        "whole_images_highest": round(max(by_whole), 4),
+        "single_tiles": round(float(np.mean(by_tiles)), 4),
+    }
+
+
+def main() -> None:
+    """Train, score, divide."""
+    options = parser(__doc__, "large_false_alarms")
+    options.add_argument("--scratch", type=Path, required=True, help="folder for images, run and scores")
+    options.add_argument("--images", type=int, default=240, help="good images that are scored")
+    options.add_argument("--size", type=int, default=1024, help="side of the panels in pixels")
+    options.add_argument("--tile", type=int, default=256)
+    options.add_argument("--steps", type=int, default=240)
+    given = options.parse_args()
+    machine = begin()
+    panel = Panel(given.size, given.size)
+    run = trained(given.scratch, panel, given.tile, given.steps)
+    parts = scored(run, panel, given.images, given.scratch / "scores.json")
+    figures = {
+        "tiles_each": len(parts[0]["tiles"]),
+        "rates": [false_alarms(parts, rate) for rate in RATES],
+    }
+    for row in figures["rates"]:
+        print(row)
+    settings = {key: getattr(given, key) for key in ("images", "size", "tile", "steps")} | {"splits": SPLITS}
+    write_result(given.out, machine, settings, figures, ["torch", "numpy", "opencv-python"])
+
+
+if __name__ == "__main__":
+    main()
