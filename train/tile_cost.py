@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.evaluation.tiled import TILE_BATCH
 from dmdd_edge.train.features import to_input
@@ -43,7 +42,7 @@ def describe_tiles(
     return [
         f"tiles of {tiling.tile} px, overlap {tiling.overlap} px: {len(layout.places)} tiles{whole} for an "
         f"image of {width} x {height} px; about {seconds:.2g} s an image with torch on this machine, and "
-        f"{memory_mb(geometry):.0f} MiB for its pixels and maps"
+        f"{geometry.memory_mb:.0f} MiB for its pixels and maps"
     ]
 
 
@@ -59,11 +58,3 @@ def seconds_per_tile(model: DMDD, size: int, device: torch.device) -> float:
         model(to_input(tiles, device)).scores.cpu()
         times.append(time.perf_counter() - began)
     return min(times[1:]) / len(tiles)
-
-
-def memory_mb(geometry: Geometry) -> float:
-    """MiB of an image's pixels, its view, its joined map and, of a coarse pass, the enlarged map."""
-    rows, columns = geometry.shape
-    source = 3 * geometry.source[0] * geometry.source[1]
-    maps = 4 * (2 if geometry.layout.coarse else 1)
-    return (source + (3 + maps) * rows * columns) / 2**20

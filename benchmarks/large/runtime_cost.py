@@ -185,7 +185,9 @@ def memory(bundle: Bundle, backend: Backend, options: Namespace) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         files = list(_links(Path(folder), rows, columns, options.images))
         sink, began = _Memory(), time.perf_counter()
-        run_frames(detector, open_source(str(files[0].parent)), [sink])
+        until = began + 60 * options.minutes
+        stop = lambda: time.perf_counter() > until  # noqa: E731
+        run_frames(detector, open_source(str(files[0].parent)), [sink], stop=stop)
         seconds = time.perf_counter() - began
     tenth = max(len(sink.mib) // 10, 1)
     early, late = (statistics.median(part) for part in (sink.mib[tenth : 2 * tenth], sink.mib[-tenth:]))
@@ -226,6 +228,7 @@ def main() -> None:
     made.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     made.add_argument("--rounds", type=int, default=7)
     made.add_argument("--images", type=int, default=1000)
+    made.add_argument("--minutes", type=float, default=60, help="after which the images of the memory end")
     made.add_argument("--rows", type=int, default=4000)
     made.add_argument("--columns", type=int, default=5000)
     made.add_argument("--tile", type=int, help="side in pixels, for the memory (default: the network's)")

@@ -100,6 +100,13 @@ class Geometry:
         rows, columns = self.shape
         return rows * columns - (0 if self.ignored is None else int(np.count_nonzero(self.ignored)))
 
+    @property
+    def memory_mb(self) -> float:
+        """MiB of an image's pixels, its view, its joined map and, of a coarse pass, the enlarged map."""
+        rows, columns = self.shape
+        maps = 4 * (2 if self.layout.coarse else 1)
+        return (3 * self.source[0] * self.source[1] + (3 + maps) * rows * columns) / 2**20
+
     def _mask_of_part(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The pixels of a mask of the rotated region that the view shows."""
         px, py, pw, ph = self.part

@@ -17,6 +17,8 @@ _ME = "dmdd_edge.runtime.doctor.bundles"
 _LIMIT = 180.0
 #: Size of the test frame, unless the region of interest needs a larger one.
 _WIDTH, _HEIGHT = 640, 480
+#: Rows and columns of a large frame, of 20 megapixels, whose memory is named.
+_LARGE = 4000, 5000
 
 
 def list_categories(models_dir: str) -> list[str]:
@@ -56,6 +58,7 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
     """
     import numpy as np
 
+    from dmdd_edge.data.preprocess import Preprocess
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.options.backend import BackendOptions
 
@@ -69,7 +72,17 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
         began = time.perf_counter()
         result = detector(frame)
         ended = time.perf_counter()
+        tiles = {}
+        if detector.is_tiled and result.geometry is not None:
+            manifest = detector.bundle.manifest
+            large = Preprocess(tiling=manifest.preprocess.tiling).geometry(_LARGE, manifest.image_size)
+            tiles = {
+                "tiles": result.geometry.layout.count,
+                "tile_batch": detector.tile_batch,
+                "mib_of_20_megapixels": round(large.memory_mb),
+            }
         return {
+            **tiles,
             "backend": detector.backend.name,
             "description": detector.backend.description,
             "passed_over": [
@@ -115,7 +128,11 @@ def _one(category: str, context: Context) -> Finding:
     ran = context.call(f"{_ME}:run_once", path, "auto", cache, limit=_LIMIT)
     if ran.ok:
         facts |= {"runs": True, **ran.value}
-        detail = f"{summary}: a frame in {facts['frame_ms']:.1f} ms, by {facts['description']}"
+        frame, memory = "a frame", ""
+        if "tiles" in facts:
+            frame = f"a frame of {facts['tiles']} tiles"
+            memory = f"; one of 20 megapixels takes {facts['mib_of_20_megapixels']} MiB with its maps"
+        detail = f"{summary}: {frame} in {facts['frame_ms']:.1f} ms, by {facts['description']}{memory}"
         return Finding(name, title, "ok", detail, purpose, facts=facts)
     detail, fix = f"{summary}: intact, but does not run: {ran.failure}", ran.fix
     if ran.kind in ("crash", "timeout"):

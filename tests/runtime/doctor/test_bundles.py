@@ -9,6 +9,7 @@ import pytest
 
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.runtime.doctor import bundles
 from dmdd_edge.runtime.doctor.bundles import examine_bundles
 from dmdd_edge.runtime.doctor.context import Context
@@ -31,6 +32,18 @@ def test_a_whole_bundle_runs_and_is_timed(
     assert facts["backend"] == "cpu" or facts["passed_over"] == []
     assert facts["frame_ms"] >= facts["infer_ms"] > 0
     assert f"a frame in {facts['frame_ms']:.1f} ms, by ONNX Runtime" in found.detail
+
+
+def test_of_a_tiled_bundle_the_tiles_and_the_memory_of_a_large_frame_are_named(
+    make_bundle: Callable[..., Bundle], make_context: Callable[..., Context]
+) -> None:
+    make_bundle(preprocess=Preprocess(tiling=Tiling(tile=128, overlap=0)))
+    (found,) = examine_bundles(replace(make_context({}), call=call))
+    assert found.facts["tiles"] == 20  # 640 x 480 pixels
+    # 20 million pixels of 3 bytes, a quarter of them with 3 + 4 bytes in the view and its map.
+    assert found.facts["mib_of_20_megapixels"] == round((60e6 + 5e6 * 7) / 2**20)
+    assert "a frame of 20 tiles in" in found.detail
+    assert "20 megapixels takes 91 MiB" in found.detail
 
 
 def test_an_altered_one_is_not_run(
