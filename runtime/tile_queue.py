@@ -19,8 +19,9 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.steps import Outputs
 from dmdd_edge.runtime.stop_early import Settled
 
-#: Tiles of one batch where neither the user nor an engine says how many: on two cores more gain nothing, and
-#: each takes 30 MB (see benchmarks/results/large_runtime.json).
+#: Tiles of one batch where neither the user nor an engine says how many. On a CPU, batches of 1 to 8 take the
+#: same time per tile (benchmarks/results/large_runtime.json); a small one ends early sooner, and a graph of
+#: few operations gains from a larger one.
 TILE_BATCH = 4
 
 

@@ -107,12 +107,12 @@ def _tiles_row(outcome: Outcome, numbers: Sequence[int]) -> dict[str, Any]:
     if outcome.tile_batch is None:
         return {}
     single = outcome.latency.get("single")
-    call = None if single is None or len(numbers) != 1 else single.spread("call")
+    call = None if single is None or len(numbers) != 1 else single.of("call")
     return {
         "tiles": {
             "per_image": list(numbers),
             "batch": outcome.tile_batch,
-            "ms_per_tile": None if call is None else round(call.as_dict()["p50"] / numbers[0], 3),
+            "ms_per_tile": None if call is None else round(float(np.median(call)) / numbers[0], 3),
         }
     }
 

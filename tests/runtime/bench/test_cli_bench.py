@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.cli.main import app
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bench.timing import Bench
 
@@ -34,6 +37,21 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
         return done
 
     return run
+
+
+def test_of_a_tiled_bundle_the_tiles_of_an_image_are_counted(
+    make_bundle: Make, images: Path, bench: Cli
+) -> None:
+    make_bundle(preprocess=Preprocess(tiling=Tiling(tile=64, overlap=0)))
+    how = ("--source", "images", "--scenario", "single,offline", "--batches", "1,3", "--tile-batch", 3)
+    done = bench(*how, *SHORT, "--json")
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document["tiles"]["per_image"] == [8]  # 256 x 128 pixels
+    assert document["tiles"]["batch"] == 3
+    call = document["scenarios"]["single"]["samples_ms"]["call"]
+    assert document["tiles"]["ms_per_tile"] == pytest.approx(float(np.median(call)) / 8, abs=1e-3)
+    assert "8 tiles per image, at most 3 at once" in done.stderr
+    assert "offline, tiles/s by batch: 1: " in done.stderr
 
 
 def test_all_scenarios(make_bundle: Make, images: Path, bench: Cli, tmp_path: Path) -> None:
