@@ -15,6 +15,7 @@ how many images there are.
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
@@ -236,7 +237,8 @@ def main() -> None:
     options = made.parse_args()
     machine = common.begin()
     bundle = Bundle.load(options.model)
-    figures: dict[str, Any] = {}
+    # Parts that are not measured now stay as they are in the file.
+    figures: dict[str, Any] = json.loads(options.out.read_text())["figures"] if options.out.exists() else {}
     if {"cost", "batches"} & set(options.parts):
         backend = select(bundle, "cpu", BackendOptions(slots=2)).backend
         if "cost" in options.parts:
