@@ -16,9 +16,11 @@ from onnx import TensorProto
 
 from dmdd_edge.errors import BundleError
 from dmdd_edge.export.graph_view import FLOATS, GraphView, dtype_name, listed, node_name, read_graph
+from dmdd_edge.export.int8.pairs import PAIR, pair_problems
+from dmdd_edge.export.int8.share import int8_share, is_int8
 from dmdd_edge.export.islands import convolutions_of, fp16_problems, in_island, is_half
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 MIN_OPSET = 18
 
@@ -45,7 +47,9 @@ class GraphReport:
         nodes: number of nodes.
         convolutions: number outside the fp32 islands.
         half_convolutions: number of those with fp16 weights.
-        island_convolutions: number inside the islands, which are fp32 in both forms.
+        island_convolutions: number inside the islands, which are fp32 in every form.
+        int8_convolutions: number outside the islands with INT8 input and weights.
+        int8_share: share of all multiply-adds that is INT8, 0..1.
         free_batch: whether the batch dimension is dynamic.
         problems: one message each; empty when the file passes.
     """
@@ -59,6 +63,8 @@ class GraphReport:
     island_convolutions: int
     free_batch: bool
     problems: tuple[str, ...] = field(default=())
+    int8_convolutions: int = 0
+    int8_share: float = 0.0
 
     @property
     def half_share(self) -> float:
@@ -90,7 +96,8 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
 
     Args:
         path: the file.
-        precision: ``fp32``: nothing is half; ``fp16``: every convolution outside the islands is.
+        precision: ``fp32``: nothing is half; ``fp16``: every convolution outside the islands is; ``int8``:
+            besides, some of them have INT8 input and weights.
 
     Returns:
         The report, with its problems; see :meth:`GraphReport.require`.
@@ -102,7 +109,8 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
     view = read_graph(path)
     rules: list[Callable[[GraphView], Iterator[str]]] = [
         _opset, _file_itself, _traces, _interface, _uint8, _topk, _resize, _one_float_type,
-        fp16_problems if precision == "fp16" else _fp32_form,
+        _fp32_form if precision == "fp32" else fp16_problems,
+        pair_problems if precision == "int8" else _no_pairs,
     ]  # fmt: skip
     problems = [problem for rule in rules for problem in rule(view)]
     if view.inference_error and not problems:
@@ -120,6 +128,8 @@ def check_graph(path: Path | str, precision: Precision) -> GraphReport:
         island_convolutions=len(every) - len(convolutions),
         free_batch=bool(shape) and isinstance(shape[0], str),
         problems=tuple(problems),
+        int8_convolutions=sum(is_int8(view, node) for node in convolutions),
+        int8_share=int8_share(view),
     )
 
 
@@ -185,8 +195,9 @@ def _uint8(view: GraphView) -> Iterator[str]:
         yield f"{node_name(node)} reads the uint8 input; the first node must be a Cast"
     small = {TensorProto.UINT8, TensorProto.INT8}
     named = {name for node in readers for name in node.output} | inputs
+    quantized = {name for node in view.nodes if node.op_type in PAIR for name in (*node.input, *node.output)}
     for name, dtype in view.types.items():
-        if dtype in small and name not in named:
+        if dtype in small and name not in named | quantized:
             yield f"{name} is {dtype_name(dtype)}; TensorRT accepts that only as the graph's input"
 
 
@@ -240,6 +251,12 @@ def _one_float_type(view: GraphView) -> Iterator[str]:
         if len(kinds) > 1:
             mixed = listed(sorted(dtype_name(kind) for kind in kinds))
             yield f"{node_name(node)} mixes {mixed}; TensorRT requires one type"
+
+
+def _no_pairs(view: GraphView) -> Iterator[str]:
+    pairs = [node for node in view.nodes if node.op_type in PAIR]
+    if pairs:
+        yield f"{len(pairs)} nodes are of INT8, such as {node_name(pairs[0])}"
 
 
 def _fp32_form(view: GraphView) -> Iterator[str]:

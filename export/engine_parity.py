@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
-from dmdd_edge.export.parity import LIMITS, ParityRow, require
+from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, require
 from dmdd_edge.export.pipeline import Progress, compare_all, silent
 from dmdd_edge.runtime.backends.engine_predictor import engine_predictor
 from dmdd_edge.runtime.engines.cache import engine_cache
@@ -43,7 +44,10 @@ def measure_engine(
     side = built.sidecar
     name = f"{side.flavour} {side.precision}"
     with engine_predictor(built.path, side.onnx_sha256, cache=engine_cache(cache)) as predict:
-        artifacts = {name: (predict, LIMITS[side.precision])}
+        limits = LIMITS[side.precision]
+        if side.precision == "int8":
+            limits = replace(limits, figure=limits.figure + allowed_loss(bundle) / 100)
+        artifacts = {name: (predict, limits)}
         (row,) = compare_all(run, data, artifacts, bundle.manifest.threshold.image, progress)
     try:
         require([row])
@@ -54,6 +58,12 @@ def measure_engine(
     updated = side.model_copy(update={"parity": figures(row)})
     write_atomically(sidecar_path(built.path), updated.model_dump_json(indent=2) + "\n")
     return row
+
+
+def allowed_loss(bundle: Bundle) -> float:
+    """The points that the export of an INT8 graph was allowed to lose beyond its limits."""
+    row = bundle.manifest.parity.get(INT8_ROW, {})
+    return float(row.get("gate", {}).get("allowed_loss", 0.0))
 
 
 def figures(row: ParityRow) -> dict[str, float]:

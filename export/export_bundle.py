@@ -141,6 +141,7 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
             gpus=options.gpu,
             cache=options.engine_cache,
             progress=partial(_building, reporter, name),
+            say=reporter.say,
         )
         reporter.engine_built(engine)
         result.engines.append(engine.path)
@@ -186,7 +187,9 @@ def _export_run(
         reporter.engine_built(engine)
 
     building = partial(_building, reporter, "rtx")
-    extras = [rtx_for_new_bundle(build, options.gpu, building, built)] if "rtx" in targets.chosen else []
+    extras = []
+    if "rtx" in targets.chosen:
+        extras = [rtx_for_new_bundle(build, options.gpu, building, built, reporter.say)]
     with run_lock(folder, shared=True):
         exported = export_run(
             folder,
@@ -200,6 +203,7 @@ def _export_run(
             say=reporter.say,
             accept=lambda bundle: _check_challenge(bundle, options, reporter),
             use=options.use,
+            int8=options.allow_int8_loss if options.precision == "int8" else None,
         )
     reporter.bundle_written(exported)
     return exported, [exported.bundle.path / ENGINES_FOLDER / name for name in names]

@@ -213,20 +213,27 @@ class DeploymentGraph(nn.Module):
 
     def __init__(self, model: DMDD, *, half: bool = False) -> None:
         super().__init__()
-        self.dtype = torch.float16 if half else torch.float32
+        self.dtype = torch.float32
         self.island_input = SubtractMean(model.normalize.mean)
         self.teacher = fold_batchnorm(model.teacher)
         self.student = StudentNetwork(model)
         for network in (self.teacher, self.student):
             _fold_input_scale(network.stages[0], model.normalize.std)
-            if half:
-                to_half(network)
-        self.island_distances = Distances(multiplied_out=not half)
+        self.island_distances = Distances(multiplied_out=True)
         self.island_lengths = copy.deepcopy(model.lengths)
         self.island_density = copy.deepcopy(model.density)
         self.island_prototypes = copy.deepcopy(model.prototypes)
         self.island_head = StageHead(model.head)
         self.requires_grad_(False).eval()
+        if half:
+            self.halve()
+
+    def halve(self) -> None:
+        """Run the networks in float16, and compute the distances in the form for a GPU."""
+        self.dtype = torch.float16
+        for network in (self.teacher, self.student):
+            to_half(network)
+        self.island_distances = Distances(multiplied_out=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""

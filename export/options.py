@@ -103,9 +103,12 @@ class BuildSettings(Options):
             suggested=("auto", *TARGETS),
         ),
     ] = "auto"
-    precision: Annotated[Literal["fp16", "fp32"], Option("Precision of the engines.", panel=_ENGINES)] = (
-        "fp16"
-    )
+    precision: Annotated[
+        Literal["fp16", "fp32", "int8"],
+        Option(
+            "Precision of the engines; int8 also writes model.int8.onnx, if it loses little.", panel=_ENGINES
+        ),
+    ] = "fp16"
     batch: Annotated[
         str,
         Option(
@@ -131,7 +134,13 @@ class BuildSettings(Options):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("precision", "batch", "workspace", "opt_level", "hardware_compatible", "gpu"),
+            ("precision",),
+            lambda values: _builds_engines(values) or values["precision"] == "int8",
+            "has no effect with --target onnx: it is for engines, and --target onnx builds no engine",
+            "add a target with engines, such as --target onnx,tensorrt",
+        ),
+        Rule(
+            ("batch", "workspace", "opt_level", "hardware_compatible", "gpu"),
             _builds_engines,
             "has no effect with --target onnx: it is for engines, and --target onnx builds no engine",
             "add a target with engines, such as --target onnx,tensorrt",
@@ -167,6 +176,15 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
         ),
     ] = None
 
+    allow_int8_loss: Annotated[
+        float,
+        Option(
+            "Points of a figure that INT8 may lose beyond its limits; the manifest records it.",
+            minimum=0,
+            maximum=100,
+            each_time=True,
+        ),
+    ] = 0.0
     use: Annotated[
         bool | None,
         Option(
@@ -178,9 +196,18 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("run", "runs_dir", "data", "false_alarm_rate", "suspect_rate", "allow_loss", "use"),
+            (
+                *("run", "runs_dir", "data", "false_alarm_rate", "suspect_rate"),
+                *("allow_loss", "allow_int8_loss", "use"),
+            ),
             lambda values: values["model"] is None,
             "has no effect with --model, whose threshold and graph stay as they are",
             "name the run by --category or --run instead of --model",
+        ),
+        Rule(
+            ("allow_int8_loss",),
+            lambda values: values["precision"] == "int8",
+            "has no effect without --precision int8",
+            "add --precision int8",
         ),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 
-from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, Bundle, BundleWriter
+from dmdd_edge.bundle.bundle import FP16_GRAPH, FP32_GRAPH, INT8_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import Licenses, graph_specs
 from dmdd_edge.bundle.threshold import DEFAULT_ALPHA, Threshold
 from dmdd_edge.bundle.versions import CURRENT_NAME
@@ -20,7 +20,7 @@ from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
 from dmdd_edge.data.quality import FrameLimits, limits_from, view_statistics
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import OptionError
 from dmdd_edge.evaluation.test_set import (
     Evaluation,
     Predictor,
@@ -32,6 +32,7 @@ from dmdd_edge.evaluation.test_set import (
 from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.checks import GraphReport, Precision, check_graph
 from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.int8.add import Int8Part, add_int8, int8_costs
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import LIMITS, ParityLimits, ParityRow, compare, onnx_predictor, require, row_of
 from dmdd_edge.export.whole_parity import MOST_IMAGES, NO_METRICS, compare_whole, spread_set
@@ -40,7 +41,7 @@ from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_predictor
-from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.places import category_of_or_none, moved
 from dmdd_edge.train.robustness import describe_shares
 from dmdd_edge.train.run_folder import METRICS
 from dmdd_edge.train.tile_choice import inputs_each
@@ -65,6 +66,7 @@ class Exported:
         parity: one row per artifact.
         graphs: the static checks of each file.
         in_use: whether the new version was put into use.
+        int8: the INT8 graph; None unless it was wanted.
     """
 
     run: Run
@@ -73,6 +75,7 @@ class Exported:
     parity: list[ParityRow]
     graphs: list[GraphReport]
     in_use: bool = True
+    int8: Int8Part | None = None
 
 
 #: Called with the phase, how much of it is done, and of how much.
@@ -100,6 +103,7 @@ def export_run(
     say: Callable[[str], None] = lambda text: None,
     accept: Callable[[Bundle], object] = lambda bundle: None,
     use: bool | None = None,
+    int8: float | None = None,
 ) -> Exported:
     """Write, check and publish the bundle of a run.
 
@@ -117,6 +121,7 @@ def export_run(
         accept: called with the new version before it is put to use; raises to leave the one before in use.
         use: whether to put the new version into use; None does unless the run continues another and a
             version is in use.
+        int8: write the INT8 graph too, which may lose so many points beyond its limits; None does not.
 
     Raises:
         DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then
@@ -125,7 +130,12 @@ def export_run(
     run = moved(load_run(folder), data)
     config = run.config
     size = config.model.image_size
-    expect(_costs(run))
+    if int8 is not None and config.preprocess.tiling is not None:
+        raise OptionError(
+            "INT8 is not available for a run with tiles: its limits are measured on whole images.",
+            "Export with --precision fp16.",
+        )
+    expect(_costs(run, int8 is not None))
     # What needs the images comes before the graphs: writing those takes minutes.
     progress(_LIMITS, 0, None)
     holdout_images(run)
@@ -149,6 +159,20 @@ def export_run(
         require(rows)
         if alpha == DEFAULT_ALPHA and (shares := run.info.get("nuisances")):  # at that threshold
             say(describe_shares(shares, len(run.info["holdout"])))
+        own = None
+        if int8 is not None:
+            own = add_int8(
+                run,
+                writer.path / INT8_GRAPH,
+                predictors["fp32"],
+                threshold,
+                alpha=alpha,
+                suspect_rate=suspect_rate,
+                allowed=int8,
+                progress=progress,
+                say=say,
+            )
+            graphs.append(own.report)
         facts: dict[str, Any] = {}
         for extra in extras or []:
             facts |= extra(writer.path)
@@ -161,10 +185,12 @@ def export_run(
             input=inputs,
             outputs=outputs,
             threshold=threshold,
+            thresholds={} if own is None else {"int8": own.threshold},
             preprocess=config.preprocess,
             frame_limits=limits,
             look=look,
-            parity={row.artifact: row.as_dict() for row in rows},
+            parity={row.artifact: row.as_dict() for row in rows}
+            | ({} if own is None else {own.row.artifact: own.row_dict()}),
             metrics=files.read_json(folder / METRICS),
             licences=Licenses(
                 code="Apache-2.0",
@@ -181,7 +207,7 @@ def export_run(
                 **facts,
             },
         )
-    return Exported(run, bundle, threshold, rows, graphs, use)
+    return Exported(run, bundle, threshold, rows, graphs, use, own)
 
 
 def compare_all(
@@ -205,7 +231,7 @@ def compare_all(
     run = moved(run, data)
     predictors = {"torch": torch_predictor(run.model.to(memory_format=torch.channels_last))}
     predictors |= {name: predict for name, (predict, _) in artifacts.items()}
-    category = _category(run)
+    category = category_of_or_none(run)
     labeled = category is not None and bool(category.test)
     pairs = 0
     if run.config.preprocess.tiling is not None:
@@ -288,11 +314,11 @@ def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], Non
     return lambda done: progress(f"comparing: {name}", done, count)
 
 
-def _costs(run: Run) -> list[Cost]:
+def _costs(run: Run, int8: bool) -> list[Cost]:
     """The phases of an export with their expected costs, measured on one core."""
     size, preprocess = run.config.model.image_size, run.config.preprocess
     area = (size / 256) ** 2 * inputs_each(preprocess, [Path(path) for path in run.info["holdout"]], size)
-    category, held_out = _category(run), len(run.info["holdout"])
+    category, held_out = category_of_or_none(run), len(run.info["holdout"])
     tests = len(category.test) if category is not None and category.test else held_out
     names = ["torch", *(f"onnxruntime {precision}" for precision in GRAPHS)]
     if preprocess.tiling is not None:
@@ -303,15 +329,8 @@ def _costs(run: Run) -> list[Cost]:
         *(Cost(f"writing {name}", _WRITING[precision], "host") for precision, name in GRAPHS.items()),
         Cost(_THRESHOLD, _EVALUATED * held_out * area),
         *(Cost(f"comparing: {name}", _EVALUATED * tests * area) for name in names),
+        *(int8_costs(area, tests) if int8 else ()),
     ]
-
-
-def _category(run: Run) -> Category | None:
-    """The run's images; None when they are missing, so that only held-out ones can be compared."""
-    try:
-        return category_of(run)
-    except DmddError:
-        return None
 
 
 def measured_images(run: Run) -> tuple[FrameLimits, Look]:

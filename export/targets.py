@@ -12,11 +12,11 @@ This module needs neither torch nor onnx: on the edge box engines are built from
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import ENGINES_FOLDER, GRAPHS, Bundle
 from dmdd_edge.errors import BackendError, OptionError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.engines.build import BuildOptions
@@ -26,9 +26,6 @@ from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_mi
 from dmdd_edge.export.options import TARGETS, target_names
 from dmdd_edge.export.triton import repository_from_bundle
 from dmdd_edge.runtime.engines.cache import engine_cache
-
-#: Bundle file of each precision.
-GRAPH_FILE = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH}
 
 
 @dataclass(frozen=True)
@@ -66,11 +63,36 @@ def choose_targets(text: str) -> Targets:
     return Targets(tuple(target for target in TARGETS if target in {"onnx", *names}))
 
 
+def with_half_for_int8(
+    build: Callable[[BuildOptions], BuiltEngine],
+    options: BuildOptions,
+    say: Callable[[str], None] = lambda line: None,
+) -> BuiltEngine:
+    """Build an engine; where an INT8 one cannot be built, say why and build the fp16 one.
+
+    Args:
+        build: builds with the options it gets.
+        options: how to build.
+        say: receives the reason.
+
+    Raises:
+        DmddError: the build fails, in INT8 and in half precision.
+    """
+    if options.precision != "int8":
+        return build(options)
+    try:
+        return build(options)
+    except (BackendError, OptionError) as error:
+        say(f"WARNING: no INT8 engine, an fp16 engine instead: {error.message}")
+    return build(replace(options, precision="fp16"))
+
+
 def rtx_for_new_bundle(
     options: BuildOptions,
     gpus: str = DEFAULT_GPUS,
     progress: Progress | None = None,
     built: Callable[[BuiltEngine], None] = lambda engine: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Callable[[Path], dict[str, Any]]:
     """A function that adds a TensorRT-RTX engine to a bundle that is being written.
 
@@ -79,18 +101,23 @@ def rtx_for_new_bundle(
         gpus: as ``--gpu``.
         progress: called during the build.
         built: called with the engine.
+        say: receives a line where fp16 takes the place of INT8.
 
     Returns:
         A function that takes the bundle's unfinished folder and returns facts for ``created_with``.
     """
 
     def add(folder: Path) -> dict[str, Any]:
-        engine = build_rtx(
-            folder / GRAPH_FILE[options.precision],
-            folder / ENGINES_FOLDER,
-            gpus=gpus,
-            options=options,
-            progress=progress,
+        engine = with_half_for_int8(
+            lambda how: build_rtx(
+                folder / GRAPHS[how.precision],
+                folder / ENGINES_FOLDER,
+                gpus=gpus,
+                options=how,
+                progress=progress,
+            ),
+            options,
+            say,
         )
         built(engine)
         return {"tensorrt_rtx": engine.sidecar.library_version}
@@ -107,6 +134,7 @@ def build_for_bundle(
     cache: Path | str | None = None,
     rebuild: bool = False,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> BuiltEngine:
     """Build an engine from an existing bundle, into the engine cache.
 
@@ -118,18 +146,23 @@ def build_for_bundle(
         cache: as ``--engine-cache``.
         rebuild: build even if a matching engine exists; for ``tensorrt``.
         progress: called during the build.
+        say: receives a line where fp16 takes the place of INT8.
 
     Raises:
         DmddError: the bundle has no graph of that precision, or the build fails.
     """
-    graph = bundle.file(GRAPH_FILE[options.precision])
-    if target == "tensorrt":
-        return build_tensorrt(graph, cache=cache, options=options, rebuild=rebuild, progress=progress)
-    if target == "rtx":
-        digest = bundle.manifest.files[GRAPH_FILE[options.precision]]
-        folder = engine_cache(cache) / digest[:16]
-        return build_rtx(graph, folder, gpus=gpus, options=options, progress=progress)
-    raise OptionError(f"{target} is not an engine.", "Choose tensorrt or rtx.")
+    if target not in ("tensorrt", "rtx"):
+        raise OptionError(f"{target} is not an engine.", "Choose tensorrt or rtx.")
+    bundle.file(GRAPHS[options.precision])
+
+    def build(how: BuildOptions) -> BuiltEngine:
+        graph = bundle.file(GRAPHS[how.precision])
+        if target == "tensorrt":
+            return build_tensorrt(graph, cache=cache, options=how, rebuild=rebuild, progress=progress)
+        folder = engine_cache(cache) / bundle.manifest.files[GRAPHS[how.precision]][:16]
+        return build_rtx(graph, folder, gpus=gpus, options=how, progress=progress)
+
+    return with_half_for_int8(build, options, say)
 
 
 def write_triton(bundle: Bundle, out_dir: Path, *, options: BuildOptions, engine: Path | None = None) -> Path:

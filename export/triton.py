@@ -166,7 +166,8 @@ def repository_from_bundle(
     """Write the model repository of a bundle.
 
     Args:
-        bundle: to serve; its fp32 graph, unless ``engine`` is given.
+        bundle: to serve; its fp32 graph, unless ``engine`` is given. The threshold is that of the precision
+            that is served.
         out_dir: the repository's folder.
         engine: a TensorRT engine of this bundle, built with exactly the version in the Triton image.
         batch: the batch sizes of the graph, 1:8 by default; an engine brings its batch sizes.
@@ -177,6 +178,9 @@ def repository_from_bundle(
     Raises:
         DmddError: the engine is not a TensorRT engine, or not of this bundle; else as the functions above.
     """
+    sidecar = None if engine is None else read_sidecar(engine)
+    if sidecar is not None:
+        bundle = bundle.at(sidecar.precision)
     manifest = bundle.manifest
     tiling = manifest.preprocess.tiling
     facts = {
@@ -189,9 +193,9 @@ def repository_from_bundle(
         "preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
     }
     batches = batch or BatchProfile(minimum=1, optimum=8, maximum=8)
-    if engine is not None:
-        sidecar = read_sidecar(engine)
+    if engine is not None and sidecar is not None:
         batches = _batch_of_engine(sidecar, bundle, engine)
+        facts["precision"] = sidecar.precision
         facts["engine"] = f"{sidecar.library} on {sidecar.gpu} ({', '.join(sidecar.sms)})"
     model = TritonModel(
         name=manifest.category,

@@ -101,13 +101,13 @@ def calibrate(
         check_rates(options.false_alarm_rate, options.suspect_rate)
     smallest = combined_gate(Gate(), options.min_area, options.mm_per_px)
     require_writable(calibration_path(bundle).parent, "--models-dir")
+    exported = bundle.manifest.threshold
     frames = open_source(options.source, options.pick(SourceOptions))
     frames.say = say
     limit = options.limit
     if frames.live and limit is None:
         limit = LIVE_FRAMES
         say(f"taking {limit} frames; --limit takes more or fewer")
-    exported = bundle.manifest.threshold
     done, total = 0, limit or frames.total
 
     def count() -> None:
@@ -125,6 +125,8 @@ def calibrate(
         options=options.pick(BackendOptions, slots=2),
         say=lambda line: None,  # of a threshold that is being replaced
     ) as detector:
+        bundle = detector.bundle  # with the threshold of the precision that runs
+        exported = bundle.manifest.threshold
         scores = score_normals(detector, frames, limit, on_frame=count, gate=smallest)
         backend = detector.backend.name
     if not scores.scores:

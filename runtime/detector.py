@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import effective_threshold
+from dmdd_edge.bundle.calibration import effective_threshold, other_calibration
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
 from dmdd_edge.data.geometry import Geometry
@@ -127,20 +127,26 @@ class Detector:
             OptionError: a threshold is out of range, or a backend is unknown.
         """
         bundle = Bundle.load(path, verify=verify)
-        limits = effective_threshold(
-            bundle,
-            threshold,
-            pixel_threshold,
-            suspect=suspect_threshold,
-            suspect_as=suspect_as,
-            min_area=min_area,
-            mm_per_px=mm_per_px,
-        ).judging()
-        if limits.finds_nothing:
-            say(limits.finds_nothing)
-        check_stop_early(stop_early, bundle, limits, say)
         selection = select(bundle, backend, options)
-        tiles = queue_for(bundle, selection.backend, options)
+        try:
+            bundle = bundle.at(selection.backend.precision)
+            limits = effective_threshold(
+                bundle,
+                threshold,
+                pixel_threshold,
+                suspect=suspect_threshold,
+                suspect_as=suspect_as,
+                min_area=min_area,
+                mm_per_px=mm_per_px,
+            ).judging()
+            for line in (limits.finds_nothing, other_calibration(bundle, limits)):
+                if line:
+                    say(line)
+            check_stop_early(stop_early, bundle, limits, say)
+            tiles = queue_for(bundle, selection.backend, options)
+        except BaseException:
+            selection.backend.close()
+            raise
         return cls(
             bundle, selection.backend, limits, selection.passed_over, tiles=tiles, stop_early=stop_early
         )

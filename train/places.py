@@ -87,6 +87,14 @@ def category_of(run: Run) -> Category:
     return category if run.config.parent is None else with_images(category, run.info)
 
 
+def category_of_or_none(run: Run) -> Category | None:
+    """The run's images; None when they are missing, so that only held-out ones can be used."""
+    try:
+        return category_of(run)
+    except DmddError:
+        return None
+
+
 def with_images(category: Category, facts: dict[str, Any]) -> Category:
     """The category with the images of a continued run as its training images; its tests stay."""
     return replace(category, train=[Path(path) for name in ("train", "holdout") for path in facts[name]])

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,7 +43,11 @@ from dmdd_edge.strict_json import explain
 
 __all__ = ["Bundle", "BundleWriter", "check", "list_versions", "use_version"]
 
-FP32_GRAPH, FP16_GRAPH, ENGINES_FOLDER = "model.fp32.onnx", "model.fp16.onnx", "engines"
+FP32_GRAPH, FP16_GRAPH, INT8_GRAPH = "model.fp32.onnx", "model.fp16.onnx", "model.int8.onnx"
+ENGINES_FOLDER = "engines"
+
+#: The graph of each precision.
+GRAPHS = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH, "int8": INT8_GRAPH}
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,13 @@ class Bundle:
     Attributes:
         path: the version's folder.
         manifest: what it says about itself.
+        precision: with a threshold of its own, whose threshold the manifest then has as its ``threshold``;
+            empty for the others.
     """
 
     path: Path
     manifest: Manifest
+    precision: str = ""
 
     def __repr__(self) -> str:
         return f"<Bundle {self.category} {self.version} at {self.path}>"
@@ -100,6 +107,18 @@ class Bundle:
         """
         folder = find_version(checked_path("path", path))
         return cls(path=folder, manifest=read_manifest(inside(folder, MANIFEST_NAME)))
+
+    def at(self, precision: str) -> Bundle:
+        """The bundle as it decides when this precision runs: with its threshold, and its calibration.
+
+        Args:
+            precision: ``fp32``, ``fp16`` or ``int8``.
+        """
+        own = {name: threshold for name, threshold in self.manifest.thresholds.items() if name == precision}
+        if not own:
+            return self
+        manifest = self.manifest.model_copy(update={"threshold": own.popitem()[1]})
+        return replace(self, manifest=manifest, precision=precision)
 
     def has(self, name: str) -> bool:
         """Whether the bundle lists a file of this name (a path inside it, with ``/``)."""
@@ -255,7 +274,8 @@ class BundleWriter:
             raise BundleError(f"the manifest's {explain(error)}.") from error
         except ValueError as error:  # NotStrict, or JSON's for a number that is not finite
             raise BundleError(f"the manifest: {error}.") from error
-        require_exceedable(manifest.threshold.image, "The bundle was not published: its threshold")
+        for threshold in (manifest.threshold, *manifest.thresholds.values()):
+            require_exceedable(threshold.image, "The bundle was not published: its threshold")
         with self._refusals():
             bundle = self._publish(manifest)
         if use:

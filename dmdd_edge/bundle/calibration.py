@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -63,9 +64,10 @@ class Calibration(Sparse):
         gate: what a region needs; None when it needs nothing and the size of a pixel is not known.
         gated: how the gate decides on the good parts; None without a smallest area.
         feedback: what it rests on, of a threshold from an archive; None of one from good parts.
+        precision: that it was made with, where that has a threshold of its own; else empty.
     """
 
-    SPARSE = ("gate", "gated", "feedback")
+    SPARSE = ("gate", "gated", "feedback", "precision")
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,6 +82,7 @@ class Calibration(Sparse):
     gate: Gate | None = None
     gated: GatedCounts | None = None
     feedback: FeedbackFacts | None = None
+    precision: Text = ""
 
 
 def calibration_path(bundle: Bundle) -> Path:
@@ -88,7 +91,7 @@ def calibration_path(bundle: Bundle) -> Path:
     Raises:
         DmddError: it is a link that leaves the folder.
     """
-    return inside(bundle.path.resolve().parent, calibration_name(bundle.version))
+    return inside(bundle.path.resolve().parent, calibration_name(bundle.version, bundle.precision))
 
 
 def history_path(bundle: Bundle) -> Path:
@@ -97,7 +100,7 @@ def history_path(bundle: Bundle) -> Path:
     Raises:
         DmddError: it is a link that leaves the folder.
     """
-    return inside(bundle.path.resolve().parent, history_name(bundle.version))
+    return inside(bundle.path.resolve().parent, history_name(bundle.version, bundle.precision))
 
 
 def as_entry(calibration: Calibration | None) -> Entry:
@@ -113,7 +116,7 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
     """
     path = calibration_path(bundle)
     remedy = "Calibrate again, or restore the exported threshold: " + command(
-        "calibrate", model=bundle.path, reset=True
+        "calibrate", model=bundle.path, precision=bundle.precision or None, reset=True
     )
     try:
         calibration = validate(Calibration, parse_object(read_bounded(path, LARGEST)))
@@ -123,10 +126,12 @@ def read_calibration(bundle: Bundle) -> Calibration | None:
         # A silent fallback would apply a threshold that nobody chose.
         reason = getattr(error, "strerror", None) or error
         raise BundleError(f"The calibration {path} cannot be read: {reason}.", remedy) from error
-    if (calibration.category, calibration.version) != (bundle.category, bundle.version):
+    found = (calibration.category, calibration.version, calibration.precision)
+    if found != (bundle.category, bundle.version, bundle.precision):
         raise BundleError(
-            f"The calibration {path} belongs to {calibration.category} {calibration.version}, "
-            f"not to {bundle.category} {bundle.version}.",
+            f"The calibration {path} belongs to {' '.join(found).rstrip()}, "
+            f"not to {bundle.category} {bundle.version} {bundle.precision}".rstrip()
+            + ".",
             remedy,
         )
     return calibration
@@ -165,6 +170,7 @@ def write_calibration(
         gate=gate,
         gated=gated,
         feedback=feedback,
+        precision=bundle.precision,
     )
     require_exceedable(threshold.image, "The threshold was not changed: it")
     accept(calibration)
@@ -232,6 +238,24 @@ def gated_counts(
         anomalous=judged.count("anomalous"),
         suspect_above=None if lower is None else sum(score > lower for score in scores),
         suspect=None if lower is None else judged.count("suspect"),
+    )
+
+
+def other_calibration(bundle: Bundle, threshold: EffectiveThreshold) -> str:
+    """A warning that a calibration is not used since it was made with another precision; else empty.
+
+    Args:
+        bundle: as it decides with the precision that runs; see ``Bundle.at``.
+        threshold: in force.
+    """
+    if not bundle.precision or threshold.origin != "manifest":
+        return ""
+    if not calibration_path(replace(bundle, precision="")).exists():
+        return ""
+    again = command("calibrate", category=bundle.category, precision=bundle.precision, source="GOOD_PARTS")
+    return (
+        f"the calibration of {bundle.category} was not made with {bundle.precision}, which keeps its "
+        f"exported threshold {threshold.image:.4f}; calibrate it too: {again}"
     )
 
 

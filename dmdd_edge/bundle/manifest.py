@@ -14,7 +14,7 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.quality import FrameLimits
 from dmdd_edge.errors import BundleError
 from dmdd_edge.failures import unreadable
-from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Text
+from dmdd_edge.fields import Bytes, FileName, Name, Sha256, Side, Sparse, Text
 from dmdd_edge.outside_files import COPY_AGAIN, MOST_FILES, read_bounded
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 
@@ -27,6 +27,9 @@ SIGNATURE_NAME = "manifest.json.minisig"
 
 #: The largest manifest that is read, in bytes.
 LARGEST = 8 << 20
+
+#: The precisions that have a threshold of their own.
+OwnThreshold = Literal["int8"]
 
 Axis = Annotated[int, Field(ge=1, le=8192)] | Name
 
@@ -66,7 +69,7 @@ class Licenses(BaseModel):
     data: Text
 
 
-class Manifest(BaseModel):
+class Manifest(Sparse):
     """The contents of ``manifest.json``; never changed after export.
 
     A bundle comes from somewhere else, so each field has its type, pattern and range. The free fields
@@ -78,7 +81,10 @@ class Manifest(BaseModel):
         metrics: what training measured on the category's test images, if it was given.
         parity: how the exported graphs compare with what was trained, as export measured it.
         look: what the training images looked like; None in bundles of earlier releases.
+        thresholds: precision -> its own threshold, for a precision whose scores are not those of the others.
     """
+
+    SPARSE = ("thresholds",)
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,6 +96,7 @@ class Manifest(BaseModel):
     input: InputSpec
     outputs: tuple[OutputSpec, ...] = Field(min_length=2, max_length=8)
     threshold: Threshold
+    thresholds: dict[OwnThreshold, Threshold] = Field(default={})
     preprocess: Preprocess = Field(default_factory=Preprocess)
     frame_limits: FrameLimits | None = None
     look: Look | None = None

@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
-from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, read_manifest
+from dmdd_edge.bundle.manifest import MANIFEST_NAME, Manifest, OwnThreshold, read_manifest
 from dmdd_edge.errors import BundleError, DmddError
 from dmdd_edge.failures import storage_errors, unreadable
 from dmdd_edge.messages.commands import command
@@ -20,6 +21,9 @@ CURRENT_NAME = "CURRENT"
 
 #: Bytes: a name and a line break.
 _LONGEST_CURRENT = 1024
+
+#: The precisions with a threshold of their own, and so with a calibration.
+_OWN: tuple[str, ...] = get_args(OwnThreshold)
 
 #: Folders in which versions are removed; a leading dot is what listings ignore.
 REMOVED_PREFIX = ".removed-"
@@ -183,19 +187,28 @@ def remove_version(category_folder: Path, start: str) -> str:
             hidden = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=category_folder))
             version.rename(hidden / name)
             shutil.rmtree(hidden)
-        for beside in (calibration_name(name), history_name(name)):
+        names = [make(name, of) for make in (calibration_name, history_name) for of in ("", *_OWN)]
+        for beside in names:
             (category_folder / beside).unlink(missing_ok=True)
     return name
 
 
-def calibration_name(version: str) -> str:
-    """The name of a version's calibration, in the category's folder."""
-    return f"calibration-{version}.json"
+def calibration_name(version: str, precision: str = "") -> str:
+    """The name of a version's calibration, in the category's folder.
+
+    Args:
+        precision: one with a threshold of its own; empty for the others.
+    """
+    return f"calibration-{version}{_of(precision)}.json"
 
 
-def history_name(version: str) -> str:
+def history_name(version: str, precision: str = "") -> str:
     """The name of the file with a version's earlier calibrations, in the category's folder."""
-    return f"calibrations-{version}.json"
+    return f"calibrations-{version}{_of(precision)}.json"
+
+
+def _of(precision: str) -> str:
+    return f"-{precision}" if precision else ""
 
 
 def next_version_name(folder: Path, files: dict[str, str]) -> str:

@@ -91,7 +91,7 @@ def calibrate(options: CalibrateCommand) -> None:
     from dmdd_edge.workspace import load_bundle
 
     if options.reset or options.undo or options.history:
-        bundle = load_bundle(options.category, options.model, options.models_dir)
+        bundle = load_bundle(options.category, options.model, options.models_dir).at(options.precision)
         if options.reset:
             _reset(bundle, options)
         elif options.undo:

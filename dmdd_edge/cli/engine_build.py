@@ -44,7 +44,7 @@ def build_missing_engine(path: Path, backend: str, options: BackendOptions) -> N
             continue
         bundle = Bundle.load(path)
         try:
-            machine.find(bundle, options.batch)
+            machine.find(bundle, options.batch, options.precision)
         except DmddError as missing:
             _build(bundle, machine, options, missing.message)
         return
@@ -66,9 +66,13 @@ def _build(bundle: Bundle, machine: EngineMachine, options: BackendOptions, why:
         built = build_for_bundle(
             bundle,
             machine.flavour,
-            options=BuildOptions(batch=BatchProfile(minimum=count, optimum=count, maximum=count)),
+            options=BuildOptions(
+                precision="fp16" if options.precision == "auto" else options.precision,  # type: ignore[arg-type]
+                batch=BatchProfile(minimum=count, optimum=count, maximum=count),
+            ),
             gpus=machine.cuda.gpu.sm,
             cache=machine.cache,
             progress=lambda share, phase: work.update("building the engine", share, 1.0, phase),
+            say=work.say,
         )
     console.print(f"built {built.path}")

@@ -61,7 +61,11 @@ class ExportProgress(ExportReporter):
         state = "already built" if engine.reused else "built"
         console.print(
             f"{state}: {engine.path.name} for {', '.join(side.sms)}, {side.precision}, "
-            f"{100 * side.half_share:.0f} % of the convolutions in half precision",
+            + (
+                f"{100 * side.int8_share:.0f} % of the convolutions in INT8"
+                if side.precision == "int8"
+                else f"{100 * side.half_share:.0f} % of the convolutions in half precision"
+            ),
             markup=False,
         )
         for warning in engine.warnings:

@@ -291,6 +291,12 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
         row["error"] = error.message
         return row
     row |= {"threshold": effective.image, "threshold_origin": effective.origin}
+    if manifest.thresholds:
+        row["thresholds"] = {
+            name: {"threshold": own.image, "origin": own.origin, "exported": exported.image}
+            for name, exported in manifest.thresholds.items()
+            for own in [effective_threshold(bundle.at(name))]
+        }
     if effective.suspect is not None:
         row["suspect_threshold"] = effective.suspect
     if effective.gate:
@@ -329,6 +335,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "challenge parts": row["challenge"]["problem"] or row["challenge"]["parts"] or "",
         "exported threshold": f"{threshold.image:.4f}, false-alarm rate {100 * threshold.alpha:g} %, "
         f"from {threshold.normals} good image{'s' * (threshold.normals != 1)}",
+        **{f"{name} threshold": _own_threshold(row, manifest, name) for name in manifest.thresholds},
         "test images, %": metrics,
         "written by": ", ".join(f"{name} {value}" for name, value in manifest.created_with.items()),
         "files": "\n".join(
@@ -343,6 +350,19 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         if value:
             table.add_row(name, str(value))
     return table
+
+
+def _own_threshold(row: dict[str, Any], manifest: Any, precision: str) -> str:
+    """The threshold of a precision that has its own, and what the gate measured when it was exported."""
+    now = row["thresholds"][precision]
+    origin = "" if now["origin"] == "manifest" else f" (calibrated; exported {now['exported']:.4f})"
+    gate = manifest.parity.get(f"onnxruntime {precision}", {}).get("gate", {})
+    lines = [f"{now['threshold']:.4f}{origin}"]
+    if isinstance(gate.get("share"), float):
+        lines.append(f"{100 * gate['share']:.0f} % of the multiply-adds in {precision}")
+    if gate.get("allowed_loss"):
+        lines.append(f"exported with {gate['allowed_loss']:g} points of loss allowed")
+    return "\n".join(lines)
 
 
 def _calibration(row: dict[str, Any]) -> str:

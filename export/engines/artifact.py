@@ -70,6 +70,7 @@ def keep(
             "convolutions": plan.counts.all,
             "half_convolutions": plan.counts.half,
             "island_convolutions": plan.counts.islands,
+            "int8_convolutions": plan.counts.int8,
             "workspace_bytes": options.workspace_bytes,
             "opt_level": options.opt_level,
             "build_seconds": round(plan.seconds, 2),

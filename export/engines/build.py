@@ -41,7 +41,7 @@ class BuildOptions:
         hardware_compatible: one engine for every GPU from sm80 on, slower; not on a Jetson.
     """
 
-    precision: Literal["fp16", "fp32"] = "fp16"
+    precision: Literal["fp16", "fp32", "int8"] = "fp16"
     batch: BatchProfile = field(default_factory=BatchProfile)
     workspace_gib: float | None = None
     opt_level: int = 3
@@ -67,11 +67,13 @@ class Convolutions:
         all: outside the fp32 islands.
         half: of those, in half precision.
         islands: inside the fp32 islands.
+        int8: of those outside, how many have an INT8 input and INT8 weights.
     """
 
     all: int
     half: int
     islands: int
+    int8: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) ->
         trt: the module of the network.
     """
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
-    total = half = islands = 0
+    total = half = islands = int8 = 0
+    dequantized = _dequantized(trt, network)
     for index in range(network.num_layers):
         layer: tensorrt.ILayer = network.get_layer(index)
         name: str = layer.name
@@ -176,7 +179,20 @@ def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) ->
         result: tensorrt.ITensor = layer.get_output(0)
         total += 1
         half += result.dtype == trt.DataType.HALF
-    return Convolutions(total, half, islands)
+        inputs: list[tensorrt.ITensor | None] = [layer.get_input(index) for index in range(layer.num_inputs)]
+        int8 += sum(item is not None and item.name in dequantized for item in inputs) == 2
+    return Convolutions(total, half, islands, int8)
+
+
+def _dequantized(trt: ModuleType, network: tensorrt.INetworkDefinition) -> set[str]:
+    """The tensors that are INT8 until where they are used: what a dequantization gives."""
+    names: set[str] = set()
+    for index in range(network.num_layers):
+        layer: tensorrt.ILayer = network.get_layer(index)
+        if layer.type == trt.LayerType.DEQUANTIZE:
+            result: tensorrt.ITensor = layer.get_output(0)
+            names.add(result.name)
+    return names
 
 
 def _start(trt: ModuleType, logger: tensorrt.ILogger, book: LogBook) -> tensorrt.Builder:
@@ -214,7 +230,15 @@ def _parse(
 
 
 def _refuse_other_precision(onnx: Path, precision: str, counts: Convolutions) -> None:
-    if counts.all and counts.half == (counts.all if precision == "fp16" else 0):
+    if precision == "int8":
+        if counts.all and counts.half == counts.all and counts.int8:
+            return
+        raise BackendError(
+            f"{onnx.name} is not an int8 graph: {counts.int8} of its {counts.all} convolutions are INT8, and "
+            f"{counts.half} give half precision.",
+            "Give the bundle's model.int8.onnx.",
+        )
+    if counts.all and counts.half == (counts.all if precision == "fp16" else 0) and not counts.int8:
         return
     raise BackendError(
         f"{onnx.name} is not a {precision} graph: {counts.half} of its {counts.all} convolutions are half.",

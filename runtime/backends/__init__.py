@@ -13,9 +13,11 @@ class Backend(Protocol):
 
     Attributes:
         name: as ``--backend`` names it, for example ``cpu``.
+        precision: that runs: ``fp32``, ``fp16`` or ``int8``.
     """
 
     name: str
+    precision: str
 
     @property
     def description(self) -> str:

@@ -12,6 +12,7 @@ from dmdd_edge.errors import BackendError
 from dmdd_edge.extras import install_command
 from dmdd_edge.runtime.backends.bound_session import BoundSession
 from dmdd_edge.runtime.backends.onnxruntime_session import (
+    chosen_precision,
     import_onnxruntime,
     open_session,
     session_options,
@@ -26,6 +27,7 @@ class OnnxRuntimeCuda:
     Args:
         bundle: a verified bundle.
         device: the GPU's number.
+        precision: ``auto`` or ``fp32``.
 
     Raises:
         DmddError: the installed ONNX Runtime was built without CUDA, or CUDA does not work on this machine.
@@ -33,7 +35,8 @@ class OnnxRuntimeCuda:
 
     name = "cuda"
 
-    def __init__(self, bundle: Bundle, device: int = 0) -> None:
+    def __init__(self, bundle: Bundle, device: int = 0, precision: str = "auto") -> None:
+        self.precision = chosen_precision(self.name, precision, bundle, ("fp32",))
         onnxruntime = import_onnxruntime("gpu")
         if _PROVIDER not in onnxruntime.get_available_providers():
             raise BackendError("The installed ONNX Runtime was built without CUDA.", _how_to_install())

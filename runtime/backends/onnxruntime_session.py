@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.bundle import GRAPHS, Bundle
 from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.extras import install_command
+from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import visible
 
 #: Most characters of ONNX Runtime's message that are repeated; it may quote the graph at length.
@@ -32,6 +33,32 @@ def import_onnxruntime(extra: str) -> Any:
             f"Cannot load ONNX Runtime: {error}.", f"Install it: {install_command(extra)}"
         ) from None
     return onnxruntime
+
+
+def chosen_precision(backend: str, wanted: str, bundle: Bundle, offered: tuple[str, ...]) -> str:
+    """The precision that a backend runs.
+
+    Args:
+        backend: its name.
+        wanted: ``auto`` for the first that it offers, or one by name.
+        bundle: that must have its graph.
+        offered: what the backend can run.
+
+    Raises:
+        BackendError: the backend does not offer it, or the bundle does not have it.
+    """
+    precision = offered[0] if wanted == "auto" else wanted
+    if precision not in offered:
+        raise BackendError(
+            f"The backend {backend} does not run {precision}, only {' and '.join(offered)}.",
+            f"Choose --precision {offered[0]}, or a backend that runs engines: --backend tensorrt or rtx.",
+        )
+    if precision != offered[0] and not bundle.has(GRAPHS[precision]):
+        raise BackendError(
+            f"{bundle.category} {bundle.version} has no {precision} graph.",
+            f"Export it: {command('export', category=bundle.category, precision=precision)}",
+        )
+    return precision
 
 
 def session_options(onnxruntime: Any, threads: int = 0) -> Any:

@@ -22,8 +22,8 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
     "tensorrt": TensorRt,
     "rtx": TensorRtRtx,
-    "cuda": lambda bundle, options: OnnxRuntimeCuda(bundle),
-    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle, slots=options.slots),
+    "cuda": lambda bundle, options: OnnxRuntimeCuda(bundle, precision=options.precision),
+    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle, slots=options.slots, precision=options.precision),
 }
 
 AUTO = "auto"

@@ -39,10 +39,10 @@ class EngineMachine:
     cuda: Cuda
     cache: Path | None
 
-    def find(self, bundle: Bundle, batch: int | None = None) -> FoundEngine:
+    def find(self, bundle: Bundle, batch: int | None = None, precision: str = "auto") -> FoundEngine:
         """See ``find_engine``."""
         version = str(self.library.__version__)
-        return find_engine(bundle, self.flavour, version, self.cuda.gpu, self.cache, batch)
+        return find_engine(bundle, self.flavour, version, self.cuda.gpu, self.cache, batch, precision)
 
     def start(self, engine: FoundEngine, options: BackendOptions) -> EngineRunner:
         """Start a checked engine and warm it up.
@@ -90,13 +90,15 @@ class EngineBackend:
 
     Attributes:
         sidecar: of the running engine.
+        precision: of the running engine.
     """
 
     def __init__(self, bundle: Bundle, flavour: Flavour, options: BackendOptions) -> None:
         self.name: str = flavour
         machine = engine_machine(flavour, options)
-        engine = machine.find(bundle, options.batch)
+        engine = machine.find(bundle, options.batch, options.precision)
         self.sidecar = engine.sidecar
+        self.precision: str = engine.sidecar.precision
         self._runner = machine.start(engine, options)
 
     @property

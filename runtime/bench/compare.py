@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -187,8 +187,11 @@ class _Opener:
 
     def _open(self, index: int, operand: LiveOperand, stack: ExitStack) -> Query:
         first = index not in self.documents
+        options = self._options
+        if operand.precision is not None:
+            options = replace(options, precision=operand.precision)
         timed = stack.enter_context(
-            TimedDetector.open(operand.path, operand.backend, self._options, self._bench.clock, verify=first)
+            TimedDetector.open(operand.path, operand.backend, options, self._bench.clock, verify=first)
         )
         if first:
             self.documents[index] = timed.as_dict()

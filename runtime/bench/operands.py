@@ -1,4 +1,4 @@
-"""The operands of ``--compare``: a bundle, a bundle on a backend, a backend, or a past result."""
+"""The operands of ``--compare``: a bundle (on a backend, with a precision), a backend, a past result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.backends.selection import AUTO, BACKENDS
 from dmdd_edge.runtime.bench.document import KIND
+from dmdd_edge.runtime.options.backend import PRECISION_NAMES
 from dmdd_edge.workspace import find_bundle, list_bundles
 
 _FORMS = (
-    "Give a category or a bundle's folder (screw, models/screw), one of these on a backend (screw@cpu), "
+    "Give a category or a bundle's folder (screw, models/screw), one of these on a backend (screw@cpu) or "
+    "with a precision (screw@int8, screw@cpu@int8), "
     f"a backend alone ({', '.join(BACKENDS)}), or a past result (bench --json > before.json)."
 )
+
+#: The precisions that an operand may name.
+_PRECISIONS = PRECISION_NAMES[1:]
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class LiveOperand:
         text: as the user gave it.
         path: the bundle.
         backend: ``auto``, or one by name.
+        precision: one by name; None for the command's.
     """
 
     text: str
     path: Path
     backend: str
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,16 +112,20 @@ def parse_operand(
         return PastOperand(text, read_result(Path(text)))
     if text in (AUTO, *BACKENDS) and not _is_bundle(text, models_dir):
         return LiveOperand(text, find_bundle(category, model, models_dir), text)
-    bundle, separator, name = text.rpartition("@")
-    if not separator:
-        bundle, name = text, backend
-    elif name not in (AUTO, *BACKENDS):
-        raise OptionError(f"--compare {text}: unknown backend {name!r}.", _FORMS)
+    bundle, names = text, list[str]()
+    while not _is_bundle(bundle, models_dir) and "@" in bundle:
+        bundle, _, name = bundle.rpartition("@")
+        names.append(name)
+    precision = next((name for name in names if name in _PRECISIONS), None)
+    backends = [name for name in names if name != precision]
+    name = backends[-1] if backends else backend
+    if len(backends) > 1 or name not in (AUTO, *BACKENDS):
+        raise OptionError(f"--compare {text}: unknown backend or precision {name!r}.", _FORMS)
     if not _is_bundle(bundle, models_dir):
         known = ", ".join(list_bundles(models_dir)) or "no bundle"
         raise OptionError(f"--compare {text}: no bundle {bundle!r} ({models_dir}/ holds: {known}).", _FORMS)
     path = Path(bundle) if Path(bundle).is_dir() else models_dir / bundle
-    return LiveOperand(text, path, name)
+    return LiveOperand(text, path, name, precision)
 
 
 def read_result(path: Path) -> dict[str, Any]:

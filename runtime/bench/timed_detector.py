@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import GRAPHS, Bundle
 from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.runtime.backends import Backend
 from dmdd_edge.runtime.bench.timing import Clock
@@ -57,7 +57,7 @@ class Stopwatch:
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self.backend = backend
-        self.name = backend.name
+        self.name, self.precision = backend.name, backend.precision
         self.call_ms = 0.0
         self.device: DeviceTimes | None = None
         self._clock = clock
@@ -147,9 +147,9 @@ class TimedDetector:
         manifest, sidecar = self.bundle.manifest, self.stopwatch.sidecar
         if sidecar is None:
             precision, digest, size = (
-                "fp32",
-                manifest.files[FP32_GRAPH],
-                self.bundle.file(FP32_GRAPH).stat().st_size,
+                (precision := self.stopwatch.precision),
+                manifest.files[GRAPHS[precision]],
+                self.bundle.file(GRAPHS[precision]).stat().st_size,
             )
         else:
             precision, digest, size = sidecar.precision, sidecar.engine_sha256, sidecar.engine_bytes

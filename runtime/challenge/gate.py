@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class _Candidate:
-    """What would be in use: a version with its thresholds."""
+    """What would be in use: a version, and the thresholds that it has with the precision that runs."""
 
     bundle: Bundle
-    threshold: EffectiveThreshold
+    threshold: Callable[[Bundle], EffectiveThreshold]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def gate_threshold(
         "The threshold was not changed",
         f"{_STAY if back else _ANOTHER}, or repeat the command with --allow-loss, which records the loss.",
         bundle,
-        lambda: effective_threshold(bundle, calibration=calibration),
-        lambda: _Candidate(bundle, effective_threshold(bundle)),
+        lambda candidate: effective_threshold(candidate, calibration=calibration),
+        lambda: _Candidate(bundle, effective_threshold),
         options,
     )
 
@@ -109,7 +109,7 @@ def gate_version(bundle: Bundle, action: str, options: GateOptions) -> None:
         if name is None or name == bundle.version:
             return None
         current = Bundle.load(inside(folder, name))
-        return _Candidate(current, effective_threshold(current))
+        return _Candidate(current, effective_threshold)
 
     with suppress(DmddError):
         if read_current(folder) == bundle.version:
@@ -119,7 +119,7 @@ def gate_version(bundle: Bundle, action: str, options: GateOptions) -> None:
     )
     what = f"{bundle.version} is not put to use"
     fix = f"It stays as a version; train longer, or with other images. To accept the loss: {allow}"
-    _gate(action, what, fix, bundle, lambda: effective_threshold(bundle), before, options)
+    _gate(action, what, fix, bundle, effective_threshold, before, options)
 
 
 def _folder(bundle: Bundle) -> Path:
@@ -131,7 +131,7 @@ def _gate(
     refused: str,
     allow: str,
     bundle: Bundle,
-    threshold: Callable[[], EffectiveThreshold],
+    threshold: Callable[[Bundle], EffectiveThreshold],
     before: Callable[[], _Candidate | None],
     options: GateOptions,
 ) -> None:
@@ -146,7 +146,7 @@ def _gate(
         _say_strays(challenge, options.say)
         if not challenge.parts:
             return
-        then = _run(_Candidate(bundle, threshold()), challenge, options)
+        then = _run(_Candidate(bundle, threshold), challenge, options)
     except DmddError as error:
         _unchecked(folder, refused, allow, error, fields, options)
         return
@@ -188,10 +188,18 @@ def _gate(
 
 
 def _run(candidate: _Candidate, challenge: ChallengeSet, options: GateOptions) -> ChallengeReport:
-    selection = select(candidate.bundle, options.backend, options.options)
-    with Detector(
-        candidate.bundle, selection.backend, candidate.threshold, selection.passed_over
-    ) as detector:
+    how = options.options
+    if candidate.bundle.precision:  # a threshold that belongs to a precision is checked with it
+        how = replace(how or BackendOptions(), precision=candidate.bundle.precision)
+    selection = select(candidate.bundle, options.backend, how)
+    backend = selection.backend
+    try:
+        bundle = candidate.bundle.at(backend.precision)
+        threshold = candidate.threshold(bundle)
+    except BaseException:
+        backend.close()
+        raise
+    with Detector(bundle, backend, threshold, selection.passed_over) as detector:
         return run_challenge(detector, challenge)
 
 

@@ -34,19 +34,20 @@ def verify(path: str) -> dict[str, Any]:
     Returns:
         ``problems``: pairs of message and fix; ``version``, ``backbone``, ``image_size``: None if unknown.
     """
-    from dmdd_edge.bundle.bundle import Bundle, check
+    from dmdd_edge.bundle.bundle import GRAPHS, Bundle, check
     from dmdd_edge.errors import DmddError
 
     problems = [[problem.message, problem.fix] for problem in check(path)]
     try:
         manifest = Bundle.open_unverified(path).manifest
     except DmddError:
-        return {"problems": problems, "version": None, "backbone": None, "image_size": None}
+        return {"problems": problems, "version": None, "backbone": None, "image_size": None, "precisions": []}
     return {
         "problems": problems,
         "version": manifest.version,
         "backbone": manifest.backbone,
         "image_size": manifest.image_size,
+        "precisions": [name for name, graph in GRAPHS.items() if graph in manifest.files],
     }
 
 
@@ -84,6 +85,7 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
         return {
             **tiles,
             "backend": detector.backend.name,
+            "precision": detector.backend.precision,
             "description": detector.backend.description,
             "passed_over": [
                 {"backend": other.name, "reason": other.reason, "fix": other.fix}
@@ -123,7 +125,8 @@ def _one(category: str, context: Context) -> Finding:
         detail = " ".join(message for message, _ in problems)
         return Finding(name, title, "broken", detail, purpose, problems[0][1], facts)
     facts["verified"] = True
-    summary = f"{facts['version']}, {facts['backbone']} {facts['image_size']} px"
+    graphs = "/".join(facts["precisions"])
+    summary = f"{facts['version']}, {facts['backbone']} {facts['image_size']} px, {graphs}"
     cache = None if context.engine_cache is None else str(context.engine_cache)
     ran = context.call(f"{_ME}:run_once", path, "auto", cache, limit=_LIMIT)
     if ran.ok:

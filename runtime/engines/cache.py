@@ -52,7 +52,7 @@ def cached_engine(
     Args:
         onnx_sha256: of the graph.
         library_version: TensorRT's.
-        precision: ``fp16`` or ``fp32``.
+        precision: ``fp16``, ``int8`` or ``fp32``.
     """
     bound = "sm80-and-later" if hardware_compatible else f"{_slug(gpu.name)}-{gpu.sm}"
     sizes = str(batch).replace(":", "-")

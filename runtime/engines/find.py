@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, Bundle
+from dmdd_edge.bundle.bundle import ENGINES_FOLDER, FP16_GRAPH, FP32_GRAPH, INT8_GRAPH, Bundle
 from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.cuda.gpu import GpuFacts
@@ -20,8 +20,9 @@ from dmdd_edge.runtime.engines.engine import (
 )
 from dmdd_edge.runtime.engines.sidecar import PRODUCT, Flavour
 
-#: The bundle's graph of each precision; fp16 first, the purpose of an engine.
-_GRAPHS = {"fp16": FP16_GRAPH, "fp32": FP32_GRAPH}
+#: The bundle's graph of each precision; fp16 first, the purpose of an engine. Int8 runs by itself only where
+#: an engine of it is the only fast one.
+_GRAPHS = {"fp16": FP16_GRAPH, "int8": INT8_GRAPH, "fp32": FP32_GRAPH}
 
 #: Most unsuitable engines that are named.
 _NAMED = 3
@@ -56,10 +57,12 @@ def find_engine(
     gpu: GpuFacts,
     cache: Path | None,
     batch: int | None = None,
+    precision: str = "auto",
 ) -> FoundEngine:
     """Find the engine to run a bundle with; it is not deserialized.
 
-    Fp16 comes before fp32, an engine from the cache before one from the bundle, a newer one before an older.
+    Fp16 comes before int8, and that before fp32; an engine from the cache before one from the bundle, a newer
+    one before an older.
 
     Args:
         bundle: verified.
@@ -68,11 +71,12 @@ def find_engine(
         gpu: the GPU.
         cache: this machine's engines; None to use only the bundle's.
         batch: the batch size that it must support.
+        precision: that it must have; ``auto`` for any.
 
     Raises:
         DmddError: none is usable; states why each one is not, and how to build one.
     """
-    candidates, unreadable = _candidates(bundle, flavour, cache)
+    candidates, unreadable = _candidates(bundle, flavour, cache, precision)
     errors: list[DmddError] = []
     for candidate in candidates:
         graph = _GRAPHS[candidate.sidecar.precision]
@@ -97,23 +101,30 @@ def find_engine(
         more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
         raise BackendError(
             f"No usable {PRODUCT[flavour]} engine: {causes}{more}.",
-            errors[0].fix or how_to_build(bundle, flavour, gpu),
+            errors[0].fix or how_to_build(bundle, flavour, gpu, precision),
         )
     where = "" if cache is None else f" or in the engine cache {cache}"
+    kind = "" if precision == "auto" else f" {precision}"
     raise BackendError(
-        f"No {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
-        how_to_build(bundle, flavour, gpu),
+        f"No{kind} {PRODUCT[flavour]} engine of {bundle.category} {bundle.version} in the bundle{where}.",
+        how_to_build(bundle, flavour, gpu, precision),
     )
 
 
-def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts) -> str:
+def how_to_build(bundle: Bundle, flavour: Flavour, gpu: GpuFacts, precision: str = "auto") -> str:
     """The command that builds an engine of this bundle for this GPU, as a sentence."""
-    build = command("export", model=bundle.path, target=flavour, gpu=gpu.sm if flavour == "rtx" else None)
+    build = command(
+        "export",
+        model=bundle.path,
+        target=flavour,
+        gpu=gpu.sm if flavour == "rtx" else None,
+        precision=None if precision == "auto" else precision,
+    )
     return f"Run with --build-engine, or build one: {build}"
 
 
 def _candidates(
-    bundle: Bundle, flavour: Flavour, cache: Path | None
+    bundle: Bundle, flavour: Flavour, cache: Path | None, precision: str
 ) -> tuple[list[_Candidate], list[DmddError]]:
     """Every engine of a flavor, in order, and the errors of those with an unreadable sidecar."""
     candidates: list[_Candidate] = []
@@ -124,7 +135,7 @@ def _candidates(
         except DmddError as error:
             unreadable.append(error)
             continue
-        if sidecar.flavour == flavour:
+        if sidecar.flavour == flavour and precision in ("auto", sidecar.precision):
             candidates.append(_Candidate(path, sidecar, listed))
     return sorted(candidates, key=lambda item: list(_GRAPHS).index(item.sidecar.precision)), unreadable
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from dmdd_edge.errors import BackendError
 from dmdd_edge.failures import storage_error
-from dmdd_edge.fields import Bytes, Count, Name, Sha256, Side, Text
+from dmdd_edge.fields import Bytes, Count, Name, Sha256, Side, Sparse, Text
 from dmdd_edge.outside_files import read_bounded
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
@@ -72,7 +72,7 @@ class BatchProfile(BaseModel):
         return f"{self.minimum}{middle}:{self.maximum}"
 
 
-class EngineSidecar(BaseModel):
+class EngineSidecar(Sparse):
     """The contents of ``<engine>.json``.
 
     Attributes:
@@ -84,8 +84,11 @@ class EngineSidecar(BaseModel):
         driver, cuda: of the machine it was built on; None without a GPU.
         convolutions, half_convolutions: number outside the fp32 islands, and how many of those are fp16.
         island_convolutions: number inside the islands.
+        int8_convolutions: of those outside, how many compute INT8 inputs and weights.
         parity: its deviation from the fp32 graph, if measured on the device.
     """
+
+    SPARSE = ("int8_convolutions",)
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -95,7 +98,7 @@ class EngineSidecar(BaseModel):
     engine_bytes: int = Field(gt=0, le=1 << 40)
     onnx_sha256: Sha256
     library_version: Name
-    precision: Literal["fp32", "fp16"]
+    precision: Literal["fp32", "fp16", "int8"]
     image_size: Side
     batch: BatchProfile
     gpu: Text | None = None
@@ -106,6 +109,7 @@ class EngineSidecar(BaseModel):
     convolutions: Count
     half_convolutions: Count
     island_convolutions: Count = 0
+    int8_convolutions: Count = 0
     workspace_bytes: Bytes | None = None
     opt_level: int = Field(ge=0, le=9)
     build_seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -117,6 +121,11 @@ class EngineSidecar(BaseModel):
     def half_share(self) -> float:
         """The fp16 share of the convolutions outside the islands, 0..1; 0 without any."""
         return self.half_convolutions / self.convolutions if self.convolutions else 0.0
+
+    @property
+    def int8_share(self) -> float:
+        """The INT8 share of the convolutions outside the islands, 0..1; 0 without any."""
+        return self.int8_convolutions / self.convolutions if self.convolutions else 0.0
 
     @property
     def library(self) -> str:

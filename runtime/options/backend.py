@@ -10,6 +10,8 @@ from dmdd_edge.options import Option, Options
 
 #: The values of ``--backend``: ``auto``, and what it tries, in this order.
 BACKEND_NAMES = ("auto", "tensorrt", "rtx", "cuda", "cpu")
+#: The values of ``--precision`` where a bundle runs.
+PRECISION_NAMES = ("auto", "fp32", "fp16", "int8")
 #: The values of ``--cuda-driver``.
 CUDA_DRIVER_NAMES = ("auto", "cuda-bindings", "pycuda")
 #: The values of ``--io-memory``.
@@ -22,6 +24,20 @@ class BackendName(Options):
 
     backend: Annotated[
         str, Option("What runs the graph: auto, tensorrt, rtx, cuda or cpu.", choices=BACKEND_NAMES)
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionOption(Options):
+    """With which precision the graph runs."""
+
+    precision: Annotated[
+        str,
+        Option(
+            "Precision that runs: fp32, fp16, int8, or auto (fp32 by ONNX Runtime; of engines the fp16 one "
+            "first).",
+            choices=PRECISION_NAMES,
+        ),
     ] = "auto"
 
 
@@ -48,8 +64,8 @@ class TileBatch(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CudaOptions(EngineCacheOption, TileBatch):
-    """How a GPU is used, and how many tiles go through the graph at once."""
+class CudaOptions(EngineCacheOption, TileBatch, PrecisionOption):
+    """How a GPU is used, with which precision, and how many tiles go through the graph at once."""
 
     cuda_driver: Annotated[
         str,

@@ -70,7 +70,7 @@ def recalibrate(
     """
     if options.from_feedback is None:
         raise OptionError("An archive is missing.", "Give --from-feedback DIR, the folder of run --archive.")
-    bundle = load_bundle(options.category, options.model, options.models_dir)
+    bundle = load_bundle(options.category, options.model, options.models_dir).at(options.precision)
     check_alpha(options.false_alarm_rate)
     path = calibration_path(bundle)
     require_writable(path.parent, "--models-dir")

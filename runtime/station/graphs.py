@@ -140,7 +140,7 @@ class Graphs:
         except BaseException:
             backend.close()
             raise
-        graph = self._open[name] = Graph(bundle, selection, tiles)
+        graph = self._open[name] = Graph(bundle.at(backend.precision), selection, tiles)
         return graph
 
     def release(self, name: GraphName) -> None:

@@ -178,7 +178,7 @@ def test_cuda_that_starts_is_taken_and_in_true_fp32(
 class _Fails:
     """A backend that opens and whose first inference fails, as for want of cuDNN."""
 
-    name, description = "cuda", ""
+    name, precision, description = "cuda", "fp32", ""
 
     def __init__(self, result: Any) -> None:
         self.result, self.closed = result, 0

@@ -150,7 +150,7 @@ def test_a_read_only_frame_is_judged_and_left_as_it_is(make_bundle: Make, make_p
 class _ShortOfMaps:
     """A backend that loses an image of each batch."""
 
-    name, description = "short", ""
+    name, precision, description = "short", "fp32", ""
 
     def infer(self, images: Any) -> Any:
         count = max(len(images) - 1, 1)

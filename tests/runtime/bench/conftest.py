@@ -68,6 +68,7 @@ class TimedBackend:
     clock: FakeClock
     seconds: Callable[[int], float] = lambda count: 0.010 * count
     name: str = "cpu"
+    precision: str = "fp32"
     description: str = "made up"
     batches: list[list[int]] = field(default_factory=list)
 

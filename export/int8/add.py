@@ -1,0 +1,114 @@
+"""Adds the INT8 graph to a bundle that is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.evaluation.test_set import Predictor, load_test_set
+from dmdd_edge.export.checks import GraphReport, check_graph
+from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, judge
+from dmdd_edge.export.int8.images import int8_images
+from dmdd_edge.export.int8.make import CHOOSING, RANGES, WRITING, Made, Progress, make_int8
+from dmdd_edge.export.int8.measure import Limits
+from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, compare, onnx_predictor
+from dmdd_edge.messages.phases import Cost
+from dmdd_edge.train.checkpoint import Run
+from dmdd_edge.train.evaluation import threshold_of
+from dmdd_edge.train.places import category_of_or_none
+
+
+@dataclass(frozen=True)
+class Int8Part:
+    """The INT8 graph of a bundle.
+
+    Attributes:
+        threshold: its own.
+        row: its comparison, as the other graphs have one; against the fp32 graph.
+        report: the static checks.
+        made: how it was made.
+        verdict: of the gate.
+    """
+
+    threshold: Threshold
+    row: ParityRow
+    report: GraphReport
+    made: Made
+    verdict: Verdict
+
+    def row_dict(self) -> dict[str, Any]:
+        """The row as the manifest keeps it, with the gate's figures."""
+        return {**self.row.as_dict(), "gate": self.verdict.as_dict(self.made)}
+
+
+def add_int8(
+    run: Run,
+    path: Path,
+    exact: Predictor,
+    threshold: Threshold,
+    *,
+    alpha: float,
+    suspect_rate: float | None = None,
+    allowed: float = 0.0,
+    progress: Progress = lambda phase, done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Int8Part:
+    """Write the INT8 graph of a run, set its threshold, and judge it.
+
+    Args:
+        run: as trained.
+        path: file to write.
+        exact: the fp32 graph.
+        threshold: of that.
+        alpha, suspect_rate: of the threshold.
+        allowed: points beyond the limits that are accepted.
+        progress: called with each phase.
+        say: called with a line of what was chosen.
+
+    Raises:
+        DmddError: the graph loses too much, or fails the static checks.
+    """
+    size = run.config.model.image_size
+    images = int8_images(run)
+    made = make_int8(run.model, path, size, images, Limits().widened(allowed), progress)
+    report = check_graph(path, "int8").require()
+    say(
+        f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places went "
+        f"back to half precision; {made.seconds:.0f} s"
+    )
+    coarse = onnx_predictor(path)
+    own = threshold_of(run, coarse, alpha, suspect_rate)
+    sets = [(MADE_DAMAGE, images.gate)]
+    category = category_of_or_none(run)
+    if category is not None and category.test:
+        sets.append((TEST_IMAGES, load_test_set(category, run.config.preprocess, size)))
+    verdict = judge((exact, coarse), (threshold, own), sets, allowed, progress)
+    verdict.require(made)
+    row = compare(
+        INT8_ROW,
+        verdict.exact,
+        verdict.coarse,
+        threshold.image,
+        LIMITS["int8"],
+        labeled=len(sets) > 1,
+    )
+    return Int8Part(own, row, report, made, verdict)
+
+
+def int8_costs(area: float, tests: int) -> list[Cost]:
+    """The phases and their expected costs, on one core.
+
+    Args:
+        area: of an image, in units of 256 x 256 pixels.
+        tests: number of test images.
+    """
+    return [
+        Cost(RANGES, 20.0 * area),
+        Cost(CHOOSING, 150.0 * area),
+        Cost(WRITING, 25.0, "host"),
+        Cost(f"INT8 on {MADE_DAMAGE}", 20.0 * area),
+        Cost(f"INT8 on {TEST_IMAGES}", 0.3 * tests * area),
+    ]

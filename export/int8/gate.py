@@ -1,0 +1,98 @@
+"""The gate: a written INT8 graph that loses little is kept, any other is refused with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dmdd_edge.bundle.threshold import Threshold
+from dmdd_edge.errors import BundleError
+from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
+from dmdd_edge.export.int8.make import Made
+from dmdd_edge.export.int8.measure import Limits, Loss, loss
+
+#: Called with the phase, how much of it is done, and of how much.
+Progress = Callable[[str, int, int | None], None]
+
+MADE_DAMAGE, TEST_IMAGES = "made damage", "test images"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        losses: on each set of images, the deciding one last.
+        limits: that held.
+        allowed: points that ``--allow-int8-loss`` added to them.
+        exact, coarse: the evaluations of the last set, by the fp32 and the INT8 graph.
+        test: the last set.
+    """
+
+    losses: tuple[Loss, ...]
+    limits: Limits
+    allowed: float
+    exact: Evaluation
+    coarse: Evaluation
+    test: TestSet
+
+    def problems(self) -> list[str]:
+        """Each figure beyond its limit, in words."""
+        return [text for found in self.losses for text in found.problems(self.limits)]
+
+    def require(self, made: Made) -> None:
+        """Refuse a graph that loses too much.
+
+        Raises:
+            BundleError: it does; the message has the numbers.
+        """
+        if problems := self.problems():
+            raise BundleError(
+                f"INT8 costs too much here, with {100 * made.share:.0f} % of the multiply-adds in INT8: "
+                f"{'; '.join(problems)}. Nothing was published; the version in use is unchanged.",
+                "Export with --precision fp16, train longer, or accept so many points of loss: "
+                "--allow-int8-loss POINTS, which the manifest records.",
+            )
+
+    def as_dict(self, made: Made) -> dict[str, Any]:
+        """As the manifest keeps it."""
+        return {
+            **made.as_dict(),
+            "allowed_loss": self.allowed,
+            "limits": asdict(self.limits),
+            "losses": [found.as_dict() for found in self.losses],
+        }
+
+
+def judge(
+    predictors: tuple[Predictor, Predictor],
+    thresholds: tuple[Threshold, Threshold],
+    sets: Sequence[tuple[str, TestSet]],
+    allowed: float = 0.0,
+    progress: Progress = lambda phase, done, total: None,
+) -> Verdict:
+    """Compare the INT8 graph with the fp32 one.
+
+    Args:
+        predictors: of the fp32 and of the INT8 graph.
+        thresholds: of either, from the held-out good images. Made damage has those images too, so its false
+            alarms are counted across two halves of them.
+        sets: the images by name, made damage first.
+        allowed: points beyond the limits that are accepted.
+        progress: called with the images done and their number.
+    """
+    limits = Limits().widened(allowed)
+    losses: list[Loss] = []
+    for name, test in sets:
+        pair = [
+            evaluate_predictor(predict, test, _reporter(progress, f"INT8 on {name}", len(test.items), index))
+            for index, predict in enumerate(predictors)
+        ]
+        own = None if name == MADE_DAMAGE else (thresholds[0].image, thresholds[1].image)
+        losses.append(loss(name, test, pair[0], pair[1], own))
+    return Verdict(tuple(losses), limits, allowed, pair[0], pair[1], test)
+
+
+def _reporter(progress: Progress, phase: str, count: int, index: int) -> Callable[[int], None]:
+    return lambda done: progress(phase, index * count + done, 2 * count)

@@ -1,0 +1,69 @@
+"""The images that INT8 is made and judged with, each for one purpose: no image chooses and decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmdd_edge.evaluation.test_set import TestSet
+from dmdd_edge.train.checkpoint import Run
+from dmdd_edge.train.evaluation import holdout_images, run_images
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.images import validation_set
+
+#: Good images at most, and damaged images of each of the eight kinds.
+_RANGES, _CHOICE, _GATE = (32, 2), (24, 3), (60, 6)
+#: Images at most of which each place is measured alone.
+_SENSITIVITY = 24
+#: Seeds of the made damage, all different.
+_SEEDS = (21001, 21002, 21003)
+
+
+@dataclass(frozen=True)
+class Int8Images:
+    """See the module.
+
+    Attributes:
+        ranges: uint8 N x S x S x 3: good training images, and damage made on them.
+        choice: held-out good images, and damage made on them, by which places are chosen.
+        gate: the same with other damage, by which the written file is judged.
+    """
+
+    ranges: NDArray[np.uint8]
+    choice: TestSet
+    gate: TestSet
+
+    @property
+    def sensitivity(self) -> NDArray[np.uint8]:
+        """Some of the images of the choice, the damaged ones first."""
+        order = np.argsort(~self.choice.labels, kind="stable")
+        return self.choice.images[order[_spread(len(order), _SENSITIVITY)]]
+
+
+def int8_images(run: Run) -> Int8Images:
+    """The images of a run.
+
+    Raises:
+        DmddError: the run held out no images, or files are missing.
+    """
+    method = run.info["foreground"]["method"]
+    training = [Path(path) for path in run.info["train"]]
+    training = [training[i] for i in _spread(len(training), _RANGES[0])]
+    normals = (run_images(run, [path for path in training if path.is_file()]), holdout_images(run))
+    sets = []
+    for images, (most, count), seed in zip(
+        (normals[0], normals[1], normals[1]), (_RANGES, _CHOICE, _GATE), _SEEDS, strict=True
+    ):
+        some = images[_spread(len(images), most)]
+        parts = foreground.masks(list(some), method)[1]
+        sets.append(validation_set(some, parts, seed=seed, count=count))
+    return Int8Images(sets[0].images, sets[1], sets[2])
+
+
+def _spread(count: int, most: int) -> Sequence[int]:
+    """Indices of at most ``most`` of ``count``, evenly spread."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(int)).tolist()
