@@ -42,7 +42,7 @@ class ParityLimits:
 
 
 #: fp32 must be equal up to rounding; fp16 must not cost more than 0.05 points of any figure. For int8 what
-#: counts is the figures: its maps and scores have a threshold of their own (see ``export.int8.measure``).
+#: counts is the figures: its maps and scores have a separate threshold (see ``export.int8.measure``).
 LIMITS = {
     "fp32": ParityLimits(1e-4, 1e-4, 2e-4),
     "fp16": ParityLimits(0.05, 0.02, 5e-4),

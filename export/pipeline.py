@@ -121,7 +121,7 @@ def export_run(
         accept: called with the new version before it is put to use; raises to leave the one before in use.
         use: whether to put the new version into use; None does unless the run continues another and a
             version is in use.
-        int8: write the INT8 graph too, which may lose so many points beyond its limits; None does not.
+        int8: write the INT8 graph too, which may lose this number of points beyond its limits; None does not.
 
     Raises:
         DmddError: the run is unfinished, its images are missing, or a check or parity fails; nothing is then

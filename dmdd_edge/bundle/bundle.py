@@ -57,7 +57,7 @@ class Bundle:
     Attributes:
         path: the version's folder.
         manifest: what it says about itself.
-        precision: with a threshold of its own, whose threshold the manifest then has as its ``threshold``;
+        precision: with a separate threshold, which the manifest then has as its ``threshold``;
             empty for the others.
     """
 

@@ -64,7 +64,7 @@ class Calibration(Sparse):
         gate: what a region needs; None when it needs nothing and the size of a pixel is not known.
         gated: how the gate decides on the good parts; None without a smallest area.
         feedback: what it rests on, of a threshold from an archive; None of one from good parts.
-        precision: that it was made with, where that has a threshold of its own; else empty.
+        precision: that it was made with, where that has a separate threshold; else empty.
     """
 
     SPARSE = ("gate", "gated", "feedback", "precision")

@@ -28,7 +28,7 @@ SIGNATURE_NAME = "manifest.json.minisig"
 #: The largest manifest that is read, in bytes.
 LARGEST = 8 << 20
 
-#: The precisions that have a threshold of their own.
+#: The precisions that have a separate threshold.
 OwnThreshold = Literal["int8"]
 
 Axis = Annotated[int, Field(ge=1, le=8192)] | Name
@@ -81,7 +81,7 @@ class Manifest(Sparse):
         metrics: what training measured on the category's test images, if it was given.
         parity: how the exported graphs compare with what was trained, as export measured it.
         look: what the training images looked like; None in bundles of earlier releases.
-        thresholds: precision -> its own threshold, for a precision whose scores are not those of the others.
+        thresholds: precision -> its threshold, where the scores are not those of the other precisions.
     """
 
     SPARSE = ("thresholds",)

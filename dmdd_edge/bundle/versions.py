@@ -22,7 +22,7 @@ CURRENT_NAME = "CURRENT"
 #: Bytes: a name and a line break.
 _LONGEST_CURRENT = 1024
 
-#: The precisions with a threshold of their own, and so with a calibration.
+#: The precisions with a separate threshold, and so with a separate calibration.
 _OWN: tuple[str, ...] = get_args(OwnThreshold)
 
 #: Folders in which versions are removed; a leading dot is what listings ignore.
@@ -197,7 +197,7 @@ def calibration_name(version: str, precision: str = "") -> str:
     """The name of a version's calibration, in the category's folder.
 
     Args:
-        precision: one with a threshold of its own; empty for the others.
+        precision: one with a separate threshold; empty for the others.
     """
     return f"calibration-{version}{_of(precision)}.json"
 

@@ -10,7 +10,7 @@ from typing import Any
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.test_set import Predictor, load_test_set
 from dmdd_edge.export.checks import GraphReport, check_graph
-from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, judge
+from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, decide
 from dmdd_edge.export.int8.images import int8_images
 from dmdd_edge.export.int8.make import CHOOSING, RANGES, WRITING, Made, Progress, make_int8
 from dmdd_edge.export.int8.measure import Limits
@@ -56,7 +56,7 @@ def add_int8(
     progress: Progress = lambda phase, done, total: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Int8Part:
-    """Write the INT8 graph of a run, set its threshold, and judge it.
+    """Write the INT8 graph of a run, set its threshold, and decide on it.
 
     Args:
         run: as trained.
@@ -85,7 +85,7 @@ def add_int8(
     category = category_of_or_none(run)
     if category is not None and category.test:
         sets.append((TEST_IMAGES, load_test_set(category, run.config.preprocess, size)))
-    verdict = judge((exact, coarse), (threshold, own), sets, allowed, progress)
+    verdict = decide((exact, coarse), (threshold, own), sets, allowed, progress)
     verdict.require(made)
     row = compare(
         INT8_ROW,

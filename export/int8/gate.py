@@ -51,7 +51,7 @@ class Verdict:
             raise BundleError(
                 f"INT8 costs too much here, with {100 * made.share:.0f} % of the multiply-adds in INT8: "
                 f"{'; '.join(problems)}. Nothing was published; the version in use is unchanged.",
-                "Export with --precision fp16, train longer, or accept so many points of loss: "
+                "Export with --precision fp16, train longer, or accept a loss of some points: "
                 "--allow-int8-loss POINTS, which the manifest records.",
             )
 
@@ -65,7 +65,7 @@ class Verdict:
         }
 
 
-def judge(
+def decide(
     predictors: tuple[Predictor, Predictor],
     thresholds: tuple[Threshold, Threshold],
     sets: Sequence[tuple[str, TestSet]],

@@ -46,7 +46,7 @@ class Limits:
         )
 
     def widened(self, points: float) -> Limits:
-        """The limits of ``--allow-int8-loss``: so many points more of each figure, and of the other two."""
+        """The limits of ``--allow-int8-loss``: the points more of each figure, and of the other two."""
         more = points / 100
         return Limits(
             self.image_auroc + more,
@@ -64,7 +64,7 @@ class Loss:
     Attributes:
         images: what they are.
         good, bad: their numbers.
-        image_auroc, pixel_auroc, pro: the figure minus fp32's, 0..1; None where the set has none.
+        image_auroc, pixel_auroc, pro: the figure minus fp32's, 0..1; None where the set cannot give it.
         rank: rank correlation of the scores.
         false_alarms, false_alarms_fp32: share of good images above the threshold, each at its own.
     """
@@ -80,7 +80,7 @@ class Loss:
     false_alarms_fp32: float
 
     def problems(self, limits: Limits) -> list[str]:
-        """Each figure beyond its limit, in words; empty when there is none."""
+        """Each figure beyond its limit, in words; empty when every one holds."""
         found = []
         pairs = max(self.good * self.bad, 1)
         for name in PAPER_FIELDS:

@@ -120,7 +120,7 @@ def parse_operand(
     backends = [name for name in names if name != precision]
     name = backends[-1] if backends else backend
     if len(backends) > 1 or name not in (AUTO, *BACKENDS):
-        raise OptionError(f"--compare {text}: unknown backend or precision {name!r}.", _FORMS)
+        raise OptionError(f"--compare {text}: unknown backend {name!r}.", _FORMS)
     if not _is_bundle(bundle, models_dir):
         known = ", ".join(list_bundles(models_dir)) or "no bundle"
         raise OptionError(f"--compare {text}: no bundle {bundle!r} ({models_dir}/ holds: {known}).", _FORMS)

@@ -79,7 +79,7 @@ def test_no_bundle_is_missing(make_context: Callable[..., Context]) -> None:
     assert not found.facts  # so that the report counts no bundle
 
 
-WHOLE = {"version": "V", "backbone": "B", "image_size": 64}
+WHOLE = {"version": "V", "backbone": "B", "image_size": 64, "precisions": ["fp32"]}
 RAN = {"description": "D", "frame_ms": 3.0}
 
 
