@@ -5,7 +5,8 @@
 Trains on drawn panels once, and scores further good panels, each drawn from separate numbers; the scores stay
 in the scratch folder. Half of the good images then set the threshold and the other half are judged, in 50
 seeded ways: by the threshold of whole images, as the product does, and for comparison by a threshold from the
-scores of single tiles, which rejects a part as soon as one of its many tiles is above.
+scores of single tiles, which rejects a part as soon as one of its many tiles is above. With ``--generated``
+the maps are drawn too, which shows the statistics of joined maps without a network.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from common import begin, parser, write_result
 
 from dmdd_edge import TrainOptions, train_detector
 from dmdd_edge.bundle.threshold import map_peak, threshold_from_normals
+from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.sample.panel import Panel
 from dmdd_edge.storage import write_atomically
@@ -90,6 +93,27 @@ def scored(run: Run, panel: Panel, count: int, kept: Path) -> list[dict[str, Any
     return found[:count]
 
 
+def generated(count: int) -> list[dict[str, Any]]:
+    """Parts whose maps are drawn instead of computed: logistic noise, some parts and tiles above others.
+
+    The tiles of a part are joined as those of an image of 520 x 400 pixels with tiles of 64.
+    """
+    preprocess = Preprocess(tiling=Tiling(tile=64, overlap=8))
+    layout = preprocess.geometry((400, 520), 64).layout
+    parts = []
+    for number in range(count):
+        rng = np.random.default_rng([33, number])
+        of_tile = rng.normal(0, 0.4, (layout.count, 1, 1)) + rng.normal(-4, 0.5)
+        noise = [
+            cv2.resize(rng.normal(0, 1, (16, 16)), (64, 64), interpolation=cv2.INTER_CUBIC) for _ in of_tile
+        ]
+        maps = (1 / (1 + np.exp(-(np.stack(noise) + of_tile)))).astype(np.float32)
+        peaks = [round(map_peak(item), 6) for item in maps]
+        whole = layout.join(maps, np.array(peaks, np.float32))[1]
+        parts.append({"whole": whole, "tiles": peaks})
+    return parts
+
+
 def false_alarms(parts: list[dict[str, Any]], alpha: float, splits: int = SPLITS) -> dict[str, Any]:
     """Shares of good parts above the threshold, over seeded divisions into halves.
 
@@ -128,23 +152,30 @@ def false_alarms(parts: list[dict[str, Any]], alpha: float, splits: int = SPLITS
 def main() -> None:
     """Train, score, divide."""
     options = parser(__doc__, "large_false_alarms")
-    options.add_argument("--scratch", type=Path, required=True, help="folder for images, run and scores")
+    options.add_argument("--scratch", type=Path, help="folder for images, run and scores")
+    options.add_argument(
+        "--generated", action="store_true", help="draw the maps too; no network, done in a minute"
+    )
     options.add_argument("--images", type=int, default=240, help="good images that are scored")
     options.add_argument("--size", type=int, default=1024, help="side of the panels in pixels")
     options.add_argument("--tile", type=int, default=256)
     options.add_argument("--steps", type=int, default=240)
     given = options.parse_args()
     machine = begin()
-    panel = Panel(given.size, given.size)
-    run = trained(given.scratch, panel, given.tile, given.steps)
-    parts = scored(run, panel, given.images, given.scratch / "scores.json")
-    figures = {
-        "tiles_each": len(parts[0]["tiles"]),
-        "rates": [false_alarms(parts, rate) for rate in RATES],
-    }
-    for row in figures["rates"]:
+    settings = {"images": given.images, "splits": SPLITS, "generated": given.generated}
+    if given.generated:
+        parts = generated(given.images)
+    elif given.scratch is None:
+        options.error("--scratch is missing")
+    else:
+        panel = Panel(given.size, given.size)
+        run = trained(given.scratch, panel, given.tile, given.steps)
+        parts = scored(run, panel, given.images, given.scratch / "scores.json")
+        settings |= {key: getattr(given, key) for key in ("size", "tile", "steps")}
+    rows = [false_alarms(parts, rate) for rate in RATES]
+    for row in rows:
         print(row)
-    settings = {key: getattr(given, key) for key in ("images", "size", "tile", "steps")} | {"splits": SPLITS}
+    figures = {"tiles_each": len(parts[0]["tiles"]), "rates": rows}
     write_result(given.out, machine, settings, figures, ["torch", "numpy", "opencv-python"])
 
 
