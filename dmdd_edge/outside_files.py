@@ -50,6 +50,7 @@ def inside(folder: Path, name: str) -> Path:
     unfit = unfit_character(name) is not None or "\\" in name
     if not name or parts.is_absolute() or ".." in parts.parts or unfit:
         raise BundleError(f"{folder}: the path `{visible(name)}` leaves the folder.", COPY_AGAIN)
+    require_encodable(name)
     path = folder / parts
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise BundleError(
@@ -57,6 +58,21 @@ def inside(folder: Path, name: str) -> Path:
             "Replace the link by the file itself; a bundle must be whole to be copied.",
         )
     return path
+
+
+def require_encodable(name: str) -> None:
+    """Refuse a name that this process cannot give to a file, as in a locale without UTF-8.
+
+    Raises:
+        DmddError: it cannot.
+    """
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise BundleError(
+            f"The name `{name}` cannot be used: the locale of this process has no such characters.",
+            "Set one with UTF-8: export LC_ALL=C.UTF-8",
+        ) from None
 
 
 def kind_of(mode: int) -> str:

@@ -21,6 +21,8 @@ _CHECK = "Check the address, the credentials and the network."
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 3}}}
 }
+#: Object stores, which show a file when all of it is there.
+_WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "memory"}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 #: How much of a library's message is repeated.
 _SHOWN = 300
@@ -29,9 +31,9 @@ _SHOWN = 300
 class FsspecStore:
     """A file system that fsspec knows, as a store.
 
-    Nothing but the manifest makes a version visible. The store must write a file whole or not at all, as
-    object stores do; where a file is created only if it is not there yet, that is as safe as the store makes
-    it: S3 and Google Cloud Storage decide it themselves.
+    Nothing but the manifest makes a version visible. An object store writes a file whole or not at all; at
+    others it is written under another name and renamed. That a file is created only if it is not there yet is
+    as safe as the store makes it: S3 and Google Cloud Storage decide it themselves.
 
     Args:
         url: such as ``s3://bucket/models``.
@@ -53,6 +55,7 @@ class FsspecStore:
             raise _missing(self.name, scheme, error) from None
         except Exception as error:
             raise OptionError(f"{self.name} cannot be used as an address: {_text(error)}.", _CHECK) from None
+        self._whole = scheme.lower() in _WHOLE
         self._root = str(root).rstrip("/")
 
     def read(self, path: str, limit: int) -> bytes | None:
@@ -117,19 +120,30 @@ class FsspecStore:
         Raises:
             DmddError: the store refuses.
         """
-        mode = "overwrite" if replace else "create"
+        place = self._at(path)
         try:
             with self._errors(path, "written"):
-                self._fs.makedirs(self._fs._parent(self._at(path)), exist_ok=True)
-                if isinstance(content, Path):
-                    self._fs.put_file(os.fspath(content), self._at(path), mode=mode)
-                else:
-                    self._fs.pipe_file(self._at(path), content, mode=mode)
+                self._fs.makedirs(self._fs._parent(place), exist_ok=True)
+                if self._whole:
+                    self._put(place, content, "overwrite" if replace else "create")
+                    return True
+                if not replace and self._fs.exists(place):
+                    return False
+                folder, _, name = place.rpartition("/")
+                part = f"{folder}/.{name}.part"
+                self._put(part, content, "overwrite")
+                self._fs.mv(part, place)
         except FileExistsError:
             return False
         except FileNotFoundError as error:
             raise FleetError(f"{self.name}/{path} cannot be written: {_text(error)}.", _CHECK) from None
         return True
+
+    def _put(self, place: str, content: bytes | Path, mode: str) -> None:
+        if isinstance(content, Path):
+            self._fs.put_file(os.fspath(content), place, mode=mode)
+        else:
+            self._fs.pipe_file(place, content, mode=mode)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}".rstrip("/") if path else self._root or "/"

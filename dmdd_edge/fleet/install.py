@@ -200,7 +200,10 @@ def _require_space(offer: Offer, stage: Path) -> None:
         free = shutil.disk_usage(stage).free
     missing = max(offer.size - there, 0)
     if missing + _SPARE > free:
-        text = f"{missing / 2**20:,.0f} MiB are still to come, and {free / 2**20:,.0f} MiB are free"
+        text = (
+            f"{missing / 2**20:,.0f} MiB are still to come and {_SPARE >> 20} MiB must remain, "
+            f"but {free / 2**20:,.0f} MiB are free"
+        )
         raise storage_error(OSError(errno.ENOSPC, text), stage.parent, "written", _MAKE_ROOM)
 
 

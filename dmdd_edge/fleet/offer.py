@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,11 +20,14 @@ from dmdd_edge.errors import BundleError, FleetError, OptionError
 from dmdd_edge.fleet.signature import LARGEST_SIGNATURE, PublicKey, Signature, verify
 from dmdd_edge.fleet.store import Store
 from dmdd_edge.messages.text import is_plain_name
+from dmdd_edge.outside_files import require_encodable
 from dmdd_edge.strict_json import NotStrict
 
 #: The most bytes that the files of a version may have; a bundle has some hundred million.
 LARGEST_VERSION = 16 << 30
-_LONGEST_CURRENT = 1024
+_LONGEST_LINE = 1024
+#: Ends the name of the file with a manifest's hash, beside the version's folder.
+DIGEST_SUFFIX = ".sha256"
 
 _PUSH_AGAIN = "Push it again from where it was exported."
 
@@ -65,7 +69,7 @@ def current_of(store: Store, category: str) -> str | None:
         DmddError: it is not a version's name, or the store cannot be read.
     """
     path = f"{category}/{CURRENT_NAME}"
-    data = store.read(path, _LONGEST_CURRENT)
+    data = store.read(path, _LONGEST_LINE)
     if data is None:
         return None
     name = data.decode("utf-8", "surrogateescape").strip()
@@ -84,6 +88,7 @@ def choose_version(store: Store, category: str, wanted: str | None) -> str:
     """
     if not is_plain_name(category):
         raise OptionError(f"{category!r} cannot name a category.", "Use letters, digits, - and _.")
+    require_encodable(category)
     if wanted is None:
         name = current_of(store, category)
         if name is not None:
@@ -126,6 +131,8 @@ def read_offer(store: Store, category: str, version: str, keys: Sequence[PublicK
         )
     signature = store.read(f"{category}/{version}/{SIGNATURE_NAME}", LARGEST_SIGNATURE)
     signed = verify(data, signature, keys, what) if keys else None
+    if signed is None:
+        _compare(store, category, version, data)
     try:
         manifest = parse_manifest(data)
     except NewerSchema as error:
@@ -144,12 +151,30 @@ def read_offer(store: Store, category: str, version: str, keys: Sequence[PublicK
     return Offer(category, version, manifest, data, signature, signed)
 
 
+def _compare(store: Store, category: str, version: str, data: bytes) -> None:
+    """Compare a manifest with the hash that a push left; a folder that was copied by hand has none."""
+    path = f"{category}/{version}{DIGEST_SUFFIX}"
+    digest = store.read(path, _LONGEST_LINE)
+    if digest is not None and digest != digest_line(version, data):
+        raise BundleError(
+            f"{store.name}/{category}/{version}/{MANIFEST_NAME} is damaged or was altered: its SHA-256 is "
+            f"not the one in {path}.",
+            "Push the version again from where it was exported; remove its folder of the store first.",
+        )
+
+
+def digest_line(version: str, data: bytes) -> bytes:
+    """The hash of a manifest, as ``sha256sum -c`` reads it in the category's folder."""
+    return f"{hashlib.sha256(data).hexdigest()}  {version}/{MANIFEST_NAME}\n".encode()
+
+
 def _unfit(manifest: Manifest) -> str:
     """Why a manifest's files cannot be fetched; empty when they can."""
     files = manifest.files
     if not files:
         return "the manifest lists no file"
     for name in sorted(files):
+        require_encodable(name)
         if name in (MANIFEST_NAME, SIGNATURE_NAME):
             return f"the manifest lists `{name}`, which a bundle's file cannot be called"
         above = next((str(p) for p in PurePosixPath(name).parents if str(p) in files), None)

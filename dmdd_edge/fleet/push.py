@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dmdd_edge.fleet.folder_store import FolderStore
 from dmdd_edge.fleet.fsspec_store import FsspecStore
 from dmdd_edge.fleet.index import index_bytes, read_index
 from dmdd_edge.fleet.install import alone, install
-from dmdd_edge.fleet.offer import Offer, current_of
+from dmdd_edge.fleet.offer import DIGEST_SUFFIX, Offer, current_of, digest_line
 from dmdd_edge.fleet.signature import LARGEST_SIGNATURE
 from dmdd_edge.fleet.store import BLOCK, INDEX_NAME, Store
 from dmdd_edge.messages.reporter import Reporter
@@ -77,9 +78,11 @@ def push(
     else:
         store = target
         sent, files = _send(target, bundle, offer, added)
+    digest = f"{offer.category}/{offer.version}{DIGEST_SUFFIX}"
+    _replace(target, store, digest, digest_line(offer.version, offer.data))
     before = current_of(store, offer.category)
     if use and before != offer.version:
-        _replace(target, f"{offer.category}/{CURRENT_NAME}", f"{offer.version}\n".encode())
+        _replace(target, store, f"{offer.category}/{CURRENT_NAME}", f"{offer.version}\n".encode())
     _write_index(target, store, work)
     return Pushed(bundle, before, use or before == offer.version, sent, files)
 
@@ -145,7 +148,11 @@ def _other(store: FsspecStore, offer: Offer) -> DmddError:
     )
 
 
-def _replace(target: Path | FsspecStore, path: str, content: bytes) -> None:
+def _replace(target: Path | FsspecStore, store: Store, path: str, content: bytes) -> None:
+    """Write a small file, unless it is so already."""
+    with suppress(DmddError):  # what cannot be read is replaced
+        if store.read(path, len(content)) == content:
+            return
     if isinstance(target, Path):
         write_atomically(target / path, content)
     else:
@@ -165,5 +172,5 @@ def _write_index(target: Path | FsspecStore, store: Store, work: Reporter) -> No
                 return
         except FleetError:
             pass  # damaged: it is written again
-        _replace(target, INDEX_NAME, index_bytes(versions))
+        _replace(target, store, INDEX_NAME, index_bytes(versions))
     work.say(f"{store.name}/{INDEX_NAME} is being changed by others; the next push completes it")

@@ -2,6 +2,7 @@
 
 CATEGORY/VERSION/...              the files of a bundle
 CATEGORY/VERSION/manifest.json    comes last: a version without it is not there yet
+CATEGORY/VERSION.sha256           the hash of the manifest; a signature makes it needless
 CATEGORY/CURRENT                  the version that a pull takes
 index.json                        what there is, for web servers, which cannot be listed
 """

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dmdd_edge.failures import storage_error
 from dmdd_edge.outside_files import open_to_append, read_lines
+
+
+def test_a_name_that_the_locale_does_not_have_is_an_error_of_its_own(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from dmdd_edge.errors import BundleError\n"
+        "from dmdd_edge.outside_files import inside\n"
+        "try: inside(Path('.'), 'b\\xe4.engine')\n"
+        "except BundleError as error: print(ascii(error.message), error.fix)\n"
+    )
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ascii_only, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "no such characters" in done.stdout
+    assert "export LC_ALL=C.UTF-8" in done.stdout
 
 
 def test_lines_have_the_position_after_them_and_a_torn_one_is_left_out(tmp_path: Path) -> None:

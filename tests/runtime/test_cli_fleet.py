@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from click.testing import Result as Outcome
 from numpy.typing import NDArray
 from typer.testing import CliRunner
+from typer.testing import Result as Outcome
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle

@@ -56,6 +56,8 @@ def refused(tmp_path: Path, take: Callable[..., Pulled], next_version: Path) -> 
 
 
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest, as somebody does who can write to the store."""
+    (folder.parent / f"{folder.name}.sha256").unlink()
     raw = json.loads((folder / "manifest.json").read_text())
     change(raw)
     (folder / "manifest.json").write_text(json.dumps(raw))
@@ -138,6 +140,16 @@ def test_a_changed_byte(next_version: Path, refused: Callable[..., DmddError]) -
     assert "engines/a b%ä#?.engine" in message
 
 
+@pytest.mark.parametrize("place", [0, 100, 300, -2])
+def test_a_changed_byte_of_the_manifest(
+    place: int, next_version: Path, refused: Callable[..., DmddError]
+) -> None:
+    data = bytearray((next_version / "manifest.json").read_bytes())
+    data[place] ^= 1
+    (next_version / "manifest.json").write_bytes(data)
+    refused("manifest.json is damaged or was altered")
+
+
 @pytest.mark.parametrize("missing", ["manifest.json", "model.fp32.onnx"])
 def test_a_file_that_is_not_there(
     missing: str, next_version: Path, refused: Callable[..., DmddError]
@@ -161,7 +173,7 @@ def test_more_than_the_disk_has(
 ) -> None:
     monkeypatch.setattr(offers, "LARGEST_VERSION", 1 << 62)
     rewritten(next_version, lambda raw: raw["sizes"].update({"model.fp32.onnx": 1 << 40}))
-    refused("are still to come, and .* MiB are free")
+    refused("MiB are still to come and 16 MiB must remain")
 
 
 def test_names_of_a_listing_that_cannot_be_used_are_left_out(memory: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def test_a_store_has_the_layout_of_models(lab: Lab, send: Send, tmp_path: Path) 
     assert index == {"schema_version": 1, "categories": names}
     assert open_store(str(tmp_path / "store")).versions() == names
     (tmp_path / "store" / "index.json").unlink()
+    for bundle in (first, other):
+        digest = tmp_path / "store" / bundle.category / f"{bundle.version}.sha256"
+        subprocess.run(["sha256sum", "-c", digest.name], cwd=digest.parent, check=True, capture_output=True)
+        digest.unlink()
     assert tree(tmp_path / "store") == tree(tmp_path / "lab")
 
 
