@@ -125,7 +125,7 @@ def push(options: PushOptions) -> None:
         return _pushed(pushed, in_use, None if secret is None else secret.public.id)
 
     names = [options.category] if options.category is not None else list_bundles(models_dir)
-    _each(names, one, options)
+    _each(names, "sending", one, options)
     _next(command("models", "pull", redacted(options.url), category=options.category))
 
 
@@ -181,7 +181,7 @@ def pull(options: PullOptions) -> None:
         row, own = _pulled(pulled)
         return row, [*own, *lines]
 
-    _each(names, one, options)
+    _each(names, "fetching", one, options)
     _next(nexts[0] if len(names) == 1 else command("models", models_dir=models_dir))
 
 
@@ -224,7 +224,12 @@ def public_keys(options: PublicKeyOption) -> list[PublicKey]:
     return [public_key(text) for text in options.public_key]
 
 
-def _each(names: list[str], one: Callable[[str, Any], tuple[Row, list[str]]], options: _StoreOptions) -> None:
+def _each(
+    names: list[str],
+    doing: str,
+    one: Callable[[str, Any], tuple[Row, list[str]]],
+    options: _StoreOptions,
+) -> None:
     """Do the work for each category; the error of one does not stop the others.
 
     Raises:
@@ -235,11 +240,14 @@ def _each(names: list[str], one: Callable[[str, Any], tuple[Row, list[str]]], op
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.errors import DmddError
     from dmdd_edge.messages.addresses import redacted
+    from dmdd_edge.messages.phases import Cost
 
     rows: list[Row] = []
     lines: list[str] = []
     failed = 0
     with Work(quiet=options.quiet) as work:
+        # One estimate for all; a category without anything new is a phase that ends at once.
+        work.expect([Cost(f"{doing} {name}", 1.0) for name in names])
         for name in names:
             try:
                 row, own = one(name, work)
@@ -250,6 +258,7 @@ def _each(names: list[str], one: Callable[[str, Any], tuple[Row, list[str]]], op
                 rows.append({"category": name, "error": redacted(error.message), "fix": redacted(error.fix)})
                 complain(redacted(f"{name}: {error.message}"), redacted(error.fix))
                 continue
+            work.update(f"{doing} {name}", 1.0, 1.0)
             rows.append({**row, "error": None})
             lines += own
     if options.json:

@@ -37,8 +37,8 @@ class HttpStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.name = redacted(url).rstrip("/")
         parts = split_address(url)
+        self.name = redacted(urlunsplit(parts._replace(query="", fragment=""))).rstrip("/")
         if not parts.hostname:
             raise FleetError(f"{self.name} names no host.", "Write http://HOST/FOLDER.")
         self._parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")

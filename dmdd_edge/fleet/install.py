@@ -207,6 +207,8 @@ def _require_space(offer: Offer, stage: Path) -> None:
         raise storage_error(OSError(errno.ENOSPC, text), stage.parent, "written", _MAKE_ROOM)
 
 
+_NO_LOCKS = "its file system has no locks, so two commands could change it at once"
+_LOCAL = "Name a folder on a local disk, or mount the share with locks (NFS without `nolock`)."
 _MAKE_ROOM = "Free some space (`dmdd-edge models remove` removes old versions), or name another --models-dir."
 
 
@@ -263,6 +265,10 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
                 if not waited:
                     say(f"waiting: {error.message}")
                 waited = True
+            except StorageError as error:
+                if error.errno == errno.ENOLCK:
+                    raise storage_error(OSError(errno.ENOLCK, _NO_LOCKS), folder, "changed", _LOCAL) from None
+                raise
             time.sleep(_POLL)
         yield
 

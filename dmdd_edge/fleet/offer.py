@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -28,6 +29,10 @@ LARGEST_VERSION = 16 << 30
 _LONGEST_LINE = 1024
 #: Ends the name of the file with a manifest's hash, beside the version's folder.
 DIGEST_SUFFIX = ".sha256"
+
+#: As ``next_version_name`` makes them. Beside the versions are folders and files of other names, such as
+#: ``challenge``, of which no version may take the place.
+_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 _PUSH_AGAIN = "Push it again from where it was exported."
 
@@ -124,6 +129,11 @@ def read_offer(store: Store, category: str, version: str, keys: Sequence[PublicK
             or lists files that no bundle may have; or the store cannot be read.
     """
     what = f"{store.name}/{category}/{version}"
+    if not _VERSION.fullmatch(version):
+        raise BundleError(
+            f"{what}: {version!r} is not a version's name as export gives it.",
+            "Export the run again, or the bundle with --model, and push that version.",
+        )
     data = store.read(f"{category}/{version}/{MANIFEST_NAME}", LARGEST)
     if data is None:
         raise FleetError(

@@ -80,7 +80,9 @@ def push(
         sent, files = _send(target, bundle, offer, added)
     digest = f"{offer.category}/{offer.version}{DIGEST_SUFFIX}"
     _replace(target, store, digest, digest_line(offer.version, offer.data))
-    before = current_of(store, offer.category)
+    before = None
+    with suppress(DmddError):  # a CURRENT that cannot be read is replaced like any other
+        before = current_of(store, offer.category)
     if use and before != offer.version:
         _replace(target, store, f"{offer.category}/{CURRENT_NAME}", f"{offer.version}\n".encode())
     _write_index(target, store, work)

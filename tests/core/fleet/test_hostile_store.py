@@ -140,6 +140,16 @@ def test_a_changed_byte(next_version: Path, refused: Callable[..., DmddError]) -
     assert "engines/a b%ä#?.engine" in message
 
 
+@pytest.mark.parametrize("name", ["challenge", "calibration-x.json", "latest", "20261129T000000Z-0000000g"])
+def test_a_version_cannot_take_the_place_of_something_else(
+    name: str, next_version: Path, refused: Callable[..., DmddError]
+) -> None:
+    rewritten(next_version, lambda raw: raw.update(version=name))
+    next_version.rename(next_version.with_name(name))
+    (next_version.parent / "CURRENT").write_text(name)
+    refused("is not a version's name as export gives it")
+
+
 @pytest.mark.parametrize("place", [0, 100, 300, -2])
 def test_a_changed_byte_of_the_manifest(
     place: int, next_version: Path, refused: Callable[..., DmddError]

@@ -97,7 +97,9 @@ def test_a_pull_from_a_server(server: Server, take: Callable[..., Pulled], tmp_p
 
 
 def test_a_query_is_repeated(server: Server, take: Callable[..., Pulled], tmp_path: Path) -> None:
-    take(server.url + "?sig=abc123&x=%2F")
+    url = server.url + "?sig=abc123&x=%2F"
+    assert open_store(url).name == server.url
+    take(url)
     assert all(path.endswith("?sig=abc123&x=%2F") for path, _ in server.requests)
 
 

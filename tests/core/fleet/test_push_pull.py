@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,74 @@ def test_a_damaged_file_of_the_store_is_replaced_by_a_push(
         take(store)
     assert send(store).files == 1
     assert take(store).files in (1, 2)
+
+
+def test_a_damaged_current_of_a_store_is_replaced(store: str, lab: Lab, send: Send, take: Take) -> None:
+    from dmdd_edge.fleet.address import open_to_write
+
+    bundle = lab()
+    send(store)
+    target = open_to_write(store)
+    if isinstance(target, Path):
+        (target / "screw" / "CURRENT").write_bytes(b"")
+    else:
+        target.create("screw/CURRENT", b"", replace=True)
+    with pytest.raises(DmddError, match="not a version's name"):
+        take(store)
+    assert send(store).before is None
+    assert take(store).bundle.version == bundle.version
+
+
+def test_another_file_of_an_unfinished_push_is_not_overwritten(
+    lab: Lab, send: Send, take: Take, memory: str
+) -> None:
+    from dmdd_edge.fleet.address import open_to_write
+
+    bundle = lab()
+    target, path = open_to_write(memory), f"screw/{bundle.version}/model.fp32.onnx"
+    assert not isinstance(target, Path)
+    target.create(path, b"y" * len(FILES["model.fp32.onnx"]))
+    with pytest.raises(DmddError, match="exists, and it is not the file of this version"):
+        send(memory)
+    assert open_store(memory).versions() == {}
+    target.create(path, FILES["model.fp32.onnx"][:10], replace=True)  # cut off
+    assert send(memory).files == 1, "the other one was sent before"
+    assert take(memory).fetched == SIZE
+
+
+def test_a_store_that_is_no_object_store_gets_whole_files(
+    lab: Lab, take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsspec's local file system writes piece by piece; a kill in between is simulated."""
+    from dmdd_edge.fleet.fsspec_store import FsspecStore
+    from dmdd_edge.fleet.push import push
+
+    old = lab()
+    folder = tmp_path / "store"
+    target = FsspecStore(folder.as_uri())
+    push(target, tmp_path / "lab", local_offer(tmp_path / "lab", "screw")[0])
+    lab(files={"model.fp32.onnx": b"new" * 1000})
+
+    class Killed(BaseException):
+        pass
+
+    puts = target._put
+
+    def killed(stop: str, place: str, content: object, mode: str) -> None:
+        if place.endswith(stop):
+            Path(place).write_bytes(b"half")
+            raise Killed
+        puts(place, content, mode)
+
+    for stop in ("model.fp32.onnx.part", "manifest.json.part", "CURRENT.part"):
+        monkeypatch.setattr(target, "_put", partial(killed, stop))
+        with pytest.raises(Killed):
+            push(target, tmp_path / "lab", local_offer(tmp_path / "lab", "screw")[0])
+        assert take(folder).bundle.version == old.version
+    monkeypatch.setattr(target, "_put", puts)
+    pushed = push(target, tmp_path / "lab", local_offer(tmp_path / "lab", "screw")[0])
+    assert (pushed.sent, pushed.before) == (0, old.version), "its files were there before CURRENT"
+    assert take(folder).bundle.version == pushed.bundle.version
 
 
 def test_a_damaged_local_version_is_not_pushed(lab: Lab, tmp_path: Path, send: Send) -> None:
