@@ -20,6 +20,7 @@ from results_default_runs import defaults, defects, thresholds
 from results_large_runtime import LARGE_RUNTIME
 from results_station import station
 from results_feedback import FEEDBACK
+from results_fleet import FLEET
 from results_upkeep import UPKEEP
 from results_upkeep_continue import continued
 
@@ -331,5 +332,6 @@ TABLES: dict[str, Callable[[], str]] = {
     **UPKEEP,
     **LARGE_RUNTIME,
     **FEEDBACK,
+    **FLEET,
     "continued": continued,
 }

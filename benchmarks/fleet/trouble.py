@@ -85,7 +85,7 @@ class Plant:
         push(target, self.lab, local_offer(self.lab, CATEGORY)[0])
 
     def push_by_fsspec(self) -> None:
-        """Push through fsspec's local file system, which is no object store."""
+        """Push through fsspec's local file system, which is not an object store."""
         self.push(FsspecStore(f"file://{self.store}"))
 
     def pull(self, station: Path, keys: Sequence[PublicKey] = ()) -> int:
@@ -196,7 +196,7 @@ def signatures(plant: Plant) -> dict[str, Any]:
 def _blind_pull(plant: Plant, station: Path) -> None:
     """Pull as if the disk became full only afterwards."""
     usage = shutil.disk_usage(station)
-    shutil.disk_usage = lambda path: usage._replace(free=1 << 50)  # type: ignore[assignment]
+    shutil.disk_usage = lambda path: usage._replace(free=1 << 50)
     try:
         plant.pull(station)
     except DmddError as error:

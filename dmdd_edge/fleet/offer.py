@@ -162,7 +162,7 @@ def read_offer(store: Store, category: str, version: str, keys: Sequence[PublicK
 
 
 def _compare(store: Store, category: str, version: str, data: bytes) -> None:
-    """Compare a manifest with the hash that a push left; a folder that was copied by hand has none."""
+    """Compare a manifest with the hash that a push left; a folder copied by hand does not have it."""
     path = f"{category}/{version}{DIGEST_SUFFIX}"
     digest = store.read(path, _LONGEST_LINE)
     if digest is not None and digest != digest_line(version, data):

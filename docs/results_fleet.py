@@ -1,0 +1,85 @@
+"""Tables of what a fleet of bundles withstands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from common import markdown_table
+from results_files import result
+
+
+def fleet_trouble() -> str:
+    """What is left after each trouble."""
+    figures = result("fleet_trouble")["figures"]
+    lines = [
+        [
+            f"{name}: SIGKILL at a random moment",
+            str(row["killed"]),
+            f"in use, every hash right: the old version {row['old_in_use']}, the new one "
+            f"{row.get('new_in_use', 0)}",
+            f"the next one completes: {row['completed_afterwards']}",
+        ]
+        for name, row in figures["kills"].items()
+    ]
+    altered, disk = figures["altered"], figures["full_disk"]
+    lines.append(
+        [
+            "one byte of the store changed",
+            str(altered["bytes_changed"]),
+            f"refused, the old version in use: {altered['refused_and_old_in_use']}",
+            "the file is named",
+        ]
+    )
+    for name, row in figures["signatures"].items():
+        kept = "refused, the old version in use" if row["refused"] and row["old_in_use"] else "taken"
+        lines.append([f"a key is set; signature: {name}", "1", kept, ""])
+    if disk is not None:
+        lines.append(
+            [
+                "a disk (tmpfs) that is too small",
+                str(disk["sizes"]),
+                f"refused before anything is fetched: {disk['refused_before']}; full in the middle: "
+                f"{disk['refused_midway']}; the old version in use: {disk['old_in_use']}",
+                f"nothing of it remains: {disk['nothing_left']}",
+            ]
+        )
+    return markdown_table(["trouble", "times", "what is left", "afterwards"], lines, left=4)
+
+
+def fleet_many() -> str:
+    """Processes at once."""
+    figures = result("fleet_trouble")["figures"]
+
+    def line(name: str, row: dict[str, Any]) -> list[str]:
+        done = f"{row['succeeded']} of {row['processes']}"
+        return [name, done, str(row["whole"]), f"{row['seconds']:.1f}"]
+
+    many = figures["many"]
+    lines = [
+        line("stations that pull from one folder", many["stations"]),
+        line("pulls into one `models/`", many["one_folder"]),
+        line("pushes of one version into one folder", many["pushes"]),
+    ]
+    return markdown_table(["at once", "ended well", "folders with a whole version", "seconds"], lines, left=1)
+
+
+def fleet_cost() -> str:
+    """What a pull costs."""
+    cost = result("fleet_trouble")["figures"]["cost"]
+    lines = [
+        [name, *(f"{cost[key][part]:.2f}" for part in ("median", "low", "high"))]
+        for name, key in (
+            (f"a copy of {cost['mib']:.0f} MiB onto the disk", "copy_seconds"),
+            ("a pull of the same", "pull_seconds"),
+            ("a pull without a new version", "nothing_new_seconds"),
+        )
+    ]
+    return markdown_table(["seconds", "median", "lowest", "highest"], lines, left=1)
+
+
+FLEET: dict[str, Callable[[], str]] = {
+    "fleet-trouble": fleet_trouble,
+    "fleet-many": fleet_many,
+    "fleet-cost": fleet_cost,
+}
