@@ -44,10 +44,9 @@ def test_the_gain_brings_good_images_to_one_level(tmp_path: Path) -> None:
 
     def predict(tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         batches.append(len(tiles))
-        maps = tiles[..., 0].astype(np.float32) / 255
-        if len(tiles) > 1:
-            maps = with_gain(maps, 2.0)
-        return maps, maps.max((1, 2))
+        maps: NDArray[np.float32] = tiles[..., 0].astype(np.float32) / np.float32(255)
+        maps = with_gain(maps, 2.0) if len(tiles) > 1 else maps
+        return maps, np.asarray(maps.max((1, 2)), np.float32)
 
     assert measure_gain(predict, PREPROCESS, SIZE, paths) == pytest.approx(2.0, rel=1e-3)
     # 128 x 256 are (128 - 8) / 56 = 3 by 5 tiles: batches of 8 and 7, then the whole image.
