@@ -50,7 +50,7 @@ class Waiting:
 def bounded(result: Result) -> Result:
     """The result with a map of at most ``LONGEST_MAP`` pixels a side, of which every peak is kept."""
     rows, columns = result.anomaly_map.shape
-    scale = LONGEST_MAP / max(rows, columns)
+    scale = LONGEST_MAP / max(rows, columns, 1)  # a station drops maps
     if scale >= 1:
         return result
     width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)

@@ -16,6 +16,7 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.comparison.outcome import SIDES, Comparison, Pair
 from dmdd_edge.runtime.comparison.words import headline, lines
 from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.sinks.closeups import places, sheet
 from dmdd_edge.runtime.sinks.overlay_drawing import draw_overlay
 from dmdd_edge.storage import make_folder, write_atomically
 
@@ -23,6 +24,8 @@ from dmdd_edge.storage import make_folder, write_atomically
 #: of about 20 kB each keep the page below 6 MB.
 MOST_IMAGES = 80
 _LONGEST, _QUALITY = 320, 80
+#: Regions of a large image that are shown at full resolution, and the side of each in pixels.
+_CLOSEUPS, _CLOSEUP = 2, 148
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem }
@@ -103,13 +106,17 @@ def _pictures(pair: Pair, old: Detector, new: Detector) -> str:
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     shown = [_picture(small, "image", pair.path.name)]
     for side, detector, verdict in ((SIDES[0], old, pair.old), (SIDES[1], new, pair.new)):
-        drawn = draw_overlay(image, detector(str(pair.path)), longest=_LONGEST, caption=False, enlarge=False)
+        result = detector(str(pair.path))
+        drawn = draw_overlay(image, result, longest=_LONGEST, caption=False, enlarge=False)
         text = (
             f"{side}: {verdict.status}, score {verdict.score:.4f}, threshold {detector.threshold.image:.4f}"
         )
         shown.append(
             _picture(drawn, text + (f" ({verdict.reason})" if verdict.reason else ""), f"map, {side}")
         )
+        if found := places(image.shape, result, _LONGEST)[:_CLOSEUPS]:
+            row = sheet(image, found, _LONGEST, _CLOSEUP)
+            shown.append(_picture(row, f"{side}: regions at full resolution", f"regions, {side}"))
     return "".join(shown)
 
 

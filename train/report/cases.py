@@ -122,9 +122,32 @@ def side_by_side(
 ) -> Image:
     """An image with the true defect outlined, and beside it its heat map.
 
+    Of an image with more than 512 pixels, the same two at full resolution are beside them: what is around the
+    highest value of the map.
+
     Returns:
-        uint8 T x (2 T + 4) x 3 BGR, or the size of two views whose longer side is reduced to T.
+        uint8 T x (2 T + 4) x 3 BGR, or the size of two views whose longer side is reduced to T; with the two at
+        full resolution, twice as wide.
     """
+    parts = _outlined_and_heated(image, mask, anomaly_map, pixel_threshold)
+    if max(image.shape[:2]) > 2 * _TILE:
+        row, column = divmod(int(anomaly_map.argmax()), anomaly_map.shape[1])
+        near = (_around(row, image.shape[0]), _around(column, image.shape[1]))
+        true = None if mask is None else mask[near]
+        parts += _outlined_and_heated(image[near], true, anomaly_map[near], pixel_threshold)
+    height = max(part.shape[0] for part in parts)
+    sheet = np.full((height, sum(part.shape[1] + _GAP for part in parts) - _GAP, 3), 128, np.uint8)
+    x = 0
+    for part in parts:
+        sheet[: part.shape[0], x : x + part.shape[1]] = part
+        x += part.shape[1] + _GAP
+    return sheet
+
+
+def _outlined_and_heated(
+    image: Image, mask: NDArray[np.bool_] | None, anomaly_map: NDArray[np.float32], pixel_threshold: float
+) -> list[Image]:
+    """An image with its true defect outlined, and under its map; no side is longer than ``_TILE``."""
     plain = reduced(image, _TILE).copy()
     height, width = plain.shape[:2]
     heat = heat_overlay(plain, anomaly_map, pixel_threshold)
@@ -132,8 +155,13 @@ def side_by_side(
         small = truth_shown(mask, width, height).astype(np.uint8)
         outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(plain, outlines, -1, _TRUTH, 1)
-    gap = np.full((height, _GAP, 3), 128, np.uint8)
-    return np.hstack([plain, gap, heat])
+    return [plain, heat]
+
+
+def _around(place: int, length: int) -> slice:
+    """The pixels of a close-up along one axis: centered, moved inwards at an edge."""
+    first = min(max(place - _TILE // 2, 0), max(length - _TILE, 0))
+    return slice(first, first + _TILE)
 
 
 def data_uri(image: Image) -> str:

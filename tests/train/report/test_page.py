@@ -237,6 +237,22 @@ def test_pictures_are_the_image_and_its_heat_map(content: Content) -> None:
     assert np.abs(back.astype(int) - pair).mean() < 8
 
 
+def test_a_large_image_keeps_its_shape_and_shows_its_peak_at_full_resolution() -> None:
+    image = np.full((512, 2048, 3), 50, np.uint8)
+    image[300:306, 1500:1506] = (250, 250, 250)
+    heat = np.zeros((512, 2048), np.float32)
+    heat[300:306, 1500:1506] = 0.9
+    mask = heat > 0
+    drawn = side_by_side(image, mask, heat, 0.5)
+    assert drawn.shape == (256, 4 * 256 + 12, 3)
+    assert (drawn[64:, :256] == 128).all(), "a quarter as high as wide"
+    assert drawn[37, 260 + 187, 2] > drawn[10, 260 + 10, 2] + 60, "the small defect is red in the small map"
+    closeup = drawn[:, 520:776]
+    assert np.count_nonzero((closeup == 250).all(axis=2)) == 16, (
+        "4 x 4 within the outline, at full resolution"
+    )
+
+
 def test_the_groups_of_scores_are_complete(content: Content) -> None:
     groups = {name: scores for name, _, scores in content.groups}
     assert len(groups["held-out good images"]) == 3
