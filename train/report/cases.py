@@ -126,8 +126,8 @@ def side_by_side(
     highest value of the map.
 
     Returns:
-        uint8 T x (2 T + 4) x 3 BGR, or the size of two views whose longer side is reduced to T; with the two at
-        full resolution, twice as wide.
+        uint8 T x (2 T + 4) x 3 BGR, or the size of two views whose longer side is reduced to T, and
+        twice as wide with the two at full resolution.
     """
     parts = _outlined_and_heated(image, mask, anomaly_map, pixel_threshold)
     if max(image.shape[:2]) > 2 * _TILE:
