@@ -41,7 +41,7 @@ class Int8Images:
     def sensitivity(self) -> NDArray[np.uint8]:
         """Some of the images of the choice, the damaged ones first."""
         order = np.argsort(~self.choice.labels, kind="stable")
-        return self.choice.images[order[_spread(len(order), _SENSITIVITY)]]
+        return np.stack([self.choice.images[int(i)] for i in order[_spread(len(order), _SENSITIVITY)]])
 
 
 def int8_images(run: Run) -> Int8Images:
@@ -58,12 +58,12 @@ def int8_images(run: Run) -> Int8Images:
     for images, (most, count), seed in zip(
         (normals[0], normals[1], normals[1]), (_RANGES, _CHOICE, _GATE), _SEEDS, strict=True
     ):
-        some = images[_spread(len(images), most)]
+        some = np.stack([images[i] for i in _spread(len(images), most)])
         parts = foreground.masks(list(some), method)[1]
         sets.append(validation_set(some, parts, seed=seed, count=count))
-    return Int8Images(sets[0].images, sets[1], sets[2])
+    return Int8Images(np.asarray(sets[0].images), sets[1], sets[2])
 
 
 def _spread(count: int, most: int) -> Sequence[int]:
     """Indices of at most ``most`` of ``count``, evenly spread."""
-    return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(int)).tolist()
+    return [int(i) for i in np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(int))]

@@ -1,0 +1,119 @@
+"""The rows and the curve of one trained run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.int8.plain import write_plain
+from dmdd_edge.evaluation.metrics import PAPER_FIELDS
+from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
+from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.graph_view import read_graph
+from dmdd_edge.export.int8.images import Int8Images, int8_images
+from dmdd_edge.export.int8.make import make_int8, work_of
+from dmdd_edge.export.int8.measure import Limits, loss
+from dmdd_edge.export.int8.places import interior
+from dmdd_edge.export.int8.ranges import inputs_of
+from dmdd_edge.export.int8.sensitivity import errors, worst_first
+from dmdd_edge.export.int8.share import int8_share
+from dmdd_edge.export.int8.simulate import Simulation
+from dmdd_edge.export.onnx_file import write_onnx
+from dmdd_edge.export.parity import onnx_predictor
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import run_images, threshold_of
+from dmdd_edge.train.places import category_of_or_none
+
+Say = Callable[[str], None]
+
+
+def study(folder: Path, points: int, say: Say) -> dict[str, Any]:
+    """Measure a run.
+
+    Args:
+        folder: of the run.
+        points: of the curve.
+        say: receives what begins.
+    """
+    run = load_run(folder)
+    size = run.config.model.image_size
+    images = int8_images(run)
+    sets = [("made damage", images.gate)]
+    category = category_of_or_none(run)
+    if category is not None and category.test:
+        sets.append(("test images", load_test_set(category, run.config.preprocess, size)))
+    with tempfile.TemporaryDirectory() as temporary:
+        files, made = _files(run, images, Path(temporary), say)
+        rows = _rows(run, files, sets, say)
+    return {
+        "category": run.config.category,
+        "backbone": run.config.model.backbone,
+        "image_size": size,
+        "steps": run.info["steps"],
+        "limits": asdict(Limits()),
+        "ours": made,
+        "rows": rows,
+        "curve": _curve(run, images, points, say),
+    }
+
+
+def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[str, Path], dict[str, Any]]:
+    size = run.config.model.image_size
+    files = {name: folder / f"{name}.onnx" for name in ("fp32", "fp16", "int8 plain", "int8 ours")}
+    for name in ("fp32", "fp16"):
+        say(f"writing {name}")
+        write_onnx(DeploymentGraph(run.model, half=name == "fp16"), files[name], size)
+    say("writing int8 plain")
+    training = [Path(path) for path in run.info["train"]]
+    chosen = [training[i] for i in np.unique(np.linspace(0, len(training) - 1, 32).astype(int))]
+    write_plain(files["fp32"], files["int8 plain"], run_images(run, chosen))
+    say("writing int8 ours")
+    made = make_int8(run.model, files["int8 ours"], size, images, Limits())
+    say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
+    return files, made.as_dict()
+
+
+def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]], say: Say) -> list[Any]:
+    rows: list[Any] = []
+    exact: dict[str, Evaluation] = {}
+    before = 0.0
+    for name, path in files.items():
+        say(f"evaluating {name}")
+        predict = onnx_predictor(path)
+        threshold = threshold_of(run, predict).image
+        before = threshold if name == "fp32" else before
+        for of, test in sets:
+            result = evaluate_predictor(predict, test)
+            exact.setdefault(of, result)
+            own = None if of == "made damage" else (before, threshold)
+            found = loss(of, test, exact[of], result, own)
+            row = {"graph": name, "share": int8_share(read_graph(path)), "threshold": threshold}
+            row |= {f"{field}_itself": getattr(result.metrics, field) for field in PAPER_FIELDS}
+            rows.append({**row, **found.as_dict(), "holds": not found.problems(Limits())})
+    return rows
+
+
+def _curve(run: Run, images: Int8Images, points: int, say: Say) -> list[dict[str, Any]]:
+    """Loss on the images of the choice as places go back to half, worst first."""
+    graph = DeploymentGraph(run.model)
+    places = interior(graph)
+    simulation = Simulation(graph, places, inputs_of(graph, places, images.ranges))
+    say("measuring each place")
+    error = errors(simulation, places, images.sensitivity)
+    work = work_of(graph, places, images.sensitivity[:1])
+    order = worst_first(error, work)
+    exact = evaluate_predictor(simulation.predictor(), images.choice)
+    curve = []
+    for half in np.unique(np.linspace(0, len(order) - 1, points).astype(int)):
+        simulation.use(order[half:])
+        say(f"curve: {half} of {len(order)} places in half")
+        result = evaluate_predictor(simulation.predictor(), images.choice)
+        row = loss("made damage", images.choice, exact, result).as_dict()
+        inside = sum(work[name] for name in order[half:])
+        curve.append({"half": int(half), "multiply_adds": inside, **row})
+    return [{"order": order, "error": error, "work": work}, *curve]
