@@ -24,13 +24,10 @@ def large_runtime() -> str:
     beside = [1 - row["infer_ms"] / row["whole_ms"] for row in cost[1:]]
     lines.append(["share of preparation, regions and verdict in it", f"at most {100 * max(beside):.0f} %"])
     one = batches[0]["ms_per_tile"]["median"]
-    lines += [
-        [
-            f"a tile in batches of {row['batch']}, against one by one",
-            f"{row['ms_per_tile']['median'] / one:.2f}",
-        ]
-        for row in batches[1:]
-    ]
+    for row in batches[1:]:
+        median, low, high = (row["ms_per_tile"][name] / one for name in ("median", "low", "high"))
+        name = f"a tile in batches of {row['batch']}, against one by one"
+        lines.append([name, f"{median:.2f} times the time (rounds {low:.2f} to {high:.2f})"])
     lines += [
         [
             f"resident memory over {memory['images']} images of {memory['megapixels']:.0f} megapixels, "
