@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.runtime.frame import as_bgr
 from dmdd_edge.runtime.result import Region, Result
-from dmdd_edge.runtime.sinks.overlay_drawing import DARK, FONT, LIGHT, numbered
+from dmdd_edge.runtime.sinks.overlay_drawing import DARK, LIGHT, numbered, write_label
 
 Image = NDArray[np.uint8]
 #: x, y, width, height in pixels of the frame.
@@ -118,8 +118,7 @@ def sheet(image: Image, found: Sequence[Place], width: int, side: int = SIDE) ->
         y = _GAP + number // in_a_row * (side + _GAP)
         drawing[y : y + part.shape[0], x : x + part.shape[1]] = part
         label = f"{number + 1}: x {place[0]}, y {place[1]}, {place[2]} x {place[3]} px"
-        for color, thickness in ((DARK, 3), (LIGHT, 1)):
-            cv2.putText(drawing, label, (x + 6, y + 18), FONT, 0.45, color, thickness, cv2.LINE_AA)
+        write_label(drawing, label, (x + 6, y + 18), 0.45)
     return drawing
 
 

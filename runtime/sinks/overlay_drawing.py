@@ -201,8 +201,15 @@ def _write_number(drawing: Image, number: int, box: Box, line: int) -> None:
     (wide, high), _ = cv2.getTextSize(str(number), FONT, scale, line)
     x = min(max(left, 2), max(drawing.shape[1] - wide - 2, 0))
     y = top - line - 4 if top - line - 4 - high > 0 else min(bottom + high + line + 6, drawing.shape[0] - 2)
-    for color, thickness in ((DARK, line + 3), (LIGHT, line)):
-        cv2.putText(drawing, str(number), (x, y), FONT, scale, color, thickness, cv2.LINE_AA)
+    write_label(drawing, str(number), (x, y), scale, line)
+
+
+def write_label(drawing: Image, text: str, at: tuple[int, int], scale: float, line: int = 1) -> None:
+    """Write a text, white on black; ``at`` is the left end of its base line."""
+    (wide, high), below = cv2.getTextSize(text, FONT, scale, line)
+    x, y = at
+    cv2.rectangle(drawing, (x - 2, y - high - 2), (x + wide + 2, y + below), DARK, cv2.FILLED)
+    cv2.putText(drawing, text, at, FONT, scale, LIGHT, line, cv2.LINE_AA)
 
 
 def _resized(region: Region, old: tuple[int, int], new: tuple[int, int]) -> Region:
