@@ -277,11 +277,10 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
     if version.manifest is None:
         return row
     manifest, bundle = version.manifest, Bundle(version.path, version.manifest)
-    tiling = manifest.preprocess.tiling
     row |= {
         "backbone": manifest.backbone,
         "image_size": manifest.image_size,
-        **({} if tiling is None else {"tiling": tiling.model_dump(mode="json")}),
+        **manifest.preprocess.model_dump(mode="json", include={"tiling"}),
         "threshold_exported": manifest.threshold.image,
         "metrics": manifest.metrics,
     }
@@ -311,14 +310,15 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
 
 def _facts(row: dict[str, Any], manifest: Any) -> Any:
     """One version as a table of names and values."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from dmdd_edge.bundle.rule import ORIGINS
+    from dmdd_edge.evaluation.metrics import PAPER_FIGURES
 
-    threshold = manifest.threshold
+    threshold, tiling = manifest.threshold, manifest.preprocess.tiling
     metrics = ", ".join(
         f"{name} {100 * manifest.metrics[key]:.2f}"
-        for name, key in (("I-AUROC", "image_auroc"), ("P-AUROC", "pixel_auroc"), ("PRO", "pro"))
+        for name, key in PAPER_FIGURES
         if isinstance(manifest.metrics.get(key), float)
     )
     shown = {
@@ -327,7 +327,7 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
         "path": row["path"],
         "backbone": manifest.backbone,
         "image size": f"{manifest.image_size} x {manifest.image_size}",
-        "tiles": "" if manifest.preprocess.tiling is None else manifest.preprocess.tiling.describe(),
+        "tiles": tiling.describe() if tiling else "",
         "threshold": row["error"] or f"{row['threshold']:.4f} ({ORIGINS[row['threshold_origin']]})",
         "suspect above": f"{row['suspect_threshold']:.4f}" if "suspect_threshold" in row else "",
         "smallest region": row.get("min_area", ""),
@@ -343,12 +343,10 @@ def _facts(row: dict[str, Any], manifest: Any) -> Any:
             for name in sorted(manifest.files)
         ),
     }
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in shown.items():
-        if value:
-            table.add_row(name, str(value))
+    columns = Column(no_wrap=True), Column(overflow="fold")
+    table = Table(*columns, box=None, pad_edge=False, show_header=False)
+    for name in filter(shown.get, shown):
+        table.add_row(name, str(shown[name]))
     return table
 
 
