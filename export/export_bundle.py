@@ -203,7 +203,7 @@ def _export_run(
             say=reporter.say,
             accept=lambda bundle: _check_challenge(bundle, options, reporter),
             use=options.use,
-            int8=options.allow_int8_loss if options.precision == "int8" else None,
+            int8=options.allow_accuracy_loss if options.precision == "int8" else None,
         )
     reporter.bundle_written(exported)
     return exported, [exported.bundle.path / ENGINES_FOLDER / name for name in names]

@@ -176,7 +176,7 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
         ),
     ] = None
 
-    allow_int8_loss: Annotated[
+    allow_accuracy_loss: Annotated[
         float,
         Option(
             "Points of a figure that INT8 may lose beyond its limits; the manifest records it.",
@@ -198,14 +198,14 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
         Rule(
             (
                 *("run", "runs_dir", "data", "false_alarm_rate", "suspect_rate"),
-                *("allow_loss", "allow_int8_loss", "use"),
+                *("allow_loss", "allow_accuracy_loss", "use"),
             ),
             lambda values: values["model"] is None,
             "has no effect with --model, whose threshold and graph stay as they are",
             "name the run by --category or --run instead of --model",
         ),
         Rule(
-            ("allow_int8_loss",),
+            ("allow_accuracy_loss",),
             lambda values: values["precision"] == "int8",
             "has no effect without --precision int8",
             "add --precision int8",

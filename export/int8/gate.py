@@ -25,7 +25,7 @@ class Verdict:
     Attributes:
         losses: on each set of images, the deciding one last.
         limits: that held.
-        allowed: points that ``--allow-int8-loss`` added to them.
+        allowed: points that ``--allow-accuracy-loss`` added to them.
         exact, coarse: the evaluations of the last set, by the fp32 and the INT8 graph.
         test: the last set.
     """
@@ -52,7 +52,7 @@ class Verdict:
                 f"INT8 costs too much here, with {100 * made.share:.0f} % of the multiply-adds in INT8: "
                 f"{'; '.join(problems)}. Nothing was published; the version in use is unchanged.",
                 "Export with --precision fp16, train longer, or accept a loss of some points: "
-                "--allow-int8-loss POINTS, which the manifest records.",
+                "--allow-accuracy-loss POINTS, which the manifest records.",
             )
 
     def as_dict(self, made: Made) -> dict[str, Any]:

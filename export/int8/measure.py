@@ -46,7 +46,7 @@ class Limits:
         )
 
     def widened(self, points: float) -> Limits:
-        """The limits of ``--allow-int8-loss``: the points more of each figure, and of the other two."""
+        """The limits of ``--allow-accuracy-loss``: the points more of each figure, and of the other two."""
         more = points / 100
         return Limits(
             self.image_auroc + more,

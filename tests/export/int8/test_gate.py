@@ -59,7 +59,7 @@ def test_ranges_from_one_black_image_are_refused(images: TestSet) -> None:
         verdict.require(MADE)
     assert "made damage: " in caught.value.message
     assert "rank correlation" in caught.value.message
-    assert "--allow-int8-loss" in caught.value.fix
+    assert "--allow-accuracy-loss" in caught.value.fix
 
 
 def test_an_allowed_loss_widens_the_limits_and_is_recorded(images: TestSet) -> None:

@@ -107,7 +107,7 @@ def test_a_backend_that_crashes_is_reported_with_one_that_runs(
     )
     (found,) = examine_bundles(context)
     assert found.state == "broken"
-    assert found.detail == f"V, B 64 px: intact, but does not run: it crashed (SIGSEGV){suffix}"
+    assert found.detail == f"V, B 64 px, fp32: intact, but does not run: it crashed (SIGSEGV){suffix}"
     assert found.fix == fix.format(context.models_dir)
 
 
