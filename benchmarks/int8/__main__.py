@@ -1,36 +1,10 @@
-"""Measure INT8 on trained runs: ``python -m benchmarks.int8 runs/screw runs/bottle``.
+"""`python benchmarks/int8`: see ``command.py``."""
 
-A run whose file exists is not measured again.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
+import importlib
+import sys
 from pathlib import Path
 
-from benchmarks.int8.study import study
-from dmdd_edge.storage import write_atomically
-
-RESULTS = Path(__file__).parents[1] / "results" / "int8"
-
-
-def main() -> None:
-    """Write a file of results per run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of trained runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--points", type=int, default=8, help="points of the curve")
-    options = parser.parse_args()
-    for folder in options.runs:
-        file = options.out / f"{folder.name}.json"
-        if file.is_file():
-            continue
-        print(f"{folder.name}: measuring", flush=True)
-        document = study(folder, options.points, lambda text: print(f"  {text}", flush=True))
-        write_atomically(file, json.dumps(document, indent=1) + "\n")
-        print(f"wrote {file}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    # Python adds this folder to the path, not its parent.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    importlib.import_module("int8.command").main()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 
-class _Images(CalibrationDataReader):
+class _Images(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._images: Iterator[NDArray[np.uint8]] = iter(images)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.int8.plain import write_plain
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.export.graph import DeploymentGraph
@@ -28,6 +27,7 @@ from dmdd_edge.export.parity import onnx_predictor
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import run_images, threshold_of
 from dmdd_edge.train.places import category_of_or_none
+from int8.plain import write_plain
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,7 @@ def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[s
     say("writing int8 plain")
     training = [Path(path) for path in run.info["train"]]
     chosen = [training[i] for i in np.unique(np.linspace(0, len(training) - 1, 32).astype(int))]
-    write_plain(files["fp32"], files["int8 plain"], run_images(run, chosen))
+    write_plain(files["fp32"], files["int8 plain"], np.asarray(run_images(run, chosen)))
     say("writing int8 ours")
     made = make_int8(run.model, files["int8 ours"], size, images, Limits())
     say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
