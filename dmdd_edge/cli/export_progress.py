@@ -53,7 +53,11 @@ class ExportProgress(ExportReporter):
         console.print(exported.threshold.describe())
         if exported.threshold.suspect is not None:
             console.print(exported.threshold.describe_band())
-        console.print(parity_table(exported.parity))
+        rows = exported.parity
+        if exported.int8 is not None:
+            console.print(f"int8: {exported.int8.threshold.describe()}")
+            rows = [*rows, exported.int8.row]
+        console.print(parity_table(rows))
 
     def engine_built(self, engine: BuiltEngine) -> None:
         """An engine was built, or fitted already."""
