@@ -94,11 +94,12 @@ def load_run(folder: Path) -> Run:
 
 
 def with_gain(config: TrainConfig, facts: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a finished run: with the level of the coarse map that its training measured."""
-    gain, tiling = facts.get("coarse_gain"), config.preprocess.tiling
-    if gain is None or tiling is None:
+    """The configuration of a finished run: with the levels of the coarse pass that its training measured."""
+    tiling = config.preprocess.tiling
+    gains = {name: facts[name] for name in ("coarse_gain", "coarse_score_gain") if name in facts}
+    if not gains or tiling is None:
         return config
-    tiled = tiling.model_copy(update={"coarse_gain": gain})
+    tiled = tiling.model_copy(update=gains)
     preprocess = config.preprocess.model_copy(update={"tiling": tiled})
     return config.model_copy(update={"preprocess": preprocess})
 

@@ -1,8 +1,9 @@
-"""The level of the whole image's map beside that of the tiles' map, on good images.
+"""The levels of the whole image's map and score beside those of the tiles, on good images.
 
 The network gives good parts another level at the scale of the whole image than at that of the tiles. The
 joined map is the maximum of both, so the one with the higher level on good parts would set the threshold
-alone. The gain is the factor on the odds m / (1 - m) that gives both the same level. A level is the mean plus
+alone. The gain is the factor on the odds m / (1 - m) that gives both the same level. So it is with the score
+that the network gives the whole image, which a bent part raises more than the map. A level is the mean plus
 1.3 standard deviations, over held-out good images, of the logarithm of the odds of the map's peak: about what
 one good part of ten exceeds, so that both maps have the same share of the false alarms.
 """
@@ -55,8 +56,8 @@ def measure_gain(
     size: int,
     paths: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> float | None:
-    """Measure the gain on good images, read one by one.
+) -> tuple[float, float] | None:
+    """Measure the gains on good images, read one by one.
 
     Args:
         predict: the trained network, on tiles.
@@ -66,33 +67,37 @@ def measure_gain(
         progress: called with the images done and their count.
 
     Returns:
-        None where no image has more than one tile.
+        the gain of the map and that of the score; None where no image has more than one tile.
     """
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST_IMAGES).round().astype(int))]
-    fine: list[float] = []
-    coarse: list[float] = []
+    measured: list[tuple[float, float, float, float]] = []
     for done, path in enumerate(chosen):
         peaks = _peaks(predict, read_image(path, preprocess.bits), preprocess, size)
         if peaks is not None:
-            fine.append(peaks[0])
-            coarse.append(peaks[1])
+            measured.append(peaks)
         progress(done + 1, len(chosen))
-    return gain_of(fine, coarse) if fine else None
+    if not measured:
+        return None
+    fine, coarse, score, coarse_score = (list(column) for column in zip(*measured, strict=True))
+    return gain_of(fine, coarse), gain_of(score, coarse_score)
 
 
 def _peaks(
     predict: Predictor, image: NDArray[np.uint8], preprocess: Preprocess, size: int
-) -> tuple[float, float] | None:
-    """Peaks of the tiles' joined map and of the enlarged map of the whole image; None of a single tile."""
+) -> tuple[float, float, float, float] | None:
+    """Peaks of the tiles' joined map and of the enlarged map of the whole image, and the scores of both.
+
+    None where the image is a single tile.
+    """
     assert preprocess.tiling is not None
     view = preprocess.prepare(image, size)
     tiles_alone = preprocess.tiling.model_copy(update={"coarse": False})
     layout = preprocess.model_copy(update={"tiling": tiles_alone}).geometry(image.shape, size).layout
     if len(layout.places) < 2:
         return None
-    fine = infer_tiles(predict, view, layout, TILE_BATCH)[0]
-    small = predict(resize(view, size)[None])[0][0]
-    coarse = np.asarray(cv2.resize(small, layout.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    fine, score = infer_tiles(predict, view, layout, TILE_BATCH)
+    small, coarse_score = predict(resize(view, size)[None])
+    coarse = np.asarray(cv2.resize(small[0], layout.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     if layout.ignored is not None:
         coarse[layout.ignored] = 0
-    return top_mean(fine), top_mean(coarse)
+    return top_mean(fine), top_mean(coarse), score, float(coarse_score[0])

@@ -97,10 +97,11 @@ def threshold_and_odd(
 def score_is_separate(config: TrainConfig) -> bool:
     """Whether the score is not computed from the map, so that maps need a separate threshold.
 
-    The scaled head computes its score separately; that of a tiled image may be the peak of the joined map.
+    The scaled head computes its score separately; that of a tiled image may be the peak of the joined map, or
+    with a coarse pass the score of the whole image.
     """
     tiling = config.preprocess.tiling
-    return config.model.head == "scaled" and (tiling is None or tiling.score == "tiles")
+    return config.model.head == "scaled" and (tiling is None or tiling.score == "tiles" or tiling.coarse)
 
 
 def figures(

@@ -119,22 +119,25 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
 
 
 def _coarse_gain(prepared: Prepared) -> dict[str, float]:
-    """The fact ``coarse_gain`` of a category whose whole images are judged beside their tiles."""
+    """The gains of a category whose whole images are judged beside their tiles, as facts of the run."""
     config, images, listener = prepared.config, prepared.images, prepared.listener
     if config.preprocess.tiling is None or not config.preprocess.tiling.coarse:
         return {}
     with prepared.watch.part("coarse gain"):
-        gain = measure_gain(
+        gains = measure_gain(
             torch_predictor(prepared.model),
             config.preprocess,
             config.model.image_size,
             images.holdout_paths or images.train_paths,
             partial(listener.preparing, costs.COARSE),
         )
-    if gain is None:
+    if gains is None:
         return {}
-    listener.note(f"odds of the whole image's map are multiplied by {gain:.4g}")
-    return {"coarse_gain": round(gain, 6)}
+    gain, score_gain = gains
+    listener.note(
+        f"odds of the whole image's map are multiplied by {gain:.4g}, of its score by {score_gain:.4g}"
+    )
+    return {"coarse_gain": round(gain, 6), "coarse_score_gain": round(score_gain, 6)}
 
 
 def versions() -> dict[str, str]:

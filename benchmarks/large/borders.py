@@ -39,6 +39,9 @@ from large.sets import Image, Mask, Plates
 #: Drawn parts with a defect, and places of each: on a border, on a corner, inside a tile.
 PARTS, ON_BORDER, ON_CORNER, INSIDE = 10, 10, 10, 5
 
+#: Parts that are measured without an overlap, for comparison.
+PARTS_WITHOUT = 3
+
 #: Type of the defects.
 DEFECT = "024px"
 
@@ -207,7 +210,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for overlap in (tiling.overlap, 0):
         other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
-        parts = drawn_parts(2 * tiling.tile - overlap)
+        parts = drawn_parts(2 * tiling.tile - overlap, PARTS if overlap else PARTS_WITHOUT)
         found[f"overlap {overlap}"] = on_borders(predict, other, size, level, parts)
     images = all_passed(
         predict, preprocess, size, variant.images, counts, options.scratch / "maps" / variant.name

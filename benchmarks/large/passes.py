@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,34 +43,19 @@ class Passed:
     mask: Mask
     seconds: float
 
-    def joined(
-        self,
-        *,
-        overlap: int | None = None,
-        coarse: bool | None = None,
-        gain: float | None = None,
-        score: str = "map",
-    ) -> tuple[Maps, float]:
+    def joined(self, *, overlap: int | None = None, **changes: Any) -> tuple[Maps, float]:
         """The joined map and the score of another tiling at the same places; the map is of the view.
 
         Args:
             overlap: pixels of the source over which the weights rise; None as it was trained.
-            coarse: whether the coarse map takes part; None as it was trained.
-            gain: of the coarse map; None as it was trained.
-            score: "map" or "tiles".
+            changes: fields of ``Tiling`` besides tile and overlap; the others as they were trained.
         """
         layout = self.geometry.layout
         tiling = layout.tiling
         if tiling is None:
             return layout.join(self.maps, self.scores)
-        with_coarse = tiling.coarse if coarse is None else coarse
-        changed = {"coarse": with_coarse, "score": score}
-        if gain is not None:
-            changed["coarse_gain"] = gain
-        wide = layout.overlap
-        if overlap is not None:
-            wide = round(overlap * layout.size / tiling.tile)
-        other = replace(layout, overlap=wide, tiling=tiling.model_copy(update=changed))
+        wide = layout.overlap if overlap is None else round(overlap * layout.size / tiling.tile)
+        other = replace(layout, overlap=wide, tiling=tiling.model_copy(update=changes))
         count = other.count
         return other.join(self.maps[:count], self.scores[:count])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch
 
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.train.checkpoint import load_run
+from dmdd_edge.train.coarse_gain import gain_of
 from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.run_folder import state_of
 from large.accuracy import LIBRARIES, add_counts, counts_of
@@ -93,7 +94,7 @@ def score_rows(
         folder = scratch / "maps" / (variant.name if same else f"{variant.name}-overlap{overlap}")
         images = all_passed(predict, preprocess, size, variant.images, counts, folder)
         factors = FACTORS if overlap == trained.overlap else (1.0,)
-        for (kind, coarse, factor), scores in _scores(images, trained.coarse_gain, factors).items():
+        for (kind, coarse, factor), scores in _scores(list(images), factors).items():
             rows.append(
                 {
                     "run": variant.name,
@@ -108,18 +109,30 @@ def score_rows(
 
 
 def _scores(
-    images: Iterable[Passed], gain: float, factors: tuple[float, ...]
-) -> dict[tuple[str, bool, float | None], Scores]:
-    """The scores of all images by kind, by whether the coarse map takes part, and with which factor."""
-    found: dict[tuple[str, bool, float | None], Scores] = {}
-    for one in images:
-        for kind in SCORES:
-            ways: list[tuple[bool, float | None]] = [(False, None)]
-            # The gain has no effect on the highest score of the tiles.
-            ways += [(True, factor) for factor in (factors if kind == "map" else (1.0,))]
-            for coarse, factor in ways:
-                score = one.joined(coarse=coarse, gain=gain * (factor or 1.0), score=kind)[1]
-                found.setdefault((kind, coarse, factor), {}).setdefault(one.defect, []).append(score)
+    images: Sequence[Passed], factors: tuple[float, ...]
+) -> dict[tuple[str, str, float | None], Scores]:
+    """The scores of all images by kind, by what of the coarse pass takes part, and by the factor on its gain.
+
+    The level of the score of the whole image is that of the held-out images, as training measures it.
+    """
+    found: dict[tuple[str, str, float | None], Scores] = {}
+    held = [one for one in images if one.held_out]
+    coarse = [float(one.scores[-1]) for one in held]
+    for kind in SCORES:
+        own = [one.joined(coarse=False, score=kind)[1] for one in held]
+        level = gain_of(own, coarse)
+        tiling = held[0].geometry.layout.tiling
+        assert tiling is not None
+        ways: dict[tuple[str, float | None], dict[str, Any]] = {("", None): {"coarse": False}}
+        # The gain of the map has no effect on the highest score of the tiles.
+        for times in factors if kind == "map" else (1.0,):
+            gain = tiling.coarse_gain * times
+            ways["map", times] = {"coarse": True, "coarse_gain": gain, "coarse_score_gain": None}
+        ways["map and score", 1.0] = {"coarse": True, "coarse_score_gain": level}
+        for one in images:
+            for (part, factor), changes in ways.items():
+                score = one.joined(score=kind, **changes)[1]
+                found.setdefault((kind, part, factor), {}).setdefault(one.defect, []).append(score)
     return found
 
 

@@ -42,10 +42,13 @@ class Tiling(Sparse):
         coarse: evaluate the whole image as well, scaled down to one tile; for large, bent and missing things.
         coarse_gain: the factor on the odds m / (1 - m) of the coarse map that brings good parts to the level
             of the tiles' map. Measured at the end of a training.
+        coarse_score_gain: likewise the factor on the odds of the score that the network gives the whole
+            image; the higher of that and the score without it decides. A bent or stained part raises it much
+            more than any value of the map. None leaves it out, unless the score is that of the tiles.
         score: see ``ScoreOf``.
     """
 
-    SPARSE = ("coarse", "coarse_gain", "score")
+    SPARSE = ("coarse", "coarse_gain", "coarse_score_gain", "score")
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +56,7 @@ class Tiling(Sparse):
     overlap: int = Field(ge=0, le=4096)
     coarse: bool = False
     coarse_gain: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    coarse_score_gain: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     score: ScoreOf = "map"
 
     def describe(self) -> str:
@@ -227,17 +231,26 @@ class Joining:
         layout, tiling = self._layout, self._layout.tiling
         if tiling is None:
             return self._map, self._scores[0]
-        joined, scores = self._map, list(self._scores)
+        joined, of_coarse = self._map, 0.0
         if self._coarse is not None:
-            coarse, score = self._coarse
+            coarse, of_coarse = self._coarse
             large = cv2.resize(coarse, layout.shape[::-1], interpolation=cv2.INTER_LINEAR)
             np.maximum(joined, with_gain(np.asarray(large, np.float32), tiling.coarse_gain), out=joined)
-            scores.append(score)
+            of_coarse = _leveled(of_coarse, tiling)
         if layout.ignored is not None:
             joined[layout.ignored] = 0
         if not self._finite:
             return joined, math.nan
-        return joined, max(scores, default=0.0) if tiling.score == "tiles" else top_mean(joined)
+        score = max(self._scores, default=0.0) if tiling.score == "tiles" else top_mean(joined)
+        return joined, max(score, of_coarse)
+
+
+def _leveled(score: float, tiling: Tiling) -> float:
+    """The score of the whole image at the level of the score without it; 0 where it takes no part."""
+    gain = tiling.coarse_score_gain
+    if gain is None:
+        return score if tiling.score == "tiles" else 0.0
+    return float(with_gain(np.array([score], np.float32), gain)[0])
 
 
 def with_gain(anomaly_map: NDArray[np.float32], gain: float) -> NDArray[np.float32]:

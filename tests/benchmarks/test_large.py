@@ -48,7 +48,7 @@ def test_kept_maps_join_as_new_ones_do(tmp_path: Path) -> None:
     assert kept.joined(coarse=False)[1] == pytest.approx(1 - 20 / 255)
     # With a gain the odds of the coarse map count that many times: 100 m / (1 + 99 m).
     flat = 1 - 200 / 255
-    assert kept.joined(coarse=True, gain=100.0)[0][0, 0] == pytest.approx(100 * flat / (1 + 99 * flat))
+    assert kept.joined(coarse=True, coarse_gain=100.0)[0][0, 0] == pytest.approx(100 * flat / (1 + 99 * flat))
 
 
 def test_decisions_of_held_out_good_and_defective_images() -> None:

@@ -46,9 +46,11 @@ def test_the_gain_brings_good_images_to_one_level(tmp_path: Path) -> None:
         batches.append(len(tiles))
         maps: NDArray[np.float32] = tiles[..., 0].astype(np.float32) / np.float32(255)
         maps = with_gain(maps, 2.0) if len(tiles) > 1 else maps
-        return maps, np.asarray(maps.max((1, 2)), np.float32)
+        scores = np.asarray(maps.max((1, 2)), np.float32)
+        return maps, with_gain(scores, 0.25) if len(tiles) == 1 else scores
 
-    assert measure_gain(predict, PREPROCESS, SIZE, paths) == pytest.approx(2.0, rel=1e-3)
+    # The score of the whole image has a quarter of the odds, so eight times less than the tiles.
+    assert measure_gain(predict, PREPROCESS, SIZE, paths) == pytest.approx((2.0, 8.0), rel=1e-3)
     # 128 x 256 are (128 - 8) / 56 = 3 by 5 tiles: batches of 8 and 7, then the whole image.
     assert batches == [8, 7, 1] * 4
 

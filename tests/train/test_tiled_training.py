@@ -45,9 +45,9 @@ def test_a_run_of_tiles_keeps_the_level_and_can_be_continued(
     assert len(facts["train"]) + len(facts["holdout"]) == 6
     assert {item["file"] for item in facts["outliers"]["furthest"]} == files
 
-    gain = facts["coarse_gain"]
-    assert gain > 0
-    expected = tiling.model_copy(update={"coarse_gain": gain})
+    gains = {name: facts[name] for name in ("coarse_gain", "coarse_score_gain")}
+    assert all(gain > 0 for gain in gains.values())
+    expected = tiling.model_copy(update=gains)
     assert outcome.run.config.preprocess.tiling == expected
     assert load_run(folder).config.preprocess.tiling == expected
 

@@ -187,6 +187,33 @@ def test_the_coarse_map_counts_where_it_is_higher() -> None:
     assert score == pytest.approx(odds / (1 + odds))
 
 
+@pytest.mark.parametrize(
+    ("score", "gain", "expected"),
+    [
+        ("map", None, 0.2),
+        ("map", 5.0, 1.5 / 2.2),  # odds of 5 * 0.3 / 0.7, more than those of the map
+        ("map", 0.1, 0.2),
+        ("tiles", None, 0.3),
+        ("tiles", 5.0, 1.5 / 2.2),
+        ("tiles", 0.1, 0.25),  # the tiles' own
+    ],
+)
+def test_the_score_of_the_whole_image_counts_at_its_level(
+    score: str, gain: float | None, expected: float
+) -> None:
+    preprocess = tiled(coarse=True, score=score, coarse_score_gain=gain)
+    layout = preprocess.geometry((128, 128), SIZE).layout
+
+    def predict(tiles: NDArray[np.uint8]) -> Outputs:
+        scores = np.full(len(tiles), 0.25, np.float32)
+        if len(tiles) == 1:  # nine tiles make batches of 3, and then the whole image
+            scores[:] = 0.3
+        return np.full(tiles.shape[:3], 0.2, np.float32), scores
+
+    image = np.full((128, 128, 3), 60, np.uint8)
+    assert infer_tiles(predict, image, layout, 3)[1] == pytest.approx(expected)
+
+
 def test_the_gain_is_on_the_odds() -> None:
     values = np.array([0.0, 0.25, 0.5, 1.0], np.float32)
     np.testing.assert_allclose(with_gain(values, 3.0), [0, 0.5, 0.75, 1.0])
