@@ -246,7 +246,7 @@ class Joining:
 
 
 def _leveled(score: float, tiling: Tiling) -> float:
-    """The score of the whole image at the level of the score without it; 0 where it takes no part."""
+    """The score of the whole image at the level of the score without it; 0 where it does not count."""
     gain = tiling.coarse_score_gain
     if gain is None:
         return score if tiling.score == "tiles" else 0.0
