@@ -109,9 +109,9 @@ def check_is_for_run(given: frozenset[str]) -> None:
     Raises:
         OptionError: there is one.
     """
-    if "backend" in given:
+    for name in sorted({"backend", "precision"} & given):
         raise OptionError(
-            "--backend is for bundles, and a run is evaluated.",
+            f"--{name} is for bundles, and a run is evaluated.",
             "Give --device instead, or name a bundle by --model or --models-dir.",
         )
 
@@ -121,7 +121,10 @@ def means_bundle(options: EvaluateOptions, given: frozenset[str]) -> bool:
 
     Where these decide nothing, a bundle is meant with the user's own images, or where there is no run.
     """
-    of_runs, of_bundles = given & {"run", "runs_dir", "device"}, given & {"models_dir", "backend"}
+    of_runs, of_bundles = (
+        given & {"run", "runs_dir", "device"},
+        given & {"models_dir", "backend", "precision"},
+    )
     if "run" in given or (of_runs and not of_bundles):
         return False
     if of_bundles and not of_runs:
@@ -155,11 +158,13 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
     from dmdd_edge.bundle.calibration import read_calibration
     from dmdd_edge.runtime.detector import Detector
     from dmdd_edge.runtime.evaluation import evaluate_bundle
+    from dmdd_edge.runtime.options.backend import BackendOptions
 
     path = find_bundle(options.category, options.model, options.models_dir)
     category, names = _images(options, Bundle.load(path, verify=False).category)
     files = []
-    with Detector.load(path, options.backend) as detector:
+    how = BackendOptions(precision=options.precision)
+    with Detector.load(path, options.backend, options=how) as detector:
         measured = evaluate_bundle(
             detector, category, names, lambda done, total: reporter.update(_INFER, done, total)
         )

@@ -11,7 +11,7 @@ from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate, check_suspect_rate
-from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption
+from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption, PrecisionOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
 _ENGINES = "Targets and engines"
@@ -20,7 +20,7 @@ TARGETS = ("onnx", "tensorrt", "rtx", "triton")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(BackendName, DeviceOption, BundleOptions, RunsDirOption):
+class EvaluateOptions(BackendName, PrecisionOption, DeviceOption, BundleOptions, RunsDirOption):
     """The options of ``evaluate_detector`` and of ``dmdd-edge evaluate``.
 
     ``good`` and ``bad`` need no data set: ``category`` then takes the bundle if there is one, else the run.
