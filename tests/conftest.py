@@ -118,13 +118,13 @@ def tiny_outcome(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="session")
 def graphs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exports of equal models share their ONNX files, also those of other test processes."""
-    from dmdd_edge.export import pipeline
+    from dmdd_edge.export import onnx_file, pipeline
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "write_onnx", written_once(pipeline.write_onnx, folder))
+        patch.setattr(pipeline, "write_onnx", written_once(onnx_file.write_onnx, folder))
         yield
 
 

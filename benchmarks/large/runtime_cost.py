@@ -248,8 +248,8 @@ def main() -> None:
         backend.close()
     if "memory" in options.parts:
         tiny = options.graph == "tiny"
-        backend = Cheap() if tiny else select(bundle, "cpu", BackendOptions(slots=2)).backend
-        figures["memory"] = memory(bundle, backend, options)
+        measured: Backend = Cheap() if tiny else select(bundle, "cpu", BackendOptions(slots=2)).backend
+        figures["memory"] = memory(bundle, measured, options)
         print(figures["memory"], flush=True)
     settings = {"rounds": options.rounds, "image_size": bundle.manifest.image_size}
     common.write_result(options.out, machine, settings, figures, _LIBRARIES)

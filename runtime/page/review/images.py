@@ -32,7 +32,9 @@ def drawn(archive: ArchiveFolder, record: Record, overlay: bool, closeups: bool 
         raise FileNotFoundError(record.image)
     image = archive.image(record)
     anomaly_map = archive.map(record) if overlay else None
-    scaled = np.zeros((1, 1), np.float32) if anomaly_map is None else anomaly_map / np.float32(255)
+    scaled = np.zeros((1, 1), np.float32)
+    if anomaly_map is not None:
+        scaled = (anomaly_map / 255).astype(np.float32)
     result = Result(
         source=record.source,
         index=record.index,
