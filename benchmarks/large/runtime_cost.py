@@ -248,7 +248,9 @@ def main() -> None:
         backend.close()
     if "memory" in options.parts:
         tiny = options.graph == "tiny"
-        measured: Backend = Cheap() if tiny else select(bundle, "cpu", BackendOptions(slots=2)).backend
+        measured: Backend = Cheap()
+        if not tiny:
+            measured = select(bundle, "cpu", BackendOptions(slots=2)).backend
         figures["memory"] = memory(bundle, measured, options)
         print(figures["memory"], flush=True)
     settings = {"rounds": options.rounds, "image_size": bundle.manifest.image_size}
