@@ -157,7 +157,7 @@ class _Memory:
 class Cheap:
     """A backend of one multiplication, for the memory of what surrounds the graph; its map is blue / 1000."""
 
-    name, description, slots = "cpu", "no graph", 2
+    name, description, precision, slots = "cpu", "no graph", "fp32", 2
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See ``Backend``."""
