@@ -15,7 +15,7 @@ from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.bundle.threshold import normalized_score
 from dmdd_edge.runtime.regions import find_regions, lacks_room
 from dmdd_edge.runtime.result import Region, Result, Status, Timings
-from dmdd_edge.runtime.strips import keep_own
+from dmdd_edge.runtime.strips import keep_own, rows_not_inspected, score_of_whole
 
 if TYPE_CHECKING:
     from dmdd_edge.runtime.steps import Prepared
@@ -56,8 +56,10 @@ def decided(
         reason = "nothing is inspected: the ignore mask covers the whole region"
     if frame.strip is not None:
         lowest = threshold.pixel if threshold.suspect_pixel is None else threshold.suspect_pixel
+        of_whole = score_of_whole(score, anomaly_map, geometry)
         anomaly_map, own_score = keep_own(anomaly_map, geometry, frame.strip, min(lowest, threshold.pixel))
-        score = score if math.isnan(score) else own_score
+        score = score if math.isnan(score) else max(own_score, of_whole)
+        reason = reason or rows_not_inspected(frame.strip, geometry) or None
     # Otherwise every part would pass, whatever its score.
     reason = reason or lacks_room(threshold.gate, geometry) or None
 

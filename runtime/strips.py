@@ -3,27 +3,28 @@
 A line-scan camera delivers a web strip by strip. The last rows of the strip before are put before each strip,
 so that a defect on a border is seen whole. A strip owns the rows from the middle of those that it shares with
 the strip before to the middle of those that it shares with the next one. A region belongs to the strip that
-owns its center. What belongs to another strip counts neither for the score nor for the regions.
+owns its center. Regions of another strip count neither for the score nor for the regions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dmdd_edge.data.geometry import Box, Geometry
-from dmdd_edge.data.tiles import top_mean
+from dmdd_edge.data.geometry import Geometry
+from dmdd_edge.data.tiles import PEAK_PIXELS, top_mean
 from dmdd_edge.runtime.result import Region
 
-#: Two boxes are the same region in two strips if they share this part of the smaller box at least.
-_SAME = 0.25
-
-#: What a strip did with a region in the rows that it shares with the next one.
-_Decision = Literal["taken", "left"]
+#: What a strip decided on a region in the rows that it shares with the next one.
+_TAKEN, _LEFT = 1, 2
+#: A region that the strip before has not seen belongs to a strip also if its center is this number of pixels
+#: of the map before its first row: the two maps differ a little, and it must not be lost between them.
+_SLACK = 2
+#: Of rows that are computed, in rows.
+_ROUNDING = 1e-6
 
 
 @dataclass
@@ -31,19 +32,34 @@ class Border:
     """The rows that two strips share: what the first one decided there, for the second one.
 
     Their maps differ a little, so that a center near the middle could belong to both or to none. So the
-    second strip follows what the first one decided on the same region.
+    second strip follows what the first one decided on the same pixels.
 
     Attributes:
-        boxes: regions that reach into these rows, x and y along the web, and whether the first strip owns it.
+        rows: float64 n, the row along the web of each row of ``decided``.
+        decided: int8 n x pixels across the web, at the scale of the map: ``_TAKEN`` in regions that the first
+            strip owns, ``_LEFT`` in those that it leaves to the second one, 0 elsewhere.
     """
 
-    boxes: list[tuple[Box, _Decision]] = field(default_factory=list)
+    rows: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    decided: NDArray[np.int8] = field(default_factory=lambda: np.zeros((0, 0), np.int8))
 
-    def find(self, box: Box) -> tuple[Box, _Decision] | None:
-        """The region that is most likely the same one, or None."""
-        shares = [(_share(box, other), (other, decision)) for other, decision in self.boxes]
-        best = max(shares, key=lambda item: item[0], default=None)
-        return None if best is None or best[0] < _SAME else best[1]
+    def under(
+        self, labels: NDArray[np.int32], rows: NDArray[np.float64], count: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Of each region the number of its pixels that the first strip has taken, and that it has left.
+
+        Args:
+            labels: int32 n x pixels across the web, the number of the region at each pixel.
+            rows: float64 n, the row along the web of each of them.
+            count: of the numbers.
+        """
+        if self.decided.shape[1] != labels.shape[1] or not (len(rows) and len(self.rows)):
+            return np.zeros(count, np.intp), np.zeros(count, np.intp)
+        order = np.argsort(self.rows)
+        nearest = np.rint(np.interp(rows, self.rows[order], np.arange(len(order)))).astype(np.intp)
+        before = self.decided[order[nearest]]
+        taken, left = (np.bincount(labels[before == each], minlength=count) for each in (_TAKEN, _LEFT))
+        return taken, left
 
 
 @dataclass(frozen=True)
@@ -98,55 +114,108 @@ def keep_own(
         level: a region is what is above it.
 
     Returns:
-        The map, and the score: the mean of its largest values.
+        The map, and the score: the mean of its largest values, those around a region in the rows of the
+        other strips included. Without them a faint defect on a border would be in no strip as a whole.
     """
     axis, row_of = geometry.source_rows
     by_row = anomaly_map if axis == 0 else anomaly_map.T
-    by_row[row_of < strip.cut] = 0
+    cut = row_of < strip.cut
+    by_row[cut] = 0
     outside = (row_of < strip.first) | (row_of >= strip.end)
+    inspected = by_row[~cut].size
+    if geometry.ignored is not None:
+        ignored = geometry.ignored if axis == 0 else geometry.ignored.T
+        inspected -= int(np.count_nonzero(ignored[~cut]))
+    most = max(min(PEAK_PIXELS, inspected), 1)
     above = (anomaly_map > level).view(np.uint8)
     if not above.any():
+        score = top_mean(anomaly_map, most)
         by_row[outside] = 0
-        return anomaly_map, top_mean(anomaly_map)
-    count, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    labels = np.asarray(components, np.int32)
-    lost = np.ones(count, np.bool_)
-    for label in range(1, count):
-        x, y, width, height = (int(value) for value in stats[label][:4])
-        lost[label] = not _owns(strip, geometry.box_to_source(x, y, width, height), geometry.source[0])
-    lost[0] = False
-    others = lost[labels]
-    background = labels == 0 if axis == 0 else labels.T == 0
-    (others if axis == 0 else others.T)[outside] |= background[outside]
-    anomaly_map[others] = 0
-    return anomaly_map, top_mean(anomaly_map)
+        return anomaly_map, score
+    _, components, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    labels = np.asarray(components if axis == 0 else components.T, np.int32)
+    start, length = (
+        np.asarray(stats[1:, column], np.intp)
+        for column in (
+            (cv2.CC_STAT_TOP, cv2.CC_STAT_HEIGHT) if axis == 0 else (cv2.CC_STAT_LEFT, cv2.CC_STAT_WIDTH)
+        )
+    )
+    ends = np.sort(np.stack([row_of[start], row_of[start + length - 1]]), axis=0)
+    pixel = abs(row_of[1] - row_of[0])
+    mine = _own(strip, labels, row_of, (ends[0] - pixel / 2, ends[1] + pixel / 2), geometry.source[0])
+    by_row[~mine[labels]] = 0
+    score = top_mean(anomaly_map, most)
+    by_row[outside] *= labels[outside] > 0
+    return anomaly_map, score
 
 
-def _owns(strip: Strip, box: Box, rows: int) -> bool:
-    """Whether a region of a frame with ``rows`` rows belongs to its strip; what it decides is noted."""
-    x, y, width, height = box
-    along = (x, y + strip.web_y, width, height)
-    bottom, center = y + height, y + height / 2
-    before = None if strip.upper is None or y >= strip.overlap else strip.upper.find(along)
-    taken = False
-    if before is None:
-        mine = strip.upper is None or center >= strip.first
-    else:
-        other, decision = before
-        # A defect that is longer than the overlap is a region of each strip that it crosses.
-        leads_on = other[1] + other[3] >= strip.web_y + strip.overlap and bottom > strip.overlap
-        taken = decision == "taken" and not leads_on
-        mine = not taken
-    mine = mine and (strip.lower is None or center < strip.end)
-    if strip.lower is not None and bottom > rows - strip.overlap:
-        strip.lower.boxes.append((along, "taken" if mine or taken else "left"))
-    return mine
+def _own(
+    strip: Strip,
+    labels: NDArray[np.int32],
+    row_of: NDArray[np.float64],
+    spans: tuple[NDArray[np.float64], NDArray[np.float64]],
+    rows: int,
+) -> NDArray[np.bool_]:
+    """Which regions belong to a strip; what it decides on those that the next one sees is noted.
+
+    Args:
+        strip: whose map it is.
+        labels: int32, the number of the region at each pixel of the map, along the web first; 0 is none.
+        row_of: the row of the frame at each row of ``labels``.
+        spans: first row and end of each region in the frame, from number 1 on.
+        rows: of the frame.
+
+    Returns:
+        Of each number whether it is the strip's; true of 0.
+    """
+    top, bottom = spans
+    center = (top + bottom) / 2
+    mine, taken = np.ones(len(top), np.bool_), np.zeros(len(top), np.bool_)
+    if strip.upper is not None:
+        shared = np.flatnonzero(row_of < strip.overlap)
+        took, left = strip.upper.under(labels[shared], row_of[shared] + strip.web_y, len(top) + 1)
+        # What is only in part a region that the other strip took is mine: rather twice than never. So is
+        # what leads on beyond the shared rows: a longer defect is a region of each strip that it crosses.
+        taken = (took[1:] > 0) & (left[1:] == 0) & (bottom <= strip.overlap + _ROUNDING)
+        first = strip.first - _SLACK * abs(row_of[1] - row_of[0])
+        mine = np.where(took[1:] + left[1:] > 0, ~taken, center >= first)
+    if strip.lower is not None:
+        mine &= center < strip.end
+        shared = np.flatnonzero(row_of >= rows - strip.overlap)
+        decisions = np.concatenate([[0], np.where(mine | taken, _TAKEN, _LEFT)]).astype(np.int8)
+        strip.lower.rows, strip.lower.decided = row_of[shared] + strip.web_y, decisions[labels[shared]]
+    return np.concatenate([[True], mine])
 
 
-def _share(a: Box, b: Box) -> float:
-    """The part of the smaller of two boxes that is in the other one."""
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if across <= 0 or down <= 0:
+def score_of_whole(score: float, anomaly_map: NDArray[np.float32], geometry: Geometry) -> float:
+    """What the network says of the whole frame, where that decides: it has no place, so no strip leaves it out.
+
+    Args:
+        score: of the frame.
+        anomaly_map: the joined map, float32 rows x columns of the view.
+        geometry: of the frame.
+
+    Returns:
+        0 where the score is that of the map.
+    """
+    tiling = geometry.tiling
+    if tiling is None or tiling.coarse_score_gain is None or tiling.score == "tiles":
         return 0.0
-    return across * down / min(a[2] * a[3], b[2] * b[3])
+    return score if score > top_mean(anomaly_map, geometry.layout.peak_pixels) else 0.0
+
+
+def rows_not_inspected(strip: Strip, geometry: Geometry) -> str:
+    """Why rows that a strip owns are not inspected, and by no other strip either; empty if all are.
+
+    Args:
+        strip: of the frame.
+        geometry: of the frame.
+    """
+    rows, columns = geometry.shape
+    _, y, _, height = geometry.box_to_source(0, 0, columns, rows)
+    if strip.end <= strip.first or (y <= strip.first and y + height >= strip.end):
+        return ""
+    return (
+        f"the strip owns rows {strip.first} to {strip.end} of the frame, and only rows {y} to {y + height} "
+        "are inspected (region of interest, --fit crop): no strip inspects the others"
+    )

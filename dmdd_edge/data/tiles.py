@@ -126,6 +126,18 @@ class Layout:
         """Number of inputs of the network for this view, with the coarse one."""
         return len(self.places) + self.coarse
 
+    @cached_property
+    def peak_pixels(self) -> int:
+        """Of how many values of the joined map the peak is the mean.
+
+        Never more than are inspected, as of a frame much smaller than a tile: with the zeros of what is
+        ignored among them, no such frame could be anomalous.
+        """
+        inspected = self.shape[0] * self.shape[1]
+        if self.ignored is not None:
+            inspected -= int(np.count_nonzero(self.ignored))
+        return max(min(PEAK_PIXELS, inspected), 1)
+
     def cut(self, view: NDArray[np.uint8], start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
         """Cut a view into inputs of the network.
 
@@ -241,7 +253,11 @@ class Joining:
             joined[layout.ignored] = 0
         if not self._finite:
             return joined, math.nan
-        score = max(self._scores, default=0.0) if tiling.score == "tiles" else top_mean(joined)
+        score = (
+            max(self._scores, default=0.0)
+            if tiling.score == "tiles"
+            else top_mean(joined, layout.peak_pixels)
+        )
         return joined, max(score, of_coarse)
 
 

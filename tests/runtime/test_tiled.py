@@ -54,7 +54,7 @@ class Recorder:
         broken: number of the batch that fails.
     """
 
-    name, description = "cpu", "a recorder"
+    name, description, precision = "cpu", "a recorder", "fp32"
 
     def __init__(self, slots: int = 2, largest: int = 5, broken: int = -1) -> None:
         self.slots, self.largest_batch, self.broken = slots, largest, broken
@@ -89,7 +89,7 @@ class Recorder:
 class Alone:
     """The same without ``submit``: a backend that does not overlap."""
 
-    name, description = "cuda", "one at a time"
+    name, description, precision = "cuda", "one at a time", "fp32"
 
     def __init__(self) -> None:
         self.inner = Recorder(slots=1)
@@ -195,6 +195,16 @@ def test_small_frames_and_one_row_more_than_tiles(make_bundle: Make, rows: int, 
     assert (good.status, bad.status) == ("good", "anomalous")
     (region,) = bad.regions
     assert (region.x, region.y, region.width, region.height) == (spot[1], spot[0], 12, 12)
+
+
+@pytest.mark.parametrize(("tile", "side"), [(512, 16), (512, 40), (8192, 40)])
+def test_a_frame_of_few_pixels_of_the_view_can_be_anomalous(make_bundle: Make, tile: int, side: int) -> None:
+    """At this scale fewer than 100 pixels of the view show it: the rest is padding, and no part of a mean."""
+    preprocess = Preprocess(tiling=Tiling(tile=tile, overlap=16))
+    with Detector.load(make_bundle(preprocess=preprocess).path, backend="cpu") as detector:
+        white, good = detector([np.full((side, side, 3), 255, np.uint8), dark(side, side)])
+    assert (white.status, white.score) == ("anomalous", pytest.approx(1.0))
+    assert (good.status, good.score) == ("good", pytest.approx(0.2, abs=1e-4))
 
 
 def test_a_folder_of_mixed_sizes_with_a_frame_that_the_region_does_not_fit(
