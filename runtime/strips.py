@@ -188,7 +188,7 @@ def _own(
 
 
 def score_of_whole(score: float, anomaly_map: NDArray[np.float32], geometry: Geometry) -> float:
-    """What the network says of the whole frame, where that decides: it has no place, so no strip leaves it out.
+    """What the network says of the whole frame, where that decides; it counts in each strip.
 
     Args:
         score: of the frame.
