@@ -52,7 +52,7 @@ _BEYOND = 16
 def places(tile: int, overlap: int, rng: np.random.Generator) -> list[tuple[str, int, int]]:
     """Where a defect's center is in a crop of two by two tiles: kind of place, x, y in source pixels."""
     near = tile - overlap - _BEYOND, tile + _BEYOND
-    inside = overlap + 32, tile - overlap - 2 * _BEYOND - 32
+    inside = tile // 2, tile - overlap - 2 * _BEYOND
     found = []
     for kind, count in (("border", ON_BORDER), ("corner", ON_CORNER), ("inside", INSIDE)):
         for index in range(count):
@@ -113,15 +113,16 @@ def on_borders(
     }
 
 
-def drawn_parts(side: int, count: int = PARTS) -> Iterator[tuple[Image, Mask, int, int]]:
-    """Drawn parts with a defect around which there is room for a crop of this side, and its center."""
+def drawn_parts(tile: int, overlap: int, count: int = PARTS) -> Iterator[tuple[Image, Mask, int, int]]:
+    """Drawn parts with a defect around which there is room for the crops of all ``places``, and its center."""
+    least, most = tile + _BEYOND, 2048 - (2 * tile - overlap) + tile // 2
     panel = Panel(2048, 2048)
     for number in range(count):
         for index in itertools.count():
             image, mask = draw(panel, 21, f"border{number}", index, DEFECT)
             x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
             center = x + width // 2, y + height // 2
-            if all(0.6 * side < at < 2048 - 0.6 * side for at in center):
+            if all(least <= at <= most for at in center):
                 yield image, mask, *center
                 break
 
@@ -210,7 +211,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for overlap in (tiling.overlap, 0):
         other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
-        parts = drawn_parts(2 * tiling.tile - overlap, PARTS if overlap else PARTS_WITHOUT)
+        parts = drawn_parts(tiling.tile, overlap, PARTS if overlap else PARTS_WITHOUT)
         found[f"overlap {overlap}"] = on_borders(predict, other, size, level, parts)
     images = all_passed(
         predict, preprocess, size, variant.images, counts, options.scratch / "maps" / variant.name

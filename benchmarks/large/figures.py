@@ -45,7 +45,8 @@ class Judged:
     def add(self, one: Passed) -> None:
         """Evaluate one more image."""
         group = "held out" if one.held_out else one.defect
-        for kind in SCORES if self.coarse is not None else SCORES[:1]:
+        # Training measures the level of the whole image's score beside that of the joined map.
+        for kind in SCORES if self.coarse is False else SCORES[:1]:
             joined, score = one.joined(coarse=self.coarse, score=kind)
             self.scores.setdefault(kind, {}).setdefault(group, []).append(score)
         if not one.held_out:

@@ -24,13 +24,14 @@ import numpy as np
 import torch
 
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.tiles import top_mean
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.coarse_gain import gain_of
 from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.run_folder import state_of
 from large.accuracy import LIBRARIES, add_counts, counts_of
 from large.figures import ALPHA, SCORES, auroc
-from large.passes import Passed, all_passed, with_tiling
+from large.passes import Maps, Passed, all_passed, with_tiling
 from large.runs import Variant, variants
 from large.sets import Counts
 
@@ -40,6 +41,9 @@ FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 #: Seeded divisions of the good images, and the share of them that is held out.
 SPLITS, HELD_OUT = 200, 0.8
+
+#: Of a score by place: the share of the held-out images that give the levels, and its largest values.
+LEARNED, PLACE_PIXELS = 2 / 3, 25
 
 #: By type, "good" among them, the scores of the images.
 Scores = dict[str, list[float]]
@@ -94,7 +98,15 @@ def score_rows(
         folder = scratch / "maps" / (variant.name if same else f"{variant.name}-overlap{overlap}")
         images = all_passed(predict, preprocess, size, variant.images, counts, folder)
         factors = FACTORS if overlap == trained.overlap else (1.0,)
-        for (kind, coarse, factor), scores in _scores(list(images), factors).items():
+        kept = list(images)
+        if overlap == trained.overlap:
+            by_place = place_scores(kept, round(LEARNED * counts.held_out))
+            rows += [
+                {"run": variant.name, "overlap": overlap, "score": kind, "by_place": True}
+                | split_figures(scores)
+                for kind, scores in by_place.items()
+            ]
+        for (kind, coarse, factor), scores in _scores(kept, factors).items():
             rows.append(
                 {
                     "run": variant.name,
@@ -134,6 +146,37 @@ def _scores(
                 score = one.joined(score=kind, **changes)[1]
                 found.setdefault((kind, part, factor), {}).setdefault(one.defect, []).append(score)
     return found
+
+
+def place_scores(images: Sequence[Passed], learned: int) -> dict[str, Scores]:
+    """Scores beside what good parts have at the same place, which suits parts that are always at one place.
+
+    Args:
+        images: all images; the first held-out ones give the level of each place and have no score.
+        learned: number of these.
+
+    Returns:
+        the scores by "map" and "map by place". The latter are of the odds of the map over the highest odds
+        that the learned images have within four pixels of the view.
+    """
+    logs = [_log_odds(one.joined(coarse=False)[0]) for one in images if one.held_out][:learned]
+    level = cv2.dilate(np.max(logs, axis=0), np.ones((9, 9), np.uint8))
+    found: dict[str, Scores] = {"map": {}, "map by place": {}}
+    left = learned
+    for one in images:
+        if one.held_out and left:
+            left -= 1
+            continue
+        joined = _log_odds(one.joined(coarse=False)[0])
+        for kind, values in (("map", joined), ("map by place", joined - level)):
+            score = 1 / (1 + np.exp(-top_mean(values, PLACE_PIXELS)))
+            found[kind].setdefault(one.defect, []).append(float(score))
+    return found
+
+
+def _log_odds(values: Maps) -> Maps:
+    clipped = np.clip(values, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
 
 
 def main() -> None:

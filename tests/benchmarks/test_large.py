@@ -10,7 +10,7 @@ import pytest
 from large.borders import grid, on_borders, places, same_as_whole
 from large.figures import Judged, judge
 from large.passes import passed
-from large.score import split_figures
+from large.score import place_scores, split_figures
 from large.sets import CANVAS, Counts, Item, Plates, Screws
 from numpy.typing import NDArray
 
@@ -66,7 +66,8 @@ def test_decisions_of_held_out_good_and_defective_images() -> None:
     assert row["image_auroc"] == 0.75  # of four pairs, the pale one loses to the dark good one
     assert row["per_defect"]["deep"]["pro"] == 1.0
     assert ways["both"].inputs == ways["tiles"].inputs + 1
-    assert [row["score"] for row in ways["both"].rows()] == ["map", "tiles"]
+    assert [row["score"] for row in ways["tiles"].rows()] == ["map", "tiles"]
+    assert [row["score"] for row in ways["both"].rows()] == ["map"]
 
 
 def test_splits_keep_the_rate_and_find_what_is_above_all_good_ones() -> None:
@@ -77,6 +78,22 @@ def test_splits_keep_the_rate_and_find_what_is_above_all_good_ones() -> None:
     # 40 of 50 are held out; the largest of them is exceeded by each of the other ten once in 41.
     assert found["false_alarms"] == pytest.approx(1 / 41, abs=0.01)
     assert found["image_auroc"] == pytest.approx((3 * 50 + 0.5) / 200)
+
+
+def test_a_score_by_place_finds_what_is_below_the_level_of_other_places() -> None:
+    def part(name: str, defect: str, held_out: bool, level: int) -> Item:
+        image, mask = spotted(name, defect, held_out, level).make()
+        image[20:40, 100:120] = 10  # good parts are dark here, darker than any defect
+        return Item(name, defect, held_out, lambda: (image, mask))
+
+    items = [part(f"h{k}", "good", True, 200) for k in range(3)]
+    items += [part("g", "good", False, 200), part("b", "spot", False, 120)]
+    found = place_scores([passed(darkness, TILED, 64, item) for item in items], 2)
+    assert found["map"]["spot"] == pytest.approx(found["map"]["good"][:1])
+    assert [len(found["map by place"][name]) for name in ("good", "spot")] == [2, 1]
+    assert found["map by place"]["good"] == pytest.approx([0.5, 0.5])
+    odds = (135 / 120) / (55 / 200)  # of the spot over those of the gray around it
+    assert found["map by place"]["spot"] == pytest.approx([odds / (1 + odds)], rel=1e-4)
 
 
 def test_a_step_at_every_border_is_a_grid_and_none_is_none() -> None:
