@@ -9,7 +9,6 @@ drawn part that differ only in where the tiles are, so that what changes is due 
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -45,6 +44,9 @@ PARTS_WITHOUT = 3
 #: Type of the defects.
 DEFECT = "024px"
 
+#: Threshold of the map, as a share of the defect's mean peak inside a tile.
+LEVEL = 0.7
+
 #: Pixels beyond the overlap at which a defect's center still counts as on the border.
 _BEYOND = 16
 
@@ -66,7 +68,6 @@ def on_borders(
     predict: Predict,
     preprocess: Preprocess,
     size: int,
-    level: float,
     parts: Iterable[tuple[Image, Mask, int, int]],
 ) -> dict[str, Any]:
     """Regions and areas of defects by kind of place.
@@ -75,7 +76,6 @@ def on_borders(
         predict: the network.
         preprocess: with the tiling.
         size: S.
-        level: threshold of the map.
         parts: images of a part with a defect, their masks, and the column and row of the defect's center.
 
     Returns:
@@ -88,16 +88,20 @@ def on_borders(
     regions: dict[str, Counter[int]] = {}
     areas: dict[str, list[float]] = {}
     for number, (image, mask, x, y) in enumerate(parts):
-        of_part: dict[str, list[float]] = {}
+        maps: list[tuple[str, Maps, Mask]] = []
         for kind, u, v in places(tiling.tile, tiling.overlap, np.random.default_rng([21, number])):
             crop = slice(y - v, y - v + side), slice(x - u, x - u + side)
             geometry = preprocess.geometry((side, side), size)
             view = preprocess.prepare(np.ascontiguousarray(image[crop]), size)
             layout = replace(geometry.layout, tiling=tiling.model_copy(update={"coarse": False}))
-            joined, _ = infer_tiles(predict, view, layout)
-            touched = _touching(joined, level, preprocess.prepare_mask(mask[crop], size))
+            shown = preprocess.prepare_mask(mask[crop], size)
+            maps.append((kind, infer_tiles(predict, view, layout)[0], shown))
+        level = LEVEL * np.mean([joined[shown].max() for kind, joined, shown in maps if kind == "inside"])
+        of_part: dict[str, list[float]] = {}
+        for kind, joined, shown in maps:
+            touched = _touching(joined, float(level), shown)
             regions.setdefault(kind, Counter())[len(touched)] += 1
-            of_part.setdefault(kind, []).append(sum(touched) * geometry.source_pixels)
+            of_part.setdefault(kind, []).append(sum(touched))
         whole = float(np.mean(of_part["inside"]))
         for kind, values in of_part.items():
             areas.setdefault(kind, []).extend(value / whole for value in values if whole)
@@ -114,7 +118,7 @@ def on_borders(
 
 
 def drawn_parts(tile: int, overlap: int, count: int = PARTS) -> Iterator[tuple[Image, Mask, int, int]]:
-    """Drawn parts with a defect around which there is room for the crops of all ``places``, and its center."""
+    """Drawn parts with a defect that has room for the crops of all ``places``, and its center."""
     least, most = tile + _BEYOND, 2048 - (2 * tile - overlap) + tile // 2
     panel = Panel(2048, 2048)
     for number in range(count):
@@ -188,7 +192,6 @@ def main() -> None:
     parser = common.parser(__doc__, "large_borders")
     parser.add_argument("--scratch", type=Path, required=True, help="folder of images, runs and maps")
     parser.add_argument("--run", default="plates2048-tiles-512", help="a run of drawn panels with tiles")
-    parser.add_argument("--accuracy", type=Path, default=common.RESULTS / "large_accuracy.json")
     parser.add_argument("--figure", type=Path, help="write the mean map of the good images as an image")
     add_counts(parser)
     options = parser.parse_args()
@@ -200,19 +203,13 @@ def main() -> None:
     assert isinstance(variant.images, Plates)
     run = load_run(options.scratch / "runs" / variant.name)
     preprocess, size, predict = run.config.preprocess, run.config.model.image_size, torch_predictor(run.model)
-    rows = json.loads(options.accuracy.read_text(encoding="utf-8"))["figures"]["rows"]
-    level = next(
-        row["threshold"]
-        for row in rows
-        if row["run"] == options.run and row["way"] == variant.label and row["score"] == "map"
-    )
     tiling = preprocess.tiling
     assert tiling is not None
     found: dict[str, Any] = {}
     for overlap in (tiling.overlap, 0):
         other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
         parts = drawn_parts(tiling.tile, overlap, PARTS if overlap else PARTS_WITHOUT)
-        found[f"overlap {overlap}"] = on_borders(predict, other, size, level, parts)
+        found[f"overlap {overlap}"] = on_borders(predict, other, size, parts)
     images = all_passed(
         predict, preprocess, size, variant.images, counts, options.scratch / "maps" / variant.name
     )
@@ -239,7 +236,7 @@ def main() -> None:
     whole = same_as_whole(predict, preprocess, size, draw(Panel(2048, 2048), 21, "whole", 0)[0])
     if options.figure is not None:
         _draw(means["falling weights"], options.figure)
-    settings = {"run": options.run, "defect": DEFECT, "parts": PARTS, "good": good, "level": level}
+    settings = {"run": options.run, "defect": DEFECT, "parts": PARTS, "good": good, "level": LEVEL}
     figures = {"places": found, "grid": grids, "whole_difference": whole}
     common.write_result(options.out, machine, settings, figures, LIBRARIES)
 

@@ -128,7 +128,7 @@ def test_a_defect_that_the_network_shows_everywhere_alike_is_one_region_of_one_a
     preprocess = Preprocess(tiling=Tiling(tile=256, overlap=32))
     wide = 500
     image = np.pad(image, ((wide, wide), (wide, wide), (0, 0)), mode="edge")
-    found = on_borders(darkness, preprocess, 256, 0.5, [(image, np.pad(mask, wide), wide + 76, wide + 76)])
+    found = on_borders(darkness, preprocess, 256, [(image, np.pad(mask, wide), wide + 76, wide + 76)])
     for kind, count in (("border", 10), ("corner", 10), ("inside", 5)):
         assert found[kind] == {"places": count, "regions": {"1": count}, "area": [1.0, 1.0, 1.0]}
 
