@@ -1,4 +1,4 @@
-"""Tables of large images: what tiles find, which score decides, what joining leaves to be seen."""
+"""Tables of large images: what tiles find."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ways() -> str:
 
 
 def sizes() -> str:
-    """Defects found at the threshold, by their size."""
+    """Defects found at the threshold, and PRO, by their size."""
     rows = [row for row in _rows() if row["set"].startswith("plates")]
     names = list(rows[0]["per_defect"])
     lines = [
@@ -53,74 +53,16 @@ def sizes() -> str:
             _SETS[row["set"]],
             row["way"],
             *(f"{row['per_defect'][name]['found']} of {row['per_defect'][name]['images']}" for name in names),
-            *percent(row["per_defect"][name]["image_auroc"] for name in names),
+            *percent(row["per_defect"][name]["pro"] for name in names),
         ]
         for row in rows
     ]
     shown = [name.lstrip("0").replace("px", " px") for name in names]
-    columns = ["set", "judged", *(f"{name} found" for name in shown), *(f"{name} I-AUROC" for name in shown)]
+    columns = ["set", "judged", *(f"{name} found" for name in shown), *(f"{name} PRO" for name in shown)]
     return markdown_table(columns, lines, left=2)
-
-
-def score() -> str:
-    """Kinds of score, overlaps and gains of the coarse map."""
-    lines = []
-    for row in result("large_score")["figures"]["rows"]:
-        found = [f"{100 * value:.0f}" for value in row["found"].values()]
-        coarse = "" if not row["coarse"] else f"x {row['gain_factor']:g}"
-        lines.append(
-            [
-                row["run"],
-                row["score"],
-                str(row["overlap"]),
-                coarse,
-                *percent([row["image_auroc"]]),
-                f"{100 * row['false_alarms']:.1f}",
-                " / ".join(found),
-            ]
-        )
-    kinds = " / ".join(
-        name.lstrip("0") for name in next(iter(result("large_score")["figures"]["rows"]))["found"]
-    )
-    columns = [
-        "run",
-        "score",
-        "overlap px",
-        "coarse, its gain",
-        "I-AUROC",
-        "false alarms %",
-        f"found % {kinds}",
-    ]
-    return markdown_table(columns, lines, left=2)
-
-
-def borders() -> str:
-    """Defects on borders and corners of tiles, beside those inside."""
-    lines = []
-    for overlap, kinds in result("large_borders")["figures"]["places"].items():
-        for kind, row in kinds.items():
-            regions = ", ".join(f"{count} with {number}" for number, count in row["regions"].items())
-            median, low, high = row["area"]
-            lines.append(
-                [overlap, kind, str(row["places"]), regions, f"{median:.2f}", f"{low:.2f} to {high:.2f}"]
-            )
-    columns = ["tiles", "place", "places", "places by regions", "area, median", "5 % to 95 %"]
-    return markdown_table(columns, lines, left=2)
-
-
-def grid() -> str:
-    """How much of the tiles is seen in the mean map of good images."""
-    lines = []
-    for weights, axes in result("large_borders")["figures"]["grid"].items():
-        for axis, row in axes.items():
-            lines.append([weights, axis, f"{row['step']:.2f}", f"{row['energy']:.2f}"])
-    return markdown_table(["joined with", "along", "step at borders", "energy at the period"], lines, left=2)
 
 
 LARGE: dict[str, Callable[[], str]] = {
     "large-ways": ways,
     "large-sizes": sizes,
-    "large-score": score,
-    "large-borders": borders,
-    "large-grid": grid,
 }

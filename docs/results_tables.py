@@ -17,6 +17,7 @@ from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
+from results_large import LARGE
 from results_large_runtime import LARGE_RUNTIME
 from results_station import station
 from results_feedback import FEEDBACK
@@ -330,6 +331,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-screw": lambda: peers("screw"),
     "peers-bottle": lambda: peers("bottle"),
     **UPKEEP,
+    **LARGE,
     **LARGE_RUNTIME,
     **FEEDBACK,
     **FLEET,
