@@ -1,4 +1,4 @@
-"""Tables of large images: what tiles find."""
+"""Tables of large images: what tiles find, which score decides."""
 
 from __future__ import annotations
 
@@ -62,7 +62,57 @@ def sizes() -> str:
     return markdown_table(columns, lines, left=2)
 
 
+def score() -> str:
+    """Kinds of score, overlaps and gains of the coarse map."""
+    lines = []
+    rows = [row for row in result("large_score")["figures"]["rows"] if not row.get("by_place")]
+    for row in rows:
+        found = [f"{100 * value:.0f}" for value in row["found"].values()]
+        coarse = f"{row['coarse']}, x {row['gain_factor']:g}" if row["coarse"] else ""
+        lines.append(
+            [
+                row["run"],
+                row["score"],
+                str(row["overlap"]),
+                coarse,
+                *percent([row["image_auroc"]]),
+                f"{100 * row['false_alarms']:.1f}",
+                " / ".join(found),
+            ]
+        )
+    kinds = " / ".join(name.lstrip("0") for name in rows[0]["found"])
+    columns = [
+        "run",
+        "score",
+        "overlap px",
+        "coarse: what of it, its gain",
+        "I-AUROC",
+        "false alarms %",
+        f"found % {kinds}",
+    ]
+    return markdown_table(columns, lines, left=2)
+
+
+def by_place() -> str:
+    """The joined map beside what good parts have at the same place."""
+    rows = [row for row in result("large_score")["figures"]["rows"] if row.get("by_place")]
+    lines = [
+        [
+            row["run"],
+            row["score"],
+            *percent([row["image_auroc"]]),
+            f"{100 * row['false_alarms']:.1f}",
+            *(f"{100 * value:.0f}" for value in row["found"].values()),
+        ]
+        for row in rows
+    ]
+    kinds = [f"{name.lstrip('0')} found %" for name in rows[0]["found"]]
+    return markdown_table(["run", "score", "I-AUROC", "false alarms %", *kinds], lines, left=2)
+
+
 LARGE: dict[str, Callable[[], str]] = {
     "large-ways": ways,
     "large-sizes": sizes,
+    "large-score": score,
+    "large-place": by_place,
 }
