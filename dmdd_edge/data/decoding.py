@@ -36,6 +36,8 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     if _set_level is not None:
         _set_level(1)
 
+#: What OpenCV calls a lack of memory.
+NO_MEMORY = -4
 _REPLACE = "Replace the file by a whole one, or remove it."
 _CONVERT = "Convert it to an 8-bit or 16-bit PNG."
 
@@ -117,7 +119,9 @@ def decode_image(data: NDArray[np.uint8], size: int, name: str) -> Decoded:
                 raise DataError(f"{name}: the file ends too early (a broken copy?).", _REPLACE)
             image = imdecode(data[:size], flags)
     except (cv2.error, MemoryError) as error:
-        raise DataError(f"{name}: cannot be decoded ({_reason(error)}).", _REPLACE) from None
+        no_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == NO_MEMORY
+        fix = "Close other programs, or use a smaller image." if no_memory else _REPLACE
+        raise DataError(f"{name}: cannot be decoded ({_reason(error)}).", fix) from None
     if image is None:
         raise _not_read(header, name)
     if image.dtype not in (np.uint8, np.uint16):

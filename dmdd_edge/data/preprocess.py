@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_validator
 
 from dmdd_edge.data import images
-from dmdd_edge.data.decoding import decode_bytes
+from dmdd_edge.data.decoding import NO_MEMORY, decode_bytes
 from dmdd_edge.data.geometry import Fit, Geometry, turned
 from dmdd_edge.data.masks import read_mask
 from dmdd_edge.data.tiles import Tiling
@@ -37,6 +37,9 @@ LARGEST_IMAGE = 1_000_000
 
 #: The largest stored ignore mask: side in pixels, and characters of base64.
 _LARGEST_MASK, _LONGEST_MASK = 8192, 4 << 20
+
+#: Most pixels of a view: small tiles enlarge an image, and a larger one is a mistake in the bundle.
+LARGEST_VIEW = 1 << 30
 
 #: Side of the stored ignore mask of a tiled category, in pixels.
 _MASK_OF_TILES = 2048
@@ -198,8 +201,19 @@ class Preprocess(Sparse):
         Args:
             source_shape: height, width(, channels) of the source image, which the region fits.
             size: S, side of the network's input.
+
+        Raises:
+            DmddError: at the scale of the tiles the image has more than ``LARGEST_VIEW`` pixels.
         """
-        return _geometry(self, source_shape[0], source_shape[1], size)
+        geometry = _geometry(self, source_shape[0], source_shape[1], size)
+        rows, columns = geometry.shape
+        if rows * columns > LARGEST_VIEW and self.tiling is not None:
+            raise DataError(
+                f"An image of {source_shape[1]} x {source_shape[0]} pixels is too large for tiles of "
+                f"{self.tiling.tile} px: it would be enlarged to {columns} x {rows}.",
+                "Crop it (--roi), or train with a larger --tile.",
+            )
+        return geometry
 
     def prepare(self, image: NDArray[np.uint8], size: int, name: str | None = None) -> NDArray[np.uint8]:
         """Make the view of a source image: uint8 H x W x 3 BGR -> contiguous uint8 rows x columns x 3 BGR.
@@ -209,10 +223,27 @@ class Preprocess(Sparse):
         step changes it.
 
         Raises:
-            DmddError: the region exceeds the image; the message begins with ``name``, if given.
+            DmddError: the region exceeds the image, where the message begins with ``name``, if given; or the
+                image is too large, see ``geometry``, or for the memory that is free.
         """
-        region = self.apply(image, name)
         geometry = self.geometry(image.shape, size)
+        try:
+            return self._view(self.apply(image, name), image, geometry)
+        except (MemoryError, cv2.error) as error:
+            if isinstance(error, cv2.error) and getattr(error, "code", 0) != NO_MEMORY:
+                raise
+            height, width = image.shape[:2]
+            raise DataError(
+                ("" if name is None else f"{name}: ")
+                + f"too little memory is free for an image of {width} x {height} pixels, which takes "
+                f"{geometry.memory_mb:.0f} MiB with its map.",
+                "Close other programs, crop it (--roi), or train with a larger --tile.",
+            ) from None
+
+    def _view(
+        self, region: NDArray[np.uint8], image: NDArray[np.uint8], geometry: Geometry
+    ) -> NDArray[np.uint8]:
+        """The view of a region of an image."""
         px, py, pw, ph = geometry.part
         x, y, width, height = geometry.content
         result = images.stretch(region[py : py + ph, px : px + pw], width, height)

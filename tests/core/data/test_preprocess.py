@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from dmdd_edge.data.images import resize
 from dmdd_edge.data.preprocess import IGNORED_VALUE, Preprocess, parse_roi
+from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import DmddError
 
 
@@ -152,3 +154,27 @@ def test_a_broken_manifest_is_refused():
     header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0dIHDR" + b"\0\0\0\x40" * 2 + b"\x01\0\0\0\0"
     with pytest.raises(DmddError, match="ignore mask"):
         Preprocess(ignore=base64.b64encode(header).decode()).geometry((64, 64), 64)
+
+
+def test_an_image_that_small_tiles_enlarge_beyond_reason_is_refused_before_any_work():
+    tiles = Preprocess(tiling=Tiling(tile=32, overlap=8))
+    assert tiles.geometry((10_000, 10_000), 64).shape == (20_000, 20_000)
+    with pytest.raises(DmddError, match="enlarged to 80000 x 80000") as caught:
+        tiles.geometry((10_000, 10_000), 256)
+    assert "--tile" in caught.value.fix
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("Insufficient memory")])
+def test_too_little_memory_for_a_view_concerns_its_image_alone(monkeypatch, error):
+    if isinstance(error, cv2.error):
+        error.code = -4
+    tiles = Preprocess(tiling=Tiling(tile=32, overlap=8))
+    monkeypatch.setattr("dmdd_edge.data.images.stretch", Mock(side_effect=error))
+    with pytest.raises(DmddError, match=r"part\.png: too little memory .* 200 x 100 pixels"):
+        tiles.prepare(np.zeros((100, 200, 3), np.uint8), 64, "part.png")
+
+
+def test_other_errors_of_opencv_are_bugs(monkeypatch):
+    monkeypatch.setattr("dmdd_edge.data.images.stretch", Mock(side_effect=cv2.error("bad flag")))
+    with pytest.raises(cv2.error):
+        Preprocess().prepare(np.zeros((100, 200, 3), np.uint8), 64)
