@@ -27,7 +27,7 @@ from dmdd_edge.runtime.options.run import RunOptions
 from dmdd_edge.runtime.outputs import Outputs, Producer, open_outputs
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks import Sink
-from dmdd_edge.runtime.sinks.json_lines import JsonLines
+from dmdd_edge.runtime.sinks.json_lines import JsonLines, check_same_strips
 from dmdd_edge.runtime.sources import Source, open_source, open_sources
 from dmdd_edge.runtime.sources.options import SourceOptions
 from dmdd_edge.runtime.summary import Summary
@@ -211,6 +211,8 @@ class AssembledRun(Opened):
         known = [count for count in (self.total, options.limit) if count is not None]
         hints = FirstFrames(self._control, min(known) if known else None, self._say)
         if outputs.resume is not None:
+            if options.jsonl is not None and options.jsonl.is_file():
+                check_same_strips(options.jsonl, options.strip)
             source.skip = outputs.resume.skip
         watched = _drift(options, self._control, [*outputs.sinks, *last], self._say)
         sinks = [*first, hints, *watched, *outputs.sinks, *last]

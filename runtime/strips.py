@@ -85,9 +85,16 @@ class Strip:
     lower: Border | None = field(default=None, repr=False, compare=False)
 
     def to_json(self, mm_per_px: float | None = None) -> dict[str, int | float | bool]:
-        """The rows of the web that it owns, as fields for JSON: the first one, how many, the first in mm."""
+        """The rows of the web that it owns, as fields for JSON: the first one, how many, the first in mm.
+
+        With the overlap, since a run with another one cannot continue these results.
+        """
         row = self.web_y + self.first
-        fields: dict[str, int | float | bool] = {"web_y": row, "rows": self.end - self.first}
+        fields: dict[str, int | float | bool] = {
+            "web_y": row,
+            "rows": self.end - self.first,
+            "overlap": self.overlap,
+        }
         if mm_per_px is not None:
             fields["web_mm"] = float(f"{row * mm_per_px:.9g}")
         return {**fields, "gap": True} if self.gap else fields

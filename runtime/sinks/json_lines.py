@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sinks.file_options import FileOptions
@@ -111,6 +112,34 @@ class JsonFormat:
         except (ValueError, TypeError, KeyError):
             pass
         return None
+
+
+def check_same_strips(path: Path, overlap: int | None) -> None:
+    """Refuse to continue results of strips that overlap otherwise: rows between two of them would be in none.
+
+    Args:
+        path: a file of JSON lines.
+        overlap: of this run, in rows; None without strips.
+
+    Raises:
+        OptionError: the last result of the file has another one.
+    """
+    last = b""
+    with path.open("rb") as stream:
+        for line in stream:
+            if line.startswith(b'{"type": "result"') and line.endswith(b"\n"):
+                last = line
+    if _type_of(last) != "result":
+        return
+    strip = json.loads(last).get("strip")
+    earlier = strip.get("overlap") if isinstance(strip, dict) else None
+    if earlier != overlap:
+        given = "without --strip" if overlap is None else f"with --strip {overlap}"
+        raise OptionError(
+            f"{path} holds results {'without --strip' if earlier is None else f'of --strip {earlier}'}; "
+            f"continued {given}, rows of the web would be in no strip.",
+            "Give the same --strip, or name another file.",
+        )
 
 
 def error_line(frame: BrokenFrame) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.detector import Detector
+from dmdd_edge.runtime.sinks.json_lines import check_same_strips
 from dmdd_edge.runtime.strips import Border, Strip, keep_own
 from tests.runtime.test_strips import OVERLAP, WIDTH, run, strips, tiled
 
@@ -106,3 +110,23 @@ def test_the_score_of_the_whole_frame_counts_in_strips(make_bundle: MakeBundle) 
         results = run(detector, strips(web_of(300, 51), [100] * 3))
     assert [result.status for result in results] == ["anomalous"] * 3
     assert [result.score for result in results] == pytest.approx([0.9] * 3, abs=1e-3)
+
+
+def test_results_of_strips_are_not_continued_with_another_overlap(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    """Strips of 64 rows end 32 rows before the frame, where those of 32 rows begin 16 rows before it."""
+    path = tmp_path / "r.jsonl"
+    path.write_text("")
+    check_same_strips(path, 32)
+    with Detector.load(make_bundle(preprocess=tiled()).path) as detector:
+        first = run(detector, strips(web_of(), [100, 100]))[0]
+        path.write_text(json.dumps(first.to_json()) + '\n{"type": "result", "torn')
+        check_same_strips(path, OVERLAP)
+        for other in (64, None):
+            with pytest.raises(OptionError, match="of --strip 32"):
+                check_same_strips(path, other)
+        path.write_text(json.dumps(detector(web_of()).to_json()) + "\n")
+        check_same_strips(path, None)
+        with pytest.raises(OptionError, match="without --strip"):
+            check_same_strips(path, 32)

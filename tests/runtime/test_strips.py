@@ -226,9 +226,9 @@ def test_a_run_states_positions_along_the_web(
     assert "without gaps" in done.stderr
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [line.get("strip") for line in lines[:3]] == [
-        {"web_y": 0, "rows": 84, "web_mm": 0.0},
-        {"web_y": 84, "rows": 100, "web_mm": 42.0},
-        {"web_y": 184, "rows": 116, "web_mm": 92.0},
+        {"web_y": 0, "rows": 84, "overlap": 32, "web_mm": 0.0},
+        {"web_y": 84, "rows": 100, "overlap": 32, "web_mm": 42.0},
+        {"web_y": 184, "rows": 116, "overlap": 32, "web_mm": 92.0},
     ]
     assert [region["web_y"] for line in lines[:3] for region in line["regions"]] == [196]
     assert lines[2]["regions"][0]["web_mm"] == 98.0
