@@ -13,6 +13,7 @@ from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.part import PreparedPart
 from dmdd_edge.runtime.sources import Source, SourceState
+from dmdd_edge.runtime.sources.strips import Strips
 from dmdd_edge.runtime.steps import Prepared
 
 #: How long the end waits for a frame that is being read, in seconds.
@@ -92,6 +93,8 @@ class Feed:
         self._source = source
         self._frames: Iterator[Frame | BrokenFrame] | None = None
         self._detector, self._limit = detector, limit
+        if limit is not None and isinstance(source, Strips):
+            source.end_after(limit)
         self._stopped, self._taken = False, 0
         self.ended_by = "source"
         self.seconds = {"capture": 0.0, "prepare": 0.0}

@@ -46,6 +46,8 @@ class Strips:
         self._last_rows = 0
         self._last_id: int | None = None
         self._gaps = 0
+        self._wanted_in_all: int | None = None
+        self._delivered = 0
 
     def __getattr__(self, name: str) -> Any:
         # What only some sources have, such as ``names`` and ``settings``.
@@ -69,6 +71,10 @@ class Strips:
     def say(self, say: Callable[[str], None]) -> None:
         self._source.say = say
 
+    def end_after(self, frames: int) -> None:
+        """Deliver this number of frames: the last one owns its last rows, since no other strip will."""
+        self._wanted_in_all = frames
+
     def stop(self) -> None:
         """End the iteration soon; the strip that waits is still delivered."""
         self._source.stop()
@@ -87,6 +93,7 @@ class Strips:
                     held = None
                     self._break("a strip cannot be read", self._last_rows)
                     if not self.skip(frame.source, frame.index):
+                        self._delivered += 1
                         yield frame
                     continue
                 follows = self._follows(frame)
@@ -151,9 +158,11 @@ class Strips:
         if held is None or held.strip is None:
             return
         strip = held.strip
+        follows = follows and self._delivered + 1 != self._wanted_in_all
         self._border = Border() if follows else None
         if follows:
             end = max(strip.end - self._overlap + self._overlap // 2, strip.first)
             strip = replace(strip, end=end, lower=self._border)
         if not self.skip(held.source, held.index):
+            self._delivered += 1
             yield replace(held, strip=strip)

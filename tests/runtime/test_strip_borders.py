@@ -16,8 +16,9 @@ from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.sinks.json_lines import check_same_strips
+from dmdd_edge.runtime.sources.strips import Strips
 from dmdd_edge.runtime.strips import Border, Strip, keep_own
-from tests.runtime.test_strips import OVERLAP, WIDTH, run, strips, tiled
+from tests.runtime.test_strips import OVERLAP, WIDTH, Web, run, strips, tiled
 
 MakeBundle = Callable[..., Bundle]
 
@@ -130,3 +131,14 @@ def test_results_of_strips_are_not_continued_with_another_overlap(
         check_same_strips(path, None)
         with pytest.raises(OptionError, match="without --strip"):
             check_same_strips(path, 32)
+
+
+def test_the_last_strip_of_a_limit_owns_its_last_rows(make_bundle: MakeBundle) -> None:
+    web = web_of(300)
+    web[186:198, 30:42, 0] = 230  # the center is in the half of the shared rows that a third strip would own
+    with Detector.load(make_bundle(preprocess=tiled()).path) as detector:
+        source = Strips(Web(strips(web, [100] * 3)), OVERLAP)
+        results = list(detector.stream(source, limit=2))
+    assert [result.status for result in results] == ["good", "anomalous"]
+    assert results[-1].strip is not None
+    assert results[-1].strip.web_y + results[-1].strip.end == 200
