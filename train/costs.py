@@ -16,6 +16,7 @@ from dmdd_edge.train.scales import (
     DAMAGE,
     LEVELS,
     PROFILES,
+    STATISTICS,
     WEIGHTS,
     damaged_images,
 )
@@ -71,6 +72,7 @@ def training(
         shown = normals + damaged_images(config.model.image_size)
         tried = len(PROFILES) + len(BRANCH_WEIGHTS) - 1
         costs += [
+            Cost(STATISTICS, _MAPS * images * area),
             Cost(LEVELS, _MAPS * images * area),
             Cost(DAMAGE, _DAMAGE * shown * area, "host"),
             Cost(WEIGHTS, _MAPS * shown * area),

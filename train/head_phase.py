@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.known_bad_choice import ENOUGH, choose_by_known_bad, describe
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.preparation import Prepared
-from dmdd_edge.train.scales import MapChoice, Progress, describe_choice, fit_head
+from dmdd_edge.train.scales import STATISTICS, MapChoice, Progress, describe_choice, fit_head
 from dmdd_edge.train.state import TrainingState, report_step
 from dmdd_edge.train.steps import Features, distance_maps, features_of, head_step
 from dmdd_edge.train.synthesis.feeder import PairFeeder
@@ -141,6 +141,14 @@ def _parts_of_tiles(prepared: Prepared) -> Sequence[Mask | None] | None:
     return images.holdout_parts if len(images.holdout) else prepared.foreground.masks
 
 
+def _batches(
+    features: Callable[[NDArray[np.uint8]], Features], images: NDArray[np.uint8], progress: Progress
+) -> Iterator[Features]:
+    for start in range(0, len(images), _BATCH):
+        yield features(images[start : start + _BATCH])
+        progress(STATISTICS, min(start + _BATCH, len(images)), len(images))
+
+
 def fit_scaled(
     model: DMDD,
     head: ScaledHead,
@@ -163,11 +171,12 @@ def fit_scaled(
         trained_on, held_out, method, progress, parts: as for ``fit_head``.
         known_bad: images of known-bad parts, uint8 m x S x S x 3 BGR; None without them.
     """
+    count = len(trained_on)
+    progress(STATISTICS, 0, count)
     model.fit_density(teacher())
-    model.fit_prototypes(teacher(), len(trained_on))
+    model.fit_prototypes(teacher(), count)
     if model.lengths is not None:
-        starts = range(0, len(trained_on), _BATCH)
-        model.lengths.fit(features(trained_on[start : start + _BATCH]) for start in starts)
+        model.lengths.fit(_batches(features, trained_on, progress))
     choice = fit_head(
         head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress, parts
     )

@@ -161,10 +161,18 @@ def _read_images(
     config: TrainConfig, category: Category, folder: Path, listener: Listener, watch: Stopwatch
 ) -> TrainingImages:
     """Read the normal images, report what was left out, and announce the phases to come."""
+    size, tiled = config.model.image_size, config.preprocess.tiling is not None
+    inputs = inputs_each(config.preprocess, category.train, size)
+
+    def announce(count: int, held: int) -> None:
+        steps = length.steps_of(config, count)
+        listener.expect(costs.preparation(config, count))
+        listener.expect(costs.training(config, count, held, len(category.test), steps, inputs))
+
     listener.preparing(costs.READING, 0, None)
+    announce(len(category.train), 1)  # else reading would be all there is to estimate; the counts follow
     skipped_before = len(category.skipped)
     known = None if config.parent is None else held_out(folder, config)
-    size, tiled = config.model.image_size, config.preprocess.tiling is not None
     with watch.part("read"):
         if tiled:
             images = load_tiles(
@@ -188,10 +196,7 @@ def _read_images(
     unit = f"tiles of {trained} images" if tiled else "images"
     for line in [*doubts, *length.describe(config, count, unit)]:
         listener.say(line)
-    steps = length.steps_of(config, count)
-    listener.expect(costs.preparation(config, count))
-    inputs = inputs_each(config.preprocess, category.train, size)
-    listener.expect(costs.training(config, count, held, len(category.test), steps, inputs))
+    announce(count, held)
     return images
 
 

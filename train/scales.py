@@ -38,7 +38,8 @@ Weights = tuple[tuple[float, ...], float, float, float]
 Progress = Callable[[str, int, int | None], None]
 
 #: Names of the phases in progress reports.
-LEVELS, DAMAGE, WEIGHTS, COMPARING = (
+STATISTICS, LEVELS, DAMAGE, WEIGHTS, COMPARING = (
+    "statistics of the good features",
     "levels of the maps",
     "synthesizing damage",
     "maps of the damage",

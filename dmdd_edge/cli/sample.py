@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dmdd_edge.cli.expand import add_command
-from dmdd_edge.sample.options import SampleOptions
+from dmdd_edge.sample.options import LARGEST_PLATE, SampleOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -27,4 +27,6 @@ def sample(options: SampleOptions) -> None:
         )
     console.print(load_category(target).describe(), markup=False)
     console.print(f"wrote {target}", markup=False)
-    next_step(command("train", data=options.folder, category=options.category))
+    large = options.part in ("panel", "web") or options.size > LARGEST_PLATE
+    tile = "auto" if large else None  # else the small defects would be lost
+    next_step(command("train", data=options.folder, category=options.category, tile=tile))

@@ -145,3 +145,15 @@ def test_command_ends_with_the_next_one(tmp_path):
     assert "2 good images to train on, 1 good and 5 defective in 5 types" in result.stderr
     assert result.stderr.rstrip().endswith(f"dmdd-edge train --data '{tmp_path}/my demo' --category plate")
     assert result.stdout == ""
+
+
+def test_after_large_images_the_next_command_cuts_tiles(tmp_path):
+    import typer
+
+    from dmdd_edge.cli import sample
+
+    app = typer.Typer()
+    sample.register(app)
+    few = ["--train", "1", "--test-good", "0", "--test-bad", "0"]
+    result = CliRunner().invoke(app, [str(tmp_path), *few, "--size", "512", "--part", "panel"])
+    assert result.stderr.rstrip().endswith(f"dmdd-edge train --data {tmp_path} --category plate --tile auto")
