@@ -9,6 +9,10 @@ DEMO_GOOD ?= 200
 DEMO_STEPS ?= 110
 DEMO_MINUTES ?= 15
 PYTEST_ARGS ?=
+# Of `make wheelhouse`: the target of deploy/targets.toml, its extras if others are wanted, a further package index.
+TARGET ?= cpu-x86
+EXTRAS ?=
+INDEX ?=
 # A process per core and one more, since many tests wait; up to four: each needs about a gigabyte.
 # PYTEST_ARGS="-n 0" runs the tests in one.
 TEST_PROCESSES := -n $(shell cores=$$(nproc); echo $$((cores < 3 ? cores + 1 : 4))) --dist worksteal
@@ -21,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help env lint format types imports check test test-camera demo docs docs-serve images bench bench-train \
-	bench-graph bench-footprint bench-run clean distclean
+	bench-graph bench-footprint bench-run wheelhouse clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +116,9 @@ bench-run: env ## The run loop on the demo's images; wants `make demo` first
 
 bench-footprint: env ## Size and start of the lean install
 	$(BIN)/python benchmarks/footprint.py
+
+wheelhouse: env ## Every wheel for a site without internet, with hashes; TARGET=cpu-x86|cpu-arm64|cuda-x86|jp6|jp7
+	$(BIN)/python deploy/wheelhouse.py $(TARGET) $(if $(EXTRAS),--extras $(EXTRAS)) $(if $(INDEX),--index $(INDEX))
 
 clean: ## Remove what was built and the demo
 	rm -rf build dist *.egg-info $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

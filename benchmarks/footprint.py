@@ -38,7 +38,7 @@ def install(folder: Path, what: str) -> Path:
     """Create an environment and install into it; returns its bin folder."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     programs = folder / "bin"
-    shutil.rmtree(common.ROOT / "build", ignore_errors=True)  # may contain deleted modules
+    shutil.rmtree(common.ROOT / "build" / "lib", ignore_errors=True)  # may contain deleted modules
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [str(programs / "python"), "-m", "pip", "install", "-q", what]
     subprocess.run(command, cwd=common.ROOT, env=environment, check=True)

@@ -21,6 +21,7 @@ from results_large import LARGE
 from results_large_runtime import LARGE_RUNTIME
 from results_station import station
 from results_feedback import FEEDBACK
+from results_deploy import DEPLOY
 from results_fleet import FLEET
 from results_upkeep import UPKEEP
 from results_upkeep_continue import continued
@@ -334,6 +335,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **LARGE,
     **LARGE_RUNTIME,
     **FEEDBACK,
+    **DEPLOY,
     **FLEET,
     "continued": continued,
 }

@@ -20,6 +20,7 @@ from dmdd_edge.runtime.doctor.machine import examine_machine
 from dmdd_edge.runtime.doctor.onnxruntime import examine_onnxruntime
 from dmdd_edge.runtime.doctor.opencv import examine_opencv
 from dmdd_edge.runtime.doctor.packages import examine_packages
+from dmdd_edge.runtime.doctor.recipe import examine_recipe
 from dmdd_edge.runtime.doctor.subprocess_call import call as call_in_subprocess
 
 _AT_ONCE = 2
@@ -48,6 +49,7 @@ def examine(
         evidence = gather(call, platform)
     except Exception as error:
         findings["gpu"] = [_failed("gpu", error)]
+    findings["machine"] += _guarded("machine", lambda: examine_recipe(platform, evidence.present))
     context = Context(call, platform, Path(models_dir), engine_cache, evidence.present)
     findings.setdefault("gpu", _guarded("gpu", lambda: examine_gpu(evidence, context)))
     steps: dict[str, Callable[[Context], list[Finding]]] = {

@@ -15,7 +15,7 @@ from dmdd_edge.runtime.machine import board_model, read_text
 _ROOT = Path("/")
 
 #: JetPack by the major version of its Linux for Tegra.
-_JETPACK = {35: 5, 36: 6, 38: 7}
+_JETPACK = {35: 5, 36: 6, 38: 7, 39: 7}
 #: NVIDIA's wheels of ONNX Runtime with CUDA, by JetPack.
 _JETSON_WHEELS = {6: "https://pypi.jetson-ai-lab.io/jp6/cu126"}
 #: The cuda-bindings that match the CUDA of a JetPack.
@@ -31,6 +31,7 @@ class Platform:
     Attributes:
         jetson: the model's name; empty on other machines.
         jetpack: the major version of JetPack; None if unknown.
+        l4t: the release of its Linux for Tegra, such as 36.4.3; empty if unknown.
         distribution: the ``ID`` of /etc/os-release, such as debian or ubuntu.
         python: the command of this environment's interpreter.
         source: where pip installs dmdd-edge from, without extras: a clone or a wheel's file.
@@ -39,6 +40,7 @@ class Platform:
 
     jetson: str = ""
     jetpack: int | None = None
+    l4t: str = ""
     distribution: str = ""
     python: str = "python"
     source: str = UNKNOWN_CLONE
@@ -103,10 +105,12 @@ def this_platform(root: Path = _ROOT) -> Platform:
         root: of the file system.
     """
     release = read_text(root / "etc/nv_tegra_release")
+    l4t = _l4t(release or "") or _l4t_package(read_text(root / "var/lib/dpkg/status") or "")
     source, editable = own_source()
     return Platform(
-        jetson=_jetson_model(board_model(root) or "", release),
-        jetpack=_jetpack(release or ""),
+        jetson=_jetson_model(board_model(root) or "", l4t),
+        jetpack=_JETPACK.get(int(l4t.partition(".")[0])) if l4t else None,
+        l4t=l4t,
         distribution=_os_release(read_text(root / "etc/os-release") or "").get("ID", ""),
         python=interpreter(),
         source=source,
@@ -114,17 +118,26 @@ def this_platform(root: Path = _ROOT) -> Platform:
     )
 
 
-def _jetson_model(model: str, release: str | None) -> str:
+def _jetson_model(model: str, l4t: str) -> str:
     if any(word in model.lower() for word in ("jetson", "orin", "thor")):
         return model
     # In a container the device tree may be hidden.
-    return "Jetson" if release is not None else ""
+    return "Jetson" if l4t else ""
 
 
-def _jetpack(release: str) -> int | None:
-    """The JetPack of a text such as ``# R36 (release), REVISION: 4.3``."""
-    match = re.search(r"R(\d+)\b", release)
-    return _JETPACK.get(int(match.group(1))) if match else None
+def _l4t(release: str) -> str:
+    """``36.4.3`` of a text such as ``# R36 (release), REVISION: 4.3``; empty if it names no release."""
+    match = re.search(r"R(\d+)\b(?:.*?REVISION:\s*([\d.]+))?", release)
+    return ".".join(filter(None, match.groups())) if match else ""
+
+
+def _l4t_package(status: str) -> str:
+    """The release of the installed package nvidia-l4t-core in dpkg's status; empty without it."""
+    for entry in status.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in entry.splitlines() if re.match(r"[\w-]+: ", line))
+        if fields.get("Package") == "nvidia-l4t-core" and fields.get("Status", "").endswith(" installed"):
+            return fields.get("Version", "").partition("-")[0]
+    return ""
 
 
 def _os_release(text: str) -> Mapping[str, str]:

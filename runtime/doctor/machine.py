@@ -82,12 +82,13 @@ def _system(root: Path) -> Finding:
 def _jetson(target: Platform) -> Finding:
     mode = power_mode()
     jetpack = f", JetPack {target.jetpack}" if target.jetpack else ""
+    l4t = f", Linux for Tegra {target.l4t}" if target.l4t else ""
     return Finding(
         "machine.jetson",
         "Jetson",
         "ok",
-        f"{target.jetson}{jetpack}{f', power mode {mode}' if mode else ''}",
-        facts={"model": target.jetson, "jetpack": target.jetpack, "power_mode": mode},
+        f"{target.jetson}{jetpack}{l4t}{f', power mode {mode}' if mode else ''}",
+        facts={"model": target.jetson, "jetpack": target.jetpack, "l4t": target.l4t, "power_mode": mode},
     )
 
 

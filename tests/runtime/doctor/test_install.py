@@ -48,17 +48,35 @@ def test_the_command_fits_platform_and_environment(platform: Platform, extra: st
 
 
 @pytest.mark.parametrize(
-    ("release", "jetpack"),
+    ("release", "l4t", "jetpack"),
     [
-        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64", 6),
-        ("# R38 (release), REVISION: 2.0", 7),
-        ("# R35 (release), REVISION: 6.0", 5),
-        ("# R99 (release)", None),
-        ("", None),
+        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64", "36.4.3", 6),
+        ("# R38 (release), REVISION: 2.0", "38.2.0", 7),
+        ("# R39 (release), REVISION: 2.1, BOARD: generic, EABI: aarch64", "39.2.1", 7),
+        ("# R35 (release), REVISION: 6.0", "35.6.0", 5),
+        ("# R99 (release)", "99", None),
+        ("", "", None),
     ],
 )
-def test_jetpack_is_known_by_its_linux(release: str, jetpack: int | None) -> None:
-    assert install._jetpack(release) == jetpack
+def test_jetpack_is_known_by_its_linux(tmp_path: Path, release: str, l4t: str, jetpack: int | None) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text(release)
+    platform = install.this_platform(tmp_path)
+    assert (platform.l4t, platform.jetpack) == (l4t, jetpack)
+
+
+@pytest.mark.parametrize(
+    ("state", "l4t"), [("install ok installed", "36.4.4"), ("deinstall ok config-files", "")]
+)
+def test_without_that_file_dpkg_knows_the_release(tmp_path: Path, state: str, l4t: str) -> None:
+    status = tmp_path / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    core = (
+        f"Package: nvidia-l4t-core\nStatus: {state}\nVersion: 36.4.4-20250616085344\nDescription: core\n more"
+    )
+    status.write_text(f"Package: bash\nStatus: install ok installed\nVersion: 5.1-6\n\n{core}\n")
+    platform = install.this_platform(tmp_path)
+    assert (platform.l4t, platform.jetpack) == (l4t, 6 if l4t else None)
 
 
 def test_a_jetson_is_known_by_its_device_tree(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_a_machine_without_any_of_these_files(root: Path) -> None:
 @pytest.mark.parametrize("mode", ["15W", None])
 def test_a_jetsons_power_mode(root: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None) -> None:
     monkeypatch.setattr(machine, "power_mode", lambda: mode)
-    jetson = examine(root, Platform(jetson="NVIDIA Jetson Orin NX", jetpack=6))["machine.jetson"]
-    assert jetson.facts == {"model": "NVIDIA Jetson Orin NX", "jetpack": 6, "power_mode": mode}
-    assert jetson.detail == "NVIDIA Jetson Orin NX, JetPack 6" + (f", power mode {mode}" if mode else "")
+    orin = Platform(jetson="NVIDIA Jetson Orin NX", jetpack=6, l4t="36.4.3")
+    jetson = examine(root, orin)["machine.jetson"]
+    assert jetson.facts == {
+        "model": "NVIDIA Jetson Orin NX",
+        "jetpack": 6,
+        "l4t": "36.4.3",
+        "power_mode": mode,
+    }
+    shown = "NVIDIA Jetson Orin NX, JetPack 6, Linux for Tegra 36.4.3"
+    assert jetson.detail == shown + (f", power mode {mode}" if mode else "")
