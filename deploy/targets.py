@@ -126,8 +126,8 @@ def project_requirements(target: Target, path: Path = ROOT / "pyproject.toml") -
 
 
 def _target(name: str, table: dict[str, Any]) -> Target:
-    lists = {key: tuple(table[key]) for key in ("extras", "packages") if key in table}
-    return Target(name, **{**table, **lists})
+    lists: dict[str, Any] = {key: tuple(table[key]) for key in ("extras", "packages") if key in table}
+    return Target(name, **(table | lists))
 
 
 def _read(path: Path) -> dict[str, Any]:
