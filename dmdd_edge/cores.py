@@ -28,16 +28,24 @@ def allowed_cores() -> set[int]:
 
 def physical_cores() -> int:
     """How many physical cores this process may run on; logical ones where the machine does not say."""
-    allowed = allowed_cores()
-    cores: set[str] = set()
+    return max(len(core_groups()), 1)
+
+
+def core_groups() -> list[tuple[int, ...]]:
+    """The logical cores that this process may run on, those of a physical core together, in order.
+
+    Where the machine does not say which belong together, each is on its own.
+    """
+    groups: dict[str, list[int]] = {}
+    allowed = sorted(allowed_cores())
     for cpu in allowed:
         # Two hyperthreads of a core name the same siblings.
         try:
             siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
         except OSError:
-            return max(len(allowed), 1)
-        cores.add(siblings.strip())
-    return max(len(cores), 1)
+            return [(cpu,) for cpu in allowed]
+        groups.setdefault(siblings.strip(), []).append(cpu)
+    return [tuple(group) for group in groups.values()]
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -149,14 +148,3 @@ def holdout_count(images: int, share: float | None) -> int:
         return 0
     wanted = max(0.1 * images, min(0.25 * images, _WANTED)) if share is None else share * images
     return min(max(round(wanted), 1), images - 1)
-
-
-def free_memory_mb() -> int:
-    """Available memory in MiB; from /proc/meminfo, else from the page counts."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) // 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmdd_edge.train.data import free_memory_mb
+from dmdd_edge.free_memory import free_memory_mb
 from dmdd_edge.train.synthesis.feeder import PairBatch
 
 _CHUNK = 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+from dmdd_edge.free_memory import free_memory_mb
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.data import free_memory_mb
 from dmdd_edge.train.features import TeacherFeatures
 from dmdd_edge.train.head_phase import train_head_epoch
 from dmdd_edge.train.listener import Stopped

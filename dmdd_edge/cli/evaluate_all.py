@@ -31,7 +31,7 @@ def print_all(options: EvaluateCommand) -> None:
             options.runs_dir, options.data, options.report, options.device, work, _print_run
         )
     if overview.rows:
-        console.print(_table(overview))
+        console.print(overview_table(overview))
     for file in files:
         console.print(f"wrote {file}", markup=False)
     if options.json:
@@ -64,8 +64,8 @@ def _print_run(name: str, outcome: Measured | str) -> None:
             console.print(line, markup=False)
 
 
-def _table(overview: Overview) -> Table:
-    """The overview for the terminal."""
+def overview_table(overview: Overview) -> Table:
+    """The figures of several runs, for the terminal."""
     head, rows = overview.cells()
     table = Table(title=f"{len(overview.rows)} runs, %", title_justify="left")
     for number, name in enumerate(head):

@@ -3,22 +3,83 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from dmdd_edge.cli.console import console, next_step, print_json
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
+from dmdd_edge.errors import OptionError
+from dmdd_edge.options import Option, Rule
+from dmdd_edge.options.groups import ModelsDirOption
 from dmdd_edge.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from dmdd_edge.train.train_detector import TrainedRun
 
+_ALL = "Many categories"
+#: Options of a training that one category alone can have.
+OF_ONE = ("category", "run", "continue_run", "add")
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(JsonOutput, QuietOutput, TrainOptions):
+class TrainCommand(JsonOutput, QuietOutput, ModelsDirOption, TrainOptions):
     """The options of the command."""
+
+    every: Annotated[
+        bool,
+        Option(
+            "Train, evaluate and export every category of the data set; with --resume what is left of them.",
+            name="--all",
+            panel=_ALL,
+        ),
+    ] = False
+    jobs: Annotated[
+        int,
+        Option(
+            "Categories at a time, which share the cores and GPUs.",
+            panel=_ALL,
+            minimum=1,
+            range_in_help=False,
+        ),
+    ] = 1
+    categories: Annotated[
+        Path | None,
+        Option(
+            "TOML file: options of all categories at its top, and a table for each category with its own.",
+            metavar="FILE",
+            panel=_ALL,
+        ),
+    ] = None
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("jobs", "categories"),
+            lambda values: values["every"],
+            "has no effect without --all",
+            "add --all",
+        ),
+    )
+
+    def check(self) -> None:
+        """Refuse what contradicts ``--all``."""
+        super().check()
+        if not self.every:
+            return
+        for name in (*OF_ONE, "known_bad"):
+            if name in self.given():
+                listed = "" if name != "known_bad" else ", or set it for each category in --categories FILE"
+                raise OptionError(
+                    f"{self.spelling(name)} is for one category, and --all is given.",
+                    f"Leave one of them out{listed}.",
+                )
+        if self.resume and self.overwrite:
+            raise OptionError(
+                "--resume and --overwrite are both given.",
+                "Give --resume to go on, or --overwrite to train all categories again from the start.",
+            )
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +88,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(options: TrainCommand) -> None:
-    """Train a detector on images of good parts."""
+    """Train a detector on images of good parts; with --all one for every category of a data set."""
+    if options.every:
+        from dmdd_edge.cli.train_all import train_all
+
+        train_all(options)
+        return
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.cli.train_progress import Interrupts, TrainProgress, after_stop
     from dmdd_edge.train.plan import plan_training
@@ -44,10 +110,10 @@ def train(options: TrainCommand) -> None:
         if command is not None:
             next_step(command)
         raise typer.Exit(interrupts.exit_code) from None
-    _report(run, options.json)
+    _report(run, options)
 
 
-def _report(run: TrainedRun, json: bool) -> None:
+def _report(run: TrainedRun, options: TrainCommand) -> None:
     from dmdd_edge.cli.tables import print_damage, print_result
     from dmdd_edge.cli.train_remarks import next_after_training, short_training
     from dmdd_edge.train.known_bad import describe_known_bad
@@ -60,9 +126,9 @@ def _report(run: TrainedRun, json: bool) -> None:
         console.print(describe_known_bad(known_bad), markup=False)
     if run.made_damage is not None:
         print_damage(run.made_damage)
-    if json and run.metrics is not None:
+    if options.json and run.metrics is not None:
         print_json(run.metrics)
-    elif json:
+    elif options.json:
         print_json(
             {
                 "category": run.category,
@@ -77,4 +143,4 @@ def _report(run: TrainedRun, json: bool) -> None:
         console.print(f"wrote {file}", markup=False)
     if remark := short_training(run.config, run.steps):
         console.print(remark, style="yellow")
-    next_after_training(run.folder, run.config, run.facts)
+    next_after_training(run.folder, run.config, run.facts, models_dir=options.models_dir)

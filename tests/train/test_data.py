@@ -11,7 +11,8 @@ import pytest
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.errors import DmddError
-from dmdd_edge.train.data import TrainingImages, free_memory_mb, holdout_count, load_images
+from dmdd_edge.free_memory import free_memory_mb
+from dmdd_edge.train.data import TrainingImages, holdout_count, load_images
 
 
 def folder_of(folder: Path, levels: list[int]) -> Path:
