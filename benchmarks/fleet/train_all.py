@@ -1,4 +1,4 @@
-"""Trains 12 categories at once, one of them broken, kills the command in the middle, and goes on.
+"""Trains 12 categories at once, one of them broken, kills the command in the middle, and continues it.
 
     OMP_NUM_THREADS=1 python benchmarks/fleet/train_all.py
 
@@ -39,13 +39,13 @@ _LIMIT = 7200.0
 
 
 def draw(data: Path, categories: int) -> None:
-    """Draw all categories but one, which gets a file that is no image."""
+    """Draw all categories but one, which gets a file that is not an image."""
     for number in range(1, categories):
         write_sample(data, f"plate_{number:02d}", train=12, test_good=3, test_bad=1, size=64, seed=number)
     for part in ("train", "test"):
         folder = data / BROKEN / part / "good"
         folder.mkdir(parents=True)
-        (folder / "000.png").write_text("no image")
+        (folder / "000.png").write_text("not an image")
 
 
 def weights(folder: Path) -> Path:
@@ -186,7 +186,7 @@ def summary(code: int, report: dict[str, Any], seconds: float) -> dict[str, Any]
 
 
 def main() -> None:
-    """Train, kill, go on, compare, and write the result file."""
+    """Train, kill, continue, compare, and write the result file."""
     parser = common.parser(__doc__, "fleet_train_all")
     parser.add_argument(
         "--categories", type=int, default=12, help="with the broken one (default: %(default)s)"

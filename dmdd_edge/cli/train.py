@@ -78,7 +78,7 @@ class TrainCommand(JsonOutput, QuietOutput, ModelsDirOption, TrainOptions):
         if self.resume and self.overwrite:
             raise OptionError(
                 "--resume and --overwrite are both given.",
-                "Give --resume to go on, or --overwrite to train all categories again from the start.",
+                "Give --resume to continue, or --overwrite to train all categories again from the start.",
             )
 
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 #: Estimated need of a job in MiB until one has been measured: of torch, and of each pixel of a batch.
 _BASE_MIB, _MIB_A_PIXEL = 900.0, 1.5e-3
 _WORKER = (sys.executable, "-m", "dmdd_edge.cli.train_worker")
-#: Prints how many GPUs torch finds; a process of its own keeps torch out of this one.
+#: Prints how many GPUs torch finds; a separate process keeps torch out of this one.
 _COUNT_GPUS = "import torch; print(torch.cuda.device_count())"
-#: Options that the command which goes on does not repeat.
+#: Options that the command which continues does not repeat.
 _NOT_AGAIN = ("overwrite", "resume", "json", "quiet")
 _SHOWN = 5
 
@@ -91,7 +91,7 @@ def _standings(entries: Sequence[Entry], options: TrainCommand) -> list[Standing
     if present:
         raise TrainingError(
             f"{len(present)} of {number_of(len(entries))} have a run already: {_listed(present)}.",
-            "Go on with --resume: it skips what is finished. Or replace all of them with --overwrite.",
+            "Continue with --resume: it skips what is finished. Or replace all of them with --overwrite.",
         )
     return standings
 
@@ -191,17 +191,17 @@ def _report(standings: Sequence[Standing], options: TrainCommand, interrupts: In
     if options.json:
         categories = {standing.name: standing.as_dict() for standing in standings}
         print_json({"counts": counts(standings), "categories": categories, "mean": overview.mean()})
-    go_on = command("train", **again(options))
+    again_command = command("train", **again(options))
     if interrupts.number is not None:
         states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
         console.print(f"Stopped; of {number_of(len(standings))}: {states}. Checkpoints are kept.")
-        next_step(go_on)
+        next_step(again_command)
         raise typer.Exit(interrupts.exit_code)
     if failed:
         raise TrainingError(
             f"{len(failed)} of {number_of(len(standings))} failed: {_listed([s.name for s in failed])}. "
             f"{len(ready)} are done.",
-            f"Mend what is named above, then: {go_on}",
+            f"Fix what is named above, then: {again_command}",
         )
     if bundle := next((s for s in ready if s.result.get("version")), None):
         next_step(
@@ -210,7 +210,7 @@ def _report(standings: Sequence[Standing], options: TrainCommand, interrupts: In
 
 
 def again(options: TrainCommand) -> dict[str, object]:
-    """The options of the command that goes on."""
+    """The options of the command that continues."""
     found: dict[str, object] = {}
     for field in option_fields(type(options)):
         value = getattr(options, field.name)

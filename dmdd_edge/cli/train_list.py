@@ -65,7 +65,7 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
         path: the list; None takes every category of ``data``.
 
     Raises:
-        OptionError: there is no data set, the list has an unknown key or a wrong value, or it is no TOML.
+        OptionError: there is no data set, the list has an unknown key or a wrong value, or it is not TOML.
         DataError: the data set cannot be read, or holds no category.
     """
     from dmdd_edge.data.datasets import list_categories

@@ -61,7 +61,7 @@ class Piped(Work):
 
 def main() -> None:
     """Do the work that standard input names."""
-    # Events have a descriptor of their own: what a library prints goes to standard error.
+    # Events have a separate descriptor: what a library prints goes to standard error.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     lock = threading.Lock()

@@ -1,7 +1,7 @@
 """A job as a process: it reads its work on standard input and writes events, a JSON object a line.
 
 Its standard input stays open as long as this process lives. A job that finds it closed stops by itself, so
-that none goes on when this process is killed.
+that none continues when this process is killed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class JobProcess:
         words: its command line.
         work: the line that it reads first.
         environment: its variables.
-        post: receives its events, in a thread of its own.
+        post: receives its events, in a separate thread.
     """
 
     def __init__(
         self, words: Sequence[str], work: Mapping[str, Any], environment: Mapping[str, str], post: Post
     ) -> None:
         self._errors: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-        # In a session of its own: Ctrl-C is for this process, which then ends the jobs in order.
+        # In a separate session: Ctrl-C is for this process, which then ends the jobs in order.
         self._process = subprocess.Popen(
             list(words),
             stdin=subprocess.PIPE,

@@ -81,7 +81,8 @@ class Schedule:
         self._report = report or Report()
         self._running: dict[str, tuple[Process, Share]] = {}
         self._events: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
-        self._held_back = self._killing = False
+        self._said: set[bool] = set()
+        self._killing = False
 
     def run(self, stop_asked: Callable[[], bool] = lambda: False) -> None:
         """Run all jobs that wait; returns when the last one has ended.
@@ -146,16 +147,17 @@ class Schedule:
         to_come = sum(max(need - self._standings[name].memory, 0.0) for name in self._running)
         left = self._free() - to_come
         if left >= need:
-            self._held_back = False
             return True
-        if not self._held_back:
-            self._held_back = True
-            runs = len(self._running)
-            so = "it is started all the same" if not runs else f"the next one waits; {runs} at work"
+        alone = not self._running
+        if alone not in self._said:  # once each
+            self._said.add(alone)
+            so = (
+                "it is started all the same" if alone else f"the next one waits; {len(self._running)} at work"
+            )
             self._report.say(
                 f"memory: a job takes about {need:.0f} MiB and {max(left, 0.0):.0f} MiB are left: {so}"
             )
-        return not self._running
+        return alone
 
     def _take_events(self) -> None:
         try:
@@ -198,7 +200,7 @@ def _why(code: int, text: str) -> tuple[str, str]:
     if code == -signal.SIGKILL:
         return (
             "Its process was killed, as a system does that runs out of memory.",
-            "Give fewer --jobs, a smaller --cache-mb or --batch-size; then go on with --resume.",
+            "Give fewer --jobs, a smaller --cache-mb or --batch-size; then continue with --resume.",
         )
     last = text.splitlines()[-1] if text else "it wrote no message"
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"

@@ -15,7 +15,7 @@ class Standing:
 
     Attributes:
         name: of the job; no two have the same.
-        state: ``skipped``: was done before. ``stopped``: ended early on request, and can go on.
+        state: ``skipped``: was done before. ``stopped``: ended early on request, and can continue.
         phase: what it does now, for people.
         share: of its work, 0..1; None while nothing tells.
         memory: MiB that it holds now.
