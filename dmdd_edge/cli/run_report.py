@@ -65,6 +65,8 @@ class Report:
             parts.append(f"({result.reason})")
         elif count:
             parts.append(f"({count} region{'s' * (count != 1)})")
+        if result.stopped_early:
+            parts.append(f"(ended after {100 * result.inspected:.0f} % of the tiles)")
         if self._verbose:
             times = ", ".join(f"{name} {value:.1f}" for name, value in result.to_json()["timings_ms"].items())
             parts.append(f"threshold {result.threshold:.4f}; ms: {times}")

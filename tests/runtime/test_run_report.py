@@ -165,3 +165,11 @@ def test_results_in_which_drift_can_be_found_name_the_command(learning: bool, ca
     assert last == (expected if learning else "next: dmdd-edge drift 'a b.jsonl' --report drift.html")
     print_end(replace(outcome, written=(("rows", Path("a.csv"), 1),)))
     assert "drift" not in capsys.readouterr().err
+
+
+def test_a_line_says_that_an_image_was_ended_early(capsys: Capture) -> None:
+    result = replace(_result("anomalous"), is_anomalous=True, stopped_early=True, inspected=0.44)
+    Report(each=True).result(_frame("a.png", "a.png"), result)
+    assert "(ended after 44 % of the tiles)" in capsys.readouterr().err
+    Report(each=True).result(_frame("a.png", "a.png"), replace(result, stopped_early=False, inspected=1.0))
+    assert "ended" not in capsys.readouterr().err
