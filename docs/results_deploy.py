@@ -11,8 +11,8 @@ from results_files import result
 _SIZES = {
     "base_bytes": "the Debian 12 root before",
     "root_bytes": "the root after the steps: the image, not compressed",
-    "image_gzip_bytes": "the same as a tar, `gzip -1`",
     "install_bytes": "of it `/opt/dmdd-edge`",
+    "image_gzip_bytes": "the whole root as a tar, `gzip -1`",
     "wheelhouse_bytes": "the wheelhouse",
 }
 
