@@ -17,11 +17,11 @@ from dmdd_edge.extras import install_command
 from dmdd_edge.messages.phases import Cost, Phases, clock_text
 from dmdd_edge.train import costs
 from dmdd_edge.train.listener import Listener
+from dmdd_edge.train.run_folder import LOG as LOG
 
 if TYPE_CHECKING:
     from dmdd_edge.train.schedule import Progress
 
-LOG = "train.log"
 _LOG_SECONDS = 10.0
 
 

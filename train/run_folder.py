@@ -31,6 +31,8 @@ CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED = (
     "start.safetensors",
     "continued.json",
 )
+#: What is recorded of a training, from before its images are read.
+LOG = "train.log"
 #: In ``run.json``: whether all outputs of training are complete, figures and images included.
 COMPLETE = "complete"
 
@@ -94,7 +96,8 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
             "Continue an unfinished run with --resume, replace it with --overwrite, or choose --run NAME.",
         )
     require_writable(folder, "--runs-dir")
-    if state == "none" and folder.is_dir() and any(folder.iterdir()):
+    # A training that failed on its images left its log alone.
+    if state == "none" and folder.is_dir() and any(path.name != LOG for path in folder.iterdir()):
         raise TrainingError(
             f"{folder} is not empty and holds no run.", "Choose another name with --run NAME."
         )

@@ -19,6 +19,7 @@ from dmdd_edge.cli.train_progress import Interrupts
 from dmdd_edge.cli.train_stage import left_of, note_bundle
 from dmdd_edge.errors import DmddError
 from dmdd_edge.jobs.process import Post
+from dmdd_edge.train.run_folder import check_run
 
 Answer = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
@@ -206,6 +207,17 @@ def test_runs_that_are_there_are_kept_and_resume_skips_what_is_finished(
     (run / "state.safetensors").write_bytes(b"")
     assert left_of(run, Path("models")) == "training"
     assert left_of(Path("runs/none"), Path("models")) == "new"
+
+
+def test_a_category_that_failed_on_its_images_is_trained_again(tmp_path: Path) -> None:
+    folder = tmp_path / "left"
+    folder.mkdir()
+    (folder / "train.log").write_text("a first try\n")
+    config: Any = object()
+    assert check_run(folder, config, resume=False, overwrite=False) is config
+    (folder / "notes.txt").write_text("of a person")
+    with pytest.raises(DmddError, match="holds no run"):
+        check_run(folder, config, resume=False, overwrite=False)
 
 
 def test_the_worker_trains_and_does_only_what_is_left_afterwards(
