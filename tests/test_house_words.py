@@ -66,7 +66,8 @@ BRITISH = {
     rf"\b\w*({_STEMS})i?s(e|es|ed|er|ers|ing|ations?)\b": "-ize",
 }
 #: Texts that stay: fields of files and lines that the formats fix, and the names that libraries give.
-FIXED = re.compile(r"\blicences\b|\bcolour:|IMREAD_GREY\w*|pictures\?")
+#: The name of a command is one too, where it is pasted with the program's.
+FIXED = re.compile(r"\blicences\b|\bcolour:|IMREAD_GREY\w*|pictures\?|\bdmdd-edge judge\b")
 #: What a fix may end with instead of a full stop: a command or an option, which are pasted, or a sentence
 #: from elsewhere, which has its own.
 PASTED = re.compile(

@@ -40,6 +40,7 @@ COMMANDS = (
     "review",
     "station",
     "drift",
+    "judge",
     "bench",
     "doctor",
 )

@@ -66,7 +66,7 @@ def read_file(path: Path) -> Decoded:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
             raise DataError(f"{path}: cannot be read as an image, it is {kind}.", "Name an image file.")
-        limit = int(limit_megapixels() * 1e6) * _BYTES_A_PIXEL + _BYTES_BESIDE
+        limit = largest_file()
         if status.st_size > limit:
             raise DataError(
                 f"{path}: the file has {status.st_size} bytes; at most {limit} are read.", _limit_fix()
@@ -164,6 +164,15 @@ def limit_megapixels() -> float:
     if not 0 < value < float("inf"):
         raise OptionError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number above 0.", "For example 200.")
     return value
+
+
+def largest_file() -> int:
+    """Most bytes of a file that is read.
+
+    Raises:
+        DmddError: see ``limit_megapixels``.
+    """
+    return int(limit_megapixels() * 1e6) * _BYTES_A_PIXEL + _BYTES_BESIDE
 
 
 @lru_cache(maxsize=1)

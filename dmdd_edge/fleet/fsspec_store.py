@@ -98,6 +98,22 @@ class FsspecStore:
                 found.setdefault(parts[0], []).append(parts[1])
         return {name: sorted(found[name]) for name in sorted(found)}
 
+    def files(self) -> Iterator[str]:
+        """All files, relative to the address, folder by folder; the names of one folder are in memory.
+
+        Raises:
+            DmddError: the store cannot be listed, or nothing has this address.
+        """
+        try:
+            with self._errors("", "listed"):
+                for folder, _, names in self._fs.walk(self._at(""), on_error="raise"):
+                    below = str(folder).removeprefix(self._root).strip("/")
+                    for name in filter(None, names):  # some stores have an empty name for the folder itself
+                        yield f"{below}/{name}" if below else str(name)
+        except FileNotFoundError:
+            message = f"{self.name} has no files, or lost a folder while it was listed."
+            raise FleetError(message, _CHECK) from None
+
     def size(self, path: str) -> int | None:
         """The size of a file in bytes; None without it."""
         try:

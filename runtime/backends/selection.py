@@ -23,7 +23,9 @@ BACKENDS: dict[str, Callable[[Bundle, BackendOptions], Backend]] = {
     "tensorrt": TensorRt,
     "rtx": TensorRtRtx,
     "cuda": lambda bundle, options: OnnxRuntimeCuda(bundle, precision=options.precision),
-    "cpu": lambda bundle, options: OnnxRuntimeCpu(bundle, slots=options.slots, precision=options.precision),
+    "cpu": lambda bundle, options: OnnxRuntimeCpu(
+        bundle, options.threads, slots=options.slots, precision=options.precision
+    ),
 }
 
 AUTO = "auto"

@@ -91,9 +91,11 @@ class BackendOptions(CudaOptions):
         cuda_graphs: launch each batch size as a CUDA graph.
         spin: poll the GPU instead of sleeping until it is done, which reacts faster and keeps a core busy;
             for benchmarks.
+        threads: threads of the CPU backend; None for one per physical core that this process may use.
     """
 
     slots: Annotated[int, Option(name="slots", minimum=1)] = 1
     batch: int | None = None
     cuda_graphs: bool = True
     spin: bool = False
+    threads: int | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from dmdd_edge.data.decoding import read_file
+from dmdd_edge.data.decoding import Decoded, read_file
 from dmdd_edge.data.images import checked, to_uint8
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
@@ -62,15 +62,22 @@ class ImageFiles(FileProgress):
 
 def read_frame(path: Path, name: str, index: int, bits: int = 16) -> Frame | BrokenFrame:
     """Read an image file as a frame, or a broken one if it cannot be read; ``bits`` as of a source."""
+    return frame_of_file(lambda: read_file(path), str(path), name, index, bits)
+
+
+def frame_of_file(
+    read: Callable[[], Decoded], source: str, name: str, index: int, bits: int
+) -> Frame | BrokenFrame:
+    """``read_frame`` of a file that ``read`` reads, wherever it is."""
     start = time.perf_counter()
     try:
-        file = checked(read_file(path), str(path))
+        file = checked(read(), source)
     except DmddError as error:
-        return BrokenFrame(str(path), index, error)
+        return BrokenFrame(source, index, error)
     peak = int(file.image.max()) if file.image.dtype == np.uint16 else None
     image = to_uint8(file.image, bits)
     elapsed = 1000 * (time.perf_counter() - start)
-    return Frame(image, str(path), name, index, time.time(), elapsed, peak=peak, more=file.header.more)
+    return Frame(image, source, name, index, time.time(), elapsed, peak=peak, more=file.header.more)
 
 
 def is_under(path: Path, folders: Iterable[Path]) -> bool:

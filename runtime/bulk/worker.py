@@ -1,0 +1,169 @@
+"""A process with its own detector: takes shards from a pipe and answers with Parquet files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.runtime.bulk.images import open_images
+from dmdd_edge.runtime.bulk.rows import count_statuses, parquet_bytes
+from dmdd_edge.runtime.bulk.shard import Shard, decide_shard
+from dmdd_edge.runtime.options.backend import BackendOptions
+from dmdd_edge.runtime.options.run import ThresholdOptions
+
+#: A shard that takes longer is written in pieces, in seconds: a kill loses no more than that.
+_LONGEST = 120.0
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process needs to know.
+
+    Attributes:
+        model: folder of the bundle's version.
+        source: where the images are.
+        backend: as ``--backend`` names it.
+        how: how the backend runs.
+        thresholds: given for this run.
+        record: what goes into the metadata of each file, besides what decided.
+    """
+
+    model: str
+    source: str
+    backend: str
+    how: BackendOptions
+    thresholds: ThresholdOptions
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A process has its detector.
+
+    Attributes:
+        facts: what decides: category, version, thresholds, backend, precision.
+        backend: the backend in words.
+        notes: warnings about the thresholds.
+    """
+
+    facts: Facts
+    backend: str
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class At:
+    """How far a shard is; see ``decide_shard``."""
+
+    index: int
+    done: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The rows of the first images of a shard, as a Parquet file.
+
+    Attributes:
+        images: how many.
+        data: the file.
+        counts: of each status.
+    """
+
+    images: int
+    data: bytes
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The process cannot continue.
+
+    Attributes:
+        message: why.
+        fix: what to do; empty for an error that nobody expected.
+        expected: whether a user can fix it.
+    """
+
+    message: str
+    fix: str = ""
+    expected: bool = True
+
+
+def work(pipe: Connection, task: Task) -> None:
+    """Work on the shards that come through the pipe until it is closed.
+
+    Shards are answered by any number of ``At`` and one ``Done``. Whatever else comes through the pipe
+    is a request for the rows so far.
+    """
+    try:
+        _work(pipe, task)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # nobody listens any more
+    except DmddError as error:
+        pipe.send(Failed(error.message, error.fix))
+    except Exception as error:
+        pipe.send(Failed(f"{type(error).__name__}: {error}", expected=False))
+
+
+def _work(pipe: Connection, task: Task) -> None:
+    import cv2
+
+    from dmdd_edge.runtime.detector import Detector
+
+    cv2.setNumThreads(task.how.threads or 1)
+    images = open_images(task.source)
+    notes: list[str] = []
+    given = task.thresholds
+    with Detector.load(
+        task.model,
+        task.backend,
+        given.threshold,
+        given.pixel_threshold,
+        options=task.how,
+        suspect_threshold=given.suspect_threshold,
+        suspect_as=given.suspect_as,
+        min_area=given.min_area,
+        mm_per_px=given.mm_per_px,
+        say=notes.append,
+    ) as detector:
+        backend, bundle = detector.backend, detector.bundle
+        limits = detector.threshold
+        facts: Facts = {
+            "category": bundle.category,
+            "version": bundle.version,
+            "backend": backend.name,
+            "precision": backend.precision,
+            "threshold": limits.image,
+            "limits": {**asdict(limits), "gate": limits.gate.model_dump(mode="json")},
+        }
+        pipe.send(Ready(facts, backend.description, notes))
+        while True:
+            shard = pipe.recv()
+            if not isinstance(shard, Shard):
+                continue  # the request for the rows so far came after the last row
+            ending = _Ending(pipe)
+            rows = decide_shard(
+                detector, images, shard, ending, lambda index, done: pipe.send(At(index, done))
+            )
+            record = {**task.record, **facts, "first": shard.first, "images": len(rows)}
+            pipe.send(Done(len(rows), parquet_bytes(rows, record), count_statuses(rows)))
+
+
+class _Ending:
+    """Whether a shard ends early: because the parent wants its rows, or because it takes long."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._since, self._ends = pipe, time.monotonic(), False
+
+    def __call__(self) -> bool:
+        if not self._ends and self._pipe.poll():
+            self._pipe.recv()
+            self._ends = True
+        return self._ends or time.monotonic() - self._since > _LONGEST
