@@ -77,7 +77,7 @@ def _report(outcome: Outcome) -> None:
         markup=False,
     )
     if outcome.lost:
-        console.print(f"{outcome.lost} processes ended in the middle and were replaced")
+        console.print(f"processes that ended in the middle and were replaced: {outcome.lost}")
     if outcome.passed_over:
         console.print(f"skipped: {describe_passed_over(outcome.passed_over)}", markup=False)
     console.print(

@@ -85,7 +85,7 @@ def decide_shard(
 
     for result in detector.stream(source, on_error=broken):
         keep(result.index, result_row(result))
-    whole = []
+    whole: list[Row] = []
     # An image that cannot be read overtakes those ahead of it.
     while (row := rows.get(shard.first + len(whole))) is not None:
         whole.append(row)
