@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -43,7 +44,9 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=target, args=(other, task), daemon=True)
-        # Ctrl-C reaches all processes of a terminal; only the parent decides what happens then.
+        # Ctrl-C reaches all processes of a terminal; only the parent decides what happens then. Python's own
+        # watcher of such processes releases these signals where it starts, so it starts before.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             self.process.start()

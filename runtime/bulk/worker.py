@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -102,6 +103,8 @@ def work(pipe: Connection, task: Task) -> None:
     Shards are answered by any number of ``At`` and one ``Done``. Whatever else comes through the pipe
     is a request for the rows so far.
     """
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)  # the parent asks for the rows so far
     try:
         _work(pipe, task)
     except (EOFError, BrokenPipeError, ConnectionResetError):

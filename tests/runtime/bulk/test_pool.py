@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,17 @@ def test_an_image_that_ends_every_process_is_named_and_the_others_have_their_row
 def test_an_error_that_a_user_can_fix_ends_the_work() -> None:
     with pytest.raises(DmddError, match="The GPU is gone"):
         worked(["0.png", "refuse"], 1)
+
+
+def test_ctrl_c_does_not_reach_the_processes() -> None:
+    with Pool(TASK, lambda ready: None, lambda: False, answer) as pool:
+        pool.first_ready()
+        (before,) = multiprocessing.active_children()
+        os.kill(before.pid, signal.SIGINT)
+        events = [event for event in pool.work(iter([Shard(0, ["0.png", "1.png"])])) if event.done]
+        (after,) = multiprocessing.active_children()
+    assert [event.done.images for event in events] == [2]
+    assert after.pid == before.pid
 
 
 def test_no_further_shard_begins_after_a_stop() -> None:
