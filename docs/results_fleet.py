@@ -78,8 +78,35 @@ def fleet_cost() -> str:
     return markdown_table(["seconds", "median", "lowest", "highest"], lines, left=1)
 
 
+def judge_speed() -> str:
+    """The command beside the bare loop."""
+    figures = result("judge")["figures"]
+    lines = []
+    for name, key in (("bare loop, one thread", "bare"), ("one process", "one"), ("two, one killed", "two")):
+        row = figures[key]
+        memory = "" if key == "bare" else " to ".join(f"{size:.0f}" for size in row["mib_largest_process"])
+        cost = 1000 * row["cpu_seconds"] / row["images"]
+        rate = row["images"] / row["seconds"]
+        rows = "" if key == "bare" else f"{row['rows']:,}, {row['paths_once']:,} paths once"
+        lines.append([name, rows, f"{cost:.2f} ms", f"{rate:.0f}", memory])
+    return markdown_table(["20,000 images", "rows", "CPU per image", "per second", "MiB"], lines, left=2)
+
+
+def judge_listing() -> str:
+    """A million names, without images."""
+    row = result("judge")["figures"]["listing"]
+    names = ["names", "shared out", "CPU", "time", "MiB before", "MiB at most"]
+    counts = [f"{row['names']:,}", f"{row['shared_out']:,}"]
+    times = [f"{row['cpu_seconds']:.1f} s", f"{row['seconds']:.0f} s"]
+    return markdown_table(
+        names, [[*counts, *times, f"{row['mib_before']:.0f}", f"{row['mib_peak']:.0f}"]], left=0
+    )
+
+
 FLEET: dict[str, Callable[[], str]] = {
     "fleet-trouble": fleet_trouble,
     "fleet-many": fleet_many,
     "fleet-cost": fleet_cost,
+    "judge-speed": judge_speed,
+    "judge-listing": judge_listing,
 }
