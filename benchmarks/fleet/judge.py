@@ -82,7 +82,7 @@ def bare(model: str, folder: str) -> None:
     paths = sorted(Path(folder).rglob("*.png"))
     with Detector.load(model, "cpu", options=BackendOptions(threads=1)) as detector:
         start, cpu = time.perf_counter(), time.process_time()
-        found = Counter(detector(path).status for path in paths)
+        found = Counter(str(detector(path).status) for path in paths)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     common.report_apart({"images": len(paths), "seconds": seconds, "cpu_seconds": cpu, **found})
 
