@@ -107,6 +107,6 @@ FLEET: dict[str, Callable[[], str]] = {
     "fleet-trouble": fleet_trouble,
     "fleet-many": fleet_many,
     "fleet-cost": fleet_cost,
-    "judge-speed": judge_speed,
-    "judge-listing": judge_listing,
+    "archived-speed": judge_speed,
+    "archived-listing": judge_listing,
 }
