@@ -20,7 +20,6 @@ from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
 from dmdd_edge.data.quality import FrameLimits, limits_from, view_statistics
-from dmdd_edge.errors import OptionError
 from dmdd_edge.evaluation.test_set import (
     Evaluation,
     Predictor,
@@ -130,11 +129,6 @@ def export_run(
     run = moved(load_run(folder), data)
     config = run.config
     size = config.model.image_size
-    if int8 is not None and config.preprocess.tiling is not None:
-        raise OptionError(
-            "INT8 is not available for a run with tiles: its limits are measured on whole images.",
-            "Export with --precision fp16.",
-        )
     expect(_costs(run, int8 is not None))
     # What needs the images comes before the graphs: writing those takes minutes.
     progress(_LIMITS, 0, None)
@@ -317,9 +311,11 @@ def _comparing(name: str, count: int, progress: Progress) -> Callable[[int], Non
 def _costs(run: Run, int8: bool) -> list[Cost]:
     """The phases of an export with their expected costs, measured on one core."""
     size, preprocess = run.config.model.image_size, run.config.preprocess
-    area = (size / 256) ** 2 * inputs_each(preprocess, [Path(path) for path in run.info["holdout"]], size)
+    inputs = inputs_each(preprocess, [Path(path) for path in run.info["holdout"]], size)
+    area = (size / 256) ** 2 * inputs
     category, held_out = category_of_or_none(run), len(run.info["holdout"])
     tests = len(category.test) if category is not None and category.test else held_out
+    images = tests
     names = ["torch", *(f"onnxruntime {precision}" for precision in GRAPHS)]
     if preprocess.tiling is not None:
         # All artifacts are compared tile by tile, in one phase.
@@ -329,7 +325,7 @@ def _costs(run: Run, int8: bool) -> list[Cost]:
         *(Cost(f"writing {name}", _WRITING[precision], "host") for precision, name in GRAPHS.items()),
         Cost(_THRESHOLD, _EVALUATED * held_out * area),
         *(Cost(f"comparing: {name}", _EVALUATED * tests * area) for name in names),
-        *(int8_costs(area, tests) if int8 else ()),
+        *(int8_costs((size / 256) ** 2, images, inputs) if int8 else ()),
     ]
 
 

@@ -178,7 +178,8 @@ class AssembledRun(Opened):
         if changed and (about := remark(self.detector.bundle, self.detector.threshold.image)):
             self._say(about)
         if options.strip is not None and self.detector.threshold.origin == "manifest":
-            names = options_of(self.detector.bundle)
+            bundle = self.detector.bundle
+            names = {**options_of(bundle), "precision": bundle.precision or None}
             strips = command("calibrate", **names, source="GOOD_STRIPS", strip=options.strip)
             self._say(f"The threshold is of whole images; {strips} sets it for strips.")
         self._control = RunControl(self.detector, self.source, load, self._say)
@@ -259,7 +260,9 @@ def _drift(options: RunOptions, control: RunControl, sinks: Sequence[Sink], say:
         return []
     from dmdd_edge.runtime.drift.sink import RunDrift
 
-    calibrate = command("calibrate", **options_of(control.detector.bundle), source="GOOD_PARTS")
+    bundle = control.detector.bundle
+    precision = bundle.precision or None
+    calibrate = command("calibrate", **options_of(bundle), precision=precision, source="GOOD_PARTS")
     return [RunDrift(control, options.drift_frames, options.drift_state, sinks, say, calibrate)]
 
 

@@ -29,6 +29,7 @@ def decided(
     threshold: EffectiveThreshold,
     bundle: Bundle,
     inspected: float = 1.0,
+    precision: str = "",
 ) -> Result:
     """Decide on a frame.
 
@@ -40,6 +41,7 @@ def decided(
         threshold: in use.
         bundle: the frame was prepared for, with region of interest, rotation, tiles and mask.
         inspected: share of its tiles that were inspected; below 1 it was ended early, as anomalous.
+        precision: that the backend runs.
     """
     start = time.perf_counter()
     geometry = item.geometry
@@ -94,6 +96,7 @@ def decided(
         device_time_ns=frame.device_time_ns,
         category=bundle.category,
         version=bundle.version,
+        precision=precision,
         look=item.look,
         strip=frame.strip,
         mm_per_px=threshold.gate.mm_per_px,

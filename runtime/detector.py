@@ -353,7 +353,16 @@ class Detector:
         inspected = inferred.inspected or [1.0] * len(inferred.prepared)
         outputs = zip(inferred.prepared, inferred.maps, inferred.scores, inspected, strict=True)
         return [
-            decided(item, raw, float(score), inferred.infer_ms, self.threshold, self.bundle, share)
+            decided(
+                item,
+                raw,
+                float(score),
+                inferred.infer_ms,
+                self.threshold,
+                self.bundle,
+                share,
+                self.backend.precision,
+            )
             for item, raw, score, share in outputs
         ]
 

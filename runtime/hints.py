@@ -128,7 +128,9 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     manifest = bundle.manifest
     kinds = "anomalous or unreliable" if threshold.suspect is None else "suspect, anomalous or unreliable"
     head = f"{not_good} of the first {len(seen)} frames are {kinds}"
-    calibrate = command("calibrate", **options_of(bundle), source="GOOD_PARTS")
+    calibrate = command(
+        "calibrate", **options_of(bundle), precision=bundle.precision or None, source="GOOD_PARTS"
+    )
     causes = [] if manifest.look is None else find_causes(manifest.look, seen, manifest.preprocess)
     if causes:
         message = f"{head}, and the frames are {_joined(causes)}."

@@ -127,6 +127,7 @@ class Result:
         frame_id: the number that the camera gave the frame; None for sources without one.
         device_time_ns: the camera's own clock at the exposure, in nanoseconds; None for sources without one.
         category, version: of the bundle that judged the frame; empty when the caller made the result.
+        precision: that the backend ran, ``fp32``, ``fp16`` or ``int8``; empty as ``category`` is.
         suspect_threshold: lower threshold of the score, 0..1; None without a band.
         gated: whether the score is above the threshold, and the frame is not anomalous because no region is
             as large as the smallest area.
@@ -172,6 +173,7 @@ class Result:
     look: FrameLook | None = field(default=None, repr=False, compare=False)
     strip: Strip | None = field(default=None, repr=False)
     mm_per_px: float | None = field(default=None, repr=False, compare=False)
+    precision: str = field(default="", repr=False, compare=False)
 
     def __repr__(self) -> str:
         relation = ">" if self.is_anomalous or self.gated else "<="

@@ -20,7 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of trained runs")
     parser.add_argument("--out", type=Path, default=RESULTS / "int8", help="folder of the results")
-    parser.add_argument("--points", type=int, default=8, help="points of the curve")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=5,
+        help="evenly spread points of the curve, beside those that the choice measured",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for folder in options.runs:

@@ -15,11 +15,10 @@ from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predicto
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.graph_view import read_graph
 from dmdd_edge.export.int8.images import Int8Images, int8_images
-from dmdd_edge.export.int8.make import make_int8, work_of
+from dmdd_edge.export.int8.make import Made, make_int8
 from dmdd_edge.export.int8.measure import Limits, loss
 from dmdd_edge.export.int8.places import interior
 from dmdd_edge.export.int8.ranges import inputs_of
-from dmdd_edge.export.int8.sensitivity import errors, worst_first
 from dmdd_edge.export.int8.share import int8_share
 from dmdd_edge.export.int8.simulate import Simulation
 from dmdd_edge.export.onnx_file import write_onnx
@@ -56,13 +55,13 @@ def study(folder: Path, points: int, say: Say) -> dict[str, Any]:
         "image_size": size,
         "steps": run.info["steps"],
         "limits": asdict(Limits()),
-        "ours": made,
+        "ours": made.as_dict(),
         "rows": rows,
-        "curve": _curve(run, images, points, say),
+        "curve": _curve(run, made, images, points, say),
     }
 
 
-def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[str, Path], dict[str, Any]]:
+def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[str, Path], Made]:
     size = run.config.model.image_size
     files = {name: folder / f"{name}.onnx" for name in ("fp32", "fp16", "int8 plain", "int8 ours")}
     for name in ("fp32", "fp16"):
@@ -75,7 +74,7 @@ def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[s
     say("writing int8 ours")
     made = make_int8(run.model, files["int8 ours"], size, images, Limits())
     say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
-    return files, made.as_dict()
+    return files, made
 
 
 def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]], say: Say) -> list[Any]:
@@ -98,22 +97,36 @@ def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]],
     return rows
 
 
-def _curve(run: Run, images: Int8Images, points: int, say: Say) -> list[dict[str, Any]]:
-    """Loss on the images of the choice as places go back to half, worst first."""
+def _curve(run: Run, made: Made, images: Int8Images, points: int, say: Say) -> dict[str, Any]:
+    """Loss on the images of the choice as places go back to half, worst first.
+
+    The points that the choice measured, and some evenly spread ones.
+    """
+    rows = {step.half: step.loss.as_dict() for step in made.steps}
+    order = made.order
+    asked = np.unique(np.linspace(0, len(order) - 1, points).astype(int)).tolist() if made.error else []
+    if missing := [half for half in asked if half not in rows]:
+        rows |= _measured(run, order, images, missing, say)
+    curve = []
+    for half in sorted(rows):
+        inside = sum(made.work.get(name, 0) for name in order[half:])
+        curve.append({"half": int(half), "multiply_adds": inside, **rows[half]})
+    return {"order": list(order), "error": made.error, "work": made.work, "points": curve}
+
+
+def _measured(
+    run: Run, order: Sequence[str], images: Int8Images, halves: Sequence[int], say: Say
+) -> dict[int, dict[str, Any]]:
+    """The loss with the first of ``order`` in half, for several numbers of them."""
     graph = DeploymentGraph(run.model)
     places = interior(graph)
     simulation = Simulation(graph, places, inputs_of(graph, places, images.ranges))
-    say("measuring each place")
-    error = errors(simulation, places, images.sensitivity)
-    work = work_of(graph, places, images.sensitivity[:1])
-    order = worst_first(error, work)
+    simulation.use(())
     exact = evaluate_predictor(simulation.predictor(), images.choice)
-    curve = []
-    for half in np.unique(np.linspace(0, len(order) - 1, points).astype(int)):
+    rows = {}
+    for half in halves:
         simulation.use(order[half:])
         say(f"curve: {half} of {len(order)} places in half")
         result = evaluate_predictor(simulation.predictor(), images.choice)
-        row = loss("made damage", images.choice, exact, result).as_dict()
-        inside = sum(work[name] for name in order[half:])
-        curve.append({"half": int(half), "multiply_adds": inside, **row})
-    return [{"order": order, "error": error, "work": work}, *curve]
+        rows[half] = loss("made damage", images.choice, exact, result).as_dict()
+    return rows

@@ -27,6 +27,7 @@ from dmdd_edge.bundle.threshold import require_exceedable
 from dmdd_edge.bundle.unfinished import UNFINISHED_PREFIX, remove_abandoned
 from dmdd_edge.bundle.versions import (
     CURRENT_NAME,
+    OWN_THRESHOLD,
     find_version,
     list_versions,
     match_version,
@@ -113,10 +114,19 @@ class Bundle:
 
         Args:
             precision: ``fp32``, ``fp16`` or ``int8``.
+
+        Raises:
+            BundleError: the precision needs a separate threshold, and the bundle has none.
         """
+        if precision not in OWN_THRESHOLD:
+            return self
         own = {name: threshold for name, threshold in self.manifest.thresholds.items() if name == precision}
         if not own:
-            return self
+            raise BundleError(
+                f"{self.category} {self.version} has no threshold for {precision}, whose scores are not "
+                "those of the other precisions.",
+                f"Export it: {command('export', category=self.category, precision=precision)}",
+            )
         manifest = self.manifest.model_copy(update={"threshold": own.popitem()[1]})
         return replace(self, manifest=manifest, precision=precision)
 

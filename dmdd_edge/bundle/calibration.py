@@ -242,19 +242,25 @@ def gated_counts(
 
 
 def other_calibration(bundle: Bundle, threshold: EffectiveThreshold) -> str:
-    """A warning that a calibration is not used since it was made with another precision; else empty.
+    """A warning that a calibration does not count since it was made with another precision; else empty.
 
     Args:
         bundle: as it decides with the precision that runs; see ``Bundle.at``.
         threshold: in force.
     """
-    if not bundle.precision or threshold.origin != "manifest":
+    if threshold.origin != "manifest":
         return ""
-    if not calibration_path(replace(bundle, precision="")).exists():
+    own = bundle.precision
+    others = ("", *bundle.manifest.thresholds)
+    made = [
+        name for name in others if name != own and calibration_path(replace(bundle, precision=name)).exists()
+    ]
+    if not made:
         return ""
-    again = command("calibrate", category=bundle.category, precision=bundle.precision, source="GOOD_PARTS")
+    what = f"was not made with {own}" if own else f"was made with {made[0]} only"
+    again = command("calibrate", category=bundle.category, precision=own or None, source="GOOD_PARTS")
     return (
-        f"the calibration of {bundle.category} was not made with {bundle.precision}, which keeps its "
+        f"the calibration of {bundle.category} {what}; {own or 'this precision'} keeps its "
         f"exported threshold {threshold.image:.4f}; calibrate it too: {again}"
     )
 

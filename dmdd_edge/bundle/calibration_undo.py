@@ -38,7 +38,8 @@ def before_undo(bundle: Bundle) -> Calibration | None:
     if not entries:
         raise OptionError(
             f"{bundle.category} has no earlier calibration of {bundle.version}.",
-            "List its calibrations: " + command("calibrate", model=bundle.path, history=True),
+            "List its calibrations: "
+            + command("calibrate", model=bundle.path, precision=bundle.precision or None, history=True),
         )
     return _parsed(bundle, entries[-1])
 

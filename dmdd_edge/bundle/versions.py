@@ -23,7 +23,7 @@ CURRENT_NAME = "CURRENT"
 _LONGEST_CURRENT = 1024
 
 #: The precisions with a separate threshold, and so with a separate calibration.
-_OWN: tuple[str, ...] = get_args(OwnThreshold)
+OWN_THRESHOLD: tuple[str, ...] = get_args(OwnThreshold)
 
 #: Folders in which versions are removed; a leading dot is what listings ignore.
 REMOVED_PREFIX = ".removed-"
@@ -187,7 +187,7 @@ def remove_version(category_folder: Path, start: str) -> str:
             hidden = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=category_folder))
             version.rename(hidden / name)
             shutil.rmtree(hidden)
-        names = [make(name, of) for make in (calibration_name, history_name) for of in ("", *_OWN)]
+        names = [make(name, of) for make in (calibration_name, history_name) for of in ("", *OWN_THRESHOLD)]
         for beside in names:
             (category_folder / beside).unlink(missing_ok=True)
     return name

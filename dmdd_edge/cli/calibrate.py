@@ -202,6 +202,7 @@ def _report(outcome: CalibrationOutcome, remarks: list[str], options: CalibrateC
     if outcome.not_kept:
         console.print(f"not kept from the calibration before: {outcome.not_kept}. Give it again to keep it")
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    chosen["precision"] = bundle.precision or None
     console.print(f"it was {exported:.4f} at export; undo: {command('calibrate', **chosen, undo=True)}")
     console.print(WORKING)
     if outcome.live:

@@ -33,6 +33,7 @@ def undo(bundle: Bundle, options: CalibrateCommand) -> None:
         console.print(line)
     console.print(WORKING)
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    chosen["precision"] = bundle.precision or None
     next_step(command("calibrate", **chosen, history=True))
 
 
@@ -78,6 +79,7 @@ def history(bundle: Bundle, options: CalibrateCommand) -> None:
         )
     console.print(table)
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    chosen["precision"] = bundle.precision or None
     if len(rows) > 1:
         next_step(command("calibrate", **chosen, undo=True))
 

@@ -128,6 +128,7 @@ def report(outcome: RecalibrationOutcome, options: CalibrateCommand) -> None:
         document["path"] = str(outcome.path)
         print_json(document)
     chosen = bundle_options(bundle.category, options.model, options.models_dir)
+    chosen["precision"] = bundle.precision or None
     console.print(f"the threshold is set; undo: {command('calibrate', **chosen, undo=True)}")
     console.print(WORKING)
     # The reviewed images are good for more: for training, and for the challenge set.

@@ -46,7 +46,10 @@ def calibrated_before(models_dir: Path, category: str) -> LeftBehind | None:
         for version in list_versions(models_dir, category):
             if not version.in_use or version.manifest is None:
                 continue
-            found = read_calibration(Bundle(version.path, version.manifest))
+            bundle = Bundle(version.path, version.manifest)
+            precisions = ("", *bundle.manifest.thresholds)
+            all_found = [read_calibration(bundle.at(precision)) for precision in precisions]
+            found = next((each for each in all_found if each is not None), None)
             if found is None:
                 return None
             gate = found.gate or Gate()
@@ -54,6 +57,7 @@ def calibrated_before(models_dir: Path, category: str) -> LeftBehind | None:
                 "suspect_rate": found.threshold.suspect_rate,
                 "min_area": gate.min_area,
                 "mm_per_px": gate.mm_per_px,
+                "precision": found.precision or None,
             }
             return LeftBehind(version.path.name, found.threshold.image, options)
     return None

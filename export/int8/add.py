@@ -9,12 +9,14 @@ from typing import Any
 
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.test_set import Predictor, load_test_set
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.checks import GraphReport, check_graph
 from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, decide
 from dmdd_edge.export.int8.images import int8_images
 from dmdd_edge.export.int8.make import CHOOSING, RANGES, WRITING, Made, Progress, make_int8
 from dmdd_edge.export.int8.measure import Limits
-from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, compare, onnx_predictor
+from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, compare, onnx_predictor, row_of
+from dmdd_edge.export.whole_parity import MOST_IMAGES, spread_set
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import threshold_of
@@ -84,31 +86,43 @@ def add_int8(
     sets = [(MADE_DAMAGE, images.gate)]
     category = category_of_or_none(run)
     if category is not None and category.test:
-        sets.append((TEST_IMAGES, load_test_set(category, run.config.preprocess, size)))
+        test = load_test_set(category, run.config.preprocess, size)
+        sets.append((TEST_IMAGES, spread_set(test) if isinstance(test.images, Views) else test))
     verdict = decide((exact, coarse), (threshold, own), sets, allowed, progress)
     verdict.require(made)
-    row = compare(
+    return Int8Part(own, _row(verdict, threshold, labeled=len(sets) > 1), report, made, verdict)
+
+
+def _row(verdict: Verdict, threshold: Threshold, *, labeled: bool) -> ParityRow:
+    limits = LIMITS["int8"]
+    if verdict.differences is None:
+        return compare(INT8_ROW, verdict.exact, verdict.coarse, threshold.image, limits, labeled=labeled)
+    return row_of(
         INT8_ROW,
         verdict.exact,
         verdict.coarse,
+        verdict.differences,
         threshold.image,
-        LIMITS["int8"],
-        labeled=len(sets) > 1,
+        limits,
+        labeled=labeled,
     )
-    return Int8Part(own, row, report, made, verdict)
 
 
-def int8_costs(area: float, tests: int) -> list[Cost]:
+def int8_costs(area: float, tests: int, inputs: int = 1) -> list[Cost]:
     """The phases and their expected costs, on one core.
 
     Args:
-        area: of an image, in units of 256 x 256 pixels.
+        area: of one input of the network, in units of 256 x 256 pixels.
         tests: number of test images.
+        inputs: of the network for each image; above 1 with tiles.
     """
+    whole = area * inputs
+    made = 20.0 if inputs == 1 else 8.0
+    tests = tests if inputs == 1 else min(tests, MOST_IMAGES)
     return [
         Cost(RANGES, 20.0 * area),
         Cost(CHOOSING, 150.0 * area),
         Cost(WRITING, 25.0, "host"),
-        Cost(f"INT8 on {MADE_DAMAGE}", 20.0 * area),
-        Cost(f"INT8 on {TEST_IMAGES}", 0.3 * tests * area),
+        Cost(f"INT8 on {MADE_DAMAGE}", made * whole),
+        Cost(f"INT8 on {TEST_IMAGES}", 0.3 * tests * whole),
     ]

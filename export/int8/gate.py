@@ -9,8 +9,10 @@ from typing import Any
 from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.errors import BundleError
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
+from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.int8.make import Made
 from dmdd_edge.export.int8.measure import Limits, Loss, loss
+from dmdd_edge.export.whole_parity import Differences, compare_whole
 
 #: Called with the phase, how much of it is done, and of how much.
 Progress = Callable[[str, int, int | None], None]
@@ -28,6 +30,7 @@ class Verdict:
         allowed: points that ``--allow-accuracy-loss`` added to them.
         exact, coarse: the evaluations of the last set, by the fp32 and the INT8 graph.
         test: the last set.
+        differences: of the last set's maps, the largest and the 99th percentile; None where maps are kept.
     """
 
     losses: tuple[Loss, ...]
@@ -36,6 +39,7 @@ class Verdict:
     exact: Evaluation
     coarse: Evaluation
     test: TestSet
+    differences: Differences | None = None
 
     def problems(self) -> list[str]:
         """Each figure beyond its limit, in words."""
@@ -85,13 +89,27 @@ def decide(
     limits = Limits().widened(allowed)
     losses: list[Loss] = []
     for name, test in sets:
-        pair = [
-            evaluate_predictor(predict, test, _reporter(progress, f"INT8 on {name}", len(test.items), index))
-            for index, predict in enumerate(predictors)
-        ]
+        pair, differences = _evaluated(predictors, name, test, progress)
         own = None if name == MADE_DAMAGE else (thresholds[0].image, thresholds[1].image)
         losses.append(loss(name, test, pair[0], pair[1], own))
-    return Verdict(tuple(losses), limits, allowed, pair[0], pair[1], test)
+    return Verdict(tuple(losses), limits, allowed, pair[0], pair[1], test, differences)
+
+
+def _evaluated(
+    predictors: tuple[Predictor, Predictor], name: str, test: TestSet, progress: Progress
+) -> tuple[list[Evaluation], Differences | None]:
+    """Both graphs on a set; of tiled images, whose maps do not stay, both get each tile in turn."""
+    phase, count = f"INT8 on {name}", len(test.items)
+    if isinstance(test.images, Views):
+        exact, coarse = predictors
+        found, differences = compare_whole(
+            {"fp32": exact, "int8": coarse}, test.images, test, _reporter(progress, phase, count, 0)
+        )
+        return list(found.values()), differences["int8"]
+    return [
+        evaluate_predictor(predict, test, _reporter(progress, phase, count, index))
+        for index, predict in enumerate(predictors)
+    ], None
 
 
 def _reporter(progress: Progress, phase: str, count: int, index: int) -> Callable[[int], None]:

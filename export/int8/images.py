@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.evaluation.test_set import TestSet
+from dmdd_edge.evaluation.views import Views
+from dmdd_edge.export.int8.tiled_images import tile_set, whole_set
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import holdout_images, run_images
 from dmdd_edge.train.synthesis import foreground
@@ -17,6 +19,8 @@ from dmdd_edge.train.validation.images import validation_set
 
 #: Good images at most, and damaged images of each of the eight kinds.
 _RANGES, _CHOICE, _GATE = (32, 2), (24, 3), (60, 6)
+#: The same for the whole images of a run with tiles, each of which has many.
+_WHOLE = (24, 2)
 #: Images at most of which each place is measured alone.
 _SENSITIVITY = 24
 #: Seeds of the made damage, all different.
@@ -28,9 +32,9 @@ class Int8Images:
     """See the module.
 
     Attributes:
-        ranges: uint8 N x S x S x 3: good training images, and damage made on them.
-        choice: held-out good images, and damage made on them, by which places are chosen.
-        gate: the same with other damage, by which the written file is judged.
+        ranges: uint8 N x S x S x 3: good training images, and damage made on them; with tiles, tiles of them.
+        choice: held-out good images, and damage made on them, by which places are chosen; likewise tiles.
+        gate: the same with other damage, by which the written file is judged; whole images.
     """
 
     ranges: NDArray[np.uint8]
@@ -54,6 +58,14 @@ def int8_images(run: Run) -> Int8Images:
     training = [Path(path) for path in run.info["train"]]
     training = [training[i] for i in _spread(len(training), _RANGES[0])]
     normals = (run_images(run, [path for path in training if path.is_file()]), holdout_images(run))
+    trained, held_out = normals
+    if isinstance(trained, Views) and isinstance(held_out, Views):
+        ranges = tile_set(trained, _RANGES[0], method, seed=_SEEDS[0], count=_RANGES[1])
+        return Int8Images(
+            np.asarray(ranges.images),
+            tile_set(held_out, _CHOICE[0], method, seed=_SEEDS[1], count=_CHOICE[1]),
+            whole_set(held_out, _WHOLE[0], seed=_SEEDS[2], count=_WHOLE[1]),
+        )
     sets = []
     for images, (most, count), seed in zip(
         (normals[0], normals[1], normals[1]), (_RANGES, _CHOICE, _GATE), _SEEDS, strict=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class Made:
         half: the places that went back to half precision, worst first.
         places: number of places inside the backbones.
         steps: the choices that were measured.
+        order: all places, worst first; in the order of execution where none was measured alone.
+        error: that each place adds alone; empty where none was measured.
+        work: multiply-adds of each place; empty where none was measured.
         seconds: that it took.
     """
 
@@ -47,6 +50,9 @@ class Made:
     places: int
     steps: tuple[Step, ...]
     seconds: float
+    order: tuple[str, ...] = ()
+    error: dict[str, float] = field(default_factory=dict)
+    work: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As the manifest keeps it."""
@@ -85,17 +91,39 @@ def make_int8(
     progress(RANGES, 0, None)
     inputs = inputs_of(graph, places, images.ranges)
     simulation = Simulation(graph, places, inputs)
-    order, half, steps = _choose(simulation, places, images, limits, progress)
+    chosen = _choose(simulation, places, images, limits, progress)
     progress(WRITING, 0, None)
-    chosen = [place for place in places if place.name not in order[:half]]
-    write_int8(DeploymentGraph(model), path, image_size, chosen, inputs)
+    inside = [place for place in places if place.name not in chosen.half]
+    write_int8(DeploymentGraph(model), path, image_size, inside, inputs)
     share = int8_share(read_graph(path))
-    return Made(share, tuple(order[:half]), len(places), tuple(steps), time.monotonic() - began)
+    return Made(
+        share,
+        chosen.half,
+        len(places),
+        tuple(chosen.steps),
+        time.monotonic() - began,
+        tuple(chosen.order),
+        chosen.error,
+        chosen.work,
+    )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    order: list[str]
+    count: int
+    steps: list[Step]
+    error: dict[str, float] = field(default_factory=dict)
+    work: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def half(self) -> tuple[str, ...]:
+        return tuple(self.order[: self.count])
 
 
 def _choose(
     simulation: Simulation, places: list[Place], images: Int8Images, limits: Limits, progress: Progress
-) -> tuple[list[str], int, list[Step]]:
+) -> _Choice:
     progress(CHOOSING, 0, None)
     predict = simulation.predictor()
     simulation.use(())
@@ -110,15 +138,16 @@ def _choose(
     names = [place.name for place in places]
     first = measure(names)
     if first[1]:
-        return names, 0, [Step(0, *first)]
+        return _Choice(names, 0, [Step(0, *first)])
     error = errors(
         simulation, places, images.sensitivity, lambda done, total: progress(CHOOSING, done, total)
     )
-    order = worst_first(error, work_of(simulation.graph, places, images.sensitivity[:1]))
+    work = work_of(simulation.graph, places, images.sensitivity[:1])
+    order = worst_first(error, work)
     half, steps = fewest_in_half(
         order, lambda inside: first if len(inside) == len(names) else measure(inside)
     )
-    return order, half, steps
+    return _Choice(order, half, steps, error, work)
 
 
 def work_of(graph: DeploymentGraph, places: Sequence[Place], image: Any) -> dict[str, int]:

@@ -1,8 +1,20 @@
 """The form of Q/DQ that TensorRT 10.3 to 11.4 and ONNX Runtime both take.
 
-TensorRT documents: scales and zero points are constants, zero points are 0 (symmetric), INT8 and not UINT8,
-one scale for an input, one per output channel for weights (axis 0). A pair directly before a convolution is
-fused into it; one anywhere else costs a pass over the feature.
+What NVIDIA documents, and where:
+
+- Zero points are 0 and constant, scales are above 0, and a scalar or one number per channel: the headers of
+  IQuantizeLayer and IDequantizeLayer, read as of TensorRT-RTX 1.5. Scales are build-time constants: the page
+  of the operator Dequantize, 10.x.
+- Zero points must be 0, UINT8 is for inputs and outputs only, QuantizeLinear takes half precision:
+  ``docs/operators.md`` of onnx-tensorrt, as of 10.15. Opsets 9 to 20 are taken by 10.0, 9 to 24 by 10.15: the
+  same file. So opset 19 is inside.
+- INT8 is signed and symmetric: "Working with Quantized Types" of 10.11 and of 11.0.
+- INT8 weights need a DequantizeLinear between them and the convolution, in a strongly typed network:
+  "Explicit Quantization" of the latest documentation.
+
+The parser's tables of 10.3 and of 11.4 were not at hand: 10.3 is between those of 10.0 and 10.15, and for
+11.4 nothing newer than 11.0 was read. A pair directly before a convolution is fused into it; one anywhere
+else costs a pass over the feature.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class Counts(BaseModel):
 
     Attributes:
         since, until: ISO 8601 in UTC.
-        category, version, inspection: as in ``Judged``.
+        category, version, inspection, precision: as in ``Judged``.
         threshold: of the score, 0..1.
         sample_rate: of passing parts, 0..1.
         good, suspect, anomalous, unreliable: frames by status, kept or not.
@@ -41,3 +41,4 @@ class Counts(BaseModel):
     sampled_lost: Count = 0
     deleted: Count = 0
     sampled_deleted: Count = 0
+    precision: Text = ""

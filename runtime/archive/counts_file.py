@@ -25,7 +25,7 @@ class CountsFile:
     """Adds lines; for one process at a time, while others may read the file.
 
     Lines of every minute would take 100 MB in a year. So those of past days are merged, once the file is
-    large, to one for each day, bundle, inspection and threshold.
+    large, to one for each day, bundle, inspection, threshold and precision.
 
     Args:
         path: the file; it is created if missing.
@@ -86,7 +86,7 @@ class CountsFile:
 
 
 def merge(lines: Iterable[bytes], today: str) -> list[bytes]:
-    """Lines of the same day, bundle, inspection and threshold as one line each.
+    """Lines of the same day, bundle, inspection, threshold and precision as one line each.
 
     Args:
         lines: of the file; one that cannot be read is dropped.

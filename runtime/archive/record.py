@@ -54,6 +54,7 @@ class Judged(BaseModel):
     Attributes:
         time: when it was grabbed, ISO 8601 in UTC.
         category, version: the bundle that judged it.
+        precision: that it was judged in: ``fp32``, ``fp16`` or ``int8``; empty where that was not recorded.
         inspection: of a station; empty for a run.
         status: as in the result.
         score: 0..1; None when there was no finite number.
@@ -80,6 +81,7 @@ class Judged(BaseModel):
     kept: Reason
     sampled: bool = False
     sample_rate: Share = 0.0
+    precision: Text = ""
 
 
 class Record(Judged):

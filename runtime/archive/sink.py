@@ -115,7 +115,14 @@ class ArchiveSink:
     def result(self, frame: Frame, result: Result) -> None:
         """Count a frame, and pass it on if it is to be kept."""
         inspection = frame.source if self._inspections else ""
-        key = Key(result.category, result.version, inspection, result.threshold, self._chooser.sample)
+        key = Key(
+            result.category,
+            result.version,
+            inspection,
+            result.threshold,
+            self._chooser.sample,
+            result.precision,
+        )
         choice = self._chooser.choose(result)
         self._tally.judged(key, result, choice)
         if choice is None:

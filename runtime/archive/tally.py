@@ -22,6 +22,7 @@ class Key(NamedTuple):
     inspection: str
     threshold: float
     sample_rate: float
+    precision: str = ""
 
     @classmethod
     def of(cls, judged: Judged) -> Key:
@@ -39,8 +40,8 @@ class _Line:
 class Tally:
     """Counts frames; safe for several threads.
 
-    A frame is counted in the line of the bundle and the threshold that judged it, so a change of either
-    begins a new line.
+    A frame is counted in the line of the bundle, the threshold and the precision that judged it, so a
+    change of any begins a new line.
     """
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dmdd_edge.bundle.versions import OWN_THRESHOLD
 from dmdd_edge.runtime.archive.folder import ArchiveFolder
 from dmdd_edge.runtime.archive.record import Judged
 from dmdd_edge.runtime.recalibration.rate import Period, Scores
@@ -35,7 +36,7 @@ class Evidence:
         close: parts that passed and were kept only because they were close to the threshold.
         unsampled: parts of periods without a random sample; they are left out.
         uncounted: sampled parts of periods of which nobody knows how many parts passed.
-        other: kept images of other versions and categories, by ``CATEGORY VERSION``; they are left out.
+        other: kept images of other categories, versions and precisions, by name; they are left out.
     """
 
     periods: tuple[Period, ...]
@@ -154,7 +155,9 @@ class _Parts:
         )
 
 
-def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Evidence:
+def read_evidence(
+    archive: ArchiveFolder, category: str, version: str, precision: str | None = None
+) -> Evidence:
     """Read what an archive says of one version.
 
     A score belongs to the version that gave it, so the images of other versions are counted and left out.
@@ -164,6 +167,13 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     as an alarm at every threshold. With a band, all suspect parts were kept too, so that the lower threshold
     is the period's.
 
+    Args:
+        archive: the archive.
+        category, version: of the bundle.
+        precision: where a precision of the version has a separate threshold: that one, or empty for the
+            others together. Its scores are not those of the others, so the images of these, and those without
+            a recorded precision, are counted and left out. None takes all images.
+
     Raises:
         DmddError: the archive cannot be read.
     """
@@ -172,7 +182,7 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     other: Counter[str] = Counter()
     bad: list[float] = []
     for counts in archive.counts():
-        if (counts.category, counts.version) == (category, version):
+        if (counts.category, counts.version) == (category, version) and is_same(counts.precision, precision):
             found = parts.setdefault((counts.threshold, counts.sample_rate), _Parts())
             found.counted = True
             found.passing += counts.good
@@ -182,6 +192,9 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     def add(part: Judged, verdict: str | None, kept: bool) -> None:
         if (part.category, part.version) != (category, version):
             other[f"{part.category} {part.version}"] += 1
+            return
+        if not is_same(part.precision, precision):
+            other[f"{part.category} {part.version} in {part.precision or 'an unknown precision'}"] += 1
             return
         if part.score is None or part.status == "unreliable":
             return
@@ -202,6 +215,18 @@ def read_evidence(archive: ArchiveFolder, category: str, version: str) -> Eviden
     for given in verdicts.values():
         add(given, given.verdict, False)
     return _summed(parts, bad, inspections, other)
+
+
+def is_same(recorded: str, precision: str | None) -> bool:
+    """Whether an image that was judged in one precision has the threshold of another.
+
+    Args:
+        recorded: of the image; empty where it was not recorded.
+        precision: as for ``read_evidence``.
+    """
+    if precision is None:
+        return True
+    return bool(recorded) and (recorded if recorded in OWN_THRESHOLD else "") == precision
 
 
 def _summed(

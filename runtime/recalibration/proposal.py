@@ -154,7 +154,7 @@ def _check_sample(evidence: Evidence) -> None:
     raise DataError(
         "The archive has no part that this version judged"
         + (f"; it has parts of {others}." if others else "."),
-        "Run this version with --archive DIR first, or name another --category or --model.",
+        "Run this version with --archive DIR first, or name another --category, --model or --precision.",
     )
 
 

@@ -75,7 +75,8 @@ def recalibrate(
     path = calibration_path(bundle)
     require_writable(path.parent, "--models-dir")
     archive = ArchiveFolder(options.from_feedback)
-    evidence = read_evidence(archive, bundle.category, bundle.version)
+    precision = bundle.precision if bundle.manifest.thresholds else None
+    evidence = read_evidence(archive, bundle.category, bundle.version, precision)
     old = effective_threshold(bundle)
     before = read_calibration(bundle)
     known = bundle.manifest.threshold if before is None else before.threshold

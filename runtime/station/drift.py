@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from dmdd_edge.bundle.versions import OWN_THRESHOLD
 from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.drift.inspection import WatchedInspection
@@ -112,10 +113,12 @@ def _calibrate(settings: StationSettings, inspection: InspectionSettings) -> str
     if inspection.threshold is not None:
         return ""
     models_dir = None if inspection.model is not None else settings.models_dir
+    precision = inspection.options.precision
     return command(
         "calibrate",
         category=inspection.category,
         model=inspection.model,
         models_dir=models_dir,
+        precision=precision if precision in OWN_THRESHOLD else None,
         source="GOOD_PARTS",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import effective_threshold
+from dmdd_edge.bundle.calibration import effective_threshold, other_calibration
 from dmdd_edge.bundle.versions import find_version
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends import Backend
@@ -72,6 +72,8 @@ class Graph:
             min_area=inspection.min_area,
             mm_per_px=inspection.mm_per_px,
         ).judging()
+        if other := other_calibration(self.bundle, limits):
+            _log.warning("%s", other)
         check_stop_early(inspection.stop_early, self.bundle, limits, _log.warning)
         chosen = self.selection
         return Detector(
@@ -134,13 +136,14 @@ class Graphs:
         selection = select(bundle, name.backend, name.options)
         backend, size = selection.backend, bundle.manifest.image_size
         try:
+            bundle = bundle.at(backend.precision)
             tiles = queue_for(bundle, backend, name.options)
             for count in self._batch_sizes(name, backend) if tiles is None else ():
                 backend.infer(np.zeros((count, size, size, 3), np.uint8))
         except BaseException:
             backend.close()
             raise
-        graph = self._open[name] = Graph(bundle.at(backend.precision), selection, tiles)
+        graph = self._open[name] = Graph(bundle, selection, tiles)
         return graph
 
     def release(self, name: GraphName) -> None:

@@ -47,7 +47,12 @@ def test_only_int8_decides_by_its_own_threshold(write_bundle: Write) -> None:
     assert bundle.at("fp16") is bundle
     assert bundle.at("fp32") is bundle
     assert effective_threshold(bundle.at("int8")).image == 0.625
-    assert write_bundle().at("int8").manifest.threshold.image == 0.5  # a bundle without one
+
+
+def test_a_bundle_without_a_threshold_for_int8_does_not_decide_in_it(write_bundle: Write) -> None:
+    with pytest.raises(BundleError, match="has no threshold for int8") as caught:
+        write_bundle().at("int8")
+    assert caught.value.fix == "Export it: dmdd-edge export --category screw --precision int8"
 
 
 def test_a_threshold_that_no_score_exceeds_is_refused(write_bundle: Write) -> None:
@@ -70,6 +75,10 @@ def test_a_calibration_counts_for_the_precision_that_it_was_made_with(write_bund
     assert (found.image, found.origin) == (0.7, "calibration")
     assert other_calibration(coarse, found) == ""
     assert effective_threshold(bundle).image == 0.3
+    calibration_path(bundle).unlink()
+    warning = other_calibration(bundle, effective_threshold(bundle))
+    assert "was made with int8 only; this precision keeps its exported threshold 0.5000" in warning
+    assert warning.endswith("dmdd-edge calibrate --category screw --source GOOD_PARTS")
     assert calibration_path(coarse).name == f"calibration-{bundle.version}-int8.json"
 
 

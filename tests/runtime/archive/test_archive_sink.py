@@ -64,25 +64,26 @@ def test_the_sample_is_counted_and_carries_its_rate(tmp_path: Path) -> None:
     assert (counts.good, counts.sampled, counts.sample_rate) == (200, len(sampled), 0.2)
 
 
-def test_another_threshold_bundle_or_inspection_has_its_own_line(tmp_path: Path) -> None:
+def test_another_threshold_bundle_inspection_or_precision_has_its_own_line(tmp_path: Path) -> None:
     sink = opened(tmp_path / "a", archive_sample=0, inspections=True)
-    for fields in ({}, {}, {"threshold": 0.6}, {"version": "2"}):
+    for fields in ({}, {}, {"threshold": 0.6}, {"version": "2"}, {"precision": "int8"}):
         sink.result(*judged(0.1, **fields))
-    frame, result = judged(0.9)
+    frame, result = judged(0.9, precision="int8")
     sink.result(replace(frame, source="lid"), result)
     sink.close()
     found = {
-        (each.inspection, each.version, each.threshold): (each.good, each.anomalous)
+        (each.inspection, each.version, each.threshold, each.precision): (each.good, each.anomalous)
         for each in ArchiveFolder(tmp_path / "a").counts()
     }
     assert found == {
-        ("0.png", "1", 0.5): (2, 0),
-        ("0.png", "1", 0.6): (1, 0),
-        ("0.png", "2", 0.5): (1, 0),
-        ("lid", "1", 0.5): (0, 1),
+        ("0.png", "1", 0.5, ""): (2, 0),
+        ("0.png", "1", 0.6, ""): (1, 0),
+        ("0.png", "2", 0.5, ""): (1, 0),
+        ("0.png", "1", 0.5, "int8"): (1, 0),
+        ("lid", "1", 0.5, "int8"): (0, 1),
     }
     [record] = ArchiveFolder(tmp_path / "a").records()
-    assert record.inspection == "lid"
+    assert (record.inspection, record.precision) == ("lid", "int8")
 
 
 def test_a_second_writer_is_turned_away_and_a_later_one_continues(tmp_path: Path) -> None:

@@ -48,6 +48,26 @@ def test_each_kind_of_part_counts_as_what_it_is(archive: Archive) -> None:
     assert found.other == {"screw v0": 1}
 
 
+def test_a_precision_with_a_separate_threshold_has_its_own_evidence(archive: Archive) -> None:
+    for precision, score in (("", 0.11), ("fp32", 0.12), ("fp16", 0.13), ("int8", 0.3)):
+        archive.keep(score, precision=precision)
+        archive.count(10, 0, precision=precision)
+    both, coarse, fine = (read_evidence(archive.folder, "screw", "v1", it) for it in (None, "int8", ""))
+    assert [found.periods[0].sample.tolist() for found in (both, coarse, fine)] == [
+        [0.11, 0.12, 0.13, 0.3],
+        [0.3],
+        [0.12, 0.13],
+    ]
+    assert (both.passing, coarse.passing, fine.passing) == (40, 10, 20)
+    assert not both.other
+    assert coarse.other == {
+        "screw v1 in fp32": 1,
+        "screw v1 in fp16": 1,
+        "screw v1 in an unknown precision": 1,
+    }
+    assert fine.other == {"screw v1 in int8": 1, "screw v1 in an unknown precision": 1}
+
+
 def test_a_verdict_outlives_its_image_but_only_kept_parts_are_a_random_sample(archive: Archive) -> None:
     archive.keep(0.1)
     archive.keep(0.3, "good", deleted=True)
