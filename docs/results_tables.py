@@ -17,6 +17,7 @@ from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
+from results_int8 import INT8
 from results_large import LARGE
 from results_large_runtime import LARGE_RUNTIME
 from results_station import station
@@ -336,6 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **LARGE_RUNTIME,
     **FEEDBACK,
     **DEPLOY,
+    **INT8,
     **FLEET,
     "continued": continued,
 }

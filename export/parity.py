@@ -20,6 +20,7 @@ from dmdd_edge.errors import BundleError
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS, Metrics
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor
 from dmdd_edge.runtime.backends.onnxruntime_session import (
+    DISABLED_OPTIMIZERS,
     import_onnxruntime,
     run_session,
     session_options,
@@ -202,7 +203,10 @@ def onnx_predictor(path: Path) -> Predictor:
     """A written graph in ONNX Runtime on the CPU, as a predictor of prepared images."""
     onnxruntime = import_onnxruntime("cpu")
     session = onnxruntime.InferenceSession(
-        str(path), session_options(onnxruntime, usable_cores()), providers=["CPUExecutionProvider"]
+        str(path),
+        session_options(onnxruntime, usable_cores()),
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=DISABLED_OPTIMIZERS,
     )
 
     def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

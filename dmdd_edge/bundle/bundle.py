@@ -116,7 +116,7 @@ class Bundle:
             precision: ``fp32``, ``fp16`` or ``int8``.
 
         Raises:
-            BundleError: the precision needs a separate threshold, and the bundle has none.
+            BundleError: the precision needs a separate threshold, which the bundle lacks.
         """
         if precision not in OWN_THRESHOLD:
             return self

@@ -2,7 +2,7 @@
 
 Each tile of the network is an image like any other, so ranges and places come from tiles, and from whole
 images scaled down where the detector looks at those too. What counts is the joined map and the score of the
-whole image; the gate judges by them.
+whole image; these decide at the gate.
 """
 
 from __future__ import annotations
