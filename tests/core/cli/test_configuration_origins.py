@@ -42,6 +42,10 @@ VALUES = {
     "save_size": "128",
     "size": "128",
     "video": "v.webm",
+    "stop_early": "1.5",
+    "tile": "512",
+    "smallest_defect": "12px",
+    "defect_sizes": "6,12",
 }
 COMMANDS = {
     **{name: command for name, command in ROOT.commands.items() if name != "models"},
