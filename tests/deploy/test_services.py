@@ -21,6 +21,9 @@ PAGES = ("runtime/page/metrics.py", "runtime/station/page/metrics.py")
 #: What Prometheus' text format appends, by the call that makes the metric.
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 
+#: The command line.
+COMMANDS: Any = get_command(app)
+
 
 def documents(path: Path) -> list[Any]:
     return list(yaml.safe_load_all(path.read_text()))
@@ -119,7 +122,7 @@ def test_a_training_job_has_an_index_a_category() -> None:
     assert [command for command, _ in lines] == ["train", "export"]
     for command, rest in lines:
         words = rest.replace('"$category"', "screw").replace("$again", "--resume").split()
-        known = get_command(app).commands[command]
+        known = COMMANDS.commands[command]
         options = {option for parameter in known.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options
 
@@ -132,5 +135,5 @@ def test_a_station_runs_on_each_labeled_node_without_root() -> None:
     assert pod["nodeSelector"] == {"dmdd-edge/station": "true"}
     (container,) = pod["containers"]
     assert container["command"][:3] == ["dmdd-edge", "station", "run"]
-    assert "run" in get_command(app).commands["station"].commands
+    assert "run" in COMMANDS.commands["station"].commands
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
