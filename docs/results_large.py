@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from common import markdown_table
@@ -16,16 +17,16 @@ _SETS = {
 }
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows(file: str = "large_accuracy") -> list[dict[str, Any]]:
     """The rows of the published score: of the tiles' joined map."""
-    rows: list[dict[str, Any]] = result("large_accuracy")["figures"]["rows"]
+    rows: list[dict[str, Any]] = result(file)["figures"]["rows"]
     return [row for row in rows if row["score"] == "map"]
 
 
-def ways() -> str:
+def ways(file: str = "large_accuracy") -> str:
     """Each set stretched, by tiles, and by tiles and the coarse pass."""
     lines = []
-    for row in _rows():
+    for row in _rows(file):
         found = sum(each["found"] for each in row["per_defect"].values())
         bad = sum(each["images"] for each in row["per_defect"].values())
         lines.append(
@@ -44,9 +45,9 @@ def ways() -> str:
     return markdown_table([*columns, "CPU s an image"], lines, left=2)
 
 
-def sizes() -> str:
+def sizes(file: str = "large_accuracy") -> str:
     """Defects found at the threshold, and PRO, by their size."""
-    rows = [row for row in _rows() if row["set"].startswith("plates")]
+    rows = [row for row in _rows(file) if row["set"].startswith("plates")]
     names = list(rows[0]["per_defect"])
     lines = [
         [
@@ -113,6 +114,8 @@ def by_place() -> str:
 LARGE: dict[str, Callable[[], str]] = {
     "large-ways": ways,
     "large-sizes": sizes,
+    "large-256": partial(ways, "large_accuracy_256"),
+    "large-256-sizes": partial(sizes, "large_accuracy_256"),
     "large-score": score,
     "large-place": by_place,
 }

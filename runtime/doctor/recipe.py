@@ -49,7 +49,7 @@ def examine_recipe(target: Platform, gpu: bool, machine: str | None = None) -> l
         place = f"{machine}{' with an NVIDIA GPU' if gpu else ''}"
     facts = {"l4t": target.l4t or None, "target": None, "container": None}
     if recipe is None:
-        # It is no fault of the machine, and nothing that could be installed.
+        # Neither a fault of the machine nor a package to install.
         return [
             Finding("machine.recipe", "deployment", "ok", f"deploy/ has no recipe for {place}", facts=facts)
         ]
