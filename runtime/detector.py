@@ -284,7 +284,13 @@ class Detector:
         results: list[Result] = []
         for first in range(0, len(prepared), LARGEST_BATCH):
             batch = prepared[first : first + LARGEST_BATCH]
-            results.extend(self.decide(self.collect(self.start(batch))))
+            if self.tiles is None:  # the backend splits what is more than its largest batch
+                since = time.perf_counter()
+                maps, scores = self.backend.infer(_views(batch))
+                inferred = Inferred(batch, maps, scores, _milliseconds(since) / len(batch))
+            else:
+                inferred = self.collect(self.start(batch))
+            results.extend(self.decide(inferred))
         return results
 
     @property

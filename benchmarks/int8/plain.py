@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
+class _Images:
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._images: Iterator[NDArray[np.uint8]] = iter(images)
 
@@ -29,6 +28,8 @@ def write_plain(fp32: Path, path: Path, images: NDArray[np.uint8]) -> None:
         path: file to write.
         images: uint8 N x S x S x 3, good ones.
     """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
     quantize_static(
         str(fp32),
         str(path),

@@ -131,7 +131,7 @@ class Schedule:
             standing.state, standing.began, standing.phase = "running", self._clock(), "starting"
             name = standing.name
             try:
-                process = self._start(name, share, lambda event, name=name: self._events.put((name, event)))  # type: ignore[misc]
+                process: Process = self._start(name, share, self._post_of(name))
             except OSError as error:
                 standing.state, standing.reason = "failed", f"Its process cannot be started: {error}."
                 standing.fix = "Close other programs, or give fewer --jobs."
@@ -139,6 +139,10 @@ class Schedule:
             else:
                 self._running[name] = (process, share)
             self._report.changed(standing)
+
+    def _post_of(self, name: str) -> Post:
+        """What adds a job's events to those of all."""
+        return lambda event: self._events.put((name, event))
 
     def _fits(self) -> bool:
         """Whether the memory suffices for one more job; the only one always starts."""

@@ -179,8 +179,11 @@ def count_convolutions(trt: ModuleType, network: tensorrt.INetworkDefinition) ->
         result: tensorrt.ITensor = layer.get_output(0)
         total += 1
         half += result.dtype == trt.DataType.HALF
-        inputs: list[tensorrt.ITensor | None] = [layer.get_input(index) for index in range(layer.num_inputs)]
-        int8 += sum(item is not None and item.name in dequantized for item in inputs) == 2
+        quantized = 0
+        for number in range(layer.num_inputs):
+            item: tensorrt.ITensor | None = layer.get_input(number)
+            quantized += item is not None and item.name in dequantized
+        int8 += quantized == 2
     return Convolutions(total, half, islands, int8)
 
 

@@ -76,7 +76,7 @@ def add_int8(
     size = run.config.model.image_size
     images = int8_images(run)
     made = make_int8(run.model, path, size, images, Limits().widened(allowed), progress)
-    report = check_graph(path, "int8").require()
+    report: GraphReport = check_graph(path, "int8").require()
     say(
         f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places went "
         f"back to half precision; {made.seconds:.0f} s"

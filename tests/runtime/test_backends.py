@@ -139,7 +139,7 @@ class _Session:
 
 
 def _onnxruntime_with_cuda(started: list[str], asked: dict[str, Any]) -> Any:
-    def open_session(path: str, sess_options: Any, providers: list[Any]) -> _Session:
+    def open_session(path: str, sess_options: Any, providers: list[Any], **more: Any) -> _Session:
         asked["providers"] = providers
         return _Session(started)
 

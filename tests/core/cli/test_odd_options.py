@@ -53,6 +53,7 @@ NEEDED = {
     "challenge": [],
     "review": ["kept"],
     "drift": ["results.jsonl"],
+    "judge": ["--source", "pictures", "--into", "results.parquet", "--backend", "cpu"],
 }
 #: What gives a meaning to an option that has none by itself.
 BESIDE = {

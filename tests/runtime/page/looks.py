@@ -43,7 +43,7 @@ def fits(browser: Browser, width: int) -> None:
         "!e.closest('.choice')).map(e => [e.id || e.textContent, e.getBoundingClientRect()])"
         ".filter(([, box]) => box.height < 44 - 0.5 || box.width < 44 - 0.5).map(([name]) => name)"
     )
-    assert small == [], "all that is touched is 44 pixels high and wide"
+    assert small == [], f"touched, and below 44 pixels high or wide: {small}"
     assert browser.js(_UNREADABLE % READABLE) == []
     nameless = browser.js(
         "[...document.querySelectorAll('input')].filter(e => !e.labels.length).map(e => e.id)"
