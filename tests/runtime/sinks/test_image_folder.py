@@ -126,7 +126,7 @@ def test_a_name_that_the_file_system_rejects_gets_a_plain_one(
 def test_an_image_that_cannot_be_encoded_is_left_out(tmp_path: Path, make_result: MakeResult) -> None:
     notes: list[str] = []
     sink = Overlays(
-        tmp_path / "out", tmp_path / "images", options=_options(notes), format="webp", size=17_000
+        tmp_path / "out", tmp_path / "images", options=_options(notes), format="webp", longest=17_000
     )
     wide = Frame(np.zeros((20, 17_000, 3), np.uint8), "", "wide.png", 1)  # WebP ends at 16,383
     sink.result(wide, make_result(regions=())[1])
