@@ -94,9 +94,9 @@ def score() -> str:
     return markdown_table(columns, lines, left=2)
 
 
-def by_place() -> str:
+def by_place(file: str = "large_score") -> str:
     """The joined map beside what good parts have at the same place."""
-    rows = [row for row in result("large_score")["figures"]["rows"] if row.get("by_place")]
+    rows = [row for row in result(file)["figures"]["rows"] if row.get("by_place")]
     lines = [
         [
             row["run"],
@@ -118,4 +118,5 @@ LARGE: dict[str, Callable[[], str]] = {
     "large-256-sizes": partial(sizes, "large_accuracy_256"),
     "large-score": score,
     "large-place": by_place,
+    "large-256-place": partial(by_place, "large_score_256"),
 }
