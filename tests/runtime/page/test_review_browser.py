@@ -275,7 +275,7 @@ def test_leaving_asks_while_a_verdict_is_not_saved(
     enter(browser, page.url)
     judge(browser, "g")
     wait_for(lambda: given(archive) == {11: ("good", "Ann")}, "the verdict")
-    browser.until("document.getElementById('unsaved').hidden")
+    wait_for(lambda: browser.text("#progress-text").split()[0] == "1", "the page that has the answer")
     browser.open("about:blank")
     assert browser.dialogs == [], "all is saved"
     enter(browser, page.url)
