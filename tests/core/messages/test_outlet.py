@@ -108,6 +108,7 @@ def test_at_the_end_a_stream_that_takes_nothing_is_not_waited_for(pipe: tuple[in
     gone = Outlet(pipe[1], 10, "new")
     gone.put(b"x")
     assert not gone.close(1e6)  # an error ends the wait at once
+    assert not outlet.close(1e6)  # its thread ends too, before the number of the pipe is used again
     assert isinstance(gone.error, BrokenPipeError)
 
 

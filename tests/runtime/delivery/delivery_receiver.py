@@ -124,7 +124,10 @@ class Receiver:
         self.go_away()
 
     def _handle(self, handler: BaseHTTPRequestHandler, connection: int) -> None:
-        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        length = int(handler.headers["Content-Length"])
+        body = handler.rfile.read(length)
+        if len(body) < length:  # the receiver went away while it was read
+            return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         request = Request(handler.path, headers, body, time.monotonic(), connection)
         self.requests.append(request)
