@@ -20,6 +20,7 @@ from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
 from dmdd_edge.data.quality import FrameLimits, limits_from, view_statistics
+from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.test_set import (
     Evaluation,
     Predictor,
@@ -271,7 +272,7 @@ def _compare_tiled(
     if category is None:
         images = holdout_images(run)
         assert isinstance(images, Views)
-        images = images.taken(np.unique(np.linspace(0, len(images) - 1, MOST_IMAGES).astype(int)).tolist())
+        images = images.taken(spread(len(images), MOST_IMAGES))
     else:
         complete = load_test_set(category, run.config.preprocess, run.config.model.image_size)
         for line in category.remarks():
@@ -338,7 +339,7 @@ def measured_images(run: Run) -> tuple[FrameLimits, Look]:
     config = run.config
     size = config.model.image_size
     paths = [Path(path) for path in [*run.info["train"], *run.info["holdout"]]]
-    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _FRAME_IMAGES).astype(int))]
+    chosen = [paths[i] for i in spread(len(paths), _FRAME_IMAGES)]
     existing = [path for path in chosen if path.is_file()]
     statistics, looks = [], []
     for path in existing:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.export.graph import DeploymentGraph
@@ -69,7 +70,7 @@ def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[s
         write_onnx(DeploymentGraph(run.model, half=name == "fp16"), files[name], size)
     say("writing int8 plain")
     training = [Path(path) for path in run.info["train"]]
-    chosen = [training[i] for i in np.unique(np.linspace(0, len(training) - 1, 32).astype(int))]
+    chosen = [training[i] for i in spread(len(training), 32)]
     write_plain(files["fp32"], files["int8 plain"], np.asarray(run_images(run, chosen)))
     say("writing int8 ours")
     made = make_int8(run.model, files["int8 ours"], size, images, Limits())
@@ -104,7 +105,7 @@ def _curve(run: Run, made: Made, images: Int8Images, points: int, say: Say) -> d
     """
     rows = {step.half: step.loss.as_dict() for step in made.steps}
     order = made.order
-    asked = np.unique(np.linspace(0, len(order) - 1, points).astype(int)).tolist() if made.error else []
+    asked = spread(len(order), points) if made.error else []
     if missing := [half for half in asked if half not in rows]:
         rows |= _measured(run, order, images, missing, say)
     curve = []

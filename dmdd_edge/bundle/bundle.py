@@ -120,14 +120,14 @@ class Bundle:
         """
         if precision not in OWN_THRESHOLD:
             return self
-        own = {name: threshold for name, threshold in self.manifest.thresholds.items() if name == precision}
-        if not own:
+        own = next((each for name, each in self.manifest.thresholds.items() if name == precision), None)
+        if own is None:
             raise BundleError(
                 f"{self.category} {self.version} has no threshold for {precision}, whose scores are not "
                 "those of the other precisions.",
                 f"Export it: {command('export', category=self.category, precision=precision)}",
             )
-        manifest = self.manifest.model_copy(update={"threshold": own.popitem()[1]})
+        manifest = self.manifest.model_copy(update={"threshold": own})
         return replace(self, manifest=manifest, precision=precision)
 
     def has(self, name: str) -> bool:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dmdd_edge.data.jpeg_traces import grid_contrast, jpeg_quality
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data.spread import spread
 from dmdd_edge.errors import DataError
 from dmdd_edge.fields import Text
 
@@ -163,7 +164,7 @@ def quality_of(looks: list[ImageLook]) -> int | None:
     """The JPEG quality of some images, 1..100, the median of a few; None when most show none."""
     if not looks:
         return None
-    chosen = np.unique(np.linspace(0, len(looks) - 1, _QUALITIES).astype(int))
+    chosen = spread(len(looks), _QUALITIES)
     found = [jpeg_quality(looks[i].part) for i in chosen]
     known = [quality for quality in found if quality is not None]
     return round(float(np.median(known))) if 2 * len(known) > len(found) else None

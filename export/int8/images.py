@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.int8.tiled_images import tile_set, whole_set
@@ -45,7 +45,7 @@ class Int8Images:
     def sensitivity(self) -> NDArray[np.uint8]:
         """Some of the images of the choice, the damaged ones first."""
         order = np.argsort(~self.choice.labels, kind="stable")
-        return np.stack([self.choice.images[int(i)] for i in order[_spread(len(order), _SENSITIVITY)]])
+        return np.stack([self.choice.images[int(i)] for i in order[spread(len(order), _SENSITIVITY)]])
 
 
 def int8_images(run: Run) -> Int8Images:
@@ -56,7 +56,7 @@ def int8_images(run: Run) -> Int8Images:
     """
     method = run.info["foreground"]["method"]
     training = [Path(path) for path in run.info["train"]]
-    training = [training[i] for i in _spread(len(training), _RANGES[0])]
+    training = [training[i] for i in spread(len(training), _RANGES[0])]
     normals = (run_images(run, [path for path in training if path.is_file()]), holdout_images(run))
     trained, held_out = normals
     if isinstance(trained, Views) and isinstance(held_out, Views):
@@ -70,12 +70,7 @@ def int8_images(run: Run) -> Int8Images:
     for images, (most, count), seed in zip(
         (normals[0], normals[1], normals[1]), (_RANGES, _CHOICE, _GATE), _SEEDS, strict=True
     ):
-        some = np.stack([images[i] for i in _spread(len(images), most)])
+        some = np.stack([images[i] for i in spread(len(images), most)])
         parts = foreground.masks(list(some), method)[1]
         sets.append(validation_set(some, parts, seed=seed, count=count))
     return Int8Images(np.asarray(sets[0].images), sets[1], sets[2])
-
-
-def _spread(count: int, most: int) -> Sequence[int]:
-    """Indices of at most ``most`` of ``count``, evenly spread."""
-    return [int(i) for i in np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(int))]

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dmdd_edge.data.spread import spread
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.int8.places import Place, convolution
 from dmdd_edge.export.int8.weights import LARGEST, computed, on_grid, rounded, times_channels
@@ -84,7 +85,7 @@ def inputs_of(graph: DeploymentGraph, places: Sequence[Place], images: NDArray[n
             coarse = computed(layer, option.round(x), option.weights(layer, layer.weight))
             error[name][index] += float(((coarse - y) ** 2).sum())
 
-    some = images[np.unique(np.linspace(0, len(images) - 1, 2 * _BATCH).astype(int))]
+    some = images[spread(len(images), 2 * _BATCH)]
     _watch(graph, [place for place in places if len(choices[place.name]) > 1], some, compare)
     return {name: _best(options, error[name]) for name, options in choices.items()}
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import resize
+from dmdd_edge.data.spread import spread
 from dmdd_edge.errors import DataError
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.evaluation.views import Views
@@ -36,7 +37,7 @@ def tile_set(views: Views, most: int, method: Method, *, seed: int, count: int) 
     """
     tiles: list[NDArray[np.uint8]] = []
     parts: list[Mask | None] = []
-    numbers = np.unique(np.linspace(0, max(len(views) - 1, 0), min(len(views), most)).astype(int)).tolist()
+    numbers = spread(len(views), most)
     for done, number in enumerate(numbers):
         view, layout = views.read(number)
         whole = resize(view, views.size)
@@ -58,5 +59,4 @@ def tile_set(views: Views, most: int, method: Method, *, seed: int, count: int) 
 
 def whole_set(views: Views, most: int, *, seed: int, count: int) -> TestSet:
     """Some whole images, and damage made on them at the scale of the tiles; see ``validation_views``."""
-    numbers = np.unique(np.linspace(0, max(len(views) - 1, 0), min(len(views), most)).astype(int))
-    return validation_views(views.taken(numbers.tolist()), seed=seed, count=count)
+    return validation_views(views.taken(spread(len(views), most)), seed=seed, count=count)

@@ -20,6 +20,7 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from dmdd_edge.data.spread import spread
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.config import Foreground
@@ -134,9 +135,7 @@ def choose(images: Sequence[Image]) -> Method:
     Returns:
         ``otsu``, ``grabcut`` or ``none``.
     """
-    chosen = [
-        images[index] for index in np.linspace(0, len(images) - 1, min(len(images), _PROBES)).astype(int)
-    ]
+    chosen = [images[index] for index in spread(len(images), _PROBES)]
     if _agree(_otsu_fits(image) for image in chosen):
         return "otsu"
     if _agree(_is_object(grabcut_foreground(image)) and _contrast(image) for image in chosen[:4]):
