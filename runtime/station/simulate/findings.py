@@ -74,10 +74,16 @@ class Findings:
 
 
 class Witness:
-    """An observer that keeps what the station decided, to compare it with what the PLC received."""
+    """An observer that keeps what the station decided, to compare it with what the PLC received.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Args:
+        patience: how long a result that the PLC has may be unknown here, in seconds. The station informs its
+            observers one after the other, so the PLC may read a result before this observer has it.
+    """
+
+    def __init__(self, patience: float = 5.0) -> None:
+        self._patience = patience
+        self._lock = threading.Condition()
         self._parts: dict[int, PartResult] = {}
         self.missed_count = 0
 
@@ -87,6 +93,7 @@ class Witness:
             self._parts[part.trigger.acquisition_id] = part
             if len(self._parts) > _KEPT:
                 del self._parts[next(iter(self._parts))]
+            self._lock.notify_all()
 
     def missed(self, missed: Missed) -> None:
         """Count a trigger that was refused."""
@@ -100,8 +107,9 @@ class Witness:
         """Nothing to release."""
 
     def take(self, acquisition_id: int) -> PartResult | None:
-        """The verdict on a part, once; None when the station gave none."""
+        """The verdict on a part, once; None when the station gave none, also after a wait."""
         with self._lock:
+            self._lock.wait_for(lambda: acquisition_id in self._parts, self._patience)
             return self._parts.pop(acquisition_id, None)
 
 

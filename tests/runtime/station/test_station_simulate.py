@@ -84,7 +84,7 @@ def test_a_station_without_hardware_answers_a_plc(
     (tmp_path / "line1.toml").write_text(text)
     common = ("station", "simulate", "line1.toml", "--images", "parts", "--port", 0, "--rate", 50)
     done = dmdd_edge(*common, "--parts", 9, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert (found["triggers"], found["answered"], found["missed"]) == (9, 9, 0)
     assert found["verdicts"] == {"Fail": 3, "Pass": 6}
@@ -215,13 +215,23 @@ def test_a_station_that_keeps_its_promises() -> None:
     ],
 )
 def test_a_broken_promise_is_noticed(told: list[Verdict], broken: str) -> None:
-    witness = Witness()
+    witness = Witness(patience=0.01)
     judge = Judge(witness)
     for number in (1, 2):
         witness.part(part(number))
     for each in told:
         judge.add(each)
     assert broken in judge.findings(triggers=2, missed=0).broken
+
+
+def test_a_plc_may_have_a_result_before_the_witness() -> None:
+    witness = Witness(patience=30)
+    judge = Judge(witness)
+    late = threading.Timer(0.05, lambda: witness.part(part(1)))
+    late.start()
+    judge.add(verdict(1))
+    late.join()
+    assert judge.findings(1, 0).broken == ()
 
 
 def test_a_pass_of_a_part_that_is_not_good_is_noticed() -> None:
