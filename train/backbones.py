@@ -85,8 +85,8 @@ def build_backbone(
     Raises:
         DmddError: the name is unknown, the weights are not available, or feature levels are missing.
     """
-    if name == "efficientnet_lite0":
-        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if name in weight_files.LITE_FILES:
+        model = timm.create_model(f"tf_{name}", pretrained=False)
         backbone = _from_timm(model, name, InputNorm((127.0,) * 3, (128.0,) * 3), check=False)
     elif name in ("resnet18", "wide_resnet50_2"):
         model = torchvision.models.get_model(name, weights=None)

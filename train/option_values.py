@@ -10,7 +10,7 @@ from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 
 #: The backbones that need no ``timm:`` before their name.
-BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2")
+BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet18", "wide_resnet50_2")
 _ROTATIONS, _BITS = (0, 90, 180, 270), (10, 12, 14, 16)
 #: The value of --tile that leaves the side to ``tile_choice``.
 AUTO = "auto"

