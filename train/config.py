@@ -29,7 +29,7 @@ class ModelConfig(BaseModel):
     """What shapes the network and so the exported graph.
 
     Attributes:
-        backbone: ``efficientnet_lite0``, ``_lite1`` or ``_lite2``, ``resnet18``, ``wide_resnet50_2`` or ``timm:<name>``.
+        backbone: one of ``BACKBONES`` or ``timm:<name>``.
         image_size: side S of the square input, in pixels.
         branches: the student's branches in use (paper: both; the others are ablation rows).
         pmn: paths of the Pyramid Modeling Network (paper: ``full``, inner and outer).
