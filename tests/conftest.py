@@ -30,8 +30,22 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         item.user_properties.append(("cpu_seconds", sum(os.times()[:4]) - sum(before[:4])))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a slow test that fails a second try, which the last lines list as RERUN.
+
+    Slow tests drive real processes, servers and browsers, which a busy machine may hold up for seconds. A test that
+    needs its second try has a mistake all the same, in the test or in the product.
+    """
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name the tests that ought to be marked as slow."""
+    """Show why a test was tried again, and name the tests that ought to be marked as slow."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"tried again: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     costs = {report.nodeid: dict(report.user_properties).get("cpu_seconds", 0.0) for report in reports}
     marked = {report.nodeid for report in reports if "slow" in report.keywords}
