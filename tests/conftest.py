@@ -33,8 +33,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give a slow test that fails a second try, which the last lines list as RERUN.
 
-    Slow tests drive real processes, servers and browsers, which a busy machine may hold up for seconds. A test that
-    needs its second try has a mistake all the same, in the test or in the product.
+    Slow tests drive real processes, servers and browsers, which a busy machine may hold up for seconds. A
+    test that needs its second try has a mistake all the same, in the test or in the product.
     """
     for item in items:
         if item.get_closest_marker("slow"):

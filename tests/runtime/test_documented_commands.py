@@ -36,7 +36,7 @@ NOT_RUN = {
     r"^dmdd-edge evaluate (--all|--category \w+( --report \S+)?$)": "needs a training run",
     r"^dmdd-edge judge": "needs an archive of images, some in a store; its tests run the command",
     r"--precision int8": "needs a bundle with INT8; its tests run the command",
-    r"^dmdd-edge sample large --size 2048": "draws for a minute; the tests of the drawn panels run the command",
+    r"^dmdd-edge sample large --size 2048": "draws for a minute; has its own tests",
     r"--category (panel|foil) ": "needs a tiled bundle, or strips of a web; their tests run the command",
     r"^dmdd-edge compare": "needs two versions; the tests of compare run the command",
     r"--from-feedback|^dmdd-edge review": "needs an archive with verdicts; their tests run both",
