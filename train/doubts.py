@@ -14,8 +14,6 @@ from dmdd_edge.train.tile_choice import USUAL_DEFECT, lost_below
 
 #: With fewer good images than this there is a warning.
 FEW = 20
-#: Pixels of an image per pixel of the network's input from which small defects are reported as lost.
-_SHRUNK = 5.0
 #: Sides that are suggested instead.
 _SIDES = (512, 768, 1024)
 #: Largest value, of 255, of a 12-bit image that is read as 16-bit.
@@ -52,7 +50,7 @@ def doubts(
     if lost := not_inspected(preprocess, shapes, size):
         lines.append(lost)
     pixels = (min if preprocess.fit == "crop" else max)(width, height) / size
-    if pixels >= _SHRUNK:
+    if lost_below(pixels) > USUAL_DEFECT:
         side = next((side for side in _SIDES if side > size), None)
         larger = f", --image-size {side}" if side else ""
         lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,13 @@ from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import OptionError
 from dmdd_edge.train.option_values import AUTO, parse_extent
 
-#: Pixels of the network's input that a defect must cover, along its extent. The finest features of the
-#: backbones are of 4 x 4 pixels each: a defect of 6 pixels fills one of them wherever it is.
-SEEN = 6
+#: Pixels of the network's input from which a defect is seen, along its extent. Measured on drawn panels that
+#: are stretched to 256 px: PRO is 99 % at 3 pixels, 59 % at 1.5, and 0 below 1 (docs/results/large.md).
+SEEN = 3
+#: A tile that is chosen shows the smallest defect this many times as large, since one at the limit is seen
+#: less well in tiles: PRO is 76 % at 3 pixels, 98 % at 6. The finest features of the backbones are of 4 x 4
+#: pixels each: a defect of 6 fills one of them wherever it is.
+_MARGIN = 2
 #: Extent of the smallest defect, in pixels of the source image, where the user gives none.
 USUAL_DEFECT = 12.0
 #: A tile is enlarged to twice its pixels at most: there is no more to see in it.
@@ -33,7 +38,7 @@ def lost_below(source_pixels: float) -> int:
     Args:
         source_pixels: pixels of the source image along a pixel of the network's input.
     """
-    return round(SEEN * source_pixels)
+    return math.ceil(SEEN * source_pixels)
 
 
 def usual_size(paths: Sequence[Path]) -> tuple[int, int] | None:
@@ -52,13 +57,13 @@ def defect_pixels(values: Mapping[str, Any]) -> float:
 
 
 def side_for(defect: float, size: int) -> int:
-    """The largest side of a tile in which a defect can be seen, in pixels of the source image.
+    """The largest side of a tile in which a defect is seen with a margin, in pixels of the source image.
 
     Args:
         defect: extent in pixels of the source image.
         size: S, side of the network's input.
     """
-    side = int(size * defect / SEEN)
+    side = int(size * defect / (_MARGIN * SEEN))
     return max(side // _STEP, size // _LARGEST_SCALE // _STEP, 1) * _STEP
 
 
@@ -106,19 +111,18 @@ def _automatic(
     side = side_for(defect, size)
     assumed = "" if values["smallest_defect"] else " (assumed; --smallest-defect sets another)"
     found = f"smallest defect {defect:.4g} px{assumed}"
-    if side >= max(width, height):
-        seen = defect * size / max(width, height)
+    least = lost_below(max(width, height) / size)
+    if side >= max(width, height) or defect >= least:
         return None, [
-            f"tiles: none needed; {found} is {seen:.2g} px of the network's input for images of "
-            f"{width} x {height} px"
+            f"tiles: none needed; {found}, and images of {width} x {height} px in one input show defects "
+            f"from about {max(least, 1)} px"
         ]
     tiling = _tiling(side, values)
     lines = [f"tiles: {found}, so tiles of {side} px"]
-    seen = defect * size / side
-    if seen < SEEN - 0.5:
+    if defect < SEEN * side / size:
         lines.append(
-            f"note: the smallest defect is {seen:.2g} px of the network's input, fewer than the {SEEN} that "
-            "are found reliably; take images with more pixels"
+            f"note: the smallest defect is {defect * size / side:.2g} px of the network's input, and one of "
+            f"fewer than {SEEN} is likely missed; take images with more pixels"
         )
     return tiling, lines
 

@@ -28,8 +28,8 @@ def test_few_images() -> None:
 
 def test_large_images_name_the_smallest_defect() -> None:
     [line] = doubts({(4000, 3000): 50}, 256)
-    # A pixel of the network's is 15.6 of the picture's; a defect needs six.
-    assert "smaller than about 94 pixels" in line
+    # A pixel of the network's is 15.6 of the picture's; a defect needs three.
+    assert "smaller than about 47 pixels" in line
     assert "--image-size 512" in line
     assert "--image-size" not in doubts({(8000, 6000): 50}, 1024)[0]
 

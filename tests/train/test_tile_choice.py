@@ -12,6 +12,7 @@ import pytest
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import OptionError
+from dmdd_edge.train.doubts import doubts
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.tile_choice import choose_tiling, defect_pixels, inputs_each, lost_below, side_for
 
@@ -57,9 +58,10 @@ def test_auto_cuts_no_tiles_that_are_not_needed(tmp_path: Path) -> None:
 
 def test_a_defect_that_no_tile_shows_is_said(tmp_path: Path) -> None:
     images_of(tmp_path / "good", 500, 400)
-    tiling, lines = chosen(tmp_path / "good", tile="auto", smallest_defect="2px")
+    tiling, lines = chosen(tmp_path / "good", tile="auto", smallest_defect="1px")
     assert tiling == Tiling(tile=128, overlap=16)
-    assert "4 px of the network's input" in lines[1]
+    assert "2 px of the network's input" in lines[1]
+    assert len(chosen(tmp_path / "good", tile="auto", smallest_defect="2px")[1]) == 1  # 4 px of it
 
 
 def test_millimeters() -> None:
@@ -68,7 +70,24 @@ def test_millimeters() -> None:
 
 
 def test_what_is_lost_without_tiles() -> None:
-    assert lost_below(4096 / 256) == 96
+    assert lost_below(2048 / 256) == 24  # three pixels of the network's input
+    assert lost_below(4096 / 256) == 48
+
+
+@pytest.mark.parametrize(("defect", "tile"), [(24, None), (23, 960), (12, 512)])
+def test_auto_and_the_note_have_one_rule(tmp_path: Path, defect: int, tile: int | None) -> None:
+    """``auto`` cuts tiles exactly for what the note of a training without tiles calls lost."""
+    images_of(tmp_path / "good", 2048, 2048, 1)
+    tiling, _ = chosen(tmp_path / "good", tile="auto", smallest_defect=f"{defect}px")
+    assert (tiling and tiling.tile) == tile
+    assert (defect < lost_below(2048 / 256)) == (tile is not None)
+    [line] = [line for line in doubts({(2048, 2048): 30}, 256) if "likely missed" in line]
+    assert "smaller than about 24 pixels" in line
+
+
+def test_images_that_lose_no_usual_defect_have_no_note() -> None:
+    assert doubts({(1024, 1024): 30}, 256) == []  # 12 pixels are three of the input
+    assert "smaller than about 13 pixels" in doubts({(1100, 900): 30}, 256)[0]
 
 
 def test_a_tile_that_covers_the_images_is_refused(tmp_path: Path) -> None:
