@@ -43,7 +43,7 @@ def draw(panel: Panel, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return panel.draw(np.random.default_rng([31, number]), np.random.default_rng(0), None)[0]
 
 
-def trained(scratch: Path, panel: Panel, tile: int, steps: int) -> Run:
+def trained(scratch: Path, panel: Panel, **options: Any) -> Run:
     """The run, trained on panels that are not scored, unless it is there."""
     folder = scratch / "data"
     if not (scratch / "runs" / "alarms" / "metrics.json").is_file():
@@ -55,11 +55,9 @@ def trained(scratch: Path, panel: Panel, tile: int, steps: int) -> Run:
                 data=folder,
                 run="alarms",
                 runs_dir=scratch / "runs",
-                tile=str(tile),
-                overlap=tile // 8,
-                steps=steps,
                 holdout=0.1,
                 overwrite=True,
+                **options,
             )
         )
     return load_run(scratch / "runs" / "alarms")
@@ -160,6 +158,8 @@ def main() -> None:
     options.add_argument("--size", type=int, default=1024, help="side of the panels in pixels")
     options.add_argument("--tile", type=int, default=256)
     options.add_argument("--steps", type=int, default=240)
+    options.add_argument("--batch-size", type=int, default=8, help="image pairs of a step")
+    options.add_argument("--image-size", type=int, default=256, help="side of the network's input")
     given = options.parse_args()
     machine = begin()
     settings = {"images": given.images, "splits": SPLITS, "generated": given.generated}
@@ -169,9 +169,12 @@ def main() -> None:
         options.error("--scratch is missing")
     else:
         panel = Panel(given.size, given.size)
-        run = trained(given.scratch, panel, given.tile, given.steps)
+        options_of_training = {"tile": str(given.tile)} | {
+            key: getattr(given, key) for key in ("steps", "batch_size", "image_size")
+        }
+        run = trained(given.scratch, panel, **options_of_training)
         parts = scored(run, panel, given.images, given.scratch / "scores.json")
-        settings |= {key: getattr(given, key) for key in ("size", "tile", "steps")}
+        settings |= {key: getattr(given, key) for key in ("size", "tile", "steps", "batch_size", "image_size")}
     rows = [false_alarms(parts, rate) for rate in RATES]
     for row in rows:
         print(row)
