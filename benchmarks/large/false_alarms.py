@@ -174,7 +174,7 @@ def main() -> None:
         }
         run = trained(given.scratch, panel, **options_of_training)
         parts = scored(run, panel, given.images, given.scratch / "scores.json")
-        settings |= {key: getattr(given, key) for key in ("size", "tile", "steps", "batch_size", "image_size")}
+        settings |= {"size": given.size, **options_of_training}
     rows = [false_alarms(parts, rate) for rate in RATES]
     for row in rows:
         print(row)
