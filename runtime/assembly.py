@@ -170,6 +170,7 @@ class AssembledRun(Opened):
                 min_area=options.min_area,
                 mm_per_px=options.mm_per_px,
                 stop_early=options.stop_early,
+                strip=options.strip,
                 say=lambda line: self._say(f"warning: {line}"),
             )
 
@@ -177,11 +178,6 @@ class AssembledRun(Opened):
         changed = options.threshold is not None and not options.challenge
         if changed and (about := remark(self.detector.bundle, self.detector.threshold.image)):
             self._say(about)
-        if options.strip is not None and self.detector.threshold.origin == "manifest":
-            bundle = self.detector.bundle
-            names = {**options_of(bundle), "precision": bundle.precision or None}
-            strips = command("calibrate", **names, source="GOOD_STRIPS", strip=options.strip)
-            self._say(f"The threshold is of whole images; {strips} sets it for strips.")
         self._control = RunControl(self.detector, self.source, load, self._say)
         stack.callback(lambda: self._control.detector.close())
         self._versions = VersionWatch(path, self._control.version)

@@ -156,6 +156,7 @@ def calibrate(
         None if smallest == Gate() else smallest,
         gated_counts(combined_threshold(exported, threshold, smallest), scores.scores, scores.reaches),
         accept=lambda new: gate_threshold(bundle, new, gate),
+        strip=options.strip,
     )
     return CalibrationOutcome(
         bundle,
@@ -200,6 +201,7 @@ def _not_kept(before: Calibration | None, now: Calibration) -> str:
         "suspect_rate": (before.threshold.suspect_rate, now.threshold.suspect_rate),
         "min_area": (old.min_area, new.min_area),
         "mm_per_px": (old.mm_per_px, new.mm_per_px),
+        "strip": (before.strip, now.strip),
     }
     return ", ".join(
         f"{spelled(name)} {was}" for name, (was, given) in pairs.items() if was is not None and given is None

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import effective_threshold, other_calibration
+from dmdd_edge.bundle.calibration import effective_threshold
 from dmdd_edge.bundle.rule import EffectiveThreshold, SuspectAs
 from dmdd_edge.bundle.threshold import checked_threshold
+from dmdd_edge.bundle.threshold_remarks import threshold_remarks
 from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.quality import hint_of_bits, reason_against, view_statistics
 from dmdd_edge.errors import BackendError
@@ -99,6 +100,7 @@ class Detector:
         min_area: str | float | None = None,
         mm_per_px: float | None = None,
         stop_early: float | None = None,
+        strip: int | None = None,
         say: Callable[[str], None] = logging.getLogger("dmdd_edge").warning,
     ) -> Detector:
         """Open a bundle and start a backend on it.
@@ -118,6 +120,7 @@ class Detector:
             mm_per_px: millimeters per pixel of the source image; None takes the calibration's.
             stop_early: end a tiled image as soon as its score is certain to be above this multiple of the
                 threshold, 1 or more; None inspects all tiles.
+            strip: rows in front of each frame, of strips of a web; a threshold from other frames is named.
             say: receives warnings about the thresholds; default: Python's log.
 
         Raises:
@@ -139,9 +142,8 @@ class Detector:
                 min_area=min_area,
                 mm_per_px=mm_per_px,
             ).judging()
-            for line in (limits.finds_nothing, other_calibration(bundle, limits)):
-                if line:
-                    say(line)
+            for line in threshold_remarks(bundle, limits, strip):
+                say(line)
             check_stop_early(stop_early, bundle, limits, say)
             tiles = queue_for(bundle, selection.backend, options)
         except BaseException:

@@ -65,9 +65,10 @@ class Calibration(Sparse):
         gated: how the gate decides on the good parts; None without a smallest area.
         feedback: what it rests on, of a threshold from an archive; None of one from good parts.
         precision: that it was made with, where that has a separate threshold; else empty.
+        strip: rows of the strip before in front of each, of a calibration from strips; None of whole images.
     """
 
-    SPARSE = ("gate", "gated", "feedback", "precision")
+    SPARSE = ("gate", "gated", "feedback", "precision", "strip")
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,6 +84,7 @@ class Calibration(Sparse):
     gated: GatedCounts | None = None
     feedback: FeedbackFacts | None = None
     precision: Text = ""
+    strip: Count | None = None
 
 
 def calibration_path(bundle: Bundle) -> Path:
@@ -148,6 +150,7 @@ def write_calibration(
     gated: GatedCounts | None = None,
     accept: Callable[[Calibration], object] = lambda calibration: None,
     feedback: FeedbackFacts | None = None,
+    strip: int | None = None,
 ) -> Calibration:
     """Store a new threshold beside the bundle; it applies from the next start of the runtime on.
 
@@ -171,6 +174,7 @@ def write_calibration(
         gated=gated,
         feedback=feedback,
         precision=bundle.precision,
+        strip=strip,
     )
     require_exceedable(threshold.image, "The threshold was not changed: it")
     accept(calibration)
@@ -314,7 +318,8 @@ def effective_threshold(
     if pixel is not None:
         checked_threshold(pixel, "--pixel-threshold")
     gate = combined_gate(gate, min_area, mm_per_px)
-    return combined_threshold(exported, known, gate, origin, image, pixel, suspect, suspect_as)
+    found = combined_threshold(exported, known, gate, origin, image, pixel, suspect, suspect_as)
+    return replace(found, strip=calibration.strip) if calibration and origin == "calibration" else found
 
 
 def combined_threshold(

@@ -35,6 +35,7 @@ class EffectiveThreshold:
         gate: what a region needs besides values above the threshold of the map.
         suspect_as: ``anomalous`` when suspect parts count as anomalous; ``image`` is the lower one then.
             ``good`` when they count as good. None otherwise; with the other two there is no ``suspect``.
+        strip: of a calibration from strips of a web: how many rows of the strip before were in front of each.
     """
 
     image: float
@@ -44,6 +45,7 @@ class EffectiveThreshold:
     suspect_pixel: float | None = None
     gate: Gate = field(default=Gate())
     suspect_as: SuspectAs | None = None
+    strip: int | None = None
 
     @property
     def origin_in_words(self) -> str:

@@ -50,7 +50,7 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             (
-                *("limit", "false_alarm_rate", "suspect_rate", "min_area", "mm_per_px"),
+                *("limit", "strip", "false_alarm_rate", "suspect_rate", "min_area", "mm_per_px"),
                 *("backend", "engine_cache", "cuda_driver", "io_memory"),
             ),
             lambda values: not values["reset"],
@@ -64,7 +64,7 @@ class CalibrateCommand(JsonOutput, CalibrateOptions):
             "give --source or --from-feedback",
         ),
         Rule(
-            ("limit", "min_area", "mm_per_px"),
+            ("limit", "strip", "min_area", "mm_per_px"),
             lambda values: not (values["from_feedback"] or values["undo"] or values["history"]),
             "has no effect without --source",
             "give --source",

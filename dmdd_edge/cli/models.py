@@ -303,7 +303,7 @@ def _describe(version: Any, category: str) -> dict[str, Any]:
     if effective.gate.mm_per_px is not None:
         row["mm_per_px"] = effective.gate.mm_per_px
     row["calibration"] = calibration and calibration.model_dump(
-        mode="json", include={"created", "source", "unreliable", "skipped"}
+        mode="json", include={"created", "source", "unreliable", "skipped", "strip"}
     )
     return row
 

@@ -106,6 +106,7 @@ def compare(
     choose: Callable[[TimedDetector], ImageSet],
     bench: Bench,
     say: Callable[[str], None] = lambda text: None,
+    strip: int | None = None,
 ) -> Comparison:
     """Measure the live operands, interleaved, and compare.
 
@@ -117,13 +118,14 @@ def compare(
         choose: the images for a bundle.
         bench: clock and watch.
         say: called with what begins.
+        strip: as for ``choose_images``, of the images that ``choose`` gives.
 
     Raises:
         DmddError: an operand cannot run, a past result lacks the scenario, or there were too few queries.
     """
     options = preset_options(options, settings.preset)
     past = {i: item.samples(scenario) for i, item in enumerate(operands) if isinstance(item, PastOperand)}
-    opener = _Opener(operands, options, BATCHES[scenario], choose, bench, say)
+    opener = _Opener(operands, options, BATCHES[scenario], choose, bench, say, strip)
     run = None if len(past) == len(operands) else interleave(opener.open, settings.plan, bench, say=say)
     interference = Interference() if run is None else run.interference
     if run is not None and not past:
@@ -164,9 +166,10 @@ class _Opener:
         choose: Callable[[TimedDetector], ImageSet],
         bench: Bench,
         say: Callable[[str], None],
+        strip: int | None,
     ) -> None:
         self._operands, self._options, self._batch = operands, options, batch
-        self._choose, self._bench, self._say = choose, bench, say
+        self._choose, self._bench, self._say, self._strip = choose, bench, say, strip
         self._images: dict[int, ImageSet] = {}
         self.documents: dict[int, dict[str, Any]] = {}
         self.images: dict[str, Any] = {}
@@ -191,7 +194,9 @@ class _Opener:
         if operand.precision is not None:
             options = replace(options, precision=operand.precision)
         timed = stack.enter_context(
-            TimedDetector.open(operand.path, operand.backend, options, self._bench.clock, verify=first)
+            TimedDetector.open(
+                operand.path, operand.backend, options, self._bench.clock, verify=first, strip=self._strip
+            )
         )
         if first:
             self.documents[index] = timed.as_dict()

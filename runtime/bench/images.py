@@ -16,6 +16,7 @@ from dmdd_edge.data.images import IMAGE_SUFFIXES
 from dmdd_edge.errors import DataError, DmddError, SourceError
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources import SourceOptions, open_source
+from dmdd_edge.runtime.strips import Strip
 
 #: Most images that are held in memory, and bytes after which no further one is.
 MOST, MOST_BYTES = 32, 1 << 30
@@ -28,14 +29,26 @@ class ImageSet:
     Attributes:
         frames: at least one; uint8 H x W x 3 BGR.
         files: the file of each, to be read and decoded again; empty where they are not from image files.
-        kind: ``source``, ``test images`` or ``generated``.
+        kind: ``source``, ``strip``, ``test images`` or ``generated``.
         origin: one line for a person.
+        strips: which part of a web each frame shows, with the rows in front of it; empty where they are none.
     """
 
     frames: tuple[NDArray[np.uint8], ...] = field(repr=False)
     files: tuple[Path, ...]
     kind: str
     origin: str
+    strips: tuple[Strip, ...] = field(default=(), repr=False)
+
+    @property
+    def strip(self) -> int | None:
+        """``--strip`` of these frames, in rows; None where they are no strips of a web."""
+        return self.strips[0].overlap if self.strips else None
+
+    def frame(self, index: int, image: NDArray[np.uint8] | None = None) -> Frame:
+        """One of the frames, or the same one read again."""
+        strip = self.strips[index] if self.strips else None
+        return Frame(self.frames[index] if image is None else image, strip=strip)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -76,7 +89,11 @@ class ImageSet:
 
 
 def choose_images(
-    manifest: Manifest, source: str | None = None, data: Path | None = None, most: int = MOST
+    manifest: Manifest,
+    source: str | None = None,
+    data: Path | None = None,
+    most: int = MOST,
+    strip: int | None = None,
 ) -> ImageSet:
     """The images for a bundle: from the source, else the category's test images, else generated.
 
@@ -85,12 +102,14 @@ def choose_images(
         source: as for ``run --source``; of a video or a camera, its first frames.
         data: a data set that contains the bundle's category.
         most: largest number of images; chosen evenly from all.
+        strip: the frames of the source are consecutive strips of a web; this many rows are put in front of
+            each, and the first ones are taken.
 
     Raises:
         DmddError: the source or the data set cannot be read.
     """
     if source is not None:
-        return _from_source(source, most, manifest.preprocess.bits)
+        return _from_source(source, most, manifest.preprocess.bits, strip)
     if data is not None:
         category = load_category(data, manifest.category, for_training=False)
         return from_category(category, most, manifest.preprocess.bits)
@@ -130,9 +149,9 @@ def generated(manifest: Manifest, count: int = 8) -> ImageSet:
     return ImageSet(tuple(frames), (), "generated", "generated noise, not images")
 
 
-def _from_source(text: str, most: int, bits: int) -> ImageSet:
-    source = open_source(text)
-    if source.total is not None and source.total > most:
+def _from_source(text: str, most: int, bits: int, strip: int | None) -> ImageSet:
+    source = open_source(text, SourceOptions(strip=strip))
+    if strip is None and source.total is not None and source.total > most:
         source = open_source(text, SourceOptions(every=-(-source.total // most)))
     source.bits = bits
     frames: list[Frame] = []
@@ -150,9 +169,14 @@ def _from_source(text: str, most: int, bits: int) -> ImageSet:
     if not frames:
         raise first_error or SourceError(f"{text} contains no images.", "Name another with --source.")
     paths = [Path(frame.source) for frame in frames]
-    files = all(path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() for path in paths)
+    # The file of a strip lacks the rows in front.
+    files = strip is None and all(path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() for path in paths)
     return ImageSet(
-        tuple(frame.image for frame in frames), tuple(paths) if files else (), "source", source.state().name
+        tuple(frame.image for frame in frames),
+        tuple(paths) if files else (),
+        "source" if strip is None else "strip",
+        source.state().name + ("" if strip is None else f", strips with {strip} rows of the one before"),
+        tuple(frame.strip for frame in frames if frame.strip is not None),
     )
 
 

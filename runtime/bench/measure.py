@@ -100,7 +100,7 @@ def measure(options: BenchOptions, listener: BenchListener | None = None) -> Ben
     path = find_bundle(options.category, options.model, options.models_dir)
     manifest = Bundle.open_unverified(path).manifest
     # The images first: a wrong path should not wait for a graph to load.
-    images = choose_images(manifest, options.source, options.data)
+    images = choose_images(manifest, options.source, options.data, strip=options.strip)
     if options.accuracy and options.data is not None:
         load_category(options.data, manifest.category, for_training=False).require_test()
     listener.on_images(images)
@@ -137,7 +137,7 @@ def _compare(
     )
 
     def choose(timed: TimedDetector) -> ImageSet:
-        return choose_images(timed.bundle.manifest, options.source, options.data)
+        return choose_images(timed.bundle.manifest, options.source, options.data, strip=options.strip)
 
     comparison = compare(
         (a, b),
@@ -147,6 +147,7 @@ def _compare(
         choose,
         tools,
         say=listener.say,
+        strip=options.strip,
     )
     name = settings.preset.name or None
     return BenchResult({**comparison.as_dict(), "like": name, "circumstances": conditions})

@@ -14,7 +14,6 @@ from dmdd_edge.runtime.backends import OverlappingBackend
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Query, Series
-from dmdd_edge.runtime.frame import Frame
 
 #: Images per query, by latency scenario.
 BATCHES = {"single": 1, "multi": 8}
@@ -110,7 +109,10 @@ def _whole_way(timed: TimedDetector, images: ImageSet, batch: int, bench: Bench)
         else:
             decoded_images = [images.frames[index] for index in chosen]
         decoded = now()
-        prepared = [detector.prepare(Frame(image)) for image in decoded_images]
+        prepared = [
+            detector.prepare(images.frame(index, image))
+            for index, image in zip(chosen, decoded_images, strict=True)
+        ]
         ready = now()
         if detector.is_tiled:
             inferred = detector.collect(detector.start(prepared))

@@ -111,7 +111,7 @@ def run_bench(
     """
     preset = settings.preset
     options = preset_options(options, preset)
-    with TimedDetector.open(path, backend, options, bench.clock) as timed:
+    with TimedDetector.open(path, backend, options, bench.clock, strip=images.strip) as timed:
         say(f"backend {timed.stopwatch.name}: {timed.stopwatch.description}")
         outcome = Outcome(timed.as_dict(), tile_batch=timed.detector.tile_batch)
         for name in settings.scenarios:
@@ -136,7 +136,9 @@ def run_bench(
             outcome.accuracy = measure_accuracy(timed, settings.data, progress, bench.stop)
     if overlaps and "offline" in settings.scenarios:
         # With a second slot, copies overlap the computation; a single query is fastest with one.
-        with TimedDetector.open(path, used, replace(options, slots=2), bench.clock) as timed:
+        with TimedDetector.open(
+            path, used, replace(options, slots=2), bench.clock, strip=images.strip
+        ) as timed:
             _offline(timed, settings, images, bench, outcome, say)
     return outcome
 

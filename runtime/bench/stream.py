@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.timed_detector import TimedDetector
 from dmdd_edge.runtime.bench.timing import Bench, Plan, Series
-from dmdd_edge.runtime.frame import Frame
 
 #: The boundary of a streamed frame: from its arrival to its result, waiting included.
 ARRIVAL = "from_arrival"
@@ -78,8 +77,7 @@ def measure_stream(
     detector = timed.detector
 
     def process(number: int) -> None:
-        frame = Frame(images.frames[number % len(images)])
-        detector.infer([detector.prepare(frame)])
+        detector.infer([detector.prepare(images.frame(number % len(images)))])
 
     def warm_up(number: int) -> Mapping[str, float]:
         process(number)

@@ -112,17 +112,18 @@ class TimedDetector:
         options: BackendOptions | None = None,
         clock: Clock | None = None,
         verify: bool = True,
+        strip: int | None = None,
     ) -> TimedDetector:
         """Load a bundle on a backend.
 
         Args:
-            path, backend, options, verify: as ``Detector.load``.
+            path, backend, options, verify, strip: as ``Detector.load``.
             clock: of the stopwatch.
 
         Raises:
             DmddError: as ``Detector.load``.
         """
-        loaded = Detector.load(path, backend, verify=verify, options=options)
+        loaded = Detector.load(path, backend, verify=verify, options=options, strip=strip)
         stopwatch = Stopwatch(loaded.backend, clock or Clock())
         detector = Detector(
             loaded.bundle, stopwatch, loaded.threshold, loaded.passed_over, tiles=loaded.tiles

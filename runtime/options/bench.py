@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.suggest import choose
-from dmdd_edge.options import Option, Options
+from dmdd_edge.options import Option, Options, Rule, needs
 from dmdd_edge.options.groups import BundleOptions
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
+from dmdd_edge.runtime.options.source import StripOption
 
 #: Every scenario, in the order in which they run.
 SCENARIOS = ("single", "multi", "offline", "stream")
@@ -143,8 +144,10 @@ class BenchFiles(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(BenchFiles, CudaOptions, _Method, _Measured, BackendName, BundleOptions):
+class BenchOptions(BenchFiles, CudaOptions, _Method, StripOption, _Measured, BackendName, BundleOptions):
     """What is measured of a bundle, and how."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (needs(("strip",), "source"),)
 
     def check(self) -> None:
         """Raise an ``OptionError`` where options do not fit together."""

@@ -100,6 +100,7 @@ def recalibrate(
         gate=None if before is None else before.gate,
         accept=lambda new: gate_threshold(bundle, new, gate),
         feedback=_facts(proposal, options.unreviewed),
+        strip=None if before is None else before.strip,
     )
     return RecalibrationOutcome(bundle, proposal, calibration, path)
 

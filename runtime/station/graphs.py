@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from dmdd_edge.bundle.bundle import Bundle
-from dmdd_edge.bundle.calibration import effective_threshold, other_calibration
+from dmdd_edge.bundle.calibration import effective_threshold
+from dmdd_edge.bundle.threshold_remarks import threshold_remarks
 from dmdd_edge.bundle.versions import find_version
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.backends import Backend
@@ -72,8 +73,8 @@ class Graph:
             min_area=inspection.min_area,
             mm_per_px=inspection.mm_per_px,
         ).judging()
-        if other := other_calibration(self.bundle, limits):
-            _log.warning("%s", other)
+        for line in threshold_remarks(self.bundle, limits):
+            _log.warning("%s", line)
         check_stop_early(inspection.stop_early, self.bundle, limits, _log.warning)
         chosen = self.selection
         return Detector(
