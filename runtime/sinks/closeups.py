@@ -1,4 +1,4 @@
-"""Close-ups: regions of a large frame at full resolution, with what surrounds them."""
+"""Close-ups: regions of a frame at full resolution, with what surrounds them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _GAP = 8
 def places(
     shape: tuple[int, ...], result: Result, longest: int | None = None, always: bool = False
 ) -> list[Place]:
-    """The regions of a large frame that need a close-up, in the order of their numbers on the overlay.
+    """The regions of a frame that need a close-up, in the order of their numbers on the overlay.
 
     Args:
         shape: of the frame: rows, columns.
         result: its result.
         longest: of the overlay that bears the numbers; see ``draw_overlay``.
-        always: also of a frame that an overlay shows well enough.
+        always: also of regions that an overlay shows well enough.
 
     Returns:
         At most 6 places.

@@ -25,13 +25,14 @@ Box = tuple[int, int, int, int]
 READABLE_WIDTH = 320
 #: Largest longer side of an enlarged frame, in pixels.
 _LARGEST_ENLARGED = 1280
-#: A frame with a longer side is large: it is shrunk to this side, in pixels, unless a size is given. A region
-#: may then be too small to be seen, so that regions bear numbers, under which ``closeups`` shows them.
+#: A frame with a longer side is large: it is shrunk to this side, in pixels, unless a size is given.
 LARGEST_DRAWN = 2560
 #: A long web is not shrunk below this width, in pixels, up to the longest side that is drawn at all.
 _NARROWEST, _LONGEST_DRAWN = 480, 10_240
-#: Frames with no longer side have no close-ups, whatever size they are drawn at.
-_SMALL = 2048
+#: A region whose longer side is shorter than the first number, in pixels of the drawing on a screen that has
+#: the second number along the drawing's longer side, is too small to be looked at: boxes then bear numbers,
+#: under which ``closeups`` shows the regions. An enlarged frame shows every pixel anyway.
+_TOO_SMALL, _SCREEN = 24, 1280
 #: More boxes than these hide the image. The regions with the highest peaks come first.
 _MOST_BOXES = 40
 #: Shortest side of a box, in pixels of the drawn image; or this share of its shorter side, if that is more.
@@ -64,7 +65,8 @@ def draw_overlay(
     Regions are framed in white within black: at most 40, and at most 12 specks of up to 6 pixels. A smaller
     box grows to 12 pixels per side, of a large frame to an eightieth of it, and adjacent boxes become one. An
     anomalous frame without a region has a circle around the highest value of its map. A large frame is shrunk
-    before anything is drawn, and its boxes bear numbers; see ``closeups``.
+    before anything is drawn. Where a region is too small to be looked at, the boxes bear numbers; see
+    ``closeups``.
 
     Args:
         image: the frame, uint8 H x W x 3 BGR, or gray H x W.
@@ -80,7 +82,7 @@ def draw_overlay(
         one size give images of one size.
     """
     scale = _scale(image.shape[:2], longest, enlarge)
-    numbers = _bears_numbers(image.shape, scale)
+    numbers = _bears_numbers(result.regions, image.shape, scale)
     bgr, result = scaled(as_bgr(image), result, scale)
     anomaly_map = result.anomaly_map
     geometry = result.geometry or result.preprocess.geometry(bgr.shape, len(anomaly_map))
@@ -173,25 +175,27 @@ def _grouped(regions: Sequence[Region], width: int, height: int) -> list[tuple[B
 def numbered(
     shape: tuple[int, ...], result: Result, longest: int | None = None, always: bool = False
 ) -> list[list[Region]]:
-    """The regions in each of the boxes to which an overlay writes numbers, from 1; none of a small frame.
+    """The regions in each of the boxes to which an overlay writes numbers, from 1; none if it writes none.
 
     Args:
         shape: of the frame: rows, columns.
         result: its result.
         longest: as for ``draw_overlay``.
-        always: also of a small frame, whose boxes bear no numbers.
+        always: also where the boxes bear no numbers.
     """
     height, width = shape[:2]
     scale = _scale(shape, longest, True)
-    if not always and not _bears_numbers(shape, scale):
+    if not always and not _bears_numbers(result.regions, shape, scale):
         return []
     drawn = (max(round(height * scale), MIN_SIDE), max(round(width * scale), MIN_SIDE))
     small = [_resized(region, (height, width), drawn) for region in result.regions]
     return [[result.regions[at] for at in group] for _, group in _grouped(small, drawn[1], drawn[0])]
 
 
-def _bears_numbers(shape: tuple[int, ...], scale: float) -> bool:
-    return max(shape[:2]) > _SMALL and scale <= 1
+def _bears_numbers(regions: Sequence[Region], shape: tuple[int, ...], scale: float) -> bool:
+    """Whether one of the regions is too small to be looked at on an overlay of this scale."""
+    seen = min(scale, _SCREEN / max(shape[:2]))
+    return scale <= 1 and any(max(one.width, one.height) * seen < _TOO_SMALL for one in regions)
 
 
 def _write_number(drawing: Image, number: int, box: Box, line: int) -> None:

@@ -170,7 +170,30 @@ def test_a_small_defect_of_a_large_frame_is_seen_and_shown_at_full_resolution(
     assert np.ptp(rows) + 1 == pytest.approx(40, abs=4)
     assert np.ptp(columns) + 1 == pytest.approx(40, abs=4)
     assert with_closeups(drawn, image, replace(result, regions=()), 1000) is drawn
-    assert places((1000, 1000), result) == [], "an overlay of the frame's size shows enough"
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "longest", "needed"),
+    [
+        # On a screen 1280 pixels wide 24 of them are enough, whatever the size of the frame.
+        ((1000, 1000), 23, None, True),
+        ((1000, 1000), 24, None, False),
+        ((3000, 4000), 74, None, True),  # shrunk to 2560, and to 1280 on the screen: 23.7
+        ((3000, 4000), 75, None, False),
+        ((1000, 1000), 40, 500, True),
+        ((200, 200), 6, None, False),  # enlarged twice: every pixel is seen
+    ],
+)
+def test_a_region_has_a_closeup_where_it_is_small_on_the_shown_image(
+    make_result: MakeResult, shape: tuple[int, int], side: int, longest: int | None, needed: bool
+) -> None:
+    image = np.full((*shape, 3), 90, np.uint8)
+    large = Region(100, 60, 80, 5, 400, 0.95)
+    _, result = make_result(regions=(Region(20, 20, side, 2, 2 * side, 0.9),), pixel_threshold=0.5)
+    drawn = draw_overlay(image, result, longest)
+    assert (with_closeups(drawn, image, result, longest) is not drawn) == needed
+    both = replace(result, regions=(large, *result.regions))
+    assert len(places(shape, both, longest)) == 2 * needed
 
 
 @pytest.mark.parametrize(("at", "size"), [((0, 0), 12), ((3990, 2990), 10), ((1500, 1000), 900)])
