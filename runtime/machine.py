@@ -51,6 +51,26 @@ def cpu_name(root: Path = _ROOT) -> str:
     return name or platform.processor() or platform.machine()
 
 
+#: Flags of the processor -> instructions that multiply INT8 numbers and sum the products: of x86-64, of Arm.
+_INT8_FLAGS = {
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
+    "avx_vnni_int8": "AVX-VNNI-INT8",
+    "amx_int8": "AMX",
+    "asimddp": "SDOT",
+    "i8mm": "I8MM",
+}
+
+
+def int8_instructions(root: Path = _ROOT) -> list[str] | None:
+    """The processor's instructions for INT8, such as ``AVX-512 VNNI``; None where they are not listed."""
+    flags = _match(read_text(root / "proc/cpuinfo"), r"^(?:flags|Features)\s*:\s*(.+)$")
+    if not flags:
+        return None
+    known = set(flags.split())
+    return [name for flag, name in _INT8_FLAGS.items() if flag in known]
+
+
 def board_model(root: Path = _ROOT) -> str | None:
     """The board's model from the device tree, such as a Jetson's; None without a device tree."""
     return read_text(root / "proc/device-tree/model")

@@ -6,6 +6,7 @@ a manifest and the files it lists. Files that the manifest does not list are nev
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shlex
@@ -46,6 +47,8 @@ __all__ = ["Bundle", "BundleWriter", "check", "list_versions", "use_version"]
 
 FP32_GRAPH, FP16_GRAPH, INT8_GRAPH = "model.fp32.onnx", "model.fp16.onnx", "model.int8.onnx"
 ENGINES_FOLDER = "engines"
+#: A write that found no room, or none that this user may have.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: The graph of each precision.
 GRAPHS = {"fp32": FP32_GRAPH, "fp16": FP16_GRAPH, "int8": INT8_GRAPH}
@@ -191,7 +194,8 @@ class BundleWriter:
 
     Files are written to ``path``, a folder beside the versions that listings ignore. ``commit`` hashes
     them, writes the manifest last, waits until all is on the disk, renames the folder to the version's
-    name and replaces CURRENT. Leaving the context without ``commit`` removes what was written.
+    name and replaces CURRENT. Leaving the context without ``commit`` removes what was written; where the disk
+    refused a file of it, that is a ``BundleError``.
 
         with BundleWriter(Path("models"), "screw") as writer:
             export_to(writer.path / "model.fp32.onnx")
@@ -229,6 +233,14 @@ class BundleWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, OSError) and not isinstance(error, DmddError) and self._concerns(error):
+            raise self._refusal(error) from error
+
+    def _concerns(self, error: OSError) -> bool:
+        """Whether it is about a file of the new version; a full disk names no file while it is written to."""
+        if error.filename is None:
+            return error.errno in _NO_SPACE
+        return isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(self.path)
 
     def close(self) -> None:
         """Remove what was not committed and let the lock go."""
@@ -299,11 +311,14 @@ class BundleWriter:
         try:
             yield
         except OSError as error:
-            found = storage_error(error, self.folder, "written")
-            raise BundleError(
-                f"the bundle cannot be written to {self.folder}: {found.strerror}.",
-                f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> BundleError:
+        found = storage_error(error, self.folder, "written")
+        return BundleError(
+            f"the bundle cannot be written to {self.folder}: {found.strerror}.",
+            f"{found.fix} Then export again; the version in use is unchanged.".lstrip(),
+        )
 
     def _publish(self, manifest: Manifest) -> Bundle:
         write_atomically(self.path / MANIFEST_NAME, manifest.to_json())

@@ -12,9 +12,14 @@ What NVIDIA documents, and where:
 - INT8 weights need a DequantizeLinear between them and the convolution, in a strongly typed network:
   "Explicit Quantization" of the latest documentation.
 
-The parser's tables of 10.3 and of 11.4 were not at hand: 10.3 is between those of 10.0 and 10.15, and for
-11.4 nothing newer than 11.0 was read. A pair directly before a convolution is fused into it; one anywhere
-else costs a pass over the feature.
+The parser's own tables of 10.3 and of 11.4 were not at hand. What follows from others:
+
+- 10.3: opsets 9 to 20, as 10.0. The parser's changelog (``docs/Changelog.md`` of onnx-tensorrt) names a
+  change of these two operators in 9.3, which checks the zero point, and none from 10.0 to 10.6.
+- 11.4: opsets 9 to 24. NVIDIA's "ONNX Opset Guide" of 11.x begins at 9, and opset 25 came with the parser of
+  11.5 (its release notes).
+
+A pair directly before a convolution is fused into it; one anywhere else costs a pass over the feature.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ def select(bundle: Bundle, name: str = AUTO, options: BackendOptions | None = No
         except DmddError as error:
             passed_over.append(PassedOver(candidate, error.message, error.fix))
     reasons = "; ".join(f"{item.name}: {item.reason.rstrip('.')}" for item in passed_over)
+    precision = "" if options.precision == "auto" else f" in {options.precision}"
     raise BackendError(
-        f"No backend can run this bundle: {reasons}.",
+        f"No backend can run this bundle{precision}: {reasons}.",
         passed_over[-1].fix,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dmdd_edge.errors import OptionError
+from dmdd_edge.errors import BackendError, OptionError
 from dmdd_edge.runtime.bench.images import ImageSet
 from dmdd_edge.runtime.bench.interference import Interference, Reason
 from dmdd_edge.runtime.bench.interleave import interleave
@@ -25,6 +25,11 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 
 #: The ratio's definition, printed with it everywhere.
 RATIO_IS = "median host call of B / median host call of A, averaged over rounds"
+
+_ENGINE_NEEDED = (
+    "fp16 runs only as an engine, on an NVIDIA GPU. Measure there, after export --target tensorrt or rtx; "
+    "here compare with @fp32."
+)
 
 
 @dataclass(frozen=True)
@@ -193,11 +198,15 @@ class _Opener:
         options = self._options
         if operand.precision is not None:
             options = replace(options, precision=operand.precision)
-        timed = stack.enter_context(
-            TimedDetector.open(
-                operand.path, operand.backend, options, self._bench.clock, verify=first, strip=self._strip
+        try:
+            timed = stack.enter_context(
+                TimedDetector.open(
+                    operand.path, operand.backend, options, self._bench.clock, verify=first, strip=self._strip
+                )
             )
-        )
+        except BackendError as error:
+            fix = _ENGINE_NEEDED if operand.precision == "fp16" else error.fix
+            raise BackendError(f"--compare {operand.text}: {error.message}", fix) from error
         if first:
             self.documents[index] = timed.as_dict()
             self._images[index] = self._choose(timed)

@@ -10,20 +10,20 @@ from pathlib import Path
 from dmdd_edge.cores import allowed_cores, cpu_quota, usable_cores
 from dmdd_edge.runtime.doctor.findings import Finding
 from dmdd_edge.runtime.doctor.install import Platform
-from dmdd_edge.runtime.machine import cpu_name, memory, power_mode, read_text
+from dmdd_edge.runtime.machine import cpu_name, int8_instructions, memory, power_mode, read_text
 
 _ROOT = Path("/")
 _GIB = 1 << 30
 
 
 def examine_machine(target: Platform, root: Path = _ROOT) -> list[Finding]:
-    """Processor, memory, system; on a Jetson its model and power mode.
+    """Processor, its INT8 instructions, memory, system; on a Jetson its model and power mode.
 
     Args:
         target: this machine's platform.
         root: of the file system.
     """
-    findings = [_processor(root), _memory(root), _system(root)]
+    findings = [_processor(root), _int8(root), _memory(root), _system(root)]
     if target.jetson:
         findings.append(_jetson(target))
     return findings
@@ -49,6 +49,19 @@ def _processor(root: Path) -> Finding:
             "cores_used": usable_cores(),
         },
     )
+
+
+def _int8(root: Path) -> Finding:
+    """Whether the processor has instructions for INT8. That is necessary for speed there, not sufficient."""
+    found = int8_instructions(root)
+    if found is None:
+        detail = "unknown: the system does not list the processor's instructions"
+    elif found:
+        detail = f"{', '.join(found)}; whether INT8 is faster, bench --compare measures"
+    else:
+        detail = "no VNNI, AMX or dot product: --backend cpu --precision int8 shows accuracy, not speed"
+    facts = {"instructions": found}
+    return Finding("machine.int8", "INT8 on the processor", "ok", detail, facts=facts)
 
 
 def _memory(root: Path) -> Finding:

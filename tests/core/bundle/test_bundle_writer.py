@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dmdd_edge import DmddError
+from dmdd_edge import BundleError, DmddError
 from dmdd_edge.bundle import versions
 from dmdd_edge.bundle.bundle import Bundle, BundleWriter, check, list_versions, use_version
 
@@ -110,6 +110,22 @@ def test_a_full_disk_leaves_the_old_version_in_use(
     monkeypatch.undo()
     assert Bundle.load(old.path.parent).version == old.version
     assert _names(old.path.parent) == {"CURRENT", old.version}
+
+
+@pytest.mark.parametrize("number", [28, 27])
+def test_a_disk_that_fills_up_under_a_file_of_the_version_is_named(tmp_path: Path, number: int) -> None:
+    with (
+        pytest.raises(BundleError, match=r"cannot be written to .*screw: ") as caught,
+        BundleWriter(tmp_path, "screw"),
+    ):
+        raise OSError(number, os.strerror(number))  # as a write raises it: without a name
+    assert "version in use is unchanged" in caught.value.fix
+    assert _names(tmp_path / "screw") == set()
+    with pytest.raises(BundleError, match="permission is denied"), BundleWriter(tmp_path, "screw") as writer:
+        raise OSError(13, os.strerror(13), str(writer.path / "model.fp32.onnx"))
+    elsewhere = OSError(number, os.strerror(number), str(tmp_path / "image.png"))
+    with pytest.raises(OSError, match=r"image\.png"), BundleWriter(tmp_path, "screw"):
+        raise elsewhere
 
 
 def _write_and_die_at(step: int, write: Callable[[], Bundle]) -> bool:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.bundle import INT8_GRAPH, Bundle
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.cli.main import app
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import BackendError, DmddError
 from dmdd_edge.runtime.bench.timing import Bench
 
 Make = Callable[..., Bundle]
@@ -115,6 +116,19 @@ def test_two_bundles_in_one_run(make_bundle: Make, bench: Cli) -> None:
     assert document["interleaved"]
     assert [document[side]["bundle"]["version"] for side in "ab"] == [b.version for b in bundles]
     assert "B takes" in done.stderr
+
+
+def test_int8_against_other_precisions(make_bundle: Make, bench: Cli) -> None:
+    make_bundle(graph_name=INT8_GRAPH, thresholds={"int8": threshold_from_normals([0.25, 0.5])})
+    make_bundle("nut")
+    document = json.loads(bench("--compare", "screw@int8", "nut@fp32", "--json", *SHORT).stdout)
+    assert [document[side]["backend"]["precision"] for side in "ab"] == ["int8", "fp32"]
+    with pytest.raises(
+        BackendError, match=r"--compare screw@fp16: No backend .* in fp16: tensorrt: "
+    ) as caught:
+        bench("--compare", "screw@int8", "screw@fp16", *SHORT)
+    assert "cpu: The backend cpu does not run fp16" in caught.value.message
+    assert "here compare with @fp32" in caught.value.fix
 
 
 def test_against_a_past_result(make_bundle: Make, bench: Cli, tmp_path: Path) -> None:

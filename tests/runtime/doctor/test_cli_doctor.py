@@ -41,6 +41,7 @@ def run_doctor(program: list[str], tmp_path: Path) -> Program:
 #: Names that other programs may rely on.
 STABLE = {
     "machine.processor",
+    "machine.int8",
     "machine.memory",
     "machine.system",
     "gpu.device",

@@ -46,6 +46,24 @@ def test_without_limits_none_is_reported(root: Path, monkeypatch: pytest.MonkeyP
     assert findings["machine.memory"].facts["limit_bytes"] is None
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("flags\t\t: fpu sse2 avx2 fma", []),
+        ("flags\t\t: fpu avx512f avx512_vnni amx_bf16 amx_tile amx_int8", ["AVX-512 VNNI", "AMX"]),
+        ("flags\t\t: fpu avx2 avx_vnni", ["AVX-VNNI"]),
+        ("Features\t: fp asimd asimdhp asimddp i8mm", ["SDOT", "I8MM"]),
+        ("BogoMIPS\t: 48.00", None),
+    ],
+)
+def test_int8_instructions(root: Path, line: str, found: list[str] | None) -> None:
+    (root / "proc" / "cpuinfo").write_text(f"processor\t: 0\n{line}\n")
+    int8 = examine(root)["machine.int8"]
+    assert int8.facts == {"instructions": found}
+    start = ", ".join(found) if found else "unknown" if found is None else "no VNNI, AMX or dot product"
+    assert int8.detail.startswith(start)
+
+
 def test_the_system_and_a_container(root: Path) -> None:
     system = examine(root)["machine.system"]
     assert system.detail.startswith("Edge OS 2, kernel ")
