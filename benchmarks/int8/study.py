@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
@@ -32,24 +33,26 @@ from int8.plain import write_plain
 Say = Callable[[str], None]
 
 
-def study(folder: Path, points: int, say: Say) -> dict[str, Any]:
+def study(folder: Path, points: int, say: Say, keep: Path | None = None) -> dict[str, Any]:
     """Measure a run.
 
     Args:
         folder: of the run.
         points: of the curve.
         say: receives what begins.
+        keep: folder for the graphs and for the images that ranges come from; None keeps neither.
     """
     run = load_run(folder)
     size = run.config.model.image_size
     images = int8_images(run)
-    sets = [("made damage", images.gate)]
-    category = category_of_or_none(run)
-    if category is not None and category.test:
-        sets.append(("test images", load_test_set(category, run.config.preprocess, size)))
     with tempfile.TemporaryDirectory() as temporary:
-        files, made = _files(run, images, Path(temporary), say)
-        rows = _rows(run, files, sets, say)
+        place = Path(temporary) if keep is None else keep
+        place.mkdir(parents=True, exist_ok=True)
+        good = _good(run)
+        if keep is not None:
+            np.savez(place / "images.npz", good=good, ranges=images.ranges)
+        files, made = _files(run, images, good, place, say)
+        rows = _rows(run, files, _sets(run, images), say)
     return {
         "category": run.config.category,
         "backbone": run.config.model.backbone,
@@ -62,16 +65,44 @@ def study(folder: Path, points: int, say: Say) -> dict[str, Any]:
     }
 
 
-def _files(run: Run, images: Int8Images, folder: Path, say: Say) -> tuple[dict[str, Path], Made]:
+def more_rows(folder: Path, files: dict[str, Path], say: Say) -> list[Any]:
+    """The rows of other graphs of a measured run.
+
+    Args:
+        folder: of the run.
+        files: the graphs by name; ``fp32`` first, which the others are held against.
+        say: receives what begins.
+    """
+    run = load_run(folder)
+    rows = _rows(run, files, _sets(run, int8_images(run)), say)
+    return [row for row in rows if row["graph"] != "fp32"]
+
+
+def _sets(run: Run, images: Int8Images) -> list[tuple[str, TestSet]]:
+    sets = [("made damage", images.gate)]
+    category = category_of_or_none(run)
+    if category is not None and category.test:
+        test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
+        sets.append(("test images", test))
+    return sets
+
+
+def _good(run: Run) -> NDArray[np.uint8]:
+    """Good training images, for ranges that know no damage."""
+    training = [Path(path) for path in run.info["train"]]
+    return np.asarray(run_images(run, [training[i] for i in spread(len(training), 32)]))
+
+
+def _files(
+    run: Run, images: Int8Images, good: NDArray[np.uint8], folder: Path, say: Say
+) -> tuple[dict[str, Path], Made]:
     size = run.config.model.image_size
     files = {name: folder / f"{name}.onnx" for name in ("fp32", "fp16", "int8 plain", "int8 ours")}
     for name in ("fp32", "fp16"):
         say(f"writing {name}")
         write_onnx(DeploymentGraph(run.model, half=name == "fp16"), files[name], size)
     say("writing int8 plain")
-    training = [Path(path) for path in run.info["train"]]
-    chosen = [training[i] for i in spread(len(training), 32)]
-    write_plain(files["fp32"], files["int8 plain"], np.asarray(run_images(run, chosen)))
+    write_plain(files["fp32"], files["int8 plain"], good)
     say("writing int8 ours")
     made = make_int8(run.model, files["int8 ours"], size, images, Limits())
     say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
