@@ -30,6 +30,7 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.options.calibrate import LIVE_FRAMES, CalibrateOptions
 from dmdd_edge.runtime.sources import open_source
 from dmdd_edge.runtime.sources.options import SourceOptions
+from dmdd_edge.runtime.strips import check_strips
 from dmdd_edge.storage import require_writable
 from dmdd_edge.workspace import load_bundle
 
@@ -96,6 +97,7 @@ def calibrate(
     if options.source is None:
         raise OptionError("A source is missing.", "Give --source FOLDER with images of good parts.")
     bundle = load_bundle(options.category, options.model, options.models_dir)
+    check_strips(options.strip, bundle)
     check_alpha(options.false_alarm_rate)
     if options.suspect_rate is not None:
         check_rates(options.false_alarm_rate, options.suspect_rate)

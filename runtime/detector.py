@@ -31,6 +31,7 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.result import FrameLook, Result
 from dmdd_edge.runtime.steps import Inferred, Prepared, Started
 from dmdd_edge.runtime.stop_early import Settled, check_stop_early, stop_rule
+from dmdd_edge.runtime.strips import check_strips
 from dmdd_edge.runtime.tile_queue import TileQueue, queue_for
 
 if TYPE_CHECKING:
@@ -112,14 +113,12 @@ class Detector:
             pixel_threshold: of the map, 0..1; None takes the image threshold unless the export set one.
             verify: hash every file of the bundle first.
             options: settings of the backend.
-            suspect_threshold: lower end of the band of suspect scores, 0..1; None takes the calibration's, or
-                else the manifest's, where there may be none.
+            suspect_threshold: likewise the lower end of the band of suspect scores; there may be none.
             suspect_as: count suspect parts as ``good`` or as ``anomalous``; None gives them their own status.
             min_area: smallest area of a region, such as ``"120px"`` or ``"2.5mm2"``; a part without such a
                 region is not anomalous. None takes the calibration's; 0 is any.
             mm_per_px: millimeters per pixel of the source image; None takes the calibration's.
-            stop_early: end a tiled image as soon as its score is certain to be above this multiple of the
-                threshold, 1 or more; None inspects all tiles.
+            stop_early: end a tiled image once its score must exceed this multiple of the threshold, 1 on.
             strip: rows in front of each frame, of strips of a web; a threshold from other frames is named.
             say: receives warnings about the thresholds; default: Python's log.
 
@@ -145,6 +144,7 @@ class Detector:
             for line in threshold_remarks(bundle, limits, strip):
                 say(line)
             check_stop_early(stop_early, bundle, limits, say)
+            check_strips(strip, bundle)
             tiles = queue_for(bundle, selection.backend, options)
         except BaseException:
             selection.backend.close()

@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.tiles import PEAK_PIXELS, top_mean
+from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.result import Region
 
 #: What a strip decided on a region in the rows that it shares with the next one.
@@ -107,6 +109,27 @@ class Strip:
             length = None if mm_per_px is None else row * mm_per_px
             found.append(replace(region, web_y=row, web_mm=length))
         return tuple(found)
+
+
+def check_strips(rows: int | None, bundle: Bundle) -> None:
+    """Refuse strips of a bundle whose maps are compared with good parts at the same place.
+
+    A web has no such place.
+
+    Args:
+        rows: of ``--strip``; None without strips.
+        bundle: in use.
+
+    Raises:
+        OptionError: they do not go together.
+    """
+    tiling = bundle.manifest.preprocess.tiling
+    if rows is not None and tiling is not None and tiling.levels is not None:
+        raise OptionError(
+            f"--strip: {bundle.category} {bundle.version} is compared with good parts at the same place, and "
+            "strips of a web have no such place.",
+            "Train with --score map.",
+        )
 
 
 def keep_own(

@@ -82,9 +82,7 @@ class TiledFrame:
         places = self.layout.places[first : self.inspected]
         for (row, column), score in zip(places, scores, strict=False):  # the coarse one has no place
             here = slice(row, row + size), slice(column, column + size)
-            part = joining.so_far[here]
-            if self.layout.ignored is not None:
-                part = np.where(self.layout.ignored[here], np.float32(0), part)
+            part = self.layout.decided_on(joining.so_far[here].copy(), row, column)
             if self._settled(part, float(score)):
                 self.stopped_at = row + size / 2, column + size / 2
                 return

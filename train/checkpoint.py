@@ -11,6 +11,7 @@ model.safetensors      student, PMN and head; present when the run is finished
 state.safetensors      student, head, optimizer and progress of an unfinished run
 continued.json         of a continued run: its images by their use, and the run that it continues
 start.safetensors      of an unfinished continued run: the weights that it starts from
+levels.npz             what held-out images show at each place, where maps are compared with that
 metrics.json           figures on the test images
 train.log              the log
 =====================  ==========================================================================
@@ -38,6 +39,7 @@ from dmdd_edge.storage import write_atomically
 from dmdd_edge.strict_json import parse_object
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.held_out_levels import HeldOutLevels
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
@@ -90,16 +92,26 @@ def load_run(folder: Path) -> Run:
     fill(model.teacher, teacher)
     load_trainable(model, read_tensors(folder / MODEL)[0])
     facts = _finished_facts(folder)
-    return Run(folder, with_gain(config, facts), facts, model.eval())
+    return Run(folder, finished_config(config, facts, folder), facts, model.eval())
 
 
-def with_gain(config: TrainConfig, facts: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a finished run: with the levels of the coarse pass that its training measured."""
+def finished_config(config: TrainConfig, facts: Mapping[str, Any], folder: Path) -> TrainConfig:
+    """The configuration of a finished run: with the levels that its training measured.
+
+    Those of the coarse pass are among the facts, those of places in a separate file.
+
+    Raises:
+        TrainingError: that file is missing or damaged.
+    """
     tiling = config.preprocess.tiling
-    gains = {name: facts[name] for name in ("coarse_gain", "coarse_score_gain") if name in facts}
-    if not gains or tiling is None:
+    found: dict[str, Any] = {
+        name: facts[name] for name in ("coarse_gain", "coarse_score_gain") if name in facts
+    }
+    if facts.get("place", {}).get("by_place"):
+        found["levels"] = HeldOutLevels.read(folder).levels()
+    if not found or tiling is None:
         return config
-    tiled = tiling.model_copy(update=gains)
+    tiled = tiling.model_copy(update=found)
     preprocess = config.preprocess.model_copy(update={"tiling": tiled})
     return config.model_copy(update={"preprocess": preprocess})
 

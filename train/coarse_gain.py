@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import top_mean
 from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.evaluation.tiled import TILE_BATCH, infer_tiles
+from dmdd_edge.evaluation.views import Views
 
 #: Held-out images that are measured at most; trained ones where none are held out.
 MOST_IMAGES = 40
@@ -80,6 +82,27 @@ def measure_gain(
         return None
     fine, coarse, score, coarse_score = (list(column) for column in zip(*measured, strict=True))
     return gain_of(fine, coarse), gain_of(score, coarse_score)
+
+
+def measure_score_gain(
+    predict: Predictor, views: Views, progress: Callable[[int, int], None] = lambda done, total: None
+) -> float:
+    """The gain of the whole image's score where the joined map is beside the levels of its places.
+
+    Args:
+        predict: the trained network, on tiles.
+        views: good images, with a coarse pass and levels that they did not give.
+        progress: called with the images done and their count.
+    """
+    scores, coarse_scores = [], []
+    for index in range(len(views)):
+        view, layout = views.read(index)
+        assert layout.tiling is not None
+        of_map = layout.tiling.model_copy(update={"coarse_score_gain": None})
+        scores.append(infer_tiles(predict, view, replace(layout, tiling=of_map), TILE_BATCH)[1])
+        coarse_scores.append(float(predict(resize(view, views.size)[None])[1][0]))
+        progress(index + 1, len(views))
+    return gain_of(scores, coarse_scores)
 
 
 def _peaks(

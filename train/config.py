@@ -165,6 +165,8 @@ class TrainConfig(BaseModel):
         head_steps: steps of the head under ``end``; under ``epoch`` it takes as many as the student.
         holdout: share of the normal images kept from training to set the threshold; None chooses by their
             number, see ``data.held_out``.
+        score: of a tiled category: whether its map is compared with good parts at the same place; see
+            ``place_choice``.
         seed: seed of every random number.
         amp: half-precision arithmetic; ``auto`` is float16 or bfloat16 on GPUs and off on CPUs.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -197,6 +199,7 @@ class TrainConfig(BaseModel):
     head_phase: Literal["epoch", "end"] = "end"
     head_steps: int = Field(400, ge=0, le=10**9)
     holdout: float | None = Field(None, ge=0, lt=1)
+    score: Literal["auto", "map", "place"] = "auto"
     seed: int = Field(0, ge=0, le=2**63 - 1)
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"

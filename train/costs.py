@@ -9,6 +9,7 @@ from __future__ import annotations
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.coarse_gain import MOST_IMAGES
 from dmdd_edge.train.config import TrainConfig
+from dmdd_edge.train.place_choice import FEWEST
 from dmdd_edge.train.robustness import images_tried
 from dmdd_edge.train.scales import (
     BRANCH_WEIGHTS,
@@ -25,6 +26,8 @@ from dmdd_edge.train.scales import (
 READING, FOREGROUND, TEACHER, STUDENT = "reading images", "foreground", "teacher features", "student"
 HEAD_MAPS, HEAD = "distance maps for the head", "head"
 COARSE = "level of the whole image's map"
+COARSE_SCORE = "level of the whole image's score"
+PLACES = "levels of places"
 OUTLIERS, THRESHOLD = "search for images out of place", "threshold"
 NUISANCES, TEST = "good images under nuisances", "evaluating images"
 FIGURES = "figures and images"
@@ -89,6 +92,8 @@ def training(
     tiling = config.preprocess.tiling
     if tiling is not None and tiling.coarse:
         costs.append(Cost(COARSE, each * min(held_out or images, MOST_IMAGES)))
+    if tiling is not None and config.score != "map" and held_out >= FEWEST:
+        costs.append(Cost(PLACES, each * min(held_out, MOST_IMAGES)))
     if held_out:
         costs.append(Cost(THRESHOLD, each * held_out))
         costs.append(Cost(NUISANCES, each * images_tried(held_out)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.threshold import Threshold, map_peak, threshold_from_normals
 from dmdd_edge.data.images import read_image
+from dmdd_edge.data.place_levels import PlaceLevels
 from dmdd_edge.errors import TrainingError
 from dmdd_edge.evaluation.decisions import Decisions
 from dmdd_edge.evaluation.metrics import Metrics
@@ -23,6 +24,7 @@ from dmdd_edge.storage import write_atomically
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.features import to_input
+from dmdd_edge.train.held_out_levels import HeldOutLevels
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.odd_ones import odd_ones
 
@@ -63,13 +65,24 @@ def holdout_images(run: files.Run) -> Images:
 
 
 def run_images(run: files.Run, paths: Sequence[Path]) -> Images:
-    """Images as a run prepares them, uint8 N x S x S x 3 BGR; of a tiled run views, read when needed."""
+    """Images as a run prepares them, uint8 N x S x S x 3 BGR; of a tiled run views, read when needed.
+
+    Those that gave the levels of places are compared with the levels of the others.
+    """
     size = run.config.model.image_size
     preprocess = run.config.preprocess
     if preprocess.tiling is not None:
-        return Views(tuple(paths), preprocess, size)
+        return Views(tuple(paths), preprocess, size, own_levels=_own_levels(run))
     prepared = [preprocess.prepare(read_image(path, preprocess.bits), size, str(path)) for path in paths]
     return np.stack(prepared) if prepared else np.zeros((0, size, size, 3), np.uint8)
+
+
+def _own_levels(run: files.Run) -> Mapping[Path, PlaceLevels]:
+    """Of held-out images that gave the levels of places: those of the others."""
+    tiling = run.config.preprocess.tiling
+    if tiling is None or tiling.levels is None:
+        return {}
+    return HeldOutLevels.read(run.folder).of_others([Path(path) for path in run.info["holdout"]])
 
 
 def threshold_of(

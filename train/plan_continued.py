@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: What a continued run may do otherwise; all else shapes the network and its images, which it keeps.
 _MAY_CHANGE = (
     "data", "textures", "known_bad", "weights", "device", "workers", "cache_mb", "amp",
-    "steps", "epochs", "max_minutes", "lr", "batch_size", "seed", "holdout",
+    "steps", "epochs", "max_minutes", "lr", "batch_size", "seed", "holdout", "score",
 )  # fmt: skip
 _LENGTHS = ("steps", "epochs", "max_minutes")
 #: The learning rate starts at this share of the run's, which a training from the start has after two thirds

@@ -218,8 +218,12 @@ def measure(
     progress(0, len(category.test))
     if test is None:
         test = load_test_set(category, config.preprocess, config.model.image_size)
-    elif isinstance(test.images, Views):  # of before the training, which measures the gain of the coarse map
-        test = replace(test, images=test.images.prepared_by(config.preprocess))
+    elif isinstance(views := test.images, Views):  # of before the training, which measures the levels
+        only = config.preprocess.only_size
+        if only is not None and any(tuple(shape) != only for shape in test.shapes):
+            test = load_test_set(category, config.preprocess, config.model.image_size)  # names those left out
+        else:
+            test = replace(test, images=views.prepared_by(config.preprocess))
     evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     level = None if threshold is None else threshold.image
     decisions = None if level is None else decide(evaluation.scores, test.labels, test.defects, level)

@@ -22,7 +22,7 @@ MODEL = ("backbone", "image_size", "branches", "pmn", "head", "pyramid_upsamplin
 SYNTHESIS = ("textures", "foreground", "fas", "nuisances")
 RUN = (
     "weights", "known_bad", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout",
-    "seed", "amp", "device", "workers", "cache_mb",
+    "score", "seed", "amp", "device", "workers", "cache_mb",
 )  # fmt: skip
 PREPROCESS = ("roi", "rotate", "ignore_mask", "bits")
 #: What needs a look at the images.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
@@ -52,6 +52,15 @@ class TileOptions(Options):
             panel=_TILES,
         ),
     ] = False
+    score: Annotated[
+        Literal["auto", "map", "place"],
+        Option(
+            "What decides on a tiled image: the peak of its map (map), or of its map beside good parts at "
+            "the same place (place); auto takes what finds more synthetic damage on held-out images.",
+            metavar="HOW",
+            panel=_TILES,
+        ),
+    ] = "auto"
     smallest_defect: Annotated[
         str | None,
         Option(
@@ -78,6 +87,12 @@ class TileOptions(Options):
         Rule(
             ("coarse",),
             lambda values: _tiled(values) or not values["coarse"],
+            "has no effect without --tile",
+            "add --tile PX",
+        ),
+        Rule(
+            ("score",),
+            lambda values: _tiled(values) or values["score"] == AUTO,
             "has no effect without --tile",
             "add --tile PX",
         ),

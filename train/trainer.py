@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import torch
 
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.train import checkpoint as files
-from dmdd_edge.train import costs
-from dmdd_edge.train.coarse_gain import measure_gain
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.continuation import read_continuation
-from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.head_phase import train_head
+from dmdd_edge.train.levels import measure_levels
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.preparation import Prepared, prepare
 from dmdd_edge.train.run_folder import COMPLETE
@@ -80,7 +77,7 @@ def _trained_before(prepared: Prepared) -> files.Run:
     for name in (files.STATE, files.START):
         (folder / name).unlink(missing_ok=True)
     facts = files.read_facts(folder)
-    return files.Run(folder, files.with_gain(prepared.config, facts), facts, model.eval())
+    return files.Run(folder, files.finished_config(prepared.config, facts, folder), facts, model.eval())
 
 
 def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) -> files.Run:
@@ -103,7 +100,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         "amp": state.precision.name,
         "parameters": files.count_parameters(model.student) + files.count_parameters(model.head),
         "map_weights": None if choice is None else choice.facts(),
-        **_coarse_gain(prepared),
+        **measure_levels(prepared),
         "created_with": versions(),
         COMPLETE: False,
     }
@@ -115,29 +112,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
     for name in (files.STATE, files.START):
         (prepared.folder / name).unlink(missing_ok=True)
     prepared.listener.note(describe_split(facts["seconds"], seconds))
-    return files.Run(prepared.folder, files.with_gain(config, facts), facts, model)
-
-
-def _coarse_gain(prepared: Prepared) -> dict[str, float]:
-    """The gains of a category whose whole images are judged beside their tiles, as facts of the run."""
-    config, images, listener = prepared.config, prepared.images, prepared.listener
-    if config.preprocess.tiling is None or not config.preprocess.tiling.coarse:
-        return {}
-    with prepared.watch.part("coarse gain"):
-        gains = measure_gain(
-            torch_predictor(prepared.model),
-            config.preprocess,
-            config.model.image_size,
-            images.holdout_paths or images.train_paths,
-            partial(listener.preparing, costs.COARSE),
-        )
-    if gains is None:
-        return {}
-    gain, score_gain = gains
-    listener.note(
-        f"odds of the whole image's map are multiplied by {gain:.4g}, of its score by {score_gain:.4g}"
-    )
-    return {"coarse_gain": round(gain, 6), "coarse_score_gain": round(score_gain, 6)}
+    return files.Run(prepared.folder, files.finished_config(config, facts, prepared.folder), facts, model)
 
 
 def versions() -> dict[str, str]:

@@ -158,13 +158,22 @@ class Preprocess(Sparse):
             )
         return plain.model_copy(update={"ignore": _encode(mask)}) if mask.any() else plain
 
+    @property
+    def only_size(self) -> tuple[int, int] | None:
+        """Rows and columns that all images have, where maps have levels of places; None for any size."""
+        return None if self.tiling is None or self.tiling.levels is None else self.tiling.levels.source
+
     def check(self, source_shape: tuple[int, ...], name: str | None = None) -> None:
         """Raise DmddError, naming both sizes, when the region exceeds an image of this shape.
+
+        Likewise when the levels of places are of images of another size.
 
         Args:
             source_shape: height, width(, channels).
             name: the image's, which the message then begins with.
         """
+        if self.tiling is not None and self.tiling.levels is not None:
+            self.tiling.levels.require(source_shape, name)
         if self.roi is None:
             return
         height, width = source_shape[:2]
@@ -185,8 +194,8 @@ class Preprocess(Sparse):
         Raises:
             DmddError: the region exceeds the image; the message begins with ``name``, if given.
         """
+        self.check(image.shape, name)
         if self.roi is not None:
-            self.check(image.shape, name)
             x, y, w, h = self.roi
             image = image[y : y + h, x : x + w]
         return turned(image, self.rotate)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from dmdd_edge.data.images import resize
+from dmdd_edge.data.place_levels import PlaceLevels
 from dmdd_edge.fields import Sparse
 
 #: Number of a map's largest values whose mean is its peak; in a joined map, in pixels of the view.
@@ -46,9 +47,11 @@ class Tiling(Sparse):
             image; the higher of that and the score without it decides. A bent or stained part raises it much
             more than any value of the map. None leaves it out, unless the score is that of the tiles.
         score: see ``ScoreOf``.
+        levels: what good parts show at each place; the joined map is beside them. None where parts are
+            anywhere, so that no place has a level.
     """
 
-    SPARSE = ("coarse", "coarse_gain", "coarse_score_gain", "score")
+    SPARSE = ("coarse", "coarse_gain", "coarse_score_gain", "score", "levels")
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,17 +61,22 @@ class Tiling(Sparse):
     coarse_gain: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
     coarse_score_gain: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     score: ScoreOf = "map"
+    levels: PlaceLevels | None = None
 
     def describe(self) -> str:
         """The tiling for a person: sizes in pixels of the source image, and what the score is of."""
         whole = f", and the whole image (gain {self.coarse_gain:.4g})" if self.coarse else ""
         score = "peak of the joined map" if self.score == "map" else "highest of the tiles"
+        if self.levels is not None:
+            score += f" beside {self.levels.images} good images at the same place"
         return f"{self.tile} px, overlapping by {self.overlap} px{whole}; score: {score}"
 
     @model_validator(mode="after")
     def _less_than_half(self) -> Tiling:
         if 2 * self.overlap >= self.tile:
             raise ValueError("the overlap must be less than half of a tile")
+        if self.levels is not None and self.score != "map":
+            raise ValueError("the score of the tiles has no place, and levels act on the map")
         return self
 
 
@@ -165,6 +173,23 @@ class Layout:
         """A joining of this view's maps."""
         return Joining(self)
 
+    def decided_on(self, joined: NDArray[np.float32], row: int = 0, column: int = 0) -> NDArray[np.float32]:
+        """What is decided on, of a joined map: beside the levels of its places, and 0 where it is ignored.
+
+        Args:
+            joined: float32, 0..1, the view or a part of it; changed.
+            row, column: first row and column of the part.
+
+        Returns:
+            the same array.
+        """
+        if self.tiling is not None and self.tiling.levels is not None:
+            joined = self.tiling.levels.beside(joined, self.shape, row, column)
+        if self.ignored is not None:
+            rows, columns = joined.shape
+            joined[self.ignored[row : row + rows, column : column + columns]] = 0
+        return joined
+
     def join(
         self, maps: NDArray[np.float32], scores: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float]:
@@ -205,7 +230,10 @@ class Joining:
 
     @property
     def so_far(self) -> NDArray[np.float32]:
-        """The map of the tiles that were added; the others and the coarse map can only raise its values."""
+        """The map of the tiles that were added, before ``Layout.decided_on``.
+
+        The other tiles and the coarse map can only raise its values.
+        """
         return self._map
 
     def add(self, maps: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
@@ -249,8 +277,7 @@ class Joining:
             large = cv2.resize(coarse, layout.shape[::-1], interpolation=cv2.INTER_LINEAR)
             np.maximum(joined, with_gain(np.asarray(large, np.float32), tiling.coarse_gain), out=joined)
             of_coarse = _leveled(of_coarse, tiling)
-        if layout.ignored is not None:
-            joined[layout.ignored] = 0
+        joined = layout.decided_on(joined)
         if not self._finite:
             return joined, math.nan
         score = (

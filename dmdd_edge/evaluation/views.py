@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.images import read_image
+from dmdd_edge.data.place_levels import PlaceLevels
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Layout
 
@@ -28,12 +29,15 @@ class Views:
         preprocess: makes their views.
         size: S, side of the network's input.
         change: applied to each view; None changes nothing.
+        own_levels: files that have other levels of places than ``preprocess``: of an image that gave those,
+            the levels of the other ones.
     """
 
     paths: tuple[Path, ...]
     preprocess: Preprocess
     size: int
     change: Change | None = None
+    own_levels: Mapping[Path, PlaceLevels] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -55,6 +59,9 @@ class Views:
         image = read_image(path, self.preprocess.bits)
         view = self.preprocess.prepare(image, self.size, str(path))
         layout = self.preprocess.geometry(image.shape, self.size).layout
+        if layout.tiling is not None and path in self.own_levels:
+            tiling = layout.tiling.model_copy(update={"levels": self.own_levels[path]})
+            layout = replace(layout, tiling=tiling)
         return (view if self.change is None else self.change(view, index)), layout
 
     def taken(self, chosen: Iterable[int]) -> Views:

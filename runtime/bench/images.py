@@ -145,7 +145,9 @@ def generated(manifest: Manifest, count: int = 8) -> ImageSet:
     rng, tiling = np.random.default_rng(0), manifest.preprocess.tiling
     size = manifest.image_size if tiling is None else 3 * tiling.tile - 2 * tiling.overlap
     x, y, w, h = manifest.preprocess.roi or (0, 0, size, size)
-    frames = rng.integers(0, 256, (count, y + h, x + w, 3), dtype=np.uint8)
+    rows, columns = manifest.preprocess.only_size or (y + h, x + w)
+    count = max(min(count, MOST_BYTES // (3 * rows * columns)), 1)
+    frames = rng.integers(0, 256, (count, rows, columns, 3), dtype=np.uint8)
     return ImageSet(tuple(frames), (), "generated", "generated noise, not images")
 
 

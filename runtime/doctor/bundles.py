@@ -67,16 +67,17 @@ def run_once(path: str, backend: str, engine_cache: str | None) -> dict[str, Any
     start = time.perf_counter()
     with Detector.load(path, backend, verify=False, options=options) as detector:
         loaded = time.perf_counter()
-        x, y, width, height = detector.bundle.manifest.preprocess.roi or (0, 0, 0, 0)
-        shape = (max(y + height, _HEIGHT), max(x + width, _WIDTH), 3)
-        frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        preprocess = detector.bundle.manifest.preprocess
+        x, y, width, height = preprocess.roi or (0, 0, 0, 0)
+        rows, columns = preprocess.only_size or (max(y + height, _HEIGHT), max(x + width, _WIDTH))
+        frame = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), np.uint8)
         began = time.perf_counter()
         result = detector(frame)
         ended = time.perf_counter()
         tiles = {}
         if detector.is_tiled and result.geometry is not None:
             manifest = detector.bundle.manifest
-            large = Preprocess(tiling=manifest.preprocess.tiling).geometry(_LARGE, manifest.image_size)
+            large = Preprocess(tiling=preprocess.tiling).geometry(_LARGE, manifest.image_size)
             tiles = {
                 "tiles": result.geometry.layout.count,
                 "tile_batch": detector.tile_batch,

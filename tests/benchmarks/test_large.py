@@ -10,12 +10,14 @@ import pytest
 from large.borders import grid, on_borders, places, same_as_whole
 from large.figures import Judged, judge
 from large.passes import passed
+from large.place import Joined, levels_of
 from large.score import place_scores, split_figures
 from large.sets import CANVAS, Counts, Item, Plates, Screws
 from numpy.typing import NDArray
 
+from dmdd_edge.data.place_levels import PlaceLevels, cell_peaks
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.data.tiles import Tiling
+from dmdd_edge.data.tiles import Tiling, top_mean
 
 TILED = Preprocess(tiling=Tiling(tile=64, overlap=16, coarse=True))
 
@@ -183,3 +185,15 @@ def test_drawn_test_images_are_not_training_images() -> None:
     ]
     images = [item.make()[0].tobytes() for item in items[:2]]
     assert images[0] != images[1]
+
+
+def test_the_score_beside_levels_is_that_of_the_whole_map() -> None:
+    rng = np.random.default_rng(2)
+    maps = (rng.random((4, 200, 203)) ** 6).astype(np.float32)
+    maps[3, 90:100, 40:60] = 0.97
+    peaks = np.stack([cell_peaks(each) for each in maps[:3]])
+    levels = PlaceLevels.of(peaks, (200, 203))
+    for each in maps:
+        expected = top_mean(levels.beside(each.copy(), (200, 203)))
+        one = Joined("good", each, 0.5, np.zeros((200, 203), np.bool_))
+        assert one.score_beside(levels_of(peaks)) == pytest.approx(expected, abs=1e-7)

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data.place_levels import PlaceLevels
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.errors import OptionError
+from dmdd_edge.runtime.calibrate import calibrate
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
+from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 from dmdd_edge.runtime.result import Result
 from dmdd_edge.runtime.sources.base import FileProgress
 from dmdd_edge.runtime.sources.options import SourceOptions
@@ -240,6 +243,18 @@ def test_a_run_states_positions_along_the_web(
     assert again.returncode == 0, again.stderr
     resumed = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [line["regions"] for line in resumed[:3]] == [line["regions"] for line in lines[:3]]
+
+
+def test_strips_have_no_place_to_compare_good_parts_at(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    levels = PlaceLevels.of(np.zeros((1, 8, 12), np.uint8), (64, 96))
+    bundle = make_bundle(preprocess=Preprocess(tiling=Tiling(tile=64, overlap=16, levels=levels)))
+    with pytest.raises(OptionError, match="strips of a web have no such place"):
+        Detector.load(bundle.path, "cpu", strip=OVERLAP)
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 96, 3), np.uint8))
+    with pytest.raises(OptionError, match="Train with --score map"):
+        calibrate(CalibrateOptions(source=str(tmp_path), model=bundle.path, strip=OVERLAP))
+    with Detector.load(bundle.path, "cpu") as detector:
+        assert detector(np.zeros((64, 96, 3), np.uint8)).anomaly_map.shape == (64, 96)
 
 
 def test_options_that_leave_strips_out_are_refused() -> None:

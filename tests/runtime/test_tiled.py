@@ -17,6 +17,7 @@ from dmdd_edge import Detector, DmddError
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.gate import Gate
 from dmdd_edge.bundle.rule import EffectiveThreshold
+from dmdd_edge.data.place_levels import PlaceLevels, cell_peaks
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.runtime.frame import Frame
@@ -342,3 +343,31 @@ class TestStopEarly:
             detector.threshold = replace(detector.threshold, gate=Gate(min_area=area))
             (result,) = judge(detector, [image])
             assert (result.stopped_early, result.gated) == (early, not early)
+
+
+@pytest.mark.parametrize("factor", [None, 1.0])
+def test_a_place_is_compared_with_good_parts_there(make_bundle: Make, factor: float | None) -> None:
+    """A spot where good parts have one is good, and a fainter one elsewhere is not, also ended early."""
+    good = dark(200, 330, (120, 240))
+    peaks = cell_peaks(np.asarray(good[..., 0] / np.float32(255), np.float32))[None]
+    levels = PlaceLevels.of(peaks, (200, 330))
+    bundle = make_bundle(
+        image_size=SIZE, preprocess=Preprocess(tiling=Tiling(tile=SIZE, overlap=16, levels=levels))
+    )
+    faint = good.copy()
+    faint[30:42, 50:62, 0] = 153
+    results = judge(detector_of(bundle, Recorder(), factor, 0.6), [good, faint, dark(200, 330)])
+    assert [result.status for result in results] == ["good", "anomalous", "good"]
+    found = results[1].regions[0]
+    assert (found.x, found.y, found.width, found.height) == (50, 30, 12, 12)
+    # The odds of 0.6 are 1.5, those of good parts there a quarter, kept within an eighth of their logarithm.
+    assert 6 * np.exp(-1 / 8) <= found.peak / (1 - found.peak) <= 6 * (1 + 1e-3)
+
+
+def test_an_image_of_another_size_has_no_place(make_bundle: Make) -> None:
+    levels = PlaceLevels.of(np.zeros((1, 25, 42), np.uint8), (200, 330))
+    bundle = make_bundle(
+        image_size=SIZE, preprocess=Preprocess(tiling=Tiling(tile=SIZE, overlap=16, levels=levels))
+    )
+    with pytest.raises(DmddError, match="an image of 330 x 201 pixels cannot be compared"):
+        detector_of(bundle, Recorder())(dark(201, 330))

@@ -43,11 +43,11 @@ def validation_views(normals: Views, *, seed: int, count: int) -> TestSet:
     other = np.empty(0, np.uint8)
     for which, view in enumerate(normals):
         shapes.append((view.shape[0], view.shape[1]))
-        part = _part(view, normals.size)
+        part = part_of(view, normals.size)
         for kind in KINDS:
             for number in range(which, count, len(normals)):
                 rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), number])
-                row, column = _place(part, normals.size, rng)
+                row, column = place_on(part, normals.size, rng)
                 place = np.s_[row : row + normals.size, column : column + normals.size]
                 tile = np.ascontiguousarray(view[place])
                 other = other if other.size else tile
@@ -90,13 +90,13 @@ def validation_views(normals: Views, *, seed: int, count: int) -> TestSet:
     )
 
 
-def _part(view: Image, size: int) -> Mask:
+def part_of(view: Image, size: int) -> Mask:
     """Where the part is, from the whole view at the network's size; everywhere where it fills the image."""
     mask = foreground.masks([resize(view, size)], "auto")[1][0]
     return np.ones(view.shape[:2], np.bool_) if mask is None else fit_mask(mask, view.shape)
 
 
-def _place(part: Mask, size: int, rng: np.random.Generator) -> tuple[int, int]:
+def place_on(part: Mask, size: int, rng: np.random.Generator) -> tuple[int, int]:
     """Row and column of a tile about a random place on the part."""
     while True:
         y, x = (int(rng.integers(side)) for side in part.shape)
