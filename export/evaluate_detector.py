@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,12 @@ from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs
 if TYPE_CHECKING:
     from dmdd_edge.bundle.threshold import Threshold
     from dmdd_edge.evaluation.decisions import Decisions
+    from dmdd_edge.messages.phases import Cost
+    from dmdd_edge.train.checkpoint import Run
     from dmdd_edge.train.config import TrainConfig
 
-_INFER = "evaluating images"
+#: The phases, as people read them; those of ``train.costs``, which a bundle does without.
+_THRESHOLD, _INFER, _REPORT = "threshold", "evaluating images", "report"
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,15 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
             from dmdd_edge.train.report.content import Content
             from dmdd_edge.train.report.page import write_page
 
+            reporter.update(_REPORT)
             content = Content(
-                None, measured.metrics, measured.test, measured.evaluation, threshold, category.skipped
+                None,
+                measured.metrics,
+                measured.test,
+                measured.evaluation,
+                threshold,
+                category.skipped,
+                progress=partial(reporter.update, _REPORT),
             )
             # While the backend is open: maps of large images are computed again for the page.
             files.append(write_page(options.report, bundle.category, content))
@@ -204,14 +215,20 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
 
     run = load_run(folder)
     device = choose_device(options.device)
-    reporter.update("threshold")
+    reporter.expect(_costs(run, category, options.report is not None))
+    reporter.update(_THRESHOLD)
     measured, decisions = evaluate_on(
-        run, category, names, device, lambda done, total: reporter.update(_INFER, done, total)
+        run,
+        category,
+        names,
+        device,
+        partial(reporter.update, _INFER),
+        partial(reporter.update, _THRESHOLD),
     )
     files = []
     if options.report is not None:
-        reporter.update("report")
-        files.append(write_report(options.report, run, measured, device))
+        reporter.update(_REPORT)
+        files.append(write_report(options.report, run, measured, device, partial(reporter.update, _REPORT)))
     return Evaluated(
         measured.metrics,
         measured.threshold,
@@ -225,9 +242,21 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
     )
 
 
+def _costs(run: Run, category: Category, report: bool) -> list[Cost]:
+    """What the phases of an evaluation are expected to take."""
+    from dmdd_edge.train import costs
+    from dmdd_edge.train.tile_choice import inputs_each
+
+    held_out = len(run.info["holdout"])
+    paths = [item.path for item in category.test] or [Path(path) for path in run.info["holdout"]]
+    inputs = inputs_each(run.config.preprocess, paths, run.config.model.image_size)
+    # Without test images, damage is made on the held-out ones.
+    return costs.evaluating(run.config, held_out, len(category.test) or 2 * held_out, inputs, report)
+
+
 def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) -> Evaluated:
     config = check_finished(folder)
-    find_images(options.data or config.data, config.category)
+    category = find_images(options.data or config.data, config.category)
     reporter.update("loading torch")
     with need("train"):
         from dmdd_edge.train.checkpoint import load_run
@@ -238,8 +267,11 @@ def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) ->
     with run_lock(folder, shared=True):
         run = moved(load_run(folder), options.data)
         device = choose_device(options.device)
-        reporter.update("threshold")
-        measured = evaluate_run(run, None, device, lambda done, total: reporter.update(_INFER, done, total))
+        reporter.expect(_costs(run, category, options.report is not None or not category.test))
+        reporter.update(_THRESHOLD)
+        measured = evaluate_run(
+            run, None, device, partial(reporter.update, _INFER), partial(reporter.update, _THRESHOLD)
+        )
         threshold, test = measured.threshold, measured.test
         decisions = (
             None
@@ -251,8 +283,8 @@ def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) ->
         if report is None and measured.damage:
             report = folder / "report.html"
         if report is not None:
-            reporter.update("report")
-            files.append(write_report(report, run, measured, device))
+            reporter.update(_REPORT)
+            files.append(write_report(report, run, measured, device, partial(reporter.update, _REPORT)))
     return Evaluated(
         measured.metrics,
         threshold,

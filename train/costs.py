@@ -31,6 +31,7 @@ PLACES = "levels of places"
 OUTLIERS, THRESHOLD = "search for images out of place", "threshold"
 NUISANCES, TEST = "good images under nuisances", "evaluating images"
 FIGURES = "figures and images"
+REPORT = "report"
 
 #: Seconds per image of 256 x 256: its foreground by GrabCut and by Otsu, the teacher, the distance maps,
 #: one pair in a step of the student, one image in a step of the head.
@@ -38,6 +39,8 @@ _GRABCUT, _OTSU, _TEACHER, _MAPS, _PAIR, _HEAD_IMAGE = 0.05, 0.006, 0.027, 0.042
 #: Likewise: synthesizing damage, one candidate of the weights, the search for outliers, evaluating an image,
 #: its share of the figures.
 _DAMAGE, _TRIAL, _OUTLIER, _EVALUATED, _FIGURES = 0.006, 0.0016, 0.042, 0.05, 0.02
+#: Images on the page of a report, at most.
+_SHOWN = 30
 
 
 def preparation(config: TrainConfig, images: int) -> list[Cost]:
@@ -99,6 +102,28 @@ def training(
         costs.append(Cost(NUISANCES, each * images_tried(held_out)))
     if tests:
         costs += [Cost(TEST, each * tests), Cost(FIGURES, _FIGURES * tests * area, "host")]
+    return costs
+
+
+def evaluating(config: TrainConfig, held_out: int, tests: int, inputs: int, report: bool) -> list[Cost]:
+    """Costs of the phases of an evaluation.
+
+    Args:
+        config: of the run.
+        held_out: number of held-out images.
+        tests: number of test images.
+        inputs: of the network, for each image.
+        report: whether a page is written.
+    """
+    each = _EVALUATED * inputs * _area(config)
+    costs = [Cost(THRESHOLD, each * held_out)] if held_out else []
+    costs.append(Cost(TEST, each * tests))
+    if report:
+        shown = min(tests, _SHOWN)
+        if config.preprocess.tiling is not None:  # their maps are not kept
+            costs.append(Cost(REPORT, each * shown))
+        else:
+            costs.append(Cost(REPORT, _FIGURES * shown * _area(config), "host"))
     return costs
 
 

@@ -65,11 +65,18 @@ def evaluate_all(
             run = moved(load_run(runs_dir / name), data)
             reporter.update(name)
             with run_lock(run.folder, shared=True):
-                progress = partial(reporter.update, f"{name}, evaluating images")
-                measured = evaluate_run(run, None, where, progress)
+                measured = evaluate_run(
+                    run,
+                    None,
+                    where,
+                    partial(reporter.update, f"{name}, evaluating images"),
+                    partial(reporter.update, f"{name}, threshold"),
+                )
             if report is not None:
                 report.mkdir(parents=True, exist_ok=True)
-                pages[name] = write_report(report, run, measured, where)
+                pages[name] = write_report(
+                    report, run, measured, where, partial(reporter.update, f"{name}, report")
+                )
         except Exception as error:  # whatever is wrong with one run, the others are evaluated
             reason = error.message if isinstance(error, DmddError) else f"{type(error).__name__}: {error}"
             overview.failed[name] = reason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,19 +86,31 @@ def _own_levels(run: files.Run) -> Mapping[Path, PlaceLevels]:
 
 
 def threshold_of(
-    run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
+    run: files.Run,
+    predict: Predictor,
+    alpha: float = 0.01,
+    suspect_rate: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Threshold:
     """The threshold from the run's held-out normal images (design, "Threshold")."""
-    return threshold_and_odd(run, predict, alpha, suspect_rate)[0]
+    return threshold_and_odd(run, predict, alpha, suspect_rate, progress)[0]
 
 
 def threshold_and_odd(
-    run: files.Run, predict: Predictor, alpha: float = 0.01, suspect_rate: float | None = None
+    run: files.Run,
+    predict: Predictor,
+    alpha: float = 0.01,
+    suspect_rate: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Threshold, list[str]]:
     """The threshold from the run's held-out normal images, and a line on those that alone set it."""
     peaks: list[float] = []
+    images = holdout_images(run)
     scores = scores_of(
-        predict, holdout_images(run), watch=lambda index, view, found: peaks.append(map_peak(found))
+        predict,
+        images,
+        lambda done: progress(done, len(images)),
+        lambda index, view, found: peaks.append(map_peak(found)),
     )
     separate = score_is_separate(run.config)
     threshold = threshold_from_normals(

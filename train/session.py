@@ -118,7 +118,9 @@ def train(
         threshold = None
         if run.info["holdout"]:
             recorder.preparing(costs.THRESHOLD, 0, None)
-            threshold, odd = threshold_and_odd(run, predict)
+            threshold, odd = threshold_and_odd(
+                run, predict, progress=partial(recorder.preparing, costs.THRESHOLD)
+            )
             for line in [threshold.describe(), *odd]:
                 recorder.note(line)
             run.info["nuisances"] = shares_above(
@@ -235,7 +237,11 @@ def measure(
 
 
 def evaluate_run(
-    run: files.Run, data: Path | None, device: torch.device, progress: Callable[[int, int], None]
+    run: files.Run,
+    data: Path | None,
+    device: torch.device,
+    progress: Callable[[int, int], None],
+    on_threshold: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measured:
     """Measure a finished run again.
 
@@ -244,6 +250,7 @@ def evaluate_run(
         data: data set, when it is not where training found it.
         device: where to compute.
         progress: called with the images done and their count.
+        on_threshold: likewise, of the held-out images, which come first.
 
     Raises:
         DmddError: the images are missing, or there are no test images.
@@ -252,7 +259,7 @@ def evaluate_run(
     category = category_of(run)
     run.model.to(device).to(memory_format=torch.channels_last)
     predict = torch_predictor(run.model, device)
-    threshold = threshold_of(run, predict) if run.info["holdout"] else None
+    threshold = threshold_of(run, predict, progress=on_threshold) if run.info["holdout"] else None
     if not category.test and threshold is not None:
         return _damage(run, predict, threshold, progress)
     return measure(run, category, predict, threshold, progress)
@@ -273,6 +280,7 @@ def evaluate_on(
     groups: Mapping[Path, str] | None,
     device: torch.device,
     progress: Callable[[int, int], None],
+    on_threshold: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Measured, Decisions | None]:
     """Measure a finished run on images from elsewhere; nothing is written into the run.
 
@@ -282,6 +290,7 @@ def evaluate_on(
         groups: the name of each image's group, for the decisions; None groups by defect type.
         device: where to compute.
         progress: called with the images done and their count.
+        on_threshold: likewise, of the held-out images, which come first.
 
     Returns:
         the figures, and the decisions at the threshold; None for those without held-out images.
@@ -291,7 +300,7 @@ def evaluate_on(
     """
     run.model.to(device).to(memory_format=torch.channels_last)
     predict = torch_predictor(run.model, device)
-    threshold = threshold_of(run, predict) if run.info["holdout"] else None
+    threshold = threshold_of(run, predict, progress=on_threshold) if run.info["holdout"] else None
     test = load_test_set(category, run.config.preprocess, run.config.model.image_size)
     evaluation = evaluate_predictor(predict, test, lambda done: progress(done, len(test.items)))
     decisions = None

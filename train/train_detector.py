@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,15 @@ def run_plan(
         files = list(outcome.images)
         if outcome.damage is not None:
             device = next(outcome.run.model.parameters()).device
-            files.append(write_report(plan.folder / "report.html", outcome.run, outcome.damage, device))
+            files.append(
+                write_report(
+                    plan.folder / "report.html",
+                    outcome.run,
+                    outcome.damage,
+                    device,
+                    partial(listener.preparing, "report"),
+                )
+            )
     facts = outcome.run.info
     return TrainedRun(
         folder=plan.folder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ class Content:
         created: date and time of the report.
         damage: whether ``test`` holds held-out good images and synthetic damage on them, since there are no
             test images.
+        progress: called with the images of the page that are done and their count; of large ones the map of
+            each is computed once more.
     """
 
     run: Run | None
@@ -56,6 +58,7 @@ class Content:
     device: str = ""
     created: str = field(default_factory=now)
     damage: bool = False
+    progress: Callable[[int, int], None] = field(default=lambda done, total: None, repr=False)
 
     @property
     def levels(self) -> tuple[float, float]:

@@ -141,14 +141,18 @@ def _cases(content: Content) -> list[dict[str, Any]]:
         ("Defect in the wrong place", "Maps that rank the true defect's pixels lowest.", choice.misplaced),
         ("Best cases", "The clearest of each kind.", choice.best),
     )
-    return [
-        {
-            "heading": heading,
-            "note": note,
-            "figures": [figure(content.test, content.evaluation, i, level, pixel_level) for i in indices],
-        }
-        for heading, note, indices in groups
-    ]
+    total = sum(len(indices) for _, _, indices in groups)
+    cases: list[dict[str, Any]] = []
+    done = 0
+    content.progress(done, total)
+    for heading, note, indices in groups:
+        figures = []
+        for index in indices:
+            figures.append(figure(content.test, content.evaluation, index, level, pixel_level))
+            done += 1
+            content.progress(done, total)
+        cases.append({"heading": heading, "note": note, "figures": figures})
+    return cases
 
 
 def _outliers(outliers: dict[str, Any] | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +17,13 @@ from dmdd_edge.train.report.page import write_page
 from dmdd_edge.train.session import Measured
 
 
-def write_report(path: Path, run: Run, measured: Measured, device: torch.device) -> Path:
+def write_report(
+    path: Path,
+    run: Run,
+    measured: Measured,
+    device: torch.device,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Write the page of a measured run; its folder is created if needed.
 
     Args:
@@ -25,6 +31,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         run: the run.
         measured: as ``session.evaluate_run`` gives it.
         device: where the run was measured; a single image is timed there.
+        progress: called with the images of the page that are done and their count.
 
     Returns:
         the file.
@@ -43,6 +50,7 @@ def write_report(path: Path, run: Run, measured: Measured, device: torch.device)
         single_ms=time_single(predict, measured.test.images),
         device=str(device),
         damage=measured.damage,
+        progress=progress,
     )
     return write_page(path, run.folder.name, content)
 
