@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
 
 #: The phases, as people read them; those of ``train.costs``, which a bundle does without.
-_THRESHOLD, _INFER, _REPORT = "threshold", "evaluating images", "report"
+_THRESHOLD, _INFER, _FIGURES, _REPORT = "threshold", "evaluating images", "figures and images", "report"
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,7 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
     files = []
     how = BackendOptions(precision=options.precision)
     with Detector.load(path, options.backend, options=how) as detector:
-        measured = evaluate_bundle(
-            detector, category, names, lambda done, total: reporter.update(_INFER, done, total)
-        )
+        measured = evaluate_bundle(detector, category, names, partial(_evaluating, reporter))
         bundle = detector.bundle
         calibration = read_calibration(bundle)
         threshold = bundle.manifest.threshold if calibration is None else calibration.threshold
@@ -222,7 +220,7 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         category,
         names,
         device,
-        partial(reporter.update, _INFER),
+        partial(_evaluating, reporter),
         partial(reporter.update, _THRESHOLD),
     )
     files = []
@@ -240,6 +238,13 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         config=run.config,
         facts=run.info,
     )
+
+
+def _evaluating(reporter: Reporter, done: int, total: int) -> None:
+    """Report how many images are evaluated; the figures follow the last one."""
+    reporter.update(_INFER, done, total)
+    if done == total:
+        reporter.update(_FIGURES)
 
 
 def _costs(run: Run, category: Category, report: bool) -> list[Cost]:
@@ -270,7 +275,7 @@ def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) ->
         reporter.expect(_costs(run, category, options.report is not None or not category.test))
         reporter.update(_THRESHOLD)
         measured = evaluate_run(
-            run, None, device, partial(reporter.update, _INFER), partial(reporter.update, _THRESHOLD)
+            run, None, device, partial(_evaluating, reporter), partial(reporter.update, _THRESHOLD)
         )
         threshold, test = measured.threshold, measured.test
         decisions = (

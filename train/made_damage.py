@@ -17,6 +17,7 @@ from dmdd_edge.evaluation.views import Views
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_images
 from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import validation_set
 from dmdd_edge.train.validation.whole_images import validation_views
 
@@ -30,6 +31,11 @@ _OF = "damage made on held-out good images"
 _SEED = 20261
 #: Damaged images of each kind.
 _COUNT = 6
+
+
+def damage_tried() -> int:
+    """Largest number of images with synthetic damage that are evaluated."""
+    return len(KINDS) * _COUNT
 
 
 def measure_damage(

@@ -34,7 +34,7 @@ from dmdd_edge.train.synthesis.textures import (
     ProceduralTextures,
     Textures,
 )
-from dmdd_edge.train.tile_bank import load_tiles
+from dmdd_edge.train.tile_bank import load_tiles, tiles_to_come
 from dmdd_edge.train.tile_choice import inputs_each
 from dmdd_edge.train.tile_cost import describe_tiles
 
@@ -167,10 +167,17 @@ def _read_images(
     def announce(count: int, held: int) -> None:
         steps = length.steps_of(config, count)
         listener.expect(costs.preparation(config, count))
-        listener.expect(costs.training(config, count, held, len(category.test), steps, inputs))
+        files = len(category.train) if tiled else None
+        listener.expect(costs.training(config, count, held, len(category.test), steps, inputs, files))
 
     listener.preparing(costs.READING, 0, None)
-    announce(len(category.train), 1)  # else reading would be all there is to estimate; the counts follow
+    # Else reading would be all there is to estimate; the counts follow.
+    announce(
+        tiles_to_come(config.preprocess, category.train, size, config.holdout)
+        if tiled
+        else len(category.train),
+        1,
+    )
     skipped_before = len(category.skipped)
     known = None if config.parent is None else held_out(folder, config)
     with watch.part("read"):

@@ -136,9 +136,7 @@ def train(
         if test is None:
             damage = None
             if threshold is not None:
-                damage = _damage(
-                    run, predict, threshold, lambda done, total: recorder.preparing(costs.TEST, done, total)
-                )
+                damage = _damage(run, predict, threshold, partial(_evaluating, recorder))
                 for line in damage_lines(damage.metrics):
                     recorder.logger.info(line)
             _complete(run)
@@ -148,13 +146,20 @@ def train(
             category,
             predict,
             threshold,
-            lambda done, total: recorder.preparing(costs.TEST, done, total),
+            partial(_evaluating, recorder),
             test,
         )
         _complete(run)
         for line in [*result_lines(measured.metrics), summary_line(measured.metrics)]:
             recorder.note(line)
         return Outcome(run, category, measured.metrics, threshold, measured.files[1:])
+
+
+def _evaluating(listener: Listener, done: int, total: int) -> None:
+    """Report how many images are evaluated; the figures follow the last one."""
+    listener.preparing(costs.TEST, done, total)
+    if done == total:
+        listener.preparing(costs.FIGURES, 0, None)
 
 
 def _category(config: TrainConfig, folder: Path) -> Category:

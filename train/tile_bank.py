@@ -211,6 +211,21 @@ def _planned(preprocess: Preprocess, paths: Sequence[Path], size: int, images: i
     return _Plan(capacity, most_whole, min(tiles, int(capacity * (1 - coarse))), images, held_each)
 
 
+def tiles_to_come(preprocess: Preprocess, paths: Sequence[Path], size: int, holdout: float | None) -> int:
+    """How many tiles a bank of these images is expected to have, whole images included.
+
+    Args:
+        preprocess: with a tiling.
+        paths: the files of the good images.
+        size: S, side of the network's input.
+        holdout: share of the images to hold out; see ``holdout_count``.
+    """
+    held = holdout_count(len(paths), holdout) if len(paths) > 1 else 0
+    plan = _planned(preprocess, paths, size, len(paths) - held)
+    coarse = COARSE_SHARE if preprocess.tiling is not None and preprocess.tiling.coarse else 0.0
+    return min(round(plan.tiles / (1 - coarse)), plan.capacity)
+
+
 def _method(kind: Foreground, paths: Sequence[Path], preprocess: Preprocess, size: int) -> Method:
     """How the part is found, by a few whole images."""
     if kind != "auto":

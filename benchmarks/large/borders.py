@@ -1,9 +1,10 @@
 """What the joining of tiles leaves to be seen: defects on borders and corners, a grid, one tile over all.
 
-    python benchmarks/large/borders.py --scratch DIR [--run plates2048-tiles-512]
+    python benchmarks/large/borders.py --scratch DIR [--size 1024]
 
-Takes a run and its held-out maps that ``accuracy.py`` keeps. Each defect is judged at places of the same
-drawn part that differ only in where the tiles are, so that what changes is due to the tiles alone.
+Takes the run and the mean map of 100 good images that ``false_alarms.py`` keeps in the folder. Each defect is
+judged at places of the same drawn part that differ only in where the tiles are, so that what changes is due
+to the tiles alone.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from dmdd_edge.sample.panel import Panel
 from dmdd_edge.sample.write import draw
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_predictor
-from large.accuracy import LIBRARIES, add_counts, counts_of
-from large.passes import Maps, Predict, all_passed, without_tiles
-from large.runs import variants
-from large.sets import Image, Mask, Plates
+from large.accuracy import LIBRARIES
+from large.false_alarms import MEANS
+from large.mean_maps import MeanMaps
+from large.passes import Maps, Predict, without_tiles
+from large.sets import Image, Mask
 
 #: Drawn parts with a defect, and places of each: on a border, on a corner, inside a tile.
 PARTS, ON_BORDER, ON_CORNER, INSIDE = 10, 10, 10, 5
@@ -117,10 +119,12 @@ def on_borders(
     }
 
 
-def drawn_parts(tile: int, overlap: int, count: int = PARTS) -> Iterator[tuple[Image, Mask, int, int]]:
+def drawn_parts(
+    tile: int, overlap: int, count: int = PARTS, size: int = 1024
+) -> Iterator[tuple[Image, Mask, int, int]]:
     """Drawn parts with a defect that has room for the crops of all ``places``, and its center."""
-    least, most = tile + _BEYOND, 2048 - (2 * tile - overlap) + tile // 2
-    panel = Panel(2048, 2048)
+    least, most = tile + _BEYOND, size - (2 * tile - overlap) + tile // 2
+    panel = Panel(size, size)
     for number in range(count):
         for index in itertools.count():
             image, mask = draw(panel, 21, f"border{number}", index, DEFECT)
@@ -190,42 +194,29 @@ def same_as_whole(predict: Predict, preprocess: Preprocess, size: int, image: Im
 def main() -> None:
     """Measure one run."""
     parser = common.parser(__doc__, "large_borders")
-    parser.add_argument("--scratch", type=Path, required=True, help="folder of images, runs and maps")
-    parser.add_argument("--run", default="plates2048-tiles-512", help="a run of drawn panels with tiles")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder of false_alarms.py")
+    parser.add_argument("--size", type=int, default=1024, help="side of the panels, as for false_alarms.py")
     parser.add_argument("--figure", type=Path, help="write the mean map of the good images as an image")
-    add_counts(parser)
     options = parser.parse_args()
     machine = common.begin()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    counts = counts_of(options)
-    variant = next(each for each in variants(None) if each.name == options.run)
-    assert isinstance(variant.images, Plates)
-    run = load_run(options.scratch / "runs" / variant.name)
+    run = load_run(options.scratch / "runs" / "alarms")
     preprocess, size, predict = run.config.preprocess, run.config.model.image_size, torch_predictor(run.model)
     tiling = preprocess.tiling
     assert tiling is not None
     found: dict[str, Any] = {}
     for overlap in (tiling.overlap, 0):
         other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
-        parts = drawn_parts(tiling.tile, overlap, PARTS if overlap else PARTS_WITHOUT)
+        parts = drawn_parts(tiling.tile, overlap, PARTS if overlap else PARTS_WITHOUT, options.size)
         found[f"overlap {overlap}"] = on_borders(predict, other, size, parts)
-    images = all_passed(
-        predict, preprocess, size, variant.images, counts, options.scratch / "maps" / variant.name
+        print(found, flush=True)
+    whole = same_as_whole(
+        predict, preprocess, size, draw(Panel(options.size, options.size), 21, "whole", 0)[0]
     )
-    means: dict[str, Maps] = {}
-    good = 0
-    for one in images:
-        if one.defect != "good":
-            continue
-        good += 1
-        layout = one.geometry.layout
-        # Weights that do not fall: an even average where tiles overlap, with a step at each border.
-        for name, ramp in (("falling weights", None), ("even weights", 0)):
-            joined = one.joined(coarse=False, overlap=ramp)[0]
-            means[name] = means.get(name, np.zeros_like(joined)) + joined
-    for mean in means.values():
-        mean /= good
+    kept = MeanMaps.read(options.scratch / MEANS)
+    layout = preprocess.geometry((options.size, options.size), size).layout
+    means = kept.means()
     grids = {
         name: {
             "x": grid(mean, layout.columns, size),
@@ -233,11 +224,20 @@ def main() -> None:
         }
         for name, mean in means.items()
     }
-    whole = same_as_whole(predict, preprocess, size, draw(Panel(2048, 2048), 21, "whole", 0)[0])
     if options.figure is not None:
         _draw(means["falling weights"], options.figure)
-    settings = {"run": options.run, "defect": DEFECT, "parts": PARTS, "good": good, "level": LEVEL}
-    figures = {"places": found, "grid": grids, "whole_difference": whole}
+    settings = {
+        "size": options.size,
+        "tile": tiling.tile,
+        "overlap": tiling.overlap,
+        "image_size": size,
+        "steps": run.info["steps"],
+        "batch_size": run.config.batch_size,
+        "defect": DEFECT,
+        "parts": PARTS,
+        "level": LEVEL,
+    }
+    figures = {"places": found, "good": kept.count, "grid": grids, "whole_difference": whole}
     common.write_result(options.out, machine, settings, figures, LIBRARIES)
 
 

@@ -32,10 +32,14 @@ from dmdd_edge.sample.panel import Panel
 from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import torch_predictor
+from dmdd_edge.train.run_folder import state_of
+from large.mean_maps import MOST, MeanMaps
 
 RATES = (0.01, 0.02, 0.05, 0.1)
 SPLITS = 50
 _TRAINED = 24
+#: File of the mean maps, which ``borders.py`` looks at.
+MEANS = "means.npz"
 
 
 def draw(panel: Panel, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -46,7 +50,7 @@ def draw(panel: Panel, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def trained(scratch: Path, panel: Panel, **options: Any) -> Run:
     """The run, trained on panels that are not scored, unless it is there."""
     folder = scratch / "data"
-    if not (scratch / "runs" / "alarms" / "metrics.json").is_file():
+    if state_of(scratch / "runs" / "alarms") not in ("trained", "finished"):
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(_TRAINED):
             cv2.imwrite(str(folder / f"{number:03d}.png"), draw(panel, 10_000 + number))
@@ -63,27 +67,32 @@ def trained(scratch: Path, panel: Panel, **options: Any) -> Run:
     return load_run(scratch / "runs" / "alarms")
 
 
-def score(run: Run, predict: Predictor, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
-    """Score of the joined map, and the peak of each tile's own map."""
+def score(
+    run: Run, predict: Predictor, image: np.ndarray[Any, np.dtype[np.uint8]], means: MeanMaps
+) -> dict[str, Any]:
+    """Score of the joined map, and the peak of each tile's own map; the first maps are added to ``means``."""
     config = run.config
     view = config.preprocess.prepare(image, config.model.image_size)
     layout = config.preprocess.geometry(image.shape, config.model.image_size).layout
-    joining = layout.joining()
-    tiles: list[float] = []
-    for start in range(0, layout.count, 8):
-        maps, scores = predict(layout.cut(view, start, start + 8))
-        joining.add(maps, scores)
-        tiles += [round(map_peak(item), 6) for item in maps]
-    return {"whole": joining.result()[1], "tiles": tiles}
+    parts = [predict(layout.cut(view, start, start + 8)) for start in range(0, layout.count, 8)]
+    maps, scores = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
+    if means.count < MOST:
+        means.add(layout, maps, scores)
+    tiles = [round(map_peak(item), 6) for item in maps]
+    return {"whole": layout.join(maps, scores)[1], "tiles": tiles}
 
 
 def scored(run: Run, panel: Panel, count: int, kept: Path) -> list[dict[str, Any]]:
     """The scores of the first good panels, continued from what is kept."""
     found: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
+    means = MeanMaps.read(kept.with_name(MEANS))
     predict = torch_predictor(run.model)
     while len(found) < count:
         began = time.monotonic()
-        found.append(score(run, predict, draw(panel, len(found))))
+        new = means.count == len(found) and means.count < MOST
+        found.append(score(run, predict, draw(panel, len(found)), means))
+        if new:
+            means.write(kept.with_name(MEANS))
         print(
             f"{len(found)} of {count}: {found[-1]['whole']:.4f}, {time.monotonic() - began:.1f} s", flush=True
         )

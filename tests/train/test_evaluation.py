@@ -78,12 +78,20 @@ def test_figures_against_sklearn(tiny_outcome: Any, plates: Path) -> None:
 
 def test_measuring_again_gives_the_same_figures(copied: Run, tiny_outcome: Any) -> None:
     seen: list[tuple[int, int]] = []
-    found = evaluate_run(copied, None, CPU, lambda done, total: seen.append((done, total)))
+    held: list[tuple[int, int]] = []
+    found = evaluate_run(
+        copied,
+        None,
+        CPU,
+        lambda done, total: seen.append((done, total)),
+        lambda done, total: held.append((done, total)),
+    )
     again, before = dict(found.metrics), dict(tiny_outcome.metrics)
     for name in ("image_auroc", "pixel_auroc", "pro", "threshold"):
         assert again.pop(name) == pytest.approx(before.pop(name), abs=1e-5)
     assert again["per_defect"].keys() == before["per_defect"].keys()
     assert seen[-1] == (8, 8)
+    assert held[-1] == (len(copied.info["holdout"]),) * 2
     assert {path.name for path in found.files} == {"metrics.json", "score_histogram.png", "hardest_cases.png"}
     assert all(path.is_file() for path in found.files)
 

@@ -279,8 +279,13 @@ def test_suspicious_training_images_are_shown(content: Content, plates: Path) ->
 def test_the_file_is_written_where_it_was_asked_for(copied: Any, tmp_path: Path) -> None:
     device = torch.device("cpu")
     measured = evaluate_run(copied, None, device, lambda done, total: None)
-    named = write_report(tmp_path / "deep" / "page.html", copied, measured, device)
-    assert named == tmp_path / "deep" / "page.html"
+    seen: list[tuple[int, int]] = []
+    place = tmp_path / "deep" / "page.html"
+    named = write_report(place, copied, measured, device, lambda done, total: seen.append((done, total)))
+    shown = Reader(named.read_text(encoding="utf-8")).tags
+    cases = sum("heat map" in (attributes.get("alt") or "") for _, attributes in shown)
+    assert seen == [(done, cases) for done in range(cases + 1)]
+    assert named == place
     placed = write_report(tmp_path / "reports", copied, measured, device)
     assert placed == tmp_path / "reports" / "run.html"
     Reader(placed.read_text(encoding="utf-8"))
