@@ -46,16 +46,19 @@ def doubts(
         return lines
     if len(shapes) > 1:
         lines.append(_mixed(shapes, size, preprocess))
-    (width, height), _ = Counter(shapes).most_common(1)[0]
     if lost := not_inspected(preprocess, shapes, size):
         lines.append(lost)
-    pixels = (min if preprocess.fit == "crop" else max)(width, height) / size
+    # The largest ones lose most, however few they are.
+    side_of = min if preprocess.fit == "crop" else max
+    width, height = max(shapes, key=side_of)
+    pixels = side_of(width, height) / size
+    of_all = f" ({shapes[width, height]} of {number})" if len(shapes) > 1 else ""
     if lost_below(pixels) > USUAL_DEFECT:
         side = next((side for side in _SIDES if side > size), None)
         larger = f", --image-size {side}" if side else ""
         lines.append(
-            f"images of {width} x {height} pixels are reduced to {size} x {size}: a defect smaller than "
-            f"about {lost_below(pixels)} pixels of the original image is likely missed; use --tile auto "
+            f"images of {width} x {height} pixels{of_all} are reduced to {size} x {size}: a defect smaller "
+            f"than about {lost_below(pixels)} pixels of the original image is likely missed; use --tile auto "
             f"--smallest-defect {USUAL_DEFECT:g}px{larger}, or --roi X,Y,W,H to cut out the part"
         )
     return lines

@@ -34,8 +34,19 @@ def test_large_images_name_the_smallest_defect() -> None:
     assert "--image-size" not in doubts({(8000, 6000): 50}, 1024)[0]
 
 
+def test_a_few_large_images_among_small_ones_are_named() -> None:
+    lines = doubts({(256, 256): 40, (8000, 6000): 10}, 256)
+    [line] = [line for line in lines if "likely missed" in line]
+    assert line.startswith("images of 8000 x 6000 pixels (10 of 50) are reduced")
+    assert "smaller than about 94 pixels" in line  # 31.25 pixels of them are one of the input's
+    # Of a crop the shorter side counts: 2000 / 256 are 7.8, 800 / 256 are 3.1.
+    lines = doubts({(2000, 2000): 20, (9000, 800): 20}, 256, Preprocess(fit="crop"))
+    [line] = [line for line in lines if "likely missed" in line]
+    assert line.startswith("images of 2000 x 2000")
+
+
 def test_mixed_sizes() -> None:
-    [line] = doubts({(96, 96): 20, (300, 40): 1, (192, 192): 1}, 64)
+    line = doubts({(96, 96): 20, (300, 40): 1, (192, 192): 1}, 64)[0]
     assert "3 sizes (20 of 96 x 96, 1 of 300 x 40, 1 of 192 x 192)" in line
     assert "look different" in line
     [line] = doubts({(96, 96): 20, (192, 192): 1}, 64)
