@@ -111,6 +111,43 @@ def by_place(file: str = "large_score") -> str:
     return markdown_table(["run", "score", "I-AUROC", "false alarms %", *kinds], lines, left=2)
 
 
+def product(file: str = "large_place") -> str:
+    """What ``--score map`` and ``--score place`` find; means over the divisions of the good images."""
+    rows = result(file)["figures"]["rows"]
+    lines = [
+        [
+            "tiles and coarse" if row["coarse"] else "tiles",
+            row["score"],
+            f"{row['held_out']}, {100 * row['supports']:.1f} %",
+            f"{100 * row['false_alarms']:.1f}",
+            *percent((row["image_auroc"], row["pro"]["all"])),
+            *(f"{100 * value:.0f}" for value in row["found"].values()),
+        ]
+        for row in rows
+    ]
+    kinds = [f"{name.lstrip('0')} found %" for name in rows[0]["found"]]
+    columns = ["judged", "score", "held out, supports", "false alarms %", "I-AUROC", "PRO", *kinds]
+    return markdown_table(columns, lines, left=2)
+
+
+def decisions(file: str = "large_place") -> str:
+    """What ``--score auto`` decides."""
+    lines = [
+        [
+            row["panels"],
+            str(row["images"]),
+            f"{row['shown']} of {row['damages']}",
+            f"{row['agreement']:.2f}",
+            *(f"{100 * row[name]:.1f}" for name in ("error_map", "error_place")),
+            *(f"{100 * row[name]:.0f}" for name in ("found_map", "found_place")),
+            "place" if row["by_place"] else "map",
+        ]
+        for row in result(file)["figures"]["decisions"]
+    ]
+    columns = ["panels", "held out", "damages shown", "agreement", "errors % map", "place"]
+    return markdown_table([*columns, "found % map", "place", "decision"], lines, left=1)
+
+
 LARGE: dict[str, Callable[[], str]] = {
     "large-ways": ways,
     "large-sizes": sizes,
@@ -119,4 +156,6 @@ LARGE: dict[str, Callable[[], str]] = {
     "large-score": score,
     "large-place": by_place,
     "large-256-place": partial(by_place, "large_score_256"),
+    "large-by-place": product,
+    "large-auto": decisions,
 }

@@ -8,7 +8,7 @@ from good parts clearly better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,8 @@ _TOP = 4
 #: A damage counts where it raises the logarithm of the odds of some cell by this much: what the network does
 #: not see, no score finds. With fewer such damages nothing is decided.
 _SHOWN, _LEAST_SHOWN = 1.0, 8
+#: Least mean correlation of a good map, cell by cell, with the highest of the others.
+_AGREE = 0.6
 #: Levels of places are taken when at most this share of the errors remains.
 _BETTER = 0.75
 _SEED = 20262
@@ -128,18 +130,27 @@ def choose_place(
     assert source is not None
     levels = HeldOutLevels(tuple(numbers), np.stack([each.peaks for each in images]), source)
     facts = _compared(images, levels.peaks)
-    better = facts["shown"] >= _LEAST_SHOWN and facts["error_place"] <= _BETTER * facts["error_map"]
-    taken = wanted == "place" or better
+    against = _against(facts)
+    taken = wanted == "place" or not against
     line = (
         f"{_PLACE if taken else _MAP}; of {facts['shown']} small damages made on {len(images)} held-out "
-        "images that the map shows, "
-        f"{100 * facts['found_place']:.0f} % are above all good parts at the same place, and "
-        f"{100 * facts['found_map']:.0f} % above all good parts at any place (the good maps agree by "
-        f"{facts['agreement']:.2f})"
+        f"images that the map shows, {100 * facts['found_place']:.0f} % are above all good parts at the same "
+        f"place, and {100 * facts['found_map']:.0f} % above all good parts at any place"
     )
-    if taken and not better:
-        line += "; auto would take the map alone"
+    if against:
+        line += f"; {'auto would take the map alone: ' if taken else ''}{against}"
     return PlaceChoice(taken, line, levels if taken else None, {"by_place": taken, **facts})
+
+
+def _against(facts: Mapping[str, Any]) -> str:
+    """What speaks against levels of places, from the facts of ``_compared``; empty if nothing does."""
+    if facts["agreement"] < _AGREE:
+        return f"the good maps agree by {facts['agreement']:.2f} only, so the parts are not at one place"
+    if facts["shown"] < _LEAST_SHOWN:
+        return "too few to decide by"
+    if facts["error_place"] > _BETTER * facts["error_map"]:
+        return "levels of places do not tell them from good parts clearly better"
+    return ""
 
 
 def _refused(reason: str) -> PlaceChoice:

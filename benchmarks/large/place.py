@@ -2,10 +2,10 @@
 
     python benchmarks/large/place.py --scratch DIR [--size 2048] [--tile 256] [--pool 40] [--bad 2]
 
-Trains on drawn panels, once. The good images are divided in 50 seeded ways: three quarters are held out and
+Trains on drawn panels, once. The good images are divided in 200 seeded ways: three quarters are held out and
 give levels and threshold, as a training does, and the others are tested, with the defective ones. The
-decision of ``--score auto`` is measured twice: on panels as they are, and on the same panels each turned by
-0, 90, 180 or 270 degrees.
+decision of ``--score auto`` is measured on panels as they are, on the same panels turned by quarters, and at
+any angle and place.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import PEAK_PIXELS, Tiling, top_mean, with_gain
 from dmdd_edge.evaluation.metrics import PRO_LIMIT
 from dmdd_edge.evaluation.pixel_counts import PixelCounts
+from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.evaluation.value_bins import ValueBins
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
@@ -48,7 +49,9 @@ from large.runs import Length, Variant, tiled, trained
 from large.sets import Counts, Item, Plates
 
 #: Seeded divisions of the good images, and the share of them that is held out.
-SPLITS, HELD_OUT = 50, 0.75
+SPLITS, HELD_OUT = 200, 0.75
+#: Of the panels.
+SEED = 20
 #: Cells that are looked at first for the largest values of a map beside the levels.
 _CELLS = 64
 
@@ -240,29 +243,45 @@ def joined_of(one: Passed, coarse: bool) -> Joined:
     return Joined(one.defect, values, float(one.scores[-1]), one.mask)
 
 
+def as_drawn(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The image itself."""
+    return image
+
+
+def quarter_turned(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turned by 0, 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(image, int(rng.integers(4))))
+
+
+def anywhere(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turned by any angle, and shifted by up to a tenth of the image."""
+    rows, columns = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), float(rng.uniform(0, 360)), 0.8)
+    shift = np.zeros((2, 3))
+    shift[:, 2] = rng.uniform(-0.1, 0.1, 2) * (columns, rows)
+    moved = cv2.warpAffine(
+        image, np.asarray(turn, np.float64) + shift, (columns, rows), borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved, np.uint8)
+
+
+#: How the panels of a decision are placed.
+PLACED = {"as drawn": as_drawn, "turned by quarters": quarter_turned, "at any angle and place": anywhere}
+
+
 def decision(
-    predict: Any,
-    preprocess: Preprocess,
-    size: int,
-    panel: Panel,
-    seed: int,
-    count: int,
-    folder: Path,
-    turned: bool,
+    predict: Predictor, preprocess: Preprocess, size: int, panel: Panel, count: int, folder: Path, placed: str
 ) -> dict[str, Any]:
-    """What ``--score auto`` decides on panels as they are, or each turned by a quarter, a half, ..."""
+    """What ``--score auto`` decides on good panels that are placed in one of these ways."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     paths = []
     for index in range(count):
-        file = folder / f"{index:03d}.png"
-        turns = int(rng.integers(4)) if turned else 0
-        if not file.exists():
-            image, _ = draw(panel, seed, "holdout", index, None)
-            cv2.imwrite(str(file), np.ascontiguousarray(np.rot90(image, turns)))
-        paths.append(file)
-    choice = choose_place(predict, preprocess, size, paths, "auto", seed)
-    return {"panels": "turned" if turned else "as drawn", "reason": choice.reason, **choice.facts}
+        paths.append(folder / f"{index:03d}.png")
+        image, _ = draw(panel, SEED, "holdout", index, None)
+        cv2.imwrite(str(paths[-1]), PLACED[placed](image, rng))
+    choice = choose_place(predict, preprocess, size, paths, "auto", SEED)
+    return {"panels": placed, "reason": choice.reason, **choice.facts}
 
 
 def main() -> None:
@@ -303,7 +322,7 @@ def main() -> None:
         "bad": options.bad, "splits": SPLITS, "held_out_share": HELD_OUT, "decide": options.decide,
     }  # fmt: skip
     folder = options.scratch / "place" / variant.name
-    chosen = items(panel, 20, options.pool, options.bad)
+    chosen = items(panel, SEED, options.pool, options.bad)
     for coarse in (False, True):
         images = []
         for item in chosen:
@@ -313,10 +332,9 @@ def main() -> None:
         found = divided(images, coarse)
         figures["rows"] += [{"coarse": coarse, **row} for row in found]
         common.write_result(options.out, machine, settings, figures, LIBRARIES)
-    for turned in (False, True):
-        at = options.scratch / "decide" / ("turned" if turned else "drawn")
-        decided = decision(predict, preprocess, size, panel, 20, options.decide, at, turned)
-        figures["decisions"].append(decided)
+    for placed in PLACED:
+        at = options.scratch / "decide" / placed.replace(" ", "-")
+        figures["decisions"].append(decision(predict, preprocess, size, panel, options.decide, at, placed))
         common.write_result(options.out, machine, settings, figures, LIBRARIES)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,11 +21,12 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.evaluation.test_set import load_test_set
 from dmdd_edge.evaluation.views import Views
-from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.checkpoint import Run, load_run, read_facts
 from dmdd_edge.train.evaluation import holdout_images, threshold_and_odd
 from dmdd_edge.train.held_out_levels import HeldOutLevels
+from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.places import category_of
-from dmdd_edge.train.session import measure
+from dmdd_edge.train.session import measure, train
 
 SIZE = 64
 
@@ -83,3 +86,36 @@ def test_test_images_of_another_size_are_left_out_and_named(placed_run: Run) -> 
     used = [len(group) for group in (measured.test.items, measured.skipped)]
     assert used == [4, 2]  # of 3 good and 3 bad ones, every second has another size
     assert "cannot be compared with good parts" in measured.skipped[0][1]
+
+
+@pytest.mark.slow
+def test_a_training_measures_levels_and_keeps_them(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
+    data = tmp_path / "part"
+    data.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        noise = rng.integers(90, 160, (13, 20, 3), dtype=np.uint8)
+        cv2.imwrite(str(data / f"{number}.png"), cv2.resize(noise, (160, 104)))
+    preprocess = Preprocess(tiling=Tiling(tile=64, overlap=8, coarse=True))
+    config = tiny_config(
+        steps=1, data=data, category="part", preprocess=preprocess, head_steps=1, holdout=0.7, score="place"
+    )
+    folder = tmp_path / "runs" / "part"
+    outcome = train(config, folder, Listener(), resume=False, tensorboard=False)
+    facts = read_facts(folder)
+    assert facts["place"]["by_place"]
+    assert facts["coarse_score_gain"] > 0
+    kept = HeldOutLevels.read(folder)
+    assert len(kept.peaks) == len(facts["holdout"]) == 8
+    for run in (outcome.run, load_run(folder)):
+        tiling = run.config.preprocess.tiling
+        assert tiling is not None
+        assert tiling.levels == kept.levels()
+        assert tiling.coarse_score_gain == facts["coarse_score_gain"]
+    # The levels that the threshold is set with are those of the other seven.
+    views = holdout_images(outcome.run)
+    assert isinstance(views, Views)
+    layouts = [views.read(index)[1] for index in range(8)]
+    assert [one.tiling.levels.images for one in layouts if one.tiling and one.tiling.levels] == [7] * 8
+    assert outcome.threshold is not None
+    assert outcome.damage is not None  # no test images: made damage is evaluated beside the same levels
