@@ -6,7 +6,7 @@ ranges come from. Written beside them are
 - ``nncf plain.onnx``: as nncf's documentation does, every operator, ranges of good images alone;
 - ``nncf at our places.onnx``: the convolutions that are INT8 in ``int8 ours.onnx``, ranges with made damage.
 
-It needs an environment of its own: dmdd-edge does not depend on nncf.
+It needs a separate environment: dmdd-edge does not depend on nncf.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def more_rows(folder: Path, files: dict[str, Path], say: Say) -> list[Any]:
 
     Args:
         folder: of the run.
-        files: the graphs by name; ``fp32`` first, which the others are held against.
+        files: the graphs by name; ``fp32`` first, which the others are compared with.
         say: receives what begins.
     """
     run = load_run(folder)

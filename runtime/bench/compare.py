@@ -206,7 +206,7 @@ class _Opener:
             )
         except BackendError as error:
             fix = _ENGINE_NEEDED if operand.precision == "fp16" else error.fix
-            raise BackendError(f"--compare {operand.text}: {error.message}", fix) from error
+            raise BackendError(f"--compare {operand.text}: {error.message.rstrip('.')}.", fix) from error
         if first:
             self.documents[index] = timed.as_dict()
             self._images[index] = self._choose(timed)

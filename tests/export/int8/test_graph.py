@@ -11,7 +11,10 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from dmdd_edge import BackendError
 from dmdd_edge.export.checks import check_graph
+from dmdd_edge.export.engines.build import BuildOptions
+from dmdd_edge.export.engines.rtx_target import build_rtx
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.graph_view import read_graph
 from dmdd_edge.export.int8.pairs import PAIR
@@ -22,6 +25,7 @@ from dmdd_edge.export.int8.sensitivity import errors, worst_first
 from dmdd_edge.export.int8.simulate import Simulation
 from dmdd_edge.export.int8.weights import channel_scales, rounded
 from dmdd_edge.export.parity import onnx_predictor
+from dmdd_edge.runtime.engines.engine import BatchProfile, read_sidecar
 from tests.export.detectors import detector, random_images
 
 
@@ -140,3 +144,25 @@ def test_the_worst_place_per_multiply_add_goes_back_first(made: Any) -> None:
     work = dict.fromkeys(error, 10)
     assert worst_first(error, work)[0] == places[1].name
     assert worst_first({"a": 1.0, "b": 2.0}, {"a": 1, "b": 10}) == ["a", "b"]
+
+
+def test_rtx_builds_one_engine_for_three_targets_from_it(made: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
+    options = BuildOptions(precision="int8", batch=BatchProfile.parse("1:8"))
+    built = build_rtx(made[3], tmp_path, gpus="sm86,sm89,sm120", options=options)
+    sidecar = read_sidecar(built.path)
+    assert sidecar.sms == ("sm86", "sm89", "sm120")
+    assert sidecar.half_share == 1.0
+    # Parsed by TensorRT and read by us: the same pairs at the same convolutions.
+    assert sidecar.int8_convolutions == 2 * len(made[4])
+    assert sidecar.convolutions == check_graph(made[3], "int8").convolutions
+    # And in the engine the weights of a 1 x 1 convolution are the INT8 numbers of the file.
+    plan, graph = built.path.read_bytes(), DeploymentGraph(made[0])
+    layers = {name: convolution(graph, name) for place in made[4] for name in place.convolutions}
+    stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(made[3]).graph.initializer}
+    pointwise = [name for name, layer in layers.items() if layer.kernel_size == (1, 1)]
+    assert pointwise
+    for name in pointwise:
+        assert stored[f"{name}.weight_quantized"].tobytes()[:48] in plan
+    with pytest.raises(BackendError, match="is not a fp16 graph"):
+        build_rtx(made[3], tmp_path / "other", gpus="sm86", options=BuildOptions(precision="fp16"))
