@@ -19,6 +19,7 @@ from common import markdown_table
 from results_default_runs import defaults, defects, thresholds
 from results_int8 import INT8
 from results_large import LARGE
+from results_large_joining import LARGE_JOINING
 from results_large_runtime import LARGE_RUNTIME
 from results_station import station
 from results_feedback import FEEDBACK
@@ -334,6 +335,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-bottle": lambda: peers("bottle"),
     **UPKEEP,
     **LARGE,
+    **LARGE_JOINING,
     **LARGE_RUNTIME,
     **FEEDBACK,
     **DEPLOY,
