@@ -21,6 +21,7 @@ SWITCHES = {
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "DO_NOT_TRACK": "1",  # what libraries have agreed on
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray, of a cluster that is started from here
     "OPENCV_OPENCL_CACHE_ENABLE": "0",  # compiled kernels in ~/.cache/opencv; OpenCL is not used
 }
 

@@ -92,6 +92,31 @@ def judge_speed() -> str:
     return markdown_table(["20,000 images", "rows", "CPU per image", "per second", "MiB"], lines, left=2)
 
 
+def judge_cluster() -> str:
+    """The command with actors of a cluster."""
+    figures = result("fleet_cluster")["figures"]
+    lines = []
+    for name, key in (("one actor", "judge_one"), ("two, one killed", "judge_two")):
+        row = figures[key]
+        actor, command = (
+            " to ".join(f"{size:.0f}" for size in row[f"mib_{part}"]) for part in ("largest_actor", "command")
+        )
+        cost = 1000 * row["actors_cpu_seconds"] / row["images"]
+        rows = f"{row['rows']:,}, {row['paths_once']:,} paths once"
+        lost = str(row["lost_processes"])
+        lines.append([name, rows, lost, f"{cost:.2f} ms", f"{row['images_per_second']:.0f}", actor, command])
+    head = [
+        "20,000 images",
+        "rows",
+        "actors lost",
+        "CPU per image",
+        "per second",
+        "MiB of an actor",
+        "of the command",
+    ]
+    return markdown_table(head, lines, left=2)
+
+
 def judge_listing() -> str:
     """A million names, without images."""
     row = result("judge")["figures"]["listing"]
@@ -109,4 +134,5 @@ FLEET: dict[str, Callable[[], str]] = {
     "fleet-cost": fleet_cost,
     "archived-speed": judge_speed,
     "archived-listing": judge_listing,
+    "archived-cluster": judge_cluster,
 }

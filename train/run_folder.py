@@ -112,6 +112,17 @@ def open_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrit
     return config
 
 
+def discard_run(folder: Path) -> None:
+    """Remove a run that nobody uses; a folder without a run stays.
+
+    Raises:
+        DmddError: a process uses it, or it cannot be removed.
+    """
+    if state_of(folder) != "none":
+        with run_lock(folder):
+            remove_folder(folder)
+
+
 @contextmanager
 def run_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Lock a run inside the block: exclusively to train, ``shared`` to read.

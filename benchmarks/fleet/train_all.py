@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,16 @@ class Plant:
     Args:
         folder: where all of it is.
         categories: how many, with the broken one.
-        jobs: at a time.
+        where: the options that say where it is trained.
         steps: of each training.
     """
 
-    def __init__(self, folder: Path, categories: int, jobs: int, steps: int) -> None:
-        self.folder, self.categories = folder, categories
+    def __init__(self, folder: Path, categories: int, where: Sequence[str], steps: int) -> None:
+        self.folder, self.categories, self.where = folder, categories, where
+        folder.mkdir(exist_ok=True)
         draw(folder / "data", categories)
         self._words = [
-            *("train", "--all", "--data", str(folder / "data"), "--jobs", str(jobs)),
+            *("train", "--all", "--data", str(folder / "data")),
             *("--steps", str(steps), "--image-size", "64", "--batch-size", "2", "--device", "cpu"),
             *("--backbone", "timm:test_efficientnet", "--weights", str(weights(folder)), "--json"),
         ]
@@ -81,7 +83,7 @@ class Plant:
     def start(self, name: str, *more: str) -> subprocess.Popen[str]:
         """Start the command with folders of a name."""
         places = ("--runs-dir", str(self.runs(name)), "--models-dir", str(self.folder / name / "models"))
-        words = [*common.PROGRAM, *self._words, *places, *more]
+        words = [*common.PROGRAM, *self._words, *self.where, *places, *more]
         log = (self.folder / f"{name}.log").open("a")
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
 
@@ -159,12 +161,12 @@ def _workers() -> int:
     return count
 
 
-def compare(plant: Plant) -> dict[str, int]:
-    """The continued command against the undisturbed one, category by category."""
+def compare(plant: Plant, first: str = "undisturbed", second: str = "killed") -> dict[str, int]:
+    """A disturbed command against the undisturbed one, category by category."""
     equal = {"categories": 0, "models_equal": 0, "figures_equal": 0, "thresholds_equal": 0}
     for number in range(1, plant.categories):
         category = f"plate_{number:02d}"
-        one, other = (plant.outcome(name, category) for name in ("undisturbed", "killed"))
+        one, other = (plant.outcome(name, category) for name in (first, second))
         equal["categories"] += 1
         for name, same in zip(list(equal)[1:], map(lambda a, b: a == b, one, other), strict=True):
             equal[name] += same
@@ -198,7 +200,7 @@ def main() -> None:
     machine = common.begin()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
-        plant = Plant(folder, options.categories, options.jobs, options.steps)
+        plant = Plant(folder, options.categories, ("--jobs", str(options.jobs)), options.steps)
         figures: dict[str, Any] = {"killed": plant.kill_in_the_middle("killed")}
         print("killed:", figures["killed"], flush=True)
         figures["continued"] = summary(*plant.run("killed", "--resume"))

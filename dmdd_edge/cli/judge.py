@@ -68,7 +68,7 @@ def _report(outcome: Outcome) -> None:
     if outcome.evaluated:
         speed = outcome.evaluated / max(outcome.seconds, 1e-9)
         here = "" if outcome.evaluated == rows else f"{outcome.evaluated:,} in this run, "
-        jobs = f"{outcome.jobs} process{'es' * (outcome.jobs != 1)}"
+        jobs = f"{outcome.jobs} {_members(outcome, outcome.jobs)}"
         console.print(f"{here}{speed:.1f} images per second with {jobs}, {outcome.backend}")
     decided_by = outcome.decided_by
     console.print(
@@ -77,12 +77,16 @@ def _report(outcome: Outcome) -> None:
         markup=False,
     )
     if outcome.lost:
-        console.print(f"processes that ended in the middle and were replaced: {outcome.lost}")
+        console.print(f"{_members(outcome)} that ended in the middle and were replaced: {outcome.lost}")
     if outcome.passed_over:
         console.print(f"skipped: {describe_passed_over(outcome.passed_over)}", markup=False)
     console.print(
         f"wrote {outcome.into}, {outcome.parts} Parquet file{'s' * (outcome.parts != 1)}", markup=False
     )
+
+
+def _members(outcome: Outcome, count: int = 2) -> str:
+    return outcome.member if count == 1 else f"{outcome.member}{'es' if outcome.member == 'process' else 's'}"
 
 
 def _continuing(options: JudgeCommand) -> str:

@@ -13,7 +13,7 @@ from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Rule
-from dmdd_edge.options.groups import ModelsDirOption
+from dmdd_edge.options.groups import ClusterOptions, ModelsDirOption
 from dmdd_edge.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ OF_ONE = ("category", "run", "continue_run", "add")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(JsonOutput, QuietOutput, ModelsDirOption, TrainOptions):
+class TrainCommand(JsonOutput, QuietOutput, ClusterOptions, ModelsDirOption, TrainOptions):
     """The options of the command."""
 
     every: Annotated[
@@ -39,7 +39,7 @@ class TrainCommand(JsonOutput, QuietOutput, ModelsDirOption, TrainOptions):
     jobs: Annotated[
         int,
         Option(
-            "Categories at a time, which share the cores and GPUs.",
+            "Categories at a time, which share the cores and GPUs; with --ray as many as have room.",
             panel=_ALL,
             minimum=1,
             range_in_help=False,
@@ -56,7 +56,7 @@ class TrainCommand(JsonOutput, QuietOutput, ModelsDirOption, TrainOptions):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            ("jobs", "categories"),
+            ("jobs", "categories", "ray"),
             lambda values: values["every"],
             "has no effect without --all",
             "add --all",

@@ -30,6 +30,7 @@ from dmdd_edge.messages.commands import command
 from dmdd_edge.options.keys import unspelled
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.storage import make_folder, require_writable
+from dmdd_edge.train.run_folder import discard_run
 from dmdd_edge.workspace import run_folder
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 #: Estimated need of a job in MiB until one has been measured: of torch, and of each pixel of a batch.
 _BASE_MIB, _MIB_A_PIXEL = 900.0, 1.5e-3
-_WORKER = (sys.executable, "-m", "dmdd_edge.cli.train_worker")
+WORKER = "dmdd_edge.cli.train_worker"
 #: Prints how many GPUs torch finds; a separate process keeps torch out of this one.
 _COUNT_GPUS = "import torch; print(torch.cuda.device_count())"
 #: Options that the command which continues does not repeat.
@@ -71,15 +72,18 @@ def train_all(options: TrainCommand) -> None:
 
 
 def _standings(entries: Sequence[Entry], options: TrainCommand) -> list[Standing]:
-    """What is left to do of each category."""
+    """What is left to do of each category; with ``--overwrite`` all of it.
+
+    Runs that are replaced go at once: after a stop, --resume must not take an old one for a new one.
+    """
     standings, present = [], []
     for entry in entries:
         standing = Standing(entry.category)
         standings.append(standing)
-        if options.overwrite:
-            continue
         folder = options.runs_dir / entry.category
         try:
+            if options.overwrite:
+                discard_run(folder)
             left = left_of(folder, options.models_dir)
         except DmddError as error:
             standing.state, standing.reason, standing.fix = "failed", error.message, error.fix
@@ -98,15 +102,19 @@ def _standings(entries: Sequence[Entry], options: TrainCommand) -> list[Standing
 
 def _run(entries: Sequence[Entry], standings: Sequence[Standing], options: TrainCommand) -> Interrupts:
     """Run what is left; returns the signals that were received meanwhile."""
+    if options.ray is not None:
+        from dmdd_edge.cli.train_all_cluster import run_on_cluster
+
+        return run_on_cluster(entries, standings, options)
     gpus = _gpus(options.device)
     shares = share_out(options.jobs, core_groups(), usable_cores(), gpus)
     by_name = {entry.category: entry for entry in entries}
     cache = free_memory_mb() // 2 // len(shares)
-    need = max(_estimate(entry) for entry in entries)
+    need = max(estimate(entry) for entry in entries)
 
     def start(name: str, share: Share, post: Post) -> JobProcess:
-        work = _work(by_name[name], share, options, cache if len(shares) > 1 else None)
-        return JobProcess(_WORKER, work, share.environment(), post)
+        work = work_of(by_name[name], share, options, cache if len(shares) > 1 else None)
+        return JobProcess((sys.executable, "-m", WORKER), work, share.environment(), post)
 
     with (
         Interrupts() as interrupts,
@@ -116,11 +124,12 @@ def _run(entries: Sequence[Entry], standings: Sequence[Standing], options: Train
         interrupts.patient = True
         progress.say(_plan_line(len(entries), shares, options.jobs, len(gpus)))
         schedule = Schedule(standings, shares, start, needed=need, free=free_memory_mb, report=progress)
-        schedule.run(partial(_received, interrupts))
+        schedule.run(partial(received, interrupts))
     return interrupts
 
 
-def _received(interrupts: Interrupts) -> bool:
+def received(interrupts: Interrupts) -> bool:
+    """Whether a signal was received."""
     return interrupts.number is not None
 
 
@@ -134,11 +143,21 @@ def _plan_line(categories: int, shares: Sequence[Share], jobs: int, gpus: int) -
     return line
 
 
-def _work(entry: Entry, share: Share, options: TrainCommand, cache: int | None) -> dict[str, Any]:
-    """What a worker reads; a path is a text in it."""
+def work_of(
+    entry: Entry, share: Share, options: TrainCommand, cache: int | None, *, resume: bool | None = None
+) -> dict[str, Any]:
+    """What a worker reads; a path is a text in it.
+
+    Args:
+        entry: the category.
+        share: of the machine.
+        options: of the command.
+        cache: MiB for features, where no option says it; None leaves it to the training.
+        resume: whether it continues what is there; None for what the command says.
+    """
     training = entry.training
     values = {name: getattr(training, name) for name in training.given()}
-    values |= {"resume": options.resume, "overwrite": options.overwrite}
+    values |= {"resume": options.resume if resume is None else resume, "overwrite": False}
     if cache is not None:
         values.setdefault("cache_mb", cache)
         values.setdefault("workers", max(1, min(2, share.threads)))
@@ -157,7 +176,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _estimate(entry: Entry) -> float:
+def estimate(entry: Entry) -> float:
+    """MiB that a category is expected to take."""
     size, batch = entry.training.image_size or 256, entry.training.batch_size or 8
     return _BASE_MIB + _MIB_A_PIXEL * size * size * batch
 

@@ -64,7 +64,7 @@ class AllProgress(Report):
     def changed(self, standing: Standing) -> None:
         """A line for each category that starts (without a terminal) or ends."""
         if standing.state == "running" and self._live is None:
-            self.say(f"{standing.name}: started")
+            self.say(f"{standing.name}: started{_place(standing)}")
         elif standing.state != "running":
             self.say(ended_line(standing))
 
@@ -73,7 +73,7 @@ class AllProgress(Report):
         if self._live is None and self._clock() - self._line_at >= LINE_SECONDS:
             self._line_at = self._clock()
             running = ", ".join(
-                f"{standing.name} {_percent(standing)}{standing.phase}" for standing in self._running()
+                f"{standing.name} {_percent(standing)}{_phase(standing)}" for standing in self._running()
             )
             self.say(f"{self.summary()}: {running}" if running else self.summary())
 
@@ -102,7 +102,7 @@ class AllProgress(Report):
         shown = [*self._running(), *failed]
         room = max((options.max_height or console.height) - 4, 1)
         for standing in shown[:room]:
-            state = f"failed: {standing.reason}" if standing.state == "failed" else standing.phase
+            state = f"failed: {standing.reason}" if standing.state == "failed" else _phase(standing)
             memory = f"{standing.memory:.0f}" if standing.memory else ""
             table.add_row(standing.name, _percent(standing).strip(), memory, " ".join(state.split()))
         yield table
@@ -127,6 +127,14 @@ def ended_line(standing: Standing) -> str:
     if metrics := standing.result.get("metrics"):
         parts += result_lines(metrics)[:1]
     return "; ".join(parts)
+
+
+def _phase(standing: Standing) -> str:
+    return f"{standing.phase}{_place(standing)}"
+
+
+def _place(standing: Standing) -> str:
+    return f" on {standing.place}" if standing.place else ""
 
 
 def _percent(standing: Standing) -> str:

@@ -7,11 +7,11 @@ been measured; from then on the largest measured peak counts, with a margin.
 from __future__ import annotations
 
 import queue
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from dmdd_edge.jobs.following import follow, why_ended
 from dmdd_edge.jobs.process import Post
 from dmdd_edge.jobs.shares import Share
 from dmdd_edge.jobs.standing import Standing
@@ -49,6 +49,16 @@ class Report:
 
     def say(self, text: str) -> None:
         """A line that stays."""
+
+
+def needed(standings: Iterable[Standing], estimate: float) -> float:
+    """MiB that the next job is expected to take: the largest measured peak and a margin, or the estimate."""
+    measured = [
+        standing.peak
+        for standing in standings
+        if standing.state == "done" or (standing.share or 0.0) >= _SETTLED
+    ]
+    return _MARGIN * max(measured) if any(measured) else estimate
 
 
 class Schedule:
@@ -112,12 +122,7 @@ class Schedule:
 
     def needed(self) -> float:
         """MiB that the next job is expected to take."""
-        measured = [
-            standing.peak
-            for standing in self._standings.values()
-            if standing.state == "done" or (standing.share or 0.0) >= _SETTLED
-        ]
-        return _MARGIN * max(measured) if any(measured) else self._estimate
+        return needed(self._standings.values(), self._estimate)
 
     def _start_next(self) -> None:
         for standing in self._standings.values():
@@ -173,16 +178,8 @@ class Schedule:
 
     def _take(self, name: str, event: dict[str, Any]) -> None:
         standing = self._standings[name]
-        standing.memory = event.get("memory", standing.memory)
-        standing.peak = max(event.get("peak", 0.0), standing.peak)
-        kind = event.get("event")
-        if kind == "progress":
-            standing.phase, standing.share = event.get("phase", ""), event.get("share")
-        elif kind in ("done", "failed", "stopped"):
-            standing.state = kind
-            standing.reason, standing.fix = event.get("reason", ""), event.get("fix", "")
-            standing.result = event.get("result", {})
-        elif kind == "ended":
+        follow(standing, event)
+        if event.get("event") == "ended":
             self._ended(standing, event)
 
     def _ended(self, standing: Standing, event: dict[str, Any]) -> None:
@@ -195,17 +192,5 @@ class Schedule:
             standing.state = "stopped"
         elif standing.state == "running":
             standing.state = "failed"
-            standing.reason, standing.fix = _why(event["code"], event.get("text", ""))
+            standing.reason, standing.fix = why_ended(event["code"], event.get("text", ""))
         self._report.changed(standing)
-
-
-def _why(code: int, text: str) -> tuple[str, str]:
-    """Why a process ended without a word, and what to do."""
-    if code == -signal.SIGKILL:
-        return (
-            "Its process was killed, as a system does that runs out of memory.",
-            "Give fewer --jobs, a smaller --cache-mb or --batch-size; then continue with --resume.",
-        )
-    last = text.splitlines()[-1] if text else "it wrote no message"
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return f"Its process ended {how}: {last}.", "Train this category alone to see all that it says."

@@ -24,6 +24,8 @@ class Standing:
         seconds: how long it took; 0 before it ends.
         reason, fix: why it failed and what to do.
         result: what it reports when it is done.
+        place: the machine of a cluster that it is on; empty without a cluster.
+        moves: how often it continued elsewhere, because its machine or process was lost.
     """
 
     name: str
@@ -37,12 +39,16 @@ class Standing:
     reason: str = ""
     fix: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    place: str = ""
+    moves: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         found: dict[str, Any] = {"state": self.state, "seconds": round(self.seconds, 3)}
         if self.peak:
             found["peak_memory_mib"] = round(self.peak)
+        if self.place:
+            found |= {"node": self.place, "moves": self.moves}
         if self.state == "failed":
             found |= {"reason": self.reason, "fix": self.fix}
         return found | self.result

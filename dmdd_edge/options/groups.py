@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from dmdd_edge.errors import OptionError
-from dmdd_edge.options.model import Option, Options
+from dmdd_edge.options.model import Option, Options, Rule, needs
+
+_CLUSTER = "Cluster"
 
 
 def check_rate(rate: float) -> None:
@@ -29,6 +31,49 @@ class ModelsDirOption(Options):
     """Where bundles are."""
 
     models_dir: Annotated[Path, Option("Folder that holds the bundles.")] = Path("models")
+
+
+def _check_cluster(address: str) -> None:
+    from dmdd_edge.cluster.connection import check_address
+
+    check_address(address)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions(Options):
+    """Which cluster works, and what each of its jobs takes."""
+
+    ray: Annotated[
+        str | None,
+        Option(
+            "Work on a Ray cluster that this machine is a part of: auto, or HOST:PORT of its head.",
+            metavar="ADDRESS",
+            panel=_CLUSTER,
+            check=_check_cluster,
+        ),
+    ] = None
+    job_cpus: Annotated[
+        int | None,
+        Option(
+            "Cores of each job there, which is its number of threads; default: all of them shared out.",
+            panel=_CLUSTER,
+            minimum=1,
+            maximum=1024,
+            range_in_help=False,
+        ),
+    ] = None
+    job_gpus: Annotated[
+        float | None,
+        Option(
+            "GPUs of each job there, or a part of one, such as 0.5; default: one where there are any.",
+            panel=_CLUSTER,
+            minimum=0,
+            maximum=1024,
+            range_in_help=False,
+        ),
+    ] = None
+
+    RULES: ClassVar[tuple[Rule, ...]] = (needs(("job_cpus", "job_gpus"), "ray"),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.reporter import Reporter
 from dmdd_edge.runtime.bulk.folder import Record, ResultFolder
 from dmdd_edge.runtime.bulk.images import open_images
+from dmdd_edge.runtime.bulk.on_cluster import open_cluster
 from dmdd_edge.runtime.bulk.pool import Pool
 from dmdd_edge.runtime.bulk.rows import require_pyarrow
 from dmdd_edge.runtime.bulk.worker import Facts, Ready, Task
@@ -44,11 +46,12 @@ class Outcome:
         parts: number of Parquet files.
         evaluated: images of this run.
         seconds: from the first process that was ready to the end.
-        jobs: most processes that worked at once.
-        lost: processes that ended in the middle and were replaced.
+        jobs: most processes or actors that worked at once.
+        lost: processes or actors that ended in the middle and were replaced.
         decided_by: category, version, thresholds, backend and precision.
         backend: in words.
         passed_over: files that are not images, by kind.
+        member: what one of those that worked is called.
     """
 
     into: Path
@@ -62,6 +65,7 @@ class Outcome:
     decided_by: Facts
     backend: str
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    member: str = "process"
 
     @property
     def complete(self) -> bool:
@@ -110,7 +114,8 @@ def judge_archive(options: JudgeOptions, work: Reporter, stop: StopRequest) -> O
 
     if into.exists() and not into.is_dir():
         raise OptionError(f"{into} is a file.", "Name a folder: it gets several Parquet files.")
-    with locked(into.absolute(), busy):
+    with ExitStack() as stack:
+        stack.enter_context(locked(into.absolute(), busy))
         record = folder.prepare(options.resume, options.overwrite)
         made = {"source": images.name, "created_with": f"dmdd-edge {__version__}"}
         if record is not None and record["source"] != images.name:
@@ -121,8 +126,16 @@ def judge_archive(options: JudgeOptions, work: Reporter, stop: StopRequest) -> O
                     raise _differs(into, name, record["decided_by"][name], getattr(bundle, name))
         cores = usable_cores()
         jobs = options.jobs or cores
-        how = options.pick(BackendOptions, slots=2, threads=max(cores // jobs, 1))
-        task = Task(str(bundle.path), address, options.backend, how, options.pick(ThresholdOptions), made)
+        threads, crew = max(cores // jobs, 1), None
+        if options.ray is not None:
+            cluster = open_cluster(options, stack, bundle.path.absolute(), images, _own(address, into))
+            jobs, threads, crew = cluster.jobs, cluster.threads, cluster.actors
+        how = options.pick(BackendOptions, slots=2, threads=threads)
+        # Machines of a cluster have other working directories.
+        local = local_folder(address)
+        source = address if local is None else str(local.absolute())
+        thresholds = options.pick(ThresholdOptions)
+        task = Task(str(bundle.path.absolute()), source, options.backend, how, thresholds, made)
         decided_by: list[Facts] = [] if record is None else [record["decided_by"]]
 
         def accept(ready: Ready) -> None:
@@ -131,7 +144,7 @@ def judge_archive(options: JudgeOptions, work: Reporter, stop: StopRequest) -> O
             _check_same(into, decided_by[0], ready.facts)
 
         work.update("loading the bundle")
-        with Pool(task, accept, lambda: bool(stop)) as pool:
+        with Pool(task, accept, lambda: bool(stop), crew) as pool:
             ready = pool.first_ready()
             for line in ready.notes:
                 work.say(line)
@@ -149,7 +162,7 @@ def judge_archive(options: JudgeOptions, work: Reporter, stop: StopRequest) -> O
                     "decided_by": ready.facts,
                 }
                 folder.write_record(record)
-            if options.jobs is None and ready.facts["backend"] != "cpu":
+            if crew is None and options.jobs is None and ready.facts["backend"] != "cpu":
                 jobs = 1
             # Later processes must not take another backend because the first one failed at a moment.
             pool.use(replace(task, backend=ready.facts["backend"]), jobs)
@@ -169,6 +182,7 @@ def judge_archive(options: JudgeOptions, work: Reporter, stop: StopRequest) -> O
         ready.facts,
         ready.backend,
         record["passed_over"],
+        "process" if options.ray is None else "actor",
     )
 
 
@@ -177,7 +191,7 @@ def _evaluate(pool: Pool, folder: ResultFolder, record: Record, jobs: int, work:
     before = sum(end - first for first, end in folder.done())
     written = 0
     work.update("deciding", before, total)
-    for event in pool.work(folder.missing(total - before, jobs)):
+    for event in pool.work(folder.missing(total, jobs)):
         if event.done is not None:
             folder.write_part(event.first, event.done.images, event.done.data)
             written += event.done.images

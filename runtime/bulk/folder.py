@@ -127,8 +127,10 @@ class ResultFolder:
             images: how many are in the list.
             jobs: how many processes share them.
         """
-        size = min(_SHARD, max(_SMALLEST_SHARD, -(-images // (_SHARES * jobs))))
-        gaps = gaps_of(self.done(), images)
+        done = self.done()
+        left = images - sum(end - first for first, end in done)
+        size = min(_SHARD, max(_SMALLEST_SHARD, -(-left // (_SHARES * jobs))))
+        gaps = gaps_of(done, images)
         gap = next(gaps, None)
         names: list[str] = []
         with storage_errors(self.path / LIST_NAME, "read"):

@@ -1,25 +1,22 @@
-"""Processes that work on shards: one that ends in the middle is replaced, and another takes its shard."""
+"""Works on shards with several members: one that ends in the middle is replaced, another takes its shard."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dmdd_edge.errors import BackendError, DmddError
+from dmdd_edge.runtime.bulk.crew import Crew, Member
+from dmdd_edge.runtime.bulk.processes import Processes
 from dmdd_edge.runtime.bulk.shard import Shard
-from dmdd_edge.runtime.bulk.worker import At, Done, Failed, Ready, Task, work
+from dmdd_edge.runtime.bulk.worker import At, Done, Failed, Ready, Task
 
-#: How many processes may end before one of them has a detector.
+#: How many members may end before one of them has a detector.
 _STARTS = 3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds between two looks at whether to end.
+_TICK = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,63 +34,17 @@ class Event:
     under_way: int
 
 
-class _Worker:
-    """One process, and the shard that it works on."""
-
-    def __init__(self, task: Task, target: Callable[[Connection, Task], None]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, other = context.Pipe()
-        self.process = context.Process(target=target, args=(other, task), daemon=True)
-        # Ctrl-C reaches all processes of a terminal; only the parent decides what happens then. Python's own
-        # watcher of such processes releases these signals where it starts, so it starts before.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            other.close()
-        self.ready: Ready | None = None
-        self.shard: Shard | None = None
-        self.at: int | None = None
-        self.done = 0
-
-    def give(self, shard: Shard) -> None:
-        """Send a shard; that the process ended meanwhile shows when it is waited for."""
-        self.shard, self.at, self.done = shard, None, 0
-        self.send(shard)
-
-    def send(self, item: object) -> None:
-        """Send something, unless the process ended."""
-        with suppress(OSError):
-            self.pipe.send(item)
-
-    def receive(self) -> Ready | At | Done | Failed | None:
-        """What it says; None when it ended."""
-        try:
-            item: Ready | At | Done | Failed = self.pipe.recv()
-            return item
-        except (EOFError, OSError):
-            return None
-
-    def end(self) -> None:
-        """End the process."""
-        self.pipe.close()
-        self.process.kill()
-        self.process.join()
-
-
 class Pool:
-    """Works on shards with several processes.
+    """Works on shards with several members.
 
     Args:
-        task: what the processes need to know.
-        accept: called with what each process says of its detector; raises to refuse it.
+        task: what the members need to know.
+        accept: called with what each of them says of its detector; raises to refuse it.
         stopping: whether to end with the rows so far.
-        target: what each process runs.
+        crew: starts the members; by default processes of this machine.
 
     Attributes:
-        lost: how many processes ended in the middle.
+        lost: how many members ended in the middle.
         processes: the most that worked at once.
     """
 
@@ -102,12 +53,12 @@ class Pool:
         task: Task,
         accept: Callable[[Ready], None],
         stopping: Callable[[], bool],
-        target: Callable[[Connection, Task], None] = work,
+        crew: Crew[Any] | None = None,
     ) -> None:
         self.lost = self.processes = 0
         self._task, self._accept, self._stopping = task, accept, stopping
-        self._target = target
-        self._workers: list[_Worker] = [_Worker(task, target)]
+        self._crew: Crew[Any] = crew or Processes()
+        self._members: list[Member] = [self._crew.start(task)]
         self._again: deque[Shard] = deque()
         self._wanted = 1
         self._failed_starts = 0
@@ -117,12 +68,12 @@ class Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for worker in self._workers:
-            worker.end()
-        self._workers = []
+        for member in self._members:
+            member.end()
+        self._members = []
 
     def first_ready(self) -> Ready:
-        """Wait for the first process.
+        """Wait for the first member.
 
         Raises:
             DmddError: the detector cannot be loaded.
@@ -130,106 +81,93 @@ class Pool:
         while True:
             for _ in self._events():
                 pass
-            for worker in self._workers:
-                if worker.ready is not None:
-                    return worker.ready
+            for member in self._members:
+                if member.ready is not None:
+                    return member.ready
             if self._stopping():
                 raise KeyboardInterrupt
 
     def use(self, task: Task, jobs: int) -> None:
-        """Let this many processes work, with this task from now on."""
+        """Let this many members work, with this task from now on."""
         self._task, self._wanted = task, jobs
 
     def work(self, shards: Iterator[Shard]) -> Iterator[Event]:
         """Work on all shards; what is left of a shard that ends early comes later.
 
         Raises:
-            DmddError: a backend failed, or no process lives long enough.
+            DmddError: a backend failed, or no member lives long enough.
         """
         more = True
         while True:
             if self._stopping() and not self._stopped:
                 self._stopped = True
-                for worker in self._workers:
-                    if worker.shard is not None:
-                        worker.send(None)
+                for member in self._members:
+                    if member.shard is not None:
+                        member.ask()
             if not self._stopped:
                 more = self._share_out(shards, more)
-            if not any(worker.shard for worker in self._workers) and (
+            if not any(member.shard for member in self._members) and (
                 self._stopped or not (more or self._again)
             ):
                 return
             for first, done in self._events():
-                yield Event(first, done, sum(worker.done for worker in self._workers))
-            yield Event(0, None, sum(worker.done for worker in self._workers))
+                yield Event(first, done, sum(member.done for member in self._members))
+            yield Event(0, None, sum(member.done for member in self._members))
 
     def _share_out(self, shards: Iterator[Shard], more: bool) -> bool:
-        while len(self._workers) < self._wanted and (more or self._again):
-            self._workers.append(_Worker(self._task, self._target))
-        self.processes = max(self.processes, len(self._workers))
-        for worker in self._workers:
-            if worker.ready is None or worker.shard is not None:
+        while len(self._members) < self._wanted and (more or self._again):
+            self._members.append(self._crew.start(self._task))
+        self.processes = max(self.processes, len(self._members))
+        for member in self._members:
+            if member.ready is None or member.shard is not None:
                 continue
             shard = self._again.popleft() if self._again else next(shards, None) if more else None
             if shard is None:
                 return False
-            worker.give(shard)
+            member.give(shard)
         return more
 
     def _events(self) -> Iterator[tuple[int, Done]]:
-        """What the processes say within a moment."""
-        pipes: dict[Any, _Worker] = {worker.pipe: worker for worker in self._workers}
-        for pipe in wait(list(pipes), timeout=0.2):
-            assert isinstance(pipe, Connection)
-            worker = pipes[pipe]
-            item = worker.receive()
+        """What the members say within a moment."""
+        for member, item in self._crew.wait(self._members, _TICK):
             if isinstance(item, Ready):
                 self._accept(item)
-                worker.ready, self._failed_starts = item, 0
+                member.ready, self._failed_starts = item, 0
             elif isinstance(item, At):
-                worker.at, worker.done = item.index, item.done
+                member.at, member.done = item.index, item.done
             elif isinstance(item, Done):
-                shard, worker.shard, worker.done = worker.shard, None, 0
+                shard, member.shard, member.done = member.shard, None, 0
                 assert shard is not None
                 if left := shard.names[item.images :]:
                     self._again.append(replace(shard, first=shard.first + item.images, names=left))
                 if item.images:
                     yield shard.first, item
             else:
-                self._ended(worker, item)
+                self._ended(member, item)
 
-    def _ended(self, worker: _Worker, failed: Failed | None) -> None:
-        """Replace a process that ended, and keep its shard for another one."""
-        self._workers.remove(worker)
-        worker.process.join(5.0)
-        code = worker.process.exitcode
-        worker.end()
+    def _ended(self, member: Member, failed: Failed | None) -> None:
+        """Replace a member that ended, and keep its shard for another one."""
+        self._members.remove(member)
+        how = member.end()
         if failed is not None and failed.expected:
             raise DmddError(failed.message, failed.fix)
-        why = failed.message if failed is not None else _how(code)
-        shard = worker.shard
+        why = failed.message if failed is not None else how
+        shard = member.shard
         if shard is None:
             self._failed_starts += 1
             if self._failed_starts >= _STARTS:
                 raise BackendError(
-                    f"Processes end before they have a detector: {why}.",
+                    f"Each {self._crew.what} ends before it has a detector: {why}.",
                     "See what works: dmdd-edge doctor, and use fewer --jobs if memory is short.",
                 )
-            if not self._workers:
-                self._workers.append(_Worker(self._task, self._target))
-                time.sleep(0.1)
+            if not self._members:
+                self._members.append(self._crew.start(self._task))
+                self._crew.pause()
             return
         self.lost += 1
-        at = worker.at if shard.careful else None
+        at = member.at if shard.careful else None
         if at is not None and at == shard.last_at:
-            shard.fatal[at] = f"The process that worked on it ended twice: {why}."
+            shard.fatal[at] = f"The {self._crew.what} that worked on it ended twice: {why}."
         shard.last_at = at
         shard.deaths += 1
         self._again.appendleft(shard)
-
-
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
-        with suppress(ValueError):
-            return f"ended by {signal.Signals(-code).name}"
-    return f"ended with code {code}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -116,28 +116,54 @@ def work(pipe: Connection, task: Task) -> None:
 
 
 def _work(pipe: Connection, task: Task) -> None:
-    import cv2
+    with Decider(task) as decider:
+        pipe.send(decider.ready)
+        while True:
+            shard = pipe.recv()
+            if not isinstance(shard, Shard):
+                continue  # the request for the rows so far came after the last row
+            wanted = _Wanted(pipe)
+            pipe.send(decider.decide(shard, wanted, lambda index, done: pipe.send(At(index, done))))
 
-    from dmdd_edge.runtime.detector import Detector
 
-    cv2.setNumThreads(task.how.threads or 1)
-    images = open_images(task.source)
-    notes: list[str] = []
-    given = task.thresholds
-    with Detector.load(
-        task.model,
-        task.backend,
-        given.threshold,
-        given.pixel_threshold,
-        options=task.how,
-        suspect_threshold=given.suspect_threshold,
-        suspect_as=given.suspect_as,
-        min_area=given.min_area,
-        mm_per_px=given.mm_per_px,
-        say=notes.append,
-    ) as detector:
-        backend, bundle = detector.backend, detector.bundle
-        limits = detector.threshold
+class _Wanted:
+    """Whether the parent wants the rows so far."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._wanted = pipe, False
+
+    def __call__(self) -> bool:
+        if not self._wanted and self._pipe.poll():
+            self._pipe.recv()
+            self._wanted = True
+        return self._wanted
+
+
+class Decider:
+    """A detector that decides shards; to be closed, or used in a ``with`` statement.
+
+    Args:
+        task: what it needs to know.
+
+    Attributes:
+        ready: what it says of itself.
+
+    Raises:
+        DmddError: the bundle, the backend or the images cannot be used.
+    """
+
+    def __init__(self, task: Task) -> None:
+        import cv2
+
+        from dmdd_edge.runtime.detector import Detector
+
+        cv2.setNumThreads(task.how.threads or 1)
+        self._images = open_images(task.source)
+        notes: list[str] = []
+        self._detector = Detector.load(
+            task.model, task.backend, options=task.how, say=notes.append, **task.thresholds.given_limits()
+        )
+        backend, bundle, limits = self._detector.backend, self._detector.bundle, self._detector.threshold
         facts: Facts = {
             "category": bundle.category,
             "version": bundle.version,
@@ -146,27 +172,26 @@ def _work(pipe: Connection, task: Task) -> None:
             "threshold": limits.image,
             "limits": {**asdict(limits), "gate": limits.gate.model_dump(mode="json")},
         }
-        pipe.send(Ready(facts, backend.description, notes))
-        while True:
-            shard = pipe.recv()
-            if not isinstance(shard, Shard):
-                continue  # the request for the rows so far came after the last row
-            ending = _Ending(pipe)
-            rows = decide_shard(
-                detector, images, shard, ending, lambda index, done: pipe.send(At(index, done))
-            )
-            record = {**task.record, **facts, "first": shard.first, "images": len(rows)}
-            pipe.send(Done(len(rows), parquet_bytes(rows, record), count_statuses(rows)))
+        self._record = {**task.record, **facts}
+        self.ready = Ready(facts, backend.description, notes)
 
+    def __enter__(self) -> Decider:
+        return self
 
-class _Ending:
-    """Whether a shard ends early: because the parent wants its rows, or because it takes long."""
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._since, self._ends = pipe, time.monotonic(), False
+    def close(self) -> None:
+        """Release the backend."""
+        self._detector.close()
 
-    def __call__(self) -> bool:
-        if not self._ends and self._pipe.poll():
-            self._pipe.recv()
-            self._ends = True
-        return self._ends or time.monotonic() - self._since > _LONGEST
+    def decide(self, shard: Shard, stopping: Callable[[], bool], at: Callable[[int, int], None]) -> Done:
+        """The rows of a shard, or of its beginning, as a Parquet file; see ``decide_shard``."""
+        since = time.monotonic()
+
+        def ending() -> bool:
+            return stopping() or time.monotonic() - since > _LONGEST
+
+        rows = decide_shard(self._detector, self._images, shard, ending, at)
+        record = {**self._record, "first": shard.first, "images": len(rows)}
+        return Done(len(rows), parquet_bytes(rows, record), count_statuses(rows))

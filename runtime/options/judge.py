@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, UsageError
-from dmdd_edge.options.groups import BundleOptions
+from dmdd_edge.options.groups import BundleOptions, ClusterOptions
 from dmdd_edge.runtime.options.backend import BackendName, CudaOptions
 from dmdd_edge.runtime.options.run import ThresholdOptions
 
@@ -39,7 +39,7 @@ class _Archive(Options):
     jobs: Annotated[
         int | None,
         Option(
-            "Processes, each with its own detector; default: one per core, with a GPU one.",
+            "Processes or actors, each with its own detector; default: one per core, with a GPU one.",
             minimum=1,
             maximum=1024,
             range_in_help=False,
@@ -52,7 +52,7 @@ class _Archive(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeOptions(ThresholdOptions, CudaOptions, BackendName, BundleOptions, _Archive):
+class JudgeOptions(ThresholdOptions, CudaOptions, BackendName, ClusterOptions, BundleOptions, _Archive):
     """Which images are evaluated again, by which bundle, and where the rows go."""
 
     def check(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypedDict
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule, UsageError, needs
@@ -49,6 +49,17 @@ class SourceNames(Options):
     ] = None
 
 
+class GivenLimits(TypedDict):
+    """Limits of one run, as ``Detector.load`` takes them; None leaves each to the bundle."""
+
+    threshold: float | None
+    pixel_threshold: float | None
+    suspect_threshold: float | None
+    suspect_as: SuspectAs | None
+    min_area: str | None
+    mm_per_px: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ThresholdOptions(Options):
     """Thresholds of one run."""
@@ -74,6 +85,17 @@ class ThresholdOptions(Options):
     ] = None
     min_area: MinArea = None
     mm_per_px: PixelSize = None
+
+    def given_limits(self) -> GivenLimits:
+        """What ``Detector.load`` takes of them."""
+        return {
+            "threshold": self.threshold,
+            "pixel_threshold": self.pixel_threshold,
+            "suspect_threshold": self.suspect_threshold,
+            "suspect_as": self.suspect_as,
+            "min_area": self.min_area,
+            "mm_per_px": self.mm_per_px,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

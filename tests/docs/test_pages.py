@@ -20,7 +20,14 @@ PROGRAM: Any = get_command(app)
 LONGEST_README = 180
 LARGEST_IMAGE = 150_000
 #: Options that belong to other programs.
-FOREIGN_OPTIONS = {"--list-formats-ext", "--network", "--no-deps", "--strict", "--system-site-packages"}
+FOREIGN_OPTIONS = {
+    "--disable-usage-stats",
+    "--list-formats-ext",
+    "--network",
+    "--no-deps",
+    "--strict",
+    "--system-site-packages",
+}
 #: Variables of the program that no user sets.
 INTERNAL_VARIABLES: set[str] = set()
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.cli.main import app
+from dmdd_edge.cli.progress import Work
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.reporter import Reporter
 from dmdd_edge.runtime.bulk.again import Outcome, judge_archive
@@ -128,6 +133,34 @@ def test_rows_are_the_result_lines_and_continue_after_a_kill(
     assert len({row["source"] for row in rows}) == 61
     assert rows[20]["source"] == str(gone)
     assert rows[20]["error"].endswith("no such file.")
+
+
+def test_ctrl_c_ends_with_the_command_that_continues_and_each_image_has_one_row(
+    archive: Path, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = archive.parent / "r.parquet"
+    words = ["judge", "--model", str(make_bundle().path), "--source", str(archive), "--into", str(into)]
+    words += ["--backend", "cpu", "--jobs", "1"]
+    update, pressed = Work.update, []
+
+    def press(work: Work, phase: str, done: float = 0.0, total: float | None = None, note: str = "") -> None:
+        update(work, phase, done, total, note)
+        if phase == "deciding" and done >= 16 and not pressed:
+            pressed.append(done)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Work, "update", press)
+    stopped = CliRunner().invoke(app, words)
+    assert stopped.exit_code == 130, stopped.output
+    before = len(rows_of(into))
+    assert 1 <= before < 61
+    last = shlex.split(stopped.stderr.splitlines()[-1].removeprefix("next: "))
+    assert last[:2] == ["dmdd-edge", "judge"]
+    assert last[-1] == "--resume"
+    again = CliRunner().invoke(app, last[1:])
+    assert again.exit_code == 0, again.output
+    assert f"{61 - before} in this run" in again.stderr
+    check_whole(rows_of(into), archive)
 
 
 def test_a_stop_leaves_the_beginning_of_a_shard(archive: Path, make_bundle: Callable[..., Bundle]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from dmdd_edge.errors import DmddError
 from dmdd_edge.runtime.bulk.pool import Pool
+from dmdd_edge.runtime.bulk.processes import Processes
 from dmdd_edge.runtime.bulk.shard import Shard
 from dmdd_edge.runtime.bulk.worker import Task
 from dmdd_edge.runtime.options.backend import BackendOptions
@@ -24,7 +25,7 @@ def worked(names: list[str], size: int, jobs: int = 1, stop_after: int = 1000) -
     """What is said of each image, by index; each index once."""
     found: dict[int, str] = {}
     shards = (Shard(first, names[first : first + size]) for first in range(0, len(names), size))
-    with Pool(TASK, lambda ready: None, lambda: len(found) >= stop_after, answer) as pool:
+    with Pool(TASK, lambda ready: None, lambda: len(found) >= stop_after, Processes(answer)) as pool:
         pool.first_ready()
         pool.use(TASK, jobs)
         for event in pool.work(shards):
@@ -59,7 +60,7 @@ def test_an_error_that_a_user_can_fix_ends_the_work() -> None:
 
 
 def test_ctrl_c_does_not_reach_the_processes() -> None:
-    with Pool(TASK, lambda ready: None, lambda: False, answer) as pool:
+    with Pool(TASK, lambda ready: None, lambda: False, Processes(answer)) as pool:
         pool.first_ready()
         (before,) = multiprocessing.active_children()
         os.kill(before.pid, signal.SIGINT)
