@@ -1,4 +1,4 @@
-"""Tables of what the joining of tiles leaves to be seen."""
+"""Tables of what the joining of tiles leaves to be seen, and of false alarms per part."""
 
 from __future__ import annotations
 
@@ -44,7 +44,24 @@ def grid() -> str:
     return markdown_table(columns, lines, left=1)
 
 
+def alarms() -> str:
+    """False alarms per part at stated rates, with a threshold of whole images and one of single tiles."""
+    lines = [
+        [
+            f"{100 * row['stated']:.0f} %",
+            f"{100 * row['attainable']:.1f} %",
+            f"{100 * row['whole_images']:.1f} %",
+            f"{100 * row['whole_images_lowest']:.1f} to {100 * row['whole_images_highest']:.1f} %",
+            f"{100 * row['single_tiles']:.1f} %",
+        ]
+        for row in result("large_false_alarms")["figures"]["rates"]
+    ]
+    columns = ["stated", "supported", "false alarms a part", "divisions", "threshold from single tiles"]
+    return markdown_table(columns, lines, left=0)
+
+
 LARGE_JOINING: dict[str, Callable[[], str]] = {
     "large-borders": borders,
     "large-grid": grid,
+    "large-alarms": alarms,
 }
