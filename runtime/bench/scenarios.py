@@ -110,7 +110,7 @@ def _whole_way(timed: TimedDetector, images: ImageSet, batch: int, bench: Bench)
             decoded_images = [images.frames[index] for index in chosen]
         decoded = now()
         prepared = [
-            detector.prepare(images.frame(index, image))
+            detector.prepare(images.frame(int(index), image))
             for index, image in zip(chosen, decoded_images, strict=True)
         ]
         ready = now()
