@@ -25,6 +25,7 @@ NOT_RUN = {
     r"^gpioinfo": "needs 24 V lines; a program of the kernel's library",
     r"^make ": "takes minutes",
     r"^docker |^(sudo )?deploy/|deploy/compose": "needs a container engine, or root and minutes",
+    r"^ray start|--ray": "needs a cluster; tests/test_cluster.py runs the commands where Ray is installed",
     r"^python (benchmarks|tests)": "measures for minutes; has its own tests",
     r"/dev/video|--source 0|csi://|genicam://": "needs a camera",
     r"--config line1.toml($| --limit)": "reads a file that names a camera",
