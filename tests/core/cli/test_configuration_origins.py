@@ -32,6 +32,7 @@ VALUES = {
     "batch": "1:8",
     "gpu": "sm86",
     "serve": "8080",
+    "ray": "10.0.0.4:6379",
     "source": "0",
     "backbone": "resnet18",
     "roi": "1,2,64,64",

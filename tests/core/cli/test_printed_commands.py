@@ -23,11 +23,13 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("dmdd_edge", "train", "export", "runtime")
 PROGRAM: Any = get_command(app)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9](?![\w-]*[…*])")
-#: Options of other programs (pip, apt, git, docker, nvidia-smi, systemctl, udevadm, useradd) that the code
-#: gives or names.
+#: Options of other programs (pip, apt, git, docker, nvidia-smi, ray, systemctl, udevadm, useradd) that the
+#: code gives or names.
 FOREIGN = {
-    "--abbrev", "--always", "--dirty", "--force", "--force-reinstall", "--format", "--gpus", "--id",
-    "--index-url", "--no-create-home", "--no-deps", "--now", "--query-gpu", "--reload", "--shell",
+    "--abbrev", "--address", "--always", "--dirty", "--disable-usage-stats",
+    "--force", "--force-reinstall", "--format", "--gpus", "--id",
+    "--index-url", "--no-create-home", "--no-deps", "--now", "--num-gpus",
+    "--query-gpu", "--reload", "--shell",
     "--subsystem-match", "--system", "--system-site-packages", "--yes",
 }  # fmt: skip
 #: Holds CSS, whose variables look like options.

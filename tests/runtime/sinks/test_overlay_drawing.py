@@ -181,6 +181,8 @@ def test_a_small_defect_of_a_large_frame_is_seen_and_shown_at_full_resolution(
         ((3000, 4000), 74, None, True),  # shrunk to 2560, and to 1280 on the screen: 23.7
         ((3000, 4000), 75, None, False),
         ((1000, 1000), 40, 500, True),
+        ((1000, 1000), 10, 320, True),
+        ((1000, 1000), 10, 319, False),  # a thumbnail has no room for them
         ((200, 200), 6, None, False),  # enlarged twice: every pixel is seen
     ],
 )
