@@ -31,13 +31,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a slow test that fails a second try, which the last lines list as RERUN.
+    """Give a slow test, or one of a station, that fails a second try, which the last lines list as RERUN.
 
-    Slow tests drive real processes, servers and browsers, which a busy machine may hold up for seconds. A
-    test that needs its second try has a mistake all the same, in the test or in the product.
+    These drive real processes, servers and browsers, which a busy machine may hold up for seconds. A test
+    that needs its second try has a mistake all the same, in the test or in the product.
     """
     for item in items:
-        if item.get_closest_marker("slow"):
+        if item.get_closest_marker("slow") or "station" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
