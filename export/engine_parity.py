@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.data_address import DataPlace
 from dmdd_edge.errors import DmddError
 from dmdd_edge.export.engines.artifact import BuiltEngine
 from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, require
@@ -22,7 +23,7 @@ def measure_engine(
     bundle: Bundle,
     built: BuiltEngine,
     *,
-    data: Path | None = None,
+    data: DataPlace | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> ParityRow:

@@ -211,7 +211,7 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.session import evaluate_on
 
-    run = load_run(folder)
+    run = moved(load_run(folder), None)
     device = choose_device(options.device)
     reporter.expect(_costs(run, category, options.report is not None))
     reporter.update(_THRESHOLD)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from dmdd_edge.data_address import data_place
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
@@ -27,7 +28,10 @@ class EvaluateOptions(BackendName, PrecisionOption, DeviceOption, BundleOptions,
     """
 
     run: Annotated[str | None, Option("Name of the run, when it is not the category's.")] = None
-    data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
+    data: Annotated[
+        str | Path | None,
+        Option("Data set, or its address, when it is not where training found it.", parse=data_place),
+    ] = None
     good: Annotated[Path | None, Option("Your own images of good parts, with subfolders.")] = None
     bad: Annotated[
         Path | None, Option("Your own images of defective parts; a subfolder is a defect type.")
@@ -163,7 +167,10 @@ class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOpt
     """
 
     run: Annotated[str | None, Option("Name of the run, when it is not the category's.")] = None
-    data: Annotated[Path | None, Option("Data set, when it is not where training found it.")] = None
+    data: Annotated[
+        str | Path | None,
+        Option("Data set, or its address, when it is not where training found it.", parse=data_place),
+    ] = None
     false_alarm_rate: Annotated[
         float, Option("Share of good parts that may be called anomalous.", check=check_rate)
     ] = 0.01

@@ -21,6 +21,7 @@ from dmdd_edge.data.images import read_image
 from dmdd_edge.data.look import Look, look_at, look_of
 from dmdd_edge.data.quality import FrameLimits, limits_from, view_statistics
 from dmdd_edge.data.spread import spread
+from dmdd_edge.data_address import DataPlace
 from dmdd_edge.evaluation.test_set import (
     Evaluation,
     Predictor,
@@ -94,7 +95,7 @@ def export_run(
     folder: Path,
     models_dir: Path,
     *,
-    data: Path | None = None,
+    data: DataPlace | None = None,
     alpha: float = DEFAULT_ALPHA,
     suspect_rate: float | None = None,
     progress: Progress = silent,
@@ -207,7 +208,7 @@ def export_run(
 
 def compare_all(
     run: Run,
-    data: Path | None,
+    data: DataPlace | None,
     artifacts: dict[str, tuple[Predictor, ParityLimits]],
     threshold: float,
     progress: Progress = silent,

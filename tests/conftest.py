@@ -80,6 +80,22 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def store(plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a store in memory with the drawn plates as the categories left and right."""
+    pytest.importorskip("fsspec", reason="no fsspec: pip install '.[fleet]'")
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    monkeypatch.setenv("DMDD_DATA_CACHE", str(tmp_path / "cache"))
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    for name in ("left", "right"):
+        MemoryFileSystem().put(str(plates / "plate"), f"/plant/set/{name}", recursive=True)
+        MemoryFileSystem().pipe_file(f"/plant/set/{name}/licence.txt", b"drawn")
+    yield "memory://plant/set"
+    MemoryFileSystem.store.clear()
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of timm's test_efficientnet, drawn at random: a backbone that trains in milliseconds."""

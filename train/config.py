@@ -6,12 +6,14 @@ or from related work, and can be set.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, WrapValidator
 
 from dmdd_edge.data.preprocess import Preprocess
+from dmdd_edge.data_address import DataPlace, data_place
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.validation import in_words
 
@@ -139,12 +141,17 @@ class Parent(BaseModel):
     generation: int = Field(1, ge=1)
 
 
+def _place(value: Any, otherwise: Callable[[Any], DataPlace]) -> DataPlace:
+    """A folder as a path, an address as a text; anything else is for pydantic to refuse."""
+    return data_place(value) if isinstance(value, (str, Path)) else otherwise(value)
+
+
 class TrainConfig(BaseModel):
     """Everything that decides a training run, stored with its checkpoint.
 
     Attributes:
         recipe: the recipe these values started from.
-        data: data set root or folder of good images.
+        data: data set root or folder of good images; or, as a text, the address of one in a store.
         category: category's name.
         weights: file with the backbone's weights; None for the backbone's own source.
         known_bad: folder with images of known-bad parts, which are never trained on; see ``known_bad``.
@@ -178,7 +185,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: Recipe = "edge"
-    data: Path
+    data: Annotated[DataPlace, WrapValidator(_place)]
     category: str
     weights: Path | None = None
     known_bad: Path | None = None

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmdd_edge.data_address import DataPlace
 from dmdd_edge.errors import DmddError, OptionError, TrainingError
 from dmdd_edge.extras import need
 from dmdd_edge.messages.commands import command
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def evaluate_all(
     runs_dir: Path,
-    data: Path | None,
+    data: DataPlace | None,
     report: Path | None,
     device: str,
     reporter: Reporter,
@@ -91,7 +92,7 @@ def evaluate_all(
     return overview, files
 
 
-def _runs(runs_dir: Path, data: Path | None) -> list[str]:
+def _runs(runs_dir: Path, data: DataPlace | None) -> list[str]:
     """The runs to evaluate."""
     from dmdd_edge.data.datasets import list_categories
     from dmdd_edge.train.run_folder import read_config

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from dmdd_edge.data_address import data_place
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
 from dmdd_edge.train.devices import check_device_name
@@ -45,8 +46,13 @@ class ImageOptions(Options):
     """The images to learn from, and how they are prepared."""
 
     data: Annotated[
-        Path | None,
-        Option("Data set (layout of MVTec AD, VisA, BTAD or MPDD) or a folder of good images.", panel=_DATA),
+        str | Path | None,
+        Option(
+            "Data set (layout of MVTec AD, VisA, BTAD or MPDD) or a folder of good images; or its address in "
+            "a store, such as s3://plant/mvtec.",
+            panel=_DATA,
+            parse=data_place,
+        ),
     ] = None
     category: Annotated[
         str | None, Option("Category in the data set.", panel=_DATA, folders_of=("data",))

@@ -2,7 +2,8 @@
 
 A data set moves: to another disk, another machine, another mount point. ``run.json`` therefore names its
 files relative to the category's folder, which it names once (``root``), and ``moved`` points all of them at a
-new place. Runs from before that hold absolute paths, which are mapped by what follows the old folder.
+new place. Runs from before that hold absolute paths, which are mapped by what follows the old folder. Of
+images from a store the root is their address, and the files are those of the copy on this machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.data_address import DataPlace, copied_from, is_address, local_place, settled
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train.known_bad import leave_out
 
@@ -30,35 +32,38 @@ def portable(info: dict[str, Any]) -> dict[str, Any]:
     if "root" not in info:
         return info
     root = Path(info["root"])
-    return _mapped(
+    facts = _mapped(
         info, lambda path: path.relative_to(root).as_posix() if path.is_relative_to(root) else path
     )
+    return {**facts, "root": copied_from(root) or info["root"]}
 
 
 def located(info: dict[str, Any]) -> dict[str, Any]:
     """The facts of a run as the program uses them: every file absolute. Undoes ``portable``."""
     if "root" not in info:
         return info
-    root = Path(info["root"])
-    return _mapped(info, lambda path: root / path)
+    root = local_place(info["root"]) if is_address(info["root"]) else Path(info["root"])
+    return {**_mapped(info, lambda path: root / path), "root": str(root)}
 
 
-def moved(run: Run, data: Path | None) -> Run:
+def moved(run: Run, data: DataPlace | None) -> Run:
     """The run with its data set at another place: the configuration and all files of its facts point to it.
 
     Args:
         run: as ``load_run`` gives it; it is not changed.
         data: data set, category's folder or folder of good images, as for ``train --data``; None changes
-            nothing.
+            nothing, but copies the images here that the run has from a store.
 
     Raises:
         DmddError: the folder does not exist or does not hold the run's category.
     """
     if data is None:
-        return run
+        if not isinstance(run.config.data, str):
+            return run
+        data = run.config.data
     info = run.info if "root" in run.info else {**run.info, "root": str(_root_before(run))}
     info = follow(info, find_images(data, run.config.category).root.absolute())
-    return replace(run, info=info, config=run.config.model_copy(update={"data": data.absolute()}))
+    return replace(run, info=info, config=run.config.model_copy(update={"data": settled(data, links=False)}))
 
 
 def follow(info: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def with_images(category: Category, facts: dict[str, Any]) -> Category:
     return replace(category, train=[Path(path) for name in ("train", "holdout") for path in facts[name]])
 
 
-def find_images(data: Path, name: str) -> Category:
+def find_images(data: DataPlace, name: str) -> Category:
     """The files of a category in a data set, or in its own folder whatever that is called.
 
     Raises:
@@ -114,16 +119,18 @@ def find_images(data: Path, name: str) -> Category:
             category = load_category(data)
         except DmddError:
             category = None
-        if category is None or category.root.absolute() != data.absolute():
+        own = None if category is None else copied_from(category.root) or category.root.absolute()
+        if category is None or own != settled(data, links=False):
             raise
         return category
 
 
 def _root_before(run: Run) -> Path:
     """The category's folder of a run that does not name it: within the data set's, or that folder itself."""
-    below = run.config.data / run.config.category
+    data = Path(run.config.data)
+    below = data / run.config.category
     paths = [Path(path) for name in _LISTS for path in run.info.get(name, ())]
-    return below if paths and all(path.is_relative_to(below) for path in paths) else run.config.data
+    return below if paths and all(path.is_relative_to(below) for path in paths) else data
 
 
 def _mapped(info: dict[str, Any], change: Callable[[Path], Path | str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.data_address import DataPlace, settled
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.train.options import TrainOptions
@@ -94,7 +95,7 @@ def _check_files(options: TrainOptions) -> None:
         raise OptionError(f"--known-bad {known_bad}: no such folder.", "Check the path.")
 
 
-def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path, tuple[str, ...]]:
+def _new(options: TrainOptions, data: DataPlace) -> tuple[TrainConfig, Path, tuple[str, ...]]:
     from dmdd_edge.data.datasets import load_category
     from dmdd_edge.train.config import make_config
     from dmdd_edge.workspace import run_folder
@@ -103,7 +104,7 @@ def _new(options: TrainOptions, data: Path) -> tuple[TrainConfig, Path, tuple[st
     # What needs no look at the images comes first: a data set may be on a slow share.
     config = make_config(
         options.recipe,
-        data=data.resolve(),
+        data=settled(data),
         category=options.category or "",
         model={name: values[name] for name in MODEL},
         synthesis={name: values[name] for name in SYNTHESIS},

@@ -15,6 +15,7 @@ from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.data.datasets.repeats import digest_of
 from dmdd_edge.data.images import list_images
+from dmdd_edge.data_address import DataPlace
 from dmdd_edge.evaluation.decisions import Decisions, decide, result_lines
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.evaluation.views import Views
@@ -243,7 +244,7 @@ def measure(
 
 def evaluate_run(
     run: files.Run,
-    data: Path | None,
+    data: DataPlace | None,
     device: torch.device,
     progress: Callable[[int, int], None],
     on_threshold: Callable[[int, int], None] = lambda done, total: None,

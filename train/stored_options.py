@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dmdd_edge.data_address import settled
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import option_fields
 from dmdd_edge.train.options import TrainOptions
@@ -60,7 +61,7 @@ def changes(
         tiling = choose_tiling(values, stored.preprocess, category.train, stored.model.image_size)[0]
         wanted["tile"] = None if tiling is None else tiling.tile
     if "data" in wanted:
-        wanted["data"] = wanted["data"].resolve()
+        wanted["data"] = settled(wanted["data"])
     if regions := [name for name in PREPROCESS if wanted.pop(name, None)]:
         category = load_category(wanted.get("data", stored.data), stored.category)
         kept = stored.preprocess

@@ -51,7 +51,7 @@ def row(run: Run, metrics: dict[str, Any], *, fitted: bool) -> dict[str, Any]:
     good = metrics["at_threshold"]
     return {
         "category": run.config.category,
-        "data_set": run.config.data.name,
+        "data_set": Path(run.config.data).name,
         "trained": len(run.info["train"]),
         "held_out": len(run.info["holdout"]),
         "steps": run.info["steps"],

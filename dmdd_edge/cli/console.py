@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +36,28 @@ console = _Console(
     soft_wrap=True,
     width=None if sys.stderr is not None and sys.stderr.isatty() else LOG_COLUMNS,
 )
+
+
+class _Lines(logging.Handler):
+    """Passes what is logged on as lines."""
+
+    def __init__(self, receive: Callable[[str], object]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._receive(record.getMessage())
+
+
+def hear_copies(receive: Callable[[str], object] | None) -> None:
+    """Pass on the lines about images that are copied from a store.
+
+    Args:
+        receive: called with each line, instead of whoever was before; None drops them.
+    """
+    log = logging.getLogger("dmdd_edge.data.datasets.copies")
+    log.handlers[:] = [] if receive is None else [_Lines(receive)]
+    log.setLevel(logging.WARNING if receive is None else logging.INFO)
 
 
 def complain(message: str, fix: str = "") -> None:

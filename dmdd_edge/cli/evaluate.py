@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json
+from dmdd_edge.cli.console import console, hear_copies, next_step, print_json
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
 from dmdd_edge.errors import OptionError
@@ -58,6 +58,7 @@ def evaluate(options: EvaluateCommand) -> None:
     from dmdd_edge.export.evaluate_detector import check_is_for_run, evaluate_detector
     from dmdd_edge.train.devices import check_device_name
 
+    hear_copies(None if options.quiet else console.print)
     if options.every:
         check_is_for_run(options.given())
         check_device_name(options.device)

@@ -29,12 +29,13 @@ def register(app: typer.Typer) -> None:
 
 def export(options: ExportCommand) -> None:
     """Write the fused graph and everything the line needs as a new version of the bundle."""
-    from dmdd_edge.cli.console import console, next_step, print_json
+    from dmdd_edge.cli.console import console, hear_copies, next_step, print_json
     from dmdd_edge.cli.export_progress import ExportProgress
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.export.export_bundle import export_bundle
     from dmdd_edge.messages.commands import bundle_options, command
 
+    hear_copies(None if options.quiet else console.print)
     with Work(quiet=options.quiet) as work:
         result = export_bundle(options, ExportProgress(work, options.quiet))
     if result.triton is not None:

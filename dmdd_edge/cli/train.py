@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from dmdd_edge.cli.console import console, next_step, print_json
+from dmdd_edge.cli.console import console, hear_copies, next_step, print_json
 from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
 from dmdd_edge.errors import OptionError
@@ -89,6 +89,7 @@ def register(app: typer.Typer) -> None:
 
 def train(options: TrainCommand) -> None:
     """Train a detector on images of good parts; with --all one for every category of a data set."""
+    hear_copies(None if options.quiet else console.print)
     if options.every:
         from dmdd_edge.cli.train_all import train_all
 

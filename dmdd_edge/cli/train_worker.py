@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dmdd_edge.cli.console import hear_copies
 from dmdd_edge.cli.progress import Work
 from dmdd_edge.cli.train_progress import Interrupts, TrainProgress
 from dmdd_edge.cli.train_stage import left_of, note_bundle, outcome_of
@@ -114,6 +115,7 @@ def work_on(work: Mapping[str, Any], send: Send, interrupts: Interrupts) -> dict
     folder = run_folder(category, None, values["runs_dir"])
     progress = Piped(send, 0.0, _TRAINING)
     progress.update("starting")
+    hear_copies(lambda line: progress.update("copying the images"))
     if values.get("resume"):
         _wait_for(folder, progress)
     left = left_of(folder, models_dir) if values.get("resume") else "new"

@@ -11,7 +11,7 @@ from typing import Any
 from dmdd_edge.bundle.manifest import MANIFEST_NAME
 from dmdd_edge.errors import BackendError, DmddError, FleetError, OptionError
 from dmdd_edge.extras import interpreter, need
-from dmdd_edge.fleet.store import BLOCK, Bytes, NotThere
+from dmdd_edge.fleet.store import BLOCK, Bytes, NotThere, StoredFile
 from dmdd_edge.messages.addresses import redacted
 from dmdd_edge.messages.text import is_plain_name
 from dmdd_edge.proxy import proxy_address
@@ -24,6 +24,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 #: Object stores, which show a file when all of it is there.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "memory"}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+#: What tells that a file was written again, best first; each store has its own name for it.
+_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "created")
 #: How much of a library's message is repeated.
 _SHOWN = 300
 
@@ -113,6 +115,28 @@ class FsspecStore:
         except FileNotFoundError:
             message = f"{self.name} has no files, or lost a folder while it was listed."
             raise FleetError(message, _CHECK) from None
+
+    def listed(self, folder: str = "") -> Iterator[StoredFile]:
+        """All files below a folder with their sizes, folder by folder; none where there is no such folder.
+
+        Raises:
+            DmddError: the store cannot be listed, or lost a folder meanwhile.
+        """
+        top, first = self._at(folder), True
+        try:
+            with self._errors(folder, "listed"):
+                for inside, _, infos in self._fs.walk(top, on_error="raise", detail=True):
+                    first = False
+                    below = str(inside).removeprefix(top).strip("/")
+                    for name, info in infos.items():
+                        if name:  # some stores have an empty name for the folder itself
+                            path = f"{below}/{name}" if below else str(name)
+                            mark = next((str(info[key]) for key in _MARKS if info.get(key)), "")
+                            yield StoredFile(path, int(info.get("size") or 0), mark)
+        except FileNotFoundError:
+            if not first:
+                message = f"{self.name}/{folder} lost a folder while it was listed."
+                raise FleetError(message, "Run the command again.") from None
 
     def size(self, path: str) -> int | None:
         """The size of a file in bytes; None without it."""

@@ -10,6 +10,7 @@ index.json                        what there is, for web servers, which cannot b
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from dmdd_edge.errors import FleetError
@@ -23,6 +24,22 @@ BLOCK = 1 << 20
 
 class NotThere(FleetError):  # noqa: N818 - what the store says
     """The store does not have the file; another attempt would not find it either."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a store, as it is listed.
+
+    Attributes:
+        path: relative to what was listed, with ``/``.
+        size: in bytes.
+        mark: differs when the file was written again: its ETag, or the time of its change; empty where the
+            store has neither.
+    """
+
+    path: str
+    size: int
+    mark: str
 
 
 class Bytes(Protocol):

@@ -99,6 +99,22 @@ def test_every_category_is_trained_with_the_options_of_the_command(workers: Any,
     )
 
 
+def test_categories_of_an_address_are_listed_and_each_worker_copies_its_own(
+    workers: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec", reason="no fsspec: pip install '.[fleet]'")
+    monkeypatch.setenv("DMDD_DATA_CACHE", str(tmp_path / "cache"))
+    address = data.absolute().as_uri()
+    result = call("--data", f"{address}/", "--json")
+    assert result.exit_code == 0, result.output
+    assert [(work["training"]["category"], work["training"]["data"]) for work in workers[0]] == [
+        ("left", address), ("right", address),
+    ]  # fmt: skip
+    assert not (tmp_path / "cache").exists()
+    secret = refused("--data", "sftp://line:hunter2@nas/mvtec")
+    assert "hunter2" not in str(secret)
+
+
 def test_jobs_share_memory_and_threads(workers: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, _ = workers
     monkeypatch.setattr(train_all, "core_groups", lambda: [(0,), (1,), (2,)])

@@ -101,6 +101,22 @@ def test_machines_are_given_absolute_paths_and_continue_what_is_there(
     assert report["categories"]["left"]["node"] == "box2"
 
 
+def test_the_address_of_a_data_set_travels_and_no_machine_needs_to_see_a_folder(
+    cluster: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec", reason="no fsspec: pip install '.[fleet]'")
+    monkeypatch.setenv("DMDD_DATA_CACHE", str(tmp_path / "cache"))
+    given, checked = cluster
+    address = data.absolute().as_uri()
+    result = call("--data", address, "--models-dir", "bundles")
+    assert result.exit_code == 0, result.output
+    assert [(job.name, job.work["training"]["data"]) for job in given] == [
+        ("left", address), ("right", address),
+    ]  # fmt: skip
+    assert checked[0][1:] == [str(tmp_path / "bundles")]
+    assert not [path for job in given for path in job.paths if str(tmp_path / "set") in path]
+
+
 def test_a_failed_category_ends_with_the_command_that_continues_on_the_cluster(
     cluster: Any, data: Path
 ) -> None:

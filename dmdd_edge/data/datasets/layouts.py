@@ -10,18 +10,21 @@ from dmdd_edge.data.datasets.refuse import refuse_for_training
 from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.roles import SPLITS, Role, role_of
 from dmdd_edge.data.datasets.walk import image_names, other_images, subfolders
+from dmdd_edge.data_address import DataPlace, is_address
 from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.messages.suggest import did_you_mean, neighbor
+from dmdd_edge.messages.text import is_plain_name
 
 #: How deep the probes for images look; a category's images are found at any depth.
 _DEPTH = 6
 
 
-def load_category(root: str | Path, category: str | None = None, *, for_training: bool = True) -> Category:
+def load_category(root: DataPlace, category: str | None = None, *, for_training: bool = True) -> Category:
     """Find the files of a category and tell the layout.
 
     Args:
-        root: a data set's folder, a category's folder, or a plain folder of good images.
+        root: a data set's folder, a category's folder, or a plain folder of good images; or the address of
+            one in a store, such as ``s3://plant/mvtec``, whose category is copied here first.
         category: a subfolder's name; None when root is itself the category or holds just one. A plain
             folder given as root takes this as its name, else its own.
         for_training: whether it must have training images; without, test images will do.
@@ -30,6 +33,9 @@ def load_category(root: str | Path, category: str | None = None, *, for_training
         DmddError: when root does not exist or cannot be read, the category is unknown or left open (naming
             those found), the folder holds test images or masks, or it has no training images.
     """
+    if isinstance(root, str) and is_address(root):
+        folder, name = _copied(root, category, for_training)
+        return build(folder, name, for_training)
     root = Path(root)
     require_folder(root)
     folder, name = _choose(root, category, for_training)
@@ -37,8 +43,8 @@ def load_category(root: str | Path, category: str | None = None, *, for_training
     return build(folder, name, for_training)
 
 
-def list_categories(root: str | Path) -> list[str]:
-    """Name the categories under a folder, in natural order.
+def list_categories(root: DataPlace) -> list[str]:
+    """Name the categories under a folder or an address, in natural order; no image is read.
 
     Subfolders in one of the data sets' layouts; without any, subfolders that hold images and whose names say
     nothing about the parts in them.
@@ -46,6 +52,11 @@ def list_categories(root: str | Path) -> list[str]:
     Raises:
         DmddError: when root does not exist or cannot be read.
     """
+    if isinstance(root, str) and is_address(root):
+        from dmdd_edge.data.datasets.copies import StoredSet
+
+        with StoredSet(root).outline() as outline:
+            return list_categories(outline)
     root = Path(root)
     require_folder(root)
     folders = subfolders(root)
@@ -71,6 +82,25 @@ def require_folder(root: Path) -> None:
             f"{root}: cannot be read ({error.strerror or error}).",
             fix="Check the folder and its permissions.",
         ) from None
+
+
+def _copied(address: str, category: str | None, for_training: bool) -> tuple[Path, str]:
+    """The copy of a category from a store, and its name; nothing else of the set is copied."""
+    from dmdd_edge.data.datasets.copies import StoredSet
+
+    stored = StoredSet(address)
+    if category is not None and is_plain_name(category):
+        # One category is listed in a moment, all of a large set are not.
+        with stored.outline(category) as root:
+            folder = root / category
+            if _is_labeled(folder) or _holds_images(folder):
+                refuse_for_training(folder)
+                return stored.copied(category), category
+    with stored.outline(every=True) as root:
+        folder, name = _choose(root, category, for_training)
+        refuse_for_training(folder)
+        below = folder.relative_to(root).as_posix()
+    return stored.copied("" if below == "." else below), name
 
 
 def _choose(root: Path, category: str | None, for_training: bool) -> tuple[Path, str]:
