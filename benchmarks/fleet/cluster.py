@@ -129,11 +129,11 @@ def train_there(plant: Plant, name: str, kill: bool) -> dict[str, Any]:
 
 
 def lose_node(plant: Plant, name: str, cluster: Any) -> dict[str, Any]:
-    """Kill a node that trains, once a third is done; says what was there then."""
+    """Kill a node once a third is done and every node is between a checkpoint and the end of its training."""
+    saved = plant.training(name)
+    workers = named(cluster, b"train_worker") if len(saved) == 2 else {}
     done = plant.states(name).get("exported", 0)
-    workers = named(cluster, b"train_worker")
-    saved = [run.parent.name for run in plant.runs(name).glob("plate_*/state.safetensors")]
-    if done < plant.categories // 3 or len(workers) < 2 or not saved:
+    if done < plant.categories // 3 or len(workers) != 2:
         return {}
     os.kill(next(iter(workers.values())), signal.SIGKILL)
     return {"exported_before": done, "under_way": len(workers), "with_checkpoint": saved}
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument(
         "--few", type=int, default=5, help="of the comparison of times, alike (default: %(default)s)"
     )
-    parser.add_argument("--steps", type=int, default=10, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=60, help="of each training (default: %(default)s)")
     parser.add_argument("--files", type=int, default=5000, help="drawn files (default: %(default)s)")
     parser.add_argument("--names", type=int, default=20_000, help="names of them (default: %(default)s)")
     parser.add_argument("--part", choices=("train", "judge"), help=argparse.SUPPRESS)

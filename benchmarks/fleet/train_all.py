@@ -107,18 +107,18 @@ class Plant:
             found[state] = found.get(state, 0) + 1
         return found
 
+    def training(self, name: str) -> list[str]:
+        """The categories that have a checkpoint and are not trained yet."""
+        states = self.runs(name).glob(f"plate_*/{STATE}")
+        return sorted(path.parent.name for path in states if not path.with_name(MODEL).is_file())
+
     def kill_in_the_middle(self, name: str) -> dict[str, Any]:
         """Start the command, kill it when a third is done and one is being trained, see what is left."""
         process = self.start(name)
         until = time.monotonic() + _LIMIT
         while time.monotonic() < until and process.poll() is None:
             done = sum(1 for _ in self.runs(name).glob(f"plate_*/{BUNDLE}"))
-            training = [
-                path
-                for path in self.runs(name).glob(f"plate_*/{STATE}")
-                if not path.with_name(MODEL).is_file()
-            ]
-            if done >= self.categories // 3 and training:
+            if done >= self.categories // 3 and self.training(name):
                 break
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
