@@ -113,7 +113,7 @@ def train_there(plant: Plant, name: str, kill: bool) -> dict[str, Any]:
         process = plant.start(name)
         killed: dict[str, Any] = {}
         while process.poll() is None and time.perf_counter() - start < _LIMIT:
-            time.sleep(0.1)
+            time.sleep(0.02)
             if kill and not killed:
                 killed = lose_node(plant, name, cluster)
         used = cpu_seconds(below(os.getpid())[1:]) - before
@@ -129,14 +129,23 @@ def train_there(plant: Plant, name: str, kill: bool) -> dict[str, Any]:
 
 
 def lose_node(plant: Plant, name: str, cluster: Any) -> dict[str, Any]:
-    """Kill a node once a third is done and every node is between a checkpoint and the end of its training."""
-    saved = plant.training(name)
-    workers = named(cluster, b"train_worker") if len(saved) == 2 else {}
-    done = plant.states(name).get("exported", 0)
-    if done < plant.categories // 3 or len(workers) != 2:
+    """Once a third is done, kill a node whose category is between its first checkpoint and its end."""
+    if plant.states(name).get("exported", 0) < plant.categories // 3:
         return {}
-    os.kill(next(iter(workers.values())), signal.SIGKILL)
-    return {"exported_before": done, "under_way": len(workers), "with_checkpoint": saved}
+    for category in plant.training(name):
+        for pid, raylet in named(cluster, b"train_worker").items():
+            if holds(pid, plant.runs(name) / f".{category}.lock"):
+                os.kill(raylet, signal.SIGKILL)
+                return {"category": category, "states": plant.states(name)}
+    return {}
+
+
+def holds(pid: int, lock: Path) -> bool:
+    """Whether a process has a file open, as a training has the lock of its run."""
+    try:
+        return any(path.readlink() == lock for path in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def judge(model: Path, images: Path, into: Path, actors: int, kill: bool) -> dict[str, Any]:
