@@ -34,7 +34,7 @@ _NARROWEST, _LONGEST_DRAWN = 480, 10_240
 #: under which ``closeups`` shows the regions. An enlarged frame shows every pixel anyway.
 _TOO_SMALL, _SCREEN = 24, 1280
 #: Width of the narrowest overlay whose regions bear numbers, in pixels: close-ups need that room.
-_NARROWEST = 320
+_ROOM = 320
 #: More boxes than these hide the image. The regions with the highest peaks come first.
 _MOST_BOXES = 40
 #: Shortest side of a box, in pixels of the drawn image; or this share of its shorter side, if that is more.
@@ -197,7 +197,7 @@ def numbered(
 def _bears_numbers(regions: Sequence[Region], shape: tuple[int, ...], scale: float) -> bool:
     """Whether one of the regions is too small to be looked at on an overlay of this scale."""
     seen = min(scale, _SCREEN / max(shape[:2]))
-    if scale > 1 or shape[1] * scale < _NARROWEST:
+    if scale > 1 or shape[1] * scale < _ROOM:
         return False
     return any(max(one.width, one.height) * seen < _TOO_SMALL for one in regions)
 
