@@ -9,7 +9,6 @@ neighbors too, so that a part may be some pixels beside its place.
 
 from __future__ import annotations
 
-import base64
 import functools
 from typing import Annotated
 
@@ -18,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dmdd_edge.data.decoding import decode_bytes
-from dmdd_edge.errors import BundleError, DataError, DmddError
+from dmdd_edge.data import stored_png
+from dmdd_edge.errors import DataError
 
 Map = NDArray[np.float32]
 Peaks = NDArray[np.uint8]
@@ -32,6 +31,8 @@ CELL = 8
 _LOWEST, _STEPS = -14.5, 8
 #: A map is kept this far from 0 and 1 before its logarithm is taken.
 _CLEAR = 5e-7
+#: What messages call the levels.
+_NAME = "the stored levels of places"
 #: Rows that are leveled at once, so that little memory is needed beyond the map's.
 _BAND = 256
 #: Most cells along a side and in all, and characters of base64: they are part of a bundle's manifest.
@@ -57,13 +58,7 @@ class PlaceLevels(BaseModel):
     @field_validator("cells")
     @classmethod
     def _a_png(cls, value: str) -> str:
-        try:
-            data = base64.b64decode(value, validate=True)
-        except ValueError:
-            raise ValueError("not base64") from None
-        if len(data) < 24 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
-            raise ValueError("not a PNG in base64")
-        if not all(1 <= int.from_bytes(data[at : at + 4], "big") <= _LARGEST_SIDE for at in (16, 20)):
+        if not all(1 <= side <= _LARGEST_SIDE for side in stored_png.size_of(value)):
             raise ValueError(f"more than {_LARGEST_SIDE} cells along a side")
         return value
 
@@ -76,10 +71,8 @@ class PlaceLevels(BaseModel):
             source: rows and columns of the images.
         """
         wide = cv2.dilate(peaks.max(axis=0), np.ones((3, 3), np.uint8))
-        encoded, data = cv2.imencode(".png", wide, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        assert encoded
-        text = base64.b64encode(data.tobytes()).decode("ascii")
-        return cls(source=source, images=len(peaks), cells=text)
+        cells = stored_png.to_text(np.asarray(wide, np.uint8))
+        return cls(source=source, images=len(peaks), cells=cells)
 
     @staticmethod
     def fit(shape: tuple[int, int]) -> bool:
@@ -166,12 +159,9 @@ def _between(cells: Map, pixels: NDArray[np.intp]) -> Map:
 @functools.lru_cache(maxsize=4)
 def _decoded(text: str, shape: tuple[int, int]) -> Map:
     """The log-odds of each cell, read-only."""
-    try:
-        image = decode_bytes(base64.b64decode(text, validate=True), "the stored levels").image
-    except (ValueError, DmddError):
-        image = np.zeros((0, 0, 3), np.uint8)
-    if image.shape[:2] != shape:
-        raise BundleError("The stored levels of places cannot be decoded.", fix="Export the bundle again.")
-    levels = log_odds(image[..., 0])
+    cells = stored_png.from_text(text, _NAME)
+    if cells.shape != shape:
+        raise stored_png.undecodable(_NAME)
+    levels = log_odds(cells)
     levels.flags.writeable = False
     return levels

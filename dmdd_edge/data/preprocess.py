@@ -8,7 +8,6 @@ same functions.
 
 from __future__ import annotations
 
-import base64
 import functools
 from pathlib import Path
 from typing import Literal
@@ -18,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_validator
 
-from dmdd_edge.data import images
-from dmdd_edge.data.decoding import NO_MEMORY, decode_bytes
+from dmdd_edge.data import images, stored_png
+from dmdd_edge.data.decoding import NO_MEMORY
 from dmdd_edge.data.geometry import Fit, Geometry, turned
 from dmdd_edge.data.masks import read_mask
 from dmdd_edge.data.tiles import Tiling
-from dmdd_edge.errors import BundleError, DataError, DmddError, OptionError
+from dmdd_edge.errors import DataError, OptionError
 from dmdd_edge.fields import Sparse
 
 Roi = tuple[int, int, int, int]
@@ -308,14 +307,7 @@ def parse_roi(text: str) -> Roi:
 
 def _check_mask(text: str) -> None:
     """Reject anything but a PNG in base64 of a network's size, before it is decoded."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError:
-        raise ValueError("not base64") from None
-    # The signature, then the first chunk: its length, its type IHDR, width and height.
-    if len(data) < 24 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
-        raise ValueError("not a PNG in base64")
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    width, height = stored_png.size_of(text)
     if not (1 <= width <= _LARGEST_MASK and 1 <= height <= _LARGEST_MASK):
         raise ValueError(
             f"a mask of {width} x {height} pixels; at most {_LARGEST_MASK} per side are accepted"
@@ -323,20 +315,10 @@ def _check_mask(text: str) -> None:
 
 
 def _encode(mask: NDArray[np.bool_]) -> str:
-    encoded, data = cv2.imencode(
-        ".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
-    )
-    assert encoded
-    return base64.b64encode(data.tobytes()).decode("ascii")
+    return stored_png.to_text(mask.astype(np.uint8) * 255, (cv2.IMWRITE_PNG_BILEVEL, 1))
 
 
 @functools.lru_cache(maxsize=8)
 def _decode(text: str) -> NDArray[np.bool_]:
-    try:
-        values = decode_bytes(base64.b64decode(text, validate=True), "the stored ignore mask").image
-    except (ValueError, DmddError):
-        raise BundleError(
-            "The stored ignore mask cannot be decoded.", fix="Export the bundle again."
-        ) from None
-    mask: NDArray[np.bool_] = values[..., 0] > 127
+    mask: NDArray[np.bool_] = stored_png.from_text(text, "the stored ignore mask") > 127
     return mask
