@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from dmdd_edge.runtime.bulk.worker import At, Done, Failed, Ready, Task
 Item = Ready | At | Done | Failed
 
 
-class Member:
+class Member(ABC):
     """One that decides, and the shard that it works on.
 
     Attributes:
@@ -32,17 +33,17 @@ class Member:
         self.shard, self.at, self.done = shard, None, 0
         self.begin(shard)
 
+    @abstractmethod
     def begin(self, shard: Shard) -> None:
         """Let it begin with a shard."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self) -> None:
         """Ask for the rows so far."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> str:
         """End it; returns how it had ended before, if it had."""
-        raise NotImplementedError
 
 
 M = TypeVar("M", bound=Member)
