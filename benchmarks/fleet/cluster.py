@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ if __name__ == "__main__":
 import common
 
 from fleet.judge import draw as draw_images
-from fleet.judge import write_bundle
+from fleet.judge import memory_ends, write_bundle, written
 from fleet.train_all import Plant, compare, summary
 
 sys.path.append(str(common.ROOT))
@@ -150,8 +149,6 @@ def holds(pid: int, lock: Path) -> bool:
 
 def judge(model: Path, images: Path, into: Path, actors: int, kill: bool) -> dict[str, Any]:
     """Evaluate images again, with the memory of the actors over time; one is killed in the middle."""
-    import pyarrow.parquet as pq
-
     with ray_nodes((0, *[1] * actors)) as cluster:
         words = ["judge", "--model", model, "--source", images, "--into", into, "--ray", cluster.address]
         words += ["--backend", "cpu", "--json", "-q"]
@@ -173,20 +170,13 @@ def judge(model: Path, images: Path, into: Path, actors: int, kill: bool) -> dic
                 killed = 1
         assert process.stdout is not None
         said = json.loads(process.stdout.read())
-    sources: Counter[str] = Counter()
-    for path in into.glob("*.parquet"):
-        sources.update(pq.ParquetFile(path).read(["source"])["source"].to_pylist())
-    early = [item for item in memory if 1 <= item[0] <= 3] or memory
-    late = [item for item in memory if item[0] >= said["parts"] - 3] or memory
+    command, largest = memory_ends(memory, said["parts"])
     return {
-        **{name: said[name] for name in ("images", "seconds", "images_per_second", "jobs", "parts")},
-        **{name: said[name] for name in ("good", "anomalous", "error", "lost_processes", "complete")},
+        **written(said, into),
         "actors_cpu_seconds": round(sum(cpu.values()), 1),
         "killed": killed,
-        "rows": sum(sources.values()),
-        "paths_once": sum(count == 1 for count in sources.values()),
-        "mib_command": [round(early[0][1], 1), round(late[-1][1], 1)],
-        "mib_largest_actor": [round(max(item[2] for item in group), 1) for group in (early, late)],
+        "mib_command": command,
+        "mib_largest_actor": largest,
     }
 
 

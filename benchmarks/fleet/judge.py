@@ -108,10 +108,41 @@ def listing(folder: str, into: str) -> None:
     )
 
 
-def run(model: Path, images: Path, into: Path, jobs: int, kill: bool) -> dict[str, Any]:
-    """The command, its memory over time, and its rows; a process is killed in the middle where wanted."""
+def written(said: dict[str, Any], into: Path) -> dict[str, Any]:
+    """What a command said, and the rows that it wrote.
+
+    Args:
+        said: its report.
+        into: its folder of Parquet files.
+    """
     import pyarrow.parquet as pq
 
+    sources: Counter[str] = Counter()
+    for path in into.glob("*.parquet"):
+        sources.update(pq.ParquetFile(path).read(["source"])["source"].to_pylist())
+    return {
+        **{name: said[name] for name in ("images", "seconds", "images_per_second", "jobs", "parts")},
+        **{name: said[name] for name in ("good", "anomalous", "error", "lost_processes", "complete")},
+        "rows": sum(sources.values()),
+        "paths_once": sum(count == 1 for count in sources.values()),
+    }
+
+
+def memory_ends(memory: list[tuple[int, float, float]], parts: int) -> tuple[list[float], list[float]]:
+    """MiB after the first part files and at the last ones: of the command, and of its largest member.
+
+    Args:
+        memory: over time: part files, MiB of the command, MiB of the largest member.
+        parts: part files in all.
+    """
+    early = [item for item in memory if 1 <= item[0] <= 3] or memory
+    late = [item for item in memory if item[0] >= parts - 3] or memory
+    command = [round(early[0][1], 1), round(late[-1][1], 1)]
+    return command, [round(max(item[2] for item in group), 1) for group in (early, late)]
+
+
+def run(model: Path, images: Path, into: Path, jobs: int, kill: bool) -> dict[str, Any]:
+    """The command, its memory over time, and its rows; a process is killed in the middle where wanted."""
     words = ["judge", "--model", model, "--source", images, "--into", into, "--jobs", jobs, "--json", "-q"]
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen([*common.PROGRAM, *map(str, words)], stdout=subprocess.PIPE, text=True)
@@ -133,20 +164,13 @@ def run(model: Path, images: Path, into: Path, jobs: int, kill: bool) -> dict[st
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.stdout is not None
     said = json.loads(process.stdout.read())
-    sources: Counter[str] = Counter()
-    for path in into.glob("*.parquet"):
-        sources.update(pq.ParquetFile(path).read(["source"])["source"].to_pylist())
-    early = [item for item in memory if 1 <= item[0] <= 3] or memory
-    late = [item for item in memory if item[0] >= said["parts"] - 3] or memory
+    parent, largest = memory_ends(memory, said["parts"])
     return {
-        **{name: said[name] for name in ("images", "seconds", "images_per_second", "jobs", "parts")},
-        **{name: said[name] for name in ("good", "anomalous", "error", "lost_processes", "complete")},
+        **written(said, into),
         "cpu_seconds": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
         "killed": killed,
-        "rows": sum(sources.values()),
-        "paths_once": sum(count == 1 for count in sources.values()),
-        "mib_parent": [round(early[0][1], 1), round(late[-1][1], 1)],
-        "mib_largest_process": [round(max(item[2] for item in group), 1) for group in (early, late)],
+        "mib_parent": parent,
+        "mib_largest_process": largest,
         "bytes_per_row": sum(path.stat().st_size for path in into.glob("*.parquet")) / said["images"],
     }
 
