@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dmdd_edge.data.images import IMAGE_SUFFIXES
@@ -54,6 +54,7 @@ class StoredSet:
 
     def __init__(self, address: str) -> None:
         self._address, self._store = address, FsspecStore(address)
+        self._lists: dict[str, list[StoredFile]] = {}
 
     @contextmanager
     def outline(self, below: str = "", *, every: bool = False) -> Iterator[Path]:
@@ -108,6 +109,12 @@ class StoredSet:
         return folder
 
     def _listed(self, below: str) -> list[StoredFile]:
+        """The files of a folder, relative to it; the store is asked once."""
+        if below not in self._lists:
+            self._lists[below] = self._asked(below)
+        return self._lists[below]
+
+    def _asked(self, below: str) -> list[StoredFile]:
         try:
             files = list(self._store.listed(below))
         except DmddError as error:
@@ -264,18 +271,14 @@ class _BusyError(DmddError):
 def _held(room: Path, shown: str) -> Iterator[None]:
     """Hold a copy; waits for another process that is at it."""
     told = False
-    while True:
-        lock = locked(room, lambda holder: _BusyError(holder), path=room / ".lock")
-        try:
-            lock.__enter__()
-        except _BusyError as error:
-            if not told:
-                _log.info("waiting for %s, which copies %s too", error.message, shown)
-                told = True
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked(room, _BusyError, path=room / ".lock"))
+                break
+            except _BusyError as error:
+                if not told:
+                    _log.info("waiting for %s, which copies %s too", error.message, shown)
+                    told = True
             time.sleep(_LOOK)
-            continue
-        break
-    try:
         yield
-    finally:
-        lock.__exit__(None, None, None)
