@@ -34,8 +34,10 @@ class NamesDecider:
             at(index, len(names))
             if name == "refuse":
                 raise DmddError("The GPU is gone.", "Check it.")
-            if name == "always" or (name.startswith("once:") and not Path(name[5:]).exists()):
-                Path(name[5:] or "/dev/null").touch()
+            if name == "always":
+                raise Died
+            if name.startswith("once:") and not Path(name[5:]).exists():
+                Path(name[5:]).touch()
                 raise Died
             names.append(name)
             if stopping():
