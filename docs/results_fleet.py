@@ -117,6 +117,30 @@ def judge_cluster() -> str:
     return markdown_table(head, lines, left=2)
 
 
+def train_cluster() -> str:
+    """Trainings of many categories on the nodes of a cluster, one of which is killed, and on this machine."""
+    figures = result("fleet_cluster")["figures"]
+    killed, moved = figures["killed"]["killed"]["states"], sum(figures["killed"]["moved"].values())
+    cases = (
+        ("cluster, one node killed", "killed", "equal"),
+        ("this machine, `--jobs 2`", "here", ""),
+        ("cluster, fewer categories", "few_cluster", "few_equal"),
+        ("this machine, the same", "few_here", ""),
+    )
+    lines = []
+    for name, key, compared in cases:
+        counts = figures[key]["counts"]
+        equal = ""
+        if compared:
+            row = figures[compared]
+            alike = (row[f"{what}_equal"] for what in ("models", "figures", "thresholds"))
+            equal = ", ".join(f"{each} of {row['categories']}" for each in alike)
+        lost = f"{killed['exported']} done; {moved} moved" if key == "killed" else ""
+        lines.append([name, lost, str(counts["done"]), str(counts["failed"]), equal])
+    head = ["trained on", "when the node was killed", "done", "failed", "equal models, figures, thresholds"]
+    return markdown_table(head, lines, left=2)
+
+
 def judge_listing() -> str:
     """A million names, without images."""
     row = result("judge")["figures"]["listing"]
@@ -135,4 +159,5 @@ FLEET: dict[str, Callable[[], str]] = {
     "archived-speed": judge_speed,
     "archived-listing": judge_listing,
     "archived-cluster": judge_cluster,
+    "train-cluster": train_cluster,
 }

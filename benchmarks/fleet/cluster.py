@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -94,20 +93,14 @@ def quick(plant: Plant) -> tuple[str, ...]:
 
 def train_here(plant: Plant, name: str) -> dict[str, Any]:
     """The command on this machine's cores."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     plant.where = ("--jobs", "2", *quick(plant))
-    code, report, seconds = plant.run(name)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-    return {**summary(code, report, seconds), "cpu_seconds": round(cpu, 1)}
+    return summary(*plant.run(name))
 
 
 def train_there(plant: Plant, name: str, kill: bool) -> dict[str, Any]:
     """The command on two nodes with a core each, of which one is killed when a third is done."""
     with ray_nodes() as cluster:
         plant.where = ("--ray", cluster.address, *quick(plant))
-        # Processes of Ray and what they started are children of this one.
-        before = cpu_seconds(below(os.getpid())[1:])
         start = time.perf_counter()
         process = plant.start(name)
         killed: dict[str, Any] = {}
@@ -115,14 +108,12 @@ def train_there(plant: Plant, name: str, kill: bool) -> dict[str, Any]:
             time.sleep(0.02)
             if kill and not killed:
                 killed = lose_node(plant, name, cluster)
-        used = cpu_seconds(below(os.getpid())[1:]) - before
         assert process.stdout is not None
         report = json.loads(process.stdout.read())
         seconds = time.perf_counter() - start
     moved = {row: value["moves"] for row, value in report["categories"].items() if value.get("moves")}
     return {
         **summary(process.returncode, report, seconds),
-        "cpu_seconds": round(used, 1),
         **({"killed": killed, "moved": moved} if kill else {}),
     }
 
