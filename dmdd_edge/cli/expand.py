@@ -59,7 +59,13 @@ def add_command(app: typer.Typer, name: str, function: Callable[[Model], None], 
         function: does the work; its docstring is the help text.
         model: declares the options; the function receives an object of it.
     """
-    app.command(name, help=inspect.getdoc(function))(expand(function, model))
+    app.command(name, help=_help(function))(expand(function, model))
+
+
+def _help(function: Callable[..., None]) -> str:
+    """A docstring with one line per paragraph: the width of the terminal breaks them, not that of the code."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def expand(

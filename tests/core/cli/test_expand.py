@@ -45,7 +45,11 @@ def call() -> Call:
     app = typer.Typer(pretty_exceptions_enable=False)
 
     def draw(options: Drawing) -> None:
-        """Draw something."""
+        """Draw something.
+
+        The width of the terminal
+        breaks the lines.
+        """
         received.append(options)
 
     add_command(app, "draw", draw, Drawing)
@@ -82,6 +86,7 @@ def test_the_help_shows_what_the_model_declares(call: Call) -> None:
         assert words in shown
     assert "--two" not in shown
     assert "--no-fast" not in shown
+    assert "The width of the terminal breaks the lines." in call("--help")[1]
 
 
 def test_values_of_an_option_are_completed() -> None:
