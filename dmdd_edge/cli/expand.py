@@ -63,7 +63,7 @@ def add_command(app: typer.Typer, name: str, function: Callable[[Model], None], 
 
 
 def _help(function: Callable[..., None]) -> str:
-    """A docstring with one line per paragraph: the width of the terminal breaks them, not that of the code."""
+    """A docstring with one line per paragraph, which the width of the terminal breaks."""
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
