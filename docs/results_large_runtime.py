@@ -1,4 +1,4 @@
-"""The table of what tiles cost at run time."""
+"""The tables of what tiles cost: time and memory at run time, and memory of a training."""
 
 from __future__ import annotations
 
@@ -41,4 +41,19 @@ def large_runtime() -> str:
     return f"{table}\nMeasured on {shared}, so only ratios within one run are given.\n"
 
 
-LARGE_RUNTIME: dict[str, Callable[[], str]] = {"large-runtime": large_runtime}
+def training_memory() -> str:
+    """The peak of memory of trainings on images of 20 megapixels."""
+    document = result("large_training_memory")
+    settings = document["settings"]
+    lines = [
+        [str(row["images"]), str(row["held_out"]), f"{row['peak_gib']:.2f} GiB"]
+        for row in document["figures"]["sets"]
+    ]
+    size = f"{settings['width']} x {settings['height']}"
+    return markdown_table([f"images of {size} px", "of these held out", "peak of memory"], lines, left=0)
+
+
+LARGE_RUNTIME: dict[str, Callable[[], str]] = {
+    "large-runtime": large_runtime,
+    "large-training-memory": training_memory,
+}

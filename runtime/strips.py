@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.rule import EffectiveThreshold
 from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.tiles import PEAK_PIXELS, top_mean
 from dmdd_edge.errors import OptionError
+from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.result import Region
 
 #: What a strip decided on a region in the rows that it shares with the next one.
@@ -129,6 +131,31 @@ def check_strips(rows: int | None, bundle: Bundle) -> None:
             f"--strip: {bundle.category} {bundle.version} is compared with good parts at the same place, and "
             "strips of a web have no such place.",
             "Train with --score map.",
+        )
+
+
+def check_no_strips(threshold: EffectiveThreshold, bundle: Bundle) -> None:
+    """Refuse a threshold that was set from strips where each image is decided on as it comes.
+
+    A strip is decided on when the next one has come, so not by a station; and the score of a strip counts
+    only what it owns, so the threshold would not keep its false-alarm rate.
+
+    Args:
+        threshold: in force.
+        bundle: it is of.
+
+    Raises:
+        OptionError: the threshold was calibrated from strips.
+    """
+    if threshold.strip is not None and threshold.origin != "option":
+        again = command(
+            "calibrate", category=bundle.category, precision=bundle.precision or None, source="GOOD_PARTS"
+        )
+        raise OptionError(
+            f"The threshold of {bundle.category} {bundle.version} was calibrated from strips of a web "
+            f"(--strip {threshold.strip}), and a station inspects whole images.",
+            f"Inspect the web with dmdd-edge run --strip {threshold.strip}, or set a threshold for whole "
+            f"images: {again}",
         )
 
 

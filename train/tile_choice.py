@@ -127,14 +127,28 @@ def _automatic(
     return tiling, lines
 
 
+def usual_overlap(side: int) -> int:
+    """Pixels by which tiles of a side overlap unless the user says otherwise.
+
+    So much that a defect on the border of two tiles is a region as large as in the middle of a tile
+    (benchmarks/large/borders.py).
+    """
+    return side // 4
+
+
+def margin_of(overlap: int) -> int:
+    """Pixels of an overlap, along a tile's edge, that count only where no other tile shows the place."""
+    return overlap // 4
+
+
 def _tiling(side: int, values: Mapping[str, Any]) -> Tiling:
-    overlap = side // 8 if values["overlap"] is None else values["overlap"]
+    overlap = usual_overlap(side) if values["overlap"] is None else values["overlap"]
     if 2 * overlap >= side:
         raise OptionError(
             f"--overlap {overlap} is half of the tile of {side} pixels or more.",
             f"Give less than {side // 2}, or leave it out.",
         )
-    return Tiling(tile=side, overlap=overlap, coarse=values["coarse"])
+    return Tiling(tile=side, overlap=overlap, margin=margin_of(overlap), coarse=values["coarse"])
 
 
 def _region(plain: Preprocess, size: tuple[int, int]) -> tuple[int, int]:

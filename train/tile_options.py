@@ -36,7 +36,7 @@ class TileOptions(Options):
     overlap: Annotated[
         int | None,
         Option(
-            "Pixels of the source image by which tiles overlap. Default: an eighth of the tile.",
+            "Pixels of the source image by which tiles overlap. Default: a quarter of the tile.",
             metavar="PX",
             panel=_TILES,
             minimum=0,

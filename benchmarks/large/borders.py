@@ -4,7 +4,8 @@
 
 Takes the run and the mean map of 100 good images that ``false_alarms.py`` keeps in the folder. Each defect is
 judged at places of the same drawn part that differ only in where the tiles are, so that what changes is due
-to the tiles alone.
+to the tiles alone. Measured as ``train`` joins tiles now, with the overlap of an eighth of earlier releases,
+and without an overlap.
 """
 
 from __future__ import annotations
@@ -29,10 +30,9 @@ from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.sample.panel import Panel
 from dmdd_edge.sample.write import draw
-from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_predictor
 from large.accuracy import LIBRARIES
-from large.false_alarms import MEANS
+from large.false_alarms import MEANS, trained
 from large.mean_maps import MeanMaps
 from large.passes import Maps, Predict, without_tiles
 from large.sets import Image, Mask
@@ -40,8 +40,8 @@ from large.sets import Image, Mask
 #: Drawn parts with a defect, and places of each: on a border, on a corner, inside a tile.
 PARTS, ON_BORDER, ON_CORNER, INSIDE = 10, 10, 10, 5
 
-#: Parts that are measured without an overlap, for comparison.
-PARTS_WITHOUT = 3
+#: Parts that are measured with other ways of joining, for comparison.
+PARTS_COMPARED = 5
 
 #: Type of the defects.
 DEFECT = "024px"
@@ -201,16 +201,19 @@ def main() -> None:
     machine = common.begin()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    run = load_run(options.scratch / "runs" / "alarms")
+    run = trained(options.scratch, Panel(options.size, options.size))
     preprocess, size, predict = run.config.preprocess, run.config.model.image_size, torch_predictor(run.model)
     tiling = preprocess.tiling
     assert tiling is not None
     found: dict[str, Any] = {}
-    for overlap in (tiling.overlap, 0):
-        other = preprocess.model_copy(update={"tiling": tiling.model_copy(update={"overlap": overlap})})
-        parts = drawn_parts(tiling.tile, overlap, PARTS if overlap else PARTS_WITHOUT, options.size)
-        found[f"overlap {overlap}"] = on_borders(predict, other, size, parts)
-        print(found, flush=True)
+    for overlap, margin in ((tiling.overlap, tiling.margin), (tiling.tile // 8, 0), (0, 0)):
+        joined_by = tiling.model_copy(update={"overlap": overlap, "margin": margin})
+        other = preprocess.model_copy(update={"tiling": joined_by})
+        count = PARTS if joined_by == tiling else PARTS_COMPARED
+        parts = drawn_parts(tiling.tile, overlap, count, options.size)
+        name = f"overlap {overlap}, margin {margin}"
+        found[name] = on_borders(predict, other, size, parts)
+        print(name, found[name], flush=True)
     whole = same_as_whole(
         predict, preprocess, size, draw(Panel(options.size, options.size), 21, "whole", 0)[0]
     )
@@ -230,6 +233,7 @@ def main() -> None:
         "size": options.size,
         "tile": tiling.tile,
         "overlap": tiling.overlap,
+        "margin": tiling.margin,
         "image_size": size,
         "steps": run.info["steps"],
         "batch_size": run.config.batch_size,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from dmdd_edge.storage import write_atomically
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.run_folder import state_of
+from dmdd_edge.train.tile_choice import margin_of, usual_overlap
 from large.mean_maps import MOST, MeanMaps
 
 RATES = (0.01, 0.02, 0.05, 0.1)
@@ -48,7 +50,10 @@ def draw(panel: Panel, number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def trained(scratch: Path, panel: Panel, **options: Any) -> Run:
-    """The run, trained on panels that are not scored, unless it is there."""
+    """The run, trained on panels that are not scored, unless it is there.
+
+    Its tiles overlap as ``train`` has it now, which changes how maps are joined, not the network.
+    """
     folder = scratch / "data"
     if state_of(scratch / "runs" / "alarms") not in ("trained", "finished"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +69,13 @@ def trained(scratch: Path, panel: Panel, **options: Any) -> Run:
                 **options,
             )
         )
-    return load_run(scratch / "runs" / "alarms")
+    run = load_run(scratch / "runs" / "alarms")
+    tiling = run.config.preprocess.tiling
+    assert tiling is not None
+    usual = usual_overlap(tiling.tile)
+    now = tiling.model_copy(update={"overlap": usual, "margin": margin_of(usual)})
+    preprocess = run.config.preprocess.model_copy(update={"tiling": now})
+    return replace(run, config=run.config.model_copy(update={"preprocess": preprocess}))
 
 
 def score(

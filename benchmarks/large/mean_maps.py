@@ -35,7 +35,7 @@ class MeanMaps:
     def add(self, layout: Layout, maps: Maps, scores: Maps) -> None:
         """Add the maps of all tiles of an image, n x S x S and n; no coarse one."""
         self.count += 1
-        for name, joined_by in zip(WEIGHTS, (layout, replace(layout, overlap=0)), strict=True):
+        for name, joined_by in zip(WEIGHTS, (layout, replace(layout, overlap=0, margin=0)), strict=True):
             joined = joined_by.join(maps, scores)[0]
             self.sums[name] = self.sums.get(name, np.zeros_like(joined)) + joined
 

@@ -47,7 +47,8 @@ class Passed:
         """The joined map and the score of another tiling at the same places; the map is of the view.
 
         Args:
-            overlap: pixels of the source over which the weights rise; None as it was trained.
+            overlap: pixels of the source over which the weights rise, the margin included; None as it was
+                trained.
             changes: fields of ``Tiling`` besides tile and overlap; the others as they were trained.
         """
         layout = self.geometry.layout
@@ -55,7 +56,8 @@ class Passed:
         if tiling is None:
             return layout.join(self.maps, self.scores)
         wide = layout.overlap if overlap is None else round(overlap * layout.size / tiling.tile)
-        other = replace(layout, overlap=wide, tiling=tiling.model_copy(update=changes))
+        margin = min(layout.margin, wide // 2)
+        other = replace(layout, overlap=wide, margin=margin, tiling=tiling.model_copy(update=changes))
         count = other.count
         return other.join(self.maps[:count], self.scores[:count])
 

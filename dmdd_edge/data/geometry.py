@@ -123,7 +123,8 @@ class Geometry:
         rows, columns = self.shape
         if self.tiling is None:
             return Layout(self.shape, self.size, (0,), (0,), ignored=self.ignored)
-        overlap = round(self.tiling.overlap * self.size / self.tiling.tile)
+        scale = self.size / self.tiling.tile
+        overlap = round(self.tiling.overlap * scale)
         return Layout(
             self.shape,
             self.size,
@@ -132,6 +133,7 @@ class Geometry:
             overlap,
             self.tiling,
             self.ignored,
+            margin=min(round(self.tiling.margin * scale), overlap // 2),
         )
 
     @property

@@ -3,8 +3,9 @@
 One place for training, evaluation, export, calibration, bench and the runtime. A source image becomes a
 *view* first: cropped, rotated, and scaled so that a tile has the network's size. The view is cut into tiles
 that overlap; their maps are joined with weights that fall to a tile's edge, so that no border is seen and a
-defect on one is one region. What is decided on is the joined map: its threshold is the order statistic of
-whole images, so that the false-alarm rate is that of parts and not of tiles.
+defect on one is one region. The outermost pixels of a tile, where the network sees too little of what is
+around, count only where no other tile shows the place. What is decided on is the joined map: its threshold is
+the order statistic of whole images, so that the false-alarm rate is that of parts and not of tiles.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ PEAK_PIXELS = 100
 #: Values among which ``top_mean`` first takes only the largest.
 _PART = 512
 
+#: Weight of a pixel of a tile's margin: nothing beside that of another tile, and all where no other is.
+_LEAST = 1e-9
+
 #: What the score of a tiled image is: the peak of the joined map, or the highest score of its tiles.
 ScoreOf = Literal["map", "tiles"]
 
@@ -40,6 +44,8 @@ class Tiling(Sparse):
     Attributes:
         tile: side of a tile in pixels of the source image.
         overlap: pixels of the source image by which adjacent tiles overlap at least; below half a tile.
+        margin: pixels of the source image along a tile's edges that count only where no other tile shows the
+            place; at most half of the overlap. 0 as in earlier releases, whose bundles do not give it.
         coarse: evaluate the whole image as well, scaled down to one tile; for large, bent and missing things.
         coarse_gain: the factor on the odds m / (1 - m) of the coarse map that brings good parts to the level
             of the tiles' map. Measured at the end of a training.
@@ -51,12 +57,13 @@ class Tiling(Sparse):
             anywhere, so that no place has a level.
     """
 
-    SPARSE = ("coarse", "coarse_gain", "coarse_score_gain", "score", "levels")
+    SPARSE = ("margin", "coarse", "coarse_gain", "coarse_score_gain", "score", "levels")
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tile: int = Field(ge=32, le=8192)
     overlap: int = Field(ge=0, le=4096)
+    margin: int = Field(default=0, ge=0, le=2048)
     coarse: bool = False
     coarse_gain: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
     coarse_score_gain: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
@@ -75,6 +82,8 @@ class Tiling(Sparse):
     def _less_than_half(self) -> Tiling:
         if 2 * self.overlap >= self.tile:
             raise ValueError("the overlap must be less than half of a tile")
+        if 2 * self.margin > self.overlap:
+            raise ValueError("the margin must be at most half of the overlap")
         if self.levels is not None and self.score != "map":
             raise ValueError("the score of the tiles has no place, and levels act on the map")
         return self
@@ -96,6 +105,8 @@ class Layout:
             ignored as a whole is left out.
         nearest: row and column of the view; the tiles come in the order of their distance from it. None is
             row by row.
+        margin: pixels of the view from the edge of a tile at which the weights begin to rise; pixels of a
+            margin count where there are no others.
     """
 
     shape: tuple[int, int]
@@ -106,6 +117,7 @@ class Layout:
     tiling: Tiling | None = None
     ignored: NDArray[np.bool_] | None = None
     nearest: tuple[float, float] | None = None
+    margin: int = 0
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -201,9 +213,11 @@ class Layout:
     @cached_property
     def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weights of each row of tiles along its rows, n x S, and of each column; they add up to 1."""
-        return _weights(self.rows, self.size, self.shape[0], self.overlap), _weights(
-            self.columns, self.size, self.shape[1], self.overlap
+        rows, columns = (
+            _weights(first, self.size, length, self.overlap, self.margin)
+            for first, length in zip((self.rows, self.columns), self.shape, strict=True)
         )
+        return rows, columns
 
     def order(self) -> Iterator[tuple[int, int, int, int]]:
         """Of each place: its numbers among the rows and the columns of tiles, then its row and column."""
@@ -334,10 +348,12 @@ def starts(length: int, size: int, overlap: int) -> tuple[int, ...]:
     return tuple(round(index * (length - size) / max(count - 1, 1)) for index in range(count))
 
 
-def _weights(first: tuple[int, ...], size: int, length: int, overlap: int) -> NDArray[np.float32]:
+def _weights(
+    first: tuple[int, ...], size: int, length: int, overlap: int, margin: int
+) -> NDArray[np.float32]:
     """A weight for each pixel of each tile along one axis; over the tiles they add up to 1."""
     from_edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
-    ramp = np.minimum(from_edge / max(overlap, 1), 1.0)
+    ramp = np.clip((from_edge - margin) / max(overlap - 2 * margin, 1), _LEAST, 1.0)
     total = np.zeros(length)
     for start in first:
         total[start : start + size] += ramp

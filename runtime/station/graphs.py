@@ -20,6 +20,7 @@ from dmdd_edge.runtime.options.backend import BackendOptions
 from dmdd_edge.runtime.part import batch_sizes
 from dmdd_edge.runtime.station.settings import InspectionSettings, StationSettings
 from dmdd_edge.runtime.stop_early import check_stop_early
+from dmdd_edge.runtime.strips import check_no_strips
 from dmdd_edge.runtime.tile_queue import TileQueue, queue_for
 from dmdd_edge.workspace import find_bundle
 
@@ -61,8 +62,8 @@ class Graph:
         """A detector with the thresholds of an inspection; closing it leaves the graph open.
 
         Raises:
-            DmddError: the calibration of the bundle cannot be read, a threshold is out of range, or no part
-                could be anomalous.
+            DmddError: the calibration of the bundle cannot be read or is of strips, a threshold is out of
+                range, or no part could be anomalous.
         """
         limits = effective_threshold(
             self.bundle,
@@ -73,6 +74,7 @@ class Graph:
             min_area=inspection.min_area,
             mm_per_px=inspection.mm_per_px,
         ).judging()
+        check_no_strips(limits, self.bundle)
         for line in threshold_remarks(self.bundle, limits):
             _log.warning("%s", line)
         check_stop_early(inspection.stop_early, self.bundle, limits, _log.warning)

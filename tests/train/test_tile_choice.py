@@ -42,10 +42,10 @@ def test_the_side_shows_the_smallest_defect(defect: float, size: int, side: int)
 def test_auto_takes_the_side_for_the_defect(tmp_path: Path) -> None:
     images_of(tmp_path / "good", 2000, 1500)
     tiling, lines = chosen(tmp_path / "good", tile="auto", smallest_defect="6px", coarse=True)
-    assert tiling == Tiling(tile=256, overlap=32, coarse=True)
+    assert tiling == Tiling(tile=256, overlap=64, margin=16, coarse=True)
     assert lines == ["tiles: smallest defect 6 px, so tiles of 256 px"]
     tiling, lines = chosen(tmp_path / "good", tile="auto", overlap=100)
-    assert tiling == Tiling(tile=512, overlap=100)
+    assert tiling == Tiling(tile=512, overlap=100, margin=25)
     assert "assumed" in lines[0]
 
 
@@ -59,7 +59,7 @@ def test_auto_cuts_no_tiles_that_are_not_needed(tmp_path: Path) -> None:
 def test_a_defect_that_no_tile_shows_is_said(tmp_path: Path) -> None:
     images_of(tmp_path / "good", 500, 400)
     tiling, lines = chosen(tmp_path / "good", tile="auto", smallest_defect="1px")
-    assert tiling == Tiling(tile=128, overlap=16)
+    assert tiling == Tiling(tile=128, overlap=32, margin=8)
     assert "2 px of the network's input" in lines[1]
     assert len(chosen(tmp_path / "good", tile="auto", smallest_defect="2px")[1]) == 1  # 4 px of it
 
@@ -95,7 +95,7 @@ def test_a_tile_that_covers_the_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="one tile covers the images of 500 x 400"):
         chosen(tmp_path / "good", tile="512")
     tiling, _ = chosen(tmp_path / "good", tile="400")
-    assert tiling == Tiling(tile=400, overlap=50)
+    assert tiling == Tiling(tile=400, overlap=100, margin=25)
 
 
 def test_the_region_of_interest_counts(tmp_path: Path) -> None:

@@ -32,13 +32,15 @@ def plan(part: Path, tmp_path: Path, **options: Any) -> Plan:
 
 def test_the_tiling_is_kept_in_the_configuration(part: Path, tmp_path: Path) -> None:
     made = plan(part, tmp_path, tile="128", coarse=True, rotate=90)
-    assert made.config.preprocess == Preprocess(rotate=90, tiling=Tiling(tile=128, overlap=16, coarse=True))
+    assert made.config.preprocess == Preprocess(
+        rotate=90, tiling=Tiling(tile=128, overlap=32, margin=8, coarse=True)
+    )
     assert plan(part, tmp_path, fit="pad").config.preprocess == Preprocess(fit="pad")
 
 
 def test_auto_says_what_it_chose(part: Path, tmp_path: Path) -> None:
     made = plan(part, tmp_path, tile="auto", smallest_defect="12px")
-    assert made.config.preprocess.tiling == Tiling(tile=128, overlap=16)
+    assert made.config.preprocess.tiling == Tiling(tile=128, overlap=32, margin=8)
     assert made.notes == ("tiles: smallest defect 12 px, so tiles of 128 px",)
     made = plan(part, tmp_path, tile="auto", smallest_defect="40px")
     assert made.config.preprocess == Preprocess()

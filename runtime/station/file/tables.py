@@ -27,6 +27,11 @@ NOT_OF_A_STATION: Final = {
     "show": "Remove it, and watch the station in a browser: serve = 8080.",
     "drift_state": "Remove it: a station keeps that in state_dir.",
 }
+#: What else a station does not have, whatever table it is written in.
+_NOWHERE: Final = {
+    "strip": "Remove it: a station decides at each trigger, so it inspects no strips of a web. Use "
+    "dmdd-edge run --strip ROWS.",
+}
 
 
 def _keyed(model: type[Any]) -> tuple[OptionField, ...]:
@@ -276,7 +281,7 @@ class Reading:
         key = written.replace("-", "_")
         name = ".".join(str(part) for part in route if isinstance(part, str))
         where = f"[[{name}]]" if heading == "recipes" else f"[{name}]" if name else "a station file"
-        fix = NOT_OF_A_STATION.get(key, "") if heading == "results" else ""
+        fix = _NOWHERE.get(key, "") or (NOT_OF_A_STATION.get(key, "") if heading == "results" else "")
         meant = similar(written, known)
         if meant:
             self._meant.add((*route, meant))

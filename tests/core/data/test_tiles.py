@@ -93,6 +93,28 @@ def test_a_spot_on_any_border_is_one_region_with_one_area() -> None:
     assert areas == {64}
 
 
+def test_a_margin_counts_only_where_no_other_tile_shows_the_place() -> None:
+    """Of the outer 6 pixels of a tile nothing reaches the joined map, except along the image's own edges."""
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (225, 210, 3), dtype=np.uint8)
+
+    def blind(tiles: NDArray[np.uint8]) -> Outputs:
+        maps, scores = bright(tiles)
+        maps[:, 6:-6, 6:-6] -= 2
+        return maps + 2, scores
+
+    layout = tiled(margin=6).geometry(image.shape, SIZE).layout
+    joined, _ = infer_tiles(blind, image, layout)
+    wrong = np.full(image.shape[:2], 2.0)
+    wrong[6:-6, 6:-6] = 0
+    np.testing.assert_allclose(joined, image[..., 0] / 255 + wrong, atol=1e-6)
+    # Without a margin, as in earlier releases, the weights rise over the whole overlap, here of 16 pixels.
+    (_, second), _ = tiled().geometry((112, 64), SIZE).layout.weights
+    np.testing.assert_allclose(second, np.minimum((np.arange(SIZE) + 0.5) / 16, 1), atol=1e-7)
+    (_, second), _ = tiled(margin=6).geometry((112, 64), SIZE).layout.weights
+    np.testing.assert_allclose(second, np.clip((np.arange(SIZE) + 0.5 - 6) / 4, 0, 1), atol=1e-7)
+
+
 def test_a_tile_larger_than_the_network_is_scaled_and_boxes_come_back() -> None:
     preprocess = Preprocess(roi=(40, 20, 512, 256), tiling=Tiling(tile=128, overlap=32))
     geometry = preprocess.geometry((400, 600, 3), SIZE)
@@ -251,6 +273,12 @@ def test_a_bundle_without_tiles_is_written_as_before_and_bad_tiles_are_refused()
     assert set(Preprocess().model_dump()) == {"roi", "rotate", "ignore", "bits"}
     text = tiled().model_dump_json()
     assert Preprocess.model_validate_json(text) == tiled()
-    for values in ({"tile": 64, "overlap": 32}, {"tile": 8, "overlap": 0}, {"tile": 64, "overlap": -1}):
+    assert "margin" not in text
+    for values in (
+        {"tile": 64, "overlap": 32},
+        {"tile": 8, "overlap": 0},
+        {"tile": 64, "overlap": -1},
+        {"tile": 64, "overlap": 16, "margin": 9},
+    ):
         with pytest.raises(ValidationError):
             Tiling(**values)  # type: ignore[arg-type]

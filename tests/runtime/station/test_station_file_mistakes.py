@@ -42,6 +42,7 @@ BEHIND = [
     ("[inspections.b]\ncamera = 'x'\n", "8: camera 'x' is unknown (cameras: top). Add [cameras.x], or name"),
     ("[inspections.b]\nroi = '1,2,3,4'\n", "8: 'roi' is not a key of [inspections.b]. Write region."),
     ("[inspections.b]\nbundle = 'm'\n", "8: 'bundle' is not a key of [inspections.b]. Write model."),
+    ("[inspections.b]\nstrip = 64\n", "8: 'strip' is not a key of [inspections.b]. Remove it: a station dec"),
     ("[inspections.b]\nsource = 'm'\n", "8: 'source' is not a key of [inspections.b]. Move it into [cameras"),
     ("[inspections.b]\nregion = [0, 0, 9]\n", "8: region is [0, 0, 9]; it must be a list of 4. Give a list"),
     ("[inspections.b]\nregion = [0, 0, 9, 0]\n", "8: region is [0, 0, 9, 0]; its width and height must be"),

@@ -10,6 +10,8 @@ import pytest
 
 from dmdd_edge import DmddError
 from dmdd_edge.bundle.bundle import Bundle
+from dmdd_edge.bundle.calibration import write_calibration
+from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.runtime.frame import Frame
@@ -66,5 +68,22 @@ def test_an_inspection_that_ends_early_needs_tiles(
         graph = graphs.load(graphs.name(settings.inspections["lid"]))
         with pytest.raises(DmddError, match="needs tiles"):
             graph.detector(settings.inspections["lid"])
+    finally:
+        graphs.close()
+
+
+def test_a_threshold_of_strips_is_refused(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None:
+    bundle = make_bundle()
+    write_calibration(bundle, threshold_from_normals([0.1, 0.2, 0.3], 0.5), "good", strip=32)
+    settings = station_settings(
+        tmp_path, {"web": {"category": "screw"}, "own": {"category": "screw", "threshold": 0.5}}, {1: ["web"]}
+    )
+    graphs = Graphs(settings)
+    try:
+        graph = graphs.load(graphs.name(settings.inspections["web"]))
+        with pytest.raises(DmddError, match="a station inspects whole images") as caught:
+            graph.detector(settings.inspections["web"])
+        assert "dmdd-edge calibrate --category screw --source GOOD_PARTS" in caught.value.fix
+        graph.detector(settings.inspections["own"]).close()
     finally:
         graphs.close()
