@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from dmdd_edge.extras import need
 
 #: Ray writes hints and messages of its nodes to standard output, whatever its options; read at its import.
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": ".", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+#: One attempt to reach a cluster, of about 40 s; Ray makes twenty, which no signal ends. Read at its import.
+_ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}
+#: Seconds in which the address of a cluster must answer.
+_REACHED_WITHIN = 10.0
 #: Seconds in which each node must answer; the first process of a slow machine takes long to start.
 _ANSWER_WITHIN = 300.0
 _HEAD = "ray start --head --disable-usage-stats"
@@ -63,9 +68,11 @@ def connected(address: str) -> Iterator[Any]:
     Raises:
         DmddError: Ray is not installed, or there is no such cluster.
     """
-    os.environ.update(_QUIET)
+    os.environ.update(_QUIET | {name: value for name, value in _ONCE.items() if name not in os.environ})
     with need("cluster"):
         import ray
+    if address != "auto":
+        _reach(address)
     # Ray takes the handlers of these signals for itself.
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -81,6 +88,16 @@ def connected(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
+def _reach(address: str) -> None:
+    """Raise a ``BackendError`` where nothing answers: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN):
+            return
+    except (OSError, OverflowError) as error:
+        raise _refused(address, error) from error
+
+
 def _restore(number: int, handler: Any) -> None:
     try:
         signal.signal(number, handler)
@@ -89,7 +106,9 @@ def _restore(number: int, handler: Any) -> None:
 
 
 def _refused(address: str, error: Exception) -> BackendError:
-    text = " ".join(str(error).split())[:300].rstrip(".")
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())[:300].rstrip(".")
+    if "connect to GCS" in text:  # followed by a traceback
+        text = "what is there does not answer as the head of one"
     if "ersion mismatch" in text:
         return BackendError(
             f"The Ray cluster {address} has other versions of Ray or Python: {text}.",

@@ -28,13 +28,17 @@ class Share:
     def environment(self, before: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables of a job; a number of threads that was set smaller by hand is kept.
 
+        One that is set for OpenMP alone counts for all: torch takes the largest of them.
+
         Args:
             before: the variables that it would have; by default those of this process.
         """
         found = dict(os.environ if before is None else before)
         for name in _THREADS:
-            given = found.get(name, "")
-            found[name] = str(min(int(given), self.threads) if given.isdecimal() else self.threads)
+            given = found.get(name, found.get(_THREADS[0], ""))
+            # OpenMP takes a list, one number for each level of nested loops.
+            first = given.split(",")[0].strip()
+            found[name] = str(max(1, min(int(first), self.threads)) if first.isdecimal() else self.threads)
         if self.gpu is not None:
             found[_GPUS] = self.gpu
         return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +32,35 @@ def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.Monk
     with pytest.raises(BackendError, match="The package ray is needed") as caught, connected("auto"):
         pass
     assert "[cluster]" in caught.value.fix
+
+
+def test_an_address_where_nothing_answers_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        pytest.fail("Ray would wait for minutes")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(BackendError, match="Connection refused") as caught, connected(f"127.0.0.1:{port}"):
+        pass
+    assert f"no Ray cluster at 127.0.0.1:{port}" in caught.value.message
+    with (
+        pytest.raises(BackendError, match=r"no Ray cluster at 127\.0\.0\.1:99999"),
+        connected("127.0.0.1:99999"),
+    ):
+        pass
+
+
+def test_what_answers_but_is_no_head_is_told_without_rays_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise RuntimeError(
+            "Failed to connect to GCS. Last connection error: Traceback (most recent call last)"
+        )
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(BackendError, match="does not answer as the head") as caught, connected("auto"):
+        pass
+    assert "Traceback" not in caught.value.message
 
 
 def test_a_node_says_what_it_does_not_see(tmp_path: Path) -> None:

@@ -42,8 +42,16 @@ def test_the_environment_of_a_job_limits_its_threads_and_shows_its_gpu() -> None
     assert found == {
         "OMP_NUM_THREADS": "1",  # set smaller by hand
         "MKL_NUM_THREADS": "2",
-        "OPENBLAS_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "1",  # as OpenMP
         "CUDA_VISIBLE_DEVICES": "1",
         "HOME": "/h",
     }
     assert "CUDA_VISIBLE_DEVICES" not in share_out(1, GROUPS, 4)[0].environment({})
+
+
+def test_the_threads_of_openmp_set_by_hand_count_for_the_libraries_that_would_raise_them() -> None:
+    share = share_out(1, GROUPS, 4)[0]
+    for given in ("1", "1,2"):
+        found = share.environment({"OMP_NUM_THREADS": given})
+        assert [found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")] == ["1", "1"]
+    assert share.environment({"OMP_NUM_THREADS": "many"})["MKL_NUM_THREADS"] == "4"
