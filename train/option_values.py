@@ -12,6 +12,8 @@ from dmdd_edge.messages.suggest import did_you_mean
 #: The backbones that need no ``timm:`` before their name.
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet18", "wide_resnet50_2")
 _ROTATIONS, _BITS = (0, 90, 180, 270), (10, 12, 14, 16)
+#: The coarsest features of the backbones have a side of 1/32 of the input's.
+_INPUT_STEP = 32
 #: The value of --tile that leaves the side to ``tile_choice``.
 AUTO = "auto"
 #: Smallest and largest side of a tile in pixels of the source image.
@@ -40,6 +42,16 @@ def check_rotation(degrees: int) -> None:
 def check_bits(bits: int) -> None:
     """Check that a camera may use a number of bits."""
     _one_of("--bits", bits, _BITS)
+
+
+def check_image_size(side: int) -> None:
+    """Check that the network can take an input of a side, which is within its range."""
+    if side % _INPUT_STEP:
+        below = side - side % _INPUT_STEP
+        raise OptionError(
+            f"--image-size is {side}; it must be a multiple of {_INPUT_STEP}.",
+            f"Give {below} or {below + _INPUT_STEP}.",
+        )
 
 
 def check_tile(text: str) -> None:

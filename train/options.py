@@ -11,7 +11,13 @@ from dmdd_edge.data_address import data_place
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
 from dmdd_edge.train.devices import check_device_name
-from dmdd_edge.train.option_values import BACKBONES, check_backbone, check_bits, check_rotation
+from dmdd_edge.train.option_values import (
+    BACKBONES,
+    check_backbone,
+    check_bits,
+    check_image_size,
+    check_rotation,
+)
 from dmdd_edge.train.tile_options import TileOptions
 
 _METHOD = "Method (the paper's ablation rows)"
@@ -171,7 +177,8 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     image_size: Annotated[
         int | None,
         Option(
-            "Side of the network's input in pixels. Default: 256.",
+            "Side of the network's input in pixels, a multiple of 32 from 64 to 1024. Default: 256.",
+            check=check_image_size,
             minimum=64,
             maximum=1024,
             range_in_help=False,

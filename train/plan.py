@@ -85,6 +85,16 @@ def plan_training(options: TrainOptions) -> Plan:
     return Plan(folder, config, notes, began)
 
 
+def check_values(options: TrainOptions) -> None:
+    """Check what needs no look at the images: files that are named, numbers and their combinations.
+
+    Raises:
+        OptionError: an option cannot be used.
+    """
+    _check_files(options)
+    _config(options, options.data or "")
+
+
 def _check_files(options: TrainOptions) -> None:
     weights, textures, known_bad = options.weights, options.textures, options.known_bad
     if weights is not None and not weights.is_file():
@@ -95,14 +105,11 @@ def _check_files(options: TrainOptions) -> None:
         raise OptionError(f"--known-bad {known_bad}: no such folder.", "Check the path.")
 
 
-def _new(options: TrainOptions, data: DataPlace) -> tuple[TrainConfig, Path, tuple[str, ...]]:
-    from dmdd_edge.data.datasets import load_category
+def _config(options: TrainOptions, data: DataPlace) -> TrainConfig:
     from dmdd_edge.train.config import make_config
-    from dmdd_edge.workspace import run_folder
 
     values = options.values()
-    # What needs no look at the images comes first: a data set may be on a slow share.
-    config = make_config(
+    return make_config(
         options.recipe,
         data=settled(data),
         category=options.category or "",
@@ -110,6 +117,15 @@ def _new(options: TrainOptions, data: DataPlace) -> tuple[TrainConfig, Path, tup
         synthesis={name: values[name] for name in SYNTHESIS},
         **{name: values[name] for name in RUN},
     )
+
+
+def _new(options: TrainOptions, data: DataPlace) -> tuple[TrainConfig, Path, tuple[str, ...]]:
+    from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.workspace import run_folder
+
+    values = options.values()
+    # What needs no look at the images comes first: a data set may be on a slow share.
+    config = _config(options, data)
     if config.known_bad is not None:
         config = config.model_copy(update={"known_bad": config.known_bad.resolve()})
     if options.run is not None:

@@ -31,6 +31,7 @@ from dmdd_edge.options.keys import checked_key, key_of, renamed, similar
 from dmdd_edge.options.model import OptionField, option_fields
 from dmdd_edge.options.toml_file import TomlFile, read_file
 from dmdd_edge.train.options import TrainOptions
+from dmdd_edge.workspace import run_folder
 
 #: Options that the command has for all categories together.
 _OF_ALL = ("resume", "overwrite", "runs_dir")
@@ -66,7 +67,7 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
 
     Raises:
         OptionError: there is no data set, the list has an unknown key or a wrong value, or it is not TOML.
-        DataError: the data set cannot be read, or holds no category.
+        DataError: the data set cannot be read, holds no category, is itself one, or lacks one of the list.
     """
     from dmdd_edge.data.datasets import list_categories
 
@@ -86,7 +87,7 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
             raise OptionError(
                 "The data set is missing.", "Give --data DIR, or --categories FILE with a list of categories."
             )
-        tables = {name: {} for name in list_categories(data)}
+        tables = {name: {} for name in list_categories(data, several=True)}
         if not tables:
             raise OptionError(
                 f"{data} holds no category: --all needs a folder with a subfolder for each.",
@@ -95,7 +96,11 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
     entries = []
     for name, own in tables.items():
         try:
-            entries.append(_entry(name, options, {**top, **own, **command}))
+            entry = _entry(name, options, {**top, **own, **command})
+            # With --resume, what is finished needs neither its images nor its files any more.
+            if not options.values()["resume"]:
+                _check(entry.training)
+            entries.append(entry)
         except DmddError as error:
             if file is not None:
                 error.message = f"{file.place(name)}: [{name}]: {error.message}"
@@ -109,8 +114,19 @@ def _entry(name: str, options: Options, given: Mapping[str, Any]) -> Entry:
     if "data" not in values:
         raise OptionError("it has no data set.", "Give --data DIR, or set data in the list.")
     values["runs_dir"] = options.values()["runs_dir"]
+    run_folder(name, None, values["runs_dir"])
     export = {key: given[key] for key in _EXPORT if key in given}
     return Entry(TrainOptions.build(values, frozenset(values)), export)
+
+
+def _check(training: TrainOptions) -> None:
+    """Raise for what no training could start with; a category's images are looked at when its turn comes."""
+    from dmdd_edge.data.datasets import require_category
+    from dmdd_edge.train.plan import check_values
+
+    check_values(training)
+    if isinstance(training.data, Path) and training.category is not None:
+        require_category(training.data, training.category)
 
 
 def _read(file: TomlFile, route: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from dmdd_edge.errors import BackendError, DmddError, FleetError, OptionError
 from dmdd_edge.extras import interpreter, need
 from dmdd_edge.fleet.store import BLOCK, Bytes, NotThere, StoredFile
 from dmdd_edge.messages.addresses import redacted
+from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.messages.text import is_plain_name
 from dmdd_edge.proxy import proxy_address
 
@@ -56,6 +57,8 @@ class FsspecStore:
         except ImportError as error:
             raise _missing(self.name, scheme, error) from None
         except Exception as error:
+            if "Protocol not known" in str(error):
+                raise _unknown(self.name, scheme, fsspec.available_protocols()) from None
             raise OptionError(f"{self.name} cannot be used as an address: {_text(error)}.", _CHECK) from None
         self._whole = scheme.lower() in _WHOLE
         self._root = str(root).rstrip("/")
@@ -224,6 +227,14 @@ def use_no_other_proxy() -> None:
             os.environ.pop(spelling, None)
         if proxy is not None:
             os.environ[name] = os.environ[name.upper()] = proxy
+
+
+def _unknown(name: str, scheme: str, known: Collection[str]) -> OptionError:
+    meant = did_you_mean(f"{scheme}://", [f"{each}://" for each in known])
+    return OptionError(
+        f"{name} cannot be used as an address: fsspec knows no {scheme}://.",
+        f"{meant} Give a folder, or an address such as s3://BUCKET/FOLDER.".lstrip(),
+    )
 
 
 def _missing(name: str, scheme: str, error: ImportError) -> DmddError:

@@ -14,6 +14,7 @@ from dmdd_edge.data.images import IMAGE_SUFFIXES, kind_of_file
 from dmdd_edge.errors import DataError, SourceError
 from dmdd_edge.failures import storage_error
 from dmdd_edge.fleet.address import check_address, local_folder
+from dmdd_edge.messages.commands import command
 from dmdd_edge.runtime.frame import BrokenFrame, Frame
 from dmdd_edge.runtime.sources.base import FileProgress
 from dmdd_edge.runtime.sources.files import frame_of_file, read_frame
@@ -63,6 +64,11 @@ def open_images(source: str) -> Images:
         from dmdd_edge.fleet.fsspec_store import FsspecStore
 
         return StoreImages(FsspecStore(source))
+    if folder.exists() and not folder.is_dir():
+        raise SourceError(
+            f"{folder} is a file; judge takes a folder of images.",
+            f"Give the folder that holds it. For one image: {command('run', source=folder)}",
+        )
     if not folder.is_dir():
         raise SourceError(f"There is no folder {folder}.", "Give --source DIR, or an address.")
     return FolderImages(folder.absolute())

@@ -153,6 +153,10 @@ def test_a_list_gives_each_category_its_options_and_the_command_wins(workers: An
         ("[left]\nsteps = 0\n", "parts.toml, line 2: steps is 0", "at least 1"),
         ("[left]\nresume = true\n", "parts.toml, line 2: 'resume'", "Options of a category"),
         ("steps = 3\n[left]\nhead_steps = 2\n", "parts.toml, line 2: [left]: --head-steps", "--head msn"),
+        ("[left]\n[lefd]\n", "parts.toml, line 2: [lefd]: set: no category 'lefd'", "Did you mean 'left'?"),
+        ('[left]\n["../up"]\n', "parts.toml, line 2: [../up]: '../up' cannot name a run", "letters"),
+        ("[left]\nimage_size = 100\n", "parts.toml, line 2: --image-size is 100", "Give 96 or 128"),
+        ('[left]\nweights = "gone.pth"\n', "parts.toml, line 1: [left]: --weights gone.pth:", "path"),
     ],
 )
 def test_a_mistake_in_a_list_is_named_with_its_line(
@@ -162,6 +166,27 @@ def test_a_mistake_in_a_list_is_named_with_its_line(
     error = refused("--data", data, "--categories", "parts.toml")
     assert says in error.message
     assert fix in error.fix
+    assert workers[0] == []
+
+
+def test_a_folder_that_is_one_category_is_not_taken_for_several(workers: Any, data: Path) -> None:
+    """Its folders of test images and of defects must not be trained on."""
+    (Path("sorted") / "good").mkdir(parents=True)
+    shutil.copy(next((data / "left/train/good").iterdir()), "sorted/good/1.png")
+    shutil.copytree("sorted/good", "sorted/scratch")
+    for folder in (data / "left", Path("sorted")):
+        error = refused("--data", folder)
+        assert error.message.startswith(f"{folder} is one category"), error.message
+        assert "without --all" in error.fix
+    assert workers[0] == []
+
+
+def test_what_is_finished_needs_no_images_to_be_passed_over(
+    workers: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("parts.toml").write_text("[left]\n[gone]\n")
+    monkeypatch.setattr(train_all, "left_of", lambda folder, models: "nothing")
+    assert call("--data", data, "--categories", "parts.toml", "--resume").exit_code == 0
     assert workers[0] == []
 
 

@@ -28,6 +28,7 @@ DATA = Path("data")
         ({"device": "typo"}, "--device 'typo' is unknown."),
         ({"steps": 0}, "--steps is 0; it must be at least 1."),
         ({"image_size": 2048}, "--image-size is 2048; it must be at most 1024."),
+        ({"image_size": 100}, "--image-size is 100; it must be a multiple of 32."),
         ({"rotate": 45}, "--rotate is 45; it must be one of 0, 90, 180, 270."),
         ({"bits": 8}, "--bits is 8; it must be one of 10, 12, 14, 16."),
         ({"backbone": "resnet19"}, "--backbone 'resnet19' is unknown."),

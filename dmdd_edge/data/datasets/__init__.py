@@ -16,7 +16,7 @@ is not used is counted and named (`Category.table`, `Category.remarks`).
 """
 
 from dmdd_edge.data.datasets.category import GOOD, Category, FolderUse, TestImage
-from dmdd_edge.data.datasets.layouts import list_categories, load_category
+from dmdd_edge.data.datasets.layouts import list_categories, load_category, require_category
 from dmdd_edge.data.datasets.reading import read_images
 from dmdd_edge.data.datasets.remarks import grouped, summarize
 
@@ -29,5 +29,6 @@ __all__ = [
     "list_categories",
     "load_category",
     "read_images",
+    "require_category",
     "summarize",
 ]

@@ -43,24 +43,45 @@ def load_category(root: DataPlace, category: str | None = None, *, for_training:
     return build(folder, name, for_training)
 
 
-def list_categories(root: DataPlace) -> list[str]:
+def list_categories(root: DataPlace, *, several: bool = False) -> list[str]:
     """Name the categories under a folder or an address, in natural order; no image is read.
 
     Subfolders in one of the data sets' layouts; without any, subfolders that hold images and whose names say
     nothing about the parts in them.
 
+    Args:
+        root: the data set.
+        several: refuse a folder that is itself a category, whose subfolders would be taken for categories.
+
     Raises:
-        DmddError: when root does not exist or cannot be read.
+        DmddError: when root does not exist or cannot be read, or is itself a category.
     """
     if isinstance(root, str) and is_address(root):
         from dmdd_edge.data.datasets.copies import StoredSet
 
         with StoredSet(root).outline() as outline:
-            return list_categories(outline)
+            return _categories(outline, several, root)
     root = Path(root)
     require_folder(root)
+    return _categories(root, several, str(root))
+
+
+def require_category(root: Path, category: str) -> None:
+    """Raise DmddError where a data set has no folder by a category's name; what is in it is not looked at."""
+    require_folder(root)
+    if not (root / category).is_dir():
+        _choose(root, category, for_training=True)
+
+
+def _categories(root: Path, several: bool, shown: str) -> list[str]:
     folders = subfolders(root)
     labeled = [folder.name for folder in folders if _is_labeled(folder)]
+    own = Role.TRAIN in {role_of(folder.name) for folder in folders} or (not labeled and _is_labeled(root))
+    if several and own:
+        raise DataError(
+            f"{shown} is one category, not a folder of several: it holds good parts itself.",
+            fix="Train it without --all, or give the folder above.",
+        )
     return labeled or [
         folder.name for folder in folders if role_of(folder.name) is Role.OTHER and _holds_images(folder)
     ]

@@ -28,6 +28,13 @@ def test_a_folder_is_listed_as_a_run_lists_it(tmp_path: Path) -> None:
     assert passed_over == {"hidden": 1, ".txt": 1, "linked folder": 1}
 
 
+def test_a_file_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    with pytest.raises(DmddError, match=r"a\.png is a file") as caught:
+        open_images(str(tmp_path / "a.png"))
+    assert f"dmdd-edge run --source {tmp_path / 'a.png'}" in caught.value.fix
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DmddError, match="nowhere"):
         open_images(str(tmp_path / "nowhere"))
@@ -60,6 +67,13 @@ def test_images_of_a_store_are_frames_and_those_that_are_gone_are_errors(store: 
     assert items[0].image.shape == (20, 30, 3)
     assert isinstance(items[3], BrokenFrame)
     assert items[3].error.message == "memory://archive/a/b/gone.png: no such file."
+
+
+def test_a_kind_of_address_that_nobody_knows_is_named() -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(DmddError, match=r"fsspec knows no s33://\.") as caught:
+        open_images("s33://plant/archive")
+    assert "Did you mean 's3://'?" in caught.value.fix
 
 
 def test_a_store_that_does_not_exist_is_named() -> None:
