@@ -224,6 +224,8 @@ class DeploymentGraph(nn.Module):
         self.island_density = copy.deepcopy(model.density)
         self.island_prototypes = copy.deepcopy(model.prototypes)
         self.island_head = StageHead(model.head)
+        #: Changes the distances before the head; see ``int8.floors``.
+        self.island_floors: nn.Module | None = None
         self.requires_grad_(False).eval()
         if half:
             self.halve()
@@ -251,6 +253,8 @@ class DeploymentGraph(nn.Module):
         if self.island_prototypes is not None:
             nearest = self.island_prototypes(teacher)[:, None]
             stages[STAGE] = torch.cat([stages[STAGE], nearest], 1)
+        if self.island_floors is not None:
+            stages = self.island_floors(stages)
         maps, scores = self.island_head(stages)
         return maps, scores
 

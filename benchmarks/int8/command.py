@@ -1,7 +1,8 @@
 """The command: ``python benchmarks/int8 runs/screw runs/bottle`` measures trained runs in INT8.
 
-A run whose file of results exists is not measured again; ``--graph`` adds the rows of a graph that was made
-in another way, such as by ``nncf_graph.py``.
+A run whose file of results exists is not measured again. With ``--ours`` it is, except for the rows of the
+graphs that are not ours; ``--graph`` adds the rows of a graph that was made in another way, such as by
+``nncf_graph.py``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> None:
         default=5,
         help="evenly spread points of the curve, beside those that the choice measured",
     )
+    parser.add_argument("--ours", action="store_true", help="measure our graph again, and keep other rows")
     parser.add_argument("--keep", type=Path, help="keep the graphs here, in a folder for each run")
     parser.add_argument(
         "--graph",
@@ -42,11 +44,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for folder in options.runs:
         file = options.out / f"{folder.name}.json"
-        if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if before is not None and not options.ours:
             continue
         print(f"{folder.name}: measuring", flush=True)
         keep = None if options.keep is None else options.keep / folder.name
-        document = study(folder, options.points, _say, keep)
+        document = study(folder, options.points, _say, keep, before)
         write_atomically(file, json.dumps(document, indent=1) + "\n")
         print(f"wrote {file}", flush=True)
 

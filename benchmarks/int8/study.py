@@ -16,11 +16,12 @@ from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.graph_view import read_graph
+from dmdd_edge.export.int8.choice import Measurement
 from dmdd_edge.export.int8.images import Int8Images, int8_images
 from dmdd_edge.export.int8.make import Made, make_int8
 from dmdd_edge.export.int8.measure import Limits, loss
 from dmdd_edge.export.int8.places import interior
-from dmdd_edge.export.int8.ranges import inputs_of
+from dmdd_edge.export.int8.search import Search
 from dmdd_edge.export.int8.share import int8_share
 from dmdd_edge.export.int8.simulate import Simulation
 from dmdd_edge.export.onnx_file import write_onnx
@@ -31,9 +32,12 @@ from dmdd_edge.train.places import category_of_or_none
 from int8.plain import write_plain
 
 Say = Callable[[str], None]
+OURS = "int8 ours"
 
 
-def study(folder: Path, points: int, say: Say, keep: Path | None = None) -> dict[str, Any]:
+def study(
+    folder: Path, points: int, say: Say, keep: Path | None = None, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Measure a run.
 
     Args:
@@ -41,6 +45,10 @@ def study(folder: Path, points: int, say: Say, keep: Path | None = None) -> dict
         points: of the curve.
         say: receives what begins.
         keep: folder for the graphs and for the images that ranges come from; None keeps neither.
+        before: results of the same run and images, from which all rows but ours are taken; None measures all.
+
+    Raises:
+        ValueError: ``before`` is of another run or of other images.
     """
     run = load_run(folder)
     size = run.config.model.image_size
@@ -51,8 +59,10 @@ def study(folder: Path, points: int, say: Say, keep: Path | None = None) -> dict
         good = _good(run)
         if keep is not None:
             np.savez(place / "images.npz", good=good, ranges=images.ranges)
-        files, made = _files(run, images, good, place, say)
+        files, made = _files(run, images, good, place, say, ours=before is not None)
         rows = _rows(run, files, _sets(run, images), say)
+    if before is not None:
+        rows = _with_others(rows, before["rows"])
     return {
         "category": run.config.category,
         "backbone": run.config.model.backbone,
@@ -94,19 +104,34 @@ def _good(run: Run) -> NDArray[np.uint8]:
 
 
 def _files(
-    run: Run, images: Int8Images, good: NDArray[np.uint8], folder: Path, say: Say
+    run: Run, images: Int8Images, good: NDArray[np.uint8], folder: Path, say: Say, *, ours: bool
 ) -> tuple[dict[str, Path], Made]:
     size = run.config.model.image_size
-    files = {name: folder / f"{name}.onnx" for name in ("fp32", "fp16", "int8 plain", "int8 ours")}
-    for name in ("fp32", "fp16"):
+    names = ("fp32", OURS) if ours else ("fp32", "fp16", "int8 plain", OURS)
+    files = {name: folder / f"{name}.onnx" for name in names}
+    for name in names[:1] if ours else names[:2]:
         say(f"writing {name}")
         write_onnx(DeploymentGraph(run.model, half=name == "fp16"), files[name], size)
-    say("writing int8 plain")
-    write_plain(files["fp32"], files["int8 plain"], good)
+    if not ours:
+        say("writing int8 plain")
+        write_plain(files["fp32"], files["int8 plain"], good)
     say("writing int8 ours")
-    made = make_int8(run.model, files["int8 ours"], size, images, Limits())
+    made = make_int8(run.model, files[OURS], size, images, Limits())
     say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
     return files, made
+
+
+def _with_others(rows: list[Any], before: list[Any]) -> list[Any]:
+    """The rows of before, with our row in the place of ours."""
+    key = ("graph", "images")
+    new = {tuple(row[name] for name in key): row for row in rows}
+    same = ("threshold", "good", "bad", "image_auroc_itself", "pixel_auroc_itself", "pro_itself")
+    for row in before:
+        found = new.get(tuple(row[name] for name in key))
+        if row["graph"] == "fp32" and (found is None or any(abs(row[n] - found[n]) > 1e-6 for n in same)):
+            raise ValueError("the results of before are of another run, or of other images")
+    ours = [row for row in before if row["graph"] == OURS]
+    return [new[row["graph"], row["images"]] if row in ours else row for row in before]
 
 
 def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]], say: Say) -> list[Any]:
@@ -130,35 +155,35 @@ def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]],
 
 
 def _curve(run: Run, made: Made, images: Int8Images, points: int, say: Say) -> dict[str, Any]:
-    """Loss on the images of the choice as places go back to half, worst first.
+    """Loss on the images of the choice against the share of INT8.
 
-    The points that the choice measured, and some evenly spread ones.
+    The points that the choice measured, in its order, then some with fewer multiply-adds in INT8.
     """
-    rows = {step.half: step.loss.as_dict() for step in made.steps}
-    order = made.order
-    asked = spread(len(order), points) if made.error else []
-    if missing := [half for half in asked if half not in rows]:
-        rows |= _measured(run, order, images, missing, say)
-    curve = []
-    for half in sorted(rows):
-        inside = sum(made.work.get(name, 0) for name in order[half:])
-        curve.append({"half": int(half), "multiply_adds": inside, **rows[half]})
-    return {"order": list(order), "error": made.error, "work": made.work, "points": curve}
-
-
-def _measured(
-    run: Run, order: Sequence[str], images: Int8Images, halves: Sequence[int], say: Say
-) -> dict[int, dict[str, Any]]:
-    """The loss with the first of ``order`` in half, for several numbers of them."""
-    graph = DeploymentGraph(run.model)
-    places = interior(graph)
-    simulation = Simulation(graph, places, inputs_of(graph, places, images.ranges))
-    simulation.use(())
-    exact = evaluate_predictor(simulation.predictor(), images.choice)
-    rows = {}
-    for half in halves:
-        simulation.use(order[half:])
-        say(f"curve: {half} of {len(order)} places in half")
-        result = evaluate_predictor(simulation.predictor(), images.choice)
-        rows[half] = loss("made damage", images.choice, exact, result).as_dict()
-    return rows
+    choice = made.choice
+    steps = list(choice.steps)
+    if choice.error:
+        graph = DeploymentGraph(run.model)
+        places = interior(graph)
+        simulation = Simulation(graph, places, choice.inputs)
+        measure = Measurement(simulation, places, images, Limits())
+        search = Search(choice.order, choice.error, choice.work, measure)
+        seen = {step.half for step in steps}
+        others = [half for half in search.candidates() if half not in seen]
+        for half in (others[index] for index in spread(len(others), points)):
+            say(f"curve: {len(half)} of {len(places)} places in half")
+            steps.append(search.step(half))
+    inside = next((step.share for step in reversed(choice.steps) if step.holds), 1.0)
+    return {
+        "order": list(choice.order),
+        "error": choice.error,
+        "work": choice.work,
+        "points": [
+            {
+                "half": len(step.half),
+                "share": made.share * step.share / inside,
+                "holds": step.holds,
+                **step.loss.as_dict(),
+            }
+            for step in steps
+        ],
+    }

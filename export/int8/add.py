@@ -11,9 +11,10 @@ from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.evaluation.test_set import Predictor, load_test_set
 from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.checks import GraphReport, check_graph
+from dmdd_edge.export.int8.choice import CHOOSING, Progress
 from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, decide
 from dmdd_edge.export.int8.images import int8_images
-from dmdd_edge.export.int8.make import CHOOSING, RANGES, WRITING, Made, Progress, make_int8
+from dmdd_edge.export.int8.make import RANGES, WRITING, Made, make_int8
 from dmdd_edge.export.int8.measure import Limits
 from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, compare, onnx_predictor, row_of
 from dmdd_edge.export.whole_parity import MOST_IMAGES, spread_set
@@ -21,6 +22,9 @@ from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.evaluation import threshold_of
 from dmdd_edge.train.places import category_of_or_none
+
+#: Held-out good images below which the gate's figures are coarse.
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,18 @@ def add_int8(
     """
     size = run.config.model.image_size
     images = int8_images(run)
+    good = int((~images.gate.labels).sum())
+    if good < _FEW:
+        say(
+            f"INT8 is compared on only {good} held-out good image{'s' * (good != 1)}: a small loss is not "
+            "seen. Train with a larger --holdout, or compare both precisions on your own images: dmdd-edge "
+            "evaluate --good DIR --bad DIR --precision int8"
+        )
     made = make_int8(run.model, path, size, images, Limits().widened(allowed), progress)
     report: GraphReport = check_graph(path, "int8").require()
     say(
         f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places went "
-        f"back to half precision; {made.seconds:.0f} s"
+        f"back to half precision, the inputs of {len(made.leveled)} are leveled; {made.seconds:.0f} s"
     )
     coarse = onnx_predictor(path)
     own = threshold_of(run, coarse, alpha, suspect_rate)
@@ -120,8 +131,8 @@ def int8_costs(area: float, tests: int, inputs: int = 1) -> list[Cost]:
     made = 20.0 if inputs == 1 else 8.0
     tests = tests if inputs == 1 else min(tests, MOST_IMAGES)
     return [
-        Cost(RANGES, 20.0 * area),
-        Cost(CHOOSING, 150.0 * area),
+        Cost(RANGES, 15.0 * area),
+        Cost(CHOOSING, 130.0 * area),
         Cost(WRITING, 25.0, "host"),
         Cost(f"INT8 on {MADE_DAMAGE}", made * whole),
         Cost(f"INT8 on {TEST_IMAGES}", 0.3 * tests * whole),

@@ -18,11 +18,13 @@ from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.images import validation_set
 
 #: Good images at most, and damaged images of each of the eight kinds.
-_RANGES, _CHOICE, _GATE = (32, 2), (24, 3), (60, 6)
+_RANGES, _CHOICE, _GATE = (32, 2), (24, 8), (60, 6)
 #: The same for the whole images of a run with tiles, each of which has many.
 _WHOLE = (24, 2)
 #: Images at most of which each place is measured alone.
-_SENSITIVITY = 24
+_SENSITIVITY = 12
+#: Good images at most that floors are measured on.
+_FLOORS = 8
 #: Seeds of the made damage, all different.
 _SEEDS = (21001, 21002, 21003)
 
@@ -35,11 +37,13 @@ class Int8Images:
         ranges: uint8 N x S x S x 3: good training images, and damage made on them; with tiles, tiles of them.
         choice: held-out good images, and damage made on them, by which places are chosen; likewise tiles.
         gate: the same with other damage, by which the written file is judged; whole images.
+        good: a few of the good images of ``ranges``, for floors.
     """
 
     ranges: NDArray[np.uint8]
     choice: TestSet
     gate: TestSet
+    good: NDArray[np.uint8]
 
     @property
     def sensitivity(self) -> NDArray[np.uint8]:
@@ -65,6 +69,7 @@ def int8_images(run: Run) -> Int8Images:
             np.asarray(ranges.images),
             tile_set(held_out, _CHOICE[0], method, seed=_SEEDS[1], count=_CHOICE[1]),
             whole_set(held_out, _WHOLE[0], seed=_SEEDS[2], count=_WHOLE[1]),
+            _good(ranges),
         )
     sets = []
     for images, (most, count), seed in zip(
@@ -73,4 +78,9 @@ def int8_images(run: Run) -> Int8Images:
         some = np.stack([images[i] for i in spread(len(images), most)])
         parts = foreground.masks(list(some), method)[1]
         sets.append(validation_set(some, parts, seed=seed, count=count))
-    return Int8Images(np.asarray(sets[0].images), sets[1], sets[2])
+    return Int8Images(np.asarray(sets[0].images), sets[1], sets[2], _good(sets[0]))
+
+
+def _good(test: TestSet) -> NDArray[np.uint8]:
+    numbers = np.flatnonzero(~test.labels)
+    return np.stack([test.images[int(numbers[i])] for i in spread(len(numbers), _FLOORS)])

@@ -15,18 +15,17 @@ from dmdd_edge.evaluation.test_set import Evaluation, TestSet
 
 _Numbers = Sequence[float] | NDArray[np.float32]
 
-#: Two pairs of a good and a defective image may swap by rounding alone; on a small set that is much.
-_SWAPS = 2
-
 
 @dataclass(frozen=True)
 class Limits:
     """How much an INT8 graph may lose.
 
     Attributes:
-        image_auroc, pixel_auroc, pro: largest loss of a figure, 0..1.
+        image_auroc, pixel_auroc, pro: largest loss of a figure, 0..1. For I-AUROC the standard error of the
+            difference where that is larger, up to ``unresolved``.
         rank: smallest rank correlation (Spearman) of its scores with the fp32 graph's.
         false_alarms: how much larger the share of false alarms may be, each graph at its own threshold.
+        unresolved: largest loss of I-AUROC that may count as chance, 0..1.
     """
 
     image_auroc: float = 0.003
@@ -34,6 +33,7 @@ class Limits:
     pro: float = 0.003
     rank: float = 0.98
     false_alarms: float = 0.02
+    unresolved: float = 0.01
 
     def scaled(self, factor: float) -> Limits:
         """Stricter limits: a part of what is allowed."""
@@ -43,6 +43,7 @@ class Limits:
             self.pro * factor,
             1 - (1 - self.rank) * factor,
             self.false_alarms * factor,
+            self.unresolved * factor,
         )
 
     def widened(self, points: float) -> Limits:
@@ -54,6 +55,7 @@ class Limits:
             self.pro + more,
             self.rank - more,
             self.false_alarms + more,
+            self.unresolved + more,
         )
 
 
@@ -67,6 +69,7 @@ class Loss:
         image_auroc, pixel_auroc, pro: the figure minus fp32's, 0..1; None where the set cannot give it.
         rank: rank correlation of the scores.
         false_alarms, false_alarms_fp32: share of good images above the threshold, each at its own.
+        image_auroc_error: standard error of the difference of I-AUROC, 0..1, over other images like these.
     """
 
     images: str
@@ -78,15 +81,15 @@ class Loss:
     rank: float
     false_alarms: float
     false_alarms_fp32: float
+    image_auroc_error: float = 0.0
 
     def problems(self, limits: Limits) -> list[str]:
         """Each figure beyond its limit, in words; empty when every one holds."""
         found = []
-        pairs = max(self.good * self.bad, 1)
         for name in PAPER_FIELDS:
             value, limit = getattr(self, name), getattr(limits, name)
             if name == "image_auroc":
-                limit = max(limit, (_SWAPS + 0.01) / pairs)
+                limit = max(limit, min(self.image_auroc_error, limits.unresolved))
             if value is not None and not -value <= limit:
                 found.append(f"{name} falls by {-100 * value:.2f} points, {100 * limit:.2f} are allowed")
         if not self.rank >= limits.rank:
@@ -136,6 +139,7 @@ def loss(
         rank=rank_correlation(exact.scores, coarse.scores),
         false_alarms=rates[1],
         false_alarms_fp32=rates[0],
+        image_auroc_error=difference_error(exact.scores, coarse.scores, test.labels),
     )
 
 
@@ -153,6 +157,26 @@ def crossed_rate(scores: NDArray[np.float32], alpha: float = DEFAULT_ALPHA) -> f
     for own, other in (halves, halves[::-1]):
         above += int(np.sum(own > threshold_from_normals([float(s) for s in other], alpha).image))
     return above / len(scores)
+
+
+def difference_error(exact: _Numbers, coarse: _Numbers, labels: NDArray[np.bool_]) -> float:
+    """The standard error of the difference of two I-AUROC on the same images, 0..1.
+
+    It is that of DeLong, DeLong and Clarke-Pearson, 1988: how much each good image contributes to the
+    difference, and each defective one, varies. 0 with fewer than two of either.
+
+    Args:
+        exact, coarse: scores of both graphs, N.
+        labels: bool N, whether each image is defective.
+    """
+    wins = []
+    for values in (np.asarray(exact, np.float64), np.asarray(coarse, np.float64)):
+        wins.append(np.sign(values[labels][:, None] - values[~labels][None, :]) / 2)
+    change = wins[1] - wins[0]
+    if min(change.shape) < 2:
+        return 0.0
+    each = (change.mean(axis) for axis in (0, 1))
+    return float(np.sqrt(sum(values.var(ddof=1) / len(values) for values in each)))
 
 
 def rank_correlation(a: _Numbers, b: _Numbers) -> float:

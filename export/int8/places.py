@@ -27,6 +27,11 @@ class Place:
     name: str
 
     @property
+    def stage(self) -> int:
+        """The index of its stage, 0..3."""
+        return int(self.name.split(".")[1])
+
+    @property
     def convolutions(self) -> tuple[str, ...]:
         """The names of its convolutions, as modules of the graph and as the stems of nodes."""
         return tuple(f"{network}.{self.name}" for network in NETWORKS)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dmdd_edge._version import __version__
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.int8.places import Place, convolution
 from dmdd_edge.export.int8.ranges import Input
-from dmdd_edge.export.int8.weights import LARGEST, rounded, times_channels
+from dmdd_edge.export.int8.weights import LARGEST
 from dmdd_edge.export.onnx_file import write_onnx
 
 OPSET = 19
@@ -45,7 +45,7 @@ def write_int8(
     """
     for place in places:
         for name in place.convolutions:
-            _prepare(convolution(graph, name), inputs[place.name])
+            _prepare(name, convolution(graph, name), inputs[place.name])
     graph.halve()
     half = write_onnx(graph, path, image_size)
     steps = {name: inputs[place.name].step for place in places for name in place.convolutions}
@@ -54,14 +54,23 @@ def write_int8(
 
 
 @torch.no_grad()
-def _prepare(layer: nn.Conv2d, how: Input) -> None:
-    """Put a convolution's weights on their grid, and divide the channels of its input."""
+def _prepare(name: str, layer: nn.Conv2d, how: Input) -> None:
+    """Put a convolution's weights on their grid, and level the channels of its input."""
+    weights, bias = how.weights(name, layer), how.bias(name, layer)
+    layer.weight.copy_(how.steps(name, layer))
+    if layer.bias is not None and bias is not None:
+        centers = how.centers
+        layer.bias.copy_(bias if centers is None else bias + weights.flatten(1) @ centers)
     if how.divisors is None:
-        layer.weight.copy_(rounded(layer.weight))
         return
-    layer.weight.copy_(rounded(times_channels(layer, layer.weight, how.divisors)))
     layer.register_buffer("factors", (1.0 / how.divisors)[:, None, None])
-    layer.register_forward_pre_hook(lambda module, inputs: (inputs[0] * module.factors,))
+    layer.register_buffer("centers", None if how.centers is None else how.centers[:, None, None])
+    layer.register_forward_pre_hook(_level)
+
+
+def _level(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    (x,) = inputs
+    return ((x if layer.centers is None else x - layer.centers) * layer.factors,)
 
 
 def with_pairs(model: onnx.ModelProto, steps: Mapping[str, float]) -> onnx.ModelProto:

@@ -4,17 +4,18 @@ Ranges come from good images and from damage made on them: those of good images 
 excites, which is what the detector looks for. Teacher and student have the same at the same place: their
 difference is the signal, and equal rounding of nearly equal values cancels in it.
 
-An input has one step for all channels, so one strong channel makes the others coarse: in the last stage of a
-backbone by 10 dB. There each channel is divided by a number before it is rounded, and the weights that read
-it are multiplied by it (as in SmoothQuant). The divisors are a power of what a channel reaches; which power,
-and whether any, is what the output's error decides.
+An input has one step for all channels and is symmetric, so a strong channel makes the others coarse, and one
+that is never negative wastes half of the numbers. A leveled input has each channel's center subtracted, and
+is divided by what is left of its range; the weights that read it are multiplied by the divisors (as in
+SmoothQuant), and the bias gets what the centers add. That costs an operation, so it is for the places that
+need it; see ``choice``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmdd_edge.data.spread import spread
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.int8.places import Place, convolution
-from dmdd_edge.export.int8.weights import LARGEST, computed, on_grid, rounded, times_channels
+from dmdd_edge.export.int8.weights import LARGEST, fitted, on_grid, rounded, times_channels
 
 _BATCH = 4
-#: The powers that are tried. Dividing costs an operation, so it has to take this share off the error.
-_POWERS, _WORTH = (0.5, 0.75, 1.0), 0.3
+#: Rows of an input from which on every second pixel of a row, and every second row, is enough.
+_LARGE = 32
+#: The smallest divisor, relative to the largest: weights must not vanish beside others.
+_SMALLEST = 2.0**-6
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,66 @@ class Input:
     Attributes:
         step: of the numbers, above 0.
         divisors: what each channel is divided by before, float32 C; None for nothing.
+        centers: what is subtracted from each channel before that, float32 C; None for nothing.
+        fits: weights on their grid by the name of the convolution, for divided channels; those of the others
+            are rounded without regard to the input.
+        means: of each channel, float32 C, by the name of the convolution, of those that ``fits`` has.
     """
 
     step: float
     divisors: Tensor | None = None
+    centers: Tensor | None = None
+    fits: Mapping[str, Tensor] = field(default_factory=dict)
+    means: Mapping[str, Tensor] = field(default_factory=dict)
 
     def round(self, x: Tensor) -> Tensor:
         """An input N x C x H x W as INT8 keeps it."""
+        if self.centers is not None:
+            x = x - self.centers[:, None, None]
         if self.divisors is None:
-            return on_grid(x, self.step)
-        shape = self.divisors[:, None, None]
-        return on_grid(x / shape, self.step) * shape
+            x = on_grid(x, self.step)
+        else:
+            shape = self.divisors[:, None, None]
+            x = on_grid(x / shape, self.step) * shape
+        return x if self.centers is None else x + self.centers[:, None, None]
 
-    def weights(self, layer: nn.Conv2d, weight: Tensor) -> Tensor:
-        """The weights of a convolution that reads the input, as INT8 keeps them."""
+    def steps(self, name: str, layer: nn.Conv2d) -> Tensor:
+        """The weights of a convolution on their grid, as they are multiplied with divided channels."""
+        if name in self.fits:
+            return self.fits[name]
         if self.divisors is None:
-            return rounded(weight)
-        scaled = rounded(times_channels(layer, weight, self.divisors))
-        return times_channels(layer, scaled, 1.0 / self.divisors)
+            return rounded(layer.weight)
+        return rounded(times_channels(layer, layer.weight, self.divisors))
+
+    def weights(self, name: str, layer: nn.Conv2d) -> Tensor:
+        """The weights of a convolution as INT8 keeps them, for channels that are not divided."""
+        steps = self.steps(name, layer)
+        return steps if self.divisors is None else times_channels(layer, steps, 1.0 / self.divisors)
+
+    def bias(self, name: str, layer: nn.Conv2d) -> Tensor | None:
+        """The bias of a convolution that goes with ``weights``: it makes up for them at the mean input."""
+        if layer.bias is None or name not in self.means:
+            return layer.bias
+        error = layer.weight - self.weights(name, layer)
+        return layer.bias + error.flatten(1) @ self.means[name]
 
 
-def inputs_of(graph: DeploymentGraph, places: Sequence[Place], images: NDArray[np.uint8]) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """The two ways in which the input of a place may become INT8.
+
+    Attributes:
+        plain: without a further operation.
+        leveled: makes the one with its channels made alike; None where that cannot be.
+    """
+
+    plain: Input
+    leveled: Callable[[], Input] | None = None
+
+
+def inputs_of(
+    graph: DeploymentGraph, places: Sequence[Place], images: NDArray[np.uint8]
+) -> dict[str, Inputs]:
     """How the input of each place becomes INT8.
 
     Args:
@@ -70,56 +111,107 @@ def inputs_of(graph: DeploymentGraph, places: Sequence[Place], images: NDArray[n
     Returns:
         by the name of the place.
     """
-    largest: dict[str, Tensor] = {}
+    low: dict[str, Tensor] = {}
+    high: dict[str, Tensor] = {}
+    moments: dict[str, Moments] = {}
 
-    def reach(name: str, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
-        reached = x.abs().amax((0, 2, 3))
-        largest[name] = torch.maximum(largest[name], reached) if name in largest else reached
+    def see(place: str, name: str, layer: nn.Conv2d, x: Tensor) -> None:
+        least, most = x.amin((0, 2, 3)), x.amax((0, 2, 3))
+        low[place] = torch.minimum(low[place], least) if place in low else least
+        high[place] = torch.maximum(high[place], most) if place in high else most
+        if is_pointwise(layer):
+            moments.setdefault(name, Moments()).add(x)
 
-    _watch(graph, places, images, reach)
-    choices = {place.name: _choices(graph, place, largest[place.name]) for place in places}
-    error = {name: [0.0] * len(options) for name, options in choices.items()}
-
-    def compare(name: str, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
-        for index, option in enumerate(choices[name]):
-            coarse = computed(layer, option.round(x), option.weights(layer, layer.weight))
-            error[name][index] += float(((coarse - y) ** 2).sum())
-
-    some = images[spread(len(images), 2 * _BATCH)]
-    _watch(graph, [place for place in places if len(choices[place.name]) > 1], some, compare)
-    return {name: _best(options, error[name]) for name, options in choices.items()}
+    _watch(graph, places, images, see)
+    return {place.name: _ways(graph, place, low[place.name], high[place.name], moments) for place in places}
 
 
-def _choices(graph: DeploymentGraph, place: Place, largest: Tensor) -> list[Input]:
-    plain = Input(max(float(largest.max()), 1e-6) / LARGEST)
-    layers = [convolution(graph, name) for name in place.convolutions]
-    if layers[0].groups not in (1, layers[0].in_channels) or largest.max() < 2 * largest.median():
-        return [plain]
-    options = [plain]
-    for power in _POWERS:
-        divisors = (largest / largest.max()).clamp(min=2.0**-6) ** power
-        divisors = 1.0 / (1.0 / divisors).half().float()  # what is multiplied by has half precision
-        options.append(Input(max(float((largest / divisors).max()), 1e-6) / LARGEST, divisors))
-    return options
+class Moments:
+    """Mean and covariance of the channels of an input over its pixels; of a large one every second."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = self._products = torch.zeros((), dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        """Count an input, float32 N x C x H x W."""
+        apart = 2 if x.shape[2] >= _LARGE else 1
+        values = x[:, :, ::apart, ::apart].transpose(0, 1).flatten(1).double()
+        self._count += values.shape[1]
+        self._sum = self._sum + values.sum(1)
+        self._products = self._products + values @ values.T
+
+    @property
+    def mean(self) -> Tensor:
+        """Of each channel, float64 C."""
+        return self._sum / self._count
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of each two channels, float64 C x C."""
+        return self._products / self._count - self.mean[:, None] * self.mean
 
 
-def _best(options: Sequence[Input], error: Sequence[float]) -> Input:
-    best = min(range(len(options)), key=lambda index: error[index])
-    return options[best] if error[best] <= (1 - _WORTH) * error[0] else options[0]
+def is_pointwise(layer: nn.Conv2d) -> bool:
+    """Whether each output pixel of a convolution is a sum over the channels of one pixel, at no border."""
+    return layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding in (0, (0, 0))
+
+
+def _ways(
+    graph: DeploymentGraph, place: Place, low: Tensor, high: Tensor, moments: Mapping[str, Moments]
+) -> Inputs:
+    layers = {name: convolution(graph, name) for name in place.convolutions}
+    step = _step(torch.maximum(low.abs(), high.abs()))
+    plain = Input(step, None, None, *_fits(layers, moments))
+    if all(layer.groups in (1, layer.in_channels) for layer in layers.values()):
+        return Inputs(plain, lambda: _leveled(layers, low, high, moments))
+    return Inputs(plain)
+
+
+def _leveled(
+    layers: Mapping[str, nn.Conv2d], low: Tensor, high: Tensor, moments: Mapping[str, Moments]
+) -> Input:
+    centers, reach = None, torch.maximum(low.abs(), high.abs())
+    if all(is_pointwise(layer) and layer.bias is not None for layer in layers.values()):
+        centers = ((low + high) / 2).half().float()
+        reach = torch.maximum(high - centers, centers - low)
+    divisors = (reach / reach.max().clamp(min=1e-6)).clamp(min=_SMALLEST)
+    divisors = 1.0 / (1.0 / divisors).half().float()  # what is multiplied by has half precision
+    return Input(_step(reach / divisors), divisors, centers, *_fits(layers, moments, divisors))
+
+
+def _fits(
+    layers: Mapping[str, nn.Conv2d], moments: Mapping[str, Moments], divisors: Tensor | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights on their grid and means of the inputs, by the name of the convolution; see ``Input``."""
+    fits = {}
+    for name, layer in layers.items():
+        if name not in moments:
+            continue
+        weight, covariance = layer.weight, moments[name].covariance
+        if divisors is not None:
+            weight = times_channels(layer, weight, divisors)
+            covariance = covariance / divisors / divisors[:, None]
+        fits[name] = fitted(weight, covariance)
+    return fits, {name: moments[name].mean.float() for name in fits}
+
+
+def _step(reach: Tensor) -> float:
+    return max(float(reach.max()), 1e-6) / LARGEST
 
 
 def _watch(
     graph: DeploymentGraph,
     places: Sequence[Place],
     images: NDArray[np.uint8],
-    see: Callable[[str, nn.Conv2d, Tensor, Tensor], None],
+    see: Callable[[str, str, nn.Conv2d, Tensor], None],
 ) -> None:
-    """Run the graph, and show each place's convolutions with their inputs and outputs."""
+    """Run the graph, and show the inputs of each place's convolutions, with their names."""
 
-    def seen(name: str) -> Callable[..., None]:
-        return lambda layer, inputs, output: see(name, layer, inputs[0], output)
+    def seen(place: str, name: str) -> Callable[..., None]:
+        return lambda layer, inputs, output: see(place, name, layer, inputs[0])
 
-    hooks = {name: seen(place.name) for place in places for name in place.convolutions}
+    hooks = {name: seen(place.name, name) for place in places for name in place.convolutions}
     with hooked(graph, hooks), torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             graph(torch.from_numpy(images[start : start + _BATCH]))

@@ -29,6 +29,8 @@ class Simulation:
         inputs: how the input of each place becomes INT8, by its name.
 
     Attributes:
+        graph: as given.
+        inputs: as they are now.
         used: the places in use.
     """
 
@@ -40,22 +42,30 @@ class Simulation:
     ) -> None:
         self.graph = graph
         self.used: frozenset[str] = frozenset()
-        self._inputs = dict(inputs)
-        self._layers: list[tuple[str, nn.Conv2d, Tensor, Tensor]] = []
+        self.inputs = dict(inputs)
+        self._places = {place.name: place for place in places}
+        self._layers = {name: convolution(graph, name) for place in places for name in place.convolutions}
+        self._exact = {name: _state(layer) for name, layer in self._layers.items()}
         for place in places:
-            how = inputs[place.name]
             for name in place.convolutions:
-                layer = convolution(graph, name)
-                exact = layer.weight.detach().clone()
-                self._layers.append((place.name, layer, exact, how.weights(layer, exact)))
-                layer.register_forward_pre_hook(self._hook(place.name))
+                self._layers[name].register_forward_pre_hook(self._hook(place.name))
+
+    def change(self, name: str, how: Input) -> None:
+        """Let the input of a place, which is not in use, become INT8 in another way."""
+        assert name not in self.used
+        self.inputs[name] = how
 
     def use(self, names: Collection[str]) -> None:
         """Compute the places with these names as INT8, and all others in float32."""
-        self.used = frozenset(names)
-        with torch.no_grad():
-            for name, layer, exact, coarse in self._layers:
-                layer.weight.copy_(coarse if name in self.used else exact)
+        before, self.used = self.used, frozenset(names)
+        for place in before - self.used:
+            for name in self._places[place].convolutions:
+                _set(self._layers[name], *self._exact[name])
+        for place in self.used - before:
+            how = self.inputs[place]
+            for name in self._places[place].convolutions:
+                layer = self._layers[name]
+                _set(layer, how.weights(name, layer), how.bias(name, layer))
 
     def predictor(self) -> Predictor:
         """The graph as it is now, as a predictor of prepared images."""
@@ -69,6 +79,17 @@ class Simulation:
 
     def _hook(self, name: str) -> Callable[..., Any]:
         def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            return (self._inputs[name].round(inputs[0]),) if name in self.used else None
+            return (self.inputs[name].round(inputs[0]),) if name in self.used else None
 
         return before
+
+
+def _state(layer: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    return layer.weight.clone(), None if layer.bias is None else layer.bias.clone()
+
+
+@torch.no_grad()
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
+    layer.weight.copy_(weight)
+    if layer.bias is not None and bias is not None:
+        layer.bias.copy_(bias)

@@ -1,7 +1,9 @@
-"""INT8 weights: one scale per output channel, rounded so that the sum of each filter is kept.
+"""INT8 weights: one scale per output channel, rounded so that what a filter responds with is kept.
 
-The reason for the sums is the same as in half precision (see ``export.half``): most of an image is smooth,
-and there a filter responds with the sum of its weights.
+Filters larger than 1 x 1 keep their sum, for the same reason as in half precision (see ``export.half``): most
+of an image is smooth, and there a filter responds with the sum of its weights. A filter of 1 x 1 keeps its
+response to what its inputs vary by, as far as the grid allows (GPTQ, Frantar et al., 2022); its response to
+their mean is kept by the bias.
 """
 
 from __future__ import annotations
@@ -52,6 +54,42 @@ def rounded(weight: Tensor) -> Tensor:
     return (result.view(filters.shape).to(weight.dtype) * scales[..., None]).view(weight.shape)
 
 
+#: Added to the variances, as a share of their mean: few images leave directions without any input.
+_DAMPING = 0.01
+
+
+def fitted(weight: Tensor, covariance: Tensor) -> Tensor:
+    """Weights of 1 x 1 filters on the grid of their channel's step, rounded for their inputs.
+
+    Channel after channel, the error of a weight is made up for by those that are not rounded yet, so that the
+    response to the inputs changes least. The largest weight of a channel is 127 steps, as in ``rounded``.
+
+    Args:
+        weight: float32 C_out x C_in x 1 x 1.
+        covariance: of the input channels, float64 C_in x C_in.
+
+    Returns:
+        float32 of the same shape.
+    """
+    scales = channel_scales(weight)
+    left = weight.detach().flatten(1) / scales[:, None]
+    largest = left.abs().argmax(1)
+    mean = covariance.diagonal().mean().clamp(min=1e-12)
+    damped = covariance + _DAMPING * mean * torch.eye(len(covariance), dtype=torch.float64)
+    order = damped.diagonal().argsort(descending=True)
+    inverse = torch.linalg.inv(damped[order][:, order])
+    factor = torch.linalg.cholesky((inverse + inverse.T) / 2, upper=True).to(left.dtype)
+    top = left.gather(1, largest[:, None])[:, 0].sign() * LARGEST
+    left, result = left[:, order], torch.empty_like(left)
+    for index, channel in enumerate(order.tolist()):
+        wanted = left[:, index]
+        steps = torch.where(largest == channel, top, wanted.round().clamp(-LARGEST, LARGEST))
+        result[:, channel] = steps
+        error = (wanted - steps) / factor[index, index]
+        left[:, index + 1 :] -= error[:, None] * factor[index, index + 1 :]
+    return (result * scales[:, None]).view(weight.shape)
+
+
 def on_grid(x: Tensor, step: float) -> Tensor:
     """Values as INT8 with this step keeps them: rounded to it, and clipped to 127 steps."""
     return (x / step).round_().clamp_(-LARGEST, LARGEST).mul_(step)
@@ -60,12 +98,3 @@ def on_grid(x: Tensor, step: float) -> Tensor:
 def times_channels(layer: nn.Conv2d, weight: Tensor, factors: Tensor) -> Tensor:
     """A convolution's weights times a factor for each channel that they read; not for grouped ones."""
     return weight * (factors[:, None, None, None] if layer.groups > 1 else factors[None, :, None, None])
-
-
-def computed(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
-    """What a convolution gives with other weights, without its hooks: it may pad in its own way."""
-    kept, layer.weight.data = layer.weight.data, weight
-    try:
-        return layer.forward(x)
-    finally:
-        layer.weight.data = kept

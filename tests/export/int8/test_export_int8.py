@@ -16,7 +16,7 @@ import pytest
 from dmdd_edge import BundleError, Detector, DmddError
 from dmdd_edge.bundle.bundle import INT8_GRAPH, Bundle, check, list_versions
 from dmdd_edge.export import pipeline
-from dmdd_edge.export.int8 import add, images, make, quantize
+from dmdd_edge.export.int8 import add, choice, images, quantize
 from dmdd_edge.export.int8.images import Int8Images
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.pipeline import Exported
@@ -120,7 +120,8 @@ def test_ranges_of_one_image_are_refused_with_the_numbers(
         return replace(found, ranges=np.zeros_like(found.ranges[:1]))
 
     monkeypatch.setattr(add, "int8_images", one)
-    monkeypatch.setattr(make, "fewest_in_half", lambda order, measure: (0, []))
+    measure = choice.Measurement.__call__
+    monkeypatch.setattr(choice.Measurement, "__call__", lambda self, half: (measure(self, half)[0], ()))
     with pytest.raises(BundleError, match=r"made damage: .* (points|scores)") as caught:
         export(models, 0.0)
     assert "INT8 costs too much here, with" in caught.value.message

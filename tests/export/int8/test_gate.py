@@ -13,6 +13,7 @@ from dmdd_edge.bundle.threshold import Threshold, threshold_from_normals
 from dmdd_edge.data.datasets import GOOD, TestImage
 from dmdd_edge.evaluation.test_set import Predictor, TestSet
 from dmdd_edge.export.graph import DeploymentGraph
+from dmdd_edge.export.int8.choice import Choice
 from dmdd_edge.export.int8.gate import MADE_DAMAGE, Verdict, decide
 from dmdd_edge.export.int8.make import Made
 from dmdd_edge.export.int8.places import interior
@@ -20,7 +21,7 @@ from dmdd_edge.export.int8.ranges import inputs_of
 from dmdd_edge.export.int8.simulate import Simulation
 from tests.export.detectors import detector, random_images
 
-MADE = Made(0.75, (), 12, (), 1.0)
+MADE = Made(0.75, (), 12, Choice((), ()), 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,8 @@ def _verdict(ranges: Any, images: TestSet, allowed: float = 0.0) -> Verdict:
     model = detector()
     graph = DeploymentGraph(model)
     places = interior(graph)
-    simulation = Simulation(graph, places, inputs_of(graph, places, ranges))
+    inputs = {name: both.plain for name, both in inputs_of(graph, places, ranges).items()}
+    simulation = Simulation(graph, places, inputs)
     exact = Simulation(DeploymentGraph(model), (), {}).predictor()
     simulation.use([place.name for place in places])
     coarse = simulation.predictor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from dmdd_edge.export.int8.quantize import write_int8
 from dmdd_edge.export.int8.ranges import Input, inputs_of
 from dmdd_edge.export.int8.sensitivity import errors, worst_first
 from dmdd_edge.export.int8.simulate import Simulation
-from dmdd_edge.export.int8.weights import channel_scales, rounded
+from dmdd_edge.export.int8.weights import channel_scales, times_channels
 from dmdd_edge.export.parity import onnx_predictor
 from dmdd_edge.runtime.engines.engine import BatchProfile, read_sidecar
 from tests.export.detectors import detector, random_images
@@ -34,9 +35,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = detector()
     graph = DeploymentGraph(model)
     places = interior(graph)
-    inputs = inputs_of(graph, places, random_images(4))
-    # Coarser than needed, so that half precision's rounding is small beside it.
-    inputs = {name: Input(8 * how.step, how.divisors) for name, how in inputs.items()}
+    found = inputs_of(graph, places, random_images(4))
+    # Some of either kind, and coarser than needed, so that half precision's rounding is small beside it.
+    inputs = {
+        place.name: found[place.name].plain if index % 3 == 0 else found[place.name].leveled()
+        for index, place in enumerate(places)
+    }
+    inputs = {name: replace(how, step=8 * how.step) for name, how in inputs.items()}
     path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
     chosen = places[:-1]
     write_int8(DeploymentGraph(model), path, 64, chosen, inputs)
@@ -72,10 +77,11 @@ def test_the_files_weights_are_those_of_the_simulation(made: Any) -> None:
     graph = DeploymentGraph(model)
     stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(path).graph.initializer}
     compared = 0
-    for place in (place for place in chosen if inputs[place.name].divisors is None):
-        name = place.convolutions[1]
-        weight = convolution(graph, name).weight
-        steps = (rounded(weight) / channel_scales(weight)[:, None, None, None]).round()
+    for place in chosen:
+        name, how = place.convolutions[1], inputs[place.name]
+        layer = convolution(graph, name)
+        weight = layer.weight if how.divisors is None else times_channels(layer, layer.weight, how.divisors)
+        steps = (how.steps(name, layer) / channel_scales(weight)[:, None, None, None]).round()
         np.testing.assert_array_equal(stored[f"{name}.weight_quantized"], steps.detach().numpy())
         compared += 1
     assert compared
@@ -130,7 +136,7 @@ def test_a_strong_channel_is_divided_where_that_helps() -> None:
     x = 2 * torch.rand(1, layer.in_channels, 8, 8) - 1
     x[:, 0] *= 90
     assert (scaled.round(x) - x)[:, 1:].abs().mean() < 0.1 * (plain.round(x) - x)[:, 1:].abs().mean()
-    strong = (scaled.weights(layer, layer.weight) - layer.weight)[:, 0].abs().max()
+    strong = (scaled.weights("", layer) - layer.weight)[:, 0].abs().max()
     assert strong < 0.02 * layer.weight.abs().max()  # it has 64 times the steps of the others
 
 

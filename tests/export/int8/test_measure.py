@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,7 @@ import pytest
 from dmdd_edge.data.datasets import GOOD, TestImage
 from dmdd_edge.evaluation.metrics import Metrics
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet
-from dmdd_edge.export.int8.measure import Limits, crossed_rate, loss, rank_correlation
-from dmdd_edge.export.int8.search import fewest_in_half
+from dmdd_edge.export.int8.measure import Limits, Loss, crossed_rate, difference_error, loss, rank_correlation
 
 
 def _set(good: int, bad: int) -> TestSet:
@@ -57,26 +57,19 @@ def test_a_loss_names_each_figure_beyond_its_limit() -> None:
     assert replace(found, rank=float("nan")).problems(Limits().widened(0.5)) != []
 
 
-def test_a_small_set_allows_two_swapped_pairs() -> None:
-    test = _set(10, 10)
-    exact, coarse = _evaluation([0.1] * 20, 0.99), _evaluation([0.1] * 20, 0.97)
+def test_a_fall_of_i_auroc_within_its_standard_error_is_not_held_against_a_graph() -> None:
+    # Of 3 x 2 pairs one is lost, by one good and one bad image: means (-1/3, 0) and (-1/2, 0, 0).
+    test = _set(3, 2)
+    scores = [0.1, 0.2, 0.5, 0.6, 0.7], [0.65, 0.2, 0.5, 0.6, 0.7]
+    error = difference_error(*scores, test.labels)
+    assert error == pytest.approx(math.sqrt(1 / 18 / 2 + 1 / 12 / 3))
+    exact, coarse = (_evaluation(each, figure) for each, figure in zip(scores, (0.99, 0.985), strict=True))
     found = loss("made damage", test, exact, coarse)
-    assert not [text for text in found.problems(Limits()) if "image_auroc" in text]
+    assert found.image_auroc_error == error
 
+    def image_auroc(loss: Loss) -> list[str]:
+        return [text for text in loss.problems(Limits()) if "image_auroc" in text]
 
-def test_the_fewest_places_go_back_until_the_limits_hold() -> None:
-    order = [f"p{i}" for i in range(20)]
-    asked: list[int] = []
-    found = loss("x", _set(2, 2), _evaluation([0.1] * 4, 1.0), _evaluation([0.1] * 4, 1.0))
-
-    def measure(inside: object) -> tuple[object, bool]:
-        count = 20 - len(inside)  # type: ignore[arg-type]
-        asked.append(count)
-        return found, count >= 7
-
-    half, steps = fewest_in_half(order, measure)  # type: ignore[arg-type]
-    assert half == 7
-    assert len(asked) <= 6
-    assert [step.holds for step in steps] == [count >= 7 for count in asked]
-    assert fewest_in_half(order, lambda inside: (found, True))[0] == 0
-    assert fewest_in_half(order, lambda inside: (found, False))[0] == 20
+    assert not image_auroc(found)  # 0.5 points, of 24 that such a set does not tell from chance
+    assert image_auroc(replace(found, image_auroc=-0.02))  # but a point at most
+    assert image_auroc(replace(found, image_auroc_error=0.001))

@@ -14,6 +14,7 @@ from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.errors import DataError
 from dmdd_edge.evaluation.test_set import scores_of
 from dmdd_edge.evaluation.views import Views
+from dmdd_edge.export.int8.choice import Choice
 from dmdd_edge.export.int8.gate import MADE_DAMAGE, decide
 from dmdd_edge.export.int8.images import int8_images
 from dmdd_edge.export.int8.make import Made
@@ -67,4 +68,4 @@ def test_the_gate_compares_joined_maps(tiled_run: Any) -> None:
     assert other.differences is not None
     assert other.differences[0] > 0.1
     with pytest.raises(BundleError, match="rank correlation"):
-        other.require(Made(0.75, (), 12, (), 1.0))
+        other.require(Made(0.75, (), 12, Choice((), ()), 1.0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmdd_edge.export.int8.weights import channel_scales, computed, on_grid, rounded, times_channels
+from dmdd_edge.export.int8.weights import channel_scales, fitted, on_grid, rounded, times_channels
 
 
 def test_the_largest_weight_of_a_channel_is_127_steps() -> None:
@@ -44,6 +44,26 @@ def test_dividing_channels_and_multiplying_weights_changes_nothing(groups: int) 
     layer = nn.Conv2d(4, 4, 3, groups=groups)
     x, factors = torch.randn(1, 4, 5, 5), torch.tensor([1.0, 2.0, 0.5, 4.0])
     divided = x / factors[:, None, None]
+    other = nn.Conv2d(4, 4, 3, groups=groups, bias=False)
     with torch.no_grad():
-        result = computed(layer, divided, times_channels(layer, layer.weight, factors))
-        torch.testing.assert_close(result, layer(x))
+        other.weight.copy_(times_channels(layer, layer.weight, factors))
+        assert layer.bias is not None
+        torch.testing.assert_close(other(divided) + layer.bias[:, None, None], layer(x))
+
+
+def test_fitted_weights_respond_to_their_inputs_better_than_rounded_ones() -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(500, 4) @ torch.randn(4, 12)  # twelve channels that depend on four
+    weight = torch.randn(6, 12, 1, 1)
+    scales = channel_scales(weight)
+    found = fitted(weight, torch.cov(inputs.T).double())
+    steps = found[..., 0, 0] / scales[:, None]
+    torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+    assert steps.abs().amax(1).tolist() == pytest.approx([127] * 6)
+
+    def error(rows: torch.Tensor) -> float:
+        return float(((rows - weight).flatten(1) @ inputs.T).square().mean())
+
+    assert error(found) < 0.3 * error(rounded(weight))
+    alone = torch.eye(12, dtype=torch.float64)  # without dependence nothing makes up for an error
+    assert torch.equal(fitted(weight, alone), rounded(weight))
