@@ -33,6 +33,8 @@ from int8.plain import write_plain
 
 Say = Callable[[str], None]
 OURS = "int8 ours"
+#: The graphs whose rows ours take the place of: that of an earlier version, too.
+_REPLACED = (OURS, "int8 before")
 
 
 def study(
@@ -130,8 +132,8 @@ def _with_others(rows: list[Any], before: list[Any]) -> list[Any]:
         found = new.get(tuple(row[name] for name in key))
         if row["graph"] == "fp32" and (found is None or any(abs(row[n] - found[n]) > 1e-6 for n in same)):
             raise ValueError("the results of before are of another run, or of other images")
-    ours = [row for row in before if row["graph"] == OURS]
-    return [new[row["graph"], row["images"]] if row in ours else row for row in before]
+    own = [row for row in rows if row["graph"] == OURS]
+    return [row for row in before if row["graph"] not in _REPLACED] + own
 
 
 def _rows(run: Run, files: dict[str, Path], sets: Sequence[tuple[str, TestSet]], say: Say) -> list[Any]:
