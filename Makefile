@@ -24,7 +24,7 @@ DEMO_STAMP := $(VENV)/.installed-demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports check test test-camera demo docs docs-serve images bench bench-train \
+.PHONY: help env lint format types imports check test coverage test-camera demo docs docs-serve images bench bench-train \
 	bench-graph bench-footprint bench-run wheelhouse clean distclean
 
 help: ## List the targets
@@ -64,12 +64,15 @@ imports: env ## Check who imports whom
 	$(BIN)/lint-imports --no-cache
 
 # The tests start the program hundreds of times: each start is quicker with its modules compiled.
-check test: export PYTHONDONTWRITEBYTECODE :=
+check test coverage: export PYTHONDONTWRITEBYTECODE :=
 
 check: env lint types imports ## What to run before a commit: style, types, import rules, quick tests; under two minutes
 	$(BIN)/python -m pytest -q $(TEST_PROCESSES) -m "not slow and not network" $(PYTEST_ARGS)
 
-test: env lint types imports ## Style, types, import rules and all tests with coverage; PYTEST_ARGS="-k name" chooses
+test: env lint types imports ## Style, types, import rules and all tests; PYTEST_ARGS="-k name" chooses
+	$(BIN)/python -m pytest -q $(TEST_PROCESSES) $(PYTEST_ARGS)
+
+coverage: env ## All tests, and which lines they run: a third more CPU time
 	$(BIN)/python -m pytest -q $(TEST_PROCESSES) --cov --cov-report=term $(PYTEST_ARGS)
 
 test-camera: env ## The runtime on a real V4L2 device: the kernel's virtual camera in an emulated guest; minutes
