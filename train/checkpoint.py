@@ -215,6 +215,8 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
         model.drop_prototypes()
     if isinstance(model.head, ScaledHead) and "head.share" in state:
         model.head.keep_score_share()
+    if isinstance(model.head, ScaledHead) and "head.joined" in state:
+        model.head.join_score()
     _require_fit(trainable_state(model), state)
     model.load_state_dict(state, strict=False)
 

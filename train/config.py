@@ -57,6 +57,8 @@ class ModelConfig(BaseModel):
             same as with ``off``.
         prototypes: whether the ``scaled`` head's score may use the distance to the nearest usual feature of
             the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
+        joined_score: whether the ``scaled`` head's score may be the peak of the maps' joined values, not
+            the mean of their peaks, see ``head.ScaledHead``: ``auto`` chooses by the same damage.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -78,6 +80,7 @@ class ModelConfig(BaseModel):
     stage_weights: StageWeights = "auto"
     density: Literal["off", "auto"] = "off"
     prototypes: Literal["off", "auto"] = "off"
+    joined_score: Literal["off", "auto"] = "off"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -217,7 +220,7 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({"density": "auto", "prototypes": "auto"}, {}, {}),
+    "edge": ({"density": "auto", "prototypes": "auto", "joined_score": "auto"}, {}, {}),
     "paper": (
         {
             "head": "msn",

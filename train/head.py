@@ -136,7 +136,10 @@ class ScaledHead(Head):
 
     - map: the geometric mean of D_k / p_k + 0.03, so that the scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
-      normal image. It is computed per scale, because a defect may be visible at one scale only.
+      normal image. It is computed per scale, because a defect may be visible at one scale only. Or, where
+      ``join_score`` says so, the peak of the mean over k of (D_k - p_k) / s_k, at most 5: a place counts
+      where several scales agree, and a normal part on which one map is far above its level does not stand
+      out. Its average normal image is below 0.5.
 
     Both means are weighted: by stage, and for the abnormality branch also by ``abnormality_weight``, since
     only synthetic anomalies train that branch. A coarse stage detects what is missing or bent, but its
@@ -154,7 +157,7 @@ class ScaledHead(Head):
         config: shape of the model.
     """
 
-    _FLOOR, _MIDDLE, _SPREADS = 0.03, 2.0, 4.0
+    _FLOOR, _MIDDLE, _SPREADS, _LIMIT = 0.03, 2.0, 4.0, 5.0
     #: Weights of the stages, finest first, in the score, and in the map until they are chosen.
     STAGE_WEIGHTS = (1.0, 1.0, 2.0, 0.5)
     #: Weight of the abnormality branch, likewise.
@@ -169,6 +172,7 @@ class ScaledHead(Head):
         self.peak_cells = max(1, round(config.top_k / config.head_stride**2))
         self.branch_maps = self.channels
         self.chooses_density = config.density == "auto"
+        self.chooses_joined, self.joined_score = config.joined_score == "auto", False
         branches = self.branch_maps // STAGES
         self.length_maps = branches * branch_lengths.STAGES if self.chooses_density else 0
         self.density_maps = density.STAGES if self.chooses_density else 0
@@ -253,6 +257,11 @@ class ScaledHead(Head):
         self._score_chosen = True
         self.register_buffer("share", self.share, persistent=True)
 
+    def join_score(self, joined: bool = True) -> None:
+        """Set whether the score is the peak of the joined values; the tensors of the state keep it."""
+        self.joined_score = joined
+        self.register_buffer("joined", torch.ones(1) if joined else None)
+
     def drop_lengths(self) -> None:
         """Drop the maps of the other length, whose weights are zero; the others stay."""
         first = self.branch_maps
@@ -322,7 +331,12 @@ class ScaledHead(Head):
 
     def score(self, stacked: Tensor) -> Tensor:
         """The score, N x K x s x s to N, 0..1."""
-        z = ((self.peaks(stacked) - self.level) / self.spread * self.share).sum(1)
+        if self.joined_score:
+            level, spread, share = (each[:, None, None] for each in (self.level, self.spread, self.share))
+            values = ((stacked - level) / spread).clamp(max=self._LIMIT) * share
+            z = self.peaks(values.sum(1, keepdim=True))[:, 0]
+        else:
+            z = ((self.peaks(stacked) - self.level) / self.spread * self.share).sum(1)
         return 0.5 + 0.5 * z / (z.abs() + self._SPREADS)
 
 

@@ -118,6 +118,7 @@ class MapChoice:
         density: share of the density of the teacher's features.
         prototypes: share of the nearest usual feature in the score.
         lengths: share of the other length of the branches' differences in what the density leaves.
+        joined_score: whether the score is the peak of the maps' joined values.
         known_bad: what known-bad parts say of the weights of the "score" and of the "map", as fields of
             ``known_bad_choice.Choice``; empty without them.
     """
@@ -129,6 +130,7 @@ class MapChoice:
     density: float = 0.0
     prototypes: float = 0.0
     lengths: float = 0.0
+    joined_score: bool = False
     known_bad: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
@@ -149,6 +151,8 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
         density += f"; Mahalanobis length of the differences {share:.0%} of the rest"
     share = facts.get("prototypes", 0.0)
     score = f"; distance to the nearest good feature {share:.0%} of the score" if share else ""
+    if facts.get("joined_score"):
+        score += "; score from the place where the maps together are highest"
     return (
         f"weights of the map: stages, finest first, {stages}; abnormality branch {facts['abnormality']:g}"
         f"{density}{score} (selected on {facts['images']} images with synthetic damage)"
@@ -197,7 +201,8 @@ def fit_head(
         the weights chosen for the map; None where the configuration sets them all.
     """
     fit_levels(head, distances, trained_on, progress)
-    if not (head.chooses_stages or head.chooses_branch or head.chooses_density or head.prototype_maps):
+    of_map = head.chooses_stages or head.chooses_branch or head.chooses_density
+    if not (of_map or head.prototype_maps or head.chooses_joined):
         return None
     normals = held_out if len(held_out) else trained_on[:_AS_HOLDOUT]
     if parts is None:
@@ -243,6 +248,7 @@ def choose_weights(
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
     density = prototypes = lengths = 0.0
+    joined = False
     tried: dict[Weights, Tried] = {}
     if damaged:
         outlined = any(part is not None and not part.all() for part in parts)
@@ -270,10 +276,9 @@ def choose_weights(
             shares = [measured((stages, abnormality, *each)) for each in on_surface]
             found = first_near_the_best(shares, SURFACE_NEAR, lambda item: item.relative_error)
             density, lengths = found.density, found.lengths
-        if head.prototype_maps:
-            prototypes = choose_score(head, stacked, test.defects)
+        prototypes, joined = choose_score(head, stacked, test.defects)
     head.weigh(stages, abnormality, density, lengths)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes, lengths)
+    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes, lengths, joined)
 
 
 def surface_shares(head: ScaledHead) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Selects the weight of the nearest usual feature in the scaled head's score, by synthetic damage."""
+"""Selects what the scaled head's score is, by synthetic damage."""
 
 from __future__ import annotations
 
@@ -20,35 +20,49 @@ SHARES = (0.5, 0.25, 0.0)
 _NEAR = 0.1
 #: Added to the error of a kind, so that one kind without any error does not decide alone.
 _FLOOR = 0.01
+#: Share of the error by which the joined score must be better than the mean of the peaks.
+_BETTER = 0.05
 
 
 @torch.no_grad()
-def choose_score(head: ScaledHead, stacked: Sequence[Tensor], kinds: Sequence[str]) -> float:
-    """Choose the prototypes' share of a head's score, and set it.
+def choose_score(head: ScaledHead, stacked: Sequence[Tensor], kinds: Sequence[str]) -> tuple[float, bool]:
+    """Choose the prototypes' share of a head's score, and whether it joins the maps, and set both.
 
     Args:
-        head: with its levels fitted and maps of the prototypes; it is changed.
+        head: with its levels fitted; it is changed.
         stacked: the head's stacked maps, batch by batch.
         kinds: kind of damage of each image, or "good".
 
     Returns:
-        the share.
+        the share, 0 without prototypes; whether the score joins the maps.
     """
     names = np.asarray(kinds)
-    errors = []
-    for share in SHARES:
+
+    def error() -> float:
+        return image_error(np.concatenate([head.score(part).cpu().numpy() for part in stacked]), names)
+
+    share, errors = 0.0, []
+    if head.prototype_maps:
+        for candidate in SHARES:
+            head.weigh_score(candidate)
+            errors.append(error())
+        least = (1 + _NEAR) * min(errors)
+        share = next(each for each, found in zip(SHARES, errors, strict=True) if found <= least)
         head.weigh_score(share)
-        scores = np.concatenate([head.score(part).cpu().numpy() for part in stacked])
-        errors.append(_error(scores, names))
-    share = next(
-        share for share, error in zip(SHARES, errors, strict=True) if error <= (1 + _NEAR) * min(errors)
-    )
-    head.weigh_score(share)
-    return share
+    if head.chooses_joined:
+        by_peaks = error()
+        head.join_score()
+        head.join_score(error() <= (1 - _BETTER) * by_peaks)
+    return share, head.joined_score
 
 
-def _error(scores: NDArray[np.float32], kinds: NDArray[np.str_]) -> float:
-    """Geometric mean over the kinds of what the image AUROC lacks of 1."""
+def image_error(scores: NDArray[np.float32], kinds: NDArray[np.str_]) -> float:
+    """Geometric mean over the kinds of what the image AUROC lacks of 1, 0..1.
+
+    Args:
+        scores: of n images.
+        kinds: kind of damage of each, or "good".
+    """
     good = scores[kinds == GOOD]
     lacks = [
         float(

@@ -45,6 +45,7 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
         model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4, 0.6)  # of the map, unlike the score's
         if model.prototypes is not None:
             model.head.weigh_score(0.3)
+        model.head.join_score(model.head.chooses_joined)
     return model
 
 

@@ -44,6 +44,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "density of lite0": {"density": "auto", "backbone": "efficientnet_lite0", "pretrained": True},
     "density of a normality branch": {"density": "auto", "branches": "normality"},
     "prototypes": {"prototypes": "auto"},
+    "joined score": {"prototypes": "auto", "joined_score": "auto"},
     "prototypes and density": {"prototypes": "auto", "density": "auto"},
     "prototypes, one branch": {"prototypes": "auto", "branches": "abnormality"},
     "prototypes and density of an abnormality branch": {
@@ -78,7 +79,9 @@ def test_the_graph_is_the_trained_module(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["as it is", "lite0", "abnormality", "sum", "msn", "density of lite0"])
+@pytest.mark.parametrize(
+    "name", ["as it is", "lite0", "abnormality", "sum", "msn", "density of lite0", "joined score"]
+)
 def test_half_precision_is_finite_and_close(name: str) -> None:
     model = detector(**SWITCHES[name])
     (maps, scores), (expected_maps, expected_scores) = both(model, DeploymentGraph(model, half=True))

@@ -86,7 +86,7 @@ def test_the_share_follows_what_finds_made_damage(branches: float, memory: float
     head.level.fill_(10.0)
     head.spread.fill_(1.0)
     stacked = torch.from_numpy(10.0 + z).float()[:, :, None, None].expand(-1, -1, 16, 16)
-    assert choose_score(head, [stacked[:50], stacked[50:]], kinds) == share
+    assert choose_score(head, [stacked[:50], stacked[50:]], kinds) == (share, False)
     assert float(head.share[-1]) == pytest.approx(share)
 
 

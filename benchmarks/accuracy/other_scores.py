@@ -1,0 +1,199 @@
+"""Other scores from the networks of finished runs: limits of what one map adds, scores of the joined map.
+
+    python benchmarks/accuracy/other_scores.py runs/screw [runs/bottle ...]
+
+Nothing is trained. The scaled head's score is the weighted mean of z-values of the maps' peaks. Here each
+z-value is limited, or grows more slowly, or the values of all maps are joined at each place before the peak
+is taken. Each row has the error on synthetic damage on held-out good images (it decides) and the image AUROC
+of the test images (it decides nothing), with what both find above the highest held-out good image.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import common
+
+from dmdd_edge.data.datasets import GOOD
+from dmdd_edge.evaluation.test_set import load_test_set
+from dmdd_edge.train.checkpoint import Run, load_run
+from dmdd_edge.train.evaluation import run_images
+from dmdd_edge.train.features import to_input
+from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.places import category_of, moved
+from dmdd_edge.train.score_choice import image_error
+from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.validation.images import validation_set
+
+Image = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+#: Scores of stacked maps, N x K x s x s to N.
+Score = Callable[[Tensor], Tensor]
+
+_LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
+#: Damaged images of each kind.
+_COUNT, _BATCH = 32, 8
+_LIMITS = (2.0, 3.0, 5.0, 8.0)
+
+
+def candidates(head: ScaledHead) -> dict[str, Score]:
+    """Scores by name."""
+
+    def z(stacked: Tensor) -> Tensor:
+        return (head.peaks(stacked) - head.level) / head.spread
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * head.share).sum(1)
+
+    def at_each_place(stacked: Tensor) -> Tensor:
+        values = (stacked - head.level[:, None, None]) / head.spread[:, None, None]
+        return head.peaks((values * head.share[:, None, None]).sum(1, keepdim=True))[:, 0]
+
+    def places_limited(stacked: Tensor, limit: float) -> Tensor:
+        values = (stacked - head.level[:, None, None]) / head.spread[:, None, None]
+        limited = values.clamp(max=limit)
+        return head.peaks((limited * head.share[:, None, None]).sum(1, keepdim=True))[:, 0]
+
+    def odds(values: Tensor) -> Tensor:
+        return values / (1.0 - values)
+
+    made: dict[str, Score] = {"as it is": lambda stacked: mean(z(stacked))}
+    for limit in _LIMITS:
+        made[f"z at most {limit:g}"] = lambda stacked, limit=limit: mean(z(stacked).clamp(max=limit))
+        made[f"z slower above {limit:g}"] = lambda stacked, limit=limit: mean(slower(z(stacked), limit))
+    made["logarithm of peak over level"] = lambda stacked: mean(
+        (head.peaks(stacked) / head.level + 0.03).log()
+    )
+    made["logarithm over its spread"] = lambda stacked: mean(
+        (head.peaks(stacked) / head.level + 0.03).log() * head.level / head.spread
+    )
+    made["logarithm over the root of its spread"] = lambda stacked: mean(
+        (head.peaks(stacked) / head.level + 0.03).log() * (head.level / head.spread).sqrt()
+    )
+    made["z joined at each place"] = at_each_place
+    for limit in _LIMITS:
+        made[f"z at most {limit:g}, joined at each place"] = lambda stacked, limit=limit: places_limited(
+            stacked, limit
+        )
+    made["peak of the map"] = lambda stacked: odds(head.map_peaks(stacked))
+    return made
+
+
+def slower(z: Tensor, limit: float) -> Tensor:
+    """Z-values that grow as a logarithm above a limit."""
+    return torch.where(z > limit, limit * (1.0 + (z / limit).clamp(min=1.0).log()), z)
+
+
+def mixes(scores: Mapping[str, Mapping[str, Scores]], held_out: int) -> dict[str, dict[str, Scores]]:
+    """Means of two scores, each over its mean and deviation on the held-out good images.
+
+    Args:
+        scores: by name, of the sets "validation", whose first images are the held-out ones, and "test".
+        held_out: how many those are.
+    """
+    made = {}
+    first = "as it is"
+    others = ("z joined at each place", "z at most 5, joined at each place", "peak of the map")
+    for name in (*others, "logarithm of peak over level"):
+        both = {}
+        for where in scores[first]:
+            parts = []
+            for each in (first, name):
+                good = scores[each]["validation"][:held_out]
+                parts.append((scores[each][where] - np.median(good)) / max(float(good.std()), 1e-9))
+            both[where] = (parts[0] + parts[1]) / 2
+        made[f"half {first}, half {name}"] = both
+    return made
+
+
+@torch.no_grad()
+def stacks(run: Run, images: Image) -> list[Tensor]:
+    """The head's stacked maps, batch by batch."""
+    head = run.model.head
+    assert isinstance(head, ScaledHead)
+    found = []
+    for start in range(0, len(images), _BATCH):
+        x = run.model.normalize(to_input(images[start : start + _BATCH], torch.device("cpu")))
+        found.append(head.stack(run.model.distances(run.model.teacher(x), run.model.student(x))))
+    return found
+
+
+def figures(scores: Scores, kinds: Sequence[str], limit: float) -> dict[str, Any]:
+    """Of one score on one set: the error, the image AUROC, and the share above a limit; by kind too.
+
+    Args:
+        scores: of the images.
+        kinds: kind of defect of each, or "good".
+        limit: the highest score of a held-out good image.
+    """
+    names = np.asarray(kinds)
+    good, bad = scores[names == GOOD], scores[names != GOOD]
+
+    def auroc(some: Scores) -> float:
+        above = (some[:, None] > good).mean() + 0.5 * (some[:, None] == good).mean()
+        return round(float(above), 5)
+
+    return {
+        "error": round(image_error(scores, names), 5),
+        "image_auroc": auroc(bad),
+        "above": round(float((bad > limit).mean()), 4),
+        "kinds": {kind: auroc(scores[names == kind]) for kind in dict.fromkeys(kinds) if kind != GOOD},
+    }
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """All rows of a run."""
+    head = run.model.head
+    assert isinstance(head, ScaledHead)
+    held_out = np.asarray(run_images(run, [Path(path) for path in run.info["holdout"]]))
+    parts = foreground.masks(list(held_out), run.info["foreground"]["method"])[1]
+    sets = {
+        "validation": validation_set(held_out, parts, count=_COUNT),
+        "test": load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size),
+    }
+    maps = {where: stacks(run, np.asarray(test.images)) for where, test in sets.items()}
+    scores = {
+        name: {where: np.concatenate([score(part).numpy() for part in maps[where]]) for where in sets}
+        for name, score in candidates(head).items()
+    }
+    rows = {}
+    for name, found in {**scores, **mixes(scores, len(held_out))}.items():
+        limit = float(found["validation"][: len(held_out)].max())
+        rows[name] = {where: figures(found[where], test.defects, limit) for where, test in sets.items()}
+        brief = [
+            (where, each["error"], each["image_auroc"], each["above"]) for where, each in rows[name].items()
+        ]
+        print(name, *brief, flush=True)
+    return {
+        "category": run.config.category,
+        "steps": run.info["steps"],
+        "seed": run.config.seed,
+        "held_out": len(held_out),
+        "rows": rows,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the module."""
+    parser = common.parser(__doc__, "other_scores")
+    parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
+    parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
+    options = parser.parse_args(arguments)
+    machine = common.begin()
+    runs = [measure(moved(load_run(folder), options.data)) for folder in options.runs]
+    common.write_result(options.out, machine, {"damage_of_each_kind": _COUNT}, {"runs": runs}, _LIBRARIES)
+
+
+if __name__ == "__main__":
+    main()
