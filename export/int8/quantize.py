@@ -69,8 +69,9 @@ def _prepare(name: str, layer: nn.Conv2d, how: Input) -> None:
 
 
 def _level(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    (x,) = inputs
-    return ((x if layer.centers is None else x - layer.centers) * layer.factors,)
+    (x,), centers, factors = inputs, layer.centers, layer.factors
+    assert isinstance(factors, Tensor)
+    return ((x - centers if isinstance(centers, Tensor) else x) * factors,)
 
 
 def with_pairs(model: onnx.ModelProto, steps: Mapping[str, float]) -> onnx.ModelProto:

@@ -85,8 +85,9 @@ def kept_stages(graph: DeploymentGraph) -> Iterator[Callable[[int], None]]:
         a function to call before each further pass over the same images, with the first stage that computes;
         those before it return what they kept.
     """
-    stages = [graph.get_submodule(name).stages for name in NETWORKS]
-    kept = [(own, index, _Kept(stage)) for own in stages for index, stage in enumerate(own)]
+    stages = [graph.get_submodule(f"{name}.stages") for name in NETWORKS]
+    lists = [own for own in stages if isinstance(own, nn.ModuleList)]
+    kept = [(own, index, _Kept(stage)) for own in lists for index, stage in enumerate(own)]
 
     def begin(first: int) -> None:
         for _, index, stage in kept:
