@@ -18,7 +18,7 @@ from dmdd_edge.cluster.connection import Node, alive_nodes, check_nodes, connect
 from dmdd_edge.errors import OptionError
 from dmdd_edge.failures import storage_errors
 from dmdd_edge.jobs.cluster_job import Job
-from dmdd_edge.jobs.cluster_room import Room, room_for
+from dmdd_edge.jobs.cluster_room import Room, require_gpu, room_for
 from dmdd_edge.jobs.shares import Share
 from dmdd_edge.jobs.standing import Standing
 from dmdd_edge.storage import make_folder
@@ -77,12 +77,8 @@ def _gpus(options: TrainCommand, nodes: Sequence[Node]) -> float | None:
         if options.job_gpus:
             raise OptionError("--job-gpus has no effect with --device cpu.", "Leave one of them out.")
         return 0.0
-    wanted = options.device != "auto" or options.job_gpus
-    if wanted and not any(node.gpus for node in nodes):
-        raise OptionError(
-            f"The cluster has no GPU, and {'--job-gpus' if options.job_gpus else '--device'} wants one.",
-            "Leave it out, or start Ray with `--num-gpus` where it does not find them.",
-        )
+    if options.device != "auto" or options.job_gpus:
+        require_gpu(nodes, "--job-gpus" if options.job_gpus else "--device")
     return options.job_gpus
 
 

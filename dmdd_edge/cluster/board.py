@@ -20,6 +20,13 @@ class Board:
         self._notes.append((sender, note))
         return self._stopping
 
+    def begin(self, sender: str, note: Any) -> bool:
+        """Write that a sender begins, unless the command ends: then nothing is written, and it must not."""
+        if self._stopping:
+            return False
+        self._notes.append((sender, note))
+        return True
+
     def take(self) -> list[tuple[str, Any]]:
         """The notes since the last call, each with its sender."""
         notes, self._notes = self._notes, []

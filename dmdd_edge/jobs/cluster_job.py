@@ -61,7 +61,7 @@ def run_job(board: Any, job: Job) -> dict[str, Any]:
     parent = os.getppid()
     run, node = uuid.uuid4().hex, ray.get_runtime_context().get_node_id()
     began = {"event": "began", "run": run, "place": socket.gethostname(), "node": node}
-    if _answer(board.post.remote(job.name, began)):
+    if not _answer(board.begin.remote(job.name, began)):
         return {"event": "waiting"}
     last: dict[str, Any] = {}
     ended = threading.Event()

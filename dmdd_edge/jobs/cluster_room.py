@@ -43,6 +43,19 @@ class Room:
         return {**asked, "num_gpus": self.gpus} if self.gpus else asked
 
 
+def require_gpu(nodes: Sequence[Node], option: str) -> None:
+    """Refuse an option that asks for a GPU where no machine has one.
+
+    Raises:
+        OptionError: none has.
+    """
+    if not any(node.gpus for node in nodes):
+        raise OptionError(
+            f"The cluster has no GPU, and {option} wants one.",
+            "Leave it out, or start Ray with `--num-gpus` where it does not find them.",
+        )
+
+
 def room_for(nodes: Sequence[Node], jobs: int, *, cpus: int | None = None, gpus: float | None = None) -> Room:
     """Share out a cluster.
 

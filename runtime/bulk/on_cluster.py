@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dmdd_edge.cluster.connection import alive_nodes, check_nodes, connected
 from dmdd_edge.errors import OptionError
 from dmdd_edge.fleet.address import local_folder
-from dmdd_edge.jobs.cluster_room import Room, room_for
+from dmdd_edge.jobs.cluster_room import Room, require_gpu, room_for
 from dmdd_edge.runtime.bulk.actors import Actors
 from dmdd_edge.runtime.bulk.images import Images
 from dmdd_edge.runtime.options.judge import JudgeOptions
@@ -62,6 +62,8 @@ def _room(options: JudgeOptions, nodes: list[Node]) -> Room:
     gpus = 0.0 if options.backend == "cpu" else options.job_gpus
     if options.backend == "cpu" and options.job_gpus:
         raise OptionError("--job-gpus has no effect with --backend cpu.", "Leave one of them out.")
+    if options.job_gpus:
+        require_gpu(nodes, "--job-gpus")
     if gpus == 0 or not any(node.gpus for node in nodes):
         return room_for(nodes, options.jobs or _ALL, cpus=options.job_cpus or 1, gpus=0.0)
     return room_for(nodes, options.jobs or _ALL, cpus=options.job_cpus, gpus=gpus)

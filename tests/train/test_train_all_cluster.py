@@ -40,7 +40,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Job], list[list[str]]
 
     def job(board: Any, job: Job) -> Generator[None, None, Any]:
         given.append(job)
-        board.post.remote(job.name, {"event": "began", "run": "1", "place": "box2", "node": "n2"})
+        board.begin.remote(job.name, {"event": "began", "run": "1", "place": "box2", "node": "n2"})
         yield
         if job.name == "right" and job.work["training"].get("seed") == 9:
             return {"event": "failed", "reason": "No images.", "fix": "Add images."}

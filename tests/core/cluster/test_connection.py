@@ -85,8 +85,9 @@ def test_a_node_without_the_package_is_named() -> None:
 
 def test_the_board_gives_each_note_once_and_says_when_it_ends() -> None:
     board = Board()
-    assert board.post("a", 1) is False
+    assert board.begin("a", 1)
     board.stop()
+    assert not board.begin("c", 3), "it must not begin, and nobody waits for its end"
     assert board.post("b", 2) is True
     assert board.stopping()
     assert board.take() == [("a", 1), ("b", 2)]

@@ -6,7 +6,7 @@ import pytest
 
 from dmdd_edge.cluster.connection import Node
 from dmdd_edge.errors import OptionError
-from dmdd_edge.jobs.cluster_room import room_for
+from dmdd_edge.jobs.cluster_room import require_gpu, room_for
 
 SMALL = Node("1", "small", 4, 0, 8000)
 LARGE = Node("2", "large", 16, 0, 64000)
@@ -48,3 +48,9 @@ def test_what_no_machine_has_is_refused() -> None:
         room_for([GPU], 2, gpus=4)
     with pytest.raises(OptionError, match="1 core for a job"):
         room_for([HEAD], 2)
+
+
+def test_a_gpu_that_no_machine_has_is_refused() -> None:
+    require_gpu([SMALL, GPU], "--job-gpus")
+    with pytest.raises(OptionError, match="The cluster has no GPU, and --job-gpus wants one"):
+        require_gpu([SMALL, LARGE], "--job-gpus")

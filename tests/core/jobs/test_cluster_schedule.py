@@ -61,9 +61,12 @@ def run(
         events = scripts.get(given.name, lambda ray: iter([began(), progress(), done()]))(cluster)
         last: dict[str, Any] | None = None
         for event in events:
-            if last is not None and board.post.remote(given.name, last).value and last["event"] == "began":
-                return {"event": "waiting"}
-            if board.stopping.remote().value and last is not None:
+            if last is not None and last["event"] == "began":
+                if not board.begin.remote(given.name, last).value:
+                    return {"event": "waiting"}
+            elif last is not None:
+                board.post.remote(given.name, last)
+            if last is not None and last.get("phase") != "saving" and board.stopping.remote().value:
                 return {"event": "stopped"}
             last = event
             yield
@@ -168,6 +171,30 @@ def test_a_stop_ends_what_runs_and_starts_no_other(monkeypatch: pytest.MonkeyPat
     long: Script = lambda ray: iter([began(), *[progress()] * 50, done()])  # noqa: E731
     standings, _ = run(monkeypatch, dict.fromkeys("abcdef", long), "abcdef", stop=stop)
     assert counts(standings) == {"waiting": 4, "stopped": 2}
+
+
+def test_a_job_that_gets_its_place_after_the_stop_does_not_begin_and_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Ticks(Report):
+        number = 0
+
+        def tick(self) -> None:
+            self.number += 1
+            assert self.number < 100, "it waits for a job that did not begin"
+
+    ticks = Ticks()
+    saving: Script = lambda ray: iter([began(), *[progress(phase="saving")] * 20, done()])  # noqa: E731
+    long: Script = lambda ray: iter([began(), *[progress()] * 50, done()])  # noqa: E731
+    standings, ray = run(
+        monkeypatch,
+        {"a": saving, **dict.fromkeys("bcd", long)},
+        "abcd",
+        stop=lambda: ticks.number > 3,
+        report=ticks,
+    )
+    assert [standing.state for standing in standings] == ["done", "stopped", "waiting", "waiting"]
+    assert [ref.value for _, ref in ray.tasks[2:]] == [{"event": "waiting"}] * 2, "both had their place"
 
 
 def test_an_interrupt_cancels_all(monkeypatch: pytest.MonkeyPatch) -> None:
