@@ -10,6 +10,7 @@ of the test images (it decides nothing), with what both find above the highest h
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,9 @@ Score = Callable[[Tensor], Tensor]
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 #: Damaged images of each kind.
 _COUNT, _BATCH = 32, 8
-_LIMITS = (2.0, 3.0, 5.0, 8.0)
+_LIMITS, _FLOOR = (2.0, 3.0, 5.0, 8.0), 0.03
+_PEAKS, _JOINED, _MAP = "as it is", "z joined at each place", "peak of the map"
+_LOGARITHM = "logarithm of peak over level"
 
 
 def candidates(head: ScaledHead) -> dict[str, Score]:
@@ -53,41 +56,40 @@ def candidates(head: ScaledHead) -> dict[str, Score]:
     def z(stacked: Tensor) -> Tensor:
         return (head.peaks(stacked) - head.level) / head.spread
 
-    def mean(values: Tensor) -> Tensor:
-        return (values * head.share).sum(1)
+    def logarithm(stacked: Tensor) -> Tensor:
+        return torch.log(head.peaks(stacked) / head.level + _FLOOR)
 
-    def at_each_place(stacked: Tensor) -> Tensor:
-        values = (stacked - head.level[:, None, None]) / head.spread[:, None, None]
-        return head.peaks((values * head.share[:, None, None]).sum(1, keepdim=True))[:, 0]
+    def mean(values: Callable[[Tensor], Tensor]) -> Score:
+        return lambda stacked: (values(stacked) * head.share).sum(1)
 
-    def places_limited(stacked: Tensor, limit: float) -> Tensor:
-        values = (stacked - head.level[:, None, None]) / head.spread[:, None, None]
-        limited = values.clamp(max=limit)
-        return head.peaks((limited * head.share[:, None, None]).sum(1, keepdim=True))[:, 0]
+    def limited(limit: float) -> Score:
+        return mean(lambda stacked: z(stacked).clamp(max=limit))
 
-    def odds(values: Tensor) -> Tensor:
-        return values / (1.0 - values)
+    def slowed(limit: float) -> Score:
+        return mean(lambda stacked: slower(z(stacked), limit))
 
-    made: dict[str, Score] = {"as it is": lambda stacked: mean(z(stacked))}
-    for limit in _LIMITS:
-        made[f"z at most {limit:g}"] = lambda stacked, limit=limit: mean(z(stacked).clamp(max=limit))
-        made[f"z slower above {limit:g}"] = lambda stacked, limit=limit: mean(slower(z(stacked), limit))
-    made["logarithm of peak over level"] = lambda stacked: mean(
-        (head.peaks(stacked) / head.level + 0.03).log()
-    )
-    made["logarithm over its spread"] = lambda stacked: mean(
-        (head.peaks(stacked) / head.level + 0.03).log() * head.level / head.spread
-    )
-    made["logarithm over the root of its spread"] = lambda stacked: mean(
-        (head.peaks(stacked) / head.level + 0.03).log() * (head.level / head.spread).sqrt()
-    )
-    made["z joined at each place"] = at_each_place
-    for limit in _LIMITS:
-        made[f"z at most {limit:g}, joined at each place"] = lambda stacked, limit=limit: places_limited(
-            stacked, limit
-        )
-    made["peak of the map"] = lambda stacked: odds(head.map_peaks(stacked))
-    return made
+    def joined(limit: float) -> Score:
+        level, spread, share = (each[:, None, None] for each in (head.level, head.spread, head.share))
+
+        def score(stacked: Tensor) -> Tensor:
+            values = ((stacked - level) / spread).clamp(max=limit) * share
+            return head.peaks(values.sum(1, keepdim=True))[:, 0]
+
+        return score
+
+    def of_the_map(stacked: Tensor) -> Tensor:
+        peaks = head.map_peaks(stacked)
+        return peaks / (1.0 - peaks)
+
+    return {
+        _PEAKS: mean(z),
+        **{f"z at most {limit:g}": limited(limit) for limit in _LIMITS},
+        **{f"z slower above {limit:g}": slowed(limit) for limit in _LIMITS},
+        _LOGARITHM: mean(logarithm),
+        _JOINED: joined(math.inf),
+        **{f"z at most {limit:g}, joined at each place": joined(limit) for limit in _LIMITS},
+        _MAP: of_the_map,
+    }
 
 
 def slower(z: Tensor, limit: float) -> Tensor:
@@ -103,17 +105,15 @@ def mixes(scores: Mapping[str, Mapping[str, Scores]], held_out: int) -> dict[str
         held_out: how many those are.
     """
     made = {}
-    first = "as it is"
-    others = ("z joined at each place", "z at most 5, joined at each place", "peak of the map")
-    for name in (*others, "logarithm of peak over level"):
-        both = {}
-        for where in scores[first]:
+    for name in (_JOINED, "z at most 5, joined at each place", _MAP, _LOGARITHM):
+        both: dict[str, Scores] = {}
+        for where in scores[_PEAKS]:
             parts = []
-            for each in (first, name):
+            for each in (_PEAKS, name):
                 good = scores[each]["validation"][:held_out]
                 parts.append((scores[each][where] - np.median(good)) / max(float(good.std()), 1e-9))
-            both[where] = (parts[0] + parts[1]) / 2
-        made[f"half {first}, half {name}"] = both
+            both[where] = np.asarray((parts[0] + parts[1]) / 2, np.float32)
+        made[f"half {_PEAKS}, half {name}"] = both
     return made
 
 
