@@ -136,6 +136,11 @@ class Strips:
         """The strip below the last rows of the web."""
         begin = time.perf_counter()
         image, overlap = frame.image, self._overlap
+        if not self._begun and overlap > len(image):
+            self.say(
+                f"The strips have {len(image)} rows, and --strip {overlap} puts as many before each: most "
+                "of a frame was seen before, and strips are judged late. Take longer strips, or fewer rows."
+            )
         fresh = self._tail is None
         if self._tail is None:
             joined = np.asarray(cv2.copyMakeBorder(image, overlap, 0, 0, 0, cv2.BORDER_REFLECT), np.uint8)

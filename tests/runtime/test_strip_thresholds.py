@@ -17,8 +17,10 @@ from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.bundle.threshold_remarks import other_strips
 from dmdd_edge.errors import OptionError
 from dmdd_edge.runtime.bench.images import choose_images
+from dmdd_edge.runtime.calibrate import calibrate
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.options.bench import BenchOptions
+from dmdd_edge.runtime.options.calibrate import CalibrateOptions
 
 MakeBundle = Callable[..., Bundle]
 
@@ -75,6 +77,18 @@ def test_calibrate_keeps_the_strips_and_run_compares(
     assert calibration.strip == 32
     done = dmdd_edge("run", web, "--strip", 16)
     assert "calibrated with --strip 32, and not 16" in done.stderr.replace("\n", " ")
+
+
+def test_a_strip_that_owns_no_rows_is_no_good_part_of_a_calibration(
+    make_bundle: MakeBundle, web: Path
+) -> None:
+    bundle = make_bundle()
+    said: list[str] = []
+    options = CalibrateOptions(model=bundle.path, source=str(web), strip=250, backend="cpu")
+    outcome = calibrate(options, confirm=lambda doubts: None, say=said.append)
+    # Of 3 strips of 100 rows, the second one owns rows 0 to 75 and the last one those to 300.
+    assert len(outcome.scores.scores) == 2
+    assert [line for line in said if "--strip 250 puts as many before each" in line]
 
 
 def test_bench_measures_strips(make_bundle: MakeBundle, web: Path) -> None:
