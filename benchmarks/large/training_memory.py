@@ -31,7 +31,7 @@ SHAPE = (3648, 5472)
 HELD_OUT = 8
 #: Files that are drawn; the images beyond are links to them.
 DRAWN = 24
-_OPTIONS = ("--tile", "1024", "--coarse", "--steps", "8", "--quiet")
+_OPTIONS = ("--tile", "2048", "--coarse", "--score", "map", "--steps", "8", "--quiet")
 
 
 def draw(folder: Path, count: int) -> None:
