@@ -107,11 +107,9 @@ def choose_place(
         DmddError: a file cannot be read.
     """
     numbers = spread(len(held_out), MOST_IMAGES)
-    if len(numbers) < FEWEST:
-        return _refused(f"{len(numbers)} held-out images are too few for levels, which need {FEWEST}")
-    sizes = {(header.width, header.height) for header in map(header_of, [*held_out, *others]) if header}
-    if len(sizes) > 1:
-        return _refused(_MIXED)
+    impossible = why_no_levels(len(held_out), [*held_out, *others])
+    if impossible:
+        return _refused(impossible)
     images: list[_Seen] = []
     source: tuple[int, int] | None = None
     for done, number in enumerate(numbers, start=1):
@@ -140,6 +138,19 @@ def choose_place(
     if against:
         line += f"; {'auto would take the map alone: ' if taken else ''}{against}"
     return PlaceChoice(taken, line, levels if taken else None, {"by_place": taken, **facts})
+
+
+def why_no_levels(held_out: int, paths: Sequence[Path]) -> str:
+    """Why images cannot give levels of places, from their number and their headers; empty if they can.
+
+    Args:
+        held_out: number of images that are not trained on.
+        paths: all images of parts.
+    """
+    if held_out < FEWEST:
+        return f"{held_out} held-out images are too few for levels, which need {FEWEST}"
+    sizes = {(header.width, header.height) for header in map(header_of, paths) if header}
+    return _MIXED if len(sizes) > 1 else ""
 
 
 def _against(facts: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from dmdd_edge.train.stored_options import (
 )
 
 if TYPE_CHECKING:
+    from dmdd_edge.data.datasets import Category
     from dmdd_edge.train.config import TrainConfig
 
 #: What may change when a run is resumed: where files are and how this machine works, not what is learned.
@@ -137,7 +138,28 @@ def _new(options: TrainOptions, data: DataPlace) -> tuple[TrainConfig, Path, tup
     if options.bits != 16 or any(values[name] for name in OF_IMAGES if name != "bits"):
         preprocess, notes = preprocess_of(values, category, config.model.image_size)
         config = config.model_copy(update={"preprocess": preprocess})
+    if options.score == "place":
+        _check_place(config, category)
     return config, folder, tuple(notes)
+
+
+def _check_place(config: TrainConfig, category: Category) -> None:
+    """Refuse parts that cannot be compared by place before a training, which would take the map instead."""
+    from dmdd_edge.train.data import holdout_count
+    from dmdd_edge.train.place_choice import why_no_levels
+
+    if config.preprocess.tiling is None:
+        raise OptionError(
+            "--score place compares tiled images, and --tile auto cuts none for images of this size.",
+            "Leave --score out, or give the side of a tile: --tile PX.",
+        )
+    held = holdout_count(len(category.train), config.holdout)
+    why = why_no_levels(held, category.train)
+    if why:
+        raise OptionError(
+            f"--score place is not possible: {why}.",
+            "Leave --score out: auto takes the map alone then. More good images or --holdout hold out more.",
+        )
 
 
 def _resumed(stored: TrainConfig, options: TrainOptions) -> tuple[TrainConfig, tuple[str, ...]]:

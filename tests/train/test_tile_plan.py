@@ -47,6 +47,22 @@ def test_auto_says_what_it_chose(part: Path, tmp_path: Path) -> None:
     assert "none needed" in made.notes[0]
 
 
+def test_parts_that_cannot_be_compared_by_place_are_refused_before_the_training(
+    part: Path, tmp_path: Path
+) -> None:
+    for number in range(4, 40):
+        (part / f"{number}.png").write_bytes((part / "0.png").read_bytes())
+    assert plan(part, tmp_path, tile="128", score="place").config.score == "place"  # a quarter is 10 images
+    with pytest.raises(OptionError, match="4 held-out images are too few for levels, which need 8"):
+        plan(part, tmp_path, tile="128", score="place", holdout=0.1)
+    assert plan(part, tmp_path, tile="128", holdout=0.1).config.score == "auto"
+    with pytest.raises(OptionError, match="--tile auto cuts none"):
+        plan(part, tmp_path, tile="auto", smallest_defect="40px", score="place")
+    cv2.imwrite(str(part / "40.png"), np.zeros((300, 404, 3), np.uint8))
+    with pytest.raises(OptionError, match="the images differ in size"):
+        plan(part, tmp_path, tile="128", score="place")
+
+
 def test_the_ignore_mask_of_tiles_is_finer_than_the_network(part: Path, tmp_path: Path) -> None:
     mask = np.zeros((300, 400), np.uint8)
     mask[:, 200:202] = 255
