@@ -64,7 +64,7 @@ def fetch(store: Store, path: str, target: Path, size: int, sha256: str, added: 
         target.unlink()
     raise BundleError(
         f"{store.name}/{path} is damaged or was altered: its SHA-256 is not the one in the manifest.",
-        "Push the version again from where it was exported; remove this file of the store first.",
+        "Push the version again from where it was exported; that replaces the file.",
     )
 
 

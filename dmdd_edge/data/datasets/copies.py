@@ -77,7 +77,9 @@ class StoredSet:
                 shown: set[Path] = set()
                 files = self._listed(below)
                 if not files and not below:
-                    raise DataError(f"{self._store.name} has no files.", "Check the address.")
+                    raise DataError(
+                        f"{self._store.name} has no files.", f"Check the address.{self._or_kept(below)}"
+                    )
                 for file in files:
                     path = root / below / file.path
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,9 +120,7 @@ class StoredSet:
         try:
             files = list(self._store.listed(below))
         except DmddError as error:
-            kept = local_place(f"{self._address}/{below}" if below else self._address)
-            if kept.is_dir():
-                error.fix += f" Or use the images as they were copied last: --data {kept}"
+            error.fix += self._or_kept(below)
             raise
         found = []
         for file in files:
@@ -133,6 +133,11 @@ class StoredSet:
             if not names[-1].startswith("."):
                 found.append(file)
         return found
+
+    def _or_kept(self, below: str) -> str:
+        """What to do without the store, as a further sentence; empty where nothing was copied."""
+        kept = local_place(f"{self._address}/{below}" if below else self._address)
+        return f" Or use the images as they were copied last: --data {kept}" if kept.is_dir() else ""
 
     def _shown(self, below: str) -> str:
         return f"{self._store.name}/{below}" if below else self._store.name

@@ -217,8 +217,13 @@ def test_errors_name_the_address_and_not_a_temporary_folder(store: str) -> None:
             load_category(store, category)
         assert caught.value.message.startswith(f"{store}: {says}")
         assert "outline" not in str(caught.value)
-    with pytest.raises(DataError, match="memory://nowhere has no files"):
+    with pytest.raises(DataError, match="memory://nowhere has no files") as caught:
         list_categories("memory://nowhere")
+    assert caught.value.fix == "Check the address."
+    local_place("memory://nowhere").mkdir(parents=True)
+    with pytest.raises(DataError, match="has no files") as caught:
+        list_categories("memory://nowhere")
+    assert f"--data {local_place('memory://nowhere')}" in caught.value.fix
     with pytest.raises(DataError, match="test images by its name"):
         load_category(f"{store}/left/test")
 
