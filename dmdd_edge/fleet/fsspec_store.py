@@ -230,7 +230,7 @@ def use_no_other_proxy() -> None:
 
 
 def _unknown(name: str, scheme: str, known: Collection[str]) -> OptionError:
-    meant = did_you_mean(f"{scheme}://", [f"{each}://" for each in known])
+    meant = did_you_mean(scheme, known)
     return OptionError(
         f"{name} cannot be used as an address: fsspec knows no {scheme}://.",
         f"{meant} Give a folder, or an address such as s3://BUCKET/FOLDER.".lstrip(),

@@ -73,7 +73,7 @@ def test_a_kind_of_address_that_nobody_knows_is_named() -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(DmddError, match=r"fsspec knows no s33://\.") as caught:
         open_images("s33://plant/archive")
-    assert "Did you mean 's3://'?" in caught.value.fix
+    assert "Did you mean 's3'?" in caught.value.fix
 
 
 def test_a_store_that_does_not_exist_is_named() -> None:
