@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.evaluation.test_set import Evaluation, TestSet, evaluate_predictor, load_test_set
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.graph_view import read_graph
+from dmdd_edge.export.int8.add import gated
 from dmdd_edge.export.int8.choice import Measurement
 from dmdd_edge.export.int8.images import Int8Images, int8_images
-from dmdd_edge.export.int8.make import Made, make_int8
+from dmdd_edge.export.int8.make import Made
 from dmdd_edge.export.int8.measure import Limits, loss
 from dmdd_edge.export.int8.places import interior
 from dmdd_edge.export.int8.search import Search
@@ -61,7 +63,7 @@ def study(
         good = _good(run)
         if keep is not None:
             np.savez(place / "images.npz", good=good, ranges=images.ranges)
-        files, made = _files(run, images, good, place, say, ours=before is not None)
+        files, made, refused = _files(run, images, good, place, say, ours=before is not None)
         rows = _rows(run, files, _sets(run, images), say)
     if before is not None:
         rows = _with_others(rows, before["rows"])
@@ -71,7 +73,7 @@ def study(
         "image_size": size,
         "steps": run.info["steps"],
         "limits": asdict(Limits()),
-        "ours": made.as_dict(),
+        "ours": {**made.as_dict(), "refused": list(refused)},
         "rows": rows,
         "curve": _curve(run, made, images, points, say),
     }
@@ -107,7 +109,7 @@ def _good(run: Run) -> NDArray[np.uint8]:
 
 def _files(
     run: Run, images: Int8Images, good: NDArray[np.uint8], folder: Path, say: Say, *, ours: bool
-) -> tuple[dict[str, Path], Made]:
+) -> tuple[dict[str, Path], Made, tuple[float, ...]]:
     size = run.config.model.image_size
     names = ("fp32", OURS) if ours else ("fp32", "fp16", "int8 plain", OURS)
     files = {name: folder / f"{name}.onnx" for name in names}
@@ -118,9 +120,13 @@ def _files(
         say("writing int8 plain")
         write_plain(files["fp32"], files["int8 plain"], good)
     say("writing int8 ours")
-    made = make_int8(run.model, files[OURS], size, images, Limits())
-    say(f"{100 * made.share:.0f} % in INT8, {len(made.half)} of {made.places} back, {made.seconds:.0f} s")
-    return files, made
+    exact = onnx_predictor(files["fp32"])
+    threshold = threshold_of(run, exact)
+    sets = _sets(run, images)
+    made, _, refused = gated(
+        run, files[OURS], (exact, threshold), partial(threshold_of, run), images, sets, say=say
+    )
+    return files, made, refused
 
 
 def _with_others(rows: list[Any], before: list[Any]) -> list[Any]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dmdd_edge.bundle.threshold import Threshold
-from dmdd_edge.evaluation.test_set import Predictor, load_test_set
+from dmdd_edge.evaluation.test_set import Predictor, TestSet, load_test_set
 from dmdd_edge.evaluation.views import Views
 from dmdd_edge.export.checks import GraphReport, check_graph
 from dmdd_edge.export.int8.choice import CHOOSING, Progress
 from dmdd_edge.export.int8.gate import MADE_DAMAGE, TEST_IMAGES, Verdict, decide
-from dmdd_edge.export.int8.images import int8_images
-from dmdd_edge.export.int8.make import RANGES, WRITING, Made, make_int8
+from dmdd_edge.export.int8.images import Int8Images, int8_images
+from dmdd_edge.export.int8.make import RANGES, WRITING, Made, int8_graphs
 from dmdd_edge.export.int8.measure import Limits
 from dmdd_edge.export.parity import INT8_ROW, LIMITS, ParityRow, compare, onnx_predictor, row_of
 from dmdd_edge.export.whole_parity import MOST_IMAGES, spread_set
@@ -25,6 +25,9 @@ from dmdd_edge.train.places import category_of_or_none
 
 #: Held-out good images below which the gate's figures are coarse.
 _FEW = 6
+#: Graphs at most that the gate looks at. The choice and the gate have other images: the first graph may pass
+#: by the one and fail by the other, and then one with less INT8 is made.
+_GRAPHS = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Int8Part:
         report: the static checks.
         made: how it was made.
         verdict: of the gate.
+        refused: shares of the multiply-adds in INT8, 0..1, of the graphs that the gate refused before.
     """
 
     threshold: Threshold
@@ -44,10 +48,12 @@ class Int8Part:
     report: GraphReport
     made: Made
     verdict: Verdict
+    refused: tuple[float, ...] = ()
 
     def row_dict(self) -> dict[str, Any]:
         """The row as the manifest keeps it, with the gate's figures."""
-        return {**self.row.as_dict(), "gate": self.verdict.as_dict(self.made)}
+        gate = self.verdict.as_dict(self.made)
+        return {**self.row.as_dict(), "gate": {**gate, "refused": [round(one, 4) for one in self.refused]}}
 
 
 def add_int8(
@@ -62,7 +68,7 @@ def add_int8(
     progress: Progress = lambda phase, done, total: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Int8Part:
-    """Write the INT8 graph of a run, set its threshold, and decide on it.
+    """Write the INT8 graph of a run, set its threshold, and decide on it; refused, try less INT8.
 
     Args:
         run: as trained.
@@ -86,22 +92,68 @@ def add_int8(
             "seen. Train with a larger --holdout, or compare both precisions on your own images: dmdd-edge "
             "evaluate --good DIR --bad DIR --precision int8"
         )
-    made = make_int8(run.model, path, size, images, Limits().widened(allowed), progress)
-    report: GraphReport = check_graph(path, "int8").require()
-    say(
-        f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places went "
-        f"back to half precision, the inputs of {len(made.leveled)} are leveled; {made.seconds:.0f} s"
-    )
-    coarse = onnx_predictor(path)
-    own = threshold_of(run, coarse, alpha, suspect_rate)
     sets = [(MADE_DAMAGE, images.gate)]
     category = category_of_or_none(run)
     if category is not None and category.test:
         test = load_test_set(category, run.config.preprocess, size)
         sets.append((TEST_IMAGES, spread_set(test) if isinstance(test.images, Views) else test))
-    verdict = decide((exact, coarse), (threshold, own), sets, allowed, progress)
+
+    def own(coarse: Predictor) -> Threshold:
+        return threshold_of(run, coarse, alpha, suspect_rate)
+
+    made, verdict, refused = gated(run, path, (exact, threshold), own, images, sets, allowed, progress, say)
     verdict.require(made)
-    return Int8Part(own, _row(verdict, threshold, labeled=len(sets) > 1), report, made, verdict)
+    row = _row(verdict, threshold, labeled=len(sets) > 1)
+    return Int8Part(verdict.threshold, row, check_graph(path, "int8").require(), made, verdict, refused)
+
+
+def gated(
+    run: Run,
+    path: Path,
+    exact: tuple[Predictor, Threshold],
+    own: Callable[[Predictor], Threshold],
+    images: Int8Images,
+    sets: Sequence[tuple[str, TestSet]],
+    allowed: float = 0.0,
+    progress: Progress = lambda phase, done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Made, Verdict, tuple[float, ...]]:
+    """Write INT8 graphs with less and less INT8 until the gate accepts one.
+
+    Args:
+        run: as trained.
+        path: file to write.
+        exact: the fp32 graph and its threshold.
+        own: the threshold of an INT8 graph.
+        images: of the run.
+        sets: for the gate, see ``decide``.
+        allowed, progress, say: as for ``add_int8``.
+
+    Returns:
+        the last graph, what the gate says of it, and the shares of the multiply-adds in INT8, 0..1, of those
+        that it refused before.
+
+    Raises:
+        DmddError: no choice of places holds, or a graph fails the static checks.
+    """
+    size, limits = run.config.model.image_size, Limits().widened(allowed)
+    refused: list[float] = []
+    for made in int8_graphs(run.model, path, size, images, limits, progress):
+        check_graph(path, "int8").require()
+        say(
+            f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places "
+            f"went back to half precision, the inputs of {len(made.leveled)} are leveled; "
+            f"{made.seconds:.0f} s"
+        )
+        coarse = onnx_predictor(path)
+        thresholds = (exact[1], own(coarse))
+        verdict = decide((exact[0], coarse), thresholds, sets, allowed, progress)
+        problems = verdict.problems()
+        if not problems or len(refused) + 1 == _GRAPHS:
+            break
+        refused.append(made.share)
+        say(f"refused: {'; '.join(problems)}; less INT8 is tried")
+    return made, verdict, tuple(share for share in refused if share != made.share)
 
 
 def _row(verdict: Verdict, threshold: Threshold, *, labeled: bool) -> ParityRow:

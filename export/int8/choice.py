@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,15 +116,18 @@ class Measurement:
         return found, tuple(found.problems(self._limits))
 
 
-def choose(
+def choices(
     graph: DeploymentGraph,
     places: Sequence[Place],
     inputs: Mapping[str, Inputs],
     images: Int8Images,
     limits: Limits,
     progress: Progress,
-) -> Choice:
+) -> Iterator[Choice]:
     """Choose the places that are INT8, and those with leveled inputs; see ``search``.
+
+    The first is the result of the search. Each further one has fewer multiply-adds in INT8: it is measured
+    when it is asked for.
 
     Args:
         graph: in float32.
@@ -142,7 +145,7 @@ def choose(
     def tell(count: int) -> None:
         nonlocal done
         done += count
-        progress(CHOOSING, done, most)
+        progress(CHOOSING, min(done, most), most)
 
     tell(0)
     plain = {name: both.plain for name, both in inputs.items()}
@@ -150,13 +153,22 @@ def choose(
     measure = Measurement(simulation, places, images, limits, lambda: tell(each))
     first = Step((), 1.0, *measure(()))
     if first.holds:
-        return Choice((first,), names, plain, floors=measure.floors)
+        yield Choice((first,), names, plain, floors=measure.floors)
     error = errors(simulation, places, images.sensitivity, lambda: tell(alone))
     error |= level(simulation, places, inputs, error, images.sensitivity, lambda: tell(alone))
     work = work_of(graph, places, images.sensitivity[:1])
     order = worst_first(error, work)
-    steps = (first, *Search(order, error, work, measure).run())
-    return Choice(steps, tuple(order), simulation.inputs, error, work, measure.floors)
+    search = Search(order, error, work, measure)
+    steps = [first]
+    if not first.holds:
+        steps += search.run()
+        yield Choice(tuple(steps), tuple(order), simulation.inputs, error, work, measure.floors)
+    while (last := best(steps)) is not None:
+        more = search.below(last.share, [step.half for step in steps])
+        steps += more
+        if not more or not more[-1].holds:
+            return
+        yield Choice(tuple(steps), tuple(order), simulation.inputs, error, work, measure.floors)
 
 
 def level(

@@ -26,6 +26,7 @@ class Verdict:
 
     Attributes:
         losses: on each set of images, the deciding one last.
+        threshold: of the INT8 graph.
         limits: that held.
         allowed: points that ``--allow-accuracy-loss`` added to them.
         exact, coarse: the evaluations of the last set, by the fp32 and the INT8 graph.
@@ -34,6 +35,7 @@ class Verdict:
     """
 
     losses: tuple[Loss, ...]
+    threshold: Threshold
     limits: Limits
     allowed: float
     exact: Evaluation
@@ -92,7 +94,7 @@ def decide(
         pair, differences = _evaluated(predictors, name, test, progress)
         own = None if name == MADE_DAMAGE else (thresholds[0].image, thresholds[1].image)
         losses.append(loss(name, test, pair[0], pair[1], own))
-    return Verdict(tuple(losses), limits, allowed, pair[0], pair[1], test, differences)
+    return Verdict(tuple(losses), thresholds[1], limits, allowed, pair[0], pair[1], test, differences)
 
 
 def _evaluated(

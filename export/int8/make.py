@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.graph_view import read_graph
-from dmdd_edge.export.int8.choice import Choice, Progress, choose
+from dmdd_edge.export.int8.choice import Choice, Progress, choices
 from dmdd_edge.export.int8.floors import Floors
 from dmdd_edge.export.int8.images import Int8Images
 from dmdd_edge.export.int8.measure import Limits
@@ -54,17 +55,18 @@ class Made:
         }
 
 
-def make_int8(
+def int8_graphs(
     model: DMDD,
     path: Path,
     image_size: int,
     images: Int8Images,
     limits: Limits,
     progress: Progress = lambda phase, done, total: None,
-) -> Made:
+) -> Iterator[Made]:
     """Write the INT8 graph of a model with as many multiply-adds in INT8 as the limits allow on made damage.
 
-    Where all places are within the limits, nothing is measured place by place.
+    Where all places are within the limits, nothing is measured place by place. Each further graph that is
+    asked for replaces the one before and has fewer multiply-adds in INT8.
 
     Args:
         model: as trained, on the CPU.
@@ -82,14 +84,14 @@ def make_int8(
     places = interior(graph)
     progress(RANGES, 0, None)
     inputs = inputs_of(graph, places, images.ranges)
-    choice = choose(graph, places, inputs, images, limits, progress)
-    half = choice.half
-    progress(WRITING, 0, None)
-    inside = [place for place in places if place.name not in half]
-    written = DeploymentGraph(model)
-    written.island_floors = Floors(choice.floors[frozenset(half)])
-    write_int8(written, path, image_size, inside, choice.inputs)
-    leveled = [place.name for place in inside if choice.inputs[place.name].divisors is not None]
-    return Made(
-        int8_share(read_graph(path)), half, len(places), choice, time.monotonic() - began, tuple(leveled)
-    )
+    for choice in choices(graph, places, inputs, images, limits, progress):
+        half = choice.half
+        progress(WRITING, 0, None)
+        inside = [place for place in places if place.name not in half]
+        written = DeploymentGraph(model)
+        written.island_floors = Floors(choice.floors[frozenset(half)])
+        write_int8(written, path, image_size, inside, choice.inputs)
+        leveled = [place.name for place in inside if choice.inputs[place.name].divisors is not None]
+        yield Made(
+            int8_share(read_graph(path)), half, len(places), choice, time.monotonic() - began, tuple(leveled)
+        )

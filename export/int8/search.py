@@ -74,6 +74,21 @@ class Search:
                 return steps + self._again(half)
         return steps
 
+    def below(self, share: float, seen: Collection[tuple[str, ...]]) -> list[Step]:
+        """Measure choices with less INT8 than a share of the multiply-adds, up to the first that holds.
+
+        Args:
+            share: 0..1.
+            seen: choices that were measured before, and are left out.
+        """
+        steps: list[Step] = []
+        for half in self.candidates():
+            if half not in seen and self.share(half) < share:
+                steps.append(self.step(half))
+                if steps[-1].holds:
+                    break
+        return steps
+
     def candidates(self) -> Iterator[tuple[str, ...]]:
         """The choices of the ``ROOMS``, each once."""
         whole = sum(self.work.values())
@@ -109,9 +124,13 @@ class Search:
 
     def step(self, half: tuple[str, ...]) -> Step:
         """Measure a choice."""
+        return Step(half, self.share(half), *self.measure(half))
+
+    def share(self, half: Collection[str]) -> float:
+        """The share of the multiply-adds that is INT8 with these places in half precision, 0..1."""
         whole = sum(self.work.values())
         inside = whole - sum(self.work[name] for name in half)
-        return Step(half, inside / whole if whole else 0.0, *self.measure(half))
+        return inside / whole if whole else 0.0
 
 
 def best(steps: Sequence[Step]) -> Step | None:

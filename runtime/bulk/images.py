@@ -66,7 +66,7 @@ def open_images(source: str) -> Images:
         return StoreImages(FsspecStore(source))
     if folder.exists() and not folder.is_dir():
         raise SourceError(
-            f"{folder} is a file; judge takes a folder of images.",
+            f"{folder} is a file; --source takes a folder of images.",
             f"Give the folder that holds it. For one image: {command('run', source=folder)}",
         )
     if not folder.is_dir():

@@ -17,6 +17,7 @@ from dmdd_edge import BundleError, Detector, DmddError
 from dmdd_edge.bundle.bundle import INT8_GRAPH, Bundle, check, list_versions
 from dmdd_edge.export import pipeline
 from dmdd_edge.export.int8 import add, choice, images, quantize
+from dmdd_edge.export.int8.gate import Verdict
 from dmdd_edge.export.int8.images import Int8Images
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.pipeline import Exported
@@ -109,6 +110,23 @@ def test_a_full_disk_leaves_the_version_before(
 
 
 @pytest.mark.slow
+def test_a_refused_graph_is_followed_by_one_with_less_int8(
+    export: Export, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Verdict] = []
+
+    def problems(verdict: Verdict) -> list[str]:
+        if not any(verdict is other for other in seen):
+            seen.append(verdict)
+        return ["the order changes"] if any(verdict is other for other in seen[:2]) else []
+
+    monkeypatch.setattr(Verdict, "problems", problems)
+    gate = export(models).bundle.manifest.parity["onnxruntime int8"]["gate"]
+    assert len(gate["refused"]) == 2
+    assert gate["refused"][0] > gate["refused"][1] > gate["share"]
+
+
+@pytest.mark.slow
 def test_ranges_of_one_image_are_refused_with_the_numbers(
     export: Export, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +138,7 @@ def test_ranges_of_one_image_are_refused_with_the_numbers(
         return replace(found, ranges=np.zeros_like(found.ranges[:1]))
 
     monkeypatch.setattr(add, "int8_images", one)
+    monkeypatch.setattr(add, "_GRAPHS", 2)
     measure = choice.Measurement.__call__
     monkeypatch.setattr(choice.Measurement, "__call__", lambda self, half: (measure(self, half)[0], ()))
     with pytest.raises(BundleError, match=r"made damage: .* (points|scores)") as caught:

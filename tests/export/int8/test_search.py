@@ -42,6 +42,22 @@ def test_places_that_need_not_be_in_half_are_int8_again() -> None:
     assert found.half == ("p0", "p3")
 
 
+def test_below_a_share_the_next_choice_that_holds_counts() -> None:
+    def measure(half: Collection[str]) -> tuple[Loss, tuple[str, ...]]:
+        return NOTHING, () if len(half) in {3, 7} else ("too much",)
+
+    search = Search(ORDER, ERROR, WORK, measure)
+    steps = search.run()
+    first = best(steps)
+    assert first is not None
+    more = search.below(first.share, [step.half for step in steps])
+    assert len(more[-1].half) == 7
+    assert more[-1].holds
+    assert [step.holds for step in more[:-1]] == [False] * (len(more) - 1)
+    assert all(step.share < first.share for step in more)
+    assert search.below(0.0, []) == []
+
+
 def test_a_place_too_large_for_what_is_allowed_is_passed_over() -> None:
     work = {**WORK, "p1": 40}  # of 135
     found = best(_steps(lambda half: {"p0", "p2"} <= set(half), work))
