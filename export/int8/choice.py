@@ -127,7 +127,7 @@ def choices(
     """Choose the places that are INT8, and those with leveled inputs; see ``search``.
 
     The first is the result of the search. Each further one has fewer multiply-adds in INT8: it is measured
-    when it is asked for.
+    when it is requested.
 
     Args:
         graph: in float32.

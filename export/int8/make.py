@@ -66,7 +66,7 @@ def int8_graphs(
     """Write the INT8 graph of a model with as many multiply-adds in INT8 as the limits allow on made damage.
 
     Where all places are within the limits, nothing is measured place by place. Each further graph that is
-    asked for replaces the one before and has fewer multiply-adds in INT8.
+    requested replaces the one before and has fewer multiply-adds in INT8.
 
     Args:
         model: as trained, on the CPU.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dmdd_edge.train import score_choice
+from dmdd_edge.train import scales, score_choice
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
@@ -73,6 +73,8 @@ def test_a_run_keeps_what_it_chose(
     tiny_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: float
 ) -> None:
     monkeypatch.setattr(score_choice, "_BETTER", better)
+    monkeypatch.setattr(scales, "_LEAST", 2)
+    monkeypatch.setattr(scales, "_COUNT", 2)
     shape = {"head": "scaled", "density": "off", "prototypes": "off"}
     outcome = train(
         tiny_config(shape, steps=1), tmp_path / "run", Listener(), resume=False, tensorboard=False

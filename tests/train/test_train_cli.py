@@ -106,7 +106,7 @@ def test_an_unknown_category_is_exit_code_one_and_names_those_found(
     ("wrong", "words"),
     [
         (["--steps", 5, "--epochs", 2], ["--steps", "--epochs"]),
-        (["--image-size", 100], ["image_size", "100"]),
+        (["--image-size", 100], ["--image-size", "100"]),
         (["--backbone", "resnet19"], ["resnet19"]),
         (["--device", "gpu"], ["gpu"]),
         (["--weights", "nowhere.pth"], ["nowhere.pth"]),

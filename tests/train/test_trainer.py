@@ -188,6 +188,7 @@ def test_weights_that_are_set_are_not_chosen(tiny_config: Callable[..., Any], tm
         "abnormality_weight": 0.5,
         "density": "off",
         "prototypes": "off",
+        "joined_score": "off",
     }
     found = run(tiny_config(set_all, steps=2), tmp_path / "run")
     assert found.info["map_weights"] is None

@@ -77,9 +77,9 @@ class StoredSet:
                 shown: set[Path] = set()
                 files = self._listed(below)
                 if not files and not below:
-                    raise DataError(
-                        f"{self._store.name} has no files.", f"Check the address.{self._or_kept(below)}"
-                    )
+                    nothing = DataError(f"{self._store.name} has no files.", "Check the address.")
+                    nothing.fix += self._or_kept(below)
+                    raise nothing
                 for file in files:
                     path = root / below / file.path
                     path.parent.mkdir(parents=True, exist_ok=True)
