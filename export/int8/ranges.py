@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.int8.places import Place, convolution
 from dmdd_edge.export.int8.weights import LARGEST, fitted, on_grid, rounded, times_channels
+from dmdd_edge.train.moments import Moments
 
 _BATCH = 4
 #: Rows of an input from which on every second pixel of a row, and every second row, is enough.
@@ -120,36 +121,11 @@ def inputs_of(
         low[place] = torch.minimum(low[place], least) if place in low else least
         high[place] = torch.maximum(high[place], most) if place in high else most
         if is_pointwise(layer):
-            moments.setdefault(name, Moments()).add(x)
+            apart = 2 if x.shape[2] >= _LARGE else 1
+            moments.setdefault(name, Moments()).add(x[:, :, ::apart, ::apart])
 
     _watch(graph, places, images, see)
     return {place.name: _ways(graph, place, low[place.name], high[place.name], moments) for place in places}
-
-
-class Moments:
-    """Mean and covariance of the channels of an input over its pixels; of a large one every second."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum = self._products = torch.zeros((), dtype=torch.float64)
-
-    def add(self, x: Tensor) -> None:
-        """Count an input, float32 N x C x H x W."""
-        apart = 2 if x.shape[2] >= _LARGE else 1
-        values = x[:, :, ::apart, ::apart].transpose(0, 1).flatten(1).double()
-        self._count += values.shape[1]
-        self._sum = self._sum + values.sum(1)
-        self._products = self._products + values @ values.T
-
-    @property
-    def mean(self) -> Tensor:
-        """Of each channel, float64 C."""
-        return self._sum / self._count
-
-    @property
-    def covariance(self) -> Tensor:
-        """Of each two channels, float64 C x C."""
-        return self._products / self._count - self.mean[:, None] * self.mean
 
 
 def is_pointwise(layer: nn.Conv2d) -> bool:
@@ -188,12 +164,12 @@ def _fits(
     for name, layer in layers.items():
         if name not in moments:
             continue
-        weight, covariance = layer.weight, moments[name].covariance
+        weight, covariance = layer.weight, moments[name].covariance()
         if divisors is not None:
             weight = times_channels(layer, weight, divisors)
             covariance = covariance / divisors / divisors[:, None]
         fits[name] = fitted(weight, covariance)
-    return fits, {name: moments[name].mean.float() for name in fits}
+    return fits, {name: moments[name].mean().float() for name in fits}
 
 
 def _step(reach: Tensor) -> float:
