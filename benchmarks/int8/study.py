@@ -123,10 +123,8 @@ def _files(
     exact = onnx_predictor(files["fp32"])
     threshold = threshold_of(run, exact)
     sets = _sets(run, images)
-    made, _, refused = gated(
-        run, files[OURS], (exact, threshold), partial(threshold_of, run), images, sets, say=say
-    )
-    return files, made, refused
+    part = gated(run, files[OURS], (exact, threshold), partial(threshold_of, run), images, sets, say=say)
+    return files, part.made, part.refused
 
 
 def _with_others(rows: list[Any], before: list[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,9 @@ def add_int8(
     def own(coarse: Predictor) -> Threshold:
         return threshold_of(run, coarse, alpha, suspect_rate)
 
-    made, verdict, refused = gated(run, path, (exact, threshold), own, images, sets, allowed, progress, say)
-    verdict.require(made)
-    row = _row(verdict, threshold, labeled=len(sets) > 1)
-    return Int8Part(verdict.threshold, row, check_graph(path, "int8").require(), made, verdict, refused)
+    part = gated(run, path, (exact, threshold), own, images, sets, allowed, progress, say)
+    part.verdict.require(part.made)
+    return part
 
 
 def gated(
@@ -117,7 +117,7 @@ def gated(
     allowed: float = 0.0,
     progress: Progress = lambda phase, done, total: None,
     say: Callable[[str], None] = lambda text: None,
-) -> tuple[Made, Verdict, tuple[float, ...]]:
+) -> Int8Part:
     """Write INT8 graphs with less and less INT8 until the gate accepts one.
 
     Args:
@@ -130,16 +130,16 @@ def gated(
         allowed, progress, say: as for ``add_int8``.
 
     Returns:
-        the last graph, what the gate says of it, and the shares of the multiply-adds in INT8, 0..1, of those
-        that it refused before.
+        the last graph, which the gate may have refused too.
 
     Raises:
         DmddError: no choice of places holds, or a graph fails the static checks.
     """
     size, limits = run.config.model.image_size, Limits().widened(allowed)
-    refused: list[float] = []
-    for made in int8_graphs(run.model, path, size, images, limits, progress):
-        check_graph(path, "int8").require()
+    shares: list[float] = []
+    for made in islice(int8_graphs(run.model, path, size, images, limits, progress), _GRAPHS):
+        shares.append(made.share)
+        report: GraphReport = check_graph(path, "int8").require()
         say(
             f"INT8: {100 * made.share:.0f} % of the multiply-adds, {len(made.half)} of {made.places} places "
             f"went back to half precision, the inputs of {len(made.leveled)} are leveled; "
@@ -149,11 +149,11 @@ def gated(
         thresholds = (exact[1], own(coarse))
         verdict = decide((exact[0], coarse), thresholds, sets, allowed, progress)
         problems = verdict.problems()
-        if not problems or len(refused) + 1 == _GRAPHS:
+        if not problems:
             break
-        refused.append(made.share)
-        say(f"refused: {'; '.join(problems)}; less INT8 is tried")
-    return made, verdict, tuple(share for share in refused if share != made.share)
+        say(f"refused: {'; '.join(problems)}")
+    row = _row(verdict, exact[1], labeled=len(sets) > 1)
+    return Int8Part(verdict.threshold, row, report, made, verdict, tuple(shares[:-1]))
 
 
 def _row(verdict: Verdict, threshold: Threshold, *, labeled: bool) -> ParityRow:

@@ -10,12 +10,10 @@ from dmdd_edge.bundle.threshold import Threshold
 from dmdd_edge.errors import BundleError
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
 from dmdd_edge.evaluation.views import Views
+from dmdd_edge.export.int8.choice import Progress
 from dmdd_edge.export.int8.make import Made
 from dmdd_edge.export.int8.measure import Limits, Loss, loss
 from dmdd_edge.export.whole_parity import Differences, compare_whole
-
-#: Called with the phase, how much of it is done, and of how much.
-Progress = Callable[[str, int, int | None], None]
 
 MADE_DAMAGE, TEST_IMAGES = "made damage", "test images"
 

@@ -65,6 +65,11 @@ class Search:
     work: Mapping[str, int]
     measure: Measure
 
+    @property
+    def whole(self) -> int:
+        """The multiply-adds of all places."""
+        return sum(self.work.values())
+
     def run(self) -> list[Step]:
         """What was measured, at most ``MOST_STEPS`` choices; the last that holds is the result."""
         steps: list[Step] = []
@@ -91,10 +96,9 @@ class Search:
 
     def candidates(self) -> Iterator[tuple[str, ...]]:
         """The choices of the ``ROOMS``, each once."""
-        whole = sum(self.work.values())
         before: tuple[str, ...] = ()
         for room in ROOMS:
-            half = self._worst_within(room * whole)
+            half = self._worst_within(room * self.whole)
             if half != before:
                 yield half
             before = half
@@ -112,9 +116,8 @@ class Search:
 
     def _again(self, half: tuple[str, ...]) -> list[Step]:
         """Try places of a choice that holds in INT8, those first that cost least error per multiply-add."""
-        whole = sum(self.work.values())
         steps: list[Step] = []
-        tried = [name for name in reversed(half) if self.work[name] >= _WORTH * whole]
+        tried = [name for name in reversed(half) if self.work[name] >= _WORTH * self.whole]
         for name in tried[:TRIES]:
             step = self.step(tuple(other for other in half if other != name))
             steps.append(step)
@@ -128,9 +131,8 @@ class Search:
 
     def share(self, half: Collection[str]) -> float:
         """The share of the multiply-adds that is INT8 with these places in half precision, 0..1."""
-        whole = sum(self.work.values())
-        inside = whole - sum(self.work[name] for name in half)
-        return inside / whole if whole else 0.0
+        inside = self.whole - sum(self.work[name] for name in half)
+        return inside / self.whole if self.whole else 0.0
 
 
 def best(steps: Sequence[Step]) -> Step | None:
