@@ -41,16 +41,16 @@ def choose_score(head: ScaledHead, stacked: Sequence[Tensor], kinds: Sequence[st
     def error() -> float:
         return image_error(np.concatenate([head.score(part).cpu().numpy() for part in stacked]), names)
 
-    share, errors = 0.0, []
+    share, errors = 0.0, {}
     if head.prototype_maps:
         for candidate in SHARES:
             head.weigh_score(candidate)
-            errors.append(error())
-        least = (1 + _NEAR) * min(errors)
-        share = next(each for each, found in zip(SHARES, errors, strict=True) if found <= least)
+            errors[candidate] = error()
+        least = (1 + _NEAR) * min(errors.values())
+        share = next(each for each, found in errors.items() if found <= least)
         head.weigh_score(share)
     if head.chooses_joined:
-        by_peaks = error()
+        by_peaks = errors[share] if errors else error()
         head.join_score()
         head.join_score(error() <= (1 - _BETTER) * by_peaks)
     return share, head.joined_score
