@@ -23,21 +23,16 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import common
-
+from accuracy.finished import damage_and_test, good_images, study
 from accuracy.lengths import Length, lengths
 from dmdd_edge.data.datasets import GOOD
 from dmdd_edge.evaluation.metrics import evaluate
-from dmdd_edge.evaluation.test_set import TestSet, load_test_set
-from dmdd_edge.train.checkpoint import Run, load_run
-from dmdd_edge.train.evaluation import run_images
+from dmdd_edge.evaluation.test_set import TestSet
+from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import STAGES, ScaledHead
-from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.scales import FOREIGN
 from dmdd_edge.train.steps import Features
-from dmdd_edge.train.synthesis import foreground
-from dmdd_edge.train.validation.images import validation_set
 
 Image = NDArray[np.uint8]
 #: Maps at the head's size by family (branch and length, or the density): N x stages x s x s, half precision.
@@ -48,7 +43,6 @@ Weights = tuple[Sequence[float], float, float]
 Families = list[tuple[str, float]]
 Make = Callable[[Stacks], Tensor]
 
-_LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 _BRANCHES = ("normality", "abnormality")
 _DENSITY, _COSINE = "density", "cosine"
 #: The length that the scaled head may use beside the cosine.
@@ -230,16 +224,10 @@ def candidates(mixer: Mixer, weights: Weights) -> dict[str, tuple[Make, Families
 
 def measure(run: Run) -> dict[str, Any]:
     """All rows of a run."""
-    trained, held_out = (
-        np.asarray(run_images(run, [Path(path) for path in run.info[name]])) for name in ("train", "holdout")
-    )
+    trained = good_images(run, "train")
     good = trained[np.linspace(0, len(trained) - 1, min(_LEARNT, len(trained))).round().astype(int)]
     made = networks(run, good)
-    parts = foreground.masks(list(held_out), run.info["foreground"]["method"])[1]
-    sets = {
-        "validation": validation_set(held_out, parts, count=_COUNT),
-        "test": load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size),
-    }
+    sets = damage_and_test(run, good_images(run, "holdout"), _COUNT)
     stacks = {where: made.stacks(np.asarray(test.images)) for where, test in sets.items()}
     mixer = Mixer(made.head, made.stacks(good))
     chosen = run.info["map_weights"]
@@ -255,9 +243,6 @@ def measure(run: Run) -> dict[str, Any]:
         rows[name] = {"error": error(kinds), "foreign_error": error(foreign), **found}
         print(name, rows[name]["error"], rows[name]["foreign_error"], rows[name]["test"], flush=True)
     return {
-        "category": run.config.category,
-        "steps": run.info["steps"],
-        "seed": run.config.seed,
         "weights": {"stages": weights[0], "abnormality": weights[1], "density": weights[2]},
         "rows": rows,
     }
@@ -265,14 +250,8 @@ def measure(run: Run) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """See the module."""
-    parser = common.parser(__doc__, "other_maps")
-    parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
-    parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
-    options = parser.parse_args(arguments)
-    machine = common.begin()
-    runs = [measure(moved(load_run(folder), options.data)) for folder in options.runs]
     settings = {"damage_of_each_kind": _COUNT, "good_images": _LEARNT}
-    common.write_result(options.out, machine, settings, {"runs": runs}, _LIBRARIES)
+    study(__doc__, "other_maps", measure, settings, arguments)
 
 
 if __name__ == "__main__":

@@ -24,25 +24,19 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import common
-
+from accuracy.finished import damage_and_test, good_images, study
 from dmdd_edge.data.datasets import GOOD
-from dmdd_edge.evaluation.test_set import load_test_set
-from dmdd_edge.train.checkpoint import Run, load_run
-from dmdd_edge.train.evaluation import run_images
+from dmdd_edge.evaluation.ranking import Ranking
+from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead
-from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.score_choice import image_error
-from dmdd_edge.train.synthesis import foreground
-from dmdd_edge.train.validation.images import validation_set
 
 Image = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 #: Scores of stacked maps, N x K x s x s to N.
 Score = Callable[[Tensor], Tensor]
 
-_LIBRARIES = ("torch", "timm", "numpy", "opencv-python")
 #: Damaged images of each kind.
 _COUNT, _BATCH = 32, 8
 _LIMITS, _FLOOR = (2.0, 3.0, 5.0, 8.0), 0.03
@@ -138,11 +132,11 @@ def figures(scores: Scores, kinds: Sequence[str], limit: float) -> dict[str, Any
         limit: the highest score of a held-out good image.
     """
     names = np.asarray(kinds)
-    good, bad = scores[names == GOOD], scores[names != GOOD]
+    good, bad = np.sort(scores[names == GOOD]), scores[names != GOOD]
 
-    def auroc(some: Scores) -> float:
-        above = (some[:, None] > good).mean() + 0.5 * (some[:, None] == good).mean()
-        return round(float(above), 5)
+    def auroc(some: Scores) -> float | None:
+        ranked = Ranking.of(some, [good])
+        return None if ranked is None else round(ranked.auroc(), 5)
 
     return {
         "error": round(image_error(scores, names), 5),
@@ -156,12 +150,8 @@ def measure(run: Run) -> dict[str, Any]:
     """All rows of a run."""
     head = run.model.head
     assert isinstance(head, ScaledHead)
-    held_out = np.asarray(run_images(run, [Path(path) for path in run.info["holdout"]]))
-    parts = foreground.masks(list(held_out), run.info["foreground"]["method"])[1]
-    sets = {
-        "validation": validation_set(held_out, parts, count=_COUNT),
-        "test": load_test_set(category_of(run), run.config.preprocess, run.config.model.image_size),
-    }
+    held_out = good_images(run, "holdout")
+    sets = damage_and_test(run, held_out, _COUNT)
     maps = {where: stacks(run, np.asarray(test.images)) for where, test in sets.items()}
     scores = {
         name: {where: np.concatenate([score(part).numpy() for part in maps[where]]) for where in sets}
@@ -175,24 +165,12 @@ def measure(run: Run) -> dict[str, Any]:
             (where, each["error"], each["image_auroc"], each["above"]) for where, each in rows[name].items()
         ]
         print(name, *brief, flush=True)
-    return {
-        "category": run.config.category,
-        "steps": run.info["steps"],
-        "seed": run.config.seed,
-        "held_out": len(held_out),
-        "rows": rows,
-    }
+    return {"held_out": len(held_out), "rows": rows}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """See the module."""
-    parser = common.parser(__doc__, "other_scores")
-    parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
-    parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
-    options = parser.parse_args(arguments)
-    machine = common.begin()
-    runs = [measure(moved(load_run(folder), options.data)) for folder in options.runs]
-    common.write_result(options.out, machine, {"damage_of_each_kind": _COUNT}, {"runs": runs}, _LIBRARIES)
+    study(__doc__, "other_scores", measure, {"damage_of_each_kind": _COUNT}, arguments)
 
 
 if __name__ == "__main__":
