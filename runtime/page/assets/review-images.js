@@ -4,10 +4,14 @@ const KEPT = 12;
 
 export class Gone extends Error {}
 
+// The server has answered that the image cannot be shown: asking again changes nothing.
+export class Refused extends Error {}
+
 export class Images {
   constructor() { this.held = new Map(); }
 
-  // Facts and image of an id: a promise of { record, address }; rejects with Gone where it was deleted.
+  // Facts and image of an id: a promise of { record, address }. It rejects with Gone where the image was deleted,
+  // with Refused where it cannot be shown, with another error where there was no answer.
   get(id, overlay, closeups) {
     const key = `${id} ${overlay} ${closeups}`;
     const held = this.held.get(key);
@@ -32,7 +36,8 @@ async function load(id, overlay, closeups) {
   ]);
   if (facts.status === 410 || image.status === 410) throw new Gone();
   for (const answer of [facts, image]) {
-    if (!answer.ok) throw new Error(answer.status === 422 ? (await answer.json()).message : `The server answers ${answer.status}.`);
+    if (answer.status === 422) throw new Refused((await answer.json()).message);
+    if (!answer.ok) throw new Error(`The server answers ${answer.status}.`);
   }
   const record = await facts.json();
   const address = URL.createObjectURL(await image.blob());

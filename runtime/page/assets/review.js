@@ -1,15 +1,16 @@
 // The review of an archive: one image after another, a verdict on each, saved once the server says so.
 
 import { count, score, WORDS } from "/format.js";
-import { byId, link, poll, write } from "/live.js";
+import { byId, link, poll, sleep, write } from "/live.js";
 import { Filter, KEPT } from "/review-filter.js";
-import { Gone, Images } from "/review-images.js";
+import { Gone, Images, Refused } from "/review-images.js";
 import { bindKeys } from "/review-keys.js";
 import { List } from "/review-list.js";
 import { help, Person } from "/review-people.js";
 import { Saver } from "/review-saver.js";
 import { say, Token } from "/token.js";
 
+const RETRY = 1000; // milliseconds
 const SAID = { good: "Good", bad: "Bad", unsure: "Unsure" };
 
 const known = new Map(); // the last verdict on each image that this page knows
@@ -21,6 +22,7 @@ const list = new List(() => filter.full());
 let news = 0;
 let begun = false;
 let shown = null; // the record whose image is seen
+let missed = null; // the item whose image could not be fetched: tried again once the server answers
 let state = null;
 let triedAt = -1; // images of the filter when its list was fetched
 
@@ -50,6 +52,7 @@ function note(items) {
 async function show() {
   const item = list.current;
   const view = [pressed("overlay"), pressed("closeups")];
+  missed = null;
   if (shown?.id !== item?.id) shown = null;
   byId("empty").hidden = false;
   describe();
@@ -68,7 +71,11 @@ async function show() {
     if (error instanceof Gone) skip(item);
     else {
       byId("image").hidden = true;
-      write("empty", `This image cannot be shown: ${error.message}`);
+      if (error instanceof Refused) write("empty", `This image cannot be shown: ${error.message}`);
+      else {
+        missed = item;
+        write("empty", "The image could not be fetched. Retrying.");
+      }
     }
     return;
   }
@@ -106,10 +113,12 @@ function skip(item) {
 
 async function move(by) {
   say("said", "");
-  if (await list.move(by).catch(() => false)) {
+  const moved = await list.move(by).catch(() => null);
+  if (moved) {
     note(list.items.slice(-60));
     await show();
-  } else say("said", by > 0 ? "There is no older image." : "There is no newer image.");
+  } else if (moved === null) say("said", "The older images could not be listed: the server does not answer. Try again.", "bad");
+  else say("said", by > 0 ? "There is no older image." : "There is no newer image.");
 }
 
 async function judge(verdict) {
@@ -127,8 +136,11 @@ async function judge(verdict) {
 
 // The next image; of those that are not reviewed, not one that somebody else has done meanwhile.
 async function next() {
-  do await list.move(1).catch(() => false);
-  while (filter.verdict === "open" && list.current && judged(list.current));
+  let moved;
+  do {
+    moved = await list.move(1).catch(() => null);
+    if (moved === null) await sleep(RETRY); // the older images could not be listed: the server does not answer
+  } while (moved === null || (filter.verdict === "open" && list.current && judged(list.current)));
   await show();
 }
 
@@ -239,6 +251,7 @@ function take(answer) {
   note(answer.news.map((given) => ({ id: given.id, given })));
   describe();
   if (!begun || replaced || (list.items.length === 0 && records !== triedAt)) begin();
+  else if (missed && missed === list.current) show();
 }
 
 for (const verdict of Object.keys(SAID)) byId(`say-${verdict}`).addEventListener("click", () => judge(verdict));

@@ -200,6 +200,24 @@ def test_a_verdict_that_was_not_seen_is_asked_again(
     wait_for(lambda: given(archive) == {11: ("good", "Ann")}, "the verdict that was given again")
 
 
+def test_an_image_that_could_not_be_fetched_is_tried_again(
+    browser: Browser, archive: ArchiveFolder, page: ReviewPage
+) -> None:
+    enter(browser, page.url)
+    # The server goes while images are on their way; those next to the one that is seen were fetched before.
+    browser.js(
+        "window.kept = window.fetch; window.fetch = (path, ...rest) => "
+        "/[.]jpg|item/.test(path) ? Promise.reject(new TypeError('Failed to fetch')) : window.kept(path, ...rest)"
+    )
+    for _ in range(3):
+        press(browser, "j")
+    shows(browser, "#empty", "The image could not be fetched. Retrying.")
+    browser.js("window.fetch = window.kept")
+    browser.until(f"{READY} && document.getElementById('fact-source').innerText.endsWith(' 8')")
+    judge(browser, "g")
+    wait_for(lambda: given(archive) == {8: ("good", "Ann")}, "the verdict")
+
+
 def test_keys_move_undo_and_filter(browser: Browser, archive: ArchiveFolder, page: ReviewPage) -> None:
     enter(browser, page.url)
     for key, number in (("j", 10), ("ArrowRight", 9), ("k", 10), ("ArrowLeft", 11)):
