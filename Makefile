@@ -63,14 +63,24 @@ types: env ## Check types
 imports: env ## Check who imports whom
 	$(BIN)/lint-imports --no-cache
 
+# Types and import rules are checked beside the tests, many of which wait. What these two find is printed at the end.
+define tests_and_rules
+found=$$(mktemp); $(MAKE) --no-print-directory -k types imports >"$$found" 2>&1 & rules=$$!; \
+trap 'kill $$rules 2>/dev/null; rm -f "$$found"' EXIT; trap 'exit 130' INT TERM; failed=; \
+$(BIN)/python -m pytest -q $(TEST_PROCESSES) $(1) $(PYTEST_ARGS) || failed=tests; \
+if wait $$rules; then echo 'Types and import rules: nothing found.'; \
+else echo; cat "$$found"; failed="$${failed:+$$failed and }types or import rules"; fi; \
+if [ "$$failed" ]; then echo "Failed: $$failed. See above."; exit 1; fi
+endef
+
 # The tests start the program hundreds of times: each start is quicker with its modules compiled.
 check test coverage: export PYTHONDONTWRITEBYTECODE :=
 
-check: env lint types imports ## What to run before a commit: style, types, import rules, quick tests; under two minutes
-	$(BIN)/python -m pytest -q $(TEST_PROCESSES) -m "not slow and not network" $(PYTEST_ARGS)
+check: env lint ## What to run before a commit: style, types, import rules, quick tests; under two minutes
+	@$(call tests_and_rules,-m "not slow and not network")
 
-test: env lint types imports ## Style, types, import rules and all tests; PYTEST_ARGS="-k name" chooses
-	$(BIN)/python -m pytest -q $(TEST_PROCESSES) $(PYTEST_ARGS)
+test: env lint ## Style, types, import rules and all tests; PYTEST_ARGS="-k name" chooses
+	@$(call tests_and_rules)
 
 coverage: env ## All tests, and which lines they run: a third more CPU time
 	$(BIN)/python -m pytest -q $(TEST_PROCESSES) --cov --cov-report=term $(PYTEST_ARGS)

@@ -207,7 +207,8 @@ def test_an_image_that_could_not_be_fetched_is_tried_again(
     # The server goes while images are on their way; those next to the one that is seen were fetched before.
     browser.js(
         "window.kept = window.fetch; window.fetch = (path, ...rest) => "
-        "/[.]jpg|item/.test(path) ? Promise.reject(new TypeError('Failed to fetch')) : window.kept(path, ...rest)"
+        "/[.]jpg|item/.test(path) ? Promise.reject(new TypeError('Failed to fetch'))"
+        " : window.kept(path, ...rest)"
     )
     for _ in range(3):
         press(browser, "j")
