@@ -62,7 +62,7 @@ class _Scores:
     def result(self, frame: Frame, result: Result) -> None:
         if result.status == "unreliable":
             self.first_reason = self.first_reason or f"{frame.source}: {result.reason}"
-        elif frame.strip is None or frame.strip.owns_rows:  # a later strip is judged for the others
+        else:
             self.scores.append(result.score)
             self.peaks.append(map_peak(result.anomaly_map))
             geometry = result.geometry or self._preprocess.geometry(

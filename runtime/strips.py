@@ -90,7 +90,7 @@ class Strip:
 
     @property
     def owns_rows(self) -> bool:
-        """Whether it owns any; the first ones of a web do not if the overlap is more than twice as long."""
+        """Whether it owns any; the first ones do not if the overlap is twice as long, and are left out."""
         return self.end > self.first
 
     def to_json(self, mm_per_px: float | None = None) -> dict[str, int | float | bool]:
@@ -275,7 +275,7 @@ def rows_not_inspected(strip: Strip, geometry: Geometry) -> str:
     """
     rows, columns = geometry.shape
     _, y, _, height = geometry.box_to_source(0, 0, columns, rows)
-    if not strip.owns_rows or (y <= strip.first and y + height >= strip.end):
+    if y <= strip.first and y + height >= strip.end:
         return ""
     return (
         f"the strip owns rows {strip.first} to {strip.end} of the frame, and only rows {y} to {y + height} "

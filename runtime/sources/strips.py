@@ -25,6 +25,8 @@ class Strips:
     A strip is delivered when the next one has come or the source has ended, since only then it is known
     whether its last rows are seen again. Where rows are missing (frames that were dropped or cannot be read)
     and where the width changes, the overlap restarts: the rows before are mirrored, the gap is counted.
+    A strip that owns no rows, as the first ones of less than half of the overlap, is not delivered: the next
+    one shows its rows and owns them.
 
     Args:
         source: delivers the strips.
@@ -46,6 +48,7 @@ class Strips:
         self._last_rows = 0
         self._last_id: int | None = None
         self._gaps = 0
+        self._gap_before, self._dropped_before = False, 0
         self._wanted_in_all: int | None = None
         self._delivered = 0
 
@@ -137,9 +140,12 @@ class Strips:
         begin = time.perf_counter()
         image, overlap = frame.image, self._overlap
         if not self._begun and overlap > len(image):
+            short = len(image) <= overlap // 2
             self.say(
                 f"The strips have {len(image)} rows, and --strip {overlap} puts as many before each: most "
-                "of a frame was seen before, and strips are judged late. Take longer strips, or fewer rows."
+                "of a frame was seen before, and strips are judged late. "
+                + ("The first ones have no result: their rows belong to that of a later one. " * short)
+                + "Take longer strips, or fewer rows."
             )
         fresh = self._tail is None
         if self._tail is None:
@@ -168,6 +174,8 @@ class Strips:
         if follows:
             end = max(strip.end - self._overlap + self._overlap // 2, strip.first)
             strip = replace(strip, end=end, lower=self._border)
-        if not self.skip(held.source, held.index):
+        gap, dropped = strip.gap or self._gap_before, held.dropped + self._dropped_before
+        self._gap_before, self._dropped_before = (False, 0) if strip.owns_rows else (gap, dropped)
+        if strip.owns_rows and not self.skip(held.source, held.index):
             self._delivered += 1
-            yield replace(held, strip=strip)
+            yield replace(held, strip=replace(strip, gap=gap), dropped=dropped)

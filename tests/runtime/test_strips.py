@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -162,6 +163,30 @@ def test_gaps_are_counted_and_nothing_is_lost_beside_them(make_bundle: MakeBundl
     ] == (places)
     assert source.state().gaps == 2
     assert [result.strip.gap for result in results if result.strip] == [False, True, True]
+
+
+def test_strips_too_short_to_own_rows_have_no_result_and_nothing_of_them_is_lost(
+    make_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    web = np.full((96, WIDTH, 3), 20, np.uint8)
+    for row in (0, 12, 60):
+        web[row : row + 8, 30:50, 0] = 230
+    frames = strips(web, [8] * 12)
+    frames[6] = replace(frames[6], dropped=3)
+    source = Strips(Web(frames), OVERLAP)
+    with Detector.load(make_bundle(preprocess=tiled()).path) as detector:
+        results = list(detector.stream(source))
+    rows = [r.strip.to_json() for r in results if r.strip]
+    # Half of the overlap is 16 rows: the third strip is the first that owns any. Three strips are missing
+    # before the seventh, so that the two after the gap own none again.
+    assert [(r.index, r.dropped) for r in results] == [(i, 3 * (i == 8)) for i in (2, 3, 4, 5, 8, 9, 10, 11)]
+    assert [(row["web_y"], row["rows"]) for row in rows] == [
+        *((0, 8), (8, 8), (16, 8), (24, 24)),
+        *((72, 8), (80, 8), (88, 8), (96, 24)),
+    ]
+    assert [row.get("gap", False) for row in rows] == [False] * 4 + [True] + [False] * 3
+    assert regions(results) == [(30, row, 20, 8, 160) for row in (0, 12, 84)]
+    assert "The first ones have no result: their rows belong to that of a later one." in caplog.text
 
 
 def test_camera_numbers_show_a_gap(make_bundle: MakeBundle) -> None:
