@@ -1,4 +1,4 @@
-"""Tables of large images: what tiles find, which score decides."""
+"""Tables of large images: what tiles find, and what the map beside good parts finds."""
 
 from __future__ import annotations
 
@@ -63,54 +63,6 @@ def sizes(file: str = "large_accuracy") -> str:
     return markdown_table(columns, lines, left=2)
 
 
-def score() -> str:
-    """Kinds of score, overlaps and gains of the coarse map."""
-    lines = []
-    rows = [row for row in result("large_score")["figures"]["rows"] if not row.get("by_place")]
-    for row in rows:
-        found = [f"{100 * value:.0f}" for value in row["found"].values()]
-        coarse = f"{row['coarse']}, x {row['gain_factor']:g}" if row["coarse"] else ""
-        lines.append(
-            [
-                row["run"],
-                row["score"],
-                str(row["overlap"]),
-                coarse,
-                *percent([row["image_auroc"]]),
-                f"{100 * row['false_alarms']:.1f}",
-                " / ".join(found),
-            ]
-        )
-    kinds = " / ".join(name.lstrip("0") for name in rows[0]["found"])
-    columns = [
-        "run",
-        "score",
-        "overlap px",
-        "coarse: what of it, its gain",
-        "I-AUROC",
-        "false alarms %",
-        f"found % {kinds}",
-    ]
-    return markdown_table(columns, lines, left=2)
-
-
-def by_place(file: str = "large_score") -> str:
-    """The joined map beside what good parts have at the same place."""
-    rows = [row for row in result(file)["figures"]["rows"] if row.get("by_place")]
-    lines = [
-        [
-            row["run"],
-            row["score"],
-            *percent([row["image_auroc"]]),
-            f"{100 * row['false_alarms']:.1f}",
-            *(f"{100 * value:.0f}" for value in row["found"].values()),
-        ]
-        for row in rows
-    ]
-    kinds = [f"{name.lstrip('0')} found %" for name in rows[0]["found"]]
-    return markdown_table(["run", "score", "I-AUROC", "false alarms %", *kinds], lines, left=2)
-
-
 def product(file: str = "large_place") -> str:
     """What ``--score map`` and ``--score place`` find; means over the divisions of the good images."""
     rows = result(file)["figures"]["rows"]
@@ -153,9 +105,6 @@ LARGE: dict[str, Callable[[], str]] = {
     "large-sizes": sizes,
     "large-256": partial(ways, "large_accuracy_256"),
     "large-256-sizes": partial(sizes, "large_accuracy_256"),
-    "large-score": score,
-    "large-place": by_place,
-    "large-256-place": partial(by_place, "large_score_256"),
     "large-by-place": product,
     "large-auto": decisions,
 }

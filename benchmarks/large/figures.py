@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.data.place_levels import PlaceLevels
 from dmdd_edge.evaluation.metrics import PRO_LIMIT
 from dmdd_edge.evaluation.pixel_counts import PixelCounts
 from dmdd_edge.evaluation.ranking import Ranking
 from dmdd_edge.evaluation.value_bins import ValueBins
-from large.passes import Passed
+from large.passes import Maps, Passed
 
 #: The stated rate of false alarms.
 ALPHA = 0.01
-
-#: What the score of an image may be; see ``Tiling.score``.
-SCORES = ("map", "tiles")
 
 
 @dataclass
@@ -27,44 +25,60 @@ class Judged:
     """What one way to evaluate gave for all images of a set.
 
     Attributes:
-        coarse: whether the coarse map takes part; None where there are no tiles.
-        scores: by kind of score, those of the held-out images and of each type of test images.
+        label: of the way.
+        score: "map", or "place" where the map is beside good parts at the same place.
+        changes: fields of ``Tiling`` that it changes; None where there are no tiles.
+        own: the levels of places of held-out images that gave those of ``changes``, by name.
+        chosen: of the score that ``--score auto`` takes: by what; None of another one.
+        scores: those of the held-out images and of each type of test images.
         pixels: by type of test images, the counts of map values in source pixels.
         bins: of these counts; fine where the values of the first map are.
-        seconds: processor time of each image.
+        seconds: processor time of each test image.
         inputs: of the network, for an image.
     """
 
-    coarse: bool | None
-    scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    label: str
+    score: str = "map"
+    changes: dict[str, Any] | None = None
+    own: Mapping[str, PlaceLevels] = field(default_factory=dict, repr=False)
+    chosen: dict[str, Any] | None = None
+    scores: dict[str, list[float]] = field(default_factory=dict)
     pixels: dict[str, PixelCounts] = field(default_factory=dict)
     bins: ValueBins | None = None
     seconds: list[float] = field(default_factory=list)
     inputs: int = 1
 
+    def joined(self, one: Passed) -> tuple[Maps, float]:
+        """The map of the view on which this way decides, and the score."""
+        changes = self.changes or {}
+        if one.name in self.own:
+            changes = changes | {"levels": self.own[one.name]}
+        return one.joined(**changes)
+
     def add(self, one: Passed) -> None:
         """Evaluate one more image."""
         group = "held out" if one.held_out else one.defect
-        # Training measures the level of the whole image's score beside that of the joined map.
-        for kind in SCORES if self.coarse is False else SCORES[:1]:
-            joined, score = one.joined(coarse=self.coarse, score=kind)
-            self.scores.setdefault(kind, {}).setdefault(group, []).append(score)
-        if not one.held_out:
-            source = one.geometry.map_to_source(joined)
-            self.bins = self.bins or ValueBins.of(source)
-            self.pixels.setdefault(group, PixelCounts.empty(self.bins)).count(self.bins, source, one.mask)
+        joined, score = self.joined(one)
+        self.scores.setdefault(group, []).append(score)
+        if one.held_out:
+            return
+        source = one.geometry.map_to_source(joined)
+        self.bins = self.bins or ValueBins.of(source)
+        self.pixels.setdefault(group, PixelCounts.empty(self.bins)).count(self.bins, source, one.mask)
         self.seconds.append(one.seconds)
-        self.inputs = len(one.scores) - (self.coarse is False and one.geometry.layout.coarse)
+        without = self.changes is not None and not self.changes["coarse"] and one.geometry.layout.coarse
+        self.inputs = len(one.scores) - without
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each kind of score."""
-        return [self._row(kind, scores) for kind, scores in self.scores.items()]
-
-    def _row(self, kind: str, scores: dict[str, list[float]]) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
+        """The figures."""
+        scores = self.scores
         threshold = threshold_from_normals(scores["held out"], ALPHA)
         bad = [name for name in scores if name not in ("held out", "good")]
         return {
-            "score": kind,
+            "way": self.label,
+            "score": self.score,
+            "default": self.chosen is not None or self.changes is None,
+            "chosen": self.chosen,
             "inputs": self.inputs,
             "held_out": threshold.normals,
             "supports": round(max(ALPHA, threshold.attainable), 4),
@@ -90,10 +104,10 @@ class Judged:
         return None if regions is None else round(regions.area_up_to(PRO_LIMIT), 4)
 
 
-def judge(images: Iterable[Passed], ways: dict[str, Judged]) -> None:
+def judge(images: Iterable[Passed], ways: Sequence[Judged]) -> None:
     """Evaluate images in several ways at once; each is held once."""
     for one in images:
-        for way in ways.values():
+        for way in ways:
             way.add(one)
 
 

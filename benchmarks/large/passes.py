@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from dmdd_edge.data.geometry import Geometry
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.data.tiles import Tiling
 from dmdd_edge.evaluation.tiled import TILE_BATCH
-from large.sets import Counts, Item, LargeSet, Mask
+from large.sets import Item, Mask
 
 Maps = NDArray[np.float32]
 Predict = Callable[[NDArray[np.uint8]], tuple[Maps, Maps]]
@@ -117,12 +116,10 @@ def all_passed(
     predict: Predict,
     preprocess: Preprocess,
     size: int,
-    images: LargeSet,
-    counts: Counts,
+    items: Sequence[Item],
     folder: Path,
 ) -> Iterator[Passed]:
-    """All images of a set, one at a time; a line of progress for every tenth that is new."""
-    items = list(images.items(counts))
+    """Images, one at a time; a line of progress for every tenth that is new."""
     for done, item in enumerate(items, start=1):
         kept = folder / f"{item.name}.npz"
         new = not kept.exists()
@@ -134,8 +131,3 @@ def all_passed(
 def without_tiles(preprocess: Preprocess) -> Preprocess:
     """The same preparation with the whole image as one input."""
     return preprocess.model_copy(update={"tiling": None})
-
-
-def with_tiling(preprocess: Preprocess, tiling: Tiling) -> Preprocess:
-    """The same preparation with other tiles."""
-    return preprocess.model_copy(update={"tiling": tiling})

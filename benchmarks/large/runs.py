@@ -39,8 +39,11 @@ class Variant:
 
 
 def tiled(side: int) -> dict[str, Any]:
-    """Options of tiles of this side; the coarse pass is trained too, and left out where tiles are alone."""
-    return {"tile": str(side), "overlap": side // 8, "coarse": True}
+    """Options of tiles of this side; the coarse pass is trained too, and left out where tiles are alone.
+
+    The score is decided later, on the images that set the threshold.
+    """
+    return {"tile": str(side), "coarse": True, "score": "map"}
 
 
 def variants(screws: Path | None) -> list[Variant]:
@@ -62,7 +65,6 @@ def variants(screws: Path | None) -> list[Variant]:
             Variant(nine, "stretched"),
             Variant(nine, "tiles 512", tiled(512)),
             Variant(one, "256 px"),
-            Variant(one, "512 px", {"image_size": 512, "batch_size": 4}),
         ]
     return found
 

@@ -8,16 +8,21 @@ import cv2
 import numpy as np
 import pytest
 from large.borders import grid, on_borders, places, same_as_whole
+from large.decided import in_files, remembered, ways_of
 from large.figures import Judged, judge
 from large.passes import passed
 from large.place import Joined, levels_of
-from large.score import place_scores, split_figures
 from large.sets import CANVAS, Counts, Item, Plates, Screws
 from numpy.typing import NDArray
 
 from dmdd_edge.data.place_levels import PlaceLevels, cell_peaks
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling, top_mean
+from dmdd_edge.evaluation.test_set import Predictor
+from dmdd_edge.evaluation.tiled import infer_tiles
+from dmdd_edge.evaluation.views import Views
+from dmdd_edge.train.held_out_levels import HeldOutLevels
+from dmdd_edge.train.place_choice import PlaceChoice
 
 TILED = Preprocess(tiling=Tiling(tile=64, overlap=16, coarse=True))
 
@@ -57,9 +62,10 @@ def test_decisions_of_held_out_good_and_defective_images() -> None:
     items = [spotted(f"h{k}", "good", True, 190 - k) for k in range(4)]
     items += [spotted("g0", "good", False, 195), spotted("g1", "good", False, 150)]
     items += [spotted("b0", "deep", False, 20), spotted("b1", "pale", False, 188)]
-    ways = {"tiles": Judged(False), "both": Judged(True)}
+    every = {"coarse": False, "coarse_score_gain": None}
+    ways = [Judged("tiles", "map", every), Judged("both", "map", every | {"coarse": True})]
     judge((passed(darkness, TILED, 64, item) for item in items), ways)
-    row = ways["tiles"].rows()[0]
+    row, both = (way.row() for way in ways)
     assert row["threshold"] == pytest.approx(1 - 187 / 255)
     assert (row["held_out"], row["supports"]) == (4, 0.2)
     assert (row["good"], row["false_alarms"]) == (2, 1)
@@ -67,35 +73,50 @@ def test_decisions_of_held_out_good_and_defective_images() -> None:
     assert row["per_defect"]["pale"]["found"] == 0
     assert row["image_auroc"] == 0.75  # of four pairs, the pale one loses to the dark good one
     assert row["per_defect"]["deep"]["pro"] == 1.0
-    assert ways["both"].inputs == ways["tiles"].inputs + 1
-    assert [row["score"] for row in ways["tiles"].rows()] == ["map", "tiles"]
-    assert [row["score"] for row in ways["both"].rows()] == ["map"]
+    assert both["inputs"] == row["inputs"] + 1
 
 
-def test_splits_keep_the_rate_and_find_what_is_above_all_good_ones() -> None:
-    good = [index / 100 for index in range(50)]
-    found = split_figures({"good": good, "far": [0.9, 0.8], "near": [0.0, 0.9]}, splits=300)
-    assert found["found"]["far"] == 1.0
-    assert found["found"]["near"] == 0.5
-    # 40 of 50 are held out; the largest of them is exceeded by each of the other ten once in 41.
-    assert found["false_alarms"] == pytest.approx(1 / 41, abs=0.01)
-    assert found["image_auroc"] == pytest.approx((3 * 50 + 0.5) / 200)
+def test_beside_good_parts_a_spot_is_found_that_is_below_what_good_parts_have_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(
+        predict: Predictor, preprocess: Preprocess, size: int, paths: list[Path], *_: object
+    ) -> object:
+        views = Views(tuple(paths), preprocess, size)
+        maps = [infer_tiles(predict, *views.read(index))[0] for index in range(len(paths))]
+        levels = HeldOutLevels(
+            tuple(range(len(paths))), np.stack([cell_peaks(each) for each in maps]), (160, 160)
+        )
+        return PlaceChoice(True, "by place", levels, {"by_place": True})
 
-
-def test_a_score_by_place_finds_what_is_below_the_level_of_other_places() -> None:
     def part(name: str, defect: str, held_out: bool, level: int) -> Item:
         image, mask = spotted(name, defect, held_out, level).make()
         image[20:40, 100:120] = 10  # good parts are dark here, darker than any defect
         return Item(name, defect, held_out, lambda: (image, mask))
 
-    items = [part(f"h{k}", "good", True, 200) for k in range(3)]
-    items += [part("g", "good", False, 200), part("b", "spot", False, 120)]
-    found = place_scores([passed(darkness, TILED, 64, item) for item in items], 2)
-    assert found["map"]["spot"] == pytest.approx(found["map"]["good"][:1])
-    assert [len(found["map by place"][name]) for name in ("good", "spot")] == [2, 1]
-    assert found["map by place"]["good"] == pytest.approx([0.5, 0.5])
-    odds = (135 / 120) / (55 / 200)  # of the spot over those of the gray around it
-    assert found["map by place"]["spot"] == pytest.approx([odds / (1 + odds)], rel=1e-4)
+    held = in_files([part(f"h{k}", "good", True, 200) for k in range(3)], tmp_path / "held")
+    calls: list[int] = []
+
+    def counted(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        calls.append(len(images))
+        return darkness(images)
+
+    monkeypatch.setattr("large.decided.choose_place", chosen)
+    known = remembered(counted)
+    images = [passed(known, TILED, 64, item) for item in held.values()]
+    assert sum(calls) < 2 * images[0].geometry.layout.count  # the three images are alike
+    paths = {item.name: Path(path) for path, item in held.items()}
+    ways = ways_of("tiles", TILED, 64, known, lambda: images, paths, 0)
+    assert [(way.label, way.score) for way in ways] == [
+        (label, score) for label in ("tiles", "tiles and coarse") for score in ("map", "place")
+    ]
+    tests = [part("g", "good", False, 200), part("b", "spot", False, 120)]
+    judge([*images, *(passed(darkness, TILED, 64, item) for item in tests)], ways)
+    for way in ways:
+        row = way.row()
+        assert row["false_alarms"] == 0
+        assert row["per_defect"]["spot"]["found"] == (way.score == "place")
+        assert row["default"] == (way.score == "place")
 
 
 def test_a_step_at_every_border_is_a_grid_and_none_is_none() -> None:
