@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from onnx import TensorProto, helper
 from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
 from dmdd_edge.bundle.manifest import graph_specs
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from tests.runtime.forked import PROGRAM, Forked
 from tests.runtime.page.chromium import Browser, Chromium, find_chromium
 
 SIZE = 64
@@ -123,25 +123,21 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """The program, imported; starts of it with the environment of this moment are quick."""
+    with closing(Forked()) as forked:
+        yield forked
+
+
 @pytest.fixture
-def dmdd_edge(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def dmdd_edge(tmp_path: Path, forked: Forked) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the program in ``tmp_path``, as a process of its own."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*PROGRAM, *map(str, arguments)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return forked.run([str(argument) for argument in arguments], tmp_path, 60)
 
     return run
-
-
-#: The program, without depending on where its script was installed.
-PROGRAM = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()"]
 
 
 @pytest.fixture

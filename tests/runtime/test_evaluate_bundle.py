@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from dmdd_edge.bundle.calibration import write_calibration
 from dmdd_edge.bundle.gate import Gate
 from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.data.quality import FrameLimits
+from tests.runtime.forked import Forked
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]
@@ -29,6 +29,7 @@ class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("torch", "torchvision", "timm", "onnx", "safetensors"):
             raise ModuleNotFoundError(name, name=name)
+assert "torch" not in sys.modules
 sys.meta_path.insert(0, Refuse())
 from dmdd_edge.cli.main import main
 main()
@@ -36,12 +37,10 @@ main()
 
 
 @pytest.fixture
-def lean(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def lean(tmp_path: Path, forked: Forked) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", LEAN, "evaluate", "--backend", "cpu", *map(str, arguments)],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        words = ["evaluate", "--backend", "cpu", *map(str, arguments)]
+        return forked.run(words, tmp_path, 60, LEAN)
 
     return run
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
+from tests.runtime.forked import Forked
 
 #: How often the run is killed; more with DMDD_KILLS=50.
 KILLS = int(os.environ.get("DMDD_KILLS", "8"))
@@ -26,7 +26,7 @@ Make = Callable[..., Bundle]
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_has_each_frame_once(
-    make_bundle: Make, make_picture: Callable[..., NDArray[np.uint8]], program: list[str], tmp_path: Path
+    make_bundle: Make, make_picture: Callable[..., NDArray[np.uint8]], forked: Forked, tmp_path: Path
 ) -> None:
     make_bundle()
     (tmp_path / "many").mkdir()
@@ -36,42 +36,20 @@ def test_a_run_killed_at_random_moments_has_each_frame_once(
     (tmp_path / "many" / "00007.png").unlink()
     (tmp_path / "many" / "00007.png").write_bytes(b"broken")
     rng = random.Random(3)
-    command = [
-        *program,
-        "run",
-        "--source",
-        "many",
-        "--jsonl",
-        "r.jsonl",
-        "--csv",
-        "r.csv",
-        "--rotate-size",
-        "20KB",
-    ]
-    killed, resume = 0, False
-    while True:
-        with subprocess.Popen(
-            [*command, *(["--resume"] if resume else []), "--json"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            resume = True
-            if killed < KILLS:
-                # Some before the first result, some after a few, each at a different moment.
-                for _ in range(rng.randrange(40)):
-                    if not process.stdout.readline():
-                        break
-                time.sleep(rng.random() * 0.02)
-                process.kill()
-                killed += 1
-                process.stdout.read()
-                continue
-            errors = process.communicate(timeout=120)[1].decode()
-        assert process.returncode == 0, errors
-        break
+    files = ["--jsonl", "r.jsonl", "--csv", "r.csv", "--rotate-size", "20KB"]
+    command = ["run", "--source", "many", *files, "--json"]
+    for killed in range(KILLS):
+        process = forked.start([*command, *(["--resume"] if killed else [])], tmp_path)
+        assert process.stdout is not None
+        # Some before the first result, some after a few, each at a different moment.
+        for _ in range(rng.randrange(40)):
+            if not process.stdout.readline():
+                break
+        time.sleep(rng.random() * 0.02)
+        process.kill()
+        process.wait()
+    done = forked.run([*command, "--resume"], tmp_path, 120)
+    assert done.returncode == 0, done.stderr
     parts = sorted(tmp_path.glob("r.0*.jsonl"))
     assert parts, "nothing was rotated"
     lines = [

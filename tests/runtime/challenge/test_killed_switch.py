@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.challenge.edit import add_parts
 from dmdd_edge.runtime.challenge.parts import read_set
+from tests.runtime.forked import CODE, Forked
 
 #: Runs the program, and kills it at its first access to a file of this name that comes after another one.
 KILLED = """
@@ -45,16 +45,15 @@ STEPS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("allow", [[], ["--allow-loss"]], ids=["refused", "allowed"])
 def test_a_kill_leaves_the_version_before_in_use(
-    at_threshold: Callable[..., Bundle], images: Path, tmp_path: Path, allow: list[str]
+    at_threshold: Callable[..., Bundle], images: Path, tmp_path: Path, forked: Forked, allow: list[str]
 ) -> None:
     worse, good = at_threshold(0.7), at_threshold(0.5)
     folder = good.path.parent
     add_parts(folder, [images / "faint.png"])
     words = ["models", "use", "screw", worse.version, *allow]
 
-    def call(*code: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", *code, *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    def call(code: str, *steps: str) -> subprocess.CompletedProcess[str]:
+        return forked.run([*steps, *words], tmp_path, 120, code)
 
     def state() -> tuple[str, list[str], list[Any]]:
         current = (folder / "CURRENT").read_text().strip()
@@ -74,7 +73,7 @@ def test_a_kill_leaves_the_version_before_in_use(
         assert all(line == ["faint"] for line in lost)
         assert not lost or allow
     assert killed == (len(STEPS) if allow else 2)  # a refused change accesses nothing after the images
-    done = call("from dmdd_edge.cli.main import main; main()")
+    done = call(CODE)
     assert done.returncode == (0 if allow else 1), done.stderr
     assert state()[0] == (worse if allow else good).version
     assert not list(folder.glob(".CURRENT*")) or allow

@@ -7,7 +7,6 @@ import os
 import pty
 import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,27 +19,19 @@ from dmdd_edge.cli.collect_keys import Keys
 from dmdd_edge.runtime.collect.collect import Collected, OpenCollection
 from dmdd_edge.runtime.collect.taking import Wish
 from tests.runtime.collect.parts import folder_of, part, shot
+from tests.runtime.forked import Forked
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def collect(tmp_path: Path) -> Program:
+def collect(tmp_path: Path, forked: Forked) -> Program:
     """Runs the command in a folder with ``shots/``: ten good parts, one of them twice."""
     images = {f"{seed}.png": part(seed) for seed in range(10)}
     folder_of(tmp_path / "shots", {**images, "again.png": shot(part(4), 88)})
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", "from dmdd_edge.cli.main import main; main()", "collect", *arguments]
-        return subprocess.run(
-            words,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        return forked.run(["collect", *arguments], tmp_path, 300)
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.runtime.forked import Forked
 
 #: A camera that shows ``parts/`` in a loop, one image per trigger, and the blue graph.
 TEXT = """\
@@ -29,13 +32,16 @@ jsonl = "line1.jsonl"
 class Process:
     """The station of ``line1.toml`` in a folder; killed at the end if it still runs."""
 
-    def __init__(self, program: list[str], folder: Path, *arguments: str, command: str = "run") -> None:
-        self._process = subprocess.Popen(
-            [*program, "station", command, "line1.toml", *arguments],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def __init__(
+        self, program: list[str] | Forked, folder: Path, *arguments: str, command: str = "run"
+    ) -> None:
+        words = ["station", command, "line1.toml", *arguments]
+        self._process = (
+            program.start(words, folder)
+            if isinstance(program, Forked)
+            else subprocess.Popen(
+                [*program, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         )
         self.said: list[str] = []
         self.lines: list[dict[str, Any]] = []
@@ -102,5 +108,5 @@ class Process:
 
     @staticmethod
     def _read(stream: Any, take: Callable[[str], None]) -> None:
-        for line in stream:
+        for line in io.TextIOWrapper(stream):
             take(line.rstrip("\n"))

@@ -176,7 +176,8 @@ def test_a_camera_that_still_draws_ends_at_the_next_plate(monkeypatch: pytest.Mo
     assert said == []
 
 
-def test_a_large_plate_is_drawn_smaller_and_enlarged() -> None:
+def test_a_large_plate_is_drawn_smaller_and_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dmdd_edge.runtime.sources.drawn.SERIES", 1)
     large, small = (next(DrawnPlates("drawn:", 0, side, 0).images(threading.Event())) for side in (1024, 512))
     assert isinstance(large, np.ndarray)
     assert isinstance(small, np.ndarray)

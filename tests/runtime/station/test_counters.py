@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from dmdd_edge.runtime.station import counters as module
 from dmdd_edge.runtime.station.counters import Counters
 from dmdd_edge.runtime.station.counts import InspectionCounts, PartCounts
 from dmdd_edge.runtime.station.model import InspectionResult, PartResult, Trigger
+from tests.runtime.forked import Forked
 from tests.runtime.station.constant_bundles import wait_until
 
 #: A station that gives ids as fast as they are read, and counts each.
@@ -88,18 +86,18 @@ def test_everything_comes_back_after_a_clean_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_kills_neither_repeat_an_id_nor_lose_more_than_a_second(tmp_path: Path) -> None:
+def test_twenty_kills_neither_repeat_an_id_nor_lose_more_than_a_second(
+    tmp_path: Path, forked: Forked
+) -> None:
     moments = random.Random(5)
     seen: list[int] = []
     for _ in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", STATION, str(tmp_path / "state")], stdout=subprocess.PIPE, text=True
-        )
+        process = forked.start([str(tmp_path / "state")], tmp_path, STATION)
         assert process.stdout is not None
         wanted = moments.choice([1, 10, 1500, moments.randrange(1, 8000)])
         given = [int(process.stdout.readline()) for _ in range(wanted)]
-        process.send_signal(signal.SIGKILL)
-        given += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        process.kill()
+        given += [int(line) for line in process.stdout.read().split(b"\n")[:-1]]
         process.wait(60)
         seen += given
     assert len(set(seen)) == len(seen)

@@ -21,6 +21,7 @@ from dmdd_edge.runtime.station.plc.client import PlcClient
 from dmdd_edge.runtime.station.recipes import StationRecipes
 from tests.runtime.conftest import picture
 from tests.runtime.delivery.delivery_receiver import Receiver
+from tests.runtime.forked import Forked
 from tests.runtime.station.constant_bundles import Reports, put_in_force, station_settings
 from tests.runtime.station.program import TEXT, Process
 
@@ -91,7 +92,7 @@ def test_a_set_that_cannot_be_run_is_a_problem_and_the_recipe_is_loaded(
 
 @pytest.mark.slow
 def test_no_part_is_accepted_until_the_fault_is_cleared(
-    make_bundle: Make, part: Path, tmp_path: Path, program: list[str], dmdd_edge: Program
+    make_bundle: Make, part: Path, tmp_path: Path, forked: Forked, dmdd_edge: Program
 ) -> None:
     bundle = at_threshold(make_bundle, 0.7)
     add_parts(bundle.path.parent, [part])
@@ -103,7 +104,7 @@ def test_no_part_is_accepted_until_the_fault_is_cleared(
     text = f"challenge = true\n{TEXT.format(port=port)}webhook = {json.dumps(receiver.url)}\n"
     (tmp_path / "line1.toml").write_text(text)
     try:
-        with Process(program, tmp_path, "--quiet") as station:
+        with Process(forked, tmp_path, "--quiet") as station:
             station.ready()
             with PlcClient("127.0.0.1", port) as plc:
                 assert plc.wait_for(lambda status: bool(status["Fault"]), 60)

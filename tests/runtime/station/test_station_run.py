@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.station.plc.client import PlcClient, Verdict
+from tests.runtime.forked import Forked
 from tests.runtime.station.program import TEXT, Process
 
 Make = Callable[..., Bundle]
@@ -63,8 +64,8 @@ def file_lines(place: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (place / "line1.jsonl").read_text().splitlines()]
 
 
-def test_a_plc_sees_verdicts_and_sigterm_ends_the_station(place: Path, port: int, program: list[str]) -> None:
-    with Process(program, place, "--json") as station:
+def test_a_plc_sees_verdicts_and_sigterm_ends_the_station(place: Path, port: int, forked: Forked) -> None:
+    with Process(forked, place, "--json") as station:
         station.ready()
         found = verdicts(port, range(70, 74))
         with PlcClient("127.0.0.1", port) as plc:
@@ -95,15 +96,15 @@ def test_a_plc_sees_verdicts_and_sigterm_ends_the_station(place: Path, port: int
 
 
 def test_a_killed_station_continues_its_ids_and_never_says_pass_before_it_is_ready(
-    place: Path, port: int, program: list[str]
+    place: Path, port: int, forked: Forked
 ) -> None:
-    with Process(program, place, "--quiet") as station:
+    with Process(forked, place, "--quiet") as station:
         station.ready()
         first = verdicts(port, range(1, 4))
         # Results are written behind the verdicts, which never wait for a disk.
         station.wait_for(lambda: len(file_lines(place)) == 3)
         assert station.end(signal.SIGKILL) == -signal.SIGKILL
-    with Process(program, place, "--quiet") as station:
+    with Process(forked, place, "--quiet") as station:
         with PlcClient("127.0.0.1", port) as plc:
             seen: list[dict[str, int]] = []
 
@@ -141,10 +142,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_a_fault_until_it_has_room_again(
-    place: Path, port: int, program: list[str], small_disk: Path
+    place: Path, port: int, forked: Forked, small_disk: Path
 ) -> None:
     (place / "line1.toml").write_text(TEXT.format(port=port).replace("line1.jsonl", "small/line1.jsonl"))
-    with Process(program, place) as station:
+    with Process(forked, place) as station:
         station.ready()
         ballast = small_disk / "ballast"
         with contextlib.suppress(OSError):
@@ -163,11 +164,11 @@ def test_a_full_disk_is_a_fault_until_it_has_room_again(
 
 
 def test_a_camera_that_is_off_at_the_start_is_a_fault_not_an_end(
-    place: Path, port: int, program: list[str]
+    place: Path, port: int, forked: Forked
 ) -> None:
     text = TEXT.format(port=port).replace("images:parts", "/dev/video77")
     (place / "line1.toml").write_text(text)
-    with Process(program, place) as station:
+    with Process(forked, place) as station:
         station.says("not ready after")
         station.says("fault 5 (camera lost): Camera top:")
         with PlcClient("127.0.0.1", port) as plc:
@@ -177,9 +178,9 @@ def test_a_camera_that_is_off_at_the_start_is_a_fault_not_an_end(
 
 
 def test_hanging_up_loads_the_new_version_of_a_bundle(
-    place: Path, port: int, program: list[str], make_bundle: Make
+    place: Path, port: int, forked: Forked, make_bundle: Make
 ) -> None:
-    with Process(program, place) as station:
+    with Process(forked, place) as station:
         station.ready()
         bundle = make_bundle()
         station.hang_up()
@@ -214,8 +215,8 @@ def test_what_is_broken_at_the_start_ends_with_a_message(place: Path, port: int,
     assert "Recipe 1 (line1) cannot be loaded, no recipe is in force" in refused(text)
 
 
-def test_a_repeated_sigterm_ends_the_station_in_order(place: Path, port: int, program: list[str]) -> None:
-    with Process(program, place, "--json") as station:
+def test_a_repeated_sigterm_ends_the_station_in_order(place: Path, port: int, forked: Forked) -> None:
+    with Process(forked, place, "--json") as station:
         station.ready()
         assert [each.verdict for each in verdicts(port, range(1, 3))] == ["Pass", "Fail"]
         station.send(signal.SIGTERM)
@@ -225,8 +226,8 @@ def test_a_repeated_sigterm_ends_the_station_in_order(place: Path, port: int, pr
     assert file_lines(place) == station.lines
 
 
-def test_sighup_before_the_station_listens_does_not_kill_it(place: Path, program: list[str]) -> None:
-    with Process(program, place) as station:
+def test_sighup_before_the_station_listens_does_not_kill_it(place: Path, forked: Forked) -> None:
+    with Process(forked, place) as station:
         own = f"/proc/{station.id}/status"
 
         def protected() -> bool:
@@ -241,8 +242,8 @@ def test_sighup_before_the_station_listens_does_not_kill_it(place: Path, program
         assert station.end() == 0
 
 
-def test_two_stations_do_not_share_their_state(place: Path, program: list[str], dmdd_edge: Program) -> None:
-    with Process(program, place) as station:
+def test_two_stations_do_not_share_their_state(place: Path, forked: Forked, dmdd_edge: Program) -> None:
+    with Process(forked, place) as station:
         station.ready()
         second = dmdd_edge("station", "run", "line1.toml")
         assert second.returncode == 1

@@ -35,6 +35,7 @@ from dmdd_edge.runtime.station.simulate.findings import Judge, Times, Witness, c
 from dmdd_edge.runtime.station.simulate.lines import PrintedLines
 from dmdd_edge.runtime.station.simulate.plc import not_open
 from dmdd_edge.runtime.station.simulate.stand_in import changes, client_host, stand_in
+from tests.runtime.forked import Forked
 from tests.runtime.station.files import settings_of
 from tests.runtime.station.program import Process
 from tests.runtime.station.running import wait_until
@@ -117,7 +118,7 @@ def test_the_handshake_is_printed_and_images_are_drawn(
 
 @pytest.mark.slow
 def test_the_quick_start_ends_with_a_verdict_on_a_modbus_clients_screen(
-    tmp_path: Path, make_bundle: Make, dmdd_edge: Program, program: list[str]
+    tmp_path: Path, make_bundle: Make, dmdd_edge: Program, forked: Forked
 ) -> None:
     make_bundle()
     page = (Path(__file__).parents[3] / "docs/station.md").read_text(encoding="utf-8")
@@ -125,7 +126,7 @@ def test_the_quick_start_ends_with_a_verdict_on_a_modbus_clients_screen(
     assert dmdd_edge("station", "init", "line1.toml").returncode == 0
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-    with Process(program, tmp_path, "--no-plc", "--port", str(port), command="simulate") as station:
+    with Process(forked, tmp_path, "--no-plc", "--port", str(port), command="simulate") as station:
         station.ready()
         done = subprocess.run(
             [sys.executable, "-c", client.replace("5020", str(port))],
