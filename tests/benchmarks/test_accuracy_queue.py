@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,15 +21,15 @@ from accuracy.runner import Queue, outliers, plain
 from accuracy.study import choose, main
 
 from dmdd_edge.data.datasets import load_category
+from dmdd_edge.train import scales
 from dmdd_edge.train.checkpoint import load_run, read_json
 from dmdd_edge.train.evaluation import torch_predictor
 
 
-@pytest.fixture
-def root(plates: Path, tiny_weights: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def root(plates: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of data sets, as --data names it: the drawn plates, and a file of weights."""
-    folder = tmp_path / "root"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("root")
     (folder / "plates").symlink_to(plates)
     shutil.copy(tiny_weights, folder / "tiny.pth")
     return folder
@@ -45,39 +46,67 @@ def tiny(name: str, **changes: Any) -> Experiment:
     return Experiment(name, **{**values, **changes})
 
 
-@pytest.fixture
-def queue(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Queue]:
-    """Make a queue over some experiments; few validation images, for they take longest."""
+def make_queue(root: Path, folder: Path, *experiments: Experiment, **changes: Any) -> Queue:
+    """A queue over some experiments that works in a folder."""
+    return Queue(
+        root=root,
+        work=folder / "work",
+        results=folder / "results.jsonl",
+        experiments={experiment.name: experiment for experiment in experiments},
+        device="cpu",
+        **{"say": lambda text: None, **changes},
+    )
+
+
+def few_validation_images(patch: pytest.MonkeyPatch) -> None:
+    """They take longest, and those that choose the weights of the maps."""
+    patch.setattr(scales, "_COUNT", scales._LEAST)
     made = measure.measure.__globals__["validation_set"]
     few = lambda images, parts: made(images, parts, count=2)  # noqa: E731
-    monkeypatch.setitem(measure.measure.__globals__, "validation_set", few)
+    patch.setitem(measure.measure.__globals__, "validation_set", few)
 
-    def make(*experiments: Experiment, **changes: Any) -> Queue:
-        return Queue(
-            root=root,
-            work=tmp_path / "work",
-            results=tmp_path / "results.jsonl",
-            experiments={experiment.name: experiment for experiment in experiments},
-            device="cpu",
-            **{"say": lambda text: None, **changes},
-        )
 
-    return make
+@pytest.fixture
+def queue(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Queue]:
+    """Make a queue over some experiments; few validation images."""
+    few_validation_images(monkeypatch)
+    return partial(make_queue, root, tmp_path)
+
+
+#: A row that fails, one that trains, and one that measures the trained run with another head.
+ROWS = (
+    tiny("nowhere", category="screw"),
+    tiny("plain"),
+    Experiment("summed", "plate", 2, data="plates", after="plain", model={"head": "sum"}),
+)
+
+
+class Finished(NamedTuple):
+    """A queue that went through ``ROWS``: its folder, the rows that failed, and what it said."""
+
+    folder: Path
+    failed: list[str]
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        few_validation_images(patch)
+        return Finished(folder, make_queue(root, folder, *ROWS, say=said.append).run(ROWS), said)
 
 
 @pytest.mark.slow
 def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
-    queue: Callable[..., Queue],
+    root: Path, finished: Finished
 ) -> None:
-    wanted = [
-        tiny("nowhere", category="screw"),
-        tiny("plain"),
-        Experiment("summed", "plate", 2, data="plates", after="plain", model={"head": "sum"}),
-    ]
+    assert finished.failed == ["nowhere"]
+    assert any("nowhere FAILED" in line and "'screw'" in line for line in finished.said)
     said: list[str] = []
-    made = queue(*wanted, say=said.append)
-    assert made.run(wanted) == ["nowhere"]
-    assert any("nowhere FAILED" in line and "'screw'" in line for line in said)
+    made = make_queue(root, finished.folder, *ROWS, say=said.append)
     rows = read_rows(made.results)
     assert [row["name"] for row in rows] == ["plain", "summed"]
     row = rows[0]
@@ -103,17 +132,15 @@ def test_a_finished_row_is_not_done_again_and_a_failure_costs_that_row_alone(
     assert rows[1]["test"]["head"] == row["test"]["sum"] == rows[1]["test"]["sum"]
     assert rows[1]["validation"]["head"] == row["validation"]["sum"]
 
-    said.clear()
-    assert queue(*wanted, say=said.append).run(wanted[1:]) == []
+    assert made.run(ROWS[1:]) == []
     assert said == ["plain: already has a row", "summed: already has a row"]
     assert len(read_rows(made.results)) == 2
 
 
 @pytest.mark.slow
-def test_test_figures_are_those_of_the_session(queue: Callable[..., Queue]) -> None:
-    made = queue(tiny("plain"))
-    row = made.one(tiny("plain"))
-    stored = read_json(made.work / "runs" / "plain" / "metrics.json")
+def test_test_figures_are_those_of_the_session(finished: Finished) -> None:
+    row = read_rows(finished.folder / "results.jsonl")[0]
+    stored = read_json(finished.folder / "work" / "runs" / "plain" / "metrics.json")
     for name in ("image_auroc", "pixel_auroc", "pro", "pro_per_image", "image_ap", "pixel_ap"):
         assert row["test"]["head"][name] == pytest.approx(stored[name], abs=1e-5)
 
@@ -145,10 +172,10 @@ def test_a_killed_queue_goes_on_with_the_step_it_had_reached(
 
 
 @pytest.mark.slow
-def test_other_code_begins_anew(queue: Callable[..., Queue]) -> None:
+def test_other_code_begins_anew(queue: Callable[..., Queue], finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     wanted = tiny("plain")
     made = queue(wanted)
-    made.trained(wanted)
     stamp = (made.work / "runs" / "plain" / "model.safetensors").stat().st_mtime_ns
     made.trained(wanted)
     assert (made.work / "runs" / "plain" / "model.safetensors").stat().st_mtime_ns == stamp
@@ -208,9 +235,9 @@ def test_several_heads_judge_the_same_maps(tiny_outcome: Any) -> None:
 
 
 @pytest.mark.slow
-def test_another_head_needs_no_training(queue: Callable[..., Queue]) -> None:
-    made = queue(tiny("plain"))
-    run, _ = made.trained(tiny("plain"))
+def test_another_head_needs_no_training(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_validation_images(monkeypatch)
+    run = load_run(finished.folder / "work" / "runs" / "plain")
     level = run.model.head.level.clone()
     smoother = with_head(load_run(run.folder), {"smoothing": 8.0, "abnormality_weight": 1.0})
     assert smoother.config.model.smoothing == 8.0

@@ -104,10 +104,20 @@ def test_both_forms_train_with_the_textures_that_are_given(
 
 
 @pytest.mark.slow
-def test_code_laid_out_elsewhere_trains(tmp_path: Path, plates: Path) -> None:
+def test_code_laid_out_elsewhere_trains(
+    tmp_path: Path, plates: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ["git", "cat-file", "-e", "HEAD^{commit}"]
     if subprocess.run(asked, cwd=common.ROOT, capture_output=True, check=False).returncode:
         pytest.skip("not a clone")
+    quick = {
+        "BACKBONE": "timm:test_efficientnet",
+        "WEIGHTS": str(tiny_weights),
+        "BATCH_SIZE": "2",
+        "HEAD": "sum",
+    }
+    for name, value in quick.items():
+        monkeypatch.setenv(f"DMDD_{name}", value)
     training_time.check_out("HEAD", tmp_path)
     options = Namespace(data=plates, category="plate", seed=0, textures=None, image_size=64)
     found = training_time.train(tmp_path, 2, options)
