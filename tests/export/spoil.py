@@ -52,3 +52,10 @@ def mixed_product(model: onnx.ModelProto) -> None:
     half = numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), "half_scale")
     model.graph.initializer.append(half)
     mul.input[1] = "half_scale"
+
+
+def more_in_topk(model: onnx.ModelProto) -> None:
+    name = node_of(model, "TopK").input[1]
+    count = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    count.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(count) + 1, name))
+    del model.graph.value_info[:]  # the size of what it gives
