@@ -39,6 +39,20 @@ def data_place(text: DataPlace) -> DataPlace:
     Raises:
         OptionError: the address cannot be used, or holds a password or a key.
     """
+    return store_address(text, "--data", "a run keeps the address of its images")
+
+
+def store_address(text: DataPlace, option: str, kept: str) -> DataPlace:
+    """Read a folder or an address of an option.
+
+    Args:
+        text: as it was given.
+        option: as it is spelled.
+        kept: why an address may hold no secret, to follow "and".
+
+    Raises:
+        OptionError: the address cannot be used, or holds a password or a key.
+    """
     if not isinstance(text, str) or not text:
         return text
     if not is_address(text) and "::" not in text:
@@ -47,13 +61,15 @@ def data_place(text: DataPlace) -> DataPlace:
     parts = split_address(text)
     if parts.scheme in ("http", "https"):
         raise OptionError(
-            f"--data {redacted(text)}: the files of a web server cannot be listed.",
+            f"{option} {redacted(text)}: the files of a web server cannot be listed.",
             "Download the data set and give its folder, or give the address of an object store: "
-            "s3://BUCKET/FOLDER.",
+            "s3://BUCKET/FOLDER."
+            if option == "--data"
+            else "Give a folder, or the address of an object store: s3://BUCKET/FOLDER.",
         )
     if parts.password is not None or parts.query or parts.fragment or looks_secret(parts.username or ""):
         raise OptionError(
-            f"--data {redacted(text)} holds a password or a key, and a run keeps the address of its images.",
+            f"{option} {redacted(text)} holds a password or a key, and {kept}.",
             "Leave it out, and give it to the store's library: by its environment variables, such as "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by fsspec's, such as FSSPEC_SFTP_PASSWORD.",
         )

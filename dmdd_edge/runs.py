@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from dmdd_edge.data_address import is_address
 from dmdd_edge.failures import current_folder_gone, storage_errors
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
 
 RUNS_DIR = Path("runs")
+#: In a run's folder: the finished model, and the checkpoint.
+MODEL_NAME, STATE_NAME = "model.safetensors", "state.safetensors"
 
 
 def list_runs(runs_dir: Path | str = RUNS_DIR) -> list[str]:
-    """The training runs, sorted by name; hidden and empty folders are left out."""
+    """The training runs, sorted by name; hidden and empty folders are left out.
+
+    Args:
+        runs_dir: a folder, or the address of a store.
+
+    Raises:
+        DmddError: it cannot be read.
+    """
+    if is_address(runs_dir):
+        from dmdd_edge.run_store.runs import stored_runs
+
+        return stored_runs(str(runs_dir))
     return folders_in(Path(runs_dir), _is_filled)
 
 

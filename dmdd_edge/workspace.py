@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.versions import CURRENT_NAME, version_names
+from dmdd_edge.data_address import is_address
 from dmdd_edge.errors import BundleError, OptionError, TrainingError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.suggest import did_you_mean
@@ -82,19 +83,27 @@ def find_run(category: str | None = None, run: str | None = None, runs_dir: Path
     Args:
         category: ``--category``; a run is named after its category unless ``--run`` named it.
         run: ``--run NAME``; precedes ``category``.
-        runs_dir: ``--runs-dir``.
+        runs_dir: ``--runs-dir``; a run of a store is brought here.
 
     Raises:
-        DmddError: no run was found, or several were and none is named.
+        DmddError: no run was found, or several were and none is named; or the store cannot be read.
     """
     known = list_runs(runs_dir)
     train = f"Train one: {command('train', data='DIR', runs_dir=runs_dir)}"
     name = _choose("run", run if run is not None else category, known, runs_dir, "--run", train)
-    return Path(runs_dir) / name
+    if not is_address(runs_dir):
+        return Path(runs_dir) / name
+    from dmdd_edge.run_store.runs import bring, open_place
+
+    folder = open_place(runs_dir) / name
+    bring(folder)
+    return folder
 
 
 def run_folder(category: str, run: str | None = None, runs_dir: Path | str = RUNS_DIR) -> Path:
-    """The folder for a new training run of ``category``; nothing is created or checked on the disk.
+    """The folder for a new training run of ``category``; nothing of the run is created or checked.
+
+    Of the address of a store it is in the mirror on this machine, which is made.
 
     Raises:
         DmddError: the name cannot name a folder.
@@ -102,7 +111,11 @@ def run_folder(category: str, run: str | None = None, runs_dir: Path | str = RUN
     name = category if run is None else run
     if not is_plain_name(name):
         raise OptionError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
-    return Path(runs_dir) / name
+    if not is_address(runs_dir):
+        return Path(runs_dir) / name
+    from dmdd_edge.run_store.runs import open_place
+
+    return open_place(runs_dir) / name
 
 
 def _choose(

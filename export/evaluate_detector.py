@@ -17,6 +17,7 @@ from dmdd_edge.evaluation.decisions import decide, result_lines
 from dmdd_edge.export.options import EvaluateOptions
 from dmdd_edge.extras import need
 from dmdd_edge.messages.reporter import Progress, Reporter
+from dmdd_edge.run_store.runs import kept
 from dmdd_edge.train.devices import check_device_name
 from dmdd_edge.train.places import find_images, moved
 from dmdd_edge.train.run_folder import check_finished, run_lock
@@ -269,7 +270,7 @@ def _evaluate_run(options: EvaluateOptions, folder: Path, reporter: Reporter) ->
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.session import evaluate_run
 
-    with run_lock(folder, shared=True):
+    with run_lock(folder, shared=True), kept(folder, "continue", reporter.say):
         run = moved(load_run(folder), options.data)
         device = choose_device(options.device)
         reporter.expect(_costs(run, category, options.report is not None or not category.test))

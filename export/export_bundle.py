@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.bundle.bundle import ENGINES_FOLDER, Bundle
 from dmdd_edge.bundle.threshold import Threshold, check_alpha, check_rates
+from dmdd_edge.data_address import is_address
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.options import ExportOptions
+from dmdd_edge.export.stored_models import send_version, use_by_default
 from dmdd_edge.export.targets import (
     Targets,
     build_for_bundle,
@@ -23,6 +25,8 @@ from dmdd_edge.export.targets import (
 from dmdd_edge.extras import need
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.messages.reporter import Progress, Reporter
+from dmdd_edge.run_store.mirror import local_folder
+from dmdd_edge.run_store.runs import open_place
 from dmdd_edge.runtime.engines.engine import BatchProfile
 from dmdd_edge.storage import require_writable
 from dmdd_edge.workspace import find_run, load_bundle
@@ -121,7 +125,7 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         require_writable(options.triton_dir, "--triton-dir")
     exported: Exported | None = None
     if options.model is not None:
-        result = Export(load_bundle(options.category, options.model, options.models_dir))
+        result = Export(load_bundle(options.category, options.model, local_folder(options.models_dir)))
         _report_left_out(targets, reporter)
         engines = [name for name in targets.chosen if name in _BUILD_SECONDS]
         reporter.expect(_build_costs(engines))
@@ -130,6 +134,8 @@ def export_bundle(options: ExportOptions, progress: Progress | ExportReporter | 
         _report_left_out(targets, reporter)
         exported, built = _export_run(options, folder, targets, build, reporter)
         result = Export(exported.bundle, exported.in_use, exported.threshold, list(exported.parity), built)
+        if is_address(options.models_dir):
+            send_version(str(options.models_dir), result.bundle, use=exported.in_use, work=reporter)
         engines = [name for name in targets.chosen if name == "tensorrt"]
     result.left_out = dict(targets.left_out)
     for name in engines:
@@ -164,7 +170,7 @@ def _checked_run(options: ExportOptions) -> Path:
 
     folder = find_run(options.category, options.run, options.runs_dir)
     config = check_finished(folder)
-    require_writable(options.models_dir / config.category, "--models-dir")
+    require_writable(open_place(options.models_dir) / config.category, "--models-dir")
     if options.data is not None:
         find_images(options.data, config.category)
     return folder
@@ -190,10 +196,13 @@ def _export_run(
     extras = []
     if "rtx" in targets.chosen:
         extras = [rtx_for_new_bundle(build, options.gpu, building, built, reporter.say)]
+    use = options.use
+    if use is None and is_address(options.models_dir):
+        use = use_by_default(str(options.models_dir), folder)
     with run_lock(folder, shared=True):
         exported = export_run(
             folder,
-            options.models_dir,
+            open_place(options.models_dir),
             data=options.data,
             alpha=options.false_alarm_rate,
             suspect_rate=options.suspect_rate,
@@ -202,7 +211,7 @@ def _export_run(
             extras=extras,
             say=reporter.say,
             accept=lambda bundle: _check_challenge(bundle, options, reporter),
-            use=options.use,
+            use=use,
             int8=options.allow_accuracy_loss if options.precision == "int8" else None,
         )
     reporter.bundle_written(exported)

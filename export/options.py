@@ -11,7 +11,14 @@ from dmdd_edge.data_address import data_place
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.suggest import did_you_mean
 from dmdd_edge.options import Option, Options, Rule, needs
-from dmdd_edge.options.groups import AllowLossOption, BundleOptions, check_rate, check_suspect_rate
+from dmdd_edge.options.groups import (
+    AllowLossOption,
+    BundleName,
+    BundleOptions,
+    StoredModelsOption,
+    check_rate,
+    check_suspect_rate,
+)
 from dmdd_edge.runtime.options.backend import BackendName, EngineCacheOption, PrecisionOption
 from dmdd_edge.train.options import DeviceOption, RunsDirOption
 
@@ -159,7 +166,9 @@ class BuildSettings(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(BuildSettings, EngineCacheOption, AllowLossOption, BundleOptions, RunsDirOption):
+class ExportOptions(
+    BuildSettings, EngineCacheOption, AllowLossOption, StoredModelsOption, BundleName, RunsDirOption
+):
     """The options of ``export_bundle`` and of ``dmdd-edge export``.
 
     ``category`` or ``run`` names the training run; ``model`` names an existing bundle instead, for which

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_all(
-    runs_dir: Path,
+    runs_dir: Path | str,
     data: DataPlace | None,
     report: Path | None,
     device: str,
@@ -29,7 +29,7 @@ def evaluate_all(
     """Evaluate every run, and write the pages.
 
     Args:
-        runs_dir: folder of the runs.
+        runs_dir: folder of the runs, or its address in a store.
         data: data set; then only the runs of its categories are evaluated, on its images.
         report: folder for a page per run and an index.html; None writes none.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -50,6 +50,7 @@ def evaluate_all(
     names = _runs(runs_dir, data)
     reporter.update("loading torch")
     with need("train"):
+        from dmdd_edge.run_store.runs import kept
         from dmdd_edge.train.checkpoint import load_run
         from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.places import moved
@@ -57,15 +58,16 @@ def evaluate_all(
         from dmdd_edge.train.report.writing import write_overview, write_report
         from dmdd_edge.train.run_folder import run_lock
         from dmdd_edge.train.session import evaluate_run
+        from dmdd_edge.workspace import find_run
 
     where = choose_device(device)
     overview = Overview()
     pages: dict[str, Path] = {}
     for name in names:
         try:
-            run = moved(load_run(runs_dir / name), data)
+            run = moved(load_run(find_run(None, name, runs_dir)), data)
             reporter.update(name)
-            with run_lock(run.folder, shared=True):
+            with run_lock(run.folder, shared=True), kept(run.folder, "continue", reporter.say):
                 measured = evaluate_run(
                     run,
                     None,
@@ -92,11 +94,12 @@ def evaluate_all(
     return overview, files
 
 
-def _runs(runs_dir: Path, data: DataPlace | None) -> list[str]:
+def _runs(runs_dir: Path | str, data: DataPlace | None) -> list[str]:
     """The runs to evaluate."""
     from dmdd_edge.data.datasets import list_categories
+    from dmdd_edge.run_store.runs import outline_of
     from dmdd_edge.train.run_folder import read_config
-    from dmdd_edge.workspace import list_runs
+    from dmdd_edge.workspace import list_runs, run_folder
 
     names = list_runs(runs_dir)
     if not names:
@@ -110,7 +113,8 @@ def _runs(runs_dir: Path, data: DataPlace | None) -> list[str]:
     chosen = []
     for name in names:
         try:
-            category = read_config(runs_dir / name).category
+            with outline_of(run_folder("", name, runs_dir)) as drawn:
+                category = read_config(drawn).category
         except DmddError:
             category = name  # a run that cannot be read fails under its own name, rather than vanish
         if category in categories:

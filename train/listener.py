@@ -35,6 +35,13 @@ class Listener:
     ) -> None:
         """A training step was done."""
 
+    def saved(self, what: str) -> None:
+        """The run's folder holds a state that can be continued.
+
+        Args:
+            what: the state, for people, such as "the checkpoint of step 40".
+        """
+
     def reserve(self) -> float | None:
         """Seconds that everything after the student's training is expected to take; None if unknown."""
         return None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from dmdd_edge.data_address import data_place
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Options, Rule
+from dmdd_edge.run_store.mirror import runs_place
 from dmdd_edge.train.devices import check_device_name
 from dmdd_edge.train.option_values import (
     BACKBONES,
@@ -30,7 +31,10 @@ _LENGTH = "Length and speed"
 class RunsDirOption(Options):
     """Where training runs are."""
 
-    runs_dir: Annotated[Path, Option("Folder of the runs.")] = Path("runs")
+    runs_dir: Annotated[
+        str | Path,
+        Option("Folder of the runs, or its address in a store, such as s3://plant/runs.", parse=runs_place),
+    ] = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True)

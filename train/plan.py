@@ -39,12 +39,14 @@ class Plan:
         config: of the run.
         notes: what a user should know before it starts.
         began: value of ``time.monotonic()`` from which a time limit counts.
+        sent: whether nothing is left to do: the run was finished before, and was sent to its store just now.
     """
 
     folder: Path
     config: TrainConfig
     notes: tuple[str, ...]
     began: float
+    sent: bool = False
 
 
 def plan_training(options: TrainOptions) -> Plan:
@@ -56,7 +58,8 @@ def plan_training(options: TrainOptions) -> Plan:
         TrainingError: there is a run already, or no run to resume.
     """
     from dmdd_edge.messages.text import is_plain_name
-    from dmdd_edge.train.run_folder import check_run
+    from dmdd_edge.run_store.runs import outline_of, send_left, settle
+    from dmdd_edge.train.run_folder import check_run, read_config, state_of
     from dmdd_edge.workspace import find_run, run_folder
 
     began = time.monotonic()
@@ -74,6 +77,8 @@ def plan_training(options: TrainOptions) -> Plan:
     config: TrainConfig | None = None
     if resume:
         folder = find_run(category, options.run, options.runs_dir)
+        if settle(folder) and state_of(folder) == "finished":
+            return Plan(folder, read_config(folder), (), began, sent=True)
         stored = check_run(folder, None, resume=True, overwrite=False)
         config, notes = _resumed(stored, options)
     elif options.continue_run is not None:
@@ -82,7 +87,12 @@ def plan_training(options: TrainOptions) -> Plan:
         config, folder, notes = _new(options, options.data)
     else:
         folder = run_folder(category or "run", options.run, options.runs_dir)
-    config = check_run(folder, config, resume=resume, overwrite=overwrite)
+    if not resume and send_left(folder) and state_of(folder) == "finished":
+        return Plan(folder, read_config(folder), (), began, sent=True)
+    with outline_of(folder) as drawn:
+        # What counts of a store's run is what the store has; when it is resumed, both are the same.
+        found = None if resume or drawn == folder else drawn
+        config = check_run(folder, config, resume=resume, overwrite=overwrite, found=found)
     return Plan(folder, config, notes, began)
 
 

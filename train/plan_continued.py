@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.messages.commands import command
+from dmdd_edge.run_store.mirror import address_of, local_folder
+from dmdd_edge.runs import list_runs
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.stored_options import changed, changes
 
@@ -79,7 +81,11 @@ def plan_continued(options: TrainOptions) -> tuple[TrainConfig, Path, tuple[str,
             f"length: {images.steps} steps, {100 * images.steps / images.full_steps:.0f} % of the "
             f"{images.full_steps} that a training from the start would take; --steps sets another"
         )
-    runs_dir = options.runs_dir if "runs_dir" in options.given() else old.parent
+    runs_dir: Path | str = old.parent
+    if "runs_dir" in options.given():
+        runs_dir = options.runs_dir
+    elif (address := address_of(old.parent)) is not None:
+        runs_dir = address
     folder = run_folder("", options.run or _next_name(old.name, before is not None, runs_dir), runs_dir)
     if folder.resolve() == old.resolve():
         raise OptionError(
@@ -100,10 +106,11 @@ def _run(options: TrainOptions) -> Path:
     return find_run(None, text, options.runs_dir)
 
 
-def _next_name(name: str, numbered: bool, runs_dir: Path) -> str:
+def _next_name(name: str, numbered: bool, runs_dir: Path | str) -> str:
     """The first free name after a run's: ``bottle-2`` after ``bottle``, ``bottle-3`` after ``bottle-2``."""
     base = re.sub(r"-\d+$", "", name) if numbered else name
     number = 2
-    while (runs_dir / f"{base}-{number}").exists():
+    known = list_runs(runs_dir)
+    while f"{base}-{number}" in known or (local_folder(runs_dir) / f"{base}-{number}").exists():
         number += 1
     return f"{base}-{number}"

@@ -138,6 +138,10 @@ class Recorder(Listener):
             about = "" if left is None else f", about {clock_text(left)} left"
             self.logger.info("%s%s", describe_step(phase, progress, losses, images_per_second), about)
 
+    def saved(self, what: str) -> None:
+        """The run's folder holds a state that can be continued."""
+        self.listener.saved(what)
+
     def reserve(self) -> float | None:
         """Seconds that the phases after the student's are expected to take here; None if unknown."""
         return self.phases.seconds_left_after(costs.STUDENT)

@@ -17,6 +17,8 @@ from dmdd_edge.locking import locked
 from dmdd_edge.messages.commands import command, run_options
 from dmdd_edge.messages.text import is_plain_name
 from dmdd_edge.outside_files import read_bounded
+from dmdd_edge.run_store.mirror import shown
+from dmdd_edge.runs import MODEL_NAME, STATE_NAME
 from dmdd_edge.storage import make_folder, remove_folder, require_writable, write_atomically
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 from dmdd_edge.train.config import TrainConfig
@@ -25,8 +27,8 @@ CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED = (
     "config.json",
     "run.json",
     "teacher.safetensors",
-    "model.safetensors",
-    "state.safetensors",
+    MODEL_NAME,
+    STATE_NAME,
     "metrics.json",
     "start.safetensors",
     "continued.json",
@@ -61,7 +63,9 @@ def state_of(folder: Path) -> State:
     return "unfinished" if (folder / STATE).is_file() else "begun"
 
 
-def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool) -> TrainConfig:
+def check_run(
+    folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool, found: Path | None = None
+) -> TrainConfig:
     """Choose the configuration to train with; nothing is changed on the disk.
 
     Args:
@@ -69,17 +73,18 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
         config: the requested configuration; None resumes with the stored one.
         resume: continue an unfinished run; its stored configuration is used unless ``config`` is given.
         overwrite: replace an existing run.
+        found: where the run's state is looked up, if that is not the folder: an outline of a store's run.
 
     Raises:
         DmddError: the folder holds a run and neither was requested, there is nothing to resume, or the folder
             cannot be written.
     """
-    state = state_of(folder)
+    state = state_of(found or folder)
     if resume:
         stored = read_config(folder)
         if state == "finished":
             raise TrainingError(
-                f"The run in {folder} is finished; there is nothing to resume.",
+                f"The run in {shown(folder)} is finished; there is nothing to resume.",
                 "Train it again with --overwrite, or export it: "
                 + command("export", **run_options(folder, stored.category)),
             )
@@ -90,14 +95,19 @@ def check_run(folder: Path, config: TrainConfig | None, *, resume: bool, overwri
             "The data set is missing.", "Give --data DIR, or --resume to continue an unfinished run."
         )
     if state in ("unfinished", "trained", "finished") and not overwrite:
-        shown = "finished" if state == "finished" else "unfinished"
+        how = "finished" if state == "finished" else "unfinished"
         raise TrainingError(
-            f"{folder} already holds a run ({shown}).",
+            f"{shown(folder)} already holds a run ({how}).",
             "Continue an unfinished run with --resume, replace it with --overwrite, or choose --run NAME.",
         )
     require_writable(folder, "--runs-dir")
     # A training that failed on its images left its log alone.
-    if state == "none" and folder.is_dir() and any(path.name != LOG for path in folder.iterdir()):
+    if (
+        found is None
+        and state == "none"
+        and folder.is_dir()
+        and any(path.name != LOG for path in folder.iterdir())
+    ):
         raise TrainingError(
             f"{folder} is not empty and holds no run.", "Choose another name with --run NAME."
         )
@@ -152,7 +162,7 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / CONFIG
     if not path.is_file():
         train = command("train", data="DIR", runs_dir=folder.parent)
-        raise TrainingError(f"There is no training run in {folder}.", f"Train one: {train}")
+        raise TrainingError(f"There is no training run in {shown(folder)}.", f"Train one: {train}")
     try:
         config = validate(TrainConfig, parse_object(read_bounded(path, _LARGEST_CONFIG)))
     except OSError as error:
@@ -176,7 +186,7 @@ def check_finished(folder: Path) -> TrainConfig:
     if not (folder / MODEL).is_file():
         with run_lock(folder, shared=True):  # a training that still runs is named, not to be resumed
             raise TrainingError(
-                f"The training in {folder} is not finished.",
+                f"The training in {shown(folder)} is not finished.",
                 "Resume it: " + command("train", **run_options(folder, config.category), resume=True),
             )
     return config

@@ -103,6 +103,7 @@ def save_state(prepared: Prepared, state: TrainingState) -> None:
         "scaler": state.precision.scaler.state_dict(),
     }
     files.write_state(prepared.folder, tensors, facts, prepared.listener.say)
+    prepared.listener.saved(f"the checkpoint of step {state.progress.step}")
 
 
 def seconds_spent(prepared: Prepared, state: TrainingState) -> float:

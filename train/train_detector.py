@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.arguments import check_instance, check_progress
+from dmdd_edge.errors import TrainingError
 from dmdd_edge.extras import need
+from dmdd_edge.run_store.mirror import shown
+from dmdd_edge.train.kept import Kept
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.plan import Plan, plan_training
 
 if TYPE_CHECKING:
     from dmdd_edge.bundle.threshold import Threshold
+    from dmdd_edge.run_store.runs import How
     from dmdd_edge.train.config import TrainConfig
     from dmdd_edge.train.schedule import Progress
 
@@ -94,9 +98,15 @@ def run_plan(
     progress: Listener | Callable[[str, float, float | None], None] | None = None,
 ) -> TrainedRun:
     """Carry out a plan of ``plan_training``; the other arguments and the errors are ``train_detector``'s."""
+    if plan.sent:
+        raise TrainingError(
+            f"{shown(plan.folder)} holds a finished run, which is sent now; nothing was trained.",
+            "Evaluate or export it, or train it again with overwrite=True.",
+        )
     listener = progress if isinstance(progress, Listener) else _Calls(progress)
     listener.preparing("loading torch", 0, None)
     with need("train"):
+        from dmdd_edge.run_store.runs import kept
         from dmdd_edge.train.devices import choose_device
         from dmdd_edge.train.outliers import describe
         from dmdd_edge.train.report.writing import write_report
@@ -104,7 +114,10 @@ def run_plan(
         from dmdd_edge.train.session import train
 
     choose_device(plan.config.device)
-    with run_lock(plan.folder):
+    how: How = "continue" if options.resume else "replace" if options.overwrite else "new"
+    with run_lock(plan.folder), kept(plan.folder, how, listener.say) as keeper:
+        if keeper is not None:
+            listener = Kept(listener, keeper)
         config = open_run(plan.folder, plan.config, resume=options.resume, overwrite=options.overwrite)
         for note in plan.notes:
             listener.say(note)

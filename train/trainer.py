@@ -111,6 +111,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
     files.write_tensors(prepared.folder / files.MODEL, files.trainable_state(model))
     for name in (files.STATE, files.START):
         (prepared.folder / name).unlink(missing_ok=True)
+    prepared.listener.saved("the trained model")
     prepared.listener.note(describe_split(facts["seconds"], seconds))
     return files.Run(prepared.folder, files.finished_config(config, facts, prepared.folder), facts, model)
 

@@ -50,14 +50,15 @@ class _Lines(logging.Handler):
 
 
 def hear_copies(receive: Callable[[str], object] | None) -> None:
-    """Pass on the lines about images that are copied from a store.
+    """Pass on the lines about images that are copied from a store, and about runs that are fetched or sent.
 
     Args:
         receive: called with each line, instead of whoever was before; None drops them.
     """
-    log = logging.getLogger("dmdd_edge.data.datasets.copies")
-    log.handlers[:] = [] if receive is None else [_Lines(receive)]
-    log.setLevel(logging.WARNING if receive is None else logging.INFO)
+    for name in ("dmdd_edge.data.datasets.copies", "dmdd_edge.run_store.runs"):
+        log = logging.getLogger(name)
+        log.handlers[:] = [] if receive is None else [_Lines(receive)]
+        log.setLevel(logging.WARNING if receive is None else logging.INFO)
 
 
 def complain(message: str, fix: str = "") -> None:

@@ -11,6 +11,7 @@ from dmdd_edge.cli.progress import Work
 from dmdd_edge.errors import TrainingError
 from dmdd_edge.evaluation.decisions import result_lines
 from dmdd_edge.messages.commands import command, run_options
+from dmdd_edge.run_store.mirror import local_folder
 
 if TYPE_CHECKING:
     from dmdd_edge.cli.evaluate import EvaluateCommand
@@ -45,7 +46,11 @@ def print_all(options: EvaluateCommand) -> None:
     if overview.rows:
         first, row = next(iter(overview.rows.items()))
         next_step(
-            command("export", **run_options(options.runs_dir / first, row["category"]), data=options.data)
+            command(
+                "export",
+                **run_options(local_folder(options.runs_dir) / first, row["category"]),
+                data=options.data,
+            )
         )
 
 

@@ -42,6 +42,10 @@ def export(options: ExportCommand) -> None:
         console.print(f"wrote {result.triton}", markup=False)
     if options.json:
         print_json(result.bundle.manifest.model_dump(mode="json"))
+    if isinstance(options.models_dir, str):
+        console.print(f"sent to {options.models_dir}/{result.bundle.category}", markup=False)
+        next_step(command("models", "pull", options.models_dir, category=result.bundle.category))
+        return
     named = bundle_options(result.bundle.category, options.model, options.models_dir)
     if not result.in_use:
         _compare_first(result.bundle, options)

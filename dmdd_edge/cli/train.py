@@ -13,10 +13,11 @@ from dmdd_edge.cli.expand import add_command
 from dmdd_edge.cli.options import JsonOutput, QuietOutput
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options import Option, Rule
-from dmdd_edge.options.groups import ClusterOptions, ModelsDirOption
+from dmdd_edge.options.groups import ClusterOptions, StoredModelsOption
 from dmdd_edge.train.options import TrainOptions
 
 if TYPE_CHECKING:
+    from dmdd_edge.train.plan import Plan
     from dmdd_edge.train.train_detector import TrainedRun
 
 _ALL = "Many categories"
@@ -25,7 +26,7 @@ OF_ONE = ("category", "run", "continue_run", "add")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(JsonOutput, QuietOutput, ClusterOptions, ModelsDirOption, TrainOptions):
+class TrainCommand(JsonOutput, QuietOutput, ClusterOptions, StoredModelsOption, TrainOptions):
     """The options of the command."""
 
     every: Annotated[
@@ -102,6 +103,9 @@ def train(options: TrainCommand) -> None:
 
     # All that a user can mistype is checked before torch is loaded, which takes seconds.
     plan = plan_training(options)
+    if plan.sent:
+        _report_sent(plan, options)
+        return
     try:
         with Interrupts() as interrupts, Work(quiet=options.quiet) as work:
             run = run_plan(plan, options, TrainProgress(work, interrupts))
@@ -112,6 +116,25 @@ def train(options: TrainCommand) -> None:
             next_step(command)
         raise typer.Exit(interrupts.exit_code) from None
     _report(run, options)
+
+
+def _report_sent(plan: Plan, options: TrainCommand) -> None:
+    from dmdd_edge.cli.train_remarks import next_after_training
+    from dmdd_edge.run_store.mirror import shown
+    from dmdd_edge.train.run_folder import FACTS, METRICS, read_json
+
+    console.print(
+        f"{shown(plan.folder)} was finished before and is sent now; nothing was trained. To train it again, "
+        "run the command once more with --overwrite.",
+        markup=False,
+    )
+    if options.json:
+        print_json(
+            read_json(plan.folder / METRICS)
+            or {"category": plan.config.category, "run": str(plan.folder), "made_damage": None}
+        )
+    facts = {"holdout": [], **read_json(plan.folder / FACTS)}
+    next_after_training(plan.folder, plan.config, facts, models_dir=options.models_dir)
 
 
 def _report(run: TrainedRun, options: TrainCommand) -> None:

@@ -19,7 +19,9 @@ from dmdd_edge.cli.train_list import Entry, read_entries
 from dmdd_edge.cli.train_progress import Interrupts
 from dmdd_edge.cli.train_stage import left_of, outcome_of
 from dmdd_edge.cores import core_groups, usable_cores
+from dmdd_edge.data_address import is_address
 from dmdd_edge.errors import DmddError, TrainingError
+from dmdd_edge.fleet.address import open_to_write
 from dmdd_edge.free_memory import free_memory_mb
 from dmdd_edge.jobs.process import JobProcess, Post
 from dmdd_edge.jobs.schedule import Schedule
@@ -29,6 +31,8 @@ from dmdd_edge.locking import locked
 from dmdd_edge.messages.commands import command
 from dmdd_edge.options.keys import unspelled
 from dmdd_edge.options.model import option_fields
+from dmdd_edge.run_store.mirror import shown
+from dmdd_edge.run_store.runs import open_place, outline_of, remove_run
 from dmdd_edge.storage import make_folder, require_writable
 from dmdd_edge.train.run_folder import discard_run
 from dmdd_edge.workspace import run_folder
@@ -56,8 +60,12 @@ def train_all(options: TrainCommand) -> None:
     entries = read_entries(options, options.categories)
     for entry in entries:
         run_folder(entry.category, None, options.runs_dir)
-    require_writable(options.models_dir, "--models-dir")
-    make_folder(options.runs_dir, "Name another folder: --runs-dir DIR.")
+    if is_address(options.models_dir):
+        open_to_write(str(options.models_dir))  # a missing package shows before anything starts
+    else:
+        require_writable(Path(options.models_dir), "--models-dir")
+    runs = open_place(options.runs_dir)
+    make_folder(runs, "Name another folder: --runs-dir DIR.")
 
     def busy(holder: str) -> DmddError:
         return TrainingError(
@@ -65,7 +73,7 @@ def train_all(options: TrainCommand) -> None:
             "Wait until it ends, or stop it.",
         )
 
-    with locked(options.runs_dir, busy, path=options.runs_dir / ".train-all.lock"):
+    with locked(runs, busy, path=runs / ".train-all.lock"):
         standings = _standings(entries, options)
         interrupts = _run(entries, standings, options)
     _report(standings, options, interrupts)
@@ -80,16 +88,19 @@ def _standings(entries: Sequence[Entry], options: TrainCommand) -> list[Standing
     for entry in entries:
         standing = Standing(entry.category)
         standings.append(standing)
-        folder = options.runs_dir / entry.category
+        folder = open_place(options.runs_dir) / entry.category
         try:
             if options.overwrite:
+                remove_run(folder)
                 discard_run(folder)
-            left = left_of(folder, options.models_dir)
+            with outline_of(folder) as drawn:
+                left = left_of(drawn, options.models_dir)
+                outcome = outcome_of(drawn) | {"run": shown(folder)}
         except DmddError as error:
             standing.state, standing.reason, standing.fix = "failed", error.message, error.fix
             continue
         if left == "nothing" and options.resume:
-            standing.state, standing.result = "skipped", outcome_of(folder)
+            standing.state, standing.result = "skipped", outcome
         elif left != "new" and not options.resume:
             present.append(entry.category)
     if present:
@@ -223,7 +234,10 @@ def _report(standings: Sequence[Standing], options: TrainCommand, interrupts: In
             f"{len(ready)} are done.",
             f"Fix what is named above, then: {again_command}",
         )
-    if bundle := next((s for s in ready if s.result.get("version")), None):
+    bundle = next((s for s in ready if s.result.get("version")), None)
+    if bundle is not None and is_address(options.models_dir):
+        next_step(command("models", "pull", str(options.models_dir)))
+    elif bundle is not None:
         next_step(
             command("run", category=bundle.name, models_dir=options.models_dir, source="FOLDER_OR_IMAGE")
         )

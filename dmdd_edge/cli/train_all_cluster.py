@@ -47,10 +47,11 @@ def run_on_cluster(
     with connected(options.ray or "auto") as ray:
         nodes = alive_nodes(ray)
         room = room_for(nodes, min(most, len(left)), cpus=options.job_cpus, gpus=_gpus(options, nodes))
-        make_folder(options.models_dir, "Name another folder: --models-dir DIR.")
+        if isinstance(options.models_dir, Path):
+            make_folder(options.models_dir, "Name another folder: --models-dir DIR.")
         with _shared_file(options.runs_dir) as token:
             read = sorted({path for entry in entries for path in _read_by(entry)})
-            check_nodes(ray, nodes, [token, str(options.models_dir.absolute()), *read])
+            check_nodes(ray, nodes, [token, _absolute(options.models_dir), *read])
         jobs = {entry.category: _job(entry, options, room) for entry in entries}
         with (
             Interrupts() as interrupts,
@@ -93,9 +94,13 @@ def _job(entry: Entry, options: TrainCommand, room: Room) -> Job:
         if isinstance(value := getattr(entry.training, name), Path)
     }
     work["training"] |= absolute
-    work["models_dir"] = str(options.models_dir.absolute())
+    work["models_dir"] = _absolute(options.models_dir)
     # The folder of the runs is made before; a node without the shared storage does not have it.
-    seen = (absolute["runs_dir"], work["models_dir"], *(absolute[name] for name in _READ if name in absolute))
+    seen = (
+        _absolute(options.runs_dir),
+        work["models_dir"],
+        *(absolute[name] for name in _READ if name in absolute),
+    )
     return Job(entry.category, WORKER, work, threads, seen)
 
 
@@ -106,9 +111,16 @@ def _read_by(entry: Entry) -> Iterator[str]:
             yield str(value.absolute())
 
 
+def _absolute(place: str | Path) -> str:
+    return place if isinstance(place, str) else str(place.absolute())
+
+
 @contextmanager
-def _shared_file(folder: Path) -> Iterator[str]:
-    """A file in the folder of the runs by which nodes show that they see the same one."""
+def _shared_file(folder: str | Path) -> Iterator[str]:
+    """A file in the folder of the runs by which nodes show that they see the same one; or their address."""
+    if isinstance(folder, str):
+        yield folder
+        return
     with storage_errors(folder, "written"):
         handle, name = tempfile.mkstemp(dir=folder.absolute(), prefix=".shared-")
         os.close(handle)

@@ -110,12 +110,15 @@ def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
         category: its category.
     """
     from dmdd_edge.messages.commands import command, run_options
+    from dmdd_edge.run_store.mirror import address_of, shown
     from dmdd_edge.train.run_folder import state_of
 
     resume = command("train", resume=True, **run_options(folder, category))
     state = state_of(folder)
+    if state == "finished" and address_of(folder.parent) is not None:
+        return f"The training is finished; the run is in {folder} and may not be sent yet.", resume
     if state in ("trained", "finished"):
         return "The training is finished; only the figures on the test images are missing.", resume
     if state == "unfinished":
-        return f"Stopped; the checkpoint is in {folder}.", resume
+        return f"Stopped; the checkpoint is in {shown(folder)}.", resume
     return "Stopped before the first checkpoint; there is nothing to resume.", None

@@ -23,7 +23,9 @@ from dmdd_edge.cli.progress import Work
 from dmdd_edge.cli.train_progress import Interrupts, TrainProgress
 from dmdd_edge.cli.train_stage import left_of, note_bundle, outcome_of
 from dmdd_edge.cli.unexpected import readable
+from dmdd_edge.data_address import is_address
 from dmdd_edge.errors import TrainingError
+from dmdd_edge.run_store.mirror import models_place
 from dmdd_edge.train.options import TrainOptions
 
 #: Seconds between two events of a phase.
@@ -32,6 +34,9 @@ _EVERY = 0.5
 _TRAINING = 0.85
 #: Seconds to wait for the process of an interrupted command, which still saves its checkpoint.
 _WAIT = 120.0
+
+#: Follows the first word of a line about what is copied or fetched.
+_COPIED = " what the store has"
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -105,27 +110,32 @@ def work_on(work: Mapping[str, Any], send: Send, interrupts: Interrupts) -> dict
     """
     import cv2
 
+    from dmdd_edge.run_store.runs import kept
     from dmdd_edge.train.plan import plan_training
+    from dmdd_edge.train.run_folder import run_lock
     from dmdd_edge.train.train_detector import run_plan
     from dmdd_edge.workspace import run_folder
 
     cv2.setNumThreads(work["threads"])
-    values, models_dir = dict(work["training"]), Path(work["models_dir"])
+    values, models_dir = dict(work["training"]), models_place(work["models_dir"])
     category = str(values["category"])
     folder = run_folder(category, None, values["runs_dir"])
     progress = Piped(send, 0.0, _TRAINING)
     progress.update("starting")
-    hear_copies(lambda line: progress.update("copying the images"))
-    if values.get("resume"):
-        _wait_for(folder, progress)
-    left = left_of(folder, models_dir) if values.get("resume") else "new"
+    hear_copies(lambda line: progress.update(line.partition(" ")[0] + _COPIED))
+    sent = False
+    if values.get("resume") or is_address(values["runs_dir"]):
+        sent = _wait_for(folder, progress)
+    left = left_of(folder, models_dir) if values.get("resume") or sent else "new"
     if left in ("new", "training"):
         values["resume"] = left == "training"
         options = TrainOptions.build(values, frozenset(name for name in values if name != "resume"))
         run_plan(plan_training(options), options, TrainProgress(progress, interrupts))
     if left != "nothing":
-        version = _export(category, folder, work, Piped(send, _TRAINING, 1.0 - _TRAINING))
-        note_bundle(folder, category, version)
+        exporting = Piped(send, _TRAINING, 1.0 - _TRAINING)
+        version = _export(category, folder, work, exporting)
+        with run_lock(folder), kept(folder, "continue", exporting.say):
+            note_bundle(folder, category, version)
     return outcome_of(folder)
 
 
@@ -140,20 +150,27 @@ def _export(category: str, folder: Path, work: Mapping[str, Any], progress: Pipe
         return None
     progress.update("export")
     options = ExportOptions(
-        category=category, runs_dir=folder.parent, models_dir=Path(work["models_dir"]), **work["export"]
+        category=category, runs_dir=folder.parent, models_dir=work["models_dir"], **work["export"]
     )
     return export_bundle(options, ExportProgress(progress, quiet=True)).bundle.version
 
 
-def _wait_for(folder: Path, progress: Piped) -> None:
-    """Wait until the process of a command that was killed has saved its checkpoint."""
+def _wait_for(folder: Path, progress: Piped) -> bool:
+    """Wait until the process of a command that was killed has saved its checkpoint.
+
+    Returns:
+        Whether a run of a store was sent, which that process could not send.
+    """
+    from dmdd_edge.run_store.runs import settle
     from dmdd_edge.train.run_folder import run_lock
 
     until = time.monotonic() + _WAIT
-    while folder.is_dir():
+    while True:
         try:
-            with run_lock(folder):
-                return
+            if folder.is_dir():
+                with run_lock(folder):
+                    pass
+            return settle(folder)
         except TrainingError:
             if time.monotonic() > until:
                 raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from dmdd_edge._version import __version__
 from dmdd_edge.cluster.node_check import Seen, look
+from dmdd_edge.data_address import is_address
 from dmdd_edge.errors import BackendError, OptionError
 from dmdd_edge.extras import need
 
@@ -188,6 +189,12 @@ def problem_of(name: str, seen: Seen) -> BackendError | None:
         return BackendError(
             f"{name} has dmdd-edge {seen.version}, and this machine {__version__}.",
             "Install the same version on all machines, and start Ray there again.",
+        )
+    if seen.missing and is_address(seen.missing[0]):
+        return BackendError(
+            f"{name} cannot list {seen.missing[0]}.",
+            "Every machine needs the store's package, such as s3fs, its credentials in the environment of "
+            "`ray start`, and the network to it.",
         )
     if seen.missing:
         return BackendError(

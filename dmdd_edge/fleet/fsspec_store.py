@@ -141,6 +141,37 @@ class FsspecStore:
                 message = f"{self.name}/{folder} lost a folder while it was listed."
                 raise FleetError(message, "Run the command again.") from None
 
+    def names(self, folder: str = "", *, below: bool = False) -> list[str]:
+        """The names in a folder, sorted; none where there is no such folder.
+
+        Args:
+            folder: in the store.
+            below: all files below it, relative to it; otherwise the files and folders in it.
+
+        Raises:
+            DmddError: the store cannot be listed.
+        """
+        top = self._at(folder)
+        try:
+            with self._errors(folder, "listed"):
+                found = self._fs.find(top) if below else self._fs.ls(top, detail=False)
+        except FileNotFoundError:
+            return []
+        names = {str(name).rstrip("/").removeprefix(top).strip("/") for name in found}
+        return sorted(names - {""})
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            DmddError: the store refuses.
+        """
+        try:
+            with self._errors(path, "removed"):
+                self._fs.rm_file(self._at(path))
+        except FileNotFoundError:
+            return
+
     def size(self, path: str) -> int | None:
         """The size of a file in bytes; None without it."""
         try:

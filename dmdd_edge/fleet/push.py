@@ -122,7 +122,7 @@ def _send_file(store: FsspecStore, bundle: Bundle, offer: Offer, name: str, comp
         if store.create(path, bundle.file(name)):
             return True
         found = store.size(path)  # another pusher was faster
-    if found == size and _hash(store, path, size) == offer.manifest.files[name].lower():
+    if found == size and hash_in(store, path, size) == offer.manifest.files[name].lower():
         return False
     if found is not None and found >= size and not complete:
         raise BundleError(
@@ -134,7 +134,12 @@ def _send_file(store: FsspecStore, bundle: Bundle, offer: Offer, name: str, comp
     return True
 
 
-def _hash(store: Store, path: str, size: int) -> str:
+def hash_in(store: Store, path: str, size: int) -> str:
+    """SHA-256 of a store's file in hex, of at most one block more than ``size`` bytes.
+
+    Raises:
+        DmddError: it is not there, or cannot be read.
+    """
     digest, count = hashlib.sha256(), 0
     with store.opened(path, 0) as (_, source):
         while count <= size and (piece := source.read(BLOCK)):

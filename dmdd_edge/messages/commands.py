@@ -20,7 +20,8 @@ def command(*words: str | Path, **options: object) -> str:
     Args:
         words: the command, its sub-command and its arguments.
         options: by name with ``_`` for ``-``, in this order. None, False and the default folders of runs and
-            bundles are left out; True is a flag; a list repeats the option.
+            bundles are left out; True is a flag; a list repeats the option. The folder here of a store's runs
+            is named by its address.
 
     >>> command("export", category="my part", run=None, runs_dir="runs")
     "dmdd-edge export --category 'my part'"
@@ -36,6 +37,10 @@ def command(*words: str | Path, **options: object) -> str:
         for single in value if isinstance(value, (list, tuple)) else (value,):
             if single is None or single is False or str(single) == _DEFAULTS.get(name):
                 continue
+            if name in _DEFAULTS and isinstance(single, Path):
+                from dmdd_edge.run_store.mirror import address_of
+
+                single = address_of(single) or single
             parts += [option] if single is True else [option, str(single)]
     return shlex.join(parts + last)
 

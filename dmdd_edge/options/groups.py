@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from dmdd_edge.errors import OptionError
 from dmdd_edge.options.model import Option, Options, Rule, needs
+from dmdd_edge.run_store.mirror import models_place
 
 _CLUSTER = "Cluster"
 
@@ -31,6 +32,19 @@ class ModelsDirOption(Options):
     """Where bundles are."""
 
     models_dir: Annotated[Path, Option("Folder that holds the bundles.")] = Path("models")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModelsOption(Options):
+    """Where bundles are, for commands that make them."""
+
+    models_dir: Annotated[
+        str | Path,
+        Option(
+            "Folder that holds the bundles, or its address in a store, such as s3://plant/models.",
+            parse=models_place,
+        ),
+    ] = Path("models")
 
 
 def _check_cluster(address: str) -> None:
