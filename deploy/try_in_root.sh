@@ -4,7 +4,8 @@
 #   sudo deploy/try_in_root.sh                                  makes what is missing: wheelhouse, bundle, images
 #   sudo MODEL=models/screw IMAGES=parts/ deploy/try_in_root.sh  with your own bundle and images
 #
-# Needs root, mmdebstrap (apt install mmdebstrap) and `make env`. Steps that the container file marks --network=none, and
+# Needs root, mmdebstrap (apt install mmdebstrap), `make env`, and a network for Debian's packages and the wheelhouse; it says
+# first which of them is missing. Steps that the container file marks --network=none, and
 # the product itself, get a network namespace of their own, which has no interface that is up.
 # BASE names a tar of a Debian root to start from instead of a new one. Lines `measured:` hold seconds and bytes.
 set -euo pipefail
@@ -33,6 +34,22 @@ inside() {
     ' sh "$root" "$user" env -i PATH=/opt/dmdd-edge/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/tmp LANG=C.UTF-8 OMP_NUM_THREADS="${OMP_NUM_THREADS:-}" DEBIAN_FRONTEND=noninteractive "$@" </dev/null
 }
+
+# What is missing is said before anything begins, with what to do.
+missing=()
+[ "$(id -u)" = 0 ] || missing+=("Run it as root (sudo $0): it changes the root folder of processes.")
+[ -x "$PYTHON" ] && [ -x "$PROGRAM" ] ||
+    missing+=("Make the environment (make env), or name a Python that has dmdd-edge: PYTHON=FILE.")
+[ -e "$BASE" ] || command -v mmdebstrap >/dev/null ||
+    missing+=("Install mmdebstrap (apt install mmdebstrap), or name a tar of a Debian 12 root: BASE=FILE.")
+command -v unshare >/dev/null || missing+=("Install unshare (apt install util-linux).")
+[ -n "${MODEL:-}" ] && [ -z "${IMAGES:-}" ] && missing+=("Name images for the bundle: IMAGES=FOLDER.")
+[ -z "${MODEL:-}" ] || [ -d "$MODEL" ] || missing+=("MODEL=$MODEL is not a folder; name that of a bundle.")
+[ -z "${IMAGES:-}" ] || [ -d "$IMAGES" ] || missing+=("IMAGES=$IMAGES is not a folder; name one of images.")
+if [ ${#missing[@]} -gt 0 ]; then
+    printf '%s\n' "$0 cannot run yet:" "${missing[@]/#/- }" >&2
+    exit 1
+fi
 
 mkdir -p "$WORK"
 if [ ! -e "$BASE" ]; then

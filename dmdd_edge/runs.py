@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from dmdd_edge.data_address import is_address
 from dmdd_edge.failures import current_folder_gone, storage_errors
 from dmdd_edge.messages.commands import command
-from dmdd_edge.messages.text import is_plain_name
+from dmdd_edge.messages.text import is_plain_name, visible
 
 RUNS_DIR = Path("runs")
+_log = logging.getLogger(__name__)
+#: Folders of which it has been said that some names cannot be read.
+_unreadable: set[Path] = set()
 #: In a run's folder: the finished model, and the checkpoint.
 MODEL_NAME, STATE_NAME = "model.safetensors", "state.safetensors"
 
@@ -60,10 +64,21 @@ def folders_in(folder: Path, counts: Callable[[Path], bool]) -> list[str]:
             if (gone := current_folder_gone(folder)) is not None:
                 raise gone
             return []
-        return sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if is_plain_name(entry.name) and entry.is_dir() and counts(entry)
+        entries = [entry for entry in folder.iterdir() if entry.is_dir()]
+        _name_unreadable(folder, [entry.name for entry in entries])
+        return sorted(entry.name for entry in entries if is_plain_name(entry.name) and counts(entry))
+
+
+def _name_unreadable(folder: Path, names: list[str]) -> None:
+    """Say once which names are left out because the locale of this process cannot read them."""
+    unread = [name for name in names if any("\udc80" <= char <= "\udcff" for char in name)]
+    if unread and folder not in _unreadable:
+        _unreadable.add(folder)
+        _log.warning(
+            "%s/: %d name%s left out, since the locale of this process cannot read %s: %s. Set one with "
+            "UTF-8: export LC_ALL=C.UTF-8, and leave PYTHONUTF8 unset",
+            *(folder, len(unread), "s are" if len(unread) > 1 else " is"),
+            *("them" if len(unread) > 1 else "it", ", ".join(sorted(map(visible, unread)))),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,14 @@ _STORE = 100 * 2**20
 
 
 @contextmanager
-def ray_nodes(cpus: tuple[int, ...] = (0, 1, 1)) -> Iterator[Any]:
+def ray_nodes(
+    cpus: tuple[int, ...] = (0, 1, 1), variables: Sequence[Mapping[str, str]] = ()
+) -> Iterator[Any]:
     """A cluster of nodes with these numbers of cores; the first is its head.
+
+    Args:
+        cpus: of each node.
+        variables: of each node's environment, besides those of this process.
 
     Raises:
         RuntimeError: Ray does not start here.
@@ -45,7 +51,9 @@ def ray_nodes(cpus: tuple[int, ...] = (0, 1, 1)) -> Iterator[Any]:
     try:
         try:
             cluster = Cluster()
-            for count in cpus:
+            for number, count in enumerate(cpus):
+                before |= {name: os.environ.get(name) for name in dict(*variables[number : number + 1])}
+                os.environ.update(*variables[number : number + 1])
                 cluster.add_node(
                     wait=False,
                     num_cpus=count,
@@ -64,7 +72,7 @@ def ray_nodes(cpus: tuple[int, ...] = (0, 1, 1)) -> Iterator[Any]:
             cluster.shutdown()
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 

@@ -80,8 +80,9 @@ class Lease:
             DmddError: the store cannot be read.
         """
         names = store.names(self.run)
-        highest = max([*_leases(names), *_written(names)], default=0)
-        if highest > self.number:
+        data = store.read(self.path, _LARGEST)
+        replaced = data is None or _facts(data).get("owner") != self.owner
+        if replaced or max([*_leases(names), *_written(names)], default=0) > self.number:
             raise TakenError(
                 f"Another machine has taken the run {store.name}/{self.run} over, since this one gave no "
                 f"sign of life for {SILENT:.0f} s.",

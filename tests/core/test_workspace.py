@@ -12,6 +12,17 @@ from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs, 
 Write = Callable[..., Bundle]
 
 
+def test_a_name_that_the_locale_cannot_read_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("plate", "Geh\udcc3\udca4use"):  # as a process without UTF-8 reads a name with an umlaut
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "CURRENT").write_text("x")
+    assert list_bundles(tmp_path) == list_bundles(tmp_path) == ["plate"]
+    assert [record.getMessage().count("Geh\\udcc3\\udca4use") for record in caplog.records] == [1]
+    assert "export LC_ALL=C.UTF-8" in caplog.text
+
+
 def test_the_only_bundle_needs_no_name(write_bundle: Write, tmp_path: Path) -> None:
     bundle = write_bundle("screw")
     assert find_bundle(models_dir=tmp_path / "models") == tmp_path / "models" / "screw"
