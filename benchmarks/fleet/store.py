@@ -340,10 +340,7 @@ def main() -> None:
     options = parser.parse_args()
     machine = common.begin()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
-    # Parts that were measured before stay.
     found: dict[str, Any] = {}
-    if options.out.is_file():
-        found = json.loads(options.out.read_text())["figures"]
     draw(folder / "data", 4)
     shutil.rmtree(folder / "data" / "broken")
     weights(folder)
@@ -363,6 +360,9 @@ def main() -> None:
     finally:
         store.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    # Parts that were measured before stay.
+    if options.out.is_file():
+        found = json.loads(options.out.read_text())["figures"] | found
     common.write_result(options.out, machine, {"steps": options.steps}, found, _LIBRARIES)
 
 

@@ -111,7 +111,9 @@ def _compare(folder: Path, store: str, here: Path, pulled: Path, category: str) 
     from dmdd_edge.bundle.bundle import Bundle
 
     fetched = folder / "fetched"
-    code = "import sys; from dmdd_edge.workspace import find_run; print(find_run(sys.argv[1], None, sys.argv[2]))"
+    code = (
+        "import sys; from dmdd_edge.workspace import find_run as f; print(f(sys.argv[1], None, sys.argv[2]))"
+    )
     words = [sys.executable, "-c", code, category, f"{store}/runs"]
     environment = {**os.environ, "DMDD_STORE_CACHE": str(fetched)}
     done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
