@@ -230,9 +230,10 @@ def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
     first = words_of(folder, runs, steps)
     rows: list[dict[str, Any]] = []
     resume = ["train", "--category", _CATEGORY, "--runs-dir", runs, "--resume"]
+    after: dict[str, Any] = {"name": "", "whole": None}
     for number, (what, uploads, many) in enumerate(_MOMENTS):
         cache = folder / f"cache{number}"
-        before = in_child(lambda: look(runs))
+        before = after
         words = resume if before["name"] else first
         store.relay.rate = _RATE
         pid = start(words, log, cache)
@@ -260,11 +261,10 @@ def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
             }
         )
         print(rows[-1], flush=True)
-    cache = folder / "cache-last"
-    pid = start(resume, log, cache)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    plain = folder / "plain"
+    cache, plain = folder / "cache-last", folder / "plain"
+    last = start(resume, log, cache)
     pid = start(words_of(folder, str(plain), steps), log, None)
+    code = os.waitstatus_to_exitcode(os.waitpid(last, 0)[1])
     code_plain = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     here = next(cache.glob(f"*/runs/{_CATEGORY}"))
     fetched = folder / "fetched"
@@ -351,8 +351,16 @@ def main() -> None:
 
             found["ray"] = lose_a_node(folder, options.steps, f"s3://{_BUCKET}")
         else:
+            # Children need not load it again.
+            import aiobotocore.session  # noqa: F401
+            import s3fs  # noqa: F401
+
+            import dmdd_edge.cli.main
+            import dmdd_edge.cli.train_progress
+            import dmdd_edge.run_store.runs
             import dmdd_edge.train.session
-            import dmdd_edge.train.trainer  # noqa: F401 - children need not load it again
+            import dmdd_edge.train.train_detector
+            import dmdd_edge.train.trainer  # noqa: F401
 
             work = kills if options.part == "kills" else cost
             found[options.part] = work(store, folder, options.steps)
