@@ -37,7 +37,7 @@ def fetch_run(store: FsspecStore, run: str, folder: Path, say: Callable[[str], N
         say: called with a line where an older state is taken, because a file of the newest one is damaged.
 
     Returns:
-        The state that was fetched; None where the store has none.
+        The state that was fetched; None where the store has no state.
 
     Raises:
         DmddError: no state can be fetched, the store cannot be read, or the disk refuses.
@@ -62,7 +62,7 @@ def fetch_run(store: FsspecStore, run: str, folder: Path, say: Callable[[str], N
     if problem is None:
         return None
     raise TrainingError(
-        f"{store.name}/{run} is damaged: {problem.message}", "Train it again with --overwrite."
+        f"{store.name}/{run} is damaged: {problem.message.rstrip('.')}.", "Train it again with --overwrite."
     )
 
 

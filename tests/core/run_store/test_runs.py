@@ -151,7 +151,7 @@ def test_a_run_has_one_writer_and_one_that_is_silent_is_replaced(
 ) -> None:
     store = FsspecStore(ADDRESS)
     first = lease.acquire(store, "bottle", "mirror a", print)
-    monkeypatch.setattr(lease.time, "sleep", lambda seconds: first.beat(store))
+    monkeypatch.setattr("dmdd_edge.run_store.lease.time.sleep", lambda seconds: first.beat(store))
     with pytest.raises(lease.TakenError, match="is in use by process"):
         lease.acquire(store, "bottle", "mirror b", print)
     monkeypatch.setattr(lease, "SILENT", 0.0)
