@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -55,12 +56,13 @@ def send_version(address: str, bundle: Bundle, *, use: bool, work: Reporter) -> 
             return
         except FleetError as error:
             if time.monotonic() - began > PATIENCE:
-                # As words, not as options: the folder is meant, not the store that it is a mirror of.
                 again = command("models", "push", address, category=bundle.category, version=bundle.version)
+                # The folder is meant here, and not the store that it is a mirror of.
+                again += f" --models-dir {shlex.quote(str(models_dir))}"
                 raise FleetError(
                     f"{error.message} The version {bundle.version} is not in the store; it is complete in "
                     f"{bundle.path}.",
-                    f"When the store answers, run the command again, or: {again} --models-dir {models_dir}",
+                    f"When the store answers, run the command again, or: {again}",
                 ) from None
             work.say(f"{error.message} Sending is tried again.")
         time.sleep(WAIT)

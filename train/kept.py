@@ -49,7 +49,7 @@ class Kept(Listener):
         self._listener.step(phase, progress, losses, images_per_second)
 
     def saved(self, what: str) -> None:
-        """Send what is saved, while the training goes on."""
+        """Send what is saved, while the training continues."""
         self._keeper.saved(what)
         self._listener.saved(what)
 

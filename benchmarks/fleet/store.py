@@ -3,7 +3,7 @@
     pip install s3fs && pip install --target build/moto 'moto[server]'
     OMP_NUM_THREADS=1 python benchmarks/fleet/store.py --moto build/moto
 
-The store is a server of moto on this machine, behind a relay that passes on so many bytes a second and knows
+The store is a server of moto on this machine, behind a relay that limits the rate and knows
 what is under way. One training is killed (SIGKILL) at moments spread over its uploads; after each, the cache
 is removed, what the store has is checked, and the training continues in an empty cache. Its model must
 equal that of an undisturbed training in a folder. With --part ray, two Ray nodes with separate caches train
@@ -43,7 +43,7 @@ _LIBRARIES = ("torch", "timm", "fsspec", "s3fs", "moto", "ray")
 _BUCKET = "plant"
 _CATEGORY = "plate_01"
 _LIMIT = 1800.0
-#: Bytes a second that the relay passes on towards the store.
+#: Bytes per second that the relay passes on towards the store.
 _RATE = 400_000
 #: When the training is killed: a number of lists that the store has, and of bytes of the upload under way.
 _MOMENTS: tuple[tuple[str, int, int], ...] = (
@@ -280,7 +280,7 @@ def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
 
 
 def _is_moment(cache: Path, relay: Relay, uploads: int, many: int, base: list[Any]) -> bool:
-    """Whether the training is to be killed now: so many of its uploads are done, and so much is under way."""
+    """Whether the training is to be killed now: these uploads are done, and these bytes under way."""
     if uploads == 0 and many == 0:
         return any(cache.glob(f"*/runs/{_CATEGORY}/state.safetensors"))
     done = 0

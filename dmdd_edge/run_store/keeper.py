@@ -131,9 +131,8 @@ class Keeper:
             if unsent is None:
                 break
             if problem is not None and time.monotonic() - max(began, failing) > patience:
-                raise FleetError(
-                    f"{self._name}: {unsent.what} is not sent yet: {problem.message}", problem.fix
-                )
+                reason = problem.message.rstrip(".")
+                raise FleetError(f"{self._name}: {unsent.what} is not sent yet: {reason}.", problem.fix)
             if not told and time.monotonic() - began > 1.0:
                 told = True
                 say(f"sending {unsent.what} to {self._name}")

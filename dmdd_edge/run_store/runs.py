@@ -1,6 +1,6 @@
 """What commands do with runs of a store: list them, bring one here, keep one in its store while it changes.
 
-Of a folder that is no mirror of a store all of this does nothing, so callers need not tell the two apart.
+All of this does nothing to a folder outside of mirrors, so callers need not tell the two apart.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def outline_of(folder: Path) -> Iterator[Path]:
     """A folder that tells how a run stands: of a store's run its JSON files, and empty files for the others.
 
     Args:
-        folder: of the run; one that is no mirror is given as it is.
+        folder: of the run; one outside of a mirror is given as it is.
 
     Raises:
         DmddError: the store cannot be read.
@@ -154,7 +154,7 @@ def kept(folder: Path, how: How, say: Callable[[str], None]) -> Iterator[Keeper 
         say: called with a line for whatever there is to say.
 
     Yields:
-        What sends; None where the folder is no mirror.
+        What sends; None where the folder is not in a mirror.
 
     Raises:
         TakenError: another machine writes the run.
@@ -264,7 +264,7 @@ def _has_value(folder: Path) -> bool:
 
 
 def _fetch(store: FsspecStore, folder: Path) -> bool:
-    """Fetch a run; False where the store has none."""
+    """Fetch a run; False where the store does not have it."""
     head = _head(store, folder.name)
     if not head:
         forget(folder)
