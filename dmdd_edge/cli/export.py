@@ -42,7 +42,7 @@ def export(options: ExportCommand) -> None:
         console.print(f"wrote {result.triton}", markup=False)
     if options.json:
         print_json(result.bundle.manifest.model_dump(mode="json"))
-    if isinstance(options.models_dir, str):
+    if isinstance(options.models_dir, str) and options.model is None:
         console.print(f"sent to {options.models_dir}/{result.bundle.category}", markup=False)
         next_step(command("models", "pull", options.models_dir, category=result.bundle.category))
         return

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,8 @@ def work_on(work: Mapping[str, Any], send: Send, interrupts: Interrupts) -> dict
     if left != "nothing":
         exporting = Piped(send, _TRAINING, 1.0 - _TRAINING)
         version = _export(category, folder, work, exporting)
-        with run_lock(folder), kept(folder, "continue", exporting.say):
+        lock = run_lock(folder) if is_address(values["runs_dir"]) else nullcontext()
+        with lock, kept(folder, "continue", exporting.say):
             note_bundle(folder, category, version)
     return outcome_of(folder)
 

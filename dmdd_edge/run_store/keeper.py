@@ -167,7 +167,7 @@ class Keeper:
             except TakenError as error:
                 self._lost = error
                 return
-            except Exception as error:  # whatever it is, the work goes on
+            except Exception as error:  # whatever it is, the work continues
                 self._failed(snapshot, error)
                 if self._closed.wait(wait):
                     return
