@@ -20,6 +20,7 @@ TEST_PROCESSES := -n $(shell cores=$$(nproc); echo $$((cores < 3 ? cores + 1 : 4
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
+COMPILED := $(VENV)/.compiled
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -64,9 +65,12 @@ imports: env ## Check who imports whom
 	$(BIN)/lint-imports --no-cache
 
 # Types and import rules are checked beside the tests, many of which wait. What these two find is printed at the end.
+# The first time, one process collects the tests before: several would each compile what they import.
 define tests_and_rules
 found=$$(mktemp); $(MAKE) --no-print-directory -k types imports >"$$found" 2>&1 & rules=$$!; \
 trap 'kill $$rules 2>/dev/null; rm -f "$$found"' EXIT; trap 'exit 130' INT TERM; failed=; \
+if [ ! $(COMPILED) -nt $(STAMP) ]; then \
+echo 'compiling what the tests import, once'; $(BIN)/python -m pytest -q --collect-only >/dev/null 2>&1; touch $(COMPILED); fi; \
 $(BIN)/python -m pytest -q $(TEST_PROCESSES) $(1) $(PYTEST_ARGS) || failed=tests; \
 if wait $$rules; then echo 'Types and import rules: nothing found.'; \
 else echo; cat "$$found"; failed="$${failed:+$$failed and }types or import rules"; fi; \
