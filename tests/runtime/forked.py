@@ -28,6 +28,8 @@ _MODULES = (
     *("dmdd_edge.runtime.assembly", "dmdd_edge.runtime.bench.timing", "dmdd_edge.runtime.comparison"),
     *("dmdd_edge.runtime.backends", "dmdd_edge.runtime.sinks", "dmdd_edge.runtime.station.run_station"),
 )
+#: Variables, or how they begin, that are read where they are used; libraries set some while tests run.
+_READ_LATER = ("PYTEST_CURRENT_TEST", "OPENCV_FFMPEG_", "RAY_")
 _SIZE = 8
 CODE = "from dmdd_edge.cli.main import main; main()"
 #: The program, without depending on where its script was installed.
@@ -84,7 +86,11 @@ class Forked:
     """The process that has imported the program."""
 
     def __init__(self) -> None:
-        self.environment = _environment()
+        self._seen: Mapping[str, str] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._environment = _environment()
         self._ours, theirs = socket.socketpair()
         code = f"from tests.runtime.forked import serve; serve({theirs.fileno()})"
         # Without a terminal, since the program looks for one when it is imported.
@@ -109,10 +115,17 @@ class Forked:
             code: what starts it.
         """
         command = [sys.executable, "-c", code, *arguments]
-        if _environment() != self.environment:  # some of it counts when the program is imported
-            return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        environment = _environment()
+        if environment != self._environment:
+            # A test that sets a variable has a process from the beginning. Where one was set for good, as
+            # libraries do while tests run, the program is imported again.
+            if environment != self._seen:
+                self._seen = environment
+                return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.close()
+            self._begin()
         pipes = [os.pipe() for _ in range(3)]
-        request = json.dumps([code, list(arguments), str(folder)]).encode()
+        request = json.dumps([code, list(arguments), str(folder), dict(os.environ)]).encode()
         socket.send_fds(self._ours, [len(request).to_bytes(_SIZE, "big")], [end for _, end in pipes])
         self._ours.sendall(request)
         for _, end in pipes:
@@ -163,7 +176,7 @@ def serve(handle: int) -> None:
             head, handles, _, _ = socket.recv_fds(requests, _SIZE, 3)
             if not head:
                 return
-            code, arguments, folder = json.loads(_read(requests, int.from_bytes(head, "big")))
+            code, arguments, folder, environment = json.loads(_read(requests, int.from_bytes(head, "big")))
             with suppress(ChildProcessError):  # those that have ended
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -181,6 +194,8 @@ def serve(handle: int) -> None:
         os._exit(0)
     os.close(handles[2])
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     for target, each in enumerate(handles[:2], start=1):
         os.dup2(each, target)
         os.close(each)
@@ -189,7 +204,8 @@ def serve(handle: int) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    """The variables that may count when the program is imported."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_READ_LATER)}
 
 
 def _read(source: socket.socket, size: int) -> bytes:
