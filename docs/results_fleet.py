@@ -159,19 +159,24 @@ def train_all_killed() -> str:
 
 
 def train_store() -> str:
-    """One training in a store that is killed again and again, and continued by machines without a copy."""
+    """Trainings in a store that are killed, and continued by machines without a copy."""
     found = result("fleet_store")["figures"]["kills"]
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in found["kills"]:
         rows.setdefault(row["moment"], []).append(row)
     lines = []
     for moment, kills in rows.items():
-        had = [row for row in kills if row["whole_before"]]
-        newer = sum(row["newer"] for row in kills)
-        whole = sum(bool(row["whole_after"]) for row in kills)
-        lines.append([moment, str(len(kills)), str(len(had)), str(whole), str(newer)])
-    head = ["SIGKILL", "times", "whole state before", "whole state after", "newer than before"]
-    return markdown_table(head, lines, left=1)
+        count = len(kills)
+        none = sum(row["lists"] == 0 for row in kills)
+        whole = sum(bool(row["whole"]) for row in kills)
+        left = ", ".join(
+            text
+            for text, number in ((f"a whole state {whole}", whole), (f"nothing yet {none}", none))
+            if number
+        )
+        alike = (f"{sum(row[f'{what}_equal'] for row in kills)} of {count}" for what in ("model", "figures"))
+        lines.append([moment, str(count), left, *alike])
+    return markdown_table(["SIGKILL", "times", "what the store had", "equal model", "figures"], lines, left=1)
 
 
 def train_store_cluster() -> str:

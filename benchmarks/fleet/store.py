@@ -3,9 +3,9 @@
     pip install s3fs && pip install --target build/moto 'moto[server]'
     OMP_NUM_THREADS=1 python benchmarks/fleet/store.py --moto build/moto
 
-The store is a server of moto on this machine, behind a relay that limits the rate and knows
-what is under way. One training is killed (SIGKILL) at moments spread over its uploads; after each, the cache
-is removed, what the store has is checked, and the training continues in an empty cache. Its model must
+The store is a server of moto on this machine, behind a relay that limits the rate and sees each upload.
+Trainings are killed (SIGKILL) at moments spread over their uploads. Then the cache is removed, what the store
+has is checked, and the training continues in an empty cache. Another machine fetches the run; its model must
 equal that of an undisturbed training in a folder. With --part ray, two Ray nodes with separate caches train
 categories, one of the nodes is killed, and nothing but the store is common to them. What the sending costs a
 training is measured with --part cost.
@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,11 @@ from fleet.train_all import draw, weights
 _LIBRARIES = ("torch", "timm", "fsspec", "s3fs", "moto", "ray")
 _BUCKET = "plant"
 _CATEGORY = "plate_01"
-_LIMIT = 1800.0
 #: Bytes per second that the relay passes on towards the store.
 _RATE = 400_000
-#: When the training is killed: a number of lists that the store has, and of bytes of the upload under way.
+#: Trainings at a time.
+_AT_ONCE = 6
+#: When a training is killed: after the checkpoint of this number is sent, with these bytes under way.
 _MOMENTS: tuple[tuple[str, int, int], ...] = (
     ("before the first upload", 0, 0),
     ("during the first upload", 0, 50_000),
@@ -57,8 +59,8 @@ _MOMENTS: tuple[tuple[str, int, int], ...] = (
     ("during an upload", 2, 200_000),
     ("after an upload", 3, 0),
     ("during an upload", 3, 200_000),
-    ("during an upload", 4, 300_000),
-    ("after an upload", 4, 0),
+    ("during an upload", 8, 300_000),
+    ("after an upload", 8, 0),
 )
 
 
@@ -109,7 +111,7 @@ class Store:
 
     def __init__(self, moto: Path, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+            self.port = port = int(free.getsockname()[1])
         environment = {**os.environ, "PYTHONPATH": str(moto.absolute())}
         words = [sys.executable, "-m", "moto.server", "-p", str(port)]
         log = (folder / "moto.log").open("w")
@@ -148,19 +150,19 @@ def in_child(work: Callable[[], Any]) -> Any:
     if pid == 0:
         code = 1
         try:
-            os.write(writer, json.dumps(work()).encode())
+            os.write(writer, json.dumps(work()).encode() + b"\n")
             code = 0
         finally:
             os._exit(code)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
-        data = stream.read()
+        data = stream.readline()  # other children keep the pipe open, too
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
         raise RuntimeError("a child process failed; see above")
     return json.loads(data)
 
 
-def start(words: list[str], log: Path, cache: Path | None, every_step: bool = True) -> int:
+def start(words: list[str], log: Path, cache: Path | None, port: int = 0) -> int:
     """Start `dmdd-edge` in a child that need not load torch again; returns its process."""
     pid = os.fork()
     if pid:
@@ -170,6 +172,9 @@ def start(words: list[str], log: Path, cache: Path | None, every_step: bool = Tr
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
+        os.setsid()
+        if port:
+            os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
         if cache is not None:
             os.environ["DMDD_STORE_CACHE"] = str(cache)
         from dmdd_edge.cli.main import main as program
@@ -177,8 +182,7 @@ def start(words: list[str], log: Path, cache: Path | None, every_step: bool = Tr
         from dmdd_edge.train import student_phase
 
         lease.SILENT, lease.BEAT, lease.LOOK = 6.0, 1.0, 0.5
-        if every_step:
-            student_phase.SAVE_SECONDS = 0.0
+        student_phase.SAVE_SECONDS = 0.0
         sys.argv = ["dmdd-edge", *words]
         program()
         code = 0
@@ -194,20 +198,20 @@ def ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def look(runs: str) -> dict[str, Any]:
+def look(runs: str, run: str) -> dict[str, Any]:
     """Whether the store has a whole state: every file of its newest list with the right hash."""
     from dmdd_edge.fleet.fsspec_store import FsspecStore
     from dmdd_edge.fleet.push import hash_in
     from dmdd_edge.run_store.state import stored_name, wholes
 
     store = FsspecStore(runs)
-    states = wholes(store, _CATEGORY)
+    states = wholes(store, run)
     found: dict[str, Any] = {"lists": len(states), "whole": None, "name": ""}
     if states:
         files = states[0].files.items()
         found["name"] = states[0].name
         found["whole"] = all(
-            hash_in(store, f"{_CATEGORY}/{stored_name(name, part)}", part.size) == part.sha256
+            hash_in(store, f"{run}/{stored_name(name, part)}", part.size) == part.sha256
             for name, part in files
         )
     return found
@@ -224,81 +228,78 @@ def words_of(folder: Path, runs: str, steps: int) -> list[str]:
 
 
 def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
-    """One training, killed at every moment of the list and continued by a machine without a copy."""
-    runs = f"s3://{_BUCKET}/runs"
-    log = folder / "kills.log"
-    first = words_of(folder, runs, steps)
+    """Trainings, each killed at a moment of the list and continued by a machine without a copy."""
+    plain = folder / "plain"
+    pid = start(words_of(folder, str(plain), steps), folder / "plain.log", None)
     rows: list[dict[str, Any]] = []
-    resume = ["train", "--category", _CATEGORY, "--runs-dir", runs, "--resume"]
-    after: dict[str, Any] = {"name": "", "whole": None}
-    for number, (what, uploads, many) in enumerate(_MOMENTS):
-        cache = folder / f"cache{number}"
-        before = after
-        words = resume if before["name"] else first
-        store.relay.rate = _RATE
-        pid = start(words, log, cache)
-        base = [None, before["name"]]
-        began = time.perf_counter()
-        while (code := ended(pid)) is None and time.perf_counter() - began < _LIMIT:
-            if _is_moment(cache, store.relay, uploads, many, base):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                break
-            time.sleep(0.002)
-        under_way = store.relay.under_way
-        store.relay.rate = 0
-        shutil.rmtree(cache, ignore_errors=True)
-        after = in_child(lambda: look(runs))
-        rows.append(
-            {
-                "moment": what,
-                "uploads_before": uploads,
-                "bytes_under_way": under_way,
-                "ended_before": code is not None,
-                "whole_before": before["whole"],
-                "whole_after": after["whole"],
-                "newer": after["name"] > before["name"],
-            }
-        )
-        print(rows[-1], flush=True)
-    cache, plain = folder / "cache-last", folder / "plain"
-    last = start(resume, log, cache)
-    pid = start(words_of(folder, str(plain), steps), log, None)
-    code = os.waitstatus_to_exitcode(os.waitpid(last, 0)[1])
-    code_plain = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    here = next(cache.glob(f"*/runs/{_CATEGORY}"))
-    fetched = folder / "fetched"
-    in_child(lambda: bring_to(fetched, runs))
-    again = next(fetched.glob(f"*/runs/{_CATEGORY}"))
-    return {
-        "kills": rows,
-        "exit_codes": [code, code_plain],
-        "model_equal": same(here, plain / _CATEGORY, "model.safetensors"),
-        "figures_equal": figures(here) == figures(plain / _CATEGORY),
-        "fetched_equal": same(here, again, "model.safetensors") and figures(here) == figures(again),
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        coming = [
+            pool.submit(one_kill, Relay(store.port), folder, steps, f"run{number}", *moment)
+            for number, moment in enumerate(_MOMENTS)
+        ]
+        os.waitpid(pid, 0)
+        for future in coming:
+            row, run = future.result()
+            row["model_equal"] = same(run, plain / _CATEGORY, "model.safetensors")
+            row["figures_equal"] = figures(run) == figures(plain / _CATEGORY)
+            rows.append(row)
+            print(row, flush=True)
+    return {"kills": rows}
+
+
+def one_kill(
+    relay: Relay, folder: Path, steps: int, name: str, what: str, uploads: int, many: int
+) -> tuple[dict[str, Any], Path]:
+    """One training that is killed; gives what was seen, and the finished run as a third machine gets it."""
+    runs, log = f"s3://{_BUCKET}/runs", folder / f"{name}.log"
+    caches = [folder / f"{name}-{machine}" for machine in ("first", "second", "third")]
+    relay.rate = _RATE
+    first = [*words_of(folder, runs, steps), "--run", name]
+    pid = start(first, log, caches[0], port=relay.port)
+    while (code := ended(pid)) is None:
+        if _is_moment(caches[0], relay, name, uploads, many):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            break
+        time.sleep(0.005)
+    under_way, relay.rate = relay.under_way, 0
+    shutil.rmtree(caches[0], ignore_errors=True)
+    after = in_child(lambda: look(runs, name))
+    resume = ["train", "--run", name, "--runs-dir", runs, "--resume"]
+    pid = start(resume if after["lists"] else first, log, caches[1], port=relay.port)
+    code_after = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    shutil.rmtree(caches[1], ignore_errors=True)
+    in_child(lambda: bring_to(caches[2], runs, name))
+    row = {
+        "moment": what,
+        "uploads_before": uploads,
+        "bytes_under_way": under_way,
+        "ended_before": code is not None,
+        "lists": after["lists"],
+        "whole": after["whole"],
+        "exit_code_continued": code_after,
     }
+    return row, next(caches[2].glob(f"*/runs/{name}"))
 
 
-def _is_moment(cache: Path, relay: Relay, uploads: int, many: int, base: list[Any]) -> bool:
+def _is_moment(cache: Path, relay: Relay, name: str, uploads: int, many: int) -> bool:
     """Whether the training is to be killed now: these uploads are done, and these bytes under way."""
     if uploads == 0 and many == 0:
-        return any(cache.glob(f"*/runs/{_CATEGORY}/state.safetensors"))
+        return any(cache.glob(f"*/runs/{name}/state.safetensors"))
     done = 0
     with suppress(OSError, ValueError, StopIteration):
-        note = json.loads(next(cache.glob(f"*/runs/.{_CATEGORY}.sent.json")).read_text())["head"]
-        if note and note != base[1]:
-            # The first list of this process, and how many followed.
-            base[0] = base[0] or int(note.split("-")[2])
-            done = int(note.split("-")[2]) - base[0] + 1
-    return done >= uploads and (many == 0 or relay.under_way >= many)
+        note = json.loads(next(cache.glob(f"*/runs/.{name}.sent.json")).read_text())["head"]
+        done = int(note.split("-")[2]) if note else 0
+    # The numbers of lists are those of checkpoints, of which some were replaced before they were sent.
+    return done >= uploads and (many == 0 or ((done > 0) == (uploads > 0) and relay.under_way >= many))
 
 
-def bring_to(cache: Path, runs: str) -> None:
+def bring_to(cache: Path, runs: str, name: str) -> None:
     """Fetch the run into an empty cache."""
     os.environ["DMDD_STORE_CACHE"] = str(cache)
     from dmdd_edge.workspace import find_run
 
-    find_run(_CATEGORY, None, runs)
+    find_run(None, name, runs)
 
 
 def same(one: Path, other: Path, name: str) -> bool:
