@@ -49,7 +49,7 @@ Commands = Mapping[str, Callable[[], Sequence[type[Options]]]]
 #: Variables of dmdd-edge that set no option.
 _NO_OPTIONS = (
     *(CONFIG_VARIABLE, "DMDD_TELEMETRY", "DMDD_TRACEBACK", "DMDD_PROXY", "DMDD_MAX_MEGAPIXELS"),
-    "DMDD_DATA_CACHE",
+    *("DMDD_DATA_CACHE", "DMDD_STORE_CACHE"),
     *("DMDD_MQTT_USER", "DMDD_MQTT_PASSWORD", "DMDD_SIGN_PASSWORD"),
 )
 #: How alike two names must be for one to be taken for a mistyped other.
