@@ -34,6 +34,7 @@ def export(options: ExportCommand) -> None:
     from dmdd_edge.cli.progress import Work
     from dmdd_edge.export.export_bundle import export_bundle
     from dmdd_edge.messages.commands import bundle_options, command
+    from dmdd_edge.run_store.mirror import local_folder
 
     hear_copies(None if options.quiet else console.print)
     with Work(quiet=options.quiet) as work:
@@ -46,7 +47,7 @@ def export(options: ExportCommand) -> None:
         console.print(f"sent to {options.models_dir}/{result.bundle.category}", markup=False)
         next_step(command("models", "pull", options.models_dir, category=result.bundle.category))
         return
-    named = bundle_options(result.bundle.category, options.model, options.models_dir)
+    named = bundle_options(result.bundle.category, options.model, local_folder(options.models_dir))
     if not result.in_use:
         _compare_first(result.bundle, options)
         return

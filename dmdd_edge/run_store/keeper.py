@@ -131,6 +131,7 @@ class Keeper:
             if unsent is None:
                 break
             if problem is not None and time.monotonic() - max(began, failing) > patience:
+                self.check(say)
                 reason = problem.message.rstrip(".")
                 raise FleetError(f"{self._name}: {unsent.what} is not sent yet: {reason}.", problem.fix)
             if not told and time.monotonic() - began > 1.0:

@@ -210,7 +210,7 @@ def test_a_store_that_vanishes_costs_nothing_and_the_same_command_sends_what_is_
         train()
     assert str(folder) in error.value.message
     assert f"dmdd-edge train --run bottle --runs-dir {ADDRESS} --resume" in error.value.fix
-    assert any("the checkpoint of step 1 is not sent yet" in line for line in lines)
+    assert any("is not sent yet: the store is off. It is in" in line for line in lines)
     assert stored_runs(ADDRESS) == ["bottle"]  # of this machine alone
     assert wholes(FsspecStore(ADDRESS), "bottle") == []
     gone = False
