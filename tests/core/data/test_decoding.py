@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -235,6 +236,18 @@ def test_sixteen_bit_files_of_fewer_bits(bits):
     expected = np.rint(np.minimum(values, top) / top * 255)
     np.testing.assert_array_equal(to_uint8(values, bits), expected)
     assert to_uint8(np.array([7], np.uint8), bits)[0] == 7  # eight bits are eight bits
+
+
+def test_a_large_image_of_16_bits_takes_no_more_memory_than_its_values() -> None:
+    image = np.full((3000, 1000, 3), 65535, np.uint16)
+    tracemalloc.start()
+    try:
+        scaled = to_uint8(image)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (scaled == 255).all()
+    assert peak < 1.5 * scaled.nbytes
 
 
 def tiff(image, big, side):
