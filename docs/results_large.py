@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,51 +16,63 @@ _SETS = {
     "screw1": "one screw",
 }
 
-
-def _rows(file: str = "large_accuracy") -> list[dict[str, Any]]:
-    """The rows of the published score: of the tiles' joined map."""
-    rows: list[dict[str, Any]] = result(file)["figures"]["rows"]
-    return [row for row in rows if row["score"] == "map"]
+#: Results of panels: the first one has the stretched images alone of interest, with a shorter training.
+_PANELS = ("large_accuracy", "large_plates2048")
 
 
-def ways(file: str = "large_accuracy") -> str:
+def _rows(files: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of some files; those of tiles only where the score of ``--score auto`` was measured too."""
+    return [
+        {"batch_size": document["settings"].get("batch_size"), **row}
+        for document in map(result, files)
+        for row in document["figures"]["rows"]
+        if "default" in row or not row["tile"]
+    ]
+
+
+def _judged(row: dict[str, Any]) -> list[str]:
+    """The set, the way, and the score, with a star at what is used without an option."""
+    score = row["score"] + (" *" if row.get("default") else "")
+    return [_SETS[row["set"]], row["way"], score if row["tile"] else ""]
+
+
+def ways(*files: str) -> str:
     """Each set stretched, by tiles, and by tiles and the coarse pass."""
     lines = []
-    for row in _rows(file):
+    for row in _rows(files):
         found = sum(each["found"] for each in row["per_defect"].values())
         bad = sum(each["images"] for each in row["per_defect"].values())
         lines.append(
             [
-                _SETS[row["set"]],
-                row["way"],
+                *_judged(row),
+                f"{row['steps']} x {row['batch_size']}",
                 str(row["inputs"]),
                 *percent((row["image_auroc"], row["pro"])),
                 f"{row['held_out']}, {100 * row['supports']:.1f} %",
                 f"{found} of {bad}",
                 f"{row['false_alarms']} of {row['good']}",
-                f"{row['cpu_seconds']:.1f}",
             ]
         )
-    columns = ["set", "judged", "inputs", "I-AUROC", "PRO", "held out, supports", "found", "false alarms"]
-    return markdown_table([*columns, "CPU s an image"], lines, left=2)
+    columns = ["set", "judged", "score", "steps x pairs", "inputs", "I-AUROC", "PRO"]
+    return markdown_table([*columns, "held out, supports", "found", "false alarms"], lines, left=3)
 
 
-def sizes(file: str = "large_accuracy") -> str:
-    """Defects found at the threshold, and PRO, by their size."""
-    rows = [row for row in _rows(file) if row["set"].startswith("plates")]
+def sizes(*files: str) -> str:
+    """Defects found at the threshold, and PRO, by their type."""
+    rows = _rows(files)
     names = list(rows[0]["per_defect"])
     lines = [
         [
-            _SETS[row["set"]],
-            row["way"],
+            *_judged(row),
             *(f"{row['per_defect'][name]['found']} of {row['per_defect'][name]['images']}" for name in names),
             *percent(row["per_defect"][name]["pro"] for name in names),
         ]
         for row in rows
     ]
     shown = [name.lstrip("0").replace("px", " px") for name in names]
-    columns = ["set", "judged", *(f"{name} found" for name in shown), *(f"{name} PRO" for name in shown)]
-    return markdown_table(columns, lines, left=2)
+    columns = ["set", "judged", "score"]
+    columns += [*(f"{name} found" for name in shown), *(f"{name} PRO" for name in shown)]
+    return markdown_table(columns, lines, left=3)
 
 
 def product(file: str = "large_place") -> str:
@@ -101,10 +113,8 @@ def decisions(file: str = "large_place") -> str:
 
 
 LARGE: dict[str, Callable[[], str]] = {
-    "large-ways": ways,
-    "large-sizes": sizes,
-    "large-256": partial(ways, "large_accuracy_256"),
-    "large-256-sizes": partial(sizes, "large_accuracy_256"),
+    "large-ways": partial(ways, *_PANELS),
+    "large-sizes": partial(sizes, *_PANELS),
     "large-by-place": product,
     "large-auto": decisions,
 }

@@ -53,7 +53,23 @@ def training_memory() -> str:
     return markdown_table([f"images of {size} px", "of these held out", "peak of memory"], lines, left=0)
 
 
+def run_memory() -> str:
+    """The peak of memory of `run` on images of 100 megapixels."""
+    document = result("large_run_memory")
+    settings = document["settings"]
+    lines = [
+        [
+            f"{settings['columns']} x {settings['rows']} px, {row['kind']}",
+            f"{row['tile']} px",
+            f"{row['peak_mib']} MiB",
+        ]
+        for row in document["figures"]["cases"]
+    ]
+    return markdown_table(["image", "tile", "peak of memory"], lines, left=1)
+
+
 LARGE_RUNTIME: dict[str, Callable[[], str]] = {
     "large-runtime": large_runtime,
     "large-training-memory": training_memory,
+    "large-run-memory": run_memory,
 }

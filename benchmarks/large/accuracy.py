@@ -43,6 +43,9 @@ def measured(variant: Variant, scratch: Path, counts: Counts, length: Length) ->
     run = trained(variant, scratch, counts, length)
     preprocess, size = run.config.preprocess, run.config.model.image_size
     tiling, images = preprocess.tiling, variant.images
+    if tiling is not None and variant.network is not None:
+        tiling = tiling.model_copy(update={"coarse": False})
+        preprocess = preprocess.model_copy(update={"tiling": tiling})
     graph = run.folder / "graph.onnx"
     if not graph.exists():
         write_onnx(DeploymentGraph(run.model), graph, size)

@@ -47,7 +47,7 @@ def ways_of(
     if preprocess.tiling is None:
         return [Judged(label)]
     ways = []
-    for coarse in (False, True):
+    for coarse in (False, True) if preprocess.tiling.coarse else (False,):
         alone = preprocess.tiling.model_copy(update={"coarse": coarse, "levels": None})
         tiled = preprocess.model_copy(update={"tiling": alone})
         files = list(paths.values())

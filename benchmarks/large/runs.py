@@ -26,11 +26,13 @@ class Variant:
         images: its set.
         label: what it is called in the results.
         options: of the training, besides what all have.
+        network: the training whose network is taken, by tiles alone; None where it is trained.
     """
 
     images: LargeSet
     label: str
     options: dict[str, Any] = field(default_factory=dict)
+    network: Variant | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +60,10 @@ def variants(screws: Path | None) -> list[Variant]:
         Variant(Plates(2048), "tiles 256", tiled(256)),
         Variant(Plates(4096), "stretched"),
         Variant(Plates(4096), "tiles 512", tiled(512)),
+        # A panel has the same detail at every size, so that a tile of it looks like one of the smaller panel.
+        Variant(
+            Plates(4096), "tiles 512 as of 2048 px", network=Variant(Plates(2048), "tiles 512", tiled(512))
+        ),
     ]
     if screws is not None:
         nine, one = Screws(screws, nine=True), Screws(screws, nine=False)
@@ -91,7 +97,7 @@ class _Lines(Listener):
 
 
 def trained(variant: Variant, scratch: Path, counts: Counts, length: Length) -> Run:
-    """The variant's finished run; trained now, or continued, unless it is there.
+    """The variant's finished run; trained now, or continued, unless it is there, or that of its network.
 
     Only the model is trained: what ``train`` measures afterwards is measured here for all variants alike.
 
@@ -101,6 +107,7 @@ def trained(variant: Variant, scratch: Path, counts: Counts, length: Length) -> 
         counts: number of training images.
         length: of the training.
     """
+    variant = variant.network or variant
     folder = scratch / "runs" / variant.name
     state = state_of(folder)
     if state not in ("trained", "finished"):
