@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import dmdd_edge  # noqa: F401 - the first import, which keeps the telemetry of libraries off
-from tests.graphs import written_once
+from tests.graphs import shared_folder, written_once
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has its process already
@@ -39,6 +40,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") or "station" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=1))
+    items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")))
+
+
+def slow_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """The tests in such an order that each process begins with its share of the slow ones.
+
+    Each gets as long a piece of the list as the others, and takes tests from another's end when it has no
+    more: what is left at the end is short, so that no process works alone for long.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    rest = [item for item in items if not item.get_closest_marker("slow")]
+    order: list[pytest.Item] = []
+    for left in range(processes, 0, -1):
+        share, length = len(slow) // left, (len(slow) + len(rest)) // left
+        order += slow[:share] + rest[: length - share]
+        slow, rest = slow[share:], rest[length - share :]
+    return order or items
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the garbage collector skip what stays until the end, which is a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -150,9 +175,7 @@ def graphs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exports of equal models share their ONNX files, also those of other test processes."""
     from dmdd_edge.export import onnx_file, pipeline
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
-    folder.mkdir(exist_ok=True)
+    folder = shared_folder(tmp_path_factory.getbasetemp(), "graphs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "write_onnx", written_once(onnx_file.write_onnx, folder))
         yield
