@@ -1,17 +1,44 @@
-"""ONNX files of equal models are written once for all processes of the tests: each takes many seconds."""
+"""What takes many seconds to make is made once for all processes of the tests, such as ONNX files."""
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 
-def fingerprint(graph: Any, image_size: int) -> str:
-    """A name that two graphs share only if they are equal: modules, their settings, and every weight."""
+Tensors = dict[str, NDArray[Any]]
+
+
+def shared_folder(base: Path, name: str) -> Path:
+    """A folder that all processes of this session of tests have in common.
+
+    Args:
+        base: pytest's folder of this process.
+        name: the folder's.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let no other process be in such a block for the same path."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def structure(graph: Any, image_size: int) -> str:
+    """A name that two graphs share only if they are equal but for the values of their tensors."""
     from torch import nn
 
     usual = set(vars(nn.Module()))
@@ -19,26 +46,94 @@ def fingerprint(graph: Any, image_size: int) -> str:
     for name, module in graph.named_modules():
         settings = {key: value for key, value in vars(module).items() if key not in usual}
         digest.update(f"{name} {type(module).__qualname__} {sorted(settings.items())!r}\n".encode())
-    for name, tensor in chain(graph.named_parameters(), graph.named_buffers()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in _tensors(graph).items():
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
     return digest.hexdigest()
 
 
+def _tensors(graph: Any) -> Tensors:
+    """Every parameter and buffer."""
+    named = chain(graph.named_parameters(), graph.named_buffers())
+    return {name: tensor.detach().cpu().numpy() for name, tensor in named}
+
+
+def with_tensors(model: Any, old: Tensors, new: Tensors) -> bool:
+    """Give an ONNX model the tensors of another graph of its structure.
+
+    Args:
+        model: changed in place.
+        old: what it was written with.
+        new: what it is to have.
+
+    Returns:
+        False, and the model is as before, where a tensor that differs is not in it under its name: it may
+        have been merged with an equal one, or computed with.
+    """
+    from onnx import numpy_helper
+
+    inside = {item.name: item for item in model.graph.initializer}
+    stored = {name: numpy_helper.to_array(item).tobytes() for name, item in inside.items() if name in old}
+    kept = {name: tensor.tobytes() for name, tensor in old.items()}
+    there = {name for name in kept if stored.get(name) == kept[name]}
+    differ = {name for name in kept if kept[name] != new[name].tobytes()}
+    merged = {kept[name] for name in kept if name not in there}
+    if not differ <= there or any(kept[name] in merged for name in differ):
+        return False
+    for name in differ:
+        inside[name].CopyFrom(numpy_helper.from_array(new[name], name))
+    return True
+
+
+def with_unequal_tensors(graph: Any, model: Any) -> Any:
+    """A copy of a graph in which no two tensors are equal, and none is zero, of those that a file may have.
+
+    Args:
+        graph: as written.
+        model: what was written; tensors that were computed with are not in it, and stay as they are.
+    """
+    import torch
+    from onnx import numpy_helper
+
+    changed = copy.deepcopy(graph)
+    inside = {item.name: numpy_helper.to_array(item).tobytes() for item in model.graph.initializer}
+    named = dict(chain(changed.named_parameters(), changed.named_buffers()))
+    own = {name: tensor.tobytes() for name, tensor in _tensors(changed).items()}
+    written = {own[name] for name in own if inside.get(name) == own[name]}
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in named.items():
+        if own[name] in written or (tensor.is_floating_point() and not tensor.any()):
+            tensor.data.copy_(torch.randn(tensor.shape, generator=generator))
+    return changed
+
+
 def written_once(write: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """``write_onnx`` that copies the file of an equal graph in ``folder``, where there is one."""
+    """``write_onnx`` that uses the file of a graph of the same structure, where ``folder`` has one."""
+    import numpy as np
+    import onnx
 
-    def write_or_copy(graph: Any, path: Path, image_size: int) -> Any:
-        import onnx
+    def keep(graph: Any, file: Path, image_size: int) -> Any:
+        model = write(graph, file, image_size)
+        np.savez(file.with_suffix(".npz"), **_tensors(graph))
+        return model
 
-        kept = folder / f"{fingerprint(graph, image_size)}.onnx"
-        with kept.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not kept.exists():
-                model = write(graph, path, image_size)
-                kept.write_bytes(path.read_bytes())
-                return model
-        path.write_bytes(kept.read_bytes())
-        return onnx.load(path)
+    def reused(file: Path, tensors: Tensors) -> Any:
+        if not file.exists():
+            return None
+        model = onnx.load(file)
+        with np.load(file.with_suffix(".npz")) as old:
+            return model if with_tensors(model, dict(old), tensors) else None
 
-    return write_or_copy
+    def write_or_reuse(graph: Any, path: Path, image_size: int) -> Any:
+        name, tensors = structure(graph, image_size), _tensors(graph)
+        first, second = folder / f"{name}.onnx", folder / f"{name}-unequal.onnx"
+        with alone(first):
+            model = reused(first, tensors) or reused(second, tensors)
+            if model is None and first.exists() and not second.exists():
+                keep(with_unequal_tensors(graph, onnx.load(first)), second, image_size)
+                model = reused(second, tensors)
+            if model is None:
+                model = write(graph, path, image_size) if first.exists() else keep(graph, first, image_size)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        return model
+
+    return write_or_reuse

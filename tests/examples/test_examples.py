@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import runpy
-import shutil
 import socket
 import sys
 import threading
@@ -18,7 +17,7 @@ import tomllib
 from jsonschema import Draft7Validator
 
 import dmdd_edge
-from dmdd_edge import Bundle, Export, ExportOptions
+from dmdd_edge import Bundle
 from dmdd_edge.runtime.station.file.read import read_station
 from dmdd_edge.runtime.station.file.schema import station_schema
 
@@ -26,44 +25,33 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Run = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first example that exports leaves a copy of its bundles for the others."""
-    return tmp_path_factory.mktemp("exported") / "models"
-
-
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, exported: Path) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, graphs_once: None) -> None:
     """Few images, few steps and a small network, whatever the example sets; all else is as printed.
 
-    An export takes long even of a small network, so it is done once: the second example gets its result.
+    Images and settings are those of the tiny run, so that the graph is, too: an export takes long even of a
+    small network, and equal ones are written once.
     """
     train_options, write_sample = dmdd_edge.TrainOptions, dmdd_edge.write_sample
-    export_bundle = dmdd_edge.export_bundle
 
     def options(**values: Any) -> Any:
         quick = {
             "backbone": "timm:test_efficientnet",
             "weights": tiny_weights,
             "image_size": 64,
-            "steps": 2,
-            "head": "sum",
+            "steps": 6,
+            "head": "msn",
+            "head_steps": 6,
+            "holdout": 0.3,
+            "seed": 3,
         }
         return train_options(**{**values, **quick, "batch_size": 2, "workers": 1, "device": "cpu"})
 
     def sample(folder: Path, category: str = "plate", **values: Any) -> Path:
-        return write_sample(folder, category, **{**values, "train": 12, "test_good": 3, "test_bad": 1})
-
-    def export(options: ExportOptions, progress: Any = None) -> Export:
-        if exported.exists():
-            shutil.copytree(exported, options.models_dir)
-            return Export(Bundle.load(options.models_dir / "plate"))
-        result = export_bundle(options, progress)
-        shutil.copytree(options.models_dir, exported)
-        return result
+        few = {"train": 10, "test_good": 3, "test_bad": 1, "size": 64, "seed": 5}
+        return write_sample(folder, category, **{**values, **few})
 
     monkeypatch.setattr(dmdd_edge, "TrainOptions", options)
-    monkeypatch.setattr(dmdd_edge, "export_bundle", export)
     monkeypatch.setattr(dmdd_edge, "write_sample", sample)
 
 
@@ -101,7 +89,7 @@ def test_the_notebook_runs_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp_pat
         exec(compile(cell, f"cell {number}", "exec"), names)
     assert (tmp_path / "first_hour" / "models" / "plate" / "CURRENT").is_file()
     assert names["counts"]["good"] == 3
-    assert repr(names["run"]).startswith("<TrainedRun plate at first_hour/runs/plate, 2 steps>")
+    assert repr(names["run"]).startswith("<TrainedRun plate at first_hour/runs/plate, 6 steps>")
     assert repr(names["export"]).startswith("<Export <Bundle plate ")
     assert repr(names["evaluation"]).startswith("<Evaluated plate: ")
     assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.graphs import alone, shared_folder
+
+
+def _small(tmp_path_factory: pytest.TempPathFactory, name: str, half: bool) -> Path:
+    """A small graph in a folder of this process; written by the first process that needs it."""
+    from tests.export import small_graph
+
+    kept = shared_folder(tmp_path_factory.getbasetemp(), "small_graphs") / name
+    with alone(kept):
+        if not kept.exists():
+            small_graph.write_onnx(small_graph.SmallFused(half=half), kept)
+    return Path(shutil.copy(kept, tmp_path_factory.mktemp("small") / name))
+
 
 @pytest.fixture(scope="session")
 def small_fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small fused graph in fp32."""
-    from tests.export import small_graph
-
-    return small_graph.write_onnx(
-        small_graph.SmallFused(half=False), tmp_path_factory.mktemp("small") / "fp32.onnx"
-    )
+    return _small(tmp_path_factory, "fp32.onnx", half=False)
 
 
 @pytest.fixture(scope="session")
 def small_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small fused graph in fp16 with fp32 islands."""
-    from tests.export import small_graph
-
-    return small_graph.write_onnx(
-        small_graph.SmallFused(half=True), tmp_path_factory.mktemp("small") / "fp16.onnx"
-    )
+    return _small(tmp_path_factory, "fp16.onnx", half=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ def pasted(line: str, *more: object) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("graphs_once")
 def test_each_command_leads_to_the_next(copied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runs, models, parts = tmp_path / "my runs", tmp_path / "my models", tmp_path / "data" / "plate" / "test"

@@ -22,7 +22,7 @@ from dmdd_edge.export.int8.images import Int8Images
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.pipeline import Exported
 from dmdd_edge.runtime.options.backend import BackendOptions
-from tests.graphs import written_once
+from tests.graphs import shared_folder, written_once
 
 Export = Callable[..., Exported]
 
@@ -30,7 +30,7 @@ Export = Callable[..., Exported]
 @pytest.fixture(scope="module")
 def export(tiny_outcome: Any, tiny_export: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
     """Export the tiny run in INT8 into a folder; its other graphs are copies of those written before."""
-    graphs = tmp_path_factory.mktemp("graphs")
+    graphs = shared_folder(tmp_path_factory.getbasetemp(), "graphs")
 
     def copied(graph: object, path: Path, size: int) -> None:
         shutil.copyfile(tiny_export.bundle.path / path.name, path)
