@@ -84,24 +84,29 @@ def with_tensors(model: Any, old: Tensors, new: Tensors) -> bool:
     return True
 
 
-def with_unequal_tensors(graph: Any, model: Any) -> Any:
-    """A copy of a graph in which no two tensors are equal, and none is zero, of those that a file may have.
+def replaceable(model: Any, tensors: Tensors) -> set[str]:
+    """The tensors that would be in an ONNX model under their names, were no two equal and none zero.
 
     Args:
-        graph: as written.
-        model: what was written; tensors that were computed with are not in it, and stay as they are.
+        model: as written; what was computed with a tensor is in it instead of the tensor.
+        tensors: what it was written with.
     """
-    import torch
     from onnx import numpy_helper
 
-    changed = copy.deepcopy(graph)
     inside = {item.name: numpy_helper.to_array(item).tobytes() for item in model.graph.initializer}
-    named = dict(chain(changed.named_parameters(), changed.named_buffers()))
-    own = {name: tensor.tobytes() for name, tensor in _tensors(changed).items()}
+    own = {name: tensor.tobytes() for name, tensor in tensors.items()}
     written = {own[name] for name in own if inside.get(name) == own[name]}
+    return {name for name in own if own[name] in written or not tensors[name].any()}
+
+
+def with_unequal_tensors(graph: Any, names: set[str]) -> Any:
+    """A copy of a graph with drawn tensors of these names."""
+    import torch
+
+    changed = copy.deepcopy(graph)
     generator = torch.Generator().manual_seed(0)
-    for name, tensor in named.items():
-        if own[name] in written or (tensor.is_floating_point() and not tensor.any()):
+    for name, tensor in chain(changed.named_parameters(), changed.named_buffers()):
+        if name in names and tensor.is_floating_point():
             tensor.data.copy_(torch.randn(tensor.shape, generator=generator))
     return changed
 
@@ -116,23 +121,36 @@ def written_once(write: Callable[..., Any], folder: Path) -> Callable[..., Any]:
         np.savez(file.with_suffix(".npz"), **_tensors(graph))
         return model
 
-    def reused(file: Path, tensors: Tensors) -> Any:
-        if not file.exists():
+    def kept(file: Path) -> tuple[Any, Tensors]:
+        with np.load(file.with_suffix(".npz")) as stored:
+            return onnx.load(file), dict(stored)
+
+    def reused(graph: Any, first: Path, image_size: int) -> Any:
+        """The model; None where what was written before does not help."""
+        tensors, second = _tensors(graph), first.with_name(f"{first.stem}-unequal.onnx")
+        model, old = kept(first)
+        if with_tensors(model, old, tensors):
+            return model
+        names = replaceable(model, old)
+        if any(old[name].tobytes() != tensors[name].tobytes() for name in old.keys() - names):
             return None
-        model = onnx.load(file)
-        with np.load(file.with_suffix(".npz")) as old:
-            return model if with_tensors(model, dict(old), tensors) else None
+        if not second.exists():
+            keep(with_unequal_tensors(graph, names), second, image_size)
+        model, old = kept(second)
+        return model if with_tensors(model, old, tensors) else None
 
     def write_or_reuse(graph: Any, path: Path, image_size: int) -> Any:
-        name, tensors = structure(graph, image_size), _tensors(graph)
-        first, second = folder / f"{name}.onnx", folder / f"{name}-unequal.onnx"
+        name, values = structure(graph, image_size), hashlib.sha256()
+        for tensor in _tensors(graph).values():
+            values.update(tensor.tobytes())
+        first, own = folder / f"{name}.onnx", folder / f"{name}-{values.hexdigest()}.onnx"
         with alone(first):
-            model = reused(first, tensors) or reused(second, tensors)
-            if model is None and first.exists() and not second.exists():
-                keep(with_unequal_tensors(graph, onnx.load(first)), second, image_size)
-                model = reused(second, tensors)
-            if model is None:
-                model = write(graph, path, image_size) if first.exists() else keep(graph, first, image_size)
+            if own.exists():
+                model = onnx.load(own)
+            elif first.exists():
+                model = reused(graph, first, image_size) or write(graph, own, image_size)
+            else:
+                model = keep(graph, first, image_size)
         path.write_bytes(model.SerializeToString(deterministic=True))
         return model
 
