@@ -44,13 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def slow_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
-    """The tests in such an order that each process begins with its share of the slow ones.
+    """The tests in such an order that each process begins with its share of the files with slow ones.
 
     Each gets as long a piece of the list as the others, and takes tests from another's end when it has no
-    more: what is left at the end is short, so that no process works alone for long.
+    more: what is left at the end is short, so that no process works alone for long. A file stays together,
+    for its fixtures.
     """
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    rest = [item for item in items if not item.get_closest_marker("slow")]
+    files = {item.path for item in items if item.get_closest_marker("slow")}
+    slow = [item for item in items if item.path in files]
+    rest = [item for item in items if item.path not in files]
     order: list[pytest.Item] = []
     for left in range(processes, 0, -1):
         share, length = len(slow) // left, (len(slow) + len(rest)) // left
