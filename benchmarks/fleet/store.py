@@ -227,7 +227,7 @@ def words_of(folder: Path, runs: str, steps: int) -> list[str]:
     ]
 
 
-def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
+def kills(store: Store, folder: Path, steps: int, moments: int) -> dict[str, Any]:
     """Trainings, each killed at a moment of the list and continued by a machine without a copy."""
     plain = folder / "plain"
     pid = start(words_of(folder, str(plain), steps), folder / "plain.log", None)
@@ -235,7 +235,7 @@ def kills(store: Store, folder: Path, steps: int) -> dict[str, Any]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         coming = [
             pool.submit(one_kill, Relay(store.port), folder, steps, f"run{number}", *moment)
-            for number, moment in enumerate(_MOMENTS)
+            for number, moment in enumerate(_MOMENTS[:moments])
         ]
         os.waitpid(pid, 0)
         for future in coming:
@@ -337,6 +337,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="of each training (default: %(default)s)")
     parser.add_argument("--moto", type=Path, required=True, help="folder with the package moto")
     parser.add_argument("--part", choices=("kills", "ray", "cost"), default="kills")
+    parser.add_argument(
+        "--moments",
+        type=int,
+        default=len(_MOMENTS),
+        help="of the list, the first ones (default: %(default)s)",
+    )
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     machine = common.begin()
@@ -363,8 +369,11 @@ def main() -> None:
             import dmdd_edge.train.train_detector
             import dmdd_edge.train.trainer  # noqa: F401
 
-            work = kills if options.part == "kills" else cost
-            found[options.part] = work(store, folder, options.steps)
+            found[options.part] = (
+                kills(store, folder, options.steps, options.moments)
+                if options.part == "kills"
+                else cost(store, folder, options.steps)
+            )
         print(found[options.part], flush=True)
     finally:
         store.stop()
@@ -372,7 +381,9 @@ def main() -> None:
     # Parts that were measured before stay.
     if options.out.is_file():
         found = json.loads(options.out.read_text())["figures"] | found
-    common.write_result(options.out, machine, {"steps": options.steps}, found, _LIBRARIES)
+    common.write_result(
+        options.out, machine, {"steps": options.steps, "moments": options.moments}, found, _LIBRARIES
+    )
 
 
 if __name__ == "__main__":
