@@ -74,6 +74,21 @@ class FsspecStore:
             raise FleetError(f"{self.name}/{path} is larger than {limit:,} bytes.", "Push it again.")
         return data
 
+    def read_changing(self, path: str) -> bytes | None:
+        """The contents of a small file that is being written again and again; None without it.
+
+        One request, so what is read is one version: ``read`` asks for the size first, and S3 then refuses a
+        file that was written meanwhile.
+
+        Raises:
+            DmddError: the store cannot be read.
+        """
+        try:
+            with self._errors(path, "read"):
+                return bytes(self._fs.cat_file(self._at(path)))
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def opened(self, path: str, start: int) -> Iterator[tuple[int, Bytes]]:
         """See ``Store``."""

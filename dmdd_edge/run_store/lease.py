@@ -30,7 +30,6 @@ SILENT = 60.0
 #: Seconds between two looks at a holder's file.
 LOOK = 2.0
 _NAME = re.compile(r"lease-(\d{6})\.json")
-_LARGEST = 1 << 16
 
 
 class TakenError(TrainingError):
@@ -80,7 +79,7 @@ class Lease:
             DmddError: the store cannot be read.
         """
         names = store.names(self.run)
-        data = store.read(self.path, _LARGEST)
+        data = store.read_changing(self.path)
         replaced = data is None or _facts(data).get("owner") != self.owner
         if replaced or max([*_leases(names), *_written(names)], default=0) > self.number:
             raise TakenError(
@@ -120,7 +119,7 @@ def acquire(store: FsspecStore, run: str, mirror: str, say: Callable[[str], None
         names = store.names(run)
         leases = _leases(names)
         current = max(leases, default=0)
-        data = store.read(f"{run}/{_name(current)}", _LARGEST) if leases else None
+        data = store.read_changing(f"{run}/{_name(current)}") if leases else None
         if leases and data is None:
             continue  # released in this moment
         if data is not None and not _is_gone(data, mirror):
@@ -143,7 +142,7 @@ def acquire(store: FsspecStore, run: str, mirror: str, say: Callable[[str], None
             seen = None  # another one was faster: it is watched in turn
             continue
         # At a store that does not decide who creates a file, both believe it; one of them has written last.
-        kept = store.read(lease.path, _LARGEST)
+        kept = store.read_changing(lease.path)
         if kept is None or json.loads(kept).get("owner") != lease.owner:
             seen = None
             continue
