@@ -141,23 +141,6 @@ def train_cluster() -> str:
     return markdown_table(head, lines, left=2)
 
 
-def train_all_killed() -> str:
-    """Trainings of many categories by a command that is killed and continued, and by one that is not."""
-    figures = result("fleet_train_all")["figures"]
-    equal, states = figures["equal"], figures["killed"]["states_after"]
-    alike = ", ".join(
-        f"{equal[f'{what}_equal']} of {equal['categories']}" for what in ("models", "figures", "thresholds")
-    )
-    left = ", ".join(f"{number} {state}" for state, number in states.items())
-    lines = [["killed", left, "", "", ""]]
-    for name, key, same in (("continued", "continued", alike), ("undisturbed", "undisturbed", "")):
-        counts = figures[key]["counts"]
-        done = counts["done"] + counts.get("skipped", 0)
-        lines.append([name, "", str(done), str(counts["failed"]), same])
-    head = ["command", "what the kill left", "done", "failed", "equal models, figures, thresholds"]
-    return markdown_table(head, lines, left=2)
-
-
 def train_store() -> str:
     """Trainings in a store that are killed, and continued by machines without a copy."""
     found = result("fleet_store")["figures"]["kills"]
@@ -179,18 +162,6 @@ def train_store() -> str:
     return markdown_table(["SIGKILL", "times", "what the store had", "equal model", "figures"], lines, left=1)
 
 
-def train_store_cluster() -> str:
-    """Categories on two nodes that share a store alone, one of which is killed."""
-    found = result("fleet_store")["figures"]["ray"]
-    lines = []
-    for name, equal in found["equal"].items():
-        on = "killed node, then the other one" if found["moved"].get(name) else "one node"
-        lines.append(
-            [name, on, *("yes" if equal[what] else "no" for what in ("model", "figures", "threshold"))]
-        )
-    return markdown_table(["category", "trained on", "equal model", "figures", "threshold"], lines, left=2)
-
-
 def judge_listing() -> str:
     """A million names, without images."""
     row = result("judge")["figures"]["listing"]
@@ -210,7 +181,5 @@ FLEET: dict[str, Callable[[], str]] = {
     "archived-listing": judge_listing,
     "archived-cluster": judge_cluster,
     "train-cluster": train_cluster,
-    "train-all": train_all_killed,
     "train-store": train_store,
-    "train-store-cluster": train_store_cluster,
 }
