@@ -53,6 +53,9 @@ def ways(*files: str) -> str:
                 f"{row['false_alarms']} of {row['good']}",
             ]
         )
+        if "image_auroc_of_nine" in row:
+            highest = percent([row["image_auroc_of_nine"]])
+            lines.append(["one screw, the highest of nine", *lines[-1][1:4], "9", *highest, *[""] * 4])
     columns = ["set", "judged", "score", "steps x pairs", "inputs", "I-AUROC", "PRO"]
     return markdown_table([*columns, "held out, supports", "found", "false alarms"], lines, left=3)
 
@@ -115,6 +118,7 @@ def decisions(file: str = "large_place") -> str:
 LARGE: dict[str, Callable[[], str]] = {
     "large-ways": partial(ways, *_PANELS),
     "large-sizes": partial(sizes, *_PANELS),
+    "large-screws": partial(ways, "large_screws"),
     "large-by-place": product,
     "large-auto": decisions,
 }

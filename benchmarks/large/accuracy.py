@@ -29,10 +29,10 @@ from dmdd_edge.export.graph import DeploymentGraph
 from dmdd_edge.export.onnx_file import write_onnx
 from dmdd_edge.export.parity import onnx_predictor
 from large.decided import in_files, remembered, ways_of
-from large.figures import judge
+from large.figures import auroc_of_several, judge
 from large.passes import all_passed
 from large.runs import Length, Variant, trained, variants
-from large.sets import Counts
+from large.sets import ALONG, Counts
 
 #: Packages whose versions are part of a result.
 LIBRARIES = ("torch", "timm", "onnxruntime", "numpy", "opencv-python")
@@ -72,7 +72,11 @@ def measured(variant: Variant, scratch: Path, counts: Counts, length: Length) ->
         "margin": None if tiling is None else tiling.margin,
         "coarse_gain": None if tiling is None else tiling.coarse_gain,
     }
-    return [about | way.row() for way in ways]
+    rows = [about | way.row() for way in ways]
+    if images.name == "screw1":
+        bad = [v for name, found in ways[0].scores.items() if name not in ("held out", "good") for v in found]
+        rows[0]["image_auroc_of_nine"] = auroc_of_several(bad, ways[0].scores["good"], ALONG**2)
+    return rows
 
 
 def add_counts(parser: ArgumentParser) -> None:

@@ -19,6 +19,9 @@ from large.passes import Maps, Passed
 #: The stated rate of false alarms.
 ALPHA = 0.01
 
+#: Images of several parts that are made for each defective one.
+_DRAWS = 50
+
 
 @dataclass
 class Judged:
@@ -119,3 +122,20 @@ def auroc(anomalous: list[float], good: list[float]) -> float | None:
     """The area under the ROC curve of some scores; None where a kind is missing."""
     ranked = Ranking.of(np.array(anomalous), [np.sort(np.array(good))])
     return None if ranked is None else round(ranked.auroc(), 4)
+
+
+def auroc_of_several(anomalous: Sequence[float], good: Sequence[float], parts: int) -> float | None:
+    """The I-AUROC of images of several parts, each scored by itself, of which the highest score counts.
+
+    Args:
+        anomalous: scores of defective parts; each is put beside good ones in ``_DRAWS`` seeded ways.
+        good: scores of good parts, at least ``parts``; as many images as defective ones are made of them.
+        parts: of an image.
+    """
+    rng = np.random.default_rng(20)
+
+    def highest(count: int) -> float:
+        return float(rng.choice(np.array(good), count, replace=False).max())
+
+    mixed = [max(score, highest(parts - 1)) for score in anomalous for _ in range(_DRAWS)]
+    return auroc(mixed, [highest(parts) for _ in mixed])

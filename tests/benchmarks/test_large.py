@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from large.borders import grid, on_borders, places, same_as_whole
 from large.decided import in_files, remembered, ways_of
-from large.figures import Judged, judge
+from large.figures import Judged, auroc_of_several, judge
 from large.passes import passed
 from large.place import Joined, levels_of
 from large.sets import CANVAS, Counts, Item, Plates, Screws
@@ -117,6 +117,12 @@ def test_beside_good_parts_a_spot_is_found_that_is_below_what_good_parts_have_el
         assert row["false_alarms"] == 0
         assert row["per_defect"]["spot"]["found"] == (way.score == "place")
         assert row["default"] == (way.score == "place")
+
+
+def test_of_several_parts_the_highest_score_counts() -> None:
+    good = [0.1, 0.2, 0.3]
+    # Three good parts always have 0.3. A low defective part beside two of them ties in two of three ways.
+    assert auroc_of_several([0.9, 0.0], good, 3) == pytest.approx((1 + 2 / 3 * 0.5) / 2, abs=0.06)
 
 
 def test_a_step_at_every_border_is_a_grid_and_none_is_none() -> None:
