@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,15 @@ def with_score_gain(way: Judged, held_out: Iterable[Passed]) -> Judged:
 
 def remembered(predict: Predict) -> Predict:
     """The same network, which computes no input a second time; all outputs are kept in memory."""
-    known: dict[bytes, tuple[Maps, Any]] = {}
+    known: dict[bytes, tuple[Maps, float]] = {}
 
     def again(images: NDArray[np.uint8]) -> tuple[Maps, Maps]:
         keys = [hashlib.blake2b(np.ascontiguousarray(image).tobytes()).digest() for image in images]
         new = [index for index, key in enumerate(keys) if key not in known]
         if new:
             maps, scores = predict(np.ascontiguousarray(images[new]))
-            known.update((keys[index], found) for index, *found in zip(new, maps, scores, strict=True))
+            for index, anomaly_map, score in zip(new, maps, scores, strict=True):
+                known[keys[index]] = anomaly_map, float(score)
         return (
             np.stack([known[key][0] for key in keys]),
             np.array([known[key][1] for key in keys], np.float32),
@@ -108,7 +110,7 @@ def in_files(items: Sequence[Item], folder: Path) -> dict[str, Item]:
             draft = path.with_name(f"part-{path.name}")
             cv2.imwrite(str(draft), item.make()[0], [cv2.IMWRITE_PNG_COMPRESSION, 1])
             draft.replace(path)
-        found[str(path)] = replace(item, make=lambda path=path: _read(path))
+        found[str(path)] = replace(item, make=partial(_read, path))
     return found
 
 
