@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,18 +16,12 @@ _SETS = {
     "screw1": "one screw",
 }
 
-#: Results of panels: the first one has the stretched images alone of interest, with a shorter training.
-_PANELS = ("large_accuracy", "large_plates2048")
 
-
-def _rows(files: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of some files; those of tiles only where the score of ``--score auto`` was measured too."""
-    return [
-        {"batch_size": document["settings"].get("batch_size"), **row}
-        for document in map(result, files)
-        for row in document["figures"]["rows"]
-        if "default" in row or not row["tile"]
-    ]
+def _rows(file: str) -> list[dict[str, Any]]:
+    """The rows of a file, whole images first."""
+    return sorted(
+        result(file)["figures"]["rows"], key=lambda row: row["inputs"] > 1 and row["set"] == "plates2048"
+    )
 
 
 def _judged(row: dict[str, Any]) -> list[str]:
@@ -36,10 +30,10 @@ def _judged(row: dict[str, Any]) -> list[str]:
     return [_SETS[row["set"]], row["way"], score if row["tile"] else ""]
 
 
-def ways(*files: str) -> str:
+def ways(file: str) -> str:
     """Each set stretched, by tiles, and by tiles and the coarse pass."""
     lines = []
-    for row in _rows(files):
+    for row in _rows(file):
         found = sum(each["found"] for each in row["per_defect"].values())
         bad = sum(each["images"] for each in row["per_defect"].values())
         lines.append(
@@ -60,9 +54,9 @@ def ways(*files: str) -> str:
     return markdown_table([*columns, "held out, supports", "found", "false alarms"], lines, left=3)
 
 
-def sizes(*files: str) -> str:
+def sizes(file: str) -> str:
     """Defects found at the threshold, and PRO, by their type."""
-    rows = _rows(files)
+    rows = _rows(file)
     names = list(rows[0]["per_defect"])
     lines = [
         [
@@ -116,8 +110,8 @@ def decisions(file: str = "large_place") -> str:
 
 
 LARGE: dict[str, Callable[[], str]] = {
-    "large-ways": partial(ways, *_PANELS),
-    "large-sizes": partial(sizes, *_PANELS),
+    "large-ways": partial(ways, "large_plates2048"),
+    "large-sizes": partial(sizes, "large_plates2048"),
     "large-screws": partial(ways, "large_screws"),
     "large-by-place": product,
     "large-auto": decisions,
