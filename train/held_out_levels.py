@@ -31,17 +31,19 @@ class HeldOutLevels:
 
     Attributes:
         numbers: of the images, in the order of the run's held-out ones.
-        peaks: ``cell_peaks`` of their joined maps, uint8 n x rows x columns; n at least 2.
+        peaks: ``cell_peaks`` of the joined maps of their tiles, uint8 n x rows x columns; n at least 2.
         source: rows and columns of the images.
+        coarse: likewise of the maps of the whole images; None without a coarse pass.
     """
 
     numbers: tuple[int, ...]
     peaks: Peaks
     source: tuple[int, int]
+    coarse: Peaks | None = None
 
     def levels(self) -> PlaceLevels:
         """The levels of all."""
-        return PlaceLevels.of(self.peaks, self.source)
+        return PlaceLevels.of(self.peaks, self.source, self.coarse)
 
     def of_others(self, held_out: Sequence[Path]) -> dict[Path, PlaceLevels]:
         """For each image that gave the levels, those of the others.
@@ -50,16 +52,21 @@ class HeldOutLevels:
             held_out: the run's held-out images.
         """
         return {
-            held_out[number]: PlaceLevels.of(np.delete(self.peaks, index, axis=0), self.source)
+            held_out[number]: PlaceLevels.of(
+                np.delete(self.peaks, index, axis=0),
+                self.source,
+                None if self.coarse is None else np.delete(self.coarse, index, axis=0),
+            )
             for index, number in enumerate(self.numbers)
         }
 
     def write(self, folder: Path) -> None:
         """Write them into a run's folder, whole or not at all."""
         data = io.BytesIO()
-        np.savez_compressed(
-            data, numbers=np.array(self.numbers), peaks=self.peaks, source=np.array(self.source)
-        )
+        arrays = {"numbers": np.array(self.numbers), "peaks": self.peaks, "source": np.array(self.source)}
+        if self.coarse is not None:
+            arrays["coarse"] = self.coarse
+        np.savez_compressed(data, allow_pickle=False, **arrays)
         write_atomically(folder / LEVELS, data.getvalue())
 
     @classmethod
@@ -72,10 +79,13 @@ class HeldOutLevels:
         try:
             with np.load(folder / LEVELS, allow_pickle=False) as stored:
                 numbers, peaks, source = (stored[name] for name in ("numbers", "peaks", "source"))
+                coarse = stored.get("coarse")
             if peaks.dtype != np.uint8 or peaks.ndim != 3 or not 2 <= len(peaks) == len(numbers):
                 raise ValueError("the arrays do not fit each other")
+            if coarse is not None and (coarse.dtype, coarse.shape) != (peaks.dtype, peaks.shape):
+                raise ValueError("the arrays do not fit each other")
             rows, columns = (int(side) for side in source)
-            return cls(tuple(int(number) for number in numbers), peaks, (rows, columns))
+            return cls(tuple(int(number) for number in numbers), peaks, (rows, columns), coarse)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise TrainingError(
                 f"{folder / LEVELS} is missing or damaged: {error}.", "Train again with --overwrite."

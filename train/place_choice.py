@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.data.image_header import header_of
 from dmdd_edge.data.images import read_image, resize
-from dmdd_edge.data.place_levels import CELL, Map, Peaks, PlaceLevels, cell_peaks, log_odds
+from dmdd_edge.data.place_levels import CELL, Map, Peaks, PlaceLevels, cell_peaks, highest_around, log_odds
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.spread import spread
-from dmdd_edge.data.tiles import Layout, with_gain
+from dmdd_edge.data.tiles import Layout, enlarged
 from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.evaluation.tiled import infer_tiles
 from dmdd_edge.train.coarse_gain import MOST_IMAGES
@@ -75,9 +74,11 @@ class PlaceChoice:
 
 @dataclass
 class _Seen:
-    """Of one held-out image: its peaks, and those with each damage, as cells that changed."""
+    """Of one held-out image: peaks of its tiles' map and of the map of the whole image, in which small damage
+    hardly shows; and those of the tiles' map with each damage, as cells that changed."""
 
     peaks: Peaks
+    coarse: Peaks | None
     damaged: list[tuple[int, int, Peaks]]
 
 
@@ -126,8 +127,14 @@ def choose_place(
         images.append(_see(predict, view, layout, rng))
         progress(done, len(numbers))
     assert source is not None
-    levels = HeldOutLevels(tuple(numbers), np.stack([each.peaks for each in images]), source)
-    facts = _compared(images, levels.peaks)
+    coarse = [each.coarse for each in images if each.coarse is not None]
+    levels = HeldOutLevels(
+        tuple(numbers),
+        np.stack([each.peaks for each in images]),
+        source,
+        np.stack(coarse) if coarse else None,
+    )
+    facts = _compared(images, levels)
     against = _against(facts)
     taken = wanted == "place" or not against
     line = (
@@ -171,7 +178,6 @@ def _refused(reason: str) -> PlaceChoice:
 def _see(predict: Predictor, view: NDArray[np.uint8], layout: Layout, rng: np.random.Generator) -> _Seen:
     """The peaks of one image, and of damage on it."""
     fine, coarse = _maps(predict, view, layout)
-    joined = fine if coarse is None else np.maximum(fine, coarse)
     part = part_of(view, layout.size)
     if layout.ignored is not None:
         part &= ~layout.ignored
@@ -186,8 +192,8 @@ def _see(predict: Predictor, view: NDArray[np.uint8], layout: Layout, rng: np.ra
         other = view[other_row : other_row + side, other_column : other_column + side].copy()
         found = damage(kind, patch, where, other, rng)
         if found is not None:
-            damaged.append(_damaged(predict, view, layout, (fine, coarse), (row, column, found[0])))
-    return _Seen(cell_peaks(joined), damaged)
+            damaged.append(_damaged(predict, view, layout, fine, (row, column, found[0])))
+    return _Seen(cell_peaks(fine), None if coarse is None else cell_peaks(coarse), damaged)
 
 
 def _maps(predict: Predictor, view: NDArray[np.uint8], layout: Layout) -> tuple[Map, Map | None]:
@@ -198,10 +204,7 @@ def _maps(predict: Predictor, view: NDArray[np.uint8], layout: Layout) -> tuple[
     fine = infer_tiles(predict, view, alone)[0]
     if not layout.coarse:
         return fine, None
-    large = cv2.resize(
-        predict(resize(view, layout.size)[None])[0][0], layout.shape[::-1], interpolation=cv2.INTER_LINEAR
-    )
-    coarse = with_gain(np.asarray(large, np.float32), tiling.coarse_gain)
+    coarse = enlarged(predict(resize(view, layout.size)[None])[0][0], layout)
     if layout.ignored is not None:
         coarse[layout.ignored] = 0
     return fine, coarse
@@ -211,7 +214,7 @@ def _damaged(
     predict: Predictor,
     view: NDArray[np.uint8],
     layout: Layout,
-    maps: tuple[Map, Map | None],
+    fine: Map,
     patch: tuple[int, int, NDArray[np.uint8]],
 ) -> tuple[int, int, Peaks]:
     """The cells that a patch changes, by the tiles that show it: their first row and column, and peaks."""
@@ -233,7 +236,6 @@ def _damaged(
         for axis in (2, 3)
     )
     box = np.s_[first[0] : end[0], first[1] : end[1]]
-    fine, coarse = maps
     after = fine[box].copy()
     by_row, by_column = layout.weights
     for tile_row, tile_column, row, column in touched:
@@ -241,28 +243,32 @@ def _damaged(
         pair = predict(np.stack([view[tile], changed[tile]]))[0]
         inside = np.s_[row - first[0] : row - first[0] + size, column - first[1] : column - first[1] + size]
         after[inside] += (pair[1] - pair[0]) * by_row[tile_row][:, None] * by_column[tile_column]
-    if coarse is not None:
-        after = np.maximum(after, coarse[box])
     if layout.ignored is not None:
         after[layout.ignored[box]] = 0
     return first[0] // CELL, first[1] // CELL, cell_peaks(np.clip(after, 0, 1))
 
 
-def _compared(images: Sequence[_Seen], peaks: Peaks) -> dict[str, Any]:
+def _compared(images: Sequence[_Seen], held_out: HeldOutLevels) -> dict[str, Any]:
     """How well both scores tell damage from good images, and whether the good maps agree."""
     good: dict[str, list[float]] = {"map": [], "place": []}
     bad: dict[str, list[float]] = {"map": [], "place": []}
     agreement = []
+    stacks = [held_out.peaks] if held_out.coarse is None else [held_out.peaks, held_out.coarse]
     for index, seen in enumerate(images):
-        others = np.delete(peaks, index, axis=0).max(axis=0)
-        level = log_odds(np.asarray(cv2.dilate(others, np.ones((3, 3), np.uint8)), np.uint8))
+        others = [np.delete(stack, index, axis=0) for stack in stacks]
+        levels = [log_odds(highest_around(each)) for each in others]
         own = log_odds(seen.peaks)
-        agreement.append(float(np.corrcoef(own.ravel(), log_odds(others).ravel())[0, 1]))
+        behind = [] if seen.coarse is None else [log_odds(seen.coarse)]
+        highest = np.maximum.reduce([log_odds(each.max(axis=0)) for each in others])
+        agreement.append(float(np.corrcoef(np.maximum.reduce([own, *behind]).ravel(), highest.ravel())[0, 1]))
         patched = [_patched(own, each) for each in seen.damaged]
         shown = [each for each in patched if float((each - own).max()) >= _SHOWN]
         for of, values in ((good, own), *((bad, each) for each in shown)):
-            of["map"].append(_top(values))
-            of["place"].append(_top(values - level))
+            maps = [values, *behind]
+            of["map"].append(_top(np.maximum.reduce(maps)))
+            of["place"].append(
+                _top(np.maximum.reduce([each - level for each, level in zip(maps, levels, strict=True)]))
+            )
     facts: dict[str, Any] = {
         "images": len(images),
         "damages": sum(len(seen.damaged) for seen in images),

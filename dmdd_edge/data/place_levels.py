@@ -15,10 +15,11 @@ from typing import Annotated
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from dmdd_edge.data import stored_png
 from dmdd_edge.errors import DataError
+from dmdd_edge.fields import Sparse
 
 Map = NDArray[np.float32]
 Peaks = NDArray[np.uint8]
@@ -39,7 +40,7 @@ _BAND = 256
 _LARGEST_SIDE, _MOST, _LONGEST = 8192, 3_000_000, 4_100_000
 
 
-class PlaceLevels(BaseModel):
+class PlaceLevels(Sparse):
     """The level of each place of a view; immutable, part of ``Tiling``.
 
     Attributes:
@@ -47,32 +48,41 @@ class PlaceLevels(BaseModel):
         images: number of good images that gave the levels.
         cells: logarithm of the highest odds in each cell of ``CELL`` pixels and its neighbors, a PNG in
             base64, one byte a cell.
+        coarse: likewise of the enlarged map of the whole image, so that what that map has on good parts does
+            not hide what the tiles show. None without a coarse pass; bundles of earlier releases have the
+            levels of both maps joined in ``cells``.
     """
+
+    SPARSE = ("coarse",)
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: tuple[Side, Side]
     images: int = Field(ge=1, le=10**9)
     cells: str = Field(repr=False, max_length=_LONGEST)
+    coarse: str | None = Field(default=None, repr=False, max_length=_LONGEST)
 
-    @field_validator("cells")
+    @field_validator("cells", "coarse")
     @classmethod
-    def _a_png(cls, value: str) -> str:
-        if not all(1 <= side <= _LARGEST_SIDE for side in stored_png.size_of(value)):
+    def _a_png(cls, value: str | None) -> str | None:
+        if value is not None and not all(1 <= side <= _LARGEST_SIDE for side in stored_png.size_of(value)):
             raise ValueError(f"more than {_LARGEST_SIDE} cells along a side")
         return value
 
     @classmethod
-    def of(cls, peaks: Peaks, source: tuple[int, int]) -> PlaceLevels:
+    def of(cls, peaks: Peaks, source: tuple[int, int], coarse: Peaks | None = None) -> PlaceLevels:
         """The levels of good images.
 
         Args:
-            peaks: ``cell_peaks`` of their joined maps, uint8 n x rows x columns; n at least 1.
+            peaks: ``cell_peaks`` of the joined maps of their tiles, uint8 n x rows x columns; n at least 1.
             source: rows and columns of the images.
+            coarse: likewise of the enlarged maps of the whole images at their gain; None without them.
         """
-        wide = cv2.dilate(peaks.max(axis=0), np.ones((3, 3), np.uint8))
-        cells = stored_png.to_text(np.asarray(wide, np.uint8))
-        return cls(source=source, images=len(peaks), cells=cells)
+        cells, of_coarse = (
+            None if each is None else stored_png.to_text(highest_around(each)) for each in (peaks, coarse)
+        )
+        assert cells is not None
+        return cls(source=source, images=len(peaks), cells=cells, coarse=of_coarse)
 
     @staticmethod
     def fit(shape: tuple[int, int]) -> bool:
@@ -92,13 +102,16 @@ class PlaceLevels(BaseModel):
             "Take images of that size, with the part at the same place, or train with --score map.",
         )
 
-    def beside(self, anomaly_map: Map, shape: tuple[int, int], row: int = 0, column: int = 0) -> Map:
+    def beside(
+        self, anomaly_map: Map, shape: tuple[int, int], row: int = 0, column: int = 0, *, coarse: bool = False
+    ) -> Map:
         """A map beside the levels: the odds of each place divided by the odds of good parts there.
 
         Args:
             anomaly_map: float32, 0..1, the view or a part of it; changed.
             shape: rows and columns of the view.
             row, column: first row and column of the part.
+            coarse: beside the levels of the map of the whole image, which must be there.
 
         Returns:
             the same array: 0.5 is as high as the good parts; the order at one place stays.
@@ -106,7 +119,9 @@ class PlaceLevels(BaseModel):
         Raises:
             BundleError: the levels are damaged, or of a view of another shape.
         """
-        levels = _decoded(self.cells, (-(-shape[0] // CELL), -(-shape[1] // CELL)))
+        cells = self.coarse if coarse else self.cells
+        assert cells is not None
+        levels = _decoded(cells, (-(-shape[0] // CELL), -(-shape[1] // CELL)))
         rows, columns = anomaly_map.shape
         across = _between(levels.T, np.arange(column, column + columns)).T
         for top in range(0, rows, _BAND):
@@ -118,6 +133,11 @@ class PlaceLevels(BaseModel):
             part += odds
             np.divide(odds, part, out=part)
         return anomaly_map
+
+
+def highest_around(peaks: Peaks) -> Peaks:
+    """The highest of n x rows x columns cells over the n, and over a cell's neighbors."""
+    return np.asarray(cv2.dilate(peaks.max(axis=0), np.ones((3, 3), np.uint8)), np.uint8)
 
 
 def cell_peaks(joined: Map) -> Peaks:
@@ -156,7 +176,7 @@ def _between(cells: Map, pixels: NDArray[np.intp]) -> Map:
     return np.asarray(cells[below] * (1 - share) + cells[above] * share, np.float32)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _decoded(text: str, shape: tuple[int, int]) -> Map:
     """The log-odds of each cell, read-only."""
     cells = stored_png.from_text(text, _NAME)

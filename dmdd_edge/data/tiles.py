@@ -53,8 +53,8 @@ class Tiling(Sparse):
             image; the higher of that and the score without it decides. A bent or stained part raises it much
             more than any value of the map. None leaves it out, unless the score is that of the tiles.
         score: see ``ScoreOf``.
-        levels: what good parts show at each place; the joined map is beside them. None where parts are
-            anywhere, so that no place has a level.
+        levels: what good parts show at each place; the map is beside them, that of the tiles and that of the
+            whole image each beside its own. None where parts are anywhere, so that no place has a level.
     """
 
     SPARSE = ("margin", "coarse", "coarse_gain", "coarse_score_gain", "score", "levels")
@@ -186,7 +186,7 @@ class Layout:
         return Joining(self)
 
     def decided_on(self, joined: NDArray[np.float32], row: int = 0, column: int = 0) -> NDArray[np.float32]:
-        """What is decided on, of a joined map: beside the levels of its places, and 0 where it is ignored.
+        """What is decided on, of the tiles' joined map: beside the levels of its places, and 0 where ignored.
 
         Args:
             joined: float32, 0..1, the view or a part of it; changed.
@@ -197,6 +197,17 @@ class Layout:
         """
         if self.tiling is not None and self.tiling.levels is not None:
             joined = self.tiling.levels.beside(joined, self.shape, row, column)
+        return self._without_ignored(joined, row, column)
+
+    def decided_on_coarse(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Likewise of the enlarged map of the whole image, whose levels must be there."""
+        assert self.tiling is not None
+        assert self.tiling.levels is not None
+        return self._without_ignored(self.tiling.levels.beside(coarse, self.shape, coarse=True))
+
+    def _without_ignored(
+        self, joined: NDArray[np.float32], row: int = 0, column: int = 0
+    ) -> NDArray[np.float32]:
         if self.ignored is not None:
             rows, columns = joined.shape
             joined[self.ignored[row : row + rows, column : column + columns]] = 0
@@ -286,12 +297,17 @@ class Joining:
         if tiling is None:
             return self._map, self._scores[0]
         joined, of_coarse = self._map, 0.0
-        if self._coarse is not None:
+        if self._coarse is None:
+            joined = layout.decided_on(joined)
+        else:
             coarse, of_coarse = self._coarse
-            large = cv2.resize(coarse, layout.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            np.maximum(joined, with_gain(np.asarray(large, np.float32), tiling.coarse_gain), out=joined)
             of_coarse = _leveled(of_coarse, tiling)
-        joined = layout.decided_on(joined)
+            large = enlarged(coarse, layout)
+            if tiling.levels is not None and tiling.levels.coarse is not None:
+                joined = layout.decided_on(joined)
+                np.maximum(joined, layout.decided_on_coarse(large), out=joined)
+            else:
+                joined = layout.decided_on(np.maximum(joined, large, out=joined))
         if not self._finite:
             return joined, math.nan
         score = (
@@ -300,6 +316,13 @@ class Joining:
             else top_mean(joined, layout.peak_pixels)
         )
         return joined, max(score, of_coarse)
+
+
+def enlarged(coarse: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """The map of the whole image, float32 S x S, as large as the view and at its gain."""
+    assert layout.tiling is not None
+    large = cv2.resize(coarse, layout.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return with_gain(np.asarray(large, np.float32), layout.tiling.coarse_gain)
 
 
 def _leveled(score: float, tiling: Tiling) -> float:

@@ -141,3 +141,35 @@ def test_damaged_levels_are_refused() -> None:
         cut.beside(maps(1)[0], SHAPE)
     with pytest.raises(BundleError, match="cannot be decoded"):
         levels.beside(maps(1, 0, (40, 40))[0], (40, 40))
+
+
+def test_the_maps_of_tiles_and_of_the_whole_image_are_each_beside_their_own_levels() -> None:
+    """What the map of the whole image has on every good part does not hide what a tile shows."""
+    good = np.full((3, *SHAPE), 0.02, np.float32)
+    haze = np.full((3, *SHAPE), 0.4, np.float32)
+    own, together = (
+        PlaceLevels.of(cells(good), SHAPE, cells(haze)),
+        PlaceLevels.of(cells(np.maximum(good, haze)), SHAPE),
+    )
+    bad = good[0].copy()
+    bad[20:32, 20:32] = 0.3
+    for levels, seen in ((together, False), (own, True)):
+        tiling = Tiling(tile=SIZE, overlap=16, coarse=True, levels=levels)
+        layout = Preprocess(tiling=tiling).geometry(SHAPE, SIZE).layout
+        scores = []
+        for each, of_whole in ((good[0], 0.4), (bad, 0.4), (good[0], 0.8)):
+            view = np.repeat(np.rint(each * 255).astype(np.uint8)[..., None], 3, axis=2)
+            maps = layout.cut(view)[..., 0].astype(np.float32) / np.float32(255)
+            maps[-1] = of_whole
+            joined, score = layout.join(maps, maps.max((1, 2)))
+            scores.append(score)
+        assert (scores[1] > scores[0] + 0.1) == seen
+        assert scores[2] > scores[0] + 0.1, "what only the whole image shows counts in both"
+    assert scores[0] <= 0.5 + 1e-6, "a good part is not above its own levels"
+    kept = Tiling(tile=SIZE, overlap=16, coarse=True, levels=own)
+    assert Tiling.model_validate_json(kept.model_dump_json()) == kept
+    assert "coarse" not in together.model_dump(), "bundles without a coarse pass are as before"
+
+
+def cells(good: Map) -> NDArray[np.uint8]:
+    return np.stack([cell_peaks(each) for each in good])
