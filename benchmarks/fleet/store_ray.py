@@ -49,7 +49,7 @@ def lose_a_node(folder: Path, steps: int, store: str) -> dict[str, Any]:
     with ray_nodes((0, 1, 1), variables) as cluster:
         own = {name: str(folder / "command" / name) for name in variables[0]}
         places = ("--runs-dir", f"{store}/runs", "--models-dir", f"{store}/models")
-        process = _start([*words, *places, "--ray", cluster.address], folder / "ray.log", own)
+        process = _program([*words, *places, "--ray", cluster.address], folder / "ray.log", own)
         while process.poll() is None and time.perf_counter() - start < _LIMIT:
             time.sleep(0.05)
             for number, node in enumerate(cluster.worker_nodes, 1) if not killed else ():
@@ -65,7 +65,7 @@ def lose_a_node(folder: Path, steps: int, store: str) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     here = folder / "here"
     places = ("--runs-dir", str(here / "runs"), "--models-dir", str(here / "models"))
-    plain = _start([*words, *places], folder / "here.log", {"DMDD_DATA_CACHE": str(folder / "here-data")})
+    plain = _program([*words, *places], folder / "here.log", {"DMDD_DATA_CACHE": str(folder / "here-data")})
     plain.communicate(timeout=_LIMIT)
     pulled = folder / "pulled"
     pull = [*common.PROGRAM, "models", "pull", f"{store}/models", "--models-dir", str(pulled), "-q"]
@@ -82,7 +82,7 @@ def lose_a_node(folder: Path, steps: int, store: str) -> dict[str, Any]:
     }
 
 
-def _start(words: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
+def _program(words: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
     environment = {**os.environ, **variables}
     return subprocess.Popen(
         [*common.PROGRAM, *words], stdout=subprocess.PIPE, stderr=log.open("a"), text=True, env=environment
