@@ -161,8 +161,7 @@ def test_the_maps_of_tiles_and_of_the_whole_image_are_each_beside_their_own_leve
             view = np.repeat(np.rint(each * 255).astype(np.uint8)[..., None], 3, axis=2)
             maps = layout.cut(view)[..., 0].astype(np.float32) / np.float32(255)
             maps[-1] = of_whole
-            joined, score = layout.join(maps, maps.max((1, 2)))
-            scores.append(score)
+            scores.append(layout.join(maps, maps.max((1, 2)))[1])
         assert (scores[1] > scores[0] + 0.1) == seen
         assert scores[2] > scores[0] + 0.1, "what only the whole image shows counts in both"
     assert scores[0] <= 0.5 + 1e-6, "a good part is not above its own levels"
