@@ -128,7 +128,8 @@ class Syncer:
         self._thread = thread
 
     def _run(self) -> None:
-        while True:
+        # The end is looked at after the event is cleared too: `close` may come in between, and sets it once.
+        while not self._closing.is_set():
             self._dirty.wait()
             if self._closing.wait(_SECOND):
                 return

@@ -50,6 +50,26 @@ def test_second_syncs_the_last_write_though_no_other_follows(descriptor: int, di
     assert disk.sizes[0] == 7
 
 
+def test_a_close_in_the_moment_of_a_sync_ends_the_thread(
+    descriptor: int, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncer = Syncer("second")
+
+    def just_missed(seconds: float) -> bool:
+        """The second is over, and the file is closed before the thread goes on."""
+        syncer._closing.set()
+        syncer._dirty.set()
+        return False
+
+    monkeypatch.setattr(syncer._closing, "wait", just_missed)
+    os.write(descriptor, b"x")
+    syncer.wrote(descriptor)
+    assert syncer._thread is not None
+    syncer._thread.join(30)
+    assert not syncer._thread.is_alive()
+    assert disk.sizes == [1]
+
+
 def test_always_syncs_each_write_and_never_none(descriptor: int, disk: Disk) -> None:
     for policy in ("always", "never"):
         syncer = Syncer(policy)  # type: ignore[arg-type]
