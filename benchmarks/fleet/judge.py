@@ -28,10 +28,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import common
+from blue_bundle import write_blue_bundle
 
-from dmdd_edge.bundle.bundle import FP32_GRAPH, Bundle, BundleWriter
-from dmdd_edge.bundle.manifest import graph_specs
-from dmdd_edge.bundle.threshold import threshold_from_normals
+from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.runtime.bulk.folder import ResultFolder
 from dmdd_edge.runtime.bulk.images import open_images
 from dmdd_edge.runtime.detector import Detector
@@ -42,21 +41,8 @@ _SIDE = 64
 
 
 def write_bundle(models: Path) -> Bundle:
-    """The bundle of the tests: the map is the blue channel."""
-    sys.path.append(str(common.ROOT))
-    from tests.runtime.conftest import blue_graph
-
-    graph_input, outputs = graph_specs(_SIDE)
-    with BundleWriter(models, "plate") as writer:
-        (writer.path / FP32_GRAPH).write_bytes(blue_graph(_SIDE).SerializeToString())
-        return writer.commit(
-            backbone="none",
-            image_size=_SIDE,
-            input=graph_input,
-            outputs=outputs,
-            threshold=threshold_from_normals([0.25, 0.5]),
-            licences={"code": "Apache-2.0", "weights": "none", "data": "none"},
-        )
+    """A bundle whose graph is a few operations."""
+    return write_blue_bundle(models, "plate", _SIDE)
 
 
 def draw(folder: Path, files: int, names: int) -> None:

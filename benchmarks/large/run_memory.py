@@ -19,12 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
 import numpy as np
+from blue_bundle import write_blue_bundle
 from common import PROGRAM, begin, parser, write_result
-from onnx import TensorProto, helper
 
-from dmdd_edge.bundle.bundle import FP32_GRAPH, BundleWriter
-from dmdd_edge.bundle.manifest import graph_specs
-from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.data.preprocess import Preprocess
 from dmdd_edge.data.tiles import Tiling
 
@@ -37,43 +34,9 @@ _LIBRARIES = ["onnxruntime", "numpy", "opencv-python"]
 
 
 def write_bundle(models: Path, tile: int) -> None:
-    """A bundle whose map is the red channel, in tiles of this side."""
-    constants = [
-        helper.make_tensor("full", TensorProto.FLOAT, [], [255.0]),
-        helper.make_tensor("last", TensorProto.INT64, [], [2]),
-        helper.make_tensor("plane", TensorProto.INT64, [2], [1, 2]),
-    ]
-    nodes = [
-        helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", ["real", "last"], ["red"], axis=3),
-        helper.make_node("Div", ["red", "full"], ["anomaly_map"]),
-        helper.make_node("ReduceMax", ["anomaly_map", "plane"], ["score"], keepdims=0),
-    ]
-    image, outputs = graph_specs(SIZE)
-    graph = helper.make_graph(
-        nodes,
-        "red",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
-        [
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["N", SIZE, SIZE]),
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["N"]),
-        ],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    with BundleWriter(models, f"tiles{tile}") as writer:
-        (writer.path / FP32_GRAPH).write_bytes(model.SerializeToString())
-        writer.commit(
-            backbone="none",
-            image_size=SIZE,
-            input=image,
-            outputs=outputs,
-            threshold=threshold_from_normals([0.85, 0.9]),
-            licences={"code": "Apache-2.0", "weights": "none", "data": "none"},
-            preprocess=Preprocess(
-                tiling=Tiling(tile=tile, overlap=tile // 4, margin=tile // 16, coarse=True)
-            ),
-        )
+    """A bundle of tiles of this side."""
+    tiling = Tiling(tile=tile, overlap=tile // 4, margin=tile // 16, coarse=True)
+    write_blue_bundle(models, f"tiles{tile}", SIZE, [0.85, 0.9], preprocess=Preprocess(tiling=tiling))
 
 
 def write_images(folder: Path, rows: int, columns: int, kind: str) -> Path:

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from blue_bundle import write_blue_bundle
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
-from dmdd_edge.bundle.bundle import FP32_GRAPH, BundleWriter
-from dmdd_edge.bundle.manifest import graph_specs
-from dmdd_edge.bundle.threshold import threshold_from_normals
 from dmdd_edge.runtime.detector import Detector
 from dmdd_edge.runtime.frame import Frame
 from dmdd_edge.runtime.sources.base import SourceState, say_nothing, take_all
@@ -25,37 +22,7 @@ SIZE = 64
 
 def tiny_detector(folder: Path) -> Detector:
     """A detector whose map is the blue channel; its score is the largest value, its threshold 0.5."""
-    full = helper.make_tensor("full", TensorProto.FLOAT, [], [255.0])
-    first = helper.make_tensor("first", TensorProto.INT64, [], [0])
-    plane = helper.make_tensor("plane", TensorProto.INT64, [2], [1, 2])
-    nodes = [
-        helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", ["real", "first"], ["blue"], axis=3),
-        helper.make_node("Div", ["blue", "full"], ["anomaly_map"]),
-        helper.make_node("ReduceMax", ["anomaly_map", "plane"], ["score"], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
-        [
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["N", SIZE, SIZE]),
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["N"]),
-        ],
-        [full, first, plane],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    graph_input, outputs = graph_specs(SIZE)
-    with BundleWriter(folder, "tiny") as writer:
-        (writer.path / FP32_GRAPH).write_bytes(model.SerializeToString())
-        writer.commit(
-            backbone="none",
-            image_size=SIZE,
-            input=graph_input,
-            outputs=outputs,
-            threshold=threshold_from_normals([0.25, 0.5]),
-            licences={"code": "Apache-2.0", "weights": "none", "data": "none"},
-        )
+    write_blue_bundle(folder, "tiny", SIZE)
     return Detector.load(folder / "tiny", "cpu")
 
 
