@@ -83,7 +83,7 @@ class HeldOutLevels:
             if peaks.dtype != np.uint8 or peaks.ndim != 3 or not 2 <= len(peaks) == len(numbers):
                 raise ValueError("the arrays do not fit each other")
             if coarse is not None and (coarse.dtype, coarse.shape) != (peaks.dtype, peaks.shape):
-                raise ValueError("the arrays do not fit each other")
+                raise ValueError("the levels of the two maps do not fit each other")
             rows, columns = (int(side) for side in source)
             return cls(tuple(int(number) for number in numbers), peaks, (rows, columns), coarse)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:

@@ -78,10 +78,8 @@ class PlaceLevels(Sparse):
             source: rows and columns of the images.
             coarse: likewise of the enlarged maps of the whole images at their gain; None without them.
         """
-        cells, of_coarse = (
-            None if each is None else stored_png.to_text(highest_around(each)) for each in (peaks, coarse)
-        )
-        assert cells is not None
+        cells = stored_png.to_text(highest_around(peaks))
+        of_coarse = None if coarse is None else stored_png.to_text(highest_around(coarse))
         return cls(source=source, images=len(peaks), cells=cells, coarse=of_coarse)
 
     @staticmethod

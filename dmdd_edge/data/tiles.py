@@ -185,29 +185,21 @@ class Layout:
         """A joining of this view's maps."""
         return Joining(self)
 
-    def decided_on(self, joined: NDArray[np.float32], row: int = 0, column: int = 0) -> NDArray[np.float32]:
+    def decided_on(
+        self, joined: NDArray[np.float32], row: int = 0, column: int = 0, *, coarse: bool = False
+    ) -> NDArray[np.float32]:
         """What is decided on, of the tiles' joined map: beside the levels of its places, and 0 where ignored.
 
         Args:
             joined: float32, 0..1, the view or a part of it; changed.
             row, column: first row and column of the part.
+            coarse: of the enlarged map of the whole image, whose levels must be there.
 
         Returns:
             the same array.
         """
         if self.tiling is not None and self.tiling.levels is not None:
-            joined = self.tiling.levels.beside(joined, self.shape, row, column)
-        return self._without_ignored(joined, row, column)
-
-    def decided_on_coarse(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Likewise of the enlarged map of the whole image, whose levels must be there."""
-        assert self.tiling is not None
-        assert self.tiling.levels is not None
-        return self._without_ignored(self.tiling.levels.beside(coarse, self.shape, coarse=True))
-
-    def _without_ignored(
-        self, joined: NDArray[np.float32], row: int = 0, column: int = 0
-    ) -> NDArray[np.float32]:
+            joined = self.tiling.levels.beside(joined, self.shape, row, column, coarse=coarse)
         if self.ignored is not None:
             rows, columns = joined.shape
             joined[self.ignored[row : row + rows, column : column + columns]] = 0
@@ -305,7 +297,7 @@ class Joining:
             large = enlarged(coarse, layout)
             if tiling.levels is not None and tiling.levels.coarse is not None:
                 joined = layout.decided_on(joined)
-                np.maximum(joined, layout.decided_on_coarse(large), out=joined)
+                np.maximum(joined, layout.decided_on(large, coarse=True), out=joined)
             else:
                 joined = layout.decided_on(np.maximum(joined, large, out=joined))
         if not self._finite:

@@ -143,7 +143,7 @@ def acquire(store: FsspecStore, run: str, mirror: str, say: Callable[[str], None
             continue
         # At a store that does not decide who creates a file, both believe it; one of them has written last.
         kept = store.read_changing(lease.path)
-        if kept is None or json.loads(kept).get("owner") != lease.owner:
+        if kept is None or _facts(kept).get("owner") != lease.owner:
             seen = None
             continue
         for number in leases:

@@ -18,7 +18,6 @@ from dmdd_edge.fleet.fsspec_store import FsspecStore
 from dmdd_edge.locking import locked
 from dmdd_edge.messages.commands import command
 from dmdd_edge.messages.text import is_plain_name
-from dmdd_edge.run_store import lease as leases
 from dmdd_edge.run_store.fetch import fetch_run, outline
 from dmdd_edge.run_store.keeper import Keeper
 from dmdd_edge.run_store.lease import TakenError, acquire
@@ -296,7 +295,6 @@ __all__ = [
     "TakenError",
     "bring",
     "kept",
-    "leases",
     "open_place",
     "outline_of",
     "remove_run",
