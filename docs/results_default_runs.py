@@ -25,6 +25,21 @@ def defects() -> str:
     return markdown_table(["set", "defect", "images", "I-AUROC", "P-AUROC", "PRO"], lines, left=2)
 
 
+def nuisances() -> str:
+    """False alarms and finds under each nuisance, of runs that trained with and without them."""
+    runs = result("nuisances")["figures"]["runs"]
+    lines = []
+    for name in runs[0]["under"]:
+        shares = [run["under"][name][what] for run in runs for what in ("false_alarms", "found")]
+        lines.append(["unchanged" if name == "clean" else name, *(f"{100 * share:.0f}" for share in shares)])
+    columns = [
+        f"{run['category']}, --nuisances {run['nuisances']:g}: {what} %"
+        for run in runs
+        for what in ("false alarms", "found")
+    ]
+    return markdown_table(["change", *columns], lines, left=1)
+
+
 def thresholds() -> str:
     """Promised and observed false-alarm rates, with the default share held out."""
     rows = [row for name in ("thresholds_screw", "thresholds") for row in result(name)["figures"]["rows"]]

@@ -16,7 +16,7 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
-from results_default_runs import defaults, defects, thresholds
+from results_default_runs import defaults, defects, nuisances, thresholds
 from results_int8 import INT8
 from results_large import LARGE
 from results_large_joining import LARGE_JOINING
@@ -313,6 +313,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "full": full,
     "defaults": defaults,
     "defects": defects,
+    "nuisances": nuisances,
     "thresholds": thresholds,
     "choice": choice,
     "screen": screen,
