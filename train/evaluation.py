@@ -28,8 +28,6 @@ from dmdd_edge.train.held_out_levels import HeldOutLevels
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.odd_ones import odd_ones
 
-#: A run's fact: what the scores of its held-out images lack, since they helped to set the head's levels.
-HELD_OUT_GAINS = "held_out_gains"
 HISTOGRAM, CASES = "score_histogram.png", "hardest_cases.png"
 
 
@@ -114,8 +112,6 @@ def threshold_and_odd(
         lambda done: progress(done, len(images)),
         lambda index, view, found: peaks.append(map_peak(found)),
     )
-    if gains := run.info.get(HELD_OUT_GAINS):
-        scores = np.clip(scores + np.asarray(gains, np.float32), 0.0, 1.0)
     separate = score_is_separate(run.config)
     threshold = threshold_from_normals(
         scores.tolist(), alpha, peaks=peaks if separate else None, suspect_rate=suspect_rate

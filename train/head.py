@@ -131,8 +131,8 @@ class ScaledHead(Head):
 
     The maps of fine and coarse stages, and of the two branches, differ tenfold in scale, and in a plain sum
     the largest hides the others. Here each map D_k has a level p_k and a spread s_k: mean and standard
-    deviation of its peak on normal images (``pooled_levels``), a peak being the mean of the ``peak_cells``
-    largest values.
+    deviation of its peak on the normal training images, a peak being the mean of the ``peak_cells`` largest
+    values.
 
     - map: the geometric mean of D_k / p_k + 0.03, so that the scales must agree; squashed by m / (m + 2).
     - score: the mean over k of the peak's z-value (peak - p_k) / s_k; squashed to 0..1, 0.5 is the average
@@ -300,16 +300,16 @@ class ScaledHead(Head):
         """Mean of the largest values of each map, N x K x s x s to N x K."""
         return stacked.flatten(2).topk(self.peak_cells, dim=2).values.mean(2)
 
-    def set_levels(self, level: Tensor, deviation: Tensor) -> None:
+    def fit(self, peaks: Tensor) -> None:
         """Set levels and spreads.
 
         Args:
-            level: mean of each map's peak on normal images, K.
-            deviation: their standard deviation, K.
+            peaks: of normal images, n x K.
         """
-        self.level.copy_(level.clamp(min=1e-4))
+        self.level.copy_(peaks.mean(0).clamp(min=1e-4))
         # Few images give no reliable spread, and one image none: at least a twentieth of the level.
-        self.spread.copy_(torch.maximum(deviation, 0.05 * self.level))
+        spread = peaks.std(0) if len(peaks) > 1 else torch.zeros_like(self.level)
+        self.spread.copy_(torch.maximum(spread, 0.05 * self.level))
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See ``Head.forward`` and the class."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,17 +15,8 @@ from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.known_bad_choice import ENOUGH, choose_by_known_bad, describe
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.pooled_levels import gains_without_own
 from dmdd_edge.train.preparation import Prepared
-from dmdd_edge.train.scales import (
-    STATISTICS,
-    MapChoice,
-    Progress,
-    describe_choice,
-    fit_head,
-    fit_levels,
-    stacks,
-)
+from dmdd_edge.train.scales import STATISTICS, MapChoice, Progress, describe_choice, fit_head
 from dmdd_edge.train.state import TrainingState, report_step
 from dmdd_edge.train.steps import Features, distance_maps, features_of, head_step
 from dmdd_edge.train.synthesis.feeder import PairFeeder
@@ -38,21 +28,7 @@ _STREAM = 1
 _BATCH = 8
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted of a scaled head.
-
-    Attributes:
-        choice: the weights of its maps; None where all are configured.
-        gains: what is to be added to the scores of the held-out images, in their order, before they set the
-            threshold (``pooled_levels``); empty where they did not help to set the levels.
-    """
-
-    choice: MapChoice | None
-    gains: list[float]
-
-
-def train_head(prepared: Prepared, state: TrainingState, features: TeacherFeatures) -> Fitted | None:
+def train_head(prepared: Prepared, state: TrainingState, features: TeacherFeatures) -> MapChoice | None:
     """Train or fit the head once the student is done.
 
     Args:
@@ -61,7 +37,7 @@ def train_head(prepared: Prepared, state: TrainingState, features: TeacherFeatur
         features: of the normal images.
 
     Returns:
-        what was fitted of a scaled head; None for other heads.
+        the weights chosen for a scaled head's map; None for other heads, and where all are configured.
 
     Raises:
         DmddError: training diverged.
@@ -123,7 +99,7 @@ def _pairs(prepared: Prepared, feeder: PairFeeder, step: int) -> tuple[Tensor, T
 
 def _fit_scaled(
     prepared: Prepared, state: TrainingState, features: TeacherFeatures, head: ScaledHead
-) -> Fitted:
+) -> MapChoice | None:
     """Fit all that a scaled head needs."""
     model, images = prepared.model, prepared.images
     known_bad = None if prepared.known_bad is None else prepared.known_bad.images
@@ -138,7 +114,7 @@ def _fit_scaled(
         return features_of(model, prepared.teacher, to_input(part, prepared.device), state.precision)
 
     with prepared.watch.part("head"):
-        fitted = fit_scaled(
+        choice = fit_scaled(
             model,
             head,
             features.batches,
@@ -150,11 +126,11 @@ def _fit_scaled(
             known_bad,
             _parts_of_tiles(prepared),
         )
-    if fitted.choice is not None:
-        prepared.listener.say(describe_choice(fitted.choice.facts()))
-        for what, said in fitted.choice.known_bad.items():
+    if choice is not None:
+        prepared.listener.say(describe_choice(choice.facts()))
+        for what, said in choice.known_bad.items():
             prepared.listener.say(describe(what, said))
-    return fitted
+    return choice
 
 
 def _parts_of_tiles(prepared: Prepared) -> Sequence[Mask | None] | None:
@@ -184,11 +160,8 @@ def fit_scaled(
     progress: Progress = lambda what, done, total: None,
     known_bad: NDArray[np.uint8] | None = None,
     parts: Sequence[Mask | None] | None = None,
-) -> Fitted:
+) -> MapChoice | None:
     """Fit all that a scaled head needs, and leave out of the model the maps that are not chosen.
-
-    Held-out tiles do not help to set the levels: an image is judged by all of its tiles, so that its score
-    without them is not known here.
 
     Args:
         model: its student is trained; lengths, density, prototypes and head are changed.
@@ -204,25 +177,23 @@ def fit_scaled(
     model.fit_prototypes(teacher(), count)
     if model.lengths is not None:
         model.lengths.fit(_batches(features, trained_on, progress))
-
-    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
-        return model.distances(*features(images))
-
-    pooled = held_out if parts is None and len(held_out) else None
-    peaks = fit_levels(head, distances, trained_on, pooled, progress)
-    choice = fit_head(head, distances, trained_on, held_out, method, progress, parts)
+    choice = fit_head(
+        head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress, parts
+    )
     if choice is not None and known_bad is not None and min(len(known_bad), len(held_out)) >= ENOUGH:
 
         def stacked(images: NDArray[np.uint8]) -> list[Tensor]:
-            return list(stacks(head, distances, images))
+            starts = range(0, len(images), _BATCH)
+            return [
+                head.stack(model.distances(*features(images[start : start + _BATCH]))) for start in starts
+            ]
 
         with torch.no_grad():
             choice = choose_by_known_bad(head, stacked(known_bad), stacked(held_out), choice)
-    gains = [] if pooled is None else gains_without_own(head, stacks(head, distances, pooled), peaks)
     if not (choice and choice.lengths):
         model.drop_lengths()
     if not (choice and choice.density):
         model.drop_density()
     if not (choice and choice.prototypes):
         model.drop_prototypes()
-    return Fitted(choice, gains)
+    return choice

@@ -22,7 +22,6 @@ from dmdd_edge.data.datasets import GOOD
 from dmdd_edge.evaluation.metrics import defect_pixel_figures
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
-from dmdd_edge.train.pooled_levels import Peaks
 from dmdd_edge.train.score_choice import choose_score
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.damage import KINDS
@@ -186,10 +185,10 @@ def fit_head(
     progress: Progress = _silent,
     parts: Sequence[Mask | None] | None = None,
 ) -> MapChoice | None:
-    """Choose everything of a head that held-out images decide, once its levels are fitted.
+    """Fit everything of a head that depends on images, once the student is trained.
 
     Args:
-        head: with its levels fitted; it is changed.
+        head: it is changed.
         distances: of the trained student.
         trained_on: normal images of the training, uint8 n x S x S x 3 BGR.
         held_out: normal images not trained on, likewise; without any, some of the others are used.
@@ -201,6 +200,7 @@ def fit_head(
     Returns:
         the weights chosen for the map; None where the configuration sets them all.
     """
+    fit_levels(head, distances, trained_on, progress)
     of_map = head.chooses_stages or head.chooses_branch or head.chooses_density
     if not (of_map or head.prototype_maps or head.chooses_joined):
         return None
@@ -211,32 +211,16 @@ def fit_head(
 
 
 @torch.no_grad()
-def fit_levels(
-    head: ScaledHead,
-    distances: Distances,
-    trained_on: Image,
-    held_out: Image | None = None,
-    progress: Progress = _silent,
-) -> Peaks:
-    """Set the levels and spreads of a head's maps.
+def fit_levels(head: ScaledHead, distances: Distances, images: Image, progress: Progress = _silent) -> None:
+    """Set the levels and spreads of a head's maps from the training images.
 
     Args:
         head: it is changed.
         distances: of the trained student.
-        trained_on: normal images of the training, uint8 n x S x S x 3 BGR.
-        held_out: normal images not trained on, likewise; None without any.
+        images: uint8 n x S x S x 3 BGR, normal.
         progress: called with the images done.
-
-    Returns:
-        the peaks that gave the levels.
     """
-
-    def peaks_of(images: Image) -> Tensor:
-        return torch.cat([head.peaks(part) for part in stacks(head, distances, images, LEVELS, progress)])
-
-    peaks = Peaks(peaks_of(trained_on), None if held_out is None else peaks_of(held_out))
-    head.set_levels(*peaks.levels())
-    return peaks
+    head.fit(torch.cat([head.peaks(part) for part in _stacks(head, distances, images, LEVELS, progress)]))
 
 
 @torch.no_grad()
@@ -271,7 +255,7 @@ def choose_weights(
         on_surface = surface_shares(head) if head.chooses_density and not outlined else []
         most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
         most += max(len(on_surface) - 1, 0)
-        stacked = list(stacks(head, distances, np.asarray(test.images), WEIGHTS, progress))
+        stacked = list(_stacks(head, distances, np.asarray(test.images), WEIGHTS, progress))
 
         def measured(weights: Weights) -> Tried:
             if weights not in tried:
@@ -321,10 +305,10 @@ def first_near_the_best(
     return next(item for item in tried if error(item) <= (1.0 + near) * least)
 
 
-def stacks(
-    head: ScaledHead, distances: Distances, images: Image, what: str = LEVELS, progress: Progress = _silent
+def _stacks(
+    head: ScaledHead, distances: Distances, images: Image, what: str, progress: Progress
 ) -> Iterator[Tensor]:
-    """The head's stacked maps of uint8 images n x S x S x 3 BGR, batch by batch, with the images done."""
+    """The head's stacked maps of the images, batch by batch."""
     progress(what, 0, len(images))
     for start in range(0, len(images), _BATCH):
         yield head.stack(distances(images[start : start + _BATCH]))

@@ -12,12 +12,12 @@ from dmdd_edge.data.datasets import Category
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.continuation import read_continuation
-from dmdd_edge.train.evaluation import HELD_OUT_GAINS
-from dmdd_edge.train.head_phase import Fitted, train_head
+from dmdd_edge.train.head_phase import train_head
 from dmdd_edge.train.levels import measure_levels
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.preparation import Prepared, prepare
 from dmdd_edge.train.run_folder import COMPLETE
+from dmdd_edge.train.scales import MapChoice
 from dmdd_edge.train.state import TrainingState, seconds_spent, start_state
 from dmdd_edge.train.steps import describe_split
 from dmdd_edge.train.student_phase import cache_features, train_student
@@ -66,7 +66,8 @@ class Trainer:
         features = cache_features(prepared)
         state = start_state(prepared, began=self.began, resume=self.resume)
         train_student(prepared, state, features)
-        return _finish(prepared, state, train_head(prepared, state, features))
+        choice = train_head(prepared, state, features)
+        return _finish(prepared, state, choice)
 
 
 def _trained_before(prepared: Prepared) -> files.Run:
@@ -79,7 +80,7 @@ def _trained_before(prepared: Prepared) -> files.Run:
     return files.Run(folder, files.finished_config(prepared.config, facts, folder), facts, model.eval())
 
 
-def _finish(prepared: Prepared, state: TrainingState, fitted: Fitted | None) -> files.Run:
+def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) -> files.Run:
     """Write the run's facts and its model; the model last, since its presence says that training is done."""
     config, category, images, model = prepared.config, prepared.category, prepared.images, prepared.model
     model.eval()
@@ -98,8 +99,7 @@ def _finish(prepared: Prepared, state: TrainingState, fitted: Fitted | None) -> 
         "device": str(prepared.device),
         "amp": state.precision.name,
         "parameters": files.count_parameters(model.student) + files.count_parameters(model.head),
-        "map_weights": None if fitted is None or fitted.choice is None else fitted.choice.facts(),
-        HELD_OUT_GAINS: [] if fitted is None else fitted.gains,
+        "map_weights": None if choice is None else choice.facts(),
         **measure_levels(prepared),
         "created_with": versions(),
         COMPLETE: False,

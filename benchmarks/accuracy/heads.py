@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import ModelConfig
-from dmdd_edge.train.evaluation import HELD_OUT_GAINS, run_images
+from dmdd_edge.train.evaluation import run_images
 from dmdd_edge.train.features import to_input
 from dmdd_edge.train.head import ScaledHead, make_head
 from dmdd_edge.train.head_phase import fit_scaled
@@ -76,6 +76,5 @@ def _fit(run: Run, head: ScaledHead) -> None:
             yield model.teacher(model.normalize(to_input(learnt[start : start + _BATCH], device)))
 
     with torch.no_grad():
-        fitted = fit_scaled(model, head, teacher, of, learnt, held_out, run.info["foreground"]["method"])
-    run.info["map_weights"] = None if fitted.choice is None else fitted.choice.facts()
-    run.info[HELD_OUT_GAINS] = fitted.gains
+        choice = fit_scaled(model, head, teacher, of, learnt, held_out, run.info["foreground"]["method"])
+    run.info["map_weights"] = None if choice is None else choice.facts()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import pytest
 from accuracy import nuisances, thresholds
@@ -31,13 +29,8 @@ def test_only_what_exceeds_the_brightest_good_image_counts() -> None:
     assert found["under"]["shift 1 %"] == found["under"]["clean"]
 
 
-def in_order(scores: Sequence[float] | NDArray[np.float32]) -> Callable[..., NDArray[np.float32]]:
-    """Scores that no level changes."""
-    return lambda order, count: np.asarray(scores, np.float32)[order]
-
-
 def test_of_three_even_scores_the_highest_of_two_is_exceeded_by_one_in_three() -> None:
-    found = thresholds.outcome(in_order([0.1, 0.2, 0.3]), 3, 2, splits=600)
+    found = thresholds.outcome(np.array([0.1, 0.2, 0.3], np.float32), 2, splits=600)
     assert found["promised"] == round(1 / 3, 4)
     assert found["mean"] == pytest.approx(1 / 3, abs=0.06)
     assert found["worst_tenth"] == 1.0
@@ -46,5 +39,5 @@ def test_of_three_even_scores_the_highest_of_two_is_exceeded_by_one_in_three() -
 def test_the_promise_is_kept_whatever_the_scores_look_like() -> None:
     heavy = (np.random.default_rng(1).pareto(1.0, 3000) / 3000).clip(0, 1).astype(np.float32)
     for count in (5, 20, 150):
-        found = thresholds.outcome(in_order(heavy), len(heavy), count)
+        found = thresholds.outcome(heavy, count)
         assert found["mean"] == pytest.approx(1 / (count + 1), rel=0.25)  # of 150 the 99 % rank is the last

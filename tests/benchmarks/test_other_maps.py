@@ -12,7 +12,6 @@ from torch import Tensor
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.head import ScaledHead
-from dmdd_edge.train.pooled_levels import Peaks
 
 SIZE = 64
 
@@ -68,7 +67,7 @@ def test_a_mix_of_the_heads_own_maps_is_the_heads_map() -> None:
     head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, density="auto"))
     head.drop_lengths()
     good, new = stacks(1, 6), stacks(2, 3)
-    head.set_levels(*Peaks(head.peaks(torch.cat(list(good.values()), 1))).levels())
+    head.fit(head.peaks(torch.cat(list(good.values()), 1)))
     head.weigh((1.0, 1.0, 0.5, 0.0), 0.6, 0.25)
     cosine = [("normality cosine", 1.0), ("abnormality cosine", 1.0)]
     mixer = Mixer(head, good)

@@ -12,7 +12,6 @@ from torch import nn
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.pooled_levels import Peaks
 
 TINY = "timm:test_efficientnet"
 
@@ -42,7 +41,7 @@ def detector(*, pretrained: bool = False, seed: int = 0, **values: Any) -> DMDD:
         if model.prototypes is not None:
             model.prototypes.fit([model.teacher(x)])
         maps = model.distances(model.teacher(x), model.student(x))
-        model.head.set_levels(*Peaks(model.head.peaks(model.head.stack(maps))).levels())
+        model.head.fit(model.head.peaks(model.head.stack(maps)))
         model.head.weigh((0.5, 1.0, 1.5, 0.0), 1.2, 0.4, 0.6)  # of the map, unlike the score's
         if model.prototypes is not None:
             model.head.weigh_score(0.3)

@@ -17,7 +17,6 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import STAGES, FeatureDensity
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener
-from dmdd_edge.train.pooled_levels import Peaks
 from dmdd_edge.train.scales import BRANCH_WEIGHTS, PROFILES, choose_weights, describe_choice, fit_head
 from dmdd_edge.train.session import train
 
@@ -119,7 +118,7 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
         return _maps(away, 0.2 * torch.rand(len(images), 1, SIZE, SIZE, generator=generator))
 
     head = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=SIZE, density="auto"))
-    head.set_levels(*Peaks(torch.cat([head.peaks(head.stack(distances(normals)))])).levels())
+    head.fit(torch.cat([head.peaks(head.stack(distances(normals)))]))
     part = np.zeros((SIZE, SIZE), np.bool_)
     part[8:56, 8:56] = True
     choice = choose_weights(head, distances, normals, [part if outlined else None] * 4)

@@ -24,7 +24,6 @@ from dmdd_edge.train.head import (
     make_head,
 )
 from dmdd_edge.train.perception import MultiPerception, PyramidUpsampling
-from dmdd_edge.train.pooled_levels import Peaks
 
 SIZE = 64
 TINY = {"backbone": "timm:test_efficientnet", "image_size": SIZE}
@@ -113,7 +112,7 @@ def test_the_scaled_head_against_numpy(branches: str) -> None:
     head = make_head(config(head="scaled", branches=branches, smoothing=4.0, top_k=100))
     assert isinstance(head, ScaledHead)
     normal = [item * (0.1 + index) for index, item in enumerate(distances(count, seed=1, count=20))]
-    head.set_levels(*Peaks(head.peaks(head.stack(normal))).levels())
+    head.fit(head.peaks(head.stack(normal)))
     expected_peaks = peaks_of(normal, 16, 1.0, 6)  # 100 pixels of the input are 6 cells of 4 x 4
     level, spread = expected_peaks.mean(0), expected_peaks.std(0, ddof=1)
     spread = np.maximum(spread, 0.05 * level)
@@ -142,7 +141,7 @@ def test_the_scaled_head_against_numpy(branches: str) -> None:
 def test_the_scaled_head_stays_in_range_and_rises_with_the_distance() -> None:
     head = ScaledHead(config(head="scaled"))
     normal = distances(seed=3, count=8)
-    head.set_levels(*Peaks(head.peaks(head.stack(normal))).levels())
+    head.fit(head.peaks(head.stack(normal)))
     assert float(head(normal)[1].mean()) == pytest.approx(0.5, abs=0.02)
     before = -1.0
     for factor in (0.0, 0.5, 1.0, 2.0, 100.0):
@@ -160,7 +159,7 @@ def test_scales_of_few_or_equal_images_are_numbers(count: int) -> None:
     for one in (distances(count=1), [torch.zeros(1, s, s) for s in (16, 8, 4, 2)] * 2):
         head = ScaledHead(config(head="scaled"))
         maps = [item.expand(count, -1, -1) for item in one]
-        head.set_levels(*Peaks(head.peaks(head.stack(maps))).levels())
+        head.fit(head.peaks(head.stack(maps)))
         assert float(head.level.min()) > 0
         assert float(head.spread.min()) > 0
         found, scores = head(maps)

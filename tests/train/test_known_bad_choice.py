@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.known_bad_choice import Choice, choose_by_known_bad, cross_validated, describe
-from dmdd_edge.train.pooled_levels import Peaks
 from dmdd_edge.train.scales import MapChoice
 
 Values = NDArray[np.float64]
@@ -53,7 +52,7 @@ def test_candidates_that_fit_single_parts_gain_nothing() -> None:
 
 def head() -> ScaledHead:
     made = ScaledHead(ModelConfig(backbone="timm:test_efficientnet", image_size=64))
-    made.set_levels(*Peaks(torch.rand(6, made.channels) * 0.2 + 0.9).levels())
+    made.fit(torch.rand(6, made.channels) * 0.2 + 0.9)
     return made
 
 
@@ -111,7 +110,7 @@ def test_weights_that_the_configuration_sets_stay() -> None:
             abnormality_weight=0.5,
         )
     )
-    made.set_levels(*Peaks(torch.rand(6, made.channels) * 0.2 + 0.9).levels())
+    made.fit(torch.rand(6, made.channels) * 0.2 + 0.9)
     before = made.share.clone(), made.map_share.clone()
     # The one map that finds the parts has little weight, so another choice would be better.
     bad, good = stacked(12, 0, generator), stacked(12, None, generator)

@@ -20,7 +20,6 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.train import checkpoint
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.devices import choose_device
-from dmdd_edge.train.evaluation import threshold_of, torch_predictor
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.steps import describe_split
@@ -159,30 +158,20 @@ def test_the_summed_maps_need_no_head(tiny_config: Callable[..., Any], tmp_path:
 def test_the_scaled_maps_know_the_normal_images_alone(
     tiny_config: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Their levels are of the images learned and of those held out, worked out from the finished student."""
+    """Their levels are of the images learnt from, worked out here from the finished student."""
     watching = Watching()
     found = run(tiny_config({"head": "scaled"}), tmp_path / "run", watching)
     assert {kind for kind, _, _ in watching.steps} == {"student"}
     model = load_run(tmp_path / "run").model
-    peaks, scores = {}, {}
-    for name in ("train", "holdout"):
-        images = np.stack([cv2.imread(path) for path in found.info[name]])
-        x = model.normalize(torch.from_numpy(images).permute(0, 3, 1, 2))
-        with torch.no_grad():
-            maps = model.distances(model.teacher(x), model.student(x))
-            peaks[name] = model.head.peaks(model.head.stack(maps))
-            scores[name] = model.head(maps)[1]
-    own = len(peaks["holdout"])
-    level = (own * peaks["holdout"].mean(0) + 20 * peaks["train"].mean(0)) / (own + 20)
-    torch.testing.assert_close(model.head.level, level, rtol=1e-3, atol=1e-5)
-    # The average normal image, weighed alike, has the middle score.
-    z = {name: float((4 * (2 * s - 1) / (1 - (2 * s - 1).abs())).mean()) for name, s in scores.items()}
-    assert own * z["holdout"] + 20 * z["train"] == pytest.approx(0, abs=0.01 * (own + 20))
-    # What its own share in the levels took from a held-out image's score is given back before the threshold.
-    assert len(found.info["held_out_gains"]) == own
-    threshold = threshold_of(found, torch_predictor(model))
-    raised = (scores["holdout"].numpy() + np.array(found.info["held_out_gains"])).clip(0, 1)
-    assert threshold.image == pytest.approx(raised.max(), abs=1e-5)
+    images = np.stack([cv2.imread(path) for path in found.info["train"]])
+    x = model.normalize(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.no_grad():
+        maps = model.distances(model.teacher(x), model.student(x))
+        peaks = model.head.peaks(model.head.stack(maps))
+        scores = model.head(maps)[1]
+    torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=1e-5)
+    # The average normal image has the middle score.
+    assert float(scores.mean()) == pytest.approx(0.5, abs=0.05)
     # What each map weighs is kept with the run, as the numbers that the map is made with.
     chosen = found.info["map_weights"]
     stages = torch.tensor(chosen["stages"])
