@@ -9,6 +9,7 @@ from typing import Any
 from common import markdown_table
 from results_files import percent, result
 
+_PANELS = ("large_plates2048", "large_plates4096")
 _SETS = {
     "plates2048": "panels, 2048 px",
     "plates4096": "panels, 4096 px",
@@ -17,11 +18,16 @@ _SETS = {
 }
 
 
-def _rows(file: str) -> list[dict[str, Any]]:
-    """The rows of a file, whole images first."""
-    return sorted(
-        result(file)["figures"]["rows"], key=lambda row: row["inputs"] > 1 and row["set"] == "plates2048"
-    )
+def _rows(*files: str) -> list[dict[str, Any]]:
+    """The rows of files; of panels, whole images first."""
+    return [
+        row
+        for file in files
+        for row in sorted(
+            result(file)["figures"]["rows"],
+            key=lambda row: row["inputs"] > 1 and row["set"].startswith("plates"),
+        )
+    ]
 
 
 def _judged(row: dict[str, Any]) -> list[str]:
@@ -30,10 +36,10 @@ def _judged(row: dict[str, Any]) -> list[str]:
     return [_SETS[row["set"]], row["way"], score if row["tile"] else ""]
 
 
-def ways(file: str) -> str:
+def ways(*files: str) -> str:
     """Each set stretched, by tiles, and by tiles and the coarse pass."""
     lines = []
-    for row in _rows(file):
+    for row in _rows(*files):
         found = sum(each["found"] for each in row["per_defect"].values())
         bad = sum(each["images"] for each in row["per_defect"].values())
         lines.append(
@@ -54,9 +60,9 @@ def ways(file: str) -> str:
     return markdown_table([*columns, "held out, supports", "found", "false alarms"], lines, left=3)
 
 
-def sizes(file: str) -> str:
+def sizes(*files: str) -> str:
     """Defects found at the threshold, and PRO, by their type."""
-    rows = _rows(file)
+    rows = _rows(*files)
     names = list(rows[0]["per_defect"])
     lines = [
         [
@@ -110,8 +116,8 @@ def decisions(file: str = "large_place") -> str:
 
 
 LARGE: dict[str, Callable[[], str]] = {
-    "large-ways": partial(ways, "large_plates2048"),
-    "large-sizes": partial(sizes, "large_plates2048"),
+    "large-ways": partial(ways, *_PANELS),
+    "large-sizes": partial(sizes, *_PANELS),
     "large-screws": partial(ways, "large_screws"),
     "large-by-place": product,
     "large-auto": decisions,
