@@ -42,8 +42,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     Args:
         metrics: the content of metrics.json.
     """
-    size, steps = metrics["image_size"], metrics["steps"]
-    title = f"{metrics['category']}: {metrics['backbone']}, {size} px, {steps} steps, %"
+    size = f"{metrics['image_size']} px"
+    steps = "" if metrics["steps"] is None else f", {metrics['steps']} steps"
+    title = f"{metrics['category']}: {metrics['backbone']}, {size}{steps}, %"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for shown, _ in FIGURES:

@@ -115,6 +115,8 @@ def test_one_kind_alone_and_the_calibrated_threshold(
     assert bad.returncode == 0, bad.stderr
     assert "screw: 2 of 3 defects found, at threshold 0.5000" in bad.stderr
     assert "promise" not in bad.stderr
+    both = lean("--good", "ok", "--bad", "ng")
+    assert "px, %" in both.stderr  # this bundle does not know how long it was trained
 
 
 def test_what_cannot_be_judged_is_counted_apart(
