@@ -1,4 +1,4 @@
-"""RTX engines of the real deployment graphs, built without a GPU: two backbones, three targets, fp16."""
+"""RTX engines of the real deployment graphs, built without a GPU: three backbones, three targets, fp16."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = 64
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "wide_resnet50_2"])
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet18", "wide_resnet50_2"])
 def test_every_backbone_becomes_one_engine_for_three_targets(backbone: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = DMDD(ModelConfig(backbone=backbone, image_size=SIZE), pretrained=False).eval()

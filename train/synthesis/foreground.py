@@ -248,7 +248,7 @@ def cached_masks(
                 unpacked = np.unpackbits(stored["bits"], axis=-1, count=images[0].shape[1]).astype(np.bool_)
                 cached = [mask if mask.any() else None for mask in unpacked]
                 return ForegroundMasks(str(stored["method"]), cached, int(stored["failed"]))  # type: ignore[arg-type]
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
         pass
     method, per_image, failed = masks(images, kind, progress)
     if method != "none":
