@@ -13,13 +13,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from dmdd_edge.data.place_levels import Peaks, PlaceLevels
 from dmdd_edge.errors import TrainingError
 from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.archives import DAMAGED
 
 #: The file in a run's folder.
 LEVELS = "levels.npz"
@@ -86,7 +86,7 @@ class HeldOutLevels:
                 raise ValueError("the levels of the two maps do not fit each other")
             rows, columns = (int(side) for side in source)
             return cls(tuple(int(number) for number in numbers), peaks, (rows, columns), coarse)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except DAMAGED as error:
             raise TrainingError(
                 f"{folder / LEVELS} is missing or damaged: {error}.", "Train again with --overwrite."
             ) from None

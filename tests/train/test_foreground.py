@@ -21,6 +21,7 @@ from dmdd_edge.train.synthesis.foreground import (
     otsu_foreground,
 )
 from dmdd_edge.train.synthesis.textures import ProceduralTextures
+from tests.train.zip_damage import LIKE_A_FEATURE, marked
 
 SIZE = 128
 Image = NDArray[np.uint8]
@@ -198,21 +199,14 @@ def test_other_images_another_method_or_a_broken_file_work_them_out_anew(
     assert counting.calls == 8
 
 
-@pytest.mark.parametrize(("local", "central", "value"), [(6, 8, 1), (8, 10, 97)])
+@pytest.mark.parametrize("damage", LIKE_A_FEATURE)
 def test_a_file_whose_damage_looks_like_a_feature_of_zip_is_worked_out_anew(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: int, central: int, value: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: tuple[int, int, int]
 ) -> None:
-    """A flag of encryption, and a method of compression that is unknown."""
     counting = Counting(monkeypatch)
     file, images = tmp_path / "foreground.npz", [part(seed)[0] for seed in range(2)]
     cached_masks(file, images, "otsu")
-    content = bytearray(file.read_bytes())
-    for mark, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
-        place = content.find(mark)
-        while place >= 0:
-            content[place + offset] = value
-            place = content.find(mark, place + 1)
-    file.write_bytes(content)
+    file.write_bytes(marked(file.read_bytes(), *damage))
     assert cached_masks(file, images, "otsu").masks[0] is not None
     assert counting.calls == 2
 

@@ -17,6 +17,7 @@ from dmdd_edge.data.tiles import Tiling, top_mean
 from dmdd_edge.errors import TrainingError
 from dmdd_edge.train.held_out_levels import HeldOutLevels
 from dmdd_edge.train.place_choice import choose_place
+from tests.train.zip_damage import LIKE_A_FEATURE, marked
 
 SIZE = 64
 PREPROCESS = Preprocess(tiling=Tiling(tile=SIZE, overlap=8))
@@ -119,5 +120,16 @@ def test_levels_are_kept_in_the_run_and_damage_is_named(tmp_path: Path) -> None:
     np.testing.assert_array_equal(kept.peaks, levels.peaks)
     assert set(kept.of_others([Path("a"), Path("b"), Path("c")])) == {Path("a"), Path("c")}
     (tmp_path / "levels.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(TrainingError, match=r"levels\.npz is missing or damaged"):
+        HeldOutLevels.read(tmp_path)
+
+
+@pytest.mark.parametrize("damage", LIKE_A_FEATURE)
+def test_damage_that_looks_like_a_feature_of_zip_is_named(
+    tmp_path: Path, damage: tuple[int, int, int]
+) -> None:
+    HeldOutLevels((0, 2), np.arange(24, dtype=np.uint8).reshape(2, 3, 4), (20, 30)).write(tmp_path)
+    file = tmp_path / "levels.npz"
+    file.write_bytes(marked(file.read_bytes(), *damage))
     with pytest.raises(TrainingError, match=r"levels\.npz is missing or damaged"):
         HeldOutLevels.read(tmp_path)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from dmdd_edge.data.spread import spread
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
+from dmdd_edge.train.archives import DAMAGED
 from dmdd_edge.train.config import Foreground
 
 Image = NDArray[np.uint8]
@@ -248,7 +247,7 @@ def cached_masks(
                 unpacked = np.unpackbits(stored["bits"], axis=-1, count=images[0].shape[1]).astype(np.bool_)
                 cached = [mask if mask.any() else None for mask in unpacked]
                 return ForegroundMasks(str(stored["method"]), cached, int(stored["failed"]))  # type: ignore[arg-type]
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except DAMAGED:
         pass
     method, per_image, failed = masks(images, kind, progress)
     if method != "none":
