@@ -226,6 +226,7 @@ class DeploymentGraph(nn.Module):
         self.island_head = StageHead(model.head)
         #: Changes the distances before the head; see ``int8.floors``.
         self.island_floors: nn.Module | None = None
+        self.island_alignment = copy.deepcopy(model.alignment)
         self.requires_grad_(False).eval()
         if half:
             self.halve()
@@ -239,7 +240,14 @@ class DeploymentGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        x = self.island_input(image).to(self.dtype)
+        if self.island_alignment is None:
+            return self._judged(self.island_input(image))
+        aligned, pose = self.island_alignment(image.to(torch.float32).permute(0, 3, 1, 2))
+        maps, scores = self._judged(aligned - self.island_input.mean)
+        return self.island_alignment.back(maps, pose), scores
+
+    def _judged(self, centered: Tensor) -> tuple[Tensor, Tensor]:
+        x = centered.to(self.dtype)
         teacher, branches = self.teacher(x), self.student(x)
         stages = self.island_distances(teacher, branches)
         if self.island_lengths is not None:

@@ -59,6 +59,8 @@ class ModelConfig(BaseModel):
             the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
         joined_score: whether the ``scaled`` head's score may be the peak of the maps' joined values, not
             the mean of their peaks, see ``head.ScaledHead``: ``auto`` chooses by the same damage.
+        align: whether parts that lie in any direction are turned to lie the same way, see ``alignment``;
+            ``auto`` decides from the images.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -81,6 +83,7 @@ class ModelConfig(BaseModel):
     density: Literal["off", "auto"] = "off"
     prototypes: Literal["off", "auto"] = "off"
     joined_score: Literal["off", "auto"] = "off"
+    align: Literal["off", "auto"] = "off"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -220,7 +223,7 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({"density": "auto", "prototypes": "auto", "joined_score": "auto"}, {}, {}),
+    "edge": ({"density": "auto", "prototypes": "auto", "joined_score": "auto", "align": "auto"}, {}, {}),
     "paper": (
         {
             "head": "msn",

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dmdd_edge.train.alignment import Alignment
 from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
 from dmdd_edge.train.branch_lengths import BranchLengths
 from dmdd_edge.train.config import ModelConfig
@@ -73,6 +76,7 @@ class DMDD(nn.Module):
         twin.load_state_dict(self.teacher.state_dict())
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
+        self.alignment = Alignment(config.image_size) if config.align == "auto" else None
         self.lengths: BranchLengths | None = None
         self.density: FeatureDensity | None = None
         self.prototypes: FeaturePrototypes | None = None
@@ -111,6 +115,22 @@ class DMDD(nn.Module):
             if not self.density.is_surface:
                 self.drop_density()
                 self.drop_lengths()
+
+    def fit_alignment(self, images: NDArray[np.uint8]) -> str | None:
+        """Measure how the parts lie in the good images; where they cannot or need not be aligned, they are not.
+
+        Args:
+            images: uint8 n x S x S x 3 BGR; not read without an alignment.
+
+        Returns:
+            why they are not aligned; None where they are.
+        """
+        if self.alignment is None:
+            return "switched off"
+        reason = self.alignment.fit(images)
+        if reason is not None:
+            self.alignment = None
+        return reason
 
     def drop_lengths(self) -> None:
         """Leave out the other length of the branches' differences, for a head that does not use it."""
@@ -169,5 +189,13 @@ class DMDD(nn.Module):
         Args:
             images: uint8 N x 3 x S x S, BGR, 0..255.
         """
+        if self.alignment is None:
+            return Prediction(*self._judged(images))
+        aligned, pose = self.alignment(images)
+        maps, scores = self._judged(aligned)
+        return Prediction(self.alignment.back(maps, pose), scores)
+
+    def _judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = self.normalize(images)
-        return Prediction(*self.head(self.distances(self.teacher(x), self.student(x))))
+        maps, scores = self.head(self.distances(self.teacher(x), self.student(x)))
+        return maps, scores

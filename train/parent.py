@@ -9,7 +9,7 @@ from dmdd_edge.train.config import Parent, TrainConfig
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.run_folder import run_lock
 
-_STUDENT, _HEAD = "student.", "head."
+_STUDENT, _HEAD, _ALIGNMENT = "student.", "head.", "alignment."
 
 
 def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD:
@@ -32,7 +32,8 @@ def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD
         with run_lock(parent.run, shared=True):
             weights = files.read_tensors(parent.run / files.MODEL)[0]
             files.write_tensors(teacher, files.read_tensors(parent.run / files.TEACHER)[0])
-        kept = {name: value for name, value in weights.items() if name.startswith((_STUDENT, _HEAD))}
+        prefixes = (_STUDENT, _HEAD, _ALIGNMENT)
+        kept = {name: value for name, value in weights.items() if name.startswith(prefixes)}
         files.write_tensors(start, kept)
     model = DMDD(config.model, pretrained=False, check=False)
     files.fill(model.teacher, files.read_tensors(teacher)[0])

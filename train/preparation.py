@@ -121,6 +121,7 @@ def prepare(
         for line in describe_tiles(config.preprocess, category.train, size, model, device):
             listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
+    _align(config, model, images, listener, watch)
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
@@ -205,6 +206,26 @@ def _read_images(
         listener.say(line)
     announce(count, held)
     return images
+
+
+def _align(
+    config: TrainConfig, model: DMDD, images: TrainingImages, listener: Listener, watch: Stopwatch
+) -> None:
+    """Turn the images' parts the same way, where that can be done; else the model does without."""
+    if model.alignment is None:
+        return
+    if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
+        # A tile does not show the part, and ignored pixels would be turned with it.
+        model.alignment = None
+        return
+    with watch.part("alignment"):
+        reason = model.fit_alignment(images.train)
+        if reason is None:
+            images.train, images.holdout = map(model.alignment.aligned, (images.train, images.holdout))
+    if reason is None:
+        listener.say("each part is turned so that all lie the same way (--align auto)")
+    else:
+        listener.say(f"the parts are not turned to lie the same way: {reason} (--align auto)")
 
 
 def _read_known_bad(

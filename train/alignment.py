@@ -1,0 +1,289 @@
+"""Turns and shifts a part that lies in any direction until it lies as in all other images.
+
+A part that comes in any direction looks different in every image; a detector has to learn all of them from a
+few hundred. Where parts are long and lie alone on an even background, their direction follows from their
+outline: the axis along which their pixels spread most, the end that is heavier, their center. The fused graph
+contains it, so whatever feeds the graph needs nothing, and the anomaly map is turned back to the image.
+
+All is arithmetic on moments, without a branch, so that it is exported as it is (ours, not the paper's).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dmdd_edge.data.spread import spread
+from dmdd_edge.train.synthesis import foreground
+
+Image = NDArray[np.uint8]
+
+#: Cells per side, at least, on which the part's moments are computed.
+_CELLS = 48
+#: The part counts from this share of the level that separates it from the background, fully from the next.
+_RAMP = (0.7, 1.3)
+#: A part is long when it spreads this many times as far along its axis as across it.
+_LONG = 1.8
+#: Directions vary when the mean of their unit vectors is shorter than this (18 degrees), or that of the axes,
+#: whose angle counts twice.
+_ONE_WAY = 0.95
+#: Third moment along the axis, over the third power of the spread, from which one end is the heavier one.
+_ENDS_DIFFER = 0.03
+#: The share of the side that an aligned part may fill.
+_FILL = 0.96
+#: Images that must be as described, and images that are examined.
+_AGREE, _PROBES = 0.95, 64
+#: Images from which the directions can be seen to vary.
+_FEWEST = 8
+#: Images at once.
+_BATCH = 16
+#: Keeps an empty image, and a part that is as wide as long, from a division by zero.
+_TINY = 1e-3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where parts lie, per image; each float32 N.
+
+    Attributes:
+        cosine, sine: of the direction of the part's axis, towards its thinner end; the y axis points down.
+        x, y: the middle of the part in pixels from the image's middle.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Of the parts of N images, in pixels.
+
+    Attributes:
+        x, y: center of mass, from the image's middle; N.
+        cosine, sine: of the axis of the larger variance, of its two directions one with a cosine of 0 or
+            above; N.
+        along, across: places of the cells from the center; N x h x w.
+        long, wide: variances along and across the axis; N.
+        third: third moment along the axis; N.
+    """
+
+    x: Tensor
+    y: Tensor
+    cosine: Tensor
+    sine: Tensor
+    along: Tensor
+    across: Tensor
+    long: Tensor
+    wide: Tensor
+    third: Tensor
+
+
+class Alignment(nn.Module):
+    """Aligns images, and turns maps back.
+
+    Args:
+        size: side S of the images.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.pool = next(step for step in (16, 8, 4, 2, 1) if size % step == 0 and size // step >= _CELLS)
+        #: Level of the difference to the background where the part begins.
+        self.register_buffer("level", torch.tensor(32.0))
+        #: From the center of mass to the middle of the part's length, in pixels towards the thinner end.
+        self.register_buffer("offset", torch.tensor(0.0))
+        #: Pixels of the image per pixel of the aligned one; above 1 where a part would not fit else.
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    level: Tensor
+    offset: Tensor
+    scale: Tensor
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Pose]:
+        """Align images.
+
+        Args:
+            images: N x 3 x S x S, BGR, 0..255.
+
+        Returns:
+            float32 of the same shape: the part's middle in the middle of the image, its axis along the rows,
+            its thinner end on the right; beyond the image's border the border's pixels are repeated. And
+            where the parts lay.
+        """
+        x = images.float()
+        pose = self.pose(x)
+        u, v = self._middle(x)
+        columns = _each(pose.cosine) * u - _each(pose.sine) * v
+        rows = _each(pose.sine) * u + _each(pose.cosine) * v
+        grid = self._grid(columns * self.scale + _each(pose.x), rows * self.scale + _each(pose.y))
+        return F.grid_sample(x, grid, "bilinear", "border", align_corners=False), pose
+
+    def back(self, maps: Tensor, pose: Pose) -> Tensor:
+        """Turn maps of aligned images back.
+
+        Args:
+            maps: float32 N x S x S.
+            pose: of the images.
+
+        Returns:
+            float32 N x S x S; 0 where the aligned image did not reach.
+        """
+        u, v = self._middle(maps)
+        u, v = (u - _each(pose.x)) / self.scale, (v - _each(pose.y)) / self.scale
+        columns = _each(pose.cosine) * u + _each(pose.sine) * v
+        rows = _each(pose.cosine) * v - _each(pose.sine) * u
+        grid = self._grid(columns, rows)
+        return F.grid_sample(maps[:, None], grid, "bilinear", "zeros", align_corners=False)[:, 0]
+
+    def pose(self, images: Tensor) -> Pose:
+        """Where the parts lie in float32 images N x 3 x S x S, 0..255."""
+        part = self.part(images)
+        found = self._moments(part)
+        side = torch.where(found.third < 0, -1.0, 1.0)
+        cosine, sine = found.cosine * side, found.sine * side
+        return Pose(cosine, sine, found.x + self.offset * cosine, found.y + self.offset * sine)
+
+    def part(self, images: Tensor) -> Tensor:
+        """How much each cell belongs to the part: float32 N x S/pool x S/pool, 0..1."""
+        low, high = _RAMP
+        return ((self.difference(images) / self.level - low) / (high - low)).clamp(0.0, 1.0)
+
+    def difference(self, images: Tensor) -> Tensor:
+        """How much each cell differs from the mean of those at the border: N x S/pool x S/pool, 0..255."""
+        cells = F.avg_pool2d(images, self.pool) if self.pool > 1 else images
+        border = [cells[:, :, 0], cells[:, :, -1], cells[:, :, :, 0], cells[:, :, :, -1]]
+        background = torch.cat(border, 2).mean(2)
+        return (cells - background[:, :, None, None]).abs().amax(1)
+
+    def _moments(self, part: Tensor) -> _Moments:
+        u, v = self._middle(part, self.pool)
+        mass = part.sum((1, 2)) + _TINY
+        x, y = (part * u).sum((1, 2)) / mass, (part * v).sum((1, 2)) / mass
+        du, dv = u - _each(x), v - _each(y)
+        uu, uv, vv = ((part * product).sum((1, 2)) / mass for product in (du * du, du * dv, dv * dv))
+        half, mean = 0.5 * (uu - vv), 0.5 * (uu + vv)
+        radius = torch.sqrt(half * half + uv * uv) + _TINY
+        # The angle of the axis is half of that of (half, uv).
+        double = half / radius
+        cosine = torch.sqrt((0.5 + 0.5 * double).clamp(min=0.0))
+        sine = torch.sqrt((0.5 - 0.5 * double).clamp(min=0.0)) * torch.where(uv < 0, -1.0, 1.0)
+        along = _each(cosine) * du + _each(sine) * dv
+        across = _each(cosine) * dv - _each(sine) * du
+        third = (part * along * along * along).sum((1, 2)) / mass
+        return _Moments(x, y, cosine, sine, along, across, mean + radius, mean - radius, third)
+
+    def _middle(self, like: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
+        """Columns 1 x 1 x n and rows 1 x n x 1 of cells of ``step`` pixels, in pixels from the middle."""
+        count = self.size // step
+        places = (torch.arange(count, device=like.device, dtype=torch.float32) - 0.5 * (count - 1)) * step
+        return places[None, None, :], places[None, :, None]
+
+    def _grid(self, columns: Tensor, rows: Tensor) -> Tensor:
+        """Pixels from the middle to the coordinates of ``grid_sample``, N x S x S x 2."""
+        return torch.stack([columns, rows], 3) * (2.0 / self.size)
+
+    @torch.no_grad()
+    def fit(self, images: Image) -> str | None:
+        """Measure the parts of good images.
+
+        Args:
+            images: uint8 n x S x S x 3 BGR.
+
+        Returns:
+            why these images cannot or need not be aligned; None where they should be.
+        """
+        if len(images) < _FEWEST:
+            return f"fewer than {_FEWEST} images"
+        if foreground.choose(list(images)) != "otsu":
+            return "no single part on an even background was found"
+        chosen = images[spread(len(images), _PROBES)]
+        different = [self.difference(_tensor(batch)) for batch in _batches(chosen)]
+        self.level.fill_(float(np.median([_otsu(item.numpy()) for batch in different for item in batch])))
+        parts = [self.part(_tensor(batch)) for batch in _batches(chosen)]
+        part = torch.cat(parts)
+        if not _mostly(torch.tensor([_is_one(item.numpy()) for item in part])):
+            return "more than one part is in the images"
+        found = self._moments(part)
+        if not _mostly(found.long > _LONG**2 * found.wide.clamp(min=_TINY)):
+            return "the part is not long enough for its direction to be seen"
+        if not self._directions_vary(found):
+            return "the parts lie in the same direction"
+        self._fit_middle(found, part)
+        return None
+
+    def _directions_vary(self, found: _Moments) -> bool:
+        double = torch.stack([found.cosine**2 - found.sine**2, 2 * found.cosine * found.sine])
+        if float(double.mean(1).norm()) < _ONE_WAY:
+            return True
+        # The axes agree; the ends may not, which cannot be seen on a part whose ends are alike.
+        if not _mostly(found.third.abs() > _ENDS_DIFFER * found.long**1.5):
+            return False
+        ends = torch.stack([found.cosine, found.sine]) * torch.where(found.third < 0, -1.0, 1.0)
+        return float(ends.mean(1).norm()) < _ONE_WAY
+
+    def _fit_middle(self, found: _Moments, part: Tensor) -> None:
+        """The middle of the part's length, and the scale at which every one of these parts fits."""
+        side = torch.where(found.third < 0, -1.0, 1.0)
+        along, across = found.along * _each(side), found.across
+        inside = part > 0.5
+        nowhere = torch.where(inside, 0.0, math.inf)
+        last = (along - nowhere).amax((1, 2))
+        first = (along + nowhere).amin((1, 2))
+        self.offset.fill_(float((0.5 * (first + last)).median()))
+        reach = torch.maximum((along - self.offset).abs(), across.abs())
+        furthest = float((reach * inside).amax())
+        self.scale.fill_(max(1.0, 2 * furthest / (_FILL * self.size)))
+
+    @torch.no_grad()
+    def aligned(self, images: Image) -> Image:
+        """Images as the networks see them.
+
+        Args:
+            images: uint8 n x S x S x 3 BGR.
+
+        Returns:
+            uint8 of the same shape.
+        """
+        done = [self(_tensor(batch))[0].round().clamp(0, 255).to(torch.uint8) for batch in _batches(images)]
+        return np.ascontiguousarray(torch.cat(done).permute(0, 2, 3, 1).numpy()) if done else images
+
+
+def _each(values: Tensor) -> Tensor:
+    """N to N x 1 x 1."""
+    return values[:, None, None]
+
+
+def _tensor(images: Image) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+
+
+def _batches(images: Image) -> Iterator[Image]:
+    for start in range(0, len(images), _BATCH):
+        yield images[start : start + _BATCH]
+
+
+def _mostly(holds: Tensor) -> bool:
+    return float(holds.float().mean()) >= _AGREE
+
+
+def _otsu(difference: NDArray[np.float32]) -> float:
+    level, _ = cv2.threshold(difference.round().astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return max(level, 1.0)
+
+
+def _is_one(part: NDArray[np.float32]) -> bool:
+    """Whether nearly all of what differs from the background is in one piece."""
+    _, _, statistics, _ = cv2.connectedComponentsWithStats((part > 0.5).astype(np.uint8))
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    return len(areas) > 0 and float(areas.max()) >= 0.9 * float(areas.sum())
