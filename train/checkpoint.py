@@ -202,7 +202,7 @@ def trainable_state(model: DMDD) -> dict[str, Tensor]:
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head; what is not in the state of lengths, density, prototypes and alignment is dropped.
+    """Fill student, PMN and head; of lengths, density, prototypes and alignment those in the state are kept.
 
     Raises:
         DmddError: tensors are missing, superfluous or of another shape.
@@ -213,8 +213,9 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
         model.drop_density()
     if model.prototypes is not None and not any(name.startswith("prototypes.") for name in state):
         model.drop_prototypes()
-    if not any(name.startswith("alignment.") for name in state):
-        model.alignment = None
+    model.alignment = None
+    if any(name.startswith("alignment.") for name in state):
+        model.add_alignment()
     if isinstance(model.head, ScaledHead) and "head.share" in state:
         model.head.keep_score_share()
     if isinstance(model.head, ScaledHead) and "head.joined" in state:

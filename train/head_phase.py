@@ -109,8 +109,8 @@ def _fit_scaled(
             "known-bad parts do not choose weights of a tiled category; the finished run says which it finds"
         )
         known_bad = None
-    if known_bad is not None and model.alignment is not None:
-        known_bad = model.alignment.aligned(known_bad)
+    if known_bad is not None:
+        known_bad = model.aligned(known_bad)
 
     def of(part: NDArray[np.uint8]) -> Features:
         return features_of(model, prepared.teacher, to_input(part, prepared.device), state.precision)

@@ -76,7 +76,7 @@ class DMDD(nn.Module):
         twin.load_state_dict(self.teacher.state_dict())
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
-        self.alignment = Alignment(config.image_size) if config.align == "auto" else None
+        self.alignment: Alignment | None = None
         self.lengths: BranchLengths | None = None
         self.density: FeatureDensity | None = None
         self.prototypes: FeaturePrototypes | None = None
@@ -120,17 +120,31 @@ class DMDD(nn.Module):
         """Measure how the parts lie in the good images; where they cannot or need not be aligned, they are not.
 
         Args:
-            images: uint8 n x S x S x 3 BGR; not read without an alignment.
+            images: uint8 n x S x S x 3 BGR; not looked at when the configuration wants no alignment.
 
         Returns:
             why they are not aligned; None where they are.
         """
-        if self.alignment is None:
+        if self.config.align == "off":
             return "switched off"
-        reason = self.alignment.fit(images)
+        reason = self.add_alignment().fit(images)
         if reason is not None:
             self.alignment = None
         return reason
+
+    def add_alignment(self) -> Alignment:
+        """Align images from now on; the alignment is to be fitted or filled."""
+        device = next(self.parameters()).device
+        self.alignment = Alignment(self.config.image_size).to(device)
+        return self.alignment
+
+    def aligned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Images as the networks see them: aligned, if the model does that.
+
+        Args:
+            images: uint8 n x S x S x 3 BGR.
+        """
+        return images if self.alignment is None else self.alignment.aligned(images)
 
     def drop_lengths(self) -> None:
         """Leave out the other length of the branches' differences, for a head that does not use it."""
@@ -189,13 +203,11 @@ class DMDD(nn.Module):
         Args:
             images: uint8 N x 3 x S x S, BGR, 0..255.
         """
-        if self.alignment is None:
-            return Prediction(*self._judged(images))
-        aligned, pose = self.alignment(images)
-        maps, scores = self._judged(aligned)
-        return Prediction(self.alignment.back(maps, pose), scores)
-
-    def _judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        pose = None
+        if self.alignment is not None:
+            images, pose = self.alignment(images)
         x = self.normalize(images)
         maps, scores = self.head(self.distances(self.teacher(x), self.student(x)))
-        return maps, scores
+        if self.alignment is not None and pose is not None:
+            maps = self.alignment.back(maps, pose)
+        return Prediction(maps, scores)

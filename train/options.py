@@ -253,6 +253,15 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             panel=_CHANGES,
         ),
     ] = None
+    align: Annotated[
+        Literal["auto", "off"] | None,
+        Option(
+            "Turn each image so that a long part, which may lie in any direction, always lies the same way: "
+            "auto (where the images need it), off. Default: auto; with --recipe paper off.",
+            metavar="HOW",
+            panel=_CHANGES,
+        ),
+    ] = None
     branches: Annotated[
         Literal["both", "normality", "abnormality"] | None,
         Option(
@@ -329,6 +338,12 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             lambda values: values["tile"] is None,
             "has no effect with --tile, whose scale is the same in both directions",
             "leave --tile out",
+        ),
+        Rule(
+            ("align",),
+            lambda values: values["tile"] is None,
+            "has no effect with --tile: a tile does not show the whole part",
+            "leave --align out",
         ),
         Rule(
             ("foreground",),

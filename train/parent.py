@@ -44,5 +44,24 @@ def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD
     return model
 
 
+def load_alignment(model: DMDD, folder: Path) -> str | None:
+    """Align as the run before, so that its student sees what it knows.
+
+    Args:
+        model: gets that run's alignment, if it had one.
+        folder: of the new run.
+
+    Returns:
+        why images are not aligned; None where they are.
+    """
+    weights = folder / files.MODEL
+    stored = files.read_tensors(weights if weights.is_file() else folder / files.START)[0]
+    kept = _below(_ALIGNMENT, stored)
+    if not kept:
+        return "the run before did not turn them"
+    files.fill(model.add_alignment(), kept)
+    return None
+
+
 def _below(prefix: str, weights: files.Tensors) -> files.Tensors:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -22,7 +22,7 @@ from dmdd_edge.train.known_bad import KnownBad, load_known_bad
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.parent import start_from_parent
+from dmdd_edge.train.parent import load_alignment, start_from_parent
 from dmdd_edge.train.steps import Stopwatch
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.synthesis.feeder import PairFeeder
@@ -54,7 +54,8 @@ class Prepared:
         device: where the networks are.
         model: with the teacher's weights; student and head are trained in place.
         teacher: the model's teacher with BatchNorm folded, frozen.
-        images: training and held-out images.
+        images: training and held-out images, aligned if the model does that.
+        not_aligned: why it does not; None where it does.
         foreground: where the part is in each training image.
         textures: source of foreign textures.
         known_bad: images of known-bad parts; None where the user gave none.
@@ -70,6 +71,7 @@ class Prepared:
     model: DMDD
     teacher: nn.Module
     images: TrainingImages
+    not_aligned: str | None
     foreground: ForegroundMasks
     textures: Textures
     known_bad: KnownBad | None
@@ -121,7 +123,7 @@ def prepare(
         for line in describe_tiles(config.preprocess, category.train, size, model, device):
             listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
-    _align(config, model, images, listener, watch)
+    not_aligned = _align(config, folder, model, images, listener, watch)
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
@@ -132,6 +134,7 @@ def prepare(
         model=model,
         teacher=teacher,
         images=images,
+        not_aligned=not_aligned,
         foreground=_find_foreground(config, images, folder, listener, watch),
         textures=_textures(config, images),
         known_bad=known_bad,
@@ -209,23 +212,31 @@ def _read_images(
 
 
 def _align(
-    config: TrainConfig, model: DMDD, images: TrainingImages, listener: Listener, watch: Stopwatch
-) -> None:
-    """Turn the images' parts the same way, where that can be done; else the model does without."""
-    if model.alignment is None:
-        return
+    config: TrainConfig,
+    folder: Path,
+    model: DMDD,
+    images: TrainingImages,
+    listener: Listener,
+    watch: Stopwatch,
+) -> str | None:
+    """Turn the images' parts the same way, where that can be done; else the model does without.
+
+    A continued run turns them as the one before.
+
+    Returns:
+        why they are not turned; None where they are.
+    """
     if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
-        # A tile does not show the part, and ignored pixels would be turned with it.
-        model.alignment = None
-        return
+        return "tiles and ignored pixels cannot be turned with the part"
     with watch.part("alignment"):
-        reason = model.fit_alignment(images.train)
-        if reason is None:
-            images.train, images.holdout = map(model.alignment.aligned, (images.train, images.holdout))
+        if config.parent is None:
+            reason = model.fit_alignment(images.train)
+        else:
+            reason = load_alignment(model, folder)
+        images.train, images.holdout = model.aligned(images.train), model.aligned(images.holdout)
     if reason is None:
-        listener.say("each part is turned so that all lie the same way (--align auto)")
-    else:
-        listener.say(f"the parts are not turned to lie the same way: {reason} (--align auto)")
+        listener.say("the parts lie in different directions: each image is turned first (--align auto)")
+    return reason
 
 
 def _read_known_bad(

@@ -92,6 +92,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         "train": [str(path.absolute()) for path in images.train_paths],
         "holdout": [str(path.absolute()) for path in images.holdout_paths],
         "skipped": [[str(path.absolute()), reason] for path, reason in category.skipped],
+        "alignment": {"aligned": prepared.not_aligned is None, "reason": prepared.not_aligned},
         "foreground": {"method": prepared.foreground.method, "failed": prepared.foreground.failed},
         "steps": state.progress.step,
         "train_seconds": round(seconds, 1),

@@ -89,6 +89,8 @@ class Networks:
 def networks(run: Run, good: Image) -> Networks:
     """Fit the lengths on good training images."""
     assert isinstance(run.model.head, ScaledHead)
+    if run.model.alignment is not None:
+        sys.exit("The maps are compared as the networks see the images: train the run with --align off.")
     made = Networks(run, run.model.head, {})
     seen = list(made.features(good))
     for branch in _BRANCHES:

@@ -189,6 +189,7 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
         ("training images", len(info["train"])),
         ("held out for the threshold", len(info["holdout"])),
         ("layout", info.get("layout", "–")),
+        ("images turned", _turned(info)),
         ("foreground by", info.get("foreground", {}).get("method", "–")),
         *([] if choice is None else [("weights of the map", describe_choice(choice))]),
         ("trained parameters", f"{info.get('parameters', 0):,}"),
@@ -196,6 +197,12 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
         ("half precision", info.get("amp", "–")),
         *((f"version of {name}", version) for name, version in info.get("created_with", {}).items()),
     ]
+
+
+def _turned(info: Mapping[str, Any]) -> str:
+    """Whether the parts are turned to lie the same way; of runs before there was a choice nothing is known."""
+    found = info.get("alignment", {})
+    return "yes" if found.get("aligned") else f"no: {found['reason']}" if "reason" in found else "no"
 
 
 def _skipped(content: Content, in_training: Sequence[Sequence[str]]) -> list[tuple[str, str]]:

@@ -1,0 +1,229 @@
+"""Parts in any direction: when they are turned, how exactly, and what a run and its graph keep of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dmdd_edge.train.alignment import Alignment
+from tests.train.drawn_bolts import Image, bolt, bolts, write_bolts
+
+
+def fitted(images: Image) -> Alignment:
+    alignment = Alignment(images.shape[1])
+    assert alignment.fit(images) is None
+    return alignment
+
+
+def tensor(images: Image) -> torch.Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def test_parts_in_any_direction_come_to_lie_the_same_way() -> None:
+    images = bolts(40, size=128)
+    aligned = fitted(images[:20]).aligned(images).astype(np.float32)
+    typical = np.median(aligned, axis=0)
+    assert np.median(np.abs(images - typical).mean((1, 2, 3))) > 10  # before
+    assert np.abs(aligned - typical).mean((1, 2, 3)).max() < 4
+    rows, columns = np.nonzero(typical.mean(2) > 100)
+    assert abs(rows.mean() - 63.5) < 1.5
+    assert abs((columns.min() + columns.max()) / 2 - 63.5) < 2.5
+    assert np.ptp(columns) > 2 * np.ptp(rows)
+    assert typical[:, : columns.min() + 8].mean() > typical[:, columns.max() - 8 :].mean()  # the head is left
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 45.0, -135.0, 89.99])
+def test_no_direction_is_special(degrees: float) -> None:
+    images = bolts(20)
+    alignment = fitted(images)
+    pose = alignment.pose(tensor(bolt(degrees)[None]).float())
+    found = np.rad2deg(np.arctan2(float(pose.sine), float(pose.cosine)))
+    assert abs((found - degrees + 180) % 360 - 180) < 1.5
+    assert float(pose.cosine**2 + pose.sine**2) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_map_is_turned_back_to_where_the_image_shows_it() -> None:
+    images = bolts(20, size=128)
+    alignment = fitted(images)
+    marked = images.copy()
+    places = []
+    for index, image in enumerate(marked):
+        rows, columns = np.nonzero(image.mean(2) > 100)
+        place = int(columns[len(columns) // 3]), int(rows[len(rows) // 3])
+        cv2.circle(marked[index], place, 3, (255, 0, 0), -1)
+        places.append(place)
+    aligned, pose = alignment(tensor(marked))
+    blue = (aligned[:, 0] - aligned[:, 2]).clamp(min=0)
+    back = alignment.back(blue, pose).numpy()
+    for found, (column, row) in zip(back, places, strict=True):
+        top, left = np.unravel_index(int(cv2.GaussianBlur(found, (0, 0), 2).argmax()), found.shape)
+        assert np.hypot(top - row, left - column) < 2
+
+
+def test_a_map_of_ones_says_where_the_aligned_image_reaches() -> None:
+    images = bolts(20)
+    alignment = fitted(images)
+    _, pose = alignment(tensor(images))
+    reached = alignment.back(torch.ones(20, 64, 64), pose)
+    middle = reached[:, 16:48, 16:48]
+    torch.testing.assert_close(middle, torch.ones_like(middle))
+    assert float(reached.min()) == 0  # a corner
+    assert float(reached.max()) <= 1 + 1e-5
+
+
+def test_a_part_as_long_as_the_diagonal_is_made_smaller() -> None:
+    rng = np.random.default_rng(0)
+    angles = 45 + 90 * rng.integers(4, size=12)
+    long = np.stack([bolt(angle, size=128, length=1.02, seed=index) for index, angle in enumerate(angles)])
+    alignment = fitted(long)
+    assert float(alignment.scale) > 1.03
+    typical = np.median(alignment.aligned(long), axis=0).mean(2)
+    columns = np.nonzero((typical > 100).any(0))[0]
+    assert columns.min() >= 1
+    assert columns.max() <= 126
+
+
+def round_parts() -> Image:
+    images = np.full((12, 64, 64, 3), 40, np.uint8)
+    for index, image in enumerate(images):
+        cv2.circle(image, (32, 32), 18, (180, 180, 180), -1)
+        angle = np.deg2rad(33 * index)
+        cv2.circle(image, (int(32 + 10 * np.cos(angle)), int(32 + 10 * np.sin(angle))), 4, (90, 90, 90), -1)
+    return images
+
+
+def pairs() -> Image:
+    rng = np.random.default_rng(1)
+    images = []
+    for index in range(12):
+        first = bolt(rng.uniform(0, 360), at=(-0.22, 0), length=0.4, seed=index)
+        images.append(np.maximum(first, bolt(rng.uniform(0, 360), at=(0.22, 0), length=0.4)))
+    return np.stack(images)
+
+
+def textures() -> Image:
+    return np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (bolts(7), "fewer than 8 images"),
+        (round_parts(), "not long enough"),
+        (pairs(), "more than one part"),
+        (textures(), "no single part"),
+        (np.stack([bolt(20 + index % 5, seed=index) for index in range(12)]), "the same direction"),
+        (
+            np.stack([bolt(20 + index % 5, ends_alike=True, seed=index) for index in range(12)]),
+            "the same direction",
+        ),
+        (np.full((12, 64, 64, 3), 90, np.uint8), "no single part"),
+    ],
+    ids=["few", "round", "pairs", "texture", "one way", "one way, ends alike", "one gray"],
+)
+def test_what_cannot_or_need_not_be_turned_is_left(images: Image, reason: str) -> None:
+    found = Alignment(64).fit(images)
+    assert found is not None
+    assert reason in found
+
+
+def test_a_part_that_lies_either_way_round_is_turned() -> None:
+    images = np.stack([bolt(180 * (index % 2), seed=index) for index in range(12)])
+    aligned = fitted(images).aligned(images).astype(np.float32)
+    assert np.abs(aligned - np.median(aligned, axis=0)).mean((1, 2, 3)).max() < 5
+
+
+def test_an_image_without_a_part_gives_finite_values() -> None:
+    alignment = fitted(bolts(12))
+    for value in (0, 90, 255):
+        aligned, pose = alignment(tensor(np.full((1, 64, 64, 3), value, np.uint8)))
+        assert torch.isfinite(alignment.back(aligned[:, 0], pose)).all()
+        torch.testing.assert_close(aligned, torch.full_like(aligned, value), atol=1e-3, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def aligned_run(tiny_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A finished run of bolts; not to be changed."""
+    from dmdd_edge.train.listener import Listener
+    from dmdd_edge.train.session import train
+
+    folder = tmp_path_factory.mktemp("bolts")
+    config = bolt_config(tiny_config, write_bolts(folder / "data"))
+    return train(config, folder / "run", Listener(), resume=False, tensorboard=False).run
+
+
+def bolt_config(tiny_config: Callable[..., Any], data: Path, **values: Any) -> Any:
+    return tiny_config({"head": "sum"}, data=data, category="bolt", **values)
+
+
+def test_a_run_says_that_it_turns_images(aligned_run: Any) -> None:
+    facts = json.loads((aligned_run.folder / "run.json").read_text())
+    assert facts["alignment"] == {"aligned": True, "reason": None}
+    said = (aligned_run.folder / "train.log").read_text()
+    assert "the parts lie in different directions: each image is turned first (--align auto)" in said
+
+
+@torch.no_grad()
+def test_a_loaded_run_turns_images_likewise(aligned_run: Any) -> None:
+    from dmdd_edge.train.checkpoint import load_run
+
+    loaded, images = load_run(aligned_run.folder).model, tensor(bolts(4, 50))
+    ours, theirs = loaded(images), aligned_run.model.eval()(images)
+    torch.testing.assert_close(ours.maps, theirs.maps)
+    for name, value in aligned_run.model.alignment.named_buffers():
+        assert torch.equal(value, loaded.alignment.get_buffer(name))
+
+
+@torch.no_grad()
+def test_the_map_turns_with_the_part(aligned_run: Any) -> None:
+    model = aligned_run.model.eval()
+    first = model(tensor(bolt(0)[None])).maps[0].numpy()
+    for angle in (30, 90, 200):
+        found = model(tensor(bolt(angle)[None])).maps[0].numpy()
+        matrix = cv2.getRotationMatrix2D((31.5, 31.5), angle, 1)
+        upright = cv2.warpAffine(found, matrix, (64, 64))
+        middle = slice(12, 52)
+        both = np.corrcoef(upright[middle, middle].ravel(), first[middle, middle].ravel())
+        assert both[0, 1] > 0.9
+
+
+def test_switched_off_nothing_is_turned(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
+    from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.train.listener import Listener
+    from dmdd_edge.train.trainer import Trainer
+
+    config = tiny_config(
+        {"head": "sum", "align": "off"}, data=write_bolts(tmp_path / "data"), category="bolt"
+    )
+    run = Trainer(config, load_category(config.data, "bolt"), tmp_path / "run", Listener()).run()
+    assert run.model.alignment is None
+    assert run.info["alignment"] == {"aligned": False, "reason": "switched off"}
+
+
+@torch.no_grad()
+def test_the_graph_turns_images_as_the_model_does(aligned_run: Any, tmp_path: Path) -> None:
+    import onnxruntime
+
+    from dmdd_edge.export.checks import check_graph
+    from dmdd_edge.export.graph import DeploymentGraph
+    from dmdd_edge.export.onnx_file import write_onnx
+
+    model, images = aligned_run.model.eval(), bolts(5, 70)
+    expected = model(tensor(images))
+    maps, scores = DeploymentGraph(model)(torch.from_numpy(images))
+    torch.testing.assert_close(maps, expected.maps, atol=1e-4, rtol=0)
+    torch.testing.assert_close(scores, expected.scores, atol=1e-4, rtol=0)
+    file = tmp_path / "half.onnx"
+    write_onnx(DeploymentGraph(model, half=True), file, 64)
+    assert not check_graph(file, "fp16").problems
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    of_half = session.run(None, {"image": images})
+    np.testing.assert_allclose(of_half[0], expected.maps.numpy(), atol=2e-2)
+    np.testing.assert_allclose(of_half[1], expected.scores.numpy(), atol=2e-2)
