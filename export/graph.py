@@ -244,7 +244,8 @@ class DeploymentGraph(nn.Module):
             return self._judged(self.island_input(image))
         aligned, pose = self.island_alignment(image.to(torch.float32).permute(0, 3, 1, 2))
         maps, scores = self._judged(aligned - self.island_input.mean)
-        return self.island_alignment.back(maps, pose), scores
+        found: tuple[Tensor, Tensor] = self.island_alignment.back(maps, scores, pose)
+        return found
 
     def _judged(self, centered: Tensor) -> tuple[Tensor, Tensor]:
         x = centered.to(self.dtype)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -41,6 +41,9 @@ _ENDS_DIFFER = 0.03
 _FILL = 0.96
 #: Share of what differs from the background that the part must be.
 _ONE_PIECE = 0.9
+#: Side of what is noticed where the aligned image does not reach, in sides of the image; and what map and
+#: score are then, when it is twice as large.
+_BEYOND, _CERTAIN = 1 / 32, 0.98
 #: Images that must be as described, and images that are examined.
 _AGREE, _PROBES = 0.95, 64
 #: Images from which the directions can be seen to vary.
@@ -53,17 +56,21 @@ _TINY = 1e-3
 
 @dataclass(frozen=True)
 class Pose:
-    """Where parts lie, per image; each float32 N.
+    """Where parts lie, per image.
 
     Attributes:
         cosine, sine: of the direction of the part's axis, towards its thinner end; the y axis points down.
+            float32 N, as are x and y.
         x, y: the middle of the part in pixels from the image's middle.
+        beyond: how much each cell that the aligned image does not show differs from the background, 0..1;
+            float32 N x h x w.
     """
 
     cosine: Tensor
     sine: Tensor
     x: Tensor
     y: Tensor
+    beyond: Tensor
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,13 @@ class Alignment(nn.Module):
         self.register_buffer("offset", torch.tensor(0.0))
         #: Pixels of the image per pixel of the aligned one; above 1 where a part would not fit else.
         self.register_buffer("scale", torch.tensor(1.0))
+        #: Sum of ``Pose.beyond`` above which something else is in the image.
+        self.register_buffer("limit", torch.tensor(1.0))
 
     level: Tensor
     offset: Tensor
     scale: Tensor
+    limit: Tensor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Pose]:
         """Align images.
@@ -125,7 +135,7 @@ class Alignment(nn.Module):
         """
         x = images.float()
         pose = self.pose(x)
-        u, v = self._middle(x)
+        u, v = self._middle()
         columns = _each(pose.cosine) * u - _each(pose.sine) * v
         rows = _each(pose.sine) * u + _each(pose.cosine) * v
         last = 0.5 * (self.size - 1)
@@ -133,21 +143,26 @@ class Alignment(nn.Module):
         rows = (rows * self.scale + _each(pose.y)).clamp(-last, last)
         return self._sampled(x, columns, rows), pose
 
-    def back(self, maps: Tensor, pose: Pose) -> Tensor:
-        """Turn maps of aligned images back.
+    def back(self, maps: Tensor, scores: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Turn the maps of aligned images back.
+
+        What the aligned image does not show, such as a corner, is not left without an answer: where more than
+        in good images differs from the background there, map and score are near 1.
 
         Args:
-            maps: float32 N x S x S.
+            maps: float32 N x S x S, 0..1.
+            scores: float32 N, 0..1.
             pose: of the images.
 
         Returns:
-            float32 N x S x S; 0 where the aligned image did not reach.
+            float32 N x S x S and N.
         """
-        u, v = self._middle(maps)
-        u, v = (u - _each(pose.x)) / self.scale, (v - _each(pose.y)) / self.scale
-        columns = _each(pose.cosine) * u + _each(pose.sine) * v
-        rows = _each(pose.cosine) * v - _each(pose.sine) * u
-        return self._sampled(maps[:, None], columns, rows)[:, 0]
+        turned = self._sampled(maps[:, None], *self._in_aligned(pose, *self._middle()))[:, 0]
+        excess = (pose.beyond.sum((1, 2)) / self.limit - 1.0).clamp(0.0, 1.0)
+        beyond = F.interpolate(pose.beyond[:, None], size=(self.size, self.size), mode="bilinear")[:, 0]
+        return torch.maximum(turned, _CERTAIN * _each(excess) * beyond), torch.maximum(
+            scores, _CERTAIN * excess
+        )
 
     def pose(self, images: Tensor) -> Pose:
         """Where the parts lie in float32 images N x 3 x S x S, 0..255."""
@@ -155,7 +170,16 @@ class Alignment(nn.Module):
         found = self._moments(part)
         side = torch.where(found.third < 0, -1.0, 1.0)
         cosine, sine = found.cosine * side, found.sine * side
-        return Pose(cosine, sine, found.x + self.offset * cosine, found.y + self.offset * sine)
+        x, y = found.x + self.offset * cosine, found.y + self.offset * sine
+        pose = Pose(cosine, sine, x, y, part)
+        columns, rows = self._in_aligned(pose, *self._middle(self.pool))
+        shown = torch.maximum(columns.abs(), rows.abs()) < 0.5 * self.size
+        return replace(pose, beyond=torch.where(shown, 0.0, part))
+
+    def _in_aligned(self, pose: Pose, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns and rows of places of the image in the aligned one; both in pixels from the middle."""
+        u, v = (u - _each(pose.x)) / self.scale, (v - _each(pose.y)) / self.scale
+        return _each(pose.cosine) * u + _each(pose.sine) * v, _each(pose.cosine) * v - _each(pose.sine) * u
 
     def part(self, images: Tensor) -> Tensor:
         """How much each cell belongs to the part: float32 N x S/pool x S/pool, 0..1."""
@@ -170,7 +194,7 @@ class Alignment(nn.Module):
         return (cells - background[:, :, None, None]).abs().amax(1)
 
     def _moments(self, part: Tensor) -> _Moments:
-        u, v = self._middle(part, self.pool)
+        u, v = self._middle(self.pool)
         mass = part.sum((1, 2)) + _TINY
         x, y = (part * u).sum((1, 2)) / mass, (part * v).sum((1, 2)) / mass
         du, dv = u - _each(x), v - _each(y)
@@ -186,10 +210,11 @@ class Alignment(nn.Module):
         third = (part * along * along * along).sum((1, 2)) / mass
         return _Moments(x, y, cosine, sine, along, across, mean + radius, mean - radius, third)
 
-    def _middle(self, like: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
+    def _middle(self, step: int = 1) -> tuple[Tensor, Tensor]:
         """Columns 1 x 1 x n and rows 1 x n x 1 of cells of ``step`` pixels, in pixels from the middle."""
         count = self.size // step
-        places = (torch.arange(count, device=like.device, dtype=torch.float32) - 0.5 * (count - 1)) * step
+        numbers = torch.arange(count, device=self.level.device, dtype=torch.float32)
+        places = (numbers - 0.5 * (count - 1)) * step
         return places[None, None, :], places[None, :, None]
 
     def _sampled(self, images: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
@@ -227,6 +252,8 @@ class Alignment(nn.Module):
         if not self._directions_vary(found):
             return "the parts lie in the same direction"
         self._fit_middle(found, torch.from_numpy(np.stack([piece for piece, _ in pieces])).to(part.device))
+        beyond = [self.pose(batch).beyond.sum((1, 2)).max() for batch in self._batches(images)]
+        self.limit.fill_(float(torch.stack(beyond).max()) + (_BEYOND * self.size / self.pool) ** 2)
         return None
 
     def _directions_vary(self, found: _Moments) -> bool:

@@ -209,5 +209,5 @@ class DMDD(nn.Module):
         x = self.normalize(images)
         maps, scores = self.head(self.distances(self.teacher(x), self.student(x)))
         if self.alignment is not None and pose is not None:
-            maps = self.alignment.back(maps, pose)
+            maps, scores = self.alignment.back(maps, scores, pose)
         return Prediction(maps, scores)

@@ -92,7 +92,7 @@ def infer(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]
         for name, head in heads.items():
             maps, scores = head(distances)
             if model.alignment is not None and pose is not None:
-                maps = model.alignment.back(maps, pose)
+                maps, scores = model.alignment.back(maps, scores, pose)
             found[name][0][start : start + _BATCH] = maps.cpu().numpy()
             found[name][1][start : start + _BATCH] = scores.cpu().numpy()
     return found

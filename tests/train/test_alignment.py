@@ -61,7 +61,7 @@ def test_a_map_is_turned_back_to_where_the_image_shows_it() -> None:
         places.append(place)
     aligned, pose = alignment(tensor(marked))
     blue = (aligned[:, 0] - aligned[:, 2]).clamp(min=0)
-    back = alignment.back(blue, pose).numpy()
+    back = alignment.back(blue, torch.zeros(20), pose)[0].numpy()
     for found, (column, row) in zip(back, places, strict=True):
         top, left = np.unravel_index(int(cv2.GaussianBlur(found, (0, 0), 2).argmax()), found.shape)
         assert np.hypot(top - row, left - column) < 2
@@ -71,11 +71,26 @@ def test_a_map_of_ones_says_where_the_aligned_image_reaches() -> None:
     images = bolts(20)
     alignment = fitted(images)
     _, pose = alignment(tensor(images))
-    reached = alignment.back(torch.ones(20, 64, 64), pose)
+    reached, _ = alignment.back(torch.ones(20, 64, 64), torch.zeros(20), pose)
     middle = reached[:, 16:48, 16:48]
     torch.testing.assert_close(middle, torch.ones_like(middle))
     assert float(reached.min()) == 0  # a corner
     assert float(reached.max()) <= 1 + 1e-5
+
+
+def test_a_corner_that_the_aligned_image_does_not_show_is_not_passed() -> None:
+    images = bolts(40, size=128)
+    alignment = fitted(images[:20])
+    judged = torch.full((1, 128, 128), 0.6), torch.zeros(1)
+    noticed = 0
+    for image in images:
+        assert float(alignment.back(*judged, alignment.pose(tensor(image[None]).float()))[1]) == 0
+        marked = image.copy()
+        marked[4:18, 4:18] = 200
+        maps, scores = alignment.back(*judged, alignment.pose(tensor(marked[None]).float()))
+        assert float(maps[0, 10:12, 10:12].min()) > 0.3  # judged by the networks, or noticed
+        noticed += float(scores) > 0.5
+    assert 10 < noticed < 40
 
 
 def test_a_part_as_long_as_the_diagonal_is_made_smaller() -> None:
@@ -144,7 +159,7 @@ def test_an_image_without_a_part_gives_finite_values() -> None:
     alignment = fitted(bolts(12))
     for value in (0, 90, 255):
         aligned, pose = alignment(tensor(np.full((1, 64, 64, 3), value, np.uint8)))
-        assert torch.isfinite(alignment.back(aligned[:, 0], pose)).all()
+        assert torch.isfinite(alignment.back(aligned[:, 0], torch.zeros(1), pose)[0]).all()
         torch.testing.assert_close(aligned, torch.full_like(aligned, value), atol=1e-3, rtol=0)
 
 
