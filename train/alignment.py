@@ -1,9 +1,9 @@
-"""Turns and shifts a part that lies in any direction until it lies as in all other images.
+"""Rotates and shifts images of a loose part until the part has one orientation and place in all of them.
 
-A part that comes in any direction looks different in every image; a detector has to learn all of them from a
-few hundred. Where parts are long and lie alone on an even background, their direction follows from their
-outline: the axis along which their pixels spread most, the end that is heavier, their center. The fused graph
-contains it, so whatever feeds the graph needs nothing, and the anomaly map is turned back to the image.
+A part that comes in any orientation looks different in every image; a detector has to learn all of them from a
+few hundred. Where a part is long and alone on an even background, its orientation follows from its outline:
+the axis along which its pixels spread most, the end that is heavier, the center. The fused graph contains it,
+so whatever feeds the graph needs nothing, and the anomaly map is rotated back.
 
 All is arithmetic on moments, without a branch, so that it is exported as it is (ours, not the paper's).
 """
@@ -56,7 +56,7 @@ _TINY = 1e-3
 
 @dataclass(frozen=True)
 class Pose:
-    """Where parts lie, per image.
+    """Orientation and place of the parts, per image.
 
     Attributes:
         cosine, sine: of the direction of the part's axis, towards its thinner end; the y axis points down.
@@ -98,7 +98,7 @@ class _Moments:
 
 
 class Alignment(nn.Module):
-    """Aligns images, and turns maps back.
+    """Aligns images, and rotates maps back.
 
     Args:
         size: side S of the images.
@@ -131,7 +131,7 @@ class Alignment(nn.Module):
         Returns:
             float32 of the same shape: the part's middle in the middle of the image, its axis along the rows,
             its thinner end on the right; beyond the image's border the border's pixels are repeated. And
-            where the parts lay.
+            the poses of the parts.
         """
         x = images.float()
         pose = self.pose(x)
@@ -144,7 +144,7 @@ class Alignment(nn.Module):
         return self._sampled(x, columns, rows), pose
 
     def back(self, maps: Tensor, scores: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
-        """Turn the maps of aligned images back.
+        """Rotate the maps of aligned images back.
 
         What the aligned image does not show, such as a corner, is not left without an answer: where more than
         in good images differs from the background there, map and score are near 1.
@@ -165,7 +165,7 @@ class Alignment(nn.Module):
         )
 
     def pose(self, images: Tensor) -> Pose:
-        """Where the parts lie in float32 images N x 3 x S x S, 0..255."""
+        """The poses of the parts in float32 images N x 3 x S x S, 0..255."""
         part = self.part(images)
         found = self._moments(part)
         side = torch.where(found.third < 0, -1.0, 1.0)
@@ -248,9 +248,9 @@ class Alignment(nn.Module):
             return "more than one part is in the images"
         found = self._moments(part)
         if not _mostly(found.long > _LONG**2 * found.wide.clamp(min=_TINY)):
-            return "the part is not long enough for its direction to be seen"
+            return "the part is not long enough for its orientation to be seen"
         if not self._directions_vary(found):
-            return "the parts lie in the same direction"
+            return "the parts have the same orientation"
         self._fit_middle(found, torch.from_numpy(np.stack([piece for piece, _ in pieces])).to(part.device))
         beyond = [self.pose(batch).beyond.sum((1, 2)).max() for batch in self._batches(images)]
         self.limit.fill_(float(torch.stack(beyond).max()) + (_BEYOND * self.size / self.pool) ** 2)

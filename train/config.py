@@ -59,7 +59,7 @@ class ModelConfig(BaseModel):
             the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
         joined_score: whether the ``scaled`` head's score may be the peak of the maps' joined values, not
             the mean of their peaks, see ``head.ScaledHead``: ``auto`` chooses by the same damage.
-        align: whether parts that lie in any direction are turned to lie the same way, see ``alignment``;
+        align: whether images of loose parts are rotated to one orientation, see ``alignment``;
             ``auto`` decides from the images.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).

@@ -117,7 +117,7 @@ class DMDD(nn.Module):
                 self.drop_lengths()
 
     def fit_alignment(self, images: NDArray[np.uint8]) -> str | None:
-        """Measure how the parts lie in the good images; where they cannot or need not be aligned, they are not.
+        """Measure the parts in the good images; where they cannot or need not be aligned, they are not.
 
         Args:
             images: uint8 n x S x S x 3 BGR; not looked at when the configuration wants no alignment.

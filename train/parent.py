@@ -58,7 +58,7 @@ def load_alignment(model: DMDD, folder: Path) -> str | None:
     stored = files.read_tensors(weights if weights.is_file() else folder / files.START)[0]
     kept = _below(_ALIGNMENT, stored)
     if not kept:
-        return "the run before did not turn them"
+        return "the run before did not rotate them"
     files.fill(model.add_alignment(), kept)
     return None
 

@@ -219,15 +219,15 @@ def _align(
     listener: Listener,
     watch: Stopwatch,
 ) -> str | None:
-    """Turn the images' parts the same way, where that can be done; else the model does without.
+    """Rotate the images to one orientation of the part, where that can be done; else the model does without.
 
-    A continued run turns them as the one before.
+    A continued run rotates them as the one before.
 
     Returns:
-        why they are not turned; None where they are.
+        why they are not rotated; None where they are.
     """
     if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
-        return "tiles and ignored pixels cannot be turned with the part"
+        return "tiles and ignored pixels cannot be rotated with the part"
     with watch.part("alignment"):
         if config.parent is None:
             reason = model.fit_alignment(images.train)
@@ -235,7 +235,7 @@ def _align(
             reason = load_alignment(model, folder)
         images.train, images.holdout = model.aligned(images.train), model.aligned(images.holdout)
     if reason is None:
-        listener.say("the parts lie in different directions: each image is turned first (--align auto)")
+        listener.say("the parts have different orientations: each image is rotated first (--align auto)")
     return reason
 
 

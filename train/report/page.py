@@ -189,7 +189,7 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
         ("training images", len(info["train"])),
         ("held out for the threshold", len(info["holdout"])),
         ("layout", info.get("layout", "–")),
-        ("images turned", _turned(info)),
+        ("images rotated", _rotated(info)),
         ("foreground by", info.get("foreground", {}).get("method", "–")),
         *([] if choice is None else [("weights of the map", describe_choice(choice))]),
         ("trained parameters", f"{info.get('parameters', 0):,}"),
@@ -199,8 +199,8 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
     ]
 
 
-def _turned(info: Mapping[str, Any]) -> str:
-    """Whether the parts are turned to lie the same way; of runs before there was a choice nothing is known."""
+def _rotated(info: Mapping[str, Any]) -> str:
+    """Whether the images are rotated to one orientation; runs before there was a choice do not."""
     found = info.get("alignment", {})
     return "yes" if found.get("aligned") else f"no: {found['reason']}" if "reason" in found else "no"
 
