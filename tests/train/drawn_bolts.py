@@ -67,11 +67,11 @@ def bolts(count: int, seed: int = 0, size: int = 64) -> Image:
     )
 
 
-def write_bolts(root: Path, *, good: int = 12, test: int = 3) -> Path:
+def write_bolts(root: Path, *, good: int = 12, test: int = 3, seed: int = 0) -> Path:
     """A data set in MVTec layout, category "bolt": good ones, and some with a dark spot and its mask."""
-    for part, images in (("train/good", bolts(good, 1)), ("test/good", bolts(test, 100))):
+    for part, images in (("train/good", bolts(good, seed + 1)), ("test/good", bolts(test, seed + 100))):
         _write(root / "bolt" / part, images)
-    damaged, masks = bolts(test, 200), []
+    damaged, masks = bolts(test, seed + 200), []
     for image in damaged:
         mask = np.zeros(image.shape[:2], np.uint8)
         cv2.circle(mask, (32, 32), 3, 255, -1)

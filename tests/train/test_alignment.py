@@ -223,6 +223,40 @@ def test_switched_off_nothing_is_turned(tiny_config: Callable[..., Any], tmp_pat
     assert run.info["alignment"] == {"aligned": False, "reason": "switched off"}
 
 
+def test_a_continued_run_aligns_as_the_one_before(aligned_run: Any, tmp_path: Path) -> None:
+    from dmdd_edge.train.listener import Listener
+    from dmdd_edge.train.options import TrainOptions
+    from dmdd_edge.train.plan import plan_training
+    from dmdd_edge.train.session import train
+
+    lot = write_bolts(tmp_path / "more", good=8, test=1, seed=900) / "bolt" / "train" / "good"
+    options = TrainOptions(continue_run=str(aligned_run.folder), add=(lot,), steps=2, runs_dir=tmp_path)
+    plan = plan_training(options)
+    for resume in (False, True):  # resumed, nothing is left but what follows the training
+        run = train(plan.config, plan.folder, Listener(), resume=resume, tensorboard=False).run
+        assert run.info["alignment"] == {"aligned": True, "reason": None}
+        for name, value in aligned_run.model.alignment.named_buffers():
+            assert torch.equal(value, run.model.alignment.get_buffer(name))
+
+
+def test_ignored_pixels_are_not_rotated_with_the_part(
+    tiny_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    from dmdd_edge.data.datasets import load_category
+    from dmdd_edge.data.preprocess import Preprocess
+    from dmdd_edge.train.listener import Listener
+    from dmdd_edge.train.trainer import Trainer
+
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:4, :4] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    preprocess = Preprocess.from_options(ignore_mask=tmp_path / "mask.png", source_shape=(64, 64, 3), size=64)
+    config = bolt_config(tiny_config, write_bolts(tmp_path / "data"), preprocess=preprocess, steps=1)
+    run = Trainer(config, load_category(config.data, "bolt"), tmp_path / "run", Listener()).run()
+    assert not run.info["alignment"]["aligned"]
+    assert run.model.alignment is None
+
+
 class Turning(nn.Module):
     """Turns an image, and its mean over the colors back, as the fused graph does with its maps."""
 
