@@ -28,7 +28,6 @@ from dmdd_edge.train.distance import EPSILON
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.head import STAGES, Head, ScaledHead, resize
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.prototypes import STAGE
 
 _BRANCHES = ("normality", "abnormality")
 
@@ -119,9 +118,10 @@ class StageHead(nn.Module):
 
     Args:
         head: as trained.
+        usual_stage: stage of the map of the usual features.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, usual_stage: int = 0) -> None:
         super().__init__()
         self.head = copy.deepcopy(head)
         self.branches = head.channels // STAGES  # of the heads that are fed map by map
@@ -137,7 +137,7 @@ class StageHead(nn.Module):
                     *range(stage, own, STAGES),
                     *(range(own + stage, last, LENGTH_STAGES) if stage < LENGTH_STAGES else ()),
                     *([last + stage] if stage < self.head.density_maps else []),
-                    *([self.head.channels - 1] if stage == STAGE and self.head.prototype_maps else []),
+                    *([self.head.channels - 1] if stage == usual_stage and self.head.prototype_maps else []),
                 )
             ]
             for values in (self.head.level, self.head.spread, self.head.share, self.head.map_share):
@@ -223,7 +223,8 @@ class DeploymentGraph(nn.Module):
         self.island_lengths = copy.deepcopy(model.lengths)
         self.island_density = copy.deepcopy(model.density)
         self.island_prototypes = copy.deepcopy(model.prototypes)
-        self.island_head = StageHead(model.head)
+        usual_stage = 0 if model.prototypes is None else model.prototypes.stage
+        self.island_head = StageHead(model.head, usual_stage)
         #: Changes the distances before the head; see ``int8.floors``.
         self.island_floors: nn.Module | None = None
         self.island_alignment = copy.deepcopy(model.alignment)
@@ -260,8 +261,8 @@ class DeploymentGraph(nn.Module):
             for stage, density in enumerate(self.island_density(teacher)):
                 stages[stage] = torch.cat([stages[stage], density[:, None]], 1)
         if self.island_prototypes is not None:
-            nearest = self.island_prototypes(teacher)[:, None]
-            stages[STAGE] = torch.cat([stages[STAGE], nearest], 1)
+            stage, unusual = self.island_prototypes.stage, self.island_prototypes(teacher)[:, None]
+            stages[stage] = torch.cat([stages[stage], unusual], 1)
         if self.island_floors is not None:
             stages = self.island_floors(stages)
         maps, scores = self.island_head(stages)

@@ -1,7 +1,7 @@
 """Rotates and shifts images of a loose part until the part has one orientation and place in all of them.
 
-A part that comes in any orientation looks different in every image; a detector has to learn all of them from a
-few hundred. Where a part is long and alone on an even background, its orientation follows from its outline:
+A part that comes in any orientation looks different in every image; a detector has to learn all of them from
+a few hundred. Where a part is long and alone on an even background, its orientation follows from its outline:
 the axis along which its pixels spread most, the end that is heavier, the center. The fused graph contains it,
 so whatever feeds the graph needs nothing, and the anomaly map is rotated back.
 
@@ -267,7 +267,7 @@ class Alignment(nn.Module):
         return float(ends.mean(1).norm()) < _ONE_WAY
 
     def _fit_middle(self, found: _Moments, inside: Tensor) -> None:
-        """The middle of the part's length, and the scale at which each of these parts fits: bool N x h x w."""
+        """The middle of the part's length, and the scale at which each part fits, bool N x h x w."""
         side = torch.where(found.third < 0, -1.0, 1.0)
         along, across = found.along * _each(side), found.across
         nowhere = torch.where(inside, 0.0, math.inf)

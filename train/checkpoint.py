@@ -41,6 +41,7 @@ from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.held_out_levels import HeldOutLevels
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.place_features import PlaceFeatures
 from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
 from dmdd_edge.train.run_folder import FACTS as FACTS
@@ -216,6 +217,8 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
     model.alignment = None
     if any(name.startswith("alignment.") for name in state):
         model.add_alignment()
+    if "prototypes.mean" in state and model.prototypes is not None:
+        model.prototypes = PlaceFeatures(state["prototypes.mean"].shape)
     if isinstance(model.head, ScaledHead) and "head.share" in state:
         model.head.keep_score_share()
     if isinstance(model.head, ScaledHead) and "head.joined" in state:

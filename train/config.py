@@ -55,8 +55,9 @@ class ModelConfig(BaseModel):
             of the teacher's features, see ``density``, and of another length of the branches' differences,
             see ``branch_lengths``. ``auto`` chooses by the same damage. Without such maps the network is the
             same as with ``off``.
-        prototypes: whether the ``scaled`` head's score may use the distance to the nearest usual feature of
-            the teacher: ``auto`` chooses by the same damage when images are few, see ``prototypes``.
+        prototypes: whether the ``scaled`` head may use distances to usual features of the teacher, of few
+            images to the nearest one in the score, see ``prototypes``, of many to that at the same place in
+            score and map, see ``place_features``: ``auto`` chooses by the same damage.
         joined_score: whether the ``scaled`` head's score may be the peak of the maps' joined values, not
             the mean of their peaks, see ``head.ScaledHead``: ``auto`` chooses by the same damage.
         align: whether images of loose parts are rotated to one orientation, see ``alignment``;

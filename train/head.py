@@ -151,7 +151,7 @@ class ScaledHead(Head):
     (``branch_lengths``), which get a share of the branches' weights, and of the density of the teacher's
     features (``density``), which get a share of all weights, evenly over their stages. Both shares are chosen
     too. The map of the nearest usual feature (``prototypes``), the last, gets a share of the score's weights
-    only.
+    only; that of the usual features at each place (``place_features``), in its stead, one of the map's too.
 
     Args:
         config: shape of the model.
@@ -189,7 +189,7 @@ class ScaledHead(Head):
             self.ABNORMALITY_WEIGHT if config.abnormality_weight == "auto" else config.abnormality_weight
         )
         share = self._share(self.stages, self.abnormality)
-        self._score_chosen = False
+        self._score_chosen, self.usual_share = False, 0.0
         self.register_buffer("share", share, persistent=bool(self.prototype_maps))
         chooses = self.chooses_stages or self.chooses_branch or self.chooses_density
         self.register_buffer("map_share", share.clone(), persistent=chooses)
@@ -233,7 +233,16 @@ class ScaledHead(Head):
         self, stages: Sequence[float], abnormality: float, density_share: float, length_share: float
     ) -> Tensor:
         """The weight of each map in the anomaly map, K; the arguments are those of ``weigh``."""
-        return self._share(stages, abnormality, density_share, length_share)
+        return self._with_usual(
+            self._share(stages, abnormality, density_share, length_share), self.usual_share
+        )
+
+    def _with_usual(self, weights: Tensor, usual_share: float) -> Tensor:
+        """Weights of which the last map, if it is there, has a share, and the others the rest."""
+        if self.prototype_maps:
+            weights *= 1.0 - usual_share
+            weights[self.channels - self.prototype_maps :] = usual_share
+        return weights
 
     def weigh_score(self, prototype_share: float) -> None:
         """Set the prototypes' share of the score, 0..1; the branches' maps have the rest."""
@@ -246,11 +255,7 @@ class ScaledHead(Head):
             stages, abnormality: as for ``weigh``.
             prototype_share: share of the prototypes, 0..1; the branches' maps have the rest.
         """
-        share = self._share(stages, abnormality)
-        if self.prototype_maps:
-            share *= 1.0 - prototype_share
-            share[self.channels - self.prototype_maps :] = prototype_share
-        return share
+        return self._with_usual(self._share(stages, abnormality), prototype_share)
 
     def keep_score_share(self) -> None:
         """Keep the weights of the score with the other tensors: they are not those of the configuration."""
@@ -275,7 +280,7 @@ class ScaledHead(Head):
         self._drop(dropped)
 
     def drop_prototypes(self) -> None:
-        """Drop the map of the prototypes, whose weight is zero; the others stay."""
+        """Drop the map of the usual features, whose weights are zero; the others stay."""
         self.prototype_maps = 0
         self._drop(range(self.channels - 1, self.channels))
 

@@ -15,6 +15,7 @@ from dmdd_edge.train.features import TeacherFeatures, to_input
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.known_bad_choice import ENOUGH, choose_by_known_bad, describe
 from dmdd_edge.train.model import DMDD
+from dmdd_edge.train.place_features import PlaceFeatures
 from dmdd_edge.train.preparation import Prepared
 from dmdd_edge.train.scales import STATISTICS, MapChoice, Progress, describe_choice, fit_head
 from dmdd_edge.train.state import TrainingState, report_step
@@ -177,10 +178,18 @@ def fit_scaled(
     progress(STATISTICS, 0, count)
     model.fit_density(teacher())
     model.fit_prototypes(teacher(), count)
+    by_place = isinstance(model.prototypes, PlaceFeatures)
     if model.lengths is not None:
         model.lengths.fit(_batches(features, trained_on, progress))
     choice = fit_head(
-        head, lambda part: model.distances(*features(part)), trained_on, held_out, method, progress, parts
+        head,
+        lambda part: model.distances(*features(part)),
+        trained_on,
+        held_out,
+        method,
+        progress,
+        parts,
+        by_place=by_place,
     )
     if choice is not None and known_bad is not None and min(len(known_bad), len(held_out)) >= ENOUGH:
 
@@ -196,6 +205,6 @@ def fit_scaled(
         model.drop_lengths()
     if not (choice and choice.density):
         model.drop_density()
-    if not (choice and choice.prototypes):
+    if not (choice and (choice.prototypes or choice.place)):
         model.drop_prototypes()
     return choice

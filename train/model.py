@@ -18,6 +18,7 @@ from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.head import ScaledHead, make_head
+from dmdd_edge.train.place_features import PlaceFeatures
 from dmdd_edge.train.prototypes import FEW, FeaturePrototypes
 from dmdd_edge.train.student import DecoupledStudent
 
@@ -79,7 +80,7 @@ class DMDD(nn.Module):
         self.alignment: Alignment | None = None
         self.lengths: BranchLengths | None = None
         self.density: FeatureDensity | None = None
-        self.prototypes: FeaturePrototypes | None = None
+        self.prototypes: FeaturePrototypes | PlaceFeatures | None = None
         self.set_head(config)
         self.teacher.requires_grad_(False).eval()
 
@@ -159,20 +160,23 @@ class DMDD(nn.Module):
             self.head.drop_density()
 
     def fit_prototypes(self, batches: Iterable[list[Tensor]], images: int) -> None:
-        """Choose the prototypes from the good images; leave them out where these are many.
+        """Keep usual features of the good images: prototypes of few, of many those at each place.
+
+        Where the place says little, many images leave none.
 
         Args:
             batches: the teacher's features, as ``FeaturePrototypes.fit`` takes them; not read without.
             images: how many there are.
         """
-        if self.prototypes is not None:
-            if images >= FEW:
+        if isinstance(self.prototypes, FeaturePrototypes) and images < FEW:
+            self.prototypes.fit(batches)
+        elif self.prototypes is not None:
+            self.prototypes = PlaceFeatures.fitted(batches)
+            if self.prototypes is None:
                 self.drop_prototypes()
-            else:
-                self.prototypes.fit(batches)
 
     def drop_prototypes(self) -> None:
-        """Leave out the prototypes, where the score does not use them."""
+        """Leave out the usual features, where neither score nor map uses them."""
         self.prototypes = None
         if isinstance(self.head, ScaledHead) and self.head.prototype_maps:
             self.head.drop_prototypes()

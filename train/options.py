@@ -256,8 +256,8 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     align: Annotated[
         Literal["auto", "off"] | None,
         Option(
-            "Rotate each image so that a long part always has the same orientation: auto (where the images need "
-            "it), off. Default: auto; with --recipe paper off.",
+            "Rotate each image so that a long part always has the same orientation: auto (where the images "
+            "need it), off. Default: auto; with --recipe paper off.",
             metavar="HOW",
             panel=_CHANGES,
         ),

@@ -229,10 +229,8 @@ def _align(
     if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
         return "tiles and ignored pixels cannot be rotated with the part"
     with watch.part("alignment"):
-        if config.parent is None:
-            reason = model.fit_alignment(images.train)
-        else:
-            reason = load_alignment(model, folder)
+        continued = config.parent is not None
+        reason = load_alignment(model, folder) if continued else model.fit_alignment(images.train)
         images.train, images.holdout = model.aligned(images.train), model.aligned(images.holdout)
     if reason is None:
         listener.say("the parts have different orientations: each image is rotated first (--align auto)")

@@ -29,6 +29,7 @@ class FeaturePrototypes(nn.Module):
         channels: of the teacher's stages, finest first.
     """
 
+    stage = STAGE
     center: Tensor
     weight: Tensor
     bias: Tensor

@@ -69,6 +69,9 @@ FOREIGN = ("scratch", "spot")
 #: share at most. Real foreign matter on a surface is fainter than synthetic damage, and both kinds of map
 #: detect it. So they are preferred, and each kind counts equally however hard it is.
 SURFACE_NEAR = 0.1
+#: Candidate shares of the map for the usual features at each place, the preferred first: the student was trained
+#: on anomalies that resemble synthetic damage, they were not.
+PLACE_SHARES = (0.5, 0.25, 0.0)
 #: The first candidate is chosen whose error, what P-AUROC and PRO lack of 1, exceeds the least by this share
 #: at most: the coarsest profile, the smallest weight. Synthetic damage is more obvious than most real defects
 #: at a part's outline, which the coarse stages find, and closer to the anomalies that the abnormality branch
@@ -116,9 +119,11 @@ class MapChoice:
         tried: all candidates with their figures; empty where no visible damage could be synthesized.
         images: damaged images that the choice is based on.
         density: share of the density of the teacher's features.
-        prototypes: share of the nearest usual feature in the score.
+        prototypes: share of the usual features in the score.
         lengths: share of the other length of the branches' differences in what the density leaves.
         joined_score: whether the score is the peak of the maps' joined values.
+        place: share of the usual features at each place in the map.
+        by_place: whether the share of the score is of these, not of the nearest usual feature.
         known_bad: what known-bad parts say of the weights of the "score" and of the "map", as fields of
             ``known_bad_choice.Choice``; empty without them.
     """
@@ -131,6 +136,8 @@ class MapChoice:
     prototypes: float = 0.0
     lengths: float = 0.0
     joined_score: bool = False
+    place: float = 0.0
+    by_place: bool = False
     known_bad: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
@@ -149,8 +156,12 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     density = f"; rarity of the features {share:.0%}" if share else ""
     if share := facts.get("lengths", 0.0):
         density += f"; Mahalanobis length of the differences {share:.0%} of the rest"
-    share = facts.get("prototypes", 0.0)
-    score = f"; distance to the nearest good feature {share:.0%} of the score" if share else ""
+    share, of_map = facts.get("prototypes", 0.0), facts.get("place", 0.0)
+    if facts.get("by_place"):
+        both = f"{of_map:.0%} of the map, {share:.0%} of the score"
+        score = f"; distance to the usual feature at the same place {both}" if share or of_map else ""
+    else:
+        score = f"; distance to the nearest good feature {share:.0%} of the score" if share else ""
     if facts.get("joined_score"):
         score += "; score from the place where the maps together are highest"
     return (
@@ -184,6 +195,8 @@ def fit_head(
     method: foreground.Method,
     progress: Progress = _silent,
     parts: Sequence[Mask | None] | None = None,
+    *,
+    by_place: bool = False,
 ) -> MapChoice | None:
     """Fit everything of a head that depends on images, once the student is trained.
 
@@ -196,6 +209,7 @@ def fit_head(
         progress: called with the images done.
         parts: where the part is in each held-out image, or without any in the others; None finds it by
             the method. In a tile it cannot be found: most show an inner piece of it.
+        by_place: whether the head's last map is of the usual features at each place.
 
     Returns:
         the weights chosen for the map; None where the configuration sets them all.
@@ -207,7 +221,7 @@ def fit_head(
     normals = held_out if len(held_out) else trained_on[:_AS_HOLDOUT]
     if parts is None:
         parts = foreground.masks(list(normals), method)[1]
-    return choose_weights(head, distances, normals, parts[: len(normals)], progress)
+    return choose_weights(head, distances, normals, parts[: len(normals)], progress, by_place=by_place)
 
 
 @torch.no_grad()
@@ -230,6 +244,8 @@ def choose_weights(
     normals: Image,
     parts: Sequence[Mask | None],
     progress: Progress = _silent,
+    *,
+    by_place: bool = False,
 ) -> MapChoice:
     """Choose the weights of the maps in a head's anomaly map by synthetic damage, and set them.
 
@@ -242,25 +258,29 @@ def choose_weights(
         normals: uint8 n x S x S x 3 BGR, preferably not trained on.
         parts: where the part is in each, bool S x S; None for everywhere.
         progress: called with the images done.
+        by_place: as for ``fit_head``.
     """
     progress(DAMAGE, 0, None)
     test = validation_set(normals, parts, seed=_SEED, count=_count(normals.shape[1]))
     damaged = int(test.labels.sum())
     stages, abnormality = tuple(head.stages), head.abnormality
-    density = prototypes = lengths = 0.0
+    density = prototypes = lengths = place = 0.0
     joined = False
     tried: dict[Weights, Tried] = {}
     if damaged:
         outlined = any(part is not None and not part.all() for part in parts)
         on_surface = surface_shares(head) if head.chooses_density and not outlined else []
         most = head.chooses_stages * len(PROFILES) + head.chooses_branch * (len(BRANCH_WEIGHTS) - 1)
-        most += max(len(on_surface) - 1, 0)
+        most += max(len(on_surface) - 1, 0) + by_place * (len(PLACE_SHARES) - 1)
         stacked = list(_stacks(head, distances, np.asarray(test.images), WEIGHTS, progress))
+
+        def compare(weights: Weights) -> Tried:
+            progress(COMPARING, len(tried), most)
+            return _try(head, *weights, stacked, test)
 
         def measured(weights: Weights) -> Tried:
             if weights not in tried:
-                progress(COMPARING, len(tried), most)
-                tried[weights] = _try(head, *weights, stacked, test)
+                tried[weights] = compare(weights)
             return tried[weights]
 
         def best(candidates: Sequence[Weights], near: float) -> Tried:
@@ -276,9 +296,39 @@ def choose_weights(
             shares = [measured((stages, abnormality, *each)) for each in on_surface]
             found = first_near_the_best(shares, SURFACE_NEAR, lambda item: item.relative_error)
             density, lengths = found.density, found.lengths
+        if by_place:
+            place = choose_place_share(head, measured((stages, abnormality, 0.0, 0.0)), compare)
         prototypes, joined = choose_score(head, stacked, test.defects)
     head.weigh(stages, abnormality, density, lengths)
-    return MapChoice(stages, abnormality, list(tried.values()), damaged, density, prototypes, lengths, joined)
+    return MapChoice(
+        stages,
+        abnormality,
+        list(tried.values()),
+        damaged,
+        density,
+        prototypes,
+        lengths,
+        joined,
+        place,
+        by_place,
+    )
+
+
+def choose_place_share(head: ScaledHead, without: Tried, compare: Callable[[Weights], Tried]) -> float:
+    """Choose the share of the usual features at each place in the map, and set it.
+
+    Args:
+        head: it is changed.
+        without: the weights of the other maps, with their figures alone.
+        compare: gives the figures of weights beside the head's share.
+    """
+    found = []
+    for share in PLACE_SHARES:
+        head.usual_share = share
+        weights = (without.stages, without.abnormality, 0.0, 0.0)
+        found.append(compare(weights) if share else without)
+    head.usual_share = PLACE_SHARES[found.index(first_near_the_best(found, NEAR))]
+    return head.usual_share
 
 
 def surface_shares(head: ScaledHead) -> list[tuple[float, float]]:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
 
 #: Options by the part of the configuration that holds them.
-MODEL = ("backbone", "image_size", "branches", "pmn", "head", "align", "pyramid_upsampling", "multi_perception")
+MODEL = (
+    "backbone",
+    "image_size",
+    "branches",
+    "pmn",
+    "head",
+    "align",
+    "pyramid_upsampling",
+    "multi_perception",
+)
 SYNTHESIS = ("textures", "foreground", "fas", "nuisances")
 RUN = (
     "weights", "known_bad", "steps", "epochs", "max_minutes", "batch_size", "lr", "head_steps", "holdout",

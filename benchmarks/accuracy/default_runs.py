@@ -29,7 +29,7 @@ from dmdd_edge.train.config import TrainConfig, make_config
 from dmdd_edge.train.places import category_of, moved
 from dmdd_edge.train.session import evaluate_on
 
-_CHOSEN = ("stages", "abnormality", "density", "lengths", "prototypes")
+_CHOSEN = ("stages", "abnormality", "density", "lengths", "prototypes", "place", "joined_score")
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python")
 
 
