@@ -69,8 +69,8 @@ FOREIGN = ("scratch", "spot")
 #: share at most. Real foreign matter on a surface is fainter than synthetic damage, and both kinds of map
 #: detect it. So they are preferred, and each kind counts equally however hard it is.
 SURFACE_NEAR = 0.1
-#: Candidate shares of the map for the usual features at each place, the preferred first: the student was trained
-#: on anomalies that resemble synthetic damage, they were not.
+#: Candidate shares of the map for the usual features at each place, the preferred first: the student was
+#: trained on anomalies that resemble synthetic damage, they were not.
 PLACE_SHARES = (0.5, 0.25, 0.0)
 #: The first candidate is chosen whose error, what P-AUROC and PRO lack of 1, exceeds the least by this share
 #: at most: the coarsest profile, the smallest weight. Synthetic damage is more obvious than most real defects
