@@ -45,6 +45,8 @@ def test_a_row_has_the_figures_of_the_set_and_of_each_defect() -> None:
         "density": 0.25,
         "prototypes": 0.0,
         "lengths": 0.5,
+        "place": 0.5,
+        "joined_score": True,
     }
     info = {
         "train": ["a", "b", "c"],

@@ -122,8 +122,8 @@ def test_a_run_keeps_the_lengths_that_it_chose_and_no_others(
     share: float,
     channels: int,
 ) -> None:
-    def fitted(head: ScaledHead, distances: Any, learnt: Any, *rest: Any) -> Any:
-        choice = real(head, distances, learnt, *rest)
+    def fitted(head: ScaledHead, distances: Any, learnt: Any, *rest: Any, **more: Any) -> Any:
+        choice = real(head, distances, learnt, *rest, **more)
         head.weigh(choice.stages, choice.abnormality, 0.0, share)
         return type(choice)(choice.stages, choice.abnormality, [], choice.images, 0.0, 0.0, share)
 

@@ -138,8 +138,8 @@ def test_the_density_is_chosen_where_it_sees_more_and_the_part_fills_the_image(o
 def test_a_run_keeps_the_density_that_it_chose_and_no_other(
     tiny_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    def fitted(head: ScaledHead, distances: Any, learnt: Any, *rest: Any) -> Any:
-        choice = real(head, distances, learnt, *rest)
+    def fitted(head: ScaledHead, distances: Any, learnt: Any, *rest: Any, **more: Any) -> Any:
+        choice = real(head, distances, learnt, *rest, **more)
         head.weigh(choice.stages, choice.abnormality, share)
         return type(choice)(choice.stages, choice.abnormality, [], choice.images, share)
 
