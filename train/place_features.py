@@ -58,10 +58,10 @@ class PlaceFeatures(nn.Module):
         """
         count, total, products = 0, torch.zeros(()), torch.zeros(())
         for features in batches:
-            x = features[STAGE].double()
-            rows = x.transpose(0, 1).flatten(1)
-            count += len(x)
-            total, products = total + x.sum(0), products + rows @ rows.T
+            for image in features[STAGE]:  # one by one: in double precision a batch can take gigabytes
+                rows = image.double().flatten(1)
+                total, products = total + image.double(), products + rows @ rows.T
+            count += len(features[STAGE])
         mean = total / count
         of_places = mean.flatten(1)
         places = of_places.shape[1]
