@@ -178,3 +178,9 @@ def resident_mib(process: int | str = "self", name: str = "VmRSS") -> float:
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
     return float("nan")
+
+
+def require_not_rotated(model: Any) -> None:
+    """End the program for a detector that rotates images: masks would not fit the maps of its networks."""
+    if model.alignment is not None:
+        sys.exit("The maps are compared as the networks see the images: train the run with --align off.")

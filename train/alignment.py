@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dmdd_edge.data.spread import spread
+from dmdd_edge.train.head import resize
 from dmdd_edge.train.synthesis import foreground
 
 Image = NDArray[np.uint8]
@@ -159,14 +160,12 @@ class Alignment(nn.Module):
         """
         turned = self._sampled(maps[:, None], *self._in_aligned(pose, *self._middle()))[:, 0]
         excess = (pose.beyond.sum((1, 2)) / self.limit - 1.0).clamp(0.0, 1.0)
-        beyond = F.interpolate(pose.beyond[:, None], size=(self.size, self.size), mode="bilinear")[:, 0]
-        return torch.maximum(turned, _CERTAIN * _each(excess) * beyond), torch.maximum(
-            scores, _CERTAIN * excess
-        )
+        beyond = _CERTAIN * _each(excess) * resize(pose.beyond[:, None], self.size)[:, 0]
+        return torch.maximum(turned, beyond), torch.maximum(scores, _CERTAIN * excess)
 
     def pose(self, images: Tensor) -> Pose:
         """The poses of the parts in float32 images N x 3 x S x S, 0..255."""
-        part = self.part(images)
+        part = self.part(self.difference(images))
         found = self._moments(part)
         side = torch.where(found.third < 0, -1.0, 1.0)
         cosine, sine = found.cosine * side, found.sine * side
@@ -181,10 +180,10 @@ class Alignment(nn.Module):
         u, v = (u - _each(pose.x)) / self.scale, (v - _each(pose.y)) / self.scale
         return _each(pose.cosine) * u + _each(pose.sine) * v, _each(pose.cosine) * v - _each(pose.sine) * u
 
-    def part(self, images: Tensor) -> Tensor:
-        """How much each cell belongs to the part: float32 N x S/pool x S/pool, 0..1."""
+    def part(self, difference: Tensor) -> Tensor:
+        """How much each cell belongs to the part, from its ``difference``: of the same shape, 0..1."""
         low, high = _RAMP
-        return ((self.difference(images) / self.level - low) / (high - low)).clamp(0.0, 1.0)
+        return ((difference / self.level - low) / (high - low)).clamp(0.0, 1.0)
 
     def difference(self, images: Tensor) -> Tensor:
         """How much each cell differs from the mean of those at the border: N x S/pool x S/pool, 0..255."""
@@ -237,12 +236,12 @@ class Alignment(nn.Module):
         """
         if len(images) < _FEWEST:
             return f"fewer than {_FEWEST} images"
-        if foreground.choose(list(images)) != "otsu":
+        if not foreground.on_even_background(list(images)):
             return "no single part on an even background was found"
         chosen = images[spread(len(images), _PROBES)]
-        different = [self.difference(batch).cpu() for batch in self._batches(chosen)]
-        self.level.fill_(float(np.median([_otsu(item.numpy()) for batch in different for item in batch])))
-        part = torch.cat([self.part(batch) for batch in self._batches(chosen)])
+        difference = torch.cat([self.difference(batch) for batch in self._batches(chosen)])
+        self.level.fill_(float(np.median([_otsu(item.numpy()) for item in difference.cpu()])))
+        part = self.part(difference)
         pieces = [_largest_piece(item.numpy()) for item in part.cpu()]
         if not _mostly(torch.tensor([share >= _ONE_PIECE for _, share in pieces])):
             return "more than one part is in the images"

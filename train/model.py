@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -207,11 +208,22 @@ class DMDD(nn.Module):
         Args:
             images: uint8 N x 3 x S x S, BGR, 0..255.
         """
-        pose = None
-        if self.alignment is not None:
-            images, pose = self.alignment(images)
+        return self.by_heads(images, [self.head])[0]
+
+    def by_heads(self, images: Tensor, heads: Iterable[nn.Module]) -> list[Prediction]:
+        """As ``forward``, of several heads on the same distance maps.
+
+        Args:
+            images: uint8 N x 3 x S x S, BGR, 0..255.
+            heads: each takes distance maps, as ``Head.forward``.
+        """
+        alignment = self.alignment
+        pose: Any = None
+        if alignment is not None:
+            images, pose = alignment(images)
         x = self.normalize(images)
-        maps, scores = self.head(self.distances(self.teacher(x), self.student(x)))
-        if self.alignment is not None and pose is not None:
-            maps, scores = self.alignment.back(maps, scores, pose)
-        return Prediction(maps, scores)
+        distances = self.distances(self.teacher(x), self.student(x))
+        found = [head(distances) for head in heads]
+        if alignment is not None:
+            found = [alignment.back(maps, scores, pose) for maps, scores in found]
+        return [Prediction(maps, scores) for maps, scores in found]

@@ -305,12 +305,12 @@ def choose_weights(
         abnormality,
         list(tried.values()),
         damaged,
-        density,
-        prototypes,
-        lengths,
-        joined,
-        place,
-        by_place,
+        density=density,
+        prototypes=prototypes,
+        lengths=lengths,
+        joined_score=joined,
+        place=place,
+        by_place=by_place,
     )
 
 

@@ -84,17 +84,10 @@ def infer(model: DMDD, heads: Mapping[str, nn.Module], images: NDArray[np.uint8]
         name: (np.zeros(images.shape[:3], np.float32), np.zeros(len(images), np.float32)) for name in heads
     }
     for start in range(0, len(images), _BATCH):
-        x, pose = to_input(images[start : start + _BATCH], device), None
-        if model.alignment is not None:
-            x, pose = model.alignment(x)
-        x = model.normalize(x)
-        distances = model.distances(model.teacher(x), model.student(x))
-        for name, head in heads.items():
-            maps, scores = head(distances)
-            if model.alignment is not None and pose is not None:
-                maps, scores = model.alignment.back(maps, scores, pose)
-            found[name][0][start : start + _BATCH] = maps.cpu().numpy()
-            found[name][1][start : start + _BATCH] = scores.cpu().numpy()
+        some = to_input(images[start : start + _BATCH], device)
+        for name, made in zip(heads, model.by_heads(some, heads.values()), strict=True):
+            found[name][0][start : start + _BATCH] = made.maps.cpu().numpy()
+            found[name][1][start : start + _BATCH] = made.scores.cpu().numpy()
     return found
 
 

@@ -23,6 +23,8 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import common
+
 from accuracy.finished import damage_and_test, good_images, study
 from accuracy.lengths import Length, lengths
 from dmdd_edge.data.datasets import GOOD
@@ -89,8 +91,7 @@ class Networks:
 def networks(run: Run, good: Image) -> Networks:
     """Fit the lengths on good training images."""
     assert isinstance(run.model.head, ScaledHead)
-    if run.model.alignment is not None:
-        sys.exit("The maps are compared as the networks see the images: train the run with --align off.")
+    common.require_not_rotated(run.model)
     made = Networks(run, run.model.head, {})
     seen = list(made.features(good))
     for branch in _BRANCHES:

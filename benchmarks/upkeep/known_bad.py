@@ -93,8 +93,7 @@ class Measured:
 @torch.no_grad()
 def _stacked(run: Run, head: ScaledHead, images: NDArray[np.uint8]) -> Tensor:
     model = run.model.eval()
-    if model.alignment is not None:
-        sys.exit("The maps are compared as the networks see the images: train the run with --align off.")
+    common.require_not_rotated(model)
     parts = []
     for start in range(0, len(images), _BATCH):
         x = model.normalize(to_input(images[start : start + _BATCH], torch.device("cpu")))

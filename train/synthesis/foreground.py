@@ -134,12 +134,21 @@ def choose(images: Sequence[Image]) -> Method:
     Returns:
         ``otsu``, ``grabcut`` or ``none``.
     """
-    chosen = [images[index] for index in spread(len(images), _PROBES)]
-    if _agree(_otsu_fits(image) for image in chosen):
+    if on_even_background(images):
         return "otsu"
+    chosen = [images[index] for index in spread(len(images), _PROBES)]
     if _agree(_is_object(grabcut_foreground(image)) and _contrast(image) for image in chosen[:4]):
         return "grabcut"
     return "none"
+
+
+def on_even_background(images: Sequence[Image]) -> bool:
+    """Whether a few images show one part on an even background, which inverse Otsu finds.
+
+    Args:
+        images: normal images, uint8 S x S x 3 BGR.
+    """
+    return _agree(_otsu_fits(images[index]) for index in spread(len(images), _PROBES))
 
 
 def _agree(votes: Iterable[bool]) -> bool:
