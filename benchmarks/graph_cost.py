@@ -40,7 +40,7 @@ onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps te
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 #: Part of the method -> prefixes of its nodes' names; the first match counts.
 PARTS = {
-    "input": ("island_input",),
+    "input": ("island_input", "island_alignment", "island_brightness", "island_mean"),
     "teacher": ("teacher",),
     "student": ("student.stages",),
     "decoupling": ("student.decouple", "student.normality", "student.abnormality"),
@@ -70,13 +70,13 @@ class BareBackbones(nn.Module):
 
     def __init__(self, graph: DeploymentGraph) -> None:
         super().__init__()
-        self.island_input = graph.island_input
+        self.island_input, self.island_mean = graph.island_input, graph.island_mean
         self.teacher = graph.teacher
         self.student = _Stages(graph.student.stages)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        x = self.island_input(image)
+        x = self.island_mean(self.island_input(image))
         return self.teacher(x)[-1], self.student(x)
 
 

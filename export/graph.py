@@ -32,8 +32,16 @@ from dmdd_edge.train.model import DMDD
 _BRANCHES = ("normality", "abnormality")
 
 
+class ToFloat(nn.Module):
+    """Island: uint8 N x S x S x 3 to float32 N x 3 x S x S. The cast comes first."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
+        return image.to(torch.float32).permute(0, 3, 1, 2)
+
+
 class SubtractMean(nn.Module):
-    """Island: uint8 N x S x S x 3 to float32 N x 3 x S x S less the channels' mean. The cast comes first."""
+    """Island: float32 N x 3 x S x S less the channels' mean."""
 
     mean: Tensor
 
@@ -43,7 +51,7 @@ class SubtractMean(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """See the class."""
-        return image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
+        return image - self.mean
 
 
 class Distances(nn.Module):
@@ -214,7 +222,8 @@ class DeploymentGraph(nn.Module):
     def __init__(self, model: DMDD, *, half: bool = False) -> None:
         super().__init__()
         self.dtype = torch.float32
-        self.island_input = SubtractMean(model.normalize.mean)
+        self.island_input = ToFloat()
+        self.island_mean = SubtractMean(model.normalize.mean)
         self.teacher = fold_batchnorm(model.teacher)
         self.student = StudentNetwork(model)
         for network in (self.teacher, self.student):
@@ -228,6 +237,7 @@ class DeploymentGraph(nn.Module):
         #: Changes the distances before the head; see ``int8.floors``.
         self.island_floors: nn.Module | None = None
         self.island_alignment = copy.deepcopy(model.alignment)
+        self.island_brightness = copy.deepcopy(model.brightness)
         self.requires_grad_(False).eval()
         if half:
             self.halve()
@@ -241,15 +251,18 @@ class DeploymentGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
+        x = self.island_input(image)
         if self.island_alignment is None:
-            return self._judged(self.island_input(image))
-        aligned, pose = self.island_alignment(image.to(torch.float32).permute(0, 3, 1, 2))
-        maps, scores = self._judged(aligned - self.island_input.mean)
+            return self._judged(x)
+        aligned, pose = self.island_alignment(x)
+        maps, scores = self._judged(aligned)
         found: tuple[Tensor, Tensor] = self.island_alignment.back(maps, scores, pose)
         return found
 
-    def _judged(self, centered: Tensor) -> tuple[Tensor, Tensor]:
-        x = centered.to(self.dtype)
+    def _judged(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        if self.island_brightness is not None:
+            image = self.island_brightness(image)
+        x = self.island_mean(image).to(self.dtype)
         teacher, branches = self.teacher(x), self.student(x)
         stages = self.island_distances(teacher, branches)
         if self.island_lengths is not None:

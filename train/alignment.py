@@ -11,7 +11,6 @@ All is arithmetic on moments, without a branch, so that it is exported as it is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,13 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmdd_edge.data.spread import spread
 from dmdd_edge.train.head import resize
+from dmdd_edge.train.image_change import Image, ImageChange
 from dmdd_edge.train.synthesis import foreground
-
-Image = NDArray[np.uint8]
 
 #: Cells per side, at least, on which the part's moments are computed.
 _CELLS = 48
@@ -49,8 +47,6 @@ _BEYOND, _CERTAIN = 1 / 32, 0.98
 _AGREE, _PROBES = 0.95, 64
 #: Images from which the directions can be seen to vary.
 _FEWEST = 8
-#: Images at once.
-_BATCH = 16
 #: Keeps an empty image, and a part that is as wide as long, from a division by zero.
 _TINY = 1e-3
 
@@ -98,7 +94,7 @@ class _Moments:
     third: Tensor
 
 
-class Alignment(nn.Module):
+class Alignment(ImageChange):
     """Aligns images, and rotates maps back.
 
     Args:
@@ -143,6 +139,10 @@ class Alignment(nn.Module):
         columns = (columns * self.scale + _each(pose.x)).clamp(-last, last)
         rows = (rows * self.scale + _each(pose.y)).clamp(-last, last)
         return self._sampled(x, columns, rows), pose
+
+    def as_seen(self, images: Tensor) -> Tensor:
+        """Aligned images; see the base."""
+        return self(images)[0]
 
     def back(self, maps: Tensor, scores: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
         """Rotate the maps of aligned images back.
@@ -239,7 +239,7 @@ class Alignment(nn.Module):
         if not foreground.on_even_background(list(images)):
             return "no single part on an even background was found"
         chosen = images[spread(len(images), _PROBES)]
-        difference = torch.cat([self.difference(batch) for batch in self._batches(chosen)])
+        difference = torch.cat([self.difference(batch) for batch in self.batches(chosen)])
         self.level.fill_(float(np.median([_otsu(item.numpy()) for item in difference.cpu()])))
         part = self.part(difference)
         pieces = [_largest_piece(item.numpy()) for item in part.cpu()]
@@ -251,7 +251,7 @@ class Alignment(nn.Module):
         if not self._directions_vary(found):
             return "the parts have the same orientation"
         self._fit_middle(found, torch.from_numpy(np.stack([piece for piece, _ in pieces])).to(part.device))
-        beyond = [self.pose(batch).beyond.sum((1, 2)).max() for batch in self._batches(images)]
+        beyond = [self.pose(batch).beyond.sum((1, 2)).max() for batch in self.batches(images)]
         self.limit.fill_(float(torch.stack(beyond).max()) + (_BEYOND * self.size / self.pool) ** 2)
         return None
 
@@ -276,28 +276,6 @@ class Alignment(nn.Module):
         reach = torch.maximum((along - self.offset).abs(), across.abs())
         furthest = float((reach * inside).amax()) + 0.5 * self.pool
         self.scale.fill_(max(1.0, 2 * furthest / (_FILL * self.size)))
-
-    @torch.no_grad()
-    def aligned(self, images: Image) -> Image:
-        """Images as the networks see them.
-
-        Args:
-            images: uint8 n x S x S x 3 BGR.
-
-        Returns:
-            uint8 of the same shape.
-        """
-        done = np.empty_like(images)
-        for start, batch in zip(range(0, len(images), _BATCH), self._batches(images), strict=True):
-            aligned = self(batch)[0].round().clamp(0, 255).to(torch.uint8)
-            done[start : start + _BATCH] = aligned.permute(0, 2, 3, 1).cpu().numpy()
-        return done
-
-    def _batches(self, images: Image) -> Iterator[Tensor]:
-        """float32 n x 3 x S x S, a few at a time."""
-        for start in range(0, len(images), _BATCH):
-            some = torch.from_numpy(images[start : start + _BATCH])
-            yield some.to(self.level.device).permute(0, 3, 1, 2).float()
 
 
 def _each(values: Tensor) -> Tensor:

@@ -203,7 +203,7 @@ def trainable_state(model: DMDD) -> dict[str, Tensor]:
 
 
 def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
-    """Fill student, PMN and head; of lengths, density, prototypes and alignment those in the state are kept.
+    """Fill student, PMN and head; of its optional parts those in the state are kept.
 
     Raises:
         DmddError: tensors are missing, superfluous or of another shape.
@@ -217,6 +217,9 @@ def load_trainable(model: DMDD, state: dict[str, Tensor]) -> None:
     model.alignment = None
     if any(name.startswith("alignment.") for name in state):
         model.add_alignment()
+    model.brightness = None
+    if any(name.startswith("brightness.") for name in state):
+        model.add_brightness()
     if "prototypes.mean" in state and model.prototypes is not None:
         model.prototypes = PlaceFeatures(state["prototypes.mean"].shape)
     if isinstance(model.head, ScaledHead) and "head.share" in state:

@@ -62,6 +62,8 @@ class ModelConfig(BaseModel):
             the mean of their peaks, see ``head.ScaledHead``: ``auto`` chooses by the same damage.
         align: whether images of loose parts are rotated to one orientation, see ``alignment``;
             ``auto`` decides from the images.
+        brightness: whether each image is made as bright as the good images, see ``brightness``; ``auto``
+            decides from the images.
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -85,6 +87,7 @@ class ModelConfig(BaseModel):
     prototypes: Literal["off", "auto"] = "off"
     joined_score: Literal["off", "auto"] = "off"
     align: Literal["off", "auto"] = "off"
+    brightness: Literal["off", "auto"] = "off"
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -224,7 +227,11 @@ class TrainConfig(BaseModel):
 
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "edge": ({"density": "auto", "prototypes": "auto", "joined_score": "auto", "align": "auto"}, {}, {}),
+    "edge": (
+        dict.fromkeys(("density", "prototypes", "joined_score", "align", "brightness"), "auto"),
+        {},
+        {},
+    ),
     "paper": (
         {
             "head": "msn",

@@ -111,7 +111,7 @@ def _fit_scaled(
         )
         known_bad = None
     if known_bad is not None:
-        known_bad = model.aligned(known_bad)
+        known_bad = model.as_seen(known_bad)
 
     def of(part: NDArray[np.uint8]) -> Features:
         return features_of(model, prepared.teacher, to_input(part, prepared.device), state.precision)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dmdd_edge.train.alignment import Alignment
 from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
 from dmdd_edge.train.branch_lengths import BranchLengths
+from dmdd_edge.train.brightness import Brightness
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
@@ -79,6 +80,7 @@ class DMDD(nn.Module):
         self.normalize = Normalize(self.teacher.norm)
         self.student = DecoupledStudent(twin, config)
         self.alignment: Alignment | None = None
+        self.brightness: Brightness | None = None
         self.lengths: BranchLengths | None = None
         self.density: FeatureDensity | None = None
         self.prototypes: FeaturePrototypes | PlaceFeatures | None = None
@@ -140,13 +142,39 @@ class DMDD(nn.Module):
         self.alignment = Alignment(self.config.image_size).to(device)
         return self.alignment
 
-    def aligned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Images as the networks see them: aligned, if the model does that.
+    def fit_brightness(self, images: NDArray[np.uint8]) -> str | None:
+        """Measure the brightness of good images; where it says nothing, images keep theirs.
+
+        Args:
+            images: aligned, if the model does that, uint8 n x S x S x 3 BGR; not looked at when the
+                configuration wants no brightness changed.
+
+        Returns:
+            why it is not changed; None where it is.
+        """
+        if self.config.brightness == "off":
+            return "switched off"
+        reason = self.add_brightness().fit(images)
+        if reason is not None:
+            self.brightness = None
+        return reason
+
+    def add_brightness(self) -> Brightness:
+        """Make images equally bright from now on; the brightness is to be fitted or filled."""
+        device = next(self.parameters()).device
+        self.brightness = Brightness(self.config.image_size).to(device)
+        return self.brightness
+
+    def as_seen(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Images as the networks see them: aligned and equally bright, if the model does that.
 
         Args:
             images: uint8 n x S x S x 3 BGR.
         """
-        return images if self.alignment is None else self.alignment.aligned(images)
+        for change in (self.alignment, self.brightness):
+            if change is not None:
+                images = change.changed(images)
+        return images
 
     def drop_lengths(self) -> None:
         """Leave out the other length of the branches' differences, for a head that does not use it."""
@@ -221,6 +249,8 @@ class DMDD(nn.Module):
         pose: Any = None
         if alignment is not None:
             images, pose = alignment(images)
+        if self.brightness is not None:
+            images = self.brightness(images)
         x = self.normalize(images)
         distances = self.distances(self.teacher(x), self.student(x))
         found = [head(distances) for head in heads]

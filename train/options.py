@@ -262,6 +262,15 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             panel=_CHANGES,
         ),
     ] = None
+    brightness: Annotated[
+        Literal["auto", "off"] | None,
+        Option(
+            "Make each image as bright as the good images, by at most a quarter, so that other light is no "
+            "defect: auto (where it can be measured), off. Default: auto; with --recipe paper off.",
+            metavar="HOW",
+            panel=_CHANGES,
+        ),
+    ] = None
     branches: Annotated[
         Literal["both", "normality", "abnormality"] | None,
         Option(
@@ -344,6 +353,12 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             lambda values: values["tile"] is None,
             "has no effect with --tile: a tile does not show the whole part",
             "leave --align out",
+        ),
+        Rule(
+            ("brightness",),
+            lambda values: values["tile"] is None,
+            "has no effect with --tile, whose tiles keep their brightness",
+            "leave --brightness out",
         ),
         Rule(
             ("foreground",),

@@ -9,7 +9,7 @@ from dmdd_edge.train.config import Parent, TrainConfig
 from dmdd_edge.train.model import DMDD
 from dmdd_edge.train.run_folder import run_lock
 
-_STUDENT, _HEAD, _ALIGNMENT = "student.", "head.", "alignment."
+_STUDENT, _HEAD, _ALIGNMENT, _BRIGHTNESS = "student.", "head.", "alignment.", "brightness."
 
 
 def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD:
@@ -32,7 +32,7 @@ def start_from_parent(config: TrainConfig, parent: Parent, folder: Path) -> DMDD
         with run_lock(parent.run, shared=True):
             weights = files.read_tensors(parent.run / files.MODEL)[0]
             files.write_tensors(teacher, files.read_tensors(parent.run / files.TEACHER)[0])
-        prefixes = (_STUDENT, _HEAD, _ALIGNMENT)
+        prefixes = (_STUDENT, _HEAD, _ALIGNMENT, _BRIGHTNESS)
         kept = {name: value for name, value in weights.items() if name.startswith(prefixes)}
         files.write_tensors(start, kept)
     model = DMDD(config.model, pretrained=False, check=False)
@@ -54,13 +54,34 @@ def load_alignment(model: DMDD, folder: Path) -> str | None:
     Returns:
         why images are not aligned; None where they are.
     """
-    weights = folder / files.MODEL
-    stored = files.read_tensors(weights if weights.is_file() else folder / files.START)[0]
-    kept = _below(_ALIGNMENT, stored)
+    kept = _of_the_run_before(_ALIGNMENT, folder)
     if not kept:
         return "the run before did not rotate them"
     files.fill(model.add_alignment(), kept)
     return None
+
+
+def load_brightness(model: DMDD, folder: Path) -> str | None:
+    """Make images as bright as the run before did.
+
+    Args:
+        model: gets that run's brightness, if it had one.
+        folder: of the new run.
+
+    Returns:
+        why their brightness is not changed; None where it is.
+    """
+    kept = _of_the_run_before(_BRIGHTNESS, folder)
+    if not kept:
+        return "the run before did not change it"
+    files.fill(model.add_brightness(), kept)
+    return None
+
+
+def _of_the_run_before(prefix: str, folder: Path) -> files.Tensors:
+    weights = folder / files.MODEL
+    stored = files.read_tensors(weights if weights.is_file() else folder / files.START)[0]
+    return _below(prefix, stored)
 
 
 def _below(prefix: str, weights: files.Tensors) -> files.Tensors:

@@ -22,7 +22,7 @@ from dmdd_edge.train.known_bad import KnownBad, load_known_bad
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
 from dmdd_edge.train.model import DMDD
-from dmdd_edge.train.parent import load_alignment, start_from_parent
+from dmdd_edge.train.parent import load_alignment, load_brightness, start_from_parent
 from dmdd_edge.train.steps import Stopwatch
 from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.synthesis.feeder import PairFeeder
@@ -54,8 +54,9 @@ class Prepared:
         device: where the networks are.
         model: with the teacher's weights; student and head are trained in place.
         teacher: the model's teacher with BatchNorm folded, frozen.
-        images: training and held-out images, aligned if the model does that.
-        not_aligned: why it does not; None where it does.
+        images: training and held-out images, as the networks see them.
+        not_aligned: why they are not aligned; None where they are.
+        own_brightness: why they keep their brightness; None where it is changed.
         foreground: where the part is in each training image.
         textures: source of foreign textures.
         known_bad: images of known-bad parts; None where the user gave none.
@@ -72,6 +73,7 @@ class Prepared:
     teacher: nn.Module
     images: TrainingImages
     not_aligned: str | None
+    own_brightness: str | None
     foreground: ForegroundMasks
     textures: Textures
     known_bad: KnownBad | None
@@ -124,6 +126,7 @@ def prepare(
             listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
     not_aligned = _align(config, folder, model, images, listener, watch)
+    own_brightness = _equalize(config, folder, model, images, watch)
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
@@ -135,6 +138,7 @@ def prepare(
         teacher=teacher,
         images=images,
         not_aligned=not_aligned,
+        own_brightness=own_brightness,
         foreground=_find_foreground(config, images, folder, listener, watch),
         textures=_textures(config, images),
         known_bad=known_bad,
@@ -231,9 +235,29 @@ def _align(
     with watch.part("alignment"):
         continued = config.parent is not None
         reason = load_alignment(model, folder) if continued else model.fit_alignment(images.train)
-        images.train, images.holdout = model.aligned(images.train), model.aligned(images.holdout)
+        images.train, images.holdout = model.as_seen(images.train), model.as_seen(images.holdout)
     if reason is None:
         listener.say("the parts have different orientations: each image is rotated first (--align auto)")
+    return reason
+
+
+def _equalize(
+    config: TrainConfig, folder: Path, model: DMDD, images: TrainingImages, watch: Stopwatch
+) -> str | None:
+    """Make the images equally bright, where that can be done.
+
+    A continued run makes them as bright as the one before.
+
+    Returns:
+        why they keep their brightness; None where it is changed.
+    """
+    if config.preprocess.tiling is not None:
+        return "tiles keep their brightness"
+    with watch.part("brightness"):
+        continued = config.parent is not None
+        reason = load_brightness(model, folder) if continued else model.fit_brightness(images.train)
+        if model.brightness is not None:
+            images.train, images.holdout = map(model.brightness.changed, (images.train, images.holdout))
     return reason
 
 

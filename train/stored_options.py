@@ -26,6 +26,7 @@ MODEL = (
     "pmn",
     "head",
     "align",
+    "brightness",
     "pyramid_upsampling",
     "multi_perception",
 )

@@ -93,6 +93,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         "holdout": [str(path.absolute()) for path in images.holdout_paths],
         "skipped": [[str(path.absolute()), reason] for path, reason in category.skipped],
         "alignment": {"aligned": prepared.not_aligned is None, "reason": prepared.not_aligned},
+        "brightness": {"changed": prepared.own_brightness is None, "reason": prepared.own_brightness},
         "foreground": {"method": prepared.foreground.method, "failed": prepared.foreground.failed},
         "steps": state.progress.step,
         "train_seconds": round(seconds, 1),

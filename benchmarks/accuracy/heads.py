@@ -68,7 +68,7 @@ def _fit(run: Run, head: ScaledHead) -> None:
         return features_of(model, model.teacher, to_input(images, device), precision)
 
     learnt, held_out = (
-        model.aligned(np.asarray(run_images(run, [Path(path) for path in run.info[name]])))
+        model.as_seen(np.asarray(run_images(run, [Path(path) for path in run.info[name]])))
         for name in ("train", "holdout")
     )
 

@@ -116,7 +116,7 @@ def stacks(run: Run, images: Image) -> list[Tensor]:
     """The head's stacked maps, batch by batch."""
     head = run.model.head
     assert isinstance(head, ScaledHead)
-    found, images = [], run.model.aligned(images)
+    found, images = [], run.model.as_seen(images)
     for start in range(0, len(images), _BATCH):
         x = run.model.normalize(to_input(images[start : start + _BATCH], torch.device("cpu")))
         found.append(head.stack(run.model.distances(run.model.teacher(x), run.model.student(x))))

@@ -28,6 +28,7 @@ def test_every_backbone_becomes_one_engine_for_three_targets(backbone: str, tmp_
     torch.manual_seed(0)
     model = DMDD(ModelConfig(backbone=backbone, image_size=SIZE), pretrained=False).eval()
     if backbone == "efficientnet_lite0":
+        model.add_brightness()
         model.add_alignment()  # one of them samples images and maps, too
     graph = tmp_path / "model.fp16.onnx"
     write_onnx(DeploymentGraph(model, half=True), graph, SIZE)

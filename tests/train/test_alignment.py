@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from dmdd_edge.train.alignment import Alignment
+from dmdd_edge.train.brightness import Brightness
+from dmdd_edge.train.synthesis import nuisances
 from tests.train.drawn_bolts import Image, bolt, bolts, write_bolts
 
 
@@ -29,7 +31,7 @@ def tensor(images: Image) -> torch.Tensor:
 
 def test_parts_in_any_direction_come_to_lie_the_same_way() -> None:
     images = bolts(40, size=128)
-    aligned = fitted(images[:20]).aligned(images).astype(np.float32)
+    aligned = fitted(images[:20]).changed(images).astype(np.float32)
     typical = np.median(aligned, axis=0)
     assert np.median(np.abs(images - typical).mean((1, 2, 3))) > 10  # before
     assert np.abs(aligned - typical).mean((1, 2, 3)).max() < 4
@@ -100,7 +102,7 @@ def test_a_part_as_long_as_the_diagonal_is_made_smaller() -> None:
     long = np.stack([bolt(angle, size=128, length=1.02, seed=index) for index, angle in enumerate(angles)])
     alignment = fitted(long)
     assert float(alignment.scale) > 1.03
-    typical = np.median(alignment.aligned(long), axis=0).mean(2)
+    typical = np.median(alignment.changed(long), axis=0).mean(2)
     columns = np.nonzero((typical > 100).any(0))[0]
     assert columns.min() >= 1
     assert columns.max() <= 126
@@ -152,7 +154,7 @@ def test_what_cannot_or_need_not_be_turned_is_left(images: Image, reason: str) -
 
 def test_a_part_that_lies_either_way_round_is_turned() -> None:
     images = np.stack([bolt(180 * (index % 2), seed=index) for index in range(12)])
-    aligned = fitted(images).aligned(images).astype(np.float32)
+    aligned = fitted(images).changed(images).astype(np.float32)
     assert np.abs(aligned - np.median(aligned, axis=0)).mean((1, 2, 3)).max() < 5
 
 
@@ -182,6 +184,7 @@ def bolt_config(tiny_config: Callable[..., Any], data: Path, **values: Any) -> A
 def test_a_run_says_that_it_turns_images(aligned_run: Any) -> None:
     facts = json.loads((aligned_run.folder / "run.json").read_text())
     assert facts["alignment"] == {"aligned": True, "reason": None}
+    assert facts["brightness"] == {"changed": True, "reason": None}
     said = (aligned_run.folder / "train.log").read_text()
     assert "the parts have different orientations: each image is rotated first (--align auto)" in said
 
@@ -195,6 +198,8 @@ def test_a_loaded_run_turns_images_likewise(aligned_run: Any) -> None:
     torch.testing.assert_close(ours.maps, theirs.maps)
     for name, value in aligned_run.model.alignment.named_buffers():
         assert torch.equal(value, loaded.alignment.get_buffer(name))
+    for name, value in aligned_run.model.brightness.named_buffers():
+        assert torch.equal(value, loaded.brightness.get_buffer(name))
 
 
 @torch.no_grad()
@@ -208,6 +213,22 @@ def test_the_map_turns_with_the_part(aligned_run: Any) -> None:
         middle = slice(12, 52)
         both = np.corrcoef(upright[middle, middle].ravel(), first[middle, middle].ravel())
         assert both[0, 1] > 0.9
+
+
+@torch.no_grad()
+def test_other_light_hardly_changes_a_map(aligned_run: Any) -> None:
+    model, images = aligned_run.model.eval(), bolts(6, 50)
+    darker = nuisances.changed(images, nuisances.light, 0.88, 0)
+
+    def change() -> float:
+        before, after = (model(tensor(some)).maps for some in (images, darker))
+        return float((after - before).abs().mean())
+
+    with_it, brightness = change(), model.brightness
+    model.brightness = None
+    without = change()
+    model.brightness = brightness
+    assert with_it < 0.5 * without
 
 
 def test_switched_off_nothing_is_turned(tiny_config: Callable[..., Any], tmp_path: Path) -> None:
@@ -235,8 +256,11 @@ def test_a_continued_run_aligns_as_the_one_before(aligned_run: Any, tmp_path: Pa
     for resume in (False, True):  # resumed, nothing is left but what follows the training
         run = train(plan.config, plan.folder, Listener(), resume=resume, tensorboard=False).run
         assert run.info["alignment"] == {"aligned": True, "reason": None}
+        assert run.info["brightness"] == {"changed": True, "reason": None}
         for name, value in aligned_run.model.alignment.named_buffers():
             assert torch.equal(value, run.model.alignment.get_buffer(name))
+        for name, value in aligned_run.model.brightness.named_buffers():
+            assert torch.equal(value, run.model.brightness.get_buffer(name))
 
 
 def test_ignored_pixels_are_not_rotated_with_the_part(
@@ -258,14 +282,17 @@ def test_ignored_pixels_are_not_rotated_with_the_part(
 
 
 class Turning(nn.Module):
-    """Turns an image, and its mean over the colors back, as the fused graph does with its maps."""
+    """Turns an image and makes it as bright as others, and turns its mean over the colors back, as the graph
+    does with its maps."""
 
-    def __init__(self, alignment: Alignment) -> None:
+    def __init__(self, alignment: Alignment, images: Image) -> None:
         super().__init__()
-        self.alignment = alignment
+        self.alignment, self.brightness = alignment, Brightness(64)
+        assert self.brightness.fit(alignment.changed(images)) is None
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         aligned, pose = self.alignment(image.permute(0, 3, 1, 2))
+        aligned = self.brightness(aligned)
         return self.alignment.back(aligned.mean(1) / 255.0, aligned.mean((1, 2, 3)) / 255.0, pose)
 
 
@@ -276,8 +303,9 @@ def test_onnx_runtime_turns_images_as_torch_does(tmp_path: Path) -> None:
     from dmdd_edge.export.onnx_file import write_onnx
 
     images = bolts(12, 70)
-    module = Turning(fitted(images))
+    module = Turning(fitted(images), images)
     images[3, :12, :12] = 220
+    images[6:] = nuisances.changed(images[6:], nuisances.light, 0.85, 0)
     write_onnx(module, tmp_path / "turning.onnx", 64)
     session = onnxruntime.InferenceSession(tmp_path / "turning.onnx", providers=["CPUExecutionProvider"])
     for found, expected in zip(

@@ -189,7 +189,8 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
         ("training images", len(info["train"])),
         ("held out for the threshold", len(info["holdout"])),
         ("layout", info.get("layout", "–")),
-        ("images rotated", _rotated(info)),
+        ("images rotated", _answer(info.get("alignment", {}), "aligned")),
+        ("images made equally bright", _answer(info.get("brightness", {}), "changed")),
         ("foreground by", info.get("foreground", {}).get("method", "–")),
         *([] if choice is None else [("weights of the map", describe_choice(choice))]),
         ("trained parameters", f"{info.get('parameters', 0):,}"),
@@ -199,10 +200,9 @@ def _run_facts(run: Run) -> list[tuple[str, Any]]:
     ]
 
 
-def _rotated(info: Mapping[str, Any]) -> str:
-    """Whether the images are rotated to one orientation; runs before there was a choice do not."""
-    found = info.get("alignment", {})
-    return "yes" if found.get("aligned") else f"no: {found['reason']}" if "reason" in found else "no"
+def _answer(found: Mapping[str, Any], done: str) -> str:
+    """Whether something is done to the images; runs before there was a choice do not."""
+    return "yes" if found.get(done) else f"no: {found['reason']}" if "reason" in found else "no"
 
 
 def _skipped(content: Content, in_training: Sequence[Sequence[str]]) -> list[tuple[str, str]]:

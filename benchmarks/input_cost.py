@@ -1,7 +1,8 @@
-"""Measure what rotating images of loose parts costs: the fused graph with and without it, interleaved.
+"""Measure what is done to an image before the networks: the fused graph with and without it, interleaved.
 
-Both fp32 graphs are of one untrained model (see ``untrained.py``), opened with the runtime's session options,
-on the same image in one process. The ratio is that of the medians.
+That is equal brightness, and rotating images of loose parts. All fp32 graphs are of one untrained model (see
+``untrained.py``), opened with the runtime's session options, on the same image in one process. The ratios are
+those of the medians.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, s
 
 onnxruntime = import_onnxruntime("cpu")
 
+PLAIN = "plain"
 _LIBRARIES = ["onnxruntime", "onnx", "torch", "timm", "numpy"]
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = common.parser(__doc__, "alignment_cost")
+    parser = common.parser(__doc__, "input_cost")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument(
@@ -44,25 +46,31 @@ def main() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     sessions = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("plain", "aligned"):
-            if name == "aligned":
+        for name in (PLAIN, "equal brightness", "rotated"):
+            if name == "equal brightness":
+                model.add_brightness()
+            elif name == "rotated":
+                model.brightness = None
                 model.add_alignment()
-            path = Path(folder) / f"{name}.onnx"
+            path = Path(folder) / "model.onnx"
             write_onnx(DeploymentGraph(model), path, size)
             sessions[name] = onnxruntime.InferenceSession(
                 str(path), session_options(onnxruntime, options.threads), providers=["CPUExecutionProvider"]
             )
     times = alternate(sessions, image, options.warm_up, options.runs)
     medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["aligned"] / medians["plain"]
-    blocks = common.spread(block_ratios(times["aligned"], times["plain"]))
-    print(f"plain {medians['plain']:.2f} ms, aligned {medians['aligned']:.2f} ms: ratio {ratio:.3f}")
-    print(f"ratio in {BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
+    ratios, spreads = {}, {}
+    for name in times:
+        if name != PLAIN:
+            ratios[name] = round(medians[name] / medians[PLAIN], 4)
+            blocks = spreads[name] = common.spread(block_ratios(times[name], times[PLAIN]))
+            print(f"{name}: {medians[name]:.2f} ms, plain {medians[PLAIN]:.2f} ms: ratio {ratios[name]:.3f}")
+            print(f"ratio in {BLOCKS} blocks of the run: {blocks['low']:.3f} to {blocks['high']:.3f}")
     figures = {
         "weights": origin,
         "milliseconds": {name: round(value, 3) for name, value in medians.items()},
-        "ratio": round(ratio, 4),
-        "ratio_of_blocks": blocks,
+        "ratios": ratios,
+        "ratios_of_blocks": spreads,
     }
     settings = {name: value for name, value in vars(options).items() if name != "out"}
     common.write_result(options.out, machine, settings, figures, _LIBRARIES)
