@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from common import markdown_table
 from results_files import FIGURES, percent, result
 
@@ -26,18 +28,21 @@ def defects() -> str:
 
 
 def nuisances() -> str:
-    """False alarms and finds under each nuisance, of runs that trained with and without them."""
+    """False alarms and finds under each nuisance, of our models and anomalib's."""
     runs = result("nuisances")["figures"]["runs"]
     lines = []
     for name in runs[0]["under"]:
-        shares = [run["under"][name][what] for run in runs for what in ("false_alarms", "found")]
-        lines.append(["unchanged" if name == "clean" else name, *(f"{100 * share:.0f}" for share in shares)])
-    columns = [
-        f"{run['category']}, --nuisances {run['nuisances']:g}: {what} %"
-        for run in runs
-        for what in ("false alarms", "found")
-    ]
-    return markdown_table(["change", *columns], lines, left=1)
+        found = [run["under"][name] for run in runs]
+        cells = [f"{100 * shares['false_alarms']:.0f}; {100 * shares['found']:.0f}" for shares in found]
+        lines.append(["unchanged" if name == "clean" else name, *cells])
+    return markdown_table(["change", *(_of_model(run) for run in runs)], lines, left=1)
+
+
+def _of_model(run: dict[str, Any]) -> str:
+    options = "" if run.get("equal_brightness", True) else ", --brightness off"
+    if run.get("nuisances"):
+        options += f", --nuisances {run['nuisances']:g}"
+    return f"{run['category']}: {run['model']}{options}"
 
 
 def thresholds() -> str:

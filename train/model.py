@@ -124,13 +124,11 @@ class DMDD(nn.Module):
         """Measure the parts in the good images; where they cannot or need not be aligned, they are not.
 
         Args:
-            images: uint8 n x S x S x 3 BGR; not looked at when the configuration wants no alignment.
+            images: uint8 n x S x S x 3 BGR.
 
         Returns:
             why they are not aligned; None where they are.
         """
-        if self.config.align == "off":
-            return "switched off"
         reason = self.add_alignment().fit(images)
         if reason is not None:
             self.alignment = None
@@ -146,14 +144,11 @@ class DMDD(nn.Module):
         """Measure the brightness of good images; where it says nothing, images keep theirs.
 
         Args:
-            images: aligned, if the model does that, uint8 n x S x S x 3 BGR; not looked at when the
-                configuration wants no brightness changed.
+            images: aligned, if the model does that, uint8 n x S x S x 3 BGR.
 
         Returns:
             why it is not changed; None where it is.
         """
-        if self.config.brightness == "off":
-            return "switched off"
         reason = self.add_brightness().fit(images)
         if reason is not None:
             self.brightness = None

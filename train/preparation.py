@@ -230,6 +230,8 @@ def _align(
     Returns:
         why they are not rotated; None where they are.
     """
+    if config.model.align == "off":
+        return "switched off"
     if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
         return "tiles and ignored pixels cannot be rotated with the part"
     with watch.part("alignment"):
@@ -251,6 +253,8 @@ def _equalize(
     Returns:
         why they keep their brightness; None where it is changed.
     """
+    if config.model.brightness == "off":
+        return "switched off"
     if config.preprocess.tiling is not None:
         return "tiles keep their brightness"
     with watch.part("brightness"):

@@ -1,17 +1,20 @@
 """False alarms of a run on good parts that only the camera, the light or the position has changed.
 
-    python benchmarks/accuracy/nuisances.py runs/bottle [runs/screw ...]
+    python benchmarks/accuracy/nuisances.py runs/bottle [runs/screw ...] [--peers out/peers]
 
 The good images that the run was not trained on (held out, and the good test images) and synthetic damage on
 them are evaluated unchanged, then under each nuisance. At most 1 % of the unchanged good images exceed the
 threshold, so that only the nuisance changes the share above it.
+
+With ``--peers``, so are anomalib's models that ``benchmarks/peers`` made of the same categories. They were
+trained on the held-out images too, so that then all models are evaluated on the good test images alone.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import common
+from peers import declared
+from peers.files import File, peer_form
 
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image
@@ -51,6 +56,9 @@ TRIED: tuple[tuple[str, Nuisance, float], ...] = (
     ("zoom 2 %", made.zoom, 1.02),
     ("shift 1 %", made.shift, 0.01),
 )
+OURS = "dmdd-edge"
+#: anomalib's models that are measured.
+PEERS = ("patchcore", "padim")
 #: Share of the unchanged good images above the threshold.
 ALPHA = 0.01
 #: Damaged images of each kind; their stream of random numbers, which no training uses.
@@ -86,13 +94,13 @@ def measure(predict: Predictor, good: Image, damaged: Image) -> dict[str, Any]:
     return {"threshold": round(threshold, 4), **counts, "under": found}
 
 
-def good_images(run: Run) -> Image:
-    """The good images that a run was not trained on: those held out, then those among its test images."""
+def good_images(run: Run, *, held_out: bool = True) -> Image:
+    """The good images that a run was not trained on: those held out, if wanted, and good test images."""
     config = run.config
     category = load_category(config.data, config.category)
     tests = [read_image(item.path, config.preprocess.bits) for item in category.test if item.is_good]
     more = [config.preprocess.prepare(image, config.model.image_size)[None] for image in tests]
-    return np.concatenate([holdout_images(run), *more])
+    return np.concatenate([*([holdout_images(run)] if held_out else []), *more])
 
 
 def damaged_images(run: Run, good: Image) -> Image:
@@ -102,26 +110,51 @@ def damaged_images(run: Run, good: Image) -> Image:
     return np.asarray(np.asarray(test.images)[test.labels])
 
 
+def peers_of(work: Path, category: str, size: int) -> dict[str, Predictor]:
+    """anomalib's models of a category that are in the folder of ``benchmarks/peers``, by their shown name."""
+    found = {}
+    for name in PEERS:
+        path = work / "made" / category / name / "model.onnx"
+        if path.is_file():
+            found[declared.PEERS[name].shown] = _one_by_one(File(path, peer_form(size)).predictor(1))
+    return found
+
+
+def _one_by_one(predict: Callable[[Image], tuple[NDArray[np.float32], float]]) -> Predictor:
+    def predict_all_of(images: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        pairs = [predict(image) for image in images]
+        return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
+
+    return predict_all_of
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """See the module."""
     parser = common.parser(__doc__, "nuisances")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
+    parser.add_argument("--peers", type=Path, help="folder of anomalib's models, made by benchmarks/peers")
     options = parser.parse_args(arguments)
     machine, rows = common.begin(), []
     for folder in options.runs:
         run = moved(load_run(folder), options.data)
-        good = good_images(run)
-        row = {
-            "category": run.config.category,
-            "steps": run.info["steps"],
-            "nuisances": run.config.synthesis.nuisances,
-            **measure(torch_predictor(run.model), good, damaged_images(run, good)),
-        }
-        rows.append(row)
-        print(json.dumps(row))
+        good = good_images(run, held_out=options.peers is None)
+        damaged = damaged_images(run, good)
+        models = {OURS: torch_predictor(run.model)}
+        if options.peers is not None:
+            models |= peers_of(options.peers, run.config.category, run.config.model.image_size)
+        for name, predict in models.items():
+            ours = {"steps": run.info["steps"], **_of_light(run)} if name == OURS else {}
+            row = {"category": run.config.category, "model": name, **ours, **measure(predict, good, damaged)}
+            rows.append(row)
+            print(json.dumps(row), flush=True)
     settings = {"alpha": ALPHA, "damage_of_each_kind": _COUNT}
     common.write_result(options.out, machine, settings, {"runs": rows}, _LIBRARIES)
+
+
+def _of_light(run: Run) -> dict[str, Any]:
+    changed = bool(run.info.get("brightness", {}).get("changed"))
+    return {"nuisances": run.config.synthesis.nuisances, "equal_brightness": changed}
 
 
 if __name__ == "__main__":
