@@ -24,6 +24,8 @@ LIMIT = 1.25
 #: A cell counts fully below the first share of full brightness and not at all above the second, where its
 #: pixels may be overexposed.
 _OVEREXPOSED = (0.88, 0.95)
+#: Slope at full brightness: what is overexposed stays so, however much brighter the image is.
+_KNEE = 6.0
 #: Deviation of a cell in any case: of full brightness, and of the cell's own.
 _FLOOR, _SHARE = 0.01, 0.02
 #: Factors that are tried, and rounds that refine the best one.
@@ -68,7 +70,8 @@ class Brightness(ImageChange):
             float32 of the same shape.
         """
         x = images.float()
-        return (x * self.factor(x)[:, None, None, None]).clamp(max=255.0)
+        equal = x * self.factor(x)[:, None, None, None]
+        return torch.maximum(equal, _KNEE * x - (_KNEE - 1.0) * 255.0).clamp(max=255.0)
 
     def as_seen(self, images: Tensor) -> Tensor:
         """Images as bright as the good ones; see the base."""

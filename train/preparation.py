@@ -126,7 +126,7 @@ def prepare(
             listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
     not_aligned = _align(config, folder, model, images, listener, watch)
-    own_brightness = _equalize(config, folder, model, images, watch)
+    own_brightness = _equalize(config, folder, model, images, listener, watch)
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
@@ -244,7 +244,12 @@ def _align(
 
 
 def _equalize(
-    config: TrainConfig, folder: Path, model: DMDD, images: TrainingImages, watch: Stopwatch
+    config: TrainConfig,
+    folder: Path,
+    model: DMDD,
+    images: TrainingImages,
+    listener: Listener,
+    watch: Stopwatch,
 ) -> str | None:
     """Make the images equally bright, where that can be done.
 
@@ -262,6 +267,8 @@ def _equalize(
         reason = load_brightness(model, folder) if continued else model.fit_brightness(images.train)
         if model.brightness is not None:
             images.train, images.holdout = map(model.brightness.changed, (images.train, images.holdout))
+    if reason is None:
+        listener.say("each image is made as bright as the good images (--brightness auto)")
     return reason
 
 

@@ -70,6 +70,13 @@ def test_a_defect_hardly_changes_the_factor(value: int) -> None:
     torch.testing.assert_close(brightness.factor(tensor(images)), torch.ones(4), atol=0.02, rtol=0)
 
 
+def test_what_is_overexposed_stays_white() -> None:
+    brightness = fitted(parts(20, background=253))
+    seen = brightness.changed(lit(parts(4, background=253, seed=1), 1.15))
+    assert seen[:, :12].min() > 250
+    assert abs(seen[:, 17:22, 14:50].mean() - 90) < 2
+
+
 def test_what_is_too_dark_stays_too_dark() -> None:
     brightness = fitted(parts(20))
     images = parts(4, seed=2)
