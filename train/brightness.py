@@ -29,7 +29,7 @@ _KNEE = 6.0
 #: Deviation of a cell in any case: of full brightness, and of the cell's own.
 _FLOOR, _SHARE = 0.01, 0.02
 #: Factors that are tried, and rounds that refine the best one.
-_TRIED, _ROUNDS = 11, 2
+_TRIED, _ROUNDS = 11, 4
 #: Share of the cells that a factor must explain, over the square of its logarithm: a tenth more or less light
 #: must explain a percent.
 _PRIOR = 1.0
