@@ -129,7 +129,7 @@ class Brightness(ImageChange):
         variance = cells.var(0)
         self.mean.copy_(cells.mean(0))
         certainty = 1.0 / (variance + (_FLOOR + _SHARE * self.mean) ** 2)
-        # What is exactly the same in all images is no picture: the frame around it, or ignored pixels.
+        # What is exactly the same in all images was not seen by the camera: a frame, or ignored pixels.
         self.certainty.copy_(torch.where(variance < _TINY**2, 0.0, certainty))
         for _ in range(_CORRECTIONS):
             # Cells that are overexposed in some images only make all others seem too bright or too dark.
