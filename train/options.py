@@ -265,8 +265,9 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     brightness: Annotated[
         Literal["auto", "off"] | None,
         Option(
-            "Make each image as bright as the good images, by at most a quarter, so that other light is not taken for "
-            "a defect: auto (where it can be measured), off. Default: auto; with --recipe paper off.",
+            "Make each image as bright as the good images, by at most a quarter, so that other light is not "
+            "taken for a defect: auto (where it can be measured), off. Default: auto; with --recipe paper "
+            "off.",
             metavar="HOW",
             panel=_CHANGES,
         ),
