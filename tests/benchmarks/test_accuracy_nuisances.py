@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 from accuracy import nuisances, thresholds
 from numpy.typing import NDArray
+
+from tests.benchmarks.test_peers import peer_graph
 
 
 def by_brightness(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -27,6 +32,17 @@ def test_only_what_exceeds_the_brightest_good_image_counts() -> None:
     # 90, 99, 108 and 103.5, 107, 117, 126
     assert found["under"]["light -10 %"] == {"false_alarms": 0.0, "found": 0.25}
     assert found["under"]["shift 1 %"] == found["under"]["clean"]
+
+
+def test_models_of_anomalib_that_were_made_are_measured_too(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "plate" / "padim"
+    folder.mkdir(parents=True)
+    onnx.save(peer_graph(32), str(folder / "model.onnx"))
+    found = nuisances.peers_of(tmp_path, "plate", 32)
+    assert list(found) == ["PaDiM, 100 features, Lite0"]
+    maps, scores = found["PaDiM, 100 features, Lite0"](flat([51, 102]))
+    assert maps.shape == (2, 32, 32)
+    np.testing.assert_allclose(scores, [0.2, 0.4], atol=1e-6)
 
 
 def test_of_three_even_scores_the_highest_of_two_is_exceeded_by_one_in_three() -> None:
