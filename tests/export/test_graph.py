@@ -110,7 +110,7 @@ def test_in_half_precision_the_islands_stay_float32() -> None:
     for part, dtype in (
         (graph.teacher, torch.float16),
         (graph.student, torch.float16),
-        (graph.island_input, torch.float32),
+        (graph.island_mean, torch.float32),
         (graph.island_head, torch.float32),
     ):
         tensors = [*part.parameters(), *part.buffers()]
