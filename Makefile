@@ -25,7 +25,7 @@ COMPILED := $(VENV)/.compiled
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format types imports check test coverage test-camera demo docs docs-serve images bench bench-train \
+.PHONY: help env lint format types imports check test coverage test-long test-camera demo docs docs-serve images bench bench-train \
 	bench-graph bench-footprint bench-run wheelhouse clean distclean
 
 help: ## List the targets
@@ -78,13 +78,16 @@ if [ "$$failed" ]; then echo "Failed: $$failed. See above."; exit 1; fi
 endef
 
 # The tests start the program hundreds of times: each start is quicker with its modules compiled.
-check test coverage: export PYTHONDONTWRITEBYTECODE :=
+check test test-long coverage: export PYTHONDONTWRITEBYTECODE :=
 
 check: env lint ## What to run before a commit: style, types, import rules, quick tests; under two minutes
 	@$(call tests_and_rules,-m "not slow and not network")
 
-test: env lint ## Style, types, import rules and all tests; PYTEST_ARGS="-k name" chooses
-	@$(call tests_and_rules)
+test: env lint ## What CI runs: style, types, import rules, and all tests but the long ones; PYTEST_ARGS="-k name" chooses
+	@$(call tests_and_rules,-m "not long")
+
+test-long: env ## The tests that take half a minute of CPU time or a download, before a release
+	$(BIN)/python -m pytest -q $(TEST_PROCESSES) -m long $(PYTEST_ARGS)
 
 coverage: env ## All tests, and which lines they run: a third more CPU time
 	$(BIN)/python -m pytest -q $(TEST_PROCESSES) --cov --cov-report=term $(PYTEST_ARGS)

@@ -8,6 +8,7 @@ training_cost = pytest.importorskip("training_cost", reason="needs torch")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_backbone_without_its_weights_is_measured() -> None:
     arguments = ["--image-size", "64", "--batch-size", "1", "--steps", "3", "--device", "cpu"]
     found = training_cost.apart("resnet18", arguments)

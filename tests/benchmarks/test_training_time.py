@@ -104,6 +104,7 @@ def test_both_forms_train_with_the_textures_that_are_given(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_code_laid_out_elsewhere_trains(
     tmp_path: Path, plates: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def last(done: Result) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("graphs_once")
+@pytest.mark.long
 def test_from_more_images_to_the_switch(copied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()

@@ -23,7 +23,14 @@ SIZE = 64
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet18", "wide_resnet50_2"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "efficientnet_lite0",
+        pytest.param("resnet18", marks=pytest.mark.long),
+        pytest.param("wide_resnet50_2", marks=pytest.mark.long),
+    ],
+)
 def test_every_backbone_becomes_one_engine_for_three_targets(backbone: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = DMDD(ModelConfig(backbone=backbone, image_size=SIZE), pretrained=False).eval()
