@@ -27,6 +27,8 @@ from dmdd_edge.train.synthesis import foreground
 
 #: Cells per side, at least, on which the part's moments are computed.
 _CELLS = 48
+#: Gray levels that are added to the background's, to which differences are relative.
+_DARK = 32.0
 #: The part counts from this share of the level that separates it from the background, fully from the next.
 _RAMP = (0.7, 1.3)
 #: A part is long when it spreads this many times as far along its axis as across it.
@@ -34,8 +36,9 @@ _LONG = 1.8
 #: Directions vary when the mean of their unit vectors is shorter than this (18 degrees), or that of the axes,
 #: whose angle counts twice.
 _ONE_WAY = 0.95
-#: Third moment along the axis, over the third power of the spread, from which one end is the heavier one.
-_ENDS_DIFFER = 0.03
+#: Third moment along the axis, over the third power of the spread, from which one end is the heavier one; and
+#: below which rounding would decide.
+_ENDS_DIFFER, _ALIKE = 0.03, 1e-4
 #: The share of the side that an aligned part may fill.
 _FILL = 0.96
 #: Share of what differs from the background that the part must be.
@@ -106,7 +109,7 @@ class Alignment(ImageChange):
         self.size = size
         self.pool = next(step for step in (16, 8, 4, 2, 1) if size % step == 0 and size // step >= _CELLS)
         #: Level of the difference to the background where the part begins.
-        self.register_buffer("level", torch.tensor(32.0))
+        self.register_buffer("level", torch.tensor(0.5))
         #: From the center of mass to the middle of the part's length, in pixels towards the thinner end.
         self.register_buffer("offset", torch.tensor(0.0))
         #: Pixels of the image per pixel of the aligned one; above 1 where a part would not fit else.
@@ -167,7 +170,7 @@ class Alignment(ImageChange):
         """The poses of the parts in float32 images N x 3 x S x S, 0..255."""
         part = self.part(self.difference(images))
         found = self._moments(part)
-        side = torch.where(found.third < 0, -1.0, 1.0)
+        side = _thinner_end(found)
         cosine, sine = found.cosine * side, found.sine * side
         x, y = found.x + self.offset * cosine, found.y + self.offset * sine
         pose = Pose(cosine, sine, x, y, part)
@@ -186,11 +189,16 @@ class Alignment(ImageChange):
         return ((difference / self.level - low) / (high - low)).clamp(0.0, 1.0)
 
     def difference(self, images: Tensor) -> Tensor:
-        """How much each cell differs from the mean of those at the border: N x S/pool x S/pool, 0..255."""
+        """How much each cell differs from the mean of those at the border: N x S/pool x S/pool, 0 and above.
+
+        Relative to that mean, so that more or less light does not move the outline; on a dark background to a
+        constant.
+        """
         cells = F.avg_pool2d(images, self.pool) if self.pool > 1 else images
         border = [cells[:, :, 0], cells[:, :, -1], cells[:, :, :, 0], cells[:, :, :, -1]]
         background = torch.cat(border, 2).mean(2)
-        return (cells - background[:, :, None, None]).abs().amax(1)
+        bright = background.mean(1)[:, None, None] + _DARK
+        return (cells - background[:, :, None, None]).abs().amax(1) / bright
 
     def _moments(self, part: Tensor) -> _Moments:
         u, v = self._middle(self.pool)
@@ -251,8 +259,10 @@ class Alignment(ImageChange):
         if not self._directions_vary(found):
             return "the parts have the same orientation"
         self._fit_middle(found, torch.from_numpy(np.stack([piece for piece, _ in pieces])).to(part.device))
-        beyond = [self.pose(batch).beyond.sum((1, 2)).max() for batch in self.batches(images)]
-        self.limit.fill_(float(torch.stack(beyond).max()) + (_BEYOND * self.size / self.pool) ** 2)
+        beyond = torch.cat([self.pose(batch).beyond.sum((1, 2)) for batch in self.batches(images)])
+        # Not the largest: a single image with something in its corner would hide all later ones.
+        usual = float(torch.quantile(beyond, _AGREE))
+        self.limit.fill_(usual + (_BEYOND * self.size / self.pool) ** 2)
         return None
 
     def _directions_vary(self, found: _Moments) -> bool:
@@ -262,12 +272,12 @@ class Alignment(ImageChange):
         # The axes agree; the ends may not, which cannot be seen on a part whose ends are alike.
         if not _mostly(found.third.abs() > _ENDS_DIFFER * found.long**1.5):
             return False
-        ends = torch.stack([found.cosine, found.sine]) * torch.where(found.third < 0, -1.0, 1.0)
+        ends = torch.stack([found.cosine, found.sine]) * _thinner_end(found)
         return float(ends.mean(1).norm()) < _ONE_WAY
 
     def _fit_middle(self, found: _Moments, inside: Tensor) -> None:
         """The middle of the part's length, and the scale at which each part fits, bool N x h x w."""
-        side = torch.where(found.third < 0, -1.0, 1.0)
+        side = _thinner_end(found)
         along, across = found.along * _each(side), found.across
         nowhere = torch.where(inside, 0.0, math.inf)
         last = (along - nowhere).amax((1, 2))
@@ -283,13 +293,21 @@ def _each(values: Tensor) -> Tensor:
     return values[:, None, None]
 
 
+def _thinner_end(found: _Moments) -> Tensor:
+    """1 where the axis points to the thinner end or both are alike, else -1; N."""
+    return torch.where(found.third < -_ALIKE * found.long**1.5, -1.0, 1.0)
+
+
 def _mostly(holds: Tensor) -> bool:
     return float(holds.float().mean()) >= _AGREE
 
 
 def _otsu(difference: NDArray[np.float32]) -> float:
-    level, _ = cv2.threshold(difference.round().astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return max(level, 1.0)
+    unit = max(float(difference.max()), _TINY) / 255
+    level, _ = cv2.threshold(
+        (difference / unit).round().astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU
+    )
+    return max(level, 1.0) * unit
 
 
 def _largest_piece(part: NDArray[np.float32]) -> tuple[NDArray[np.bool_], float]:

@@ -3,7 +3,7 @@
 Lamps age, the sun comes and goes, and a part is the same part in more or less light. The factor between an
 image and the mean good image is estimated from all cells at once, robustly: what a defect changes, what
 differs between good parts, and what is overexposed count little. The fused graph contains it, so that
-whatever feeds the graph needs nothing, and light that changes within the limit changes neither map nor score.
+whatever feeds the graph needs nothing, and light that changes within the limit hardly changes map and score.
 
 All is arithmetic on a few hundred cells, without a branch (ours, not the paper's).
 """
@@ -24,7 +24,8 @@ LIMIT = 1.25
 #: A cell counts fully below the first share of full brightness and not at all above the second, where its
 #: pixels may be overexposed.
 _OVEREXPOSED = (0.88, 0.95)
-#: Slope at full brightness: what is overexposed stays so, however much brighter the image is.
+#: Slope at full brightness, where the good images are overexposed: such places stay white, however much
+#: brighter the image is.
 _KNEE = 6.0
 #: Deviation of a cell in any case: of full brightness, and of the cell's own.
 _FLOOR, _SHARE = 0.01, 0.02
@@ -71,7 +72,9 @@ class Brightness(ImageChange):
         """
         x = images.float()
         equal = x * self.factor(x)[:, None, None, None]
-        return torch.maximum(equal, _KNEE * x - (_KNEE - 1.0) * 255.0).clamp(max=255.0)
+        white = F.interpolate(self.mean.amin(0)[None, None], scale_factor=self.pool) > _OVEREXPOSED[1]
+        start = torch.where(white, (_KNEE - 1.0) * 255.0, _KNEE * 255.0)
+        return torch.maximum(equal, _KNEE * x - start).clamp(max=255.0)
 
     def as_seen(self, images: Tensor) -> Tensor:
         """Images as bright as the good ones; see the base."""
@@ -96,6 +99,7 @@ class Brightness(ImageChange):
         factor = (best * tried).sum(1) / best.sum(1)
         for _ in range(_ROUNDS):
             weight, _ = self._fits(cells, clear, factor)
+            weight = weight * self.mean  # a dark cell says little about the light
             factor = _ratio(weight * self.mean, weight * cells)
         return factor.clamp(1.0 / LIMIT, LIMIT)
 
