@@ -259,11 +259,23 @@ class Alignment(ImageChange):
         if not self._directions_vary(found):
             return "the parts have the same orientation"
         self._fit_middle(found, torch.from_numpy(np.stack([piece for piece, _ in pieces])).to(part.device))
-        beyond = torch.cat([self.pose(batch).beyond.sum((1, 2)) for batch in self.batches(images)])
+        beyond = self._beyond(images)
         # Not the largest: a single image with something in its corner would hide all later ones.
         usual = float(torch.quantile(beyond, _AGREE))
         self.limit.fill_(usual + (_BEYOND * self.size / self.pool) ** 2)
         return None
+
+    @torch.no_grad()
+    def noticed(self, images: Image) -> NDArray[np.bool_]:
+        """Whether something is in an image where the aligned one does not reach, n.
+
+        Args:
+            images: uint8 n x S x S x 3 BGR.
+        """
+        return np.asarray((self._beyond(images) > self.limit).cpu().numpy())
+
+    def _beyond(self, images: Image) -> Tensor:
+        return torch.cat([self.pose(batch).beyond.sum((1, 2)) for batch in self.batches(images)])
 
     def _directions_vary(self, found: _Moments) -> bool:
         double = torch.stack([found.cosine**2 - found.sine**2, 2 * found.cosine * found.sine])

@@ -13,6 +13,7 @@ from torch import nn
 from dmdd_edge.data.datasets import Category, grouped
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs, length
+from dmdd_edge.train.alignment import Alignment
 from dmdd_edge.train.config import Foreground, TrainConfig
 from dmdd_edge.train.continuation import held_out
 from dmdd_edge.train.data import TrainingImages, load_images
@@ -38,6 +39,8 @@ from dmdd_edge.train.tile_bank import load_tiles, tiles_to_come
 from dmdd_edge.train.tile_choice import inputs_each
 from dmdd_edge.train.tile_cost import describe_tiles
 
+#: Why an image that is aligned is rejected whatever the part looks like.
+_BESIDE = "something beside the part, where the rotated image does not reach; such images are rejected"
 #: Streams of random numbers that one training draws from; a continued one draws from the next ones.
 _STREAMS = 2
 
@@ -237,10 +240,25 @@ def _align(
     with watch.part("alignment"):
         continued = config.parent is not None
         reason = load_alignment(model, folder) if continued else model.fit_alignment(images.train)
+        strange = [] if model.alignment is None else _noticed(model.alignment, images)
         images.train, images.holdout = model.as_seen(images.train), model.as_seen(images.holdout)
     if reason is None:
         listener.say("the parts have different orientations: each image is rotated first (--align auto)")
+    for line in grouped([(path, _BESIDE) for path in strange]):
+        listener.say(f"note: {line}")
     return reason
+
+
+def _noticed(alignment: Alignment, images: TrainingImages) -> list[Path]:
+    """The images that show something beside the part where the aligned image does not reach."""
+    both = ((images.train, images.train_paths), (images.holdout, images.holdout_paths))
+    return [
+        path
+        for some, paths in both
+        if len(some)
+        for path, found in zip(paths, alignment.noticed(some), strict=True)
+        if found
+    ]
 
 
 def _equalize(

@@ -96,6 +96,29 @@ def test_a_corner_that_the_aligned_image_does_not_show_is_not_passed() -> None:
     assert 10 < noticed < 40
 
 
+def test_one_image_with_something_in_its_corner_does_not_hide_all_others() -> None:
+    images = bolts(40, size=128)
+    marked = images.copy()
+    marked[:, 2:18, 2:18] = 200
+    noticed = np.nonzero(fitted(images).noticed(marked))[0]
+    assert len(noticed) > 5
+    images[noticed[0]] = marked[noticed[0]]
+    alignment = fitted(images)
+    assert list(np.nonzero(alignment.noticed(images))[0]) == [noticed[0]]
+    assert np.count_nonzero(alignment.noticed(marked)) == len(noticed)
+
+
+@pytest.mark.parametrize("gain", [0.85, 1.15])
+def test_other_light_does_not_move_the_part(gain: float) -> None:
+    # Dark, on a bright background.
+    images = (255 - bolts(20, size=128).astype(np.float32) * 0.8).astype(np.uint8)
+    alignment = fitted(images)
+    lit = nuisances.changed(images, nuisances.light, gain * 0.85, 0)
+    plain = nuisances.changed(images, nuisances.light, 0.85, 0)
+    before, after = (alignment.pose(tensor(some).float()) for some in (plain, lit))
+    assert float(torch.hypot(before.x - after.x, before.y - after.y).max()) < 0.3
+
+
 def test_a_part_as_long_as_the_diagonal_is_made_smaller() -> None:
     rng = np.random.default_rng(0)
     angles = 45 + 90 * rng.integers(4, size=12)
