@@ -40,6 +40,7 @@ from dmdd_edge.export.whole_parity import MOST_IMAGES, NO_METRICS, compare_whole
 from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import weights
+from dmdd_edge.train.brightness import LIMIT
 from dmdd_edge.train.checkpoint import Run, load_run
 from dmdd_edge.train.evaluation import holdout_images, threshold_of, torch_predictor
 from dmdd_edge.train.places import category_of_or_none, moved
@@ -348,4 +349,5 @@ def measured_images(run: Run) -> tuple[FrameLimits, Look]:
         prepared = config.preprocess.prepare(image, size, str(path))
         statistics.append(view_statistics(prepared, config.preprocess.geometry(image.shape, size).layout))
         looks.append(look_at(image, config.preprocess))
-    return limits_from(statistics), look_of(looks, (path.suffix for path in existing))
+    brighter = 1.0 if run.model.brightness is None else LIMIT
+    return limits_from(statistics, brighter), look_of(looks, (path.suffix for path in existing))

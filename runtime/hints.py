@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.calibration import read_calibration
 from dmdd_edge.bundle.rule import EffectiveThreshold
+from dmdd_edge.bundle.threshold import percent
 from dmdd_edge.bundle.versions import read_current
 from dmdd_edge.data.causes import Cause, find_causes
 from dmdd_edge.data.geometry import Geometry
@@ -144,7 +145,7 @@ def hint_for(bundle: Bundle, threshold: EffectiveThreshold, seen: list[ImageLook
     known = manifest.threshold if calibration is None else calibration.threshold
     few = (
         f"If the parts are good, the threshold may come from too few good images: {known.normals}, "
-        f"and a false-alarm rate of {100 * known.alpha:.2g} % needs {known.needed}"
+        f"and a false-alarm rate of {percent(known.alpha)} needs {known.needed}"
     )
     enough = f"If the parts are good, they differ from the {known.normals} good images of the threshold"
     fix = f"Calibrate with good parts: {calibrate}"

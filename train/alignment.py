@@ -252,7 +252,7 @@ class Alignment(ImageChange):
         part = self.part(difference)
         pieces = [_largest_piece(item.numpy()) for item in part.cpu()]
         if not _mostly(torch.tensor([share >= _ONE_PIECE for _, share in pieces])):
-            return "more than one part is in the images"
+            return "more than one thing differs from the background"
         found = self._moments(part)
         if not _mostly(found.long > _LONG**2 * found.wide.clamp(min=_TINY)):
             return "the part is not long enough for its orientation to be seen"

@@ -142,7 +142,7 @@ class Brightness(ImageChange):
         factors = self._factor(cells)
         within = (factors < LIMIT) & (factors > 1.0 / LIMIT)
         if float(within.float().mean()) < _WITHIN:
-            return "the brightness of the good images differs by more than a quarter"
+            return "the brightness of the good images differs too much"
         return None
 
 

@@ -265,9 +265,9 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     brightness: Annotated[
         Literal["auto", "off"] | None,
         Option(
-            "Make each image as bright as the good images, by at most a quarter, so that other light is not "
-            "taken for a defect: auto (where it can be measured), off. Default: auto; with --recipe paper "
-            "off.",
+            "Make each image as bright as the good images, by a factor of 0.8 to 1.25, so that other light "
+            "is not taken for a defect: auto (where it can be measured), off. Default: auto; with --recipe "
+            "paper off.",
             metavar="HOW",
             panel=_CHANGES,
         ),
@@ -353,13 +353,13 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             ("align",),
             lambda values: values["tile"] is None,
             "has no effect with --tile: a tile does not show the whole part",
-            "leave --align out",
+            "leave --tile out",
         ),
         Rule(
             ("brightness",),
             lambda values: values["tile"] is None,
             "has no effect with --tile, whose tiles keep their brightness",
-            "leave --brightness out",
+            "leave --tile out",
         ),
         Rule(
             ("foreground",),

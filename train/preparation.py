@@ -39,6 +39,17 @@ from dmdd_edge.train.tile_bank import load_tiles, tiles_to_come
 from dmdd_edge.train.tile_choice import inputs_each
 from dmdd_edge.train.tile_cost import describe_tiles
 
+#: Why nothing is done to the images where the user wants that.
+_OFF = "switched off"
+#: What the log says where it is done, and where it is not.
+_ALIGNING = (
+    "the parts have different orientations: each image is rotated first (--align auto)",
+    "images are not rotated",
+)
+_EQUALIZING = (
+    "each image is made as bright as the good images (--brightness auto)",
+    "images keep their brightness",
+)
 #: Why an image that is aligned is rejected whatever the part looks like.
 _BESIDE = "something beside the part, where the rotated image does not reach; such images are rejected"
 #: Streams of random numbers that one training draws from; a continued one draws from the next ones.
@@ -129,7 +140,10 @@ def prepare(
             listener.say(line)
     images = _read_images(config, category, folder, listener, watch)
     not_aligned = _align(config, folder, model, images, listener, watch)
-    own_brightness = _equalize(config, folder, model, images, listener, watch)
+    own_brightness = _equalize(config, folder, model, images, watch)
+    for reason, done, kept in ((not_aligned, *_ALIGNING), (own_brightness, *_EQUALIZING)):
+        if reason != _OFF:
+            listener.say(done if reason is None else f"{kept}: {reason}")
     known_bad = _read_known_bad(config, category, images, listener)
     return Prepared(
         config=config,
@@ -234,7 +248,7 @@ def _align(
         why they are not rotated; None where they are.
     """
     if config.model.align == "off":
-        return "switched off"
+        return _OFF
     if config.preprocess.tiling is not None or config.preprocess.ignore is not None:
         return "tiles and ignored pixels cannot be rotated with the part"
     with watch.part("alignment"):
@@ -242,8 +256,6 @@ def _align(
         reason = load_alignment(model, folder) if continued else model.fit_alignment(images.train)
         strange = [] if model.alignment is None else _noticed(model.alignment, images)
         images.train, images.holdout = model.as_seen(images.train), model.as_seen(images.holdout)
-    if reason is None:
-        listener.say("the parts have different orientations: each image is rotated first (--align auto)")
     for line in grouped([(path, _BESIDE) for path in strange]):
         listener.say(f"note: {line}")
     return reason
@@ -262,12 +274,7 @@ def _noticed(alignment: Alignment, images: TrainingImages) -> list[Path]:
 
 
 def _equalize(
-    config: TrainConfig,
-    folder: Path,
-    model: DMDD,
-    images: TrainingImages,
-    listener: Listener,
-    watch: Stopwatch,
+    config: TrainConfig, folder: Path, model: DMDD, images: TrainingImages, watch: Stopwatch
 ) -> str | None:
     """Make the images equally bright, where that can be done.
 
@@ -277,16 +284,14 @@ def _equalize(
         why they keep their brightness; None where it is changed.
     """
     if config.model.brightness == "off":
-        return "switched off"
+        return _OFF
     if config.preprocess.tiling is not None:
-        return "tiles keep their brightness"
+        return "they are cut into tiles"
     with watch.part("brightness"):
         continued = config.parent is not None
         reason = load_brightness(model, folder) if continued else model.fit_brightness(images.train)
         if model.brightness is not None:
             images.train, images.holdout = map(model.brightness.changed, (images.train, images.holdout))
-    if reason is None:
-        listener.say("each image is made as bright as the good images (--brightness auto)")
     return reason
 
 

@@ -216,8 +216,13 @@ def _center(gray: NDArray[np.uint8]) -> tuple[float, float]:
     return float(columns @ _PLACES) / mass, float(rows @ _PLACES) / mass
 
 
-def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
+def limits_from(statistics: Iterable[FrameStatistics], brighter: float = 1.0) -> FrameLimits:
     """Limits from the statistics of training images, with the margins named at the top of this file.
+
+    Args:
+        statistics: of the images.
+        brighter: images this many times as bright are usable in any case, since the detector makes up for it;
+            what is saturated in them has a limit of its own.
 
     Raises:
         DmddError: there is no image.
@@ -229,7 +234,7 @@ def limits_from(statistics: Iterable[FrameStatistics]) -> FrameLimits:
     saturated, black = max(s.saturated for s in seen), max(s.black for s in seen)
     return FrameLimits(
         mean_min=darkest * (1 - LEVEL_MARGIN),
-        mean_max=brightest + (255 - brightest) * LEVEL_MARGIN,
+        mean_max=max(brightest + (255 - brightest) * LEVEL_MARGIN, min(brighter * brightest, 255)),
         saturated_max=saturated + (1 - saturated) * SHARE_MARGIN,
         black_max=black + (1 - black) * SHARE_MARGIN,
         sharpness_min=min(s.sharpness for s in seen) * SHARPNESS_MARGIN,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmdd_edge.bundle.rule import EffectiveThreshold
-from dmdd_edge.bundle.threshold import Threshold, rank
+from dmdd_edge.bundle.threshold import Threshold, percent, rank
 
 #: False alarms that a kept promise gives less often than this are called more than promised.
 _UNLIKELY = 0.01
@@ -174,8 +174,8 @@ def band_promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
     if not good or suspect is None or threshold.suspect_rate is None:
         return None
     rate, seen = threshold.suspect_rate, suspect + decisions.false_alarms
-    promised = f"promise: at most {100 * rate:.2g} % of good parts suspect or rejected"
-    text = f"{promised}; seen: {100 * seen / good:.2g} %"
+    promised = f"promise: at most {percent(rate)} of good parts suspect or rejected"
+    text = f"{promised}; seen: {percent(seen / good)}"
     if seen and chance_of_alarms(seen, good, threshold, rate) < _UNLIKELY:
         return f"{text}. That is more than chance explains"
     return f"{text}, {'within the promise' if seen <= rate * good else 'more, but chance may explain it'}"
@@ -193,10 +193,10 @@ def promise_line(decisions: Decisions, threshold: Threshold) -> str | None:
         return None
     rate = threshold.alpha if threshold.holds else threshold.attainable
     seen = decisions.false_alarms / good
-    few = "" if threshold.holds else f", too few for {100 * threshold.alpha:.2g} %"
+    few = "" if threshold.holds else f", too few for {percent(threshold.alpha)}"
     text = (
-        f"promise: at most {100 * rate:.2g} % of good parts rejected (threshold from {threshold.normals} "
-        f"good image{'s' * (threshold.normals != 1)}{few}); seen: {100 * seen:.2g} %"
+        f"promise: at most {percent(rate)} of good parts rejected (threshold from {threshold.normals} "
+        f"good image{'s' * (threshold.normals != 1)}{few}); seen: {percent(seen)}"
     )
     chance = chance_of_alarms(decisions.false_alarms, good, threshold)
     if decisions.false_alarms and chance < _UNLIKELY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmdd_edge.bundle.threshold import percent
 from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.evaluation.rates import CHANCE
 from dmdd_edge.runtime.comparison.outcome import SIDES, Comparison, Count, Pair
@@ -80,7 +81,7 @@ def difference(counts: Count, verb: str) -> str:
         more = "more" if new > old else "fewer"
         return (
             f"the new version {verb} {more}: {apart}; two equal versions differ so clearly "
-            f"in {100 * counts.chance:.2g} % of cases"
+            f"in {percent(counts.chance)} of cases"
         )
     few = f", and fewer than {_FEWEST} different decisions never can" if old + new < _FEWEST else ""
     return f"cannot tell from {images}: {apart}, which chance alone explains{few}"

@@ -158,7 +158,7 @@ def textures() -> Image:
     [
         (bolts(7), "fewer than 8 images"),
         (round_parts(), "not long enough"),
-        (pairs(), "more than one part"),
+        (pairs(), "more than one thing"),
         (textures(), "no single part"),
         (np.stack([bolt(20 + index % 5, seed=index) for index in range(12)]), "the same orientation"),
         (

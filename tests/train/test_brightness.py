@@ -108,7 +108,7 @@ def test_images_of_very_different_brightness_keep_theirs() -> None:
     levels = np.random.default_rng(0).integers(30, 220, (20, 1, 1, 3))
     images = np.broadcast_to(levels, (20, SIZE, SIZE, 3)).astype(np.uint8)
     reason = Brightness(SIZE).fit(images)
-    assert reason == "the brightness of the good images differs by more than a quarter"
+    assert reason == "the brightness of the good images differs too much"
 
 
 def test_few_images_keep_their_brightness() -> None:
