@@ -69,6 +69,14 @@ def test_limits_leave_the_stated_margins() -> None:
         limits_from([])
 
 
+def test_what_the_detector_makes_up_for_is_not_too_bright() -> None:
+    bright = frame_statistics(np.full((64, 64, 3), 190, np.uint8))
+    assert limits_from([bright]).mean_max == pytest.approx(222.5)
+    assert limits_from([bright], 1.25).mean_max == pytest.approx(237.5)
+    white = frame_statistics(np.full((64, 64, 3), 230, np.uint8))
+    assert limits_from([white], 1.25).mean_max == 255
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [

@@ -77,6 +77,8 @@ def test_only_what_chance_does_not_explain_breaks_the_promise() -> None:
     assert "threshold from 1 good image, too few for 1 %)" in (single or "")
     many = decide([0.5] * 9 + [0.0], [False] * 10, ["good"] * 10, threshold.image)
     assert "more than chance explains" in (promise_line(many, threshold) or "")
+    all_of_them = decide([0.5] * 10, [False] * 10, ["good"] * 10, threshold.image)
+    assert "seen: 100 %" in (promise_line(all_of_them, threshold) or "")
     assert promise_line(decide([0.5], [True], ["dent"], threshold.image), threshold) is None
 
 
