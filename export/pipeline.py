@@ -201,6 +201,7 @@ def export_run(
                 "recipe": config.recipe,
                 "steps": run.info["steps"],
                 "seed": config.seed,
+                "images": _images_as_seen(run),
                 **facts,
             },
         )
@@ -330,6 +331,12 @@ def _costs(run: Run, int8: bool) -> list[Cost]:
         *(Cost(f"comparing: {name}", _EVALUATED * tests * area) for name in names),
         *(int8_costs((size / 256) ** 2, images, inputs) if int8 else ()),
     ]
+
+
+def _images_as_seen(run: Run) -> str:
+    """What the graph does to an image before the networks see it."""
+    done = [("rotated", run.model.alignment), ("made equally bright", run.model.brightness)]
+    return " and ".join(word for word, change in done if change is not None) or "as they are"
 
 
 def measured_images(run: Run) -> tuple[FrameLimits, Look]:
