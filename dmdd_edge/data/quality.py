@@ -222,7 +222,7 @@ def limits_from(statistics: Iterable[FrameStatistics], brighter: float = 1.0) ->
     Args:
         statistics: of the images.
         brighter: images this many times as bright are usable in any case, since the detector makes up for it;
-            what is saturated in them has a limit of its own.
+            what is saturated in them has a separate limit.
 
     Raises:
         DmddError: there is no image.
