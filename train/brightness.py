@@ -24,9 +24,8 @@ LIMIT = 1.25
 #: A cell counts fully below the first share of full brightness and not at all above the second, where its
 #: pixels may be overexposed.
 _OVEREXPOSED = (0.88, 0.95)
-#: Slope at full brightness, where the good images are overexposed: such places stay white, however much
-#: brighter the image is.
-_KNEE = 6.0
+#: Gray levels below full brightness from which a brighter image is darkened less and less.
+_HIGHLIGHTS = 25.0
 #: Deviation of a cell in any case: of full brightness, and of the cell's own.
 _FLOOR, _SHARE = 0.01, 0.02
 #: Factors that are tried, and rounds that refine the best one.
@@ -71,10 +70,10 @@ class Brightness(ImageChange):
             float32 of the same shape.
         """
         x = images.float()
-        equal = x * self.factor(x)[:, None, None, None]
-        white = F.interpolate(self.mean.amin(0)[None, None], scale_factor=self.pool) > _OVEREXPOSED[1]
-        start = torch.where(white, (_KNEE - 1.0) * 255.0, _KNEE * 255.0)
-        return torch.maximum(equal, _KNEE * x - start).clamp(max=255.0)
+        factor = self.factor(x)[:, None, None, None]
+        # What is overexposed stays white: how bright it really is cannot be known.
+        known = ((255.0 - x) / _HIGHLIGHTS).clamp(max=1.0)
+        return (x * (factor.clamp(min=1.0) + (factor.clamp(max=1.0) - 1.0) * known)).clamp(max=255.0)
 
     def as_seen(self, images: Tensor) -> Tensor:
         """Images as bright as the good ones; see the base."""
