@@ -86,7 +86,7 @@ check: env lint ## What to run before a commit: style, types, import rules, quic
 test: env lint ## What CI runs: style, types, import rules, and all tests but the long ones; PYTEST_ARGS="-k name" chooses
 	@$(call tests_and_rules,-m "not long")
 
-test-long: env ## The tests that take half a minute of CPU time or a download, before a release
+test-long: env ## The tests that take half a minute of CPU time, before a release
 	$(BIN)/python -m pytest -q $(TEST_PROCESSES) -m long $(PYTEST_ARGS)
 
 coverage: env ## All tests, and which lines they run: a third more CPU time

@@ -75,10 +75,6 @@ class Brightness(ImageChange):
         known = ((255.0 - x) / _HIGHLIGHTS).clamp(max=1.0)
         return (x * (factor.clamp(min=1.0) + (factor.clamp(max=1.0) - 1.0) * known)).clamp(max=255.0)
 
-    def as_seen(self, images: Tensor) -> Tensor:
-        """Images as bright as the good ones; see the base."""
-        return self(images)
-
     def factor(self, images: Tensor) -> Tensor:
         """The factors of float32 images N x 3 x S x S, 0..255: float32 N, 1 / LIMIT..LIMIT."""
         return self._factor(F.avg_pool2d(images, self.pool) / 255.0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from torch import nn
 
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.config import Parent, TrainConfig
@@ -54,11 +57,8 @@ def load_alignment(model: DMDD, folder: Path) -> str | None:
     Returns:
         why images are not aligned; None where they are.
     """
-    kept = _of_the_run_before(_ALIGNMENT, folder)
-    if not kept:
-        return "the run before did not rotate them"
-    files.fill(model.add_alignment(), kept)
-    return None
+    found = _load(_ALIGNMENT, model.add_alignment, folder)
+    return None if found else "the run before did not rotate them"
 
 
 def load_brightness(model: DMDD, folder: Path) -> str | None:
@@ -71,17 +71,18 @@ def load_brightness(model: DMDD, folder: Path) -> str | None:
     Returns:
         why their brightness is not changed; None where it is.
     """
-    kept = _of_the_run_before(_BRIGHTNESS, folder)
-    if not kept:
-        return "the run before did not change it"
-    files.fill(model.add_brightness(), kept)
-    return None
+    found = _load(_BRIGHTNESS, model.add_brightness, folder)
+    return None if found else "the run before did not change it"
 
 
-def _of_the_run_before(prefix: str, folder: Path) -> files.Tensors:
+def _load(prefix: str, add: Callable[[], nn.Module], folder: Path) -> bool:
+    """Add the model's part of this prefix as the run before had it; False where it had no such part."""
     weights = folder / files.MODEL
     stored = files.read_tensors(weights if weights.is_file() else folder / files.START)[0]
-    return _below(prefix, stored)
+    kept = _below(prefix, stored)
+    if kept:
+        files.fill(add(), kept)
+    return bool(kept)
 
 
 def _below(prefix: str, weights: files.Tensors) -> files.Tensors:

@@ -19,6 +19,7 @@ from dmdd_edge.train.continuation import held_out
 from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.fold import fold_batchnorm
+from dmdd_edge.train.image_change import ImageChange
 from dmdd_edge.train.known_bad import KnownBad, load_known_bad
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
@@ -254,10 +255,11 @@ def _align(
     with watch.part("alignment"):
         continued = config.parent is not None
         reason = load_alignment(model, folder) if continued else model.fit_alignment(images.train)
-        strange = [] if model.alignment is None else _noticed(model.alignment, images)
-        images.train, images.holdout = model.as_seen(images.train), model.as_seen(images.holdout)
-    for line in grouped([(path, _BESIDE) for path in strange]):
-        listener.say(f"note: {line}")
+        if model.alignment is not None:
+            strange = _noticed(model.alignment, images)
+            for line in grouped([(path, _BESIDE) for path in strange]):
+                listener.say(f"note: {line}")
+            _change(images, model.alignment)
     return reason
 
 
@@ -291,8 +293,12 @@ def _equalize(
         continued = config.parent is not None
         reason = load_brightness(model, folder) if continued else model.fit_brightness(images.train)
         if model.brightness is not None:
-            images.train, images.holdout = map(model.brightness.changed, (images.train, images.holdout))
+            _change(images, model.brightness)
     return reason
+
+
+def _change(images: TrainingImages, change: ImageChange) -> None:
+    images.train, images.holdout = change.changed(images.train), change.changed(images.holdout)
 
 
 def _read_known_bad(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 import common
 from peers import declared
-from peers.files import File, peer_form
+from peers.making import made_folder, peer_file
 
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.images import read_image
@@ -110,22 +110,15 @@ def damaged_images(run: Run, good: Image) -> Image:
     return np.asarray(np.asarray(test.images)[test.labels])
 
 
-def peers_of(work: Path, category: str, size: int) -> dict[str, Predictor]:
+def peers_of(work: Path, category: str) -> dict[str, Predictor]:
     """anomalib's models of a category that are in the folder of ``benchmarks/peers``, by their shown name."""
     found = {}
     for name in PEERS:
-        path = work / "made" / category / name / "model.onnx"
-        if path.is_file():
-            found[declared.PEERS[name].shown] = _one_by_one(File(path, peer_form(size)).predictor(1))
+        peer = declared.PEERS[name]
+        file = peer_file(made_folder(work, name, category), peer)
+        if file.path.is_file():
+            found[peer.shown] = file.batch_predictor(1)
     return found
-
-
-def _one_by_one(predict: Callable[[Image], tuple[NDArray[np.float32], float]]) -> Predictor:
-    def predict_all_of(images: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        pairs = [predict(image) for image in images]
-        return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
-
-    return predict_all_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -142,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         damaged = damaged_images(run, good)
         models = {OURS: torch_predictor(run.model)}
         if options.peers is not None:
-            models |= peers_of(options.peers, run.config.category, run.config.model.image_size)
+            models |= peers_of(options.peers, run.config.category)
         for name, predict in models.items():
             ours = {"steps": run.info["steps"], **_of_light(run)} if name == OURS else {}
             row = {"category": run.config.category, "model": name, **ours, **measure(predict, good, damaged)}

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dmdd_edge.evaluation.metrics import PAPER_FIELDS
 from dmdd_edge.evaluation.test_set import TestSet, evaluate_predictor
 from dmdd_edge.storage import write_atomically
@@ -39,13 +36,8 @@ def accuracy(
     if cached is not None and cached["stamp"] == stamp:
         figures: dict[str, Any] = cached["figures"]
         return figures
-    predict_one = file.predictor(threads)
-
-    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        pairs = [predict_one(image) for image in images]
-        return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
-
     total = len(test.items)
+    predict = file.batch_predictor(threads)
     metrics = evaluate_predictor(predict, test, lambda done: say(f"{done} of {total} images")).metrics
     figures = {name: _rounded(getattr(metrics, name)) for name in PAPER_FIELDS}
     figures["images"] = total

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmdd_edge.errors import DmddError
+from dmdd_edge.evaluation.test_set import Predictor
 from dmdd_edge.runtime.backends.onnxruntime_session import import_onnxruntime, session_options
 from dmdd_edge.storage import sha256_of
 
@@ -122,6 +123,16 @@ class File:
         """A function that infers one prepared image; see ``outputs_of``."""
         session = self.open(threads)
         return lambda image: outputs_of(self.call(session, self.form.to_input(image)), image.shape[0])
+
+    def batch_predictor(self, threads: int) -> Predictor:
+        """As ``predictor``, for several prepared images one after the other."""
+        predict_one = self.predictor(threads)
+
+        def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            pairs = [predict_one(image) for image in images]
+            return np.stack([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.float32)
+
+        return predict
 
 
 def outputs_of(outputs: list[NDArray[Any]], size: int) -> Found:

@@ -100,7 +100,7 @@ class Maker:
 
     def folder(self, name: str, category: str) -> Path:
         """Folder of a peer's file for a category."""
-        return self.work / "made" / (category if PEERS[name].per_category else ANY) / name
+        return made_folder(self.work, name, category)
 
     def specification(self, name: str, category: str, data: Path, images: int) -> Specification:
         """Make the worker's input."""
@@ -167,6 +167,11 @@ class Maker:
         found = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
         write_atomically(folder / _NOTE, json.dumps({"stamp": spec.stamp(), **about, **found}, indent=2))
         self.say(f"{category}, {name}: made in {found['seconds']:.0f} s")
+
+
+def made_folder(work: Path, name: str, category: str) -> Path:
+    """Folder of a peer's file for a category, in the cache folder."""
+    return work / "made" / (category if PEERS[name].per_category else ANY) / name
 
 
 def read_note(folder: Path) -> dict[str, Any] | None:

@@ -37,8 +37,8 @@ def test_only_what_exceeds_the_brightest_good_image_counts() -> None:
 def test_models_of_anomalib_that_were_made_are_measured_too(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "plate" / "padim"
     folder.mkdir(parents=True)
-    onnx.save(peer_graph(32), str(folder / "model.onnx"))
-    found = nuisances.peers_of(tmp_path, "plate", 32)
+    onnx.save(peer_graph(256), str(folder / "model.onnx"))
+    found = nuisances.peers_of(tmp_path, "plate")
     assert list(found) == ["PaDiM, 100 features, Lite0"]
     maps, scores = found["PaDiM, 100 features, Lite0"](flat([51, 102]))
     assert maps.shape == (2, 32, 32)
