@@ -9,6 +9,7 @@ run.json               facts: training and held-out files, layout, versions, tim
 teacher.safetensors    the teacher's weights, so that the run needs no download again
 model.safetensors      student, PMN and head; present when the run is finished
 state.safetensors      student, head, optimizer and progress of an unfinished run
+images.json            of an unfinished run: its images by their use
 continued.json         of a continued run: its images by their use, and the run that it continues
 start.safetensors      of an unfinished continued run: the weights that it starts from
 levels.npz             what held-out images show at each place, where maps are compared with that
@@ -45,6 +46,7 @@ from dmdd_edge.train.place_features import PlaceFeatures
 from dmdd_edge.train.places import located, portable
 from dmdd_edge.train.run_folder import CONFIG as CONFIG
 from dmdd_edge.train.run_folder import FACTS as FACTS
+from dmdd_edge.train.run_folder import IMAGES as IMAGES
 from dmdd_edge.train.run_folder import MODEL as MODEL
 from dmdd_edge.train.run_folder import START as START
 from dmdd_edge.train.run_folder import STATE as STATE

@@ -20,6 +20,7 @@ from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.repeats import same_content
 from dmdd_edge.errors import DataError, DmddError, TrainingError
 from dmdd_edge.train.data import holdout_count
+from dmdd_edge.train.image_lists import at_place, named, require_all
 from dmdd_edge.train.length import continued_steps
 from dmdd_edge.train.places import find_images, follow, located, portable
 from dmdd_edge.train.run_folder import CONTINUED, FACTS, read_json, write_json
@@ -65,7 +66,7 @@ def plan_continuation(folder: Path, config: TrainConfig) -> Continuation:
     """
     assert config.parent is not None
     facts = read_json(folder / FACTS)
-    if not all(isinstance(facts.get(name), list) for name in ("train", "holdout")) or "root" not in facts:
+    if not named(facts, ("train", "holdout")):
         raise TrainingError(
             f"{folder} does not name its images, so it cannot be continued.",
             "Train again from the start on all images.",
@@ -73,7 +74,11 @@ def plan_continuation(folder: Path, config: TrainConfig) -> Continuation:
     root = find_images(config.data, config.category).root.absolute()
     old = follow(located(facts), root)
     train, holdout = ([Path(path) for path in old[name]] for name in ("train", "holdout"))
-    _require_all([*train, *holdout], folder)
+    require_all(
+        [*train, *holdout],
+        f"of the run {folder}",
+        "Restore them, or say where its data set is now with --data DIR.",
+    )
     new, notes = _new_images(config.parent.add, config.category, [*train, *holdout])
     chosen = _held_out(new, config)
     full = facts.get("parent", {}).get("full_steps") or facts["steps"]
@@ -129,24 +134,14 @@ def read_continuation(folder: Path, config: TrainConfig) -> dict[str, Any]:
         TrainingError: it is missing or damaged.
     """
     facts = read_json(folder / CONTINUED)
-    if not all(isinstance(facts.get(name), list) for name in ("train", "holdout", "added")):
+    if not named(facts, ("train", "holdout", "added")):
         raise TrainingError(f"{folder / CONTINUED} is missing or damaged.", "Train again with --overwrite.")
-    return follow(located(facts), find_images(config.data, config.category).root.absolute())
+    return at_place(facts, config)
 
 
 def held_out(folder: Path, config: TrainConfig) -> frozenset[Path]:
     """The held-out images of a continued run."""
     return frozenset(Path(path) for path in read_continuation(folder, config)["holdout"])
-
-
-def _require_all(paths: Sequence[Path], folder: Path) -> None:
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {count(len(paths), 'image')} of the run {folder} are missing "
-            f"(first: {missing[0]}).",
-            "Restore them, or say where its data set is now with --data DIR.",
-        )
 
 
 def _new_images(folders: Iterable[Path], name: str, old: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from dmdd_edge.train.data import TrainingImages, load_images
 from dmdd_edge.train.devices import choose_device
 from dmdd_edge.train.fold import fold_batchnorm
 from dmdd_edge.train.image_change import ImageChange
+from dmdd_edge.train.image_lists import read_lists, write_lists
 from dmdd_edge.train.known_bad import KnownBad, load_known_bad
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.memory import keep_freed_memory
@@ -139,7 +141,7 @@ def prepare(
         size = config.model.image_size
         for line in describe_tiles(config.preprocess, category.train, size, model, device):
             listener.say(line)
-    images = _read_images(config, category, folder, listener, watch)
+    images = _read_images(config, category, folder, listener, watch, resume=resume)
     not_aligned = _align(config, folder, model, images, listener, watch)
     own_brightness = _equalize(config, folder, model, images, watch)
     for reason, done, kept in ((not_aligned, *_ALIGNING), (own_brightness, *_EQUALIZING)):
@@ -184,7 +186,13 @@ def _build(config: TrainConfig, folder: Path, resume: bool) -> DMDD:
 
 
 def _read_images(
-    config: TrainConfig, category: Category, folder: Path, listener: Listener, watch: Stopwatch
+    config: TrainConfig,
+    category: Category,
+    folder: Path,
+    listener: Listener,
+    watch: Stopwatch,
+    *,
+    resume: bool,
 ) -> TrainingImages:
     """Read the normal images, report what was left out, and announce the phases to come."""
     size, tiled = config.model.image_size, config.preprocess.tiling is not None
@@ -205,7 +213,11 @@ def _read_images(
         1,
     )
     skipped_before = len(category.skipped)
-    known = None if config.parent is None else held_out(folder, config)
+    known: Collection[Path] | None = None
+    if config.parent is not None:
+        known = held_out(folder, config)
+    elif resume and (lists := read_lists(folder, config)) is not None:
+        known = lists.holdout
     with watch.part("read"):
         if tiled:
             images = load_tiles(
@@ -220,6 +232,8 @@ def _read_images(
             )
         else:
             images = load_images(category, config.preprocess, size, config.holdout, config.seed, known)
+    if known is None:
+        write_lists(folder, category, images)
     trained, held = len(images.train_paths), len(images.holdout_paths)
     listener.say(f"{trained} training images, {held} held out for the threshold")
     for line in grouped(category.skipped[skipped_before:]):

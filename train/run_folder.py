@@ -23,7 +23,7 @@ from dmdd_edge.storage import make_folder, remove_folder, require_writable, writ
 from dmdd_edge.strict_json import NotStrict, parse_object, validate
 from dmdd_edge.train.config import TrainConfig
 
-CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED = (
+CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED, IMAGES = (
     "config.json",
     "run.json",
     "teacher.safetensors",
@@ -32,6 +32,7 @@ CONFIG, FACTS, TEACHER, MODEL, STATE, METRICS, START, CONTINUED = (
     "metrics.json",
     "start.safetensors",
     "continued.json",
+    "images.json",
 )
 #: What is recorded of a training, from before its images are read.
 LOG = "train.log"

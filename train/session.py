@@ -32,6 +32,7 @@ from dmdd_edge.train.evaluation import (
     torch_predictor,
     write_images,
 )
+from dmdd_edge.train.image_lists import read_lists
 from dmdd_edge.train.known_bad import describe_known_bad, judge_known_bad, leave_out
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
@@ -90,11 +91,13 @@ def train(
     """
     began = time.monotonic() if began is None else began
     keep_to_quota()
-    category = _category(config, folder)
+    category, notes = _category(config, folder, resume=resume)
     make_folder(folder)
     with recording(folder, listener, tensorboard) as recorder:
         recorder.say(category.headline())
         recorder.say(category.table())
+        for line in notes:
+            recorder.say(line)
         # Before the training: unusable masks must be reported before hours are spent.
         if config.known_bad is not None:
             known = [digest_of(path) for path in list_images(config.known_bad, recursive=True)]
@@ -163,15 +166,17 @@ def _evaluating(listener: Listener, done: int, total: int) -> None:
         listener.preparing(costs.FIGURES, 0, None)
 
 
-def _category(config: TrainConfig, folder: Path) -> Category:
-    """The images of a new or a resumed run."""
+def _category(config: TrainConfig, folder: Path, *, resume: bool) -> tuple[Category, list[str]]:
+    """The images of a new or a resumed run, and what a user should know of them, a line each."""
     if config.parent is None:
-        return load_category(config.data, config.category)
+        category = load_category(config.data, config.category)
+        lists = read_lists(folder, config) if resume else None
+        return (category, []) if lists is None else lists.restrict(category)
     if not (folder / CONTINUED).is_file():
         images = plan_continuation(config.parent.run, config)
         make_folder(folder)
         write_continuation(folder, images)
-    return with_images(find_images(config.data, config.category), read_continuation(folder, config))
+    return with_images(find_images(config.data, config.category), read_continuation(folder, config)), []
 
 
 def _complete(run: files.Run) -> None:
