@@ -8,12 +8,13 @@ images from a store the root is their address, and the files are those of the co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.data.datasets import Category, FolderUse, load_category
 from dmdd_edge.data_address import DataPlace, copied_from, is_address, local_place, settled
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train.known_bad import leave_out
@@ -101,8 +102,15 @@ def category_of_or_none(run: Run) -> Category | None:
 
 
 def with_images(category: Category, facts: dict[str, Any]) -> Category:
-    """The category with the images of a continued run as its training images; its tests stay."""
-    return replace(category, train=[Path(path) for name in ("train", "holdout") for path in facts[name]])
+    """The category with the images of a continued run as its training images; its tests stay.
+
+    Folders that are not below the category's are named by their whole path.
+    """
+    images = [Path(path) for name in ("train", "holdout") for path in facts[name]]
+    root = category.root.absolute()
+    elsewhere = Counter(path.parent for path in images if not path.is_relative_to(root))
+    rows = [FolderUse(str(folder), number, "training") for folder, number in elsewhere.items()]
+    return replace(category, train=images, folders=[*category.folders, *rows])
 
 
 def find_images(data: DataPlace, name: str) -> Category:

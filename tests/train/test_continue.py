@@ -75,6 +75,20 @@ def test_old_images_keep_their_use_and_the_new_ones_are_split(
     }
 
 
+def test_the_table_names_the_added_folder(finished: Path, lot: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Listening(Listener):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    outcome = carry_out(plan(finished, lot, steps=1, runs_dir=tmp_path), Listening())
+    rows = [line.split() for text in said for line in text.splitlines() if line.endswith("training")]
+    assert [lot.name, "8", "images", "training"] in [[Path(row[0]).name, *row[1:]] for row in rows]
+    rows = [row for row in outcome.run.info["data_set"]["folders"] if row["folder"] == str(lot)]
+    assert rows == [{"folder": str(lot), "images": 8, "use": "training", "why": ""}]
+
+
 def test_held_out_images_are_never_shown_to_the_student(
     finished: Path, lot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
