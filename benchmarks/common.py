@@ -131,6 +131,30 @@ def write_result(
     print(f"wrote {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
 
 
+def keep_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--keep`` of a benchmark whose rows are measured one by one."""
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows of the result file that are not measured again"
+    )
+
+
+def merged(path: Path, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of an earlier result, with those that were measured again in their places.
+
+    Args:
+        path: the earlier result, whose figures have ``runs``.
+        rows: new ones, of this commit, which each then names; those that replace none come last.
+        names: fields whose values tell which row is replaced.
+    """
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in names)
+
+    document = json.loads(path.read_text(encoding="utf-8"))
+    found = {key(row): {"commit": document["commit"], **row} for row in document["figures"]["runs"]}
+    return list((found | {key(row): {**row, "commit": commit()} for row in rows}).values())
+
+
 def report_apart(figures: dict[str, Any]) -> None:
     """Print the figures of a subprocess, for ``measure_apart`` to read."""
     print(_MARK + json.dumps(figures))

@@ -40,7 +40,7 @@ onnxruntime = import_onnxruntime("cpu")  # not a plain import: this one keeps te
 _LIBRARIES = ["onnxruntime", "onnx", "onnxscript", "torch", "torchvision", "timm", "numpy"]
 #: Part of the method -> prefixes of its nodes' names; the first match counts.
 PARTS = {
-    "input": ("island_input", "island_alignment", "island_brightness", "island_mean"),
+    "input": ("island_input", "island_alignment", "island_brightness", "island_denoise", "island_mean"),
     "teacher": ("teacher",),
     "student": ("student.stages",),
     "decoupling": ("student.decouple", "student.normality", "student.abnormality"),

@@ -10,8 +10,8 @@ It computes the same map and score as ``train.model.DMDD`` at a lower cost:
   differences, the features' density and the prototypes where the head does not use them;
 - the head works at the finest stage's size, and linear operations come before upsampling.
 
-Only the networks run in half precision. What half precision would degrade stays float32: the image's mean
-subtraction, unit vectors and distances, the head with its sigmoid, and the top-k mean ("islands").
+Only the networks run in half precision. What half precision would degrade stays float32: what is done to the
+image before them, unit vectors and distances, the head with its sigmoid, and the top-k mean ("islands").
 """
 
 from __future__ import annotations
@@ -223,6 +223,7 @@ class DeploymentGraph(nn.Module):
         super().__init__()
         self.dtype = torch.float32
         self.island_input = ToFloat()
+        self.island_denoise = copy.deepcopy(model.normalize.denoise)
         self.island_mean = SubtractMean(model.normalize.mean)
         self.teacher = fold_batchnorm(model.teacher)
         self.student = StudentNetwork(model)
@@ -262,6 +263,8 @@ class DeploymentGraph(nn.Module):
     def _judged(self, image: Tensor) -> tuple[Tensor, Tensor]:
         if self.island_brightness is not None:
             image = self.island_brightness(image)
+        if self.island_denoise is not None:
+            image = self.island_denoise(image)
         x = self.island_mean(image).to(self.dtype)
         teacher, branches = self.teacher(x), self.student(x)
         stages = self.island_distances(teacher, branches)

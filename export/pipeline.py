@@ -335,8 +335,12 @@ def _costs(run: Run, int8: bool) -> list[Cost]:
 
 def _images_as_seen(run: Run) -> str:
     """What the graph does to an image before the networks see it."""
-    done = [("rotated", run.model.alignment), ("made equally bright", run.model.brightness)]
-    return " and ".join(word for word, change in done if change is not None) or "as they are"
+    done = [
+        ("rotated", run.model.alignment),
+        ("made equally bright", run.model.brightness),
+        ("smoothed", run.model.normalize.denoise),
+    ]
+    return ", ".join(word for word, change in done if change is not None) or "as they are"
 
 
 def measured_images(run: Run) -> tuple[FrameLimits, Look]:

@@ -64,6 +64,8 @@ class ModelConfig(BaseModel):
             ``auto`` decides from the images.
         brightness: whether each image is made as bright as the good images, see ``brightness``; ``auto``
             decides from the images.
+        denoise: gray levels by which the brightness of each pixel is smoothed at most, and with it fine
+            color, see ``denoise``; 0 is off (paper: none).
         pyramid_upsampling: fusion paths over the distance maps before they are upsampled (paper: on).
         multi_perception: channel, spatial and global attention of the head (paper: on).
         head_stride: resolution of the head's attention, input size divided by this (paper: 1).
@@ -88,6 +90,7 @@ class ModelConfig(BaseModel):
     joined_score: Literal["off", "auto"] = "off"
     align: Literal["off", "auto"] = "off"
     brightness: Literal["off", "auto"] = "off"
+    denoise: float = Field(0.0, ge=0.0, le=32.0)
     pyramid_upsampling: bool = True
     multi_perception: bool = True
     head_stride: Literal[1, 4] = 4
@@ -228,7 +231,10 @@ class TrainConfig(BaseModel):
 #: What each recipe sets, as (model, synthesis, run) values. ``paper`` keeps to the paper; ``edge`` is ours.
 RECIPES: dict[Recipe, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "edge": (
-        dict.fromkeys(("density", "prototypes", "joined_score", "align", "brightness"), "auto"),
+        {
+            **dict.fromkeys(("density", "prototypes", "joined_score", "align", "brightness"), "auto"),
+            "denoise": 2.0,
+        },
         {},
         {},
     ),

@@ -17,6 +17,7 @@ from dmdd_edge.train.backbones import Backbone, InputNorm, build_backbone
 from dmdd_edge.train.branch_lengths import BranchLengths
 from dmdd_edge.train.brightness import Brightness
 from dmdd_edge.train.config import ModelConfig
+from dmdd_edge.train.denoise import Denoise
 from dmdd_edge.train.density import FeatureDensity
 from dmdd_edge.train.distance import cosine_distance
 from dmdd_edge.train.head import ScaledHead, make_head
@@ -39,19 +40,28 @@ class Prediction:
 
 
 class Normalize(nn.Module):
-    """uint8 N x 3 x S x S in 0..255, BGR, to the backbone's float input."""
+    """uint8 N x 3 x S x S in 0..255, BGR, to the backbone's float input.
+
+    Args:
+        norm: of the backbone.
+        denoise: gray levels, see ``denoise``; 0 changes nothing.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, norm: InputNorm) -> None:
+    def __init__(self, norm: InputNorm, denoise: float = 0.0) -> None:
         super().__init__()
+        self.denoise = Denoise(denoise) if denoise else None
         self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return float32 of the same shape."""
-        return (image.float() - self.mean) / self.std
+        x = image.float()
+        if self.denoise is not None:
+            x = self.denoise(x)
+        return (x - self.mean) / self.std
 
 
 def branches_of(config: ModelConfig) -> tuple[str, ...]:
@@ -77,7 +87,7 @@ class DMDD(nn.Module):
         # A training repeats the check for the twin: it draws random numbers before the initial weights do.
         twin = build_backbone(config.backbone, pretrained=False, check=check)
         twin.load_state_dict(self.teacher.state_dict())
-        self.normalize = Normalize(self.teacher.norm)
+        self.normalize = Normalize(self.teacher.norm, config.denoise)
         self.student = DecoupledStudent(twin, config)
         self.alignment: Alignment | None = None
         self.brightness: Brightness | None = None

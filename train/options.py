@@ -272,6 +272,18 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
             panel=_CHANGES,
         ),
     ] = None
+    denoise: Annotated[
+        float | None,
+        Option(
+            "Gray levels by which each pixel is smoothed at most, and with it fine color, so that noise of "
+            "the sensor and traces of JPEG are not taken for a defect; 0 for none. Default: 2; with --recipe "
+            "paper 0.",
+            metavar="LEVELS",
+            panel=_CHANGES,
+            minimum=0,
+            maximum=32,
+        ),
+    ] = None
     branches: Annotated[
         Literal["both", "normality", "abnormality"] | None,
         Option(

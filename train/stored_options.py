@@ -27,6 +27,7 @@ MODEL = (
     "head",
     "align",
     "brightness",
+    "denoise",
     "pyramid_upsampling",
     "multi_perception",
 )

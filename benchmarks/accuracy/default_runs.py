@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--fit-head", action="append", default=[], help="fit this category's head again first"
     )
+    common.keep_option(parser)
     options = parser.parse_args(arguments)
     machine, rows = common.begin(), []
     for folder in options.runs:
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found, _ = evaluate_on(run, category_of(run), None, torch.device("cpu"), lambda done, total: None)
         rows.append(row(run, found.metrics, fitted=fitted))
         print(json.dumps(rows[-1]), flush=True)
+    if options.keep:
+        rows = common.merged(options.out, rows, ("category",))
     common.write_result(options.out, machine, {}, {"runs": rows}, _LIBRARIES)
 
 

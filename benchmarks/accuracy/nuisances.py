@@ -127,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
     parser.add_argument("--peers", type=Path, help="folder of anomalib's models, made by benchmarks/peers")
+    common.keep_option(parser)
     options = parser.parse_args(arguments)
     machine, rows = common.begin(), []
     for folder in options.runs:
@@ -137,17 +138,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.peers is not None:
             models |= peers_of(options.peers, run.config.category)
         for name, predict in models.items():
-            ours = {"steps": run.info["steps"], **_of_light(run)} if name == OURS else {}
+            ours = {"steps": run.info["steps"], **_of_camera(run)} if name == OURS else {}
             row = {"category": run.config.category, "model": name, **ours, **measure(predict, good, damaged)}
             rows.append(row)
             print(json.dumps(row), flush=True)
+    if options.keep:
+        rows = common.merged(options.out, rows, ("category", "model"))
     settings = {"alpha": ALPHA, "damage_of_each_kind": _COUNT}
     common.write_result(options.out, machine, settings, {"runs": rows}, _LIBRARIES)
 
 
-def _of_light(run: Run) -> dict[str, Any]:
+def _of_camera(run: Run) -> dict[str, Any]:
     changed = bool(run.info.get("brightness", {}).get("changed"))
-    return {"nuisances": run.config.synthesis.nuisances, "equal_brightness": changed}
+    return {
+        "nuisances": run.config.synthesis.nuisances,
+        "equal_brightness": changed,
+        "denoise": run.config.model.denoise,
+    }
 
 
 if __name__ == "__main__":

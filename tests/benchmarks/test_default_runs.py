@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import common
 import pytest
 from accuracy.default_runs import changed_options, row
 
@@ -80,3 +82,16 @@ def test_a_row_has_the_figures_of_the_set_and_of_each_defect() -> None:
         "at_threshold": {"found": 4, "defective": 5, "false_alarms": 1, "good": 6},
         "chosen": chosen,
     }
+
+
+def test_rows_that_are_not_measured_again_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "commit", lambda: "new")
+    before = [{"category": "bottle", "pro": 0.1}, {"category": "screw", "pro": 0.2, "commit": "first"}]
+    path = tmp_path / "default_runs.json"
+    path.write_text(json.dumps({"commit": "old", "figures": {"runs": before}}))
+    rows = [{"category": "alien", "pro": 0.4}, {"category": "bottle", "pro": 0.3}]
+    assert common.merged(path, rows, ("category",)) == [
+        {"category": "bottle", "pro": 0.3, "commit": "new"},
+        {"category": "screw", "pro": 0.2, "commit": "first"},
+        {"category": "alien", "pro": 0.4, "commit": "new"},
+    ]

@@ -40,6 +40,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "no smoothing": {"smoothing": 0.0},
     "wide smoothing": {"smoothing": 9.0},
     "top 7": {"top_k": 7},
+    "denoised": {"denoise": 3.0},
     "density": {"density": "auto"},
     "density of lite0": {"density": "auto", "backbone": "efficientnet_lite0", "pretrained": True},
     "density of a normality branch": {"density": "auto", "branches": "normality"},
@@ -80,7 +81,7 @@ def test_the_graph_is_the_trained_module(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["as it is", "lite0", "abnormality", "sum", "msn", "density of lite0", "joined score"]
+    "name", ["as it is", "lite0", "denoised", "abnormality", "sum", "msn", "density of lite0", "joined score"]
 )
 def test_half_precision_is_finite_and_close(name: str) -> None:
     model = detector(**SWITCHES[name])

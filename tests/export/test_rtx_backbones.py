@@ -33,7 +33,7 @@ SIZE = 64
 )
 def test_every_backbone_becomes_one_engine_for_three_targets(backbone: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = DMDD(ModelConfig(backbone=backbone, image_size=SIZE), pretrained=False).eval()
+    model = DMDD(ModelConfig(backbone=backbone, image_size=SIZE, denoise=3.0), pretrained=False).eval()
     if backbone == "efficientnet_lite0":
         model.add_brightness()
         model.add_alignment()  # one of them samples images and maps, too

@@ -169,7 +169,7 @@ def test_the_scaled_maps_know_the_normal_images_alone(
         maps = model.distances(model.teacher(x), model.student(x))
         peaks = model.head.peaks(model.head.stack(maps))
         scores = model.head(maps)[1]
-    torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(model.head.level, peaks.mean(0), rtol=1e-3, atol=3e-5)
     # The average normal image has the middle score.
     assert float(scores.mean()) == pytest.approx(0.5, abs=0.05)
     # What each map weighs is kept with the run, as the numbers that the map is made with.
