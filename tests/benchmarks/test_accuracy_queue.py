@@ -247,7 +247,7 @@ def test_another_head_needs_no_training(finished: Finished, monkeypatch: pytest.
     assert (smoother.model.head.level < level).any()  # a smoother map has lower peaks
     same = with_head(load_run(run.folder), {"top_k": run.config.model.top_k})
     # The level of the prototypes' map is nearly nothing on these images.
-    assert torch.allclose(same.model.head.level, level, rtol=2e-2, atol=2e-5)
+    assert torch.allclose(same.model.head.level, level, rtol=2e-2, atol=5e-5)
     with pytest.raises(ValueError, match="branches"):
         with_head(load_run(run.folder), {"branches": "normality"})
     with pytest.raises(ValueError, match="msn"):
