@@ -20,7 +20,7 @@ from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.repeats import same_content
 from dmdd_edge.errors import DataError, DmddError, TrainingError
 from dmdd_edge.train.data import holdout_count
-from dmdd_edge.train.image_lists import at_place, named, require_all
+from dmdd_edge.train.image_lists import named, require_all
 from dmdd_edge.train.length import continued_steps
 from dmdd_edge.train.places import find_images, follow, located, portable
 from dmdd_edge.train.run_folder import CONTINUED, FACTS, read_json, write_json
@@ -136,7 +136,7 @@ def read_continuation(folder: Path, config: TrainConfig) -> dict[str, Any]:
     facts = read_json(folder / CONTINUED)
     if not named(facts, ("train", "holdout", "added")):
         raise TrainingError(f"{folder / CONTINUED} is missing or damaged.", "Train again with --overwrite.")
-    return at_place(facts, config)
+    return follow(located(facts), find_images(config.data, config.category).root.absolute())
 
 
 def held_out(folder: Path, config: TrainConfig) -> frozenset[Path]:

@@ -14,10 +14,12 @@ from typing import Any
 from dmdd_edge.data.datasets import Category
 from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.errors import DataError
-from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.data import TrainingImages
-from dmdd_edge.train.places import find_images, follow, located, portable
+from dmdd_edge.train.places import follow, located, portable
 from dmdd_edge.train.run_folder import FACTS, IMAGES, MODEL, STATE, read_json, write_json
+
+#: What to do about missing images of a resumed run.
+_RESTORE = "Restore them, or train again with --overwrite."
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,6 @@ class ImageLists:
         ]
 
 
-#: What to do about missing images of a resumed run.
-_RESTORE = "Restore them, or train again with --overwrite."
-
-
 def write_lists(folder: Path, category: Category, images: TrainingImages) -> None:
     """Write the images of a run into its folder.
 
@@ -87,14 +85,11 @@ def write_lists(folder: Path, category: Category, images: TrainingImages) -> Non
     write_json(folder / IMAGES, portable(facts))
 
 
-def read_lists(folder: Path, config: TrainConfig) -> ImageLists | None:
-    """The images that an unfinished run began with, where its data set is now.
+def read_lists(folder: Path, category: Category) -> ImageLists | None:
+    """The images that an unfinished run began with, where its category's folder is now.
 
     Returns:
         None where it has made no step yet, or is of a version that did not write them.
-
-    Raises:
-        DmddError: the data set is missing.
     """
     if (folder / MODEL).is_file():
         facts = read_json(folder / FACTS)
@@ -104,7 +99,7 @@ def read_lists(folder: Path, config: TrainConfig) -> ImageLists | None:
         return None
     if not named(facts, ("train", "holdout", "skipped")):
         return None
-    facts = at_place(facts, config)
+    facts = follow(located(facts), category.root.absolute())
     train, holdout = (tuple(Path(path) for path in facts[name]) for name in ("train", "holdout"))
     return ImageLists(train, holdout, tuple((Path(path), reason) for path, reason in facts["skipped"]))
 
@@ -112,15 +107,6 @@ def read_lists(folder: Path, config: TrainConfig) -> ImageLists | None:
 def named(facts: dict[str, Any], lists: Sequence[str]) -> bool:
     """Whether the facts of a run name their root and have these lists."""
     return isinstance(facts.get("root"), str) and all(isinstance(facts.get(name), list) for name in lists)
-
-
-def at_place(facts: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """The facts with absolute paths at the place where the data set is now.
-
-    Raises:
-        DmddError: it is missing.
-    """
-    return follow(located(facts), find_images(config.data, config.category).root.absolute())
 
 
 def require_all(paths: Sequence[Path], of: str, fix: str) -> None:

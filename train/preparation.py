@@ -216,7 +216,7 @@ def _read_images(
     known: Collection[Path] | None = None
     if config.parent is not None:
         known = held_out(folder, config)
-    elif resume and (lists := read_lists(folder, config)) is not None:
+    elif resume and (lists := read_lists(folder, category)) is not None:
         known = lists.holdout
     with watch.part("read"):
         if tiled:

@@ -170,7 +170,7 @@ def _category(config: TrainConfig, folder: Path, *, resume: bool) -> tuple[Categ
     """The images of a new or a resumed run, and what a user should know of them, a line each."""
     if config.parent is None:
         category = load_category(config.data, config.category)
-        lists = read_lists(folder, config) if resume else None
+        lists = read_lists(folder, category) if resume else None
         return (category, []) if lists is None else lists.restrict(category)
     if not (folder / CONTINUED).is_file():
         images = plan_continuation(config.parent.run, config)

@@ -74,8 +74,7 @@ def _trained_before(prepared: Prepared) -> files.Run:
     """A run that ended after its model was written: only what follows the training remains."""
     folder, model = prepared.folder, prepared.model
     files.load_trainable(model, files.read_tensors(folder / files.MODEL)[0])
-    for name in (files.STATE, files.START, files.IMAGES):
-        (folder / name).unlink(missing_ok=True)
+    _drop_unfinished(folder)
     facts = files.read_facts(folder)
     return files.Run(folder, files.finished_config(prepared.config, facts, folder), facts, model.eval())
 
@@ -111,11 +110,16 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
         facts |= {name: continued[name] for name in ("parent", "added")}
     files.write_facts(prepared.folder, facts)
     files.write_tensors(prepared.folder / files.MODEL, files.trainable_state(model))
-    for name in (files.STATE, files.START, files.IMAGES):
-        (prepared.folder / name).unlink(missing_ok=True)
+    _drop_unfinished(prepared.folder)
     prepared.listener.saved("the trained model")
     prepared.listener.note(describe_split(facts["seconds"], seconds))
     return files.Run(prepared.folder, files.finished_config(config, facts, prepared.folder), facts, model)
+
+
+def _drop_unfinished(folder: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    for name in (files.STATE, files.START, files.IMAGES):
+        (folder / name).unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:
