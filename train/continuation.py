@@ -17,10 +17,17 @@ import numpy as np
 
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.data.datasets.remarks import count
-from dmdd_edge.data.datasets.repeats import same_content
+from dmdd_edge.data.datasets.repeats import fingerprint_of, same_content
 from dmdd_edge.errors import DataError, DmddError, TrainingError
 from dmdd_edge.train.data import holdout_count
-from dmdd_edge.train.image_lists import named, require_all
+from dmdd_edge.train.image_lists import (
+    RESTORE,
+    damaged,
+    known_fingerprints,
+    named,
+    require_all,
+    require_same,
+)
 from dmdd_edge.train.length import continued_steps
 from dmdd_edge.train.places import find_images, follow, located, portable
 from dmdd_edge.train.run_folder import CONTINUED, FACTS, read_json, write_json
@@ -121,6 +128,7 @@ def write_continuation(folder: Path, images: Continuation) -> None:
                 "train": [str(path) for path in images.train],
                 "holdout": [str(path) for path in images.holdout],
                 "added": [str(path) for path in images.added],
+                "fingerprints": [fingerprint_of(path) for path in (*images.train, *images.holdout)],
                 "parent": images.parent,
             }
         ),
@@ -132,11 +140,16 @@ def read_continuation(folder: Path, config: TrainConfig) -> dict[str, Any]:
 
     Raises:
         TrainingError: it is missing or damaged.
+        DataError: images of it are missing, or have other content.
     """
-    facts = read_json(folder / CONTINUED)
+    file = folder / CONTINUED
+    facts = read_json(file)
     if not named(facts, ("train", "holdout", "added")):
-        raise TrainingError(f"{folder / CONTINUED} is missing or damaged.", "Train again with --overwrite.")
-    return follow(located(facts), find_images(config.data, config.category).root.absolute())
+        raise damaged(file)
+    facts = follow(located(facts), find_images(config.data, config.category).root.absolute())
+    images = [Path(path) for name in ("train", "holdout") for path in facts[name]]
+    require_same(known_fingerprints(facts, images, file), "that this training began with", RESTORE)
+    return facts
 
 
 def held_out(folder: Path, config: TrainConfig) -> frozenset[Path]:

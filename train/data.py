@@ -82,7 +82,7 @@ def load_images(
     paths: list[Path] = []
     shapes: Counter[tuple[int, int]] = Counter()
     misfits: list[DmddError] = []
-    for path, image in read_images(category.train, category.skip, preprocess.bits):
+    for path, image in read_images(category.usable, category.skip, preprocess.bits):
         try:
             images.append(preprocess.prepare(image, size, str(path)))
         except DmddError as error:

@@ -9,7 +9,7 @@ images from a store the root is their address, and the files are those of the co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,9 @@ def category_of(run: Run) -> Category:
     """
     category = find_images(run.config.data, run.config.category)
     leave_out(category, run.info.get("known_bad", {}).get("digests", ()))
-    return category if run.config.parent is None else with_images(category, run.info)
+    if run.config.parent is not None:
+        return with_images(category, run.info)
+    return without_trained(category, _of_training(run.info))
 
 
 def category_of_or_none(run: Run) -> Category | None:
@@ -101,12 +103,47 @@ def category_of_or_none(run: Run) -> Category | None:
         return None
 
 
+def without_trained(category: Category, used: Collection[Path]) -> Category:
+    """The category without test images that a run has trained on or held out.
+
+    A folder of defective parts that comes later makes every fifth good image a test image, for example.
+
+    Args:
+        category: as it is found now.
+        used: absolute paths of the run's images.
+    """
+    known = frozenset(used)
+    again = [item.path for item in category.test if item.path.absolute() in known]
+    if not again:
+        return category
+    rows = list(category.folders)
+    for path in again:
+        for index, row in enumerate(rows):
+            if row.use.startswith("test") and path.is_relative_to(category.root / row.folder) and row.images:
+                rows[index] = replace(row, images=row.images - 1)
+                break
+    same = replace(
+        category,
+        test=[item for item in category.test if item.path not in again],
+        notes=[*category.notes],
+        folders=[row for row in rows if row.images],
+    )
+    for path in again:
+        same.note(path, "trained on or held out by this run, so not tested on")
+    return same
+
+
+def _of_training(facts: dict[str, Any]) -> list[Path]:
+    return [Path(path) for name in ("train", "holdout") for path in facts.get(name, ())]
+
+
 def with_images(category: Category, facts: dict[str, Any]) -> Category:
     """The category with the images of a continued run as its training images; its tests stay.
 
     Folders that are not below the category's are named by their whole path.
     """
-    images = [Path(path) for name in ("train", "holdout") for path in facts[name]]
+    images = _of_training(facts)
+    category = without_trained(category, images)
     root = category.root.absolute()
     elsewhere = Counter(path.parent for path in images if not path.is_relative_to(root))
     rows = [FolderUse(str(folder), number, "training") for folder, number in elsewhere.items()]

@@ -42,7 +42,8 @@ COMPLETE = "complete"
 #: The largest files that are read, in bytes; ``run.json`` names every image.
 _LARGEST_CONFIG, _LARGEST_FACTS, _MOST_FACTS = 1 << 20, 256 << 20, 5_000_000
 
-_AGAIN = "Train again with --overwrite."
+#: What to do about a run whose files are damaged.
+AGAIN = "Train again with --overwrite."
 
 State = Literal["none", "begun", "unfinished", "trained", "finished"]
 
@@ -169,10 +170,10 @@ def read_config(folder: Path) -> TrainConfig:
     except OSError as error:
         raise unreadable(error, path) from error
     except NotStrict as error:
-        raise TrainingError(f"{path} does not fit this version: {error}.", _AGAIN) from None
+        raise TrainingError(f"{path} does not fit this version: {error}.", AGAIN) from None
     if not is_plain_name(config.category):
         raise TrainingError(
-            f"{path} does not fit this version: {config.category!r} names no category.", _AGAIN
+            f"{path} does not fit this version: {config.category!r} names no category.", AGAIN
         )
     return config
 
@@ -206,9 +207,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise unreadable(error, path, _AGAIN) from error
+        raise unreadable(error, path, AGAIN) from error
     except NotStrict as error:
-        raise TrainingError(f"{path} is damaged: {error}.", _AGAIN) from None
+        raise TrainingError(f"{path} is damaged: {error}.", AGAIN) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

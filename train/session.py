@@ -32,7 +32,7 @@ from dmdd_edge.train.evaluation import (
     torch_predictor,
     write_images,
 )
-from dmdd_edge.train.image_lists import read_lists
+from dmdd_edge.train.image_lists import read_lists, without_lists
 from dmdd_edge.train.known_bad import describe_known_bad, judge_known_bad, leave_out
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.made_damage import DAMAGE_FILES, damage_lines, measure_damage
@@ -170,8 +170,10 @@ def _category(config: TrainConfig, folder: Path, *, resume: bool) -> tuple[Categ
     """The images of a new or a resumed run, and what a user should know of them, a line each."""
     if config.parent is None:
         category = load_category(config.data, config.category)
-        lists = read_lists(folder, category) if resume else None
-        return (category, []) if lists is None else lists.restrict(category)
+        if not resume:
+            return category, []
+        lists = read_lists(folder, category)
+        return (category, without_lists(folder)) if lists is None else lists.restrict(category)
     if not (folder / CONTINUED).is_file():
         images = plan_continuation(config.parent.run, config)
         make_folder(folder)

@@ -114,9 +114,11 @@ def load_tiles(
     method = _method(kind, paths, preprocess, size)
     shapes: Counter[tuple[int, int]] = Counter()
     misfits: list[DmddError] = []
-    several = False
+    several, usable = False, frozenset(category.usable)
     for done, (number, path) in enumerate(zip(numbers, paths, strict=True)):
         progress(done, len(paths))
+        if path not in usable:
+            continue
         try:
             image = read_image(path, preprocess.bits)
         except DmddError as error:

@@ -101,6 +101,31 @@ def test_the_same_seed_draws_the_same_tiles(tmp_path: Path) -> None:
     assert {tile.tobytes() for tile in rest.train} | {tile.tobytes() for tile in rest.holdout}
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_image_that_is_known_to_be_of_no_use_changes_no_tile_of_others(tmp_path: Path, gone: bool) -> None:
+    """As in a resumed run: whether the file is repaired or removed meanwhile."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 256, (150, 250, 3), dtype=np.uint8))
+    image = (folder / "3.png").read_bytes()
+    (folder / "3.png").write_bytes(b"no image")
+    first = load(folder)
+    (folder / "3.png").write_bytes(image)
+    category = load_category(folder)
+    category.skip(folder / "3.png", "it could not be read")
+    if gone:
+        (folder / "3.png").unlink()
+    preprocess = Preprocess(tiling=Tiling(tile=128, overlap=16))
+    again = load_tiles(
+        category, preprocess, SIZE, 0.25, 3, "auto" if gone else "none", set(first.holdout_paths)
+    )
+    assert again.holdout_paths == first.holdout_paths
+    assert np.array_equal(first.train, again.train)
+    assert np.array_equal(first.holdout, again.holdout)
+
+
 def test_most_tiles_show_the_part_and_some_the_background(tmp_path: Path) -> None:
     folder = tmp_path / "good"
     folder.mkdir()

@@ -94,6 +94,12 @@ class Category:
         """The defect types among the test images, without "good"."""
         return list(dict.fromkeys(image.defect for image in self.test if not image.is_good))
 
+    @property
+    def usable(self) -> list[Path]:
+        """The training images without those that are known to be of no use."""
+        unused = {path for path, _ in self.skipped}
+        return [path for path in self.train if path not in unused]
+
     def skip(self, path: Path, reason: str) -> None:
         """Note a file that could not be used, once; fits `read_images`' on_error.
 
