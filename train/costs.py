@@ -14,6 +14,7 @@ from dmdd_edge.train.place_choice import FEWEST
 from dmdd_edge.train.robustness import images_tried
 from dmdd_edge.train.scales import (
     BRANCH_WEIGHTS,
+    CHANGED,
     COMPARING,
     DAMAGE,
     LEVELS,
@@ -21,6 +22,7 @@ from dmdd_edge.train.scales import (
     STATISTICS,
     WEIGHTS,
     damaged_images,
+    images_changed,
 )
 from dmdd_edge.train.tile_bank import HELD_OUT_TILES
 
@@ -95,6 +97,7 @@ def training(
             Cost(DAMAGE, _DAMAGE * shown * area, "host"),
             Cost(WEIGHTS, _MAPS * shown * area),
             Cost(COMPARING, _TRIAL * tried * shown * area, "host"),
+            Cost(CHANGED, _MAPS * images_changed(normals, config.model.image_size) * area),
         ]
     elif config.model.head == "msn" and config.head_phase == "end" and config.head_steps:
         pairs = 2 * config.batch_size

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmdd_edge.data.datasets import GOOD
+from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.metrics import defect_pixel_figures
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.score_choice import choose_score
-from dmdd_edge.train.synthesis import foreground
+from dmdd_edge.train.synthesis import foreground, nuisances
 from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import validation_set
 
@@ -38,11 +39,12 @@ Weights = tuple[tuple[float, ...], float, float, float]
 Progress = Callable[[str, int, int | None], None]
 
 #: Names of the phases in progress reports.
-STATISTICS, LEVELS, DAMAGE, WEIGHTS, COMPARING = (
+STATISTICS, LEVELS, DAMAGE, WEIGHTS, CHANGED, COMPARING = (
     "statistics of the good features",
     "levels of the maps",
     "synthesizing damage",
     "maps of the damage",
+    "maps of good images from other cameras",
     "comparing weights of the maps",
 )
 #: Candidate weights of the stages, finest stage first: from coarse to fine profiles.
@@ -81,10 +83,12 @@ NEAR = 0.05
 _SEED = 1
 _BATCH = 8
 #: Damaged images of each kind: with half of them the choice depends on chance. Larger images are fewer, so
-#: that their maps stay within 250 MiB up to 512 px and 400 MiB above.
+#: that their maps stay within 350 MiB up to 512 px and 600 MiB above, with 20 images held out.
 _COUNT, _SIDE, _LEAST = 64, 320, 8
 #: Training images that are used instead when none were held out.
 _AS_HOLDOUT = 32
+#: Most good images that are changed as by other cameras, each in every way.
+_MOST_CHANGED = 32
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,12 @@ def damaged_images(size: int) -> int:
 
 
 def _count(size: int) -> int:
-    return max(_LEAST, round(_COUNT * min(1.0, (_SIDE / size) ** 2)))
+    return _fewer(_COUNT, size)
+
+
+def _fewer(count: int, size: int) -> int:
+    """How many images there are instead where their side has more pixels."""
+    return max(_LEAST, round(count * min(1.0, (_SIDE / size) ** 2)))
 
 
 def fit_head(
@@ -298,7 +307,12 @@ def choose_weights(
             density, lengths = found.density, found.lengths
         if by_place:
             place = choose_place_share(head, measured((stages, abnormality, 0.0, 0.0)), compare)
-        prototypes, joined = choose_score(head, stacked, test.defects)
+        if head.prototype_maps or head.chooses_joined:
+            changed = as_other_cameras_see(normals)
+            of_changed = _stacks(head, distances, changed, CHANGED, progress)
+            prototypes, joined = choose_score(
+                head, [*stacked, *of_changed], [*test.defects, *[GOOD] * len(changed)]
+            )
     head.weigh(stages, abnormality, density, lengths)
     return MapChoice(
         stages,
@@ -312,6 +326,26 @@ def choose_weights(
         place=place,
         by_place=by_place,
     )
+
+
+def as_other_cameras_see(normals: Image) -> Image:
+    """Good images as other cameras would show them: they are good too, and the score should not reject them.
+
+    Args:
+        normals: uint8 n x S x S x 3 BGR; at most 32 of them, evenly spread, are changed, of large ones fewer.
+
+    Returns:
+        each of them in every way of ``nuisances.OF_CAMERAS``, uint8 m x S x S x 3.
+    """
+    taken = normals[spread(len(normals), _fewer(_MOST_CHANGED, normals.shape[1]))]
+    return np.concatenate(
+        [nuisances.changed(taken, kind, much, _SEED) for kind, much in nuisances.OF_CAMERAS]
+    )
+
+
+def images_changed(normals: int, size: int) -> int:
+    """Number of ``as_other_cameras_see`` of this number of good ones, whose side has ``size`` pixels."""
+    return len(nuisances.OF_CAMERAS) * min(normals, _fewer(_MOST_CHANGED, size))
 
 
 def choose_place_share(head: ScaledHead, without: Tried, compare: Callable[[Weights], Tried]) -> float:

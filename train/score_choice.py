@@ -16,8 +16,9 @@ from dmdd_edge.train.head import ScaledHead
 SHARES = (0.5, 0.25, 0.0)
 #: The first share is selected whose error, the geometric mean over the kinds of damage, exceeds the least by
 #: at most this share. Synthetic damage resembles what the student was trained on; a real defect may not, and
-#: with few images the student is the less reliable of the two. So the prototypes are preferred.
-_NEAR = 0.1
+#: what a camera changes the student takes for a defect sooner, the more so with few images. So the prototypes
+#: are preferred.
+_NEAR = 0.2
 #: Added to the error of a kind, so that one kind without any error does not decide alone.
 _FLOOR = 0.01
 #: Share of the error by which the joined score must be better than the mean of the peaks.

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from dmdd_edge.train import score_choice
+from dmdd_edge.train import scales, score_choice
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener
 from dmdd_edge.train.prototypes import COUNT, STAGE, FeaturePrototypes
+from dmdd_edge.train.scales import as_other_cameras_see, choose_weights, images_changed
 from dmdd_edge.train.score_choice import choose_score
 from dmdd_edge.train.session import train
 
@@ -88,6 +90,34 @@ def test_the_share_follows_what_finds_made_damage(branches: float, memory: float
     stacked = torch.from_numpy(10.0 + z).float()[:, :, None, None].expand(-1, -1, 16, 16)
     assert choose_score(head, [stacked[:50], stacked[50:]], kinds) == (share, False)
     assert float(head.share[-1]) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("sees_changes", "share"), [(False, 0.5), (True, 0.0)])
+def test_good_images_of_other_cameras_count_as_good(
+    monkeypatch: pytest.MonkeyPatch, sees_changes: bool, share: float
+) -> None:
+    """The prototypes find damage best, but take what a camera changes for a defect; the branches do not."""
+    normals = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
+    known = {image.tobytes() for image in normals}
+    others = {image.tobytes() for image in as_other_cameras_see(normals)}
+    assert len(others) == images_changed(40, 64) == 192
+    assert not known & others
+    rng = np.random.default_rng(4)
+
+    def distances(images: NDArray[np.uint8]) -> list[Tensor]:
+        of_image = [image.tobytes() for image in images]
+        damaged = np.array([name not in known and name not in others for name in of_image], np.float32)
+        changed = np.array([sees_changes and name in others for name in of_image], np.float32)
+        peaks = [10 + rng.normal(size=len(images)) + damaged] * 8
+        peaks.append(10 + rng.normal(size=len(images)) + 4 * damaged + 20 * changed)
+        return [torch.from_numpy(each).float()[:, None, None].expand(-1, 16, 16) for each in peaks]
+
+    monkeypatch.setattr(scales, "_COUNT", 16)
+    monkeypatch.setattr(scales, "_LEAST", 16)
+    head = scaled_head()
+    head.level.fill_(10.0)
+    head.spread.fill_(1.0)
+    assert choose_weights(head, distances, normals, [None] * 40).prototypes == share
 
 
 @pytest.mark.parametrize("share", [0.5, 0.0])

@@ -69,6 +69,16 @@ KINDS: Mapping[str, tuple[Nuisance, tuple[float, float]]] = {
     "zoom": (zoom, (0.99, 1.01)),
 }
 
+#: What another camera or mounting changes in the image of any part, and how much.
+OF_CAMERAS: tuple[tuple[Nuisance, float], ...] = (
+    (jpeg, 85),
+    (jpeg, 70),
+    (noise, 2.0),
+    (blur, 0.5),
+    (zoom, 1.01),
+    (shift, 0.01),
+)
+
 
 def disturbed(image: Image, rng: np.random.Generator) -> Image:
     """A good image with one of the kinds, drawn evenly, at an amount drawn evenly from its range."""
