@@ -7,14 +7,36 @@ from typing import Any
 from common import markdown_table
 from results_files import FIGURES, percent, result
 
+from dmdd_edge.evaluation.paper import paper_row
+
 
 def defaults() -> str:
     """What the default command reaches."""
     lines = []
     for run in result("default_runs")["figures"]["runs"]:
         counts, steps = f"{run['trained']}, {run['held_out']}", str(run["steps"])
-        lines.append([run["category"], counts, steps, *percent(run[name] for name in FIGURES)])
-    return markdown_table(["set", "trained, held out", "steps", "I-AUROC", "P-AUROC", "PRO"], lines, left=1)
+        judged = run["at_threshold"]
+        found = f"{judged['found']} of {judged['defective']}"
+        rejected = f"{judged['false_alarms']} of {judged['good']}"
+        lines.append(
+            [run["category"], counts, steps, *percent(run[name] for name in FIGURES), found, rejected]
+        )
+    columns = ["set", "trained, held out", "steps", "I-AUROC", "P-AUROC", "PRO", "found", "good rejected"]
+    return markdown_table(columns, lines, left=1)
+
+
+def readme_default() -> str:
+    """The same of the two categories that the paper has too, with the paper's figures."""
+    runs = {run["category"]: run for run in result("default_runs")["figures"]["runs"]}
+    lines = []
+    for name in ("screw", "bottle"):
+        run, paper = runs[name], paper_row(name)
+        minutes = f"{run['train_minutes']:.0f} min on one core"
+        lines.append([name, *percent(run[figure] for figure in FIGURES), minutes])
+        lines.append(
+            ["the paper, Wide-ResNet50-2", *percent(getattr(paper, figure) for figure in FIGURES), ""]
+        )
+    return markdown_table(["default command", "I-AUROC", "P-AUROC", "PRO", "training"], lines, left=1)
 
 
 def defects() -> str:

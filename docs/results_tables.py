@@ -16,7 +16,7 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
-from results_default_runs import defaults, defects, nuisances, thresholds
+from results_default_runs import defaults, defects, nuisances, readme_default, thresholds
 from results_int8 import INT8
 from results_large import LARGE
 from results_large_joining import LARGE_JOINING
@@ -322,6 +322,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limit": limit,
     "margin": margin,
     "few": few,
+    "readme-default": readme_default,
     "ablation": ablation,
     "seeds": seeds,
     "training-cost": training_cost,

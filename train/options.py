@@ -33,7 +33,10 @@ class RunsDirOption(Options):
 
     runs_dir: Annotated[
         str | Path,
-        Option("Folder of the runs, or its address in a store, such as s3://plant/runs.", parse=runs_place),
+        Option(
+            "Folder of the runs, or its address in a store, such as s3://plant/runs. Default: runs.",
+            parse=runs_place,
+        ),
     ] = Path("runs")
 
 
@@ -65,7 +68,12 @@ class ImageOptions(Options):
         ),
     ] = None
     category: Annotated[
-        str | None, Option("Category in the data set.", panel=_DATA, folders_of=("data",))
+        str | None,
+        Option(
+            "Category in the data set. For a folder of your own parts, a name that you choose.",
+            panel=_DATA,
+            folders_of=("data",),
+        ),
     ] = None
     textures: Annotated[
         Path | None,
@@ -175,7 +183,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
         Literal["edge", "paper"],
         Option(
             "edge: short training and a light network for edge devices. paper: the published method, 250 "
-            "passes and a larger network."
+            "passes; give --backbone wide_resnet50_2 too."
         ),
     ] = "edge"
     image_size: Annotated[
@@ -228,7 +236,10 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
         ),
     ] = None
     seed: Annotated[int, Option("Seed of every random number.", minimum=0, range_in_help=False)] = 0
-    amp: Annotated[Literal["auto", "off", "bf16", "fp16"], Option("Half precision.", panel=_LENGTH)] = "auto"
+    amp: Annotated[
+        Literal["auto", "off", "bf16", "fp16"],
+        Option("Half precision: auto, off, bf16, fp16.", panel=_LENGTH),
+    ] = "auto"
     workers: Annotated[
         int,
         Option(
@@ -257,7 +268,7 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
         Literal["auto", "off"] | None,
         Option(
             "Rotate each image so that a long part always has the same orientation: auto (where the images "
-            "need it), off. Default: auto; with --recipe paper off.",
+            "need it), off. Not with --tile. Default: auto; with --recipe paper off.",
             metavar="HOW",
             panel=_CHANGES,
         ),
@@ -266,8 +277,8 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
         Literal["auto", "off"] | None,
         Option(
             "Make each image as bright as the good images, by a factor of 0.8 to 1.25, so that other light "
-            "is not taken for a defect: auto (where it can be measured), off. Default: auto; with --recipe "
-            "paper off.",
+            "is not taken for a defect: auto (where it can be measured), off. Not with --tile. Default: "
+            "auto; with --recipe paper off.",
             metavar="HOW",
             panel=_CHANGES,
         ),
@@ -275,9 +286,9 @@ class TrainOptions(RunsDirOption, DeviceOption, ContinueOptions, TileOptions, Im
     denoise: Annotated[
         float | None,
         Option(
-            "Gray levels by which each pixel is smoothed at most, and with it fine color, so that noise of "
-            "the sensor and traces of JPEG are not taken for a defect; 0 for none. Default: 2; with --recipe "
-            "paper 0.",
+            "Gray levels by which each pixel is smoothed at most, so that noise of the sensor and traces of "
+            "JPEG are not taken for a defect. Above 0, fine color is smoothed too, wholly. Default: 2; with "
+            "--recipe paper 0.",
             metavar="LEVELS",
             panel=_CHANGES,
             minimum=0,

@@ -41,7 +41,8 @@ class StoredModelsOption(Options):
     models_dir: Annotated[
         str | Path,
         Option(
-            "Folder that holds the bundles, or its address in a store, such as s3://plant/models.",
+            "Folder that holds the bundles, or its address in a store, such as s3://plant/models. Default: "
+            "models.",
             parse=models_place,
         ),
     ] = Path("models")
