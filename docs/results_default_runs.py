@@ -69,7 +69,7 @@ def _of_model(run: dict[str, Any]) -> str:
 
 def thresholds() -> str:
     """Promised and observed false-alarm rates, with the default share held out."""
-    rows = [row for name in ("thresholds_screw", "thresholds") for row in result(name)["figures"]["rows"]]
+    rows = result("thresholds")["figures"]["rows"]
     lines: dict[tuple[str, int], list[str]] = {}
     for row in rows:
         if row["share"] is None:
