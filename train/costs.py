@@ -10,6 +10,7 @@ from dmdd_edge.messages.phases import Cost
 from dmdd_edge.train.coarse_gain import MOST_IMAGES
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.made_damage import damage_tried
+from dmdd_edge.train.other_cameras import images_changed
 from dmdd_edge.train.place_choice import FEWEST
 from dmdd_edge.train.robustness import images_tried
 from dmdd_edge.train.scales import (
@@ -22,7 +23,6 @@ from dmdd_edge.train.scales import (
     STATISTICS,
     WEIGHTS,
     damaged_images,
-    images_changed,
 )
 from dmdd_edge.train.tile_bank import HELD_OUT_TILES
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmdd_edge.data.datasets import GOOD
-from dmdd_edge.data.spread import spread
 from dmdd_edge.evaluation.metrics import defect_pixel_figures
 from dmdd_edge.evaluation.test_set import TestSet
 from dmdd_edge.train.head import ScaledHead
+from dmdd_edge.train.other_cameras import as_other_cameras_see, fewer
 from dmdd_edge.train.score_choice import choose_score
-from dmdd_edge.train.synthesis import foreground, nuisances
+from dmdd_edge.train.synthesis import foreground
 from dmdd_edge.train.validation.damage import KINDS
 from dmdd_edge.train.validation.images import validation_set
 
@@ -84,11 +84,9 @@ _SEED = 1
 _BATCH = 8
 #: Damaged images of each kind: with half of them the choice depends on chance. Larger images are fewer, so
 #: that their maps stay within 350 MiB up to 512 px and 600 MiB above, with 20 images held out.
-_COUNT, _SIDE, _LEAST = 64, 320, 8
+_COUNT, _LEAST = 64, 8
 #: Training images that are used instead when none were held out.
 _AS_HOLDOUT = 32
-#: Most good images that are changed as by other cameras, each in every way.
-_MOST_CHANGED = 32
 
 
 @dataclass(frozen=True)
@@ -188,12 +186,7 @@ def damaged_images(size: int) -> int:
 
 
 def _count(size: int) -> int:
-    return _fewer(_COUNT, size)
-
-
-def _fewer(count: int, size: int) -> int:
-    """How many images there are instead where their side has more pixels."""
-    return max(_LEAST, round(count * min(1.0, (_SIDE / size) ** 2)))
+    return fewer(_COUNT, size, _LEAST)
 
 
 def fit_head(
@@ -326,26 +319,6 @@ def choose_weights(
         place=place,
         by_place=by_place,
     )
-
-
-def as_other_cameras_see(normals: Image) -> Image:
-    """Good images as other cameras would show them: they are good too, and the score should not reject them.
-
-    Args:
-        normals: uint8 n x S x S x 3 BGR; at most 32 of them, evenly spread, are changed, of large ones fewer.
-
-    Returns:
-        each of them in every way of ``nuisances.OF_CAMERAS``, uint8 m x S x S x 3.
-    """
-    taken = normals[spread(len(normals), _fewer(_MOST_CHANGED, normals.shape[1]))]
-    return np.concatenate(
-        [nuisances.changed(taken, kind, much, _SEED) for kind, much in nuisances.OF_CAMERAS]
-    )
-
-
-def images_changed(normals: int, size: int) -> int:
-    """Number of ``as_other_cameras_see`` of this number of good ones, whose side has ``size`` pixels."""
-    return len(nuisances.OF_CAMERAS) * min(normals, _fewer(_MOST_CHANGED, size))
 
 
 def choose_place_share(head: ScaledHead, without: Tried, compare: Callable[[Weights], Tried]) -> float:

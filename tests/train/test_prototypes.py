@@ -18,8 +18,9 @@ from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.config import ModelConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.listener import Listener
+from dmdd_edge.train.other_cameras import as_other_cameras_see, images_changed
 from dmdd_edge.train.prototypes import COUNT, STAGE, FeaturePrototypes
-from dmdd_edge.train.scales import as_other_cameras_see, choose_weights, images_changed
+from dmdd_edge.train.scales import choose_weights
 from dmdd_edge.train.score_choice import choose_score
 from dmdd_edge.train.session import train
 
