@@ -47,22 +47,6 @@ def full() -> str:
     return markdown_table(columns, lines, left=1)
 
 
-def readme() -> str:
-    """Screw in the three lines that README shows."""
-    figures = result("peers")["figures"]["screw"]
-    rows = [
-        ("dmdd-edge", figures["own"]),
-        *((None, figures["peers"][name]) for name in ("padim", "patchcore")),
-    ]
-    lines = []
-    for name, row in rows:
-        accuracy = percent(row["accuracy"][figure] for figure in FIGURES)
-        shown = f"anomalib {row['shown'].split(',')[0]}" if name is None else name
-        latency = f"{row['latency_ms']['p50']:.1f} ms"
-        lines.append([shown, *accuracy, latency, f"{row['peak_resident_mib']:.0f} MiB"])
-    return markdown_table(["screw", "I-AUROC", "P-AUROC", "PRO", "p50 latency", "memory"], lines, left=1)
-
-
 def choice() -> str:
     """What each full run chose for its map, beside fixed weights and the plain sum."""
     lines = []
@@ -309,7 +293,6 @@ def peers(category: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "readme": readme,
     "full": full,
     "defaults": defaults,
     "defects": defects,
