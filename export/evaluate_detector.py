@@ -19,7 +19,7 @@ from dmdd_edge.extras import need
 from dmdd_edge.messages.reporter import Progress, Reporter
 from dmdd_edge.run_store.runs import kept
 from dmdd_edge.train.devices import check_device_name
-from dmdd_edge.train.places import find_images, moved
+from dmdd_edge.train.places import find_images, moved, of_training, without_trained
 from dmdd_edge.train.run_folder import check_finished, run_lock
 from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs
 
@@ -213,6 +213,7 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         from dmdd_edge.train.session import evaluate_on
 
     run = moved(load_run(folder), None)
+    category = without_trained(category, of_training(run.info))
     device = choose_device(options.device)
     reporter.expect(_costs(run, category, options.report is not None))
     reporter.update(_THRESHOLD)

@@ -21,6 +21,7 @@ from dmdd_edge.data.datasets.repeats import fingerprint_of, same_content
 from dmdd_edge.errors import DataError, DmddError, TrainingError
 from dmdd_edge.train.data import holdout_count
 from dmdd_edge.train.image_lists import (
+    OF_START,
     RESTORE,
     damaged,
     known_fingerprints,
@@ -140,16 +141,28 @@ def read_continuation(folder: Path, config: TrainConfig) -> dict[str, Any]:
 
     Raises:
         TrainingError: it is missing or damaged.
-        DataError: images of it are missing, or have other content.
     """
     file = folder / CONTINUED
     facts = read_json(file)
     if not named(facts, ("train", "holdout", "added")):
         raise damaged(file)
-    facts = follow(located(facts), find_images(config.data, config.category).root.absolute())
+    return follow(located(facts), find_images(config.data, config.category).root.absolute())
+
+
+def check_images(folder: Path, facts: dict[str, Any]) -> None:
+    """Check that a continued run that is resumed has the images that it began with.
+
+    Args:
+        folder: of the run.
+        facts: as ``read_continuation`` gives them.
+
+    Raises:
+        TrainingError: they are damaged.
+        DataError: images are missing, or have other content.
+    """
     images = [Path(path) for name in ("train", "holdout") for path in facts[name]]
-    require_same(known_fingerprints(facts, images, file), "that this training began with", RESTORE)
-    return facts
+    require_all(images, OF_START, RESTORE)
+    require_same(known_fingerprints(facts, images, folder / CONTINUED), OF_START, RESTORE)
 
 
 def held_out(folder: Path, config: TrainConfig) -> frozenset[Path]:

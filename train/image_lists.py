@@ -17,14 +17,16 @@ from dmdd_edge.data.datasets import Category, FolderUse
 from dmdd_edge.data.datasets.category import LEFT_OUT
 from dmdd_edge.data.datasets.remarks import count
 from dmdd_edge.data.datasets.repeats import fingerprint_of
-from dmdd_edge.data.images import natural_key
+from dmdd_edge.data.images import in_order
 from dmdd_edge.errors import DataError, TrainingError
 from dmdd_edge.train.data import TrainingImages
-from dmdd_edge.train.places import follow, located, portable, without_trained
+from dmdd_edge.train.places import follow, located, portable, with_fewer, without_trained
 from dmdd_edge.train.run_folder import AGAIN, FACTS, IMAGES, MODEL, STATE, read_json, write_json
 
 #: What to do about images of a resumed run that are missing or others.
 RESTORE = "Restore them, or train again with --overwrite."
+#: Whose images those of a resumed run are.
+OF_START = "that this training began with"
 _TRAINING, _CAME_LATER = "training", "came after the training began"
 
 
@@ -51,19 +53,19 @@ class ImageLists:
             DataError: some are missing, or have other content.
         """
         used = {*self.train, *self.holdout}
-        require_all([*self.train, *self.holdout], "that this training began with", RESTORE)
-        require_same(self.fingerprints, "that this training began with", RESTORE)
+        require_all([*self.train, *self.holdout], OF_START, RESTORE)
+        require_same(self.fingerprints, OF_START, RESTORE)
         found = {path.absolute() for path in category.train}
         left_out = {path: reason for path, reason in self.skipped if path not in used}
         same = replace(
             category,
-            train=sorted([*used, *left_out], key=natural_key),
+            train=sorted([*used, *left_out], key=in_order),
             skipped=[item for item in category.skipped if item[0].absolute() not in used],
         )
         for path, reason in left_out.items():
             same.skip(path, reason)
-        fresh = sorted(found - used - left_out.keys(), key=natural_key)
-        elsewhere = sorted(used - found, key=natural_key)
+        fresh = sorted(found - used - left_out.keys(), key=in_order)
+        elsewhere = sorted(used - found, key=in_order)
         notes = []
         if fresh:
             are, them = ("is", "it") if len(fresh) == 1 else ("are", "them")
@@ -78,10 +80,10 @@ class ImageLists:
                 f"(first: {elsewhere[0]}); a new training would use {them} otherwise"
             )
         if fresh or elsewhere:
-            same = replace(same, folders=self._rows(category, fresh))
+            same = replace(same, folders=self._rows(category, fresh, elsewhere))
         return without_trained(same, used), notes
 
-    def _rows(self, category: Category, fresh: Sequence[Path]) -> list[FolderUse]:
+    def _rows(self, category: Category, fresh: Sequence[Path], elsewhere: Sequence[Path]) -> list[FolderUse]:
         """The use of each folder; the training images are counted by the folder that holds them."""
         root = category.root.absolute()
 
@@ -92,7 +94,12 @@ class ImageLists:
         return [
             *rows([*self.train, *self.holdout], _TRAINING),
             *rows(fresh, LEFT_OUT, _CAME_LATER),
-            *(row for row in category.folders if row.use != _TRAINING),
+            *with_fewer(
+                [row for row in category.folders if row.use != _TRAINING],
+                [path for path in elsewhere if path not in {item.path.absolute() for item in category.test}],
+                root,
+                LEFT_OUT,
+            ),
         ]
 
 
@@ -135,8 +142,12 @@ def read_lists(folder: Path, category: Category) -> ImageLists | None:
         TrainingError: the lists are damaged.
     """
     trained = (folder / MODEL).is_file()
-    path = folder / (FACTS if trained else IMAGES)
-    if not path.exists() or not (trained or (folder / STATE).is_file()):
+    if not trained and not (folder / STATE).is_file():
+        return None
+    path = folder / IMAGES
+    if trained and not path.exists():  # of a version that removed it then
+        path = folder / FACTS
+    if not path.exists():
         return None
     facts = read_json(path)
     if not named(facts, ("train", "holdout")) or not _pairs(facts.get("skipped")):
@@ -146,7 +157,7 @@ def read_lists(folder: Path, category: Category) -> ImageLists | None:
     skipped = tuple((Path(path), reason) for path, reason in facts["skipped"])
     if not train or set(train) & set(holdout):
         raise damaged(path)
-    if trained:  # which names all files that were not used, masks and test images too
+    if path.name == FACTS:  # which names all files that were not used, masks and test images too
         found = {path.absolute() for path in category.train}
         return ImageLists(train, holdout, tuple(item for item in skipped if item[0] in found))
     return ImageLists(train, holdout, skipped, known_fingerprints(facts, [*train, *holdout], path))

@@ -9,7 +9,7 @@ images from a store the root is their address, and the files are those of the co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,8 @@ def category_of(run: Run) -> Category:
     leave_out(category, run.info.get("known_bad", {}).get("digests", ()))
     if run.config.parent is not None:
         return with_images(category, run.info)
-    return without_trained(category, _of_training(run.info))
+    images = of_training(run.info)
+    return replace(without_trained(category, images), train=images)
 
 
 def category_of_or_none(run: Run) -> Category | None:
@@ -112,28 +113,41 @@ def without_trained(category: Category, used: Collection[Path]) -> Category:
         category: as it is found now.
         used: absolute paths of the run's images.
     """
-    known = frozenset(used)
-    again = [item.path for item in category.test if item.path.absolute() in known]
+    known = {path.resolve() for path in used}
+    again = [item.path for item in category.test if item.path.resolve() in known]
     if not again:
         return category
-    rows = list(category.folders)
-    for path in again:
-        for index, row in enumerate(rows):
-            if row.use.startswith("test") and path.is_relative_to(category.root / row.folder) and row.images:
-                rows[index] = replace(row, images=row.images - 1)
-                break
     same = replace(
         category,
         test=[item for item in category.test if item.path not in again],
         notes=[*category.notes],
-        folders=[row for row in rows if row.images],
+        folders=with_fewer(category.folders, again, category.root, "test"),
     )
     for path in again:
         same.note(path, "trained on or held out by this run, so not tested on")
     return same
 
 
-def _of_training(facts: dict[str, Any]) -> list[Path]:
+def with_fewer(rows: Sequence[FolderUse], images: Iterable[Path], root: Path, use: str) -> list[FolderUse]:
+    """The rows of a table of folders without some images, in the first row of the use that may count each.
+
+    Args:
+        rows: of the table.
+        images: that are counted otherwise.
+        root: the folder that the rows are below.
+        use: how the row's use begins.
+    """
+    left = list(rows)
+    for path in images:
+        for index, row in enumerate(left):
+            if row.use.startswith(use) and row.images and path.is_relative_to(root / row.folder):
+                left[index] = replace(row, images=row.images - 1)
+                break
+    return [row for row in left if row.images]
+
+
+def of_training(facts: dict[str, Any]) -> list[Path]:
+    """All images that a run has trained on or held out, as far as its facts name them."""
     return [Path(path) for name in ("train", "holdout") for path in facts.get(name, ())]
 
 
@@ -142,12 +156,14 @@ def with_images(category: Category, facts: dict[str, Any]) -> Category:
 
     Folders that are not below the category's are named by their whole path.
     """
-    images = _of_training(facts)
+    images = of_training(facts)
     category = without_trained(category, images)
     root = category.root.absolute()
     elsewhere = Counter(path.parent for path in images if not path.is_relative_to(root))
     rows = [FolderUse(str(folder), number, "training") for folder, number in elsewhere.items()]
-    return replace(category, train=images, folders=[*category.folders, *rows])
+    used = frozenset(images)
+    skipped = [item for item in category.skipped if item[0].absolute() not in used]
+    return replace(category, train=images, skipped=skipped, folders=[*category.folders, *rows])
 
 
 def find_images(data: DataPlace, name: str) -> Category:

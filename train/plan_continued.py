@@ -64,7 +64,7 @@ def plan_continued(options: TrainOptions) -> tuple[TrainConfig, Path, tuple[str,
         "data": config.data,
         "parent": Parent(
             run=old.absolute(),
-            add=tuple(folder.absolute() for folder in options.add),
+            add=tuple(folder.resolve() for folder in options.add),
             generation=1 if before is None else before.generation + 1,
         ),
         "holdout": config.holdout or None,

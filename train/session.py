@@ -23,7 +23,12 @@ from dmdd_edge.storage import make_folder
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train import costs
 from dmdd_edge.train.config import TrainConfig
-from dmdd_edge.train.continuation import plan_continuation, read_continuation, write_continuation
+from dmdd_edge.train.continuation import (
+    check_images,
+    plan_continuation,
+    read_continuation,
+    write_continuation,
+)
 from dmdd_edge.train.evaluation import (
     figures,
     holdout_images,
@@ -169,22 +174,27 @@ def _evaluating(listener: Listener, done: int, total: int) -> None:
 def _category(config: TrainConfig, folder: Path, *, resume: bool) -> tuple[Category, list[str]]:
     """The images of a new or a resumed run, and what a user should know of them, a line each."""
     if config.parent is None:
-        category = load_category(config.data, config.category)
         if not resume:
-            return category, []
+            return load_category(config.data, config.category), []
+        category = find_images(config.data, config.category)
         lists = read_lists(folder, category)
         return (category, without_lists(folder)) if lists is None else lists.restrict(category)
-    if not (folder / CONTINUED).is_file():
+    began = (folder / CONTINUED).is_file()
+    if not began:
         images = plan_continuation(config.parent.run, config)
         make_folder(folder)
         write_continuation(folder, images)
-    return with_images(find_images(config.data, config.category), read_continuation(folder, config)), []
+    facts = read_continuation(folder, config)
+    if began:
+        check_images(folder, facts)
+    return with_images(find_images(config.data, config.category), facts), []
 
 
 def _complete(run: files.Run) -> None:
     """Mark the run as complete; a run that ends earlier is completed by ``--resume``."""
     run.info[COMPLETE] = True
     files.write_facts(run.folder, run.info)
+    (run.folder / files.IMAGES).unlink(missing_ok=True)
 
 
 @dataclass

@@ -118,7 +118,7 @@ def _finish(prepared: Prepared, state: TrainingState, choice: MapChoice | None) 
 
 def _drop_unfinished(folder: Path) -> None:
     """Remove what only an unfinished run needs."""
-    for name in (files.STATE, files.START, files.IMAGES):
+    for name in (files.STATE, files.START):
         (folder / name).unlink(missing_ok=True)
 
 

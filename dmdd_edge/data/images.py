@@ -193,6 +193,11 @@ def natural_key(path: Path) -> str:
     return "\0".join(_natural(part) for part in path.parts)
 
 
+def in_order(path: Path) -> tuple[str, str]:
+    """The sorting key of natural order, in which names that differ by their case alone have an order too."""
+    return natural_key(path), str(path)
+
+
 def _natural(part: str) -> str:
     """A name as text that compares as its pieces would: text in lower case, numbers by their size.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 import pytest
 
 from dmdd_edge.data.datasets import Category, load_category
+from dmdd_edge.data.datasets.repeats import fingerprint_of
 from dmdd_edge.errors import DataError, TrainingError
 from dmdd_edge.train.checkpoint import Run
 from dmdd_edge.train.config import make_config
+from dmdd_edge.train.continuation import check_images
 from dmdd_edge.train.image_lists import read_lists, without_lists, write_lists
 from dmdd_edge.train.listener import Listener, Stopped
-from dmdd_edge.train.places import category_of
-from dmdd_edge.train.run_folder import IMAGES, STATE
+from dmdd_edge.train.places import category_of, with_images, without_trained
+from dmdd_edge.train.run_folder import IMAGES, MODEL, STATE
 from dmdd_edge.train.schedule import Progress
 from dmdd_edge.train.session import train
 
@@ -144,7 +147,7 @@ def test_other_folders_do_not_change_the_use_of_an_image(
     assert 0 < number <= elsewhere
     rows = {(row.folder, row.use): row.images for row in category.folders}
     assert rows[".", "training"] == 25
-    assert (".", "test, good") not in rows
+    assert not {(".", "test, good"), (".", "left out")} & rows.keys()
 
 
 def test_a_mask_that_comes_later_takes_no_image_out(tmp_path: Path) -> None:
@@ -181,6 +184,68 @@ def test_another_image_of_the_same_name_is_an_error(tmp_path: Path) -> None:
     ) as error:
         restricted(root, folder)
     assert "--overwrite" in (error.value.fix or "")
+
+
+def test_the_content_is_compared_until_the_run_is_complete(tmp_path: Path) -> None:
+    root, folder = begun(tmp_path, FLAT)
+    (folder / MODEL).touch()
+    add(root / "cat" / FLAT[3], 100)
+    with pytest.raises(DataError, match=r"^1 of 25 images .* other content now"):
+        restricted(root, folder)
+
+
+def test_a_changed_pixel_is_another_content(tmp_path: Path) -> None:
+    """In a file without compression, whose size stays."""
+    image = np.full((400, 600, 3), 255, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.bmp"), image)
+    before = fingerprint_of(tmp_path / "a.bmp")
+    os.utime(tmp_path / "a.bmp", (0, 0))
+    assert fingerprint_of(tmp_path / "a.bmp") == before
+    image[130, 20] = 0
+    cv2.imwrite(str(tmp_path / "a.bmp"), image)
+    assert fingerprint_of(tmp_path / "a.bmp") != before
+
+
+def test_images_of_a_continued_run_are_found_by_any_path(tmp_path: Path) -> None:
+    root, _ = begun(tmp_path, FLAT)
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    used = [tmp_path / "run" / ".." / "data" / "cat" / name for name in FLAT[:12]]
+    used += [link / "cat" / name for name in FLAT[12:]]
+    add(root / "cat" / "bad" / "0.png", 100)
+    category = load_category(root, "cat")
+    assert any(item.is_good for item in category.test)
+    assert not any(item.is_good for item in without_trained(category, used).test)
+
+
+def test_a_mask_that_comes_later_takes_no_image_out_of_a_continued_run(tmp_path: Path) -> None:
+    root, _ = begun(tmp_path, FLAT)
+    category = load_category(root, "cat")
+    facts = {
+        "train": [str(path) for path in category.train[:20]],
+        "holdout": [str(path) for path in category.train[20:]],
+    }
+    category.skip(category.train[3], "a mask marks a defect in it, so it is not used as a good part")
+    assert len(with_images(category, facts).usable) == 25
+
+
+def test_missing_or_other_images_of_a_continued_run_are_an_error(tmp_path: Path) -> None:
+    root, folder = begun(tmp_path, FLAT)
+    paths = [str(root / "cat" / name) for name in FLAT]
+    facts = {
+        "train": paths[:20],
+        "holdout": paths[20:],
+        "fingerprints": [fingerprint_of(Path(path)) for path in paths],
+    }
+    check_images(folder, facts)
+    add(root / "cat" / FLAT[3], 100)
+    with pytest.raises(DataError, match=r"1 of 25 images .* other content"):
+        check_images(folder, facts)
+    del facts["fingerprints"]
+    check_images(folder, facts)
+    (root / "cat" / FLAT[22]).unlink()
+    with pytest.raises(DataError, match=r"1 of 25 images .* missing"):
+        check_images(folder, facts)
 
 
 def test_a_file_that_was_skipped_keeps_its_place_and_stays_unread(tmp_path: Path) -> None:
@@ -240,6 +305,7 @@ def test_a_finished_run_is_not_tested_on_its_own_images(tmp_path: Path) -> None:
     run = Run(tmp_path, config, facts, None)  # type: ignore[arg-type]  # no network
     category = category_of(run)
     assert [item.path.name for item in category.test] == ["0.png"]
+    assert len(category.train) == 25
     assert [path.name for path, reason in category.notes if "trained on or held out" in reason]
 
 

@@ -15,7 +15,7 @@ from dmdd_edge.data.datasets.remarks import count, grouped
 from dmdd_edge.data.datasets.roles import Role, role_of
 from dmdd_edge.data.datasets.truth import Placed, pair
 from dmdd_edge.data.datasets.walk import Tree, subfolders, walk
-from dmdd_edge.data.images import IMAGE_SUFFIXES, natural_key
+from dmdd_edge.data.images import IMAGE_SUFFIXES, in_order, natural_key
 from dmdd_edge.errors import DataError, DmddError
 
 _MPDD = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
@@ -126,7 +126,7 @@ def _add_training(category: Category, assigned: Assigned, without: set[Path], ro
         rows.add(entry.top, "training", chosen)
         rows.add(entry.top, LEFT_OUT, len(entry.directory.images) - len(chosen), _MARKED)
         rows.add(entry.top, LEFT_OUT, len(entry.directory.masks), "masks beside training images")
-    category.train.sort(key=natural_key)
+    category.train.sort(key=in_order)
 
 
 def _add_tests(category: Category, assigned: Assigned, without: set[Path], rows: _Rows) -> None:

@@ -12,6 +12,8 @@ from dmdd_edge.data.datasets.remarks import count
 
 #: Bytes compared before a whole file is read.
 _START = 1 << 16
+#: Size of files that are read whole for their fingerprint.
+_WHOLE = 4 << 20
 
 
 def repeats(category: Category) -> list[str]:
@@ -75,13 +77,15 @@ def digest_of(path: Path) -> str:
 
 
 def fingerprint_of(path: Path) -> str:
-    """What tells a file from others, without reading a large one whole: size, beginning, middle and end.
+    """What tells a file from others: its content, of a large one its size, beginning, middle and end.
 
     Empty when it cannot be read.
     """
     try:
         size = path.stat().st_size
         digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+        if size <= _WHOLE:
+            return _digest(path, -1).hex()
         with path.open("rb") as file:
             for start in (0, max(0, (size - _START) // 2), max(0, size - _START)):
                 file.seek(start)
