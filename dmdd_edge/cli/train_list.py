@@ -17,19 +17,21 @@ What the command line says wins over the list; a table wins over the top.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dmdd_edge.cli.console import console
 from dmdd_edge.cli.train import OF_ONE
+from dmdd_edge.data_address import DataPlace, is_address
 from dmdd_edge.errors import DmddError, OptionError
 from dmdd_edge.messages.text import visible
 from dmdd_edge.options import Options
 from dmdd_edge.options.keys import checked_key, key_of, renamed, similar
 from dmdd_edge.options.model import OptionField, option_fields
 from dmdd_edge.options.toml_file import TomlFile, read_file
+from dmdd_edge.runs import list_runs
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.workspace import run_folder
 
@@ -87,7 +89,10 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
             raise OptionError(
                 "The data set is missing.", "Give --data DIR, or --categories FILE with a list of categories."
             )
-        tables = {name: {} for name in list_categories(data, several=True)}
+        names = list_categories(data, several=True)
+        if options.values()["resume"]:
+            names += _begun(data, names, options.values()["runs_dir"])
+        tables = {name: {} for name in names}
         if not tables:
             raise OptionError(
                 f"{data} holds no category: --all needs a folder with a subfolder for each.",
@@ -106,6 +111,17 @@ def read_entries(options: Options, path: Path | None) -> list[Entry]:
                 error.message = f"{file.place(name)}: [{name}]: {error.message}"
             raise
     return entries
+
+
+def _begun(data: DataPlace, names: Sequence[str], runs_dir: Path | str) -> list[str]:
+    """Categories that have a run and a folder, but are not found as categories any more.
+
+    Beside a category in a data set's layout, folders of plain images are none: one that gets such a layout
+    hides all others.
+    """
+    if is_address(data):
+        return []
+    return [name for name in list_runs(runs_dir) if name not in names and (Path(data) / name).is_dir()]
 
 
 def _entry(name: str, options: Options, given: Mapping[str, Any]) -> Entry:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from dmdd_edge import EvaluateOptions, evaluate_detector
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.datasets.folders import from_folders
 from dmdd_edge.data.preprocess import Preprocess
@@ -261,3 +262,26 @@ def test_a_judge_that_sees_everything_is_perfect(plates: Path, tiny_outcome: Any
     for name in RATIOS:
         assert metrics[name] == pytest.approx(1.0), name
     assert metrics["threshold"] == 0.5
+
+
+def test_own_images_that_the_run_was_trained_on_are_not_tested(tiny_outcome: Any, tmp_path: Path) -> None:
+    run = tiny_outcome.run
+    trained, held_out = (Path(run.info[name][0]) for name in ("train", "holdout"))
+    tests = [item.path for item in tiny_outcome.category.test]
+    (tmp_path / "bad").mkdir()
+    shutil.copy(tests[-1], tmp_path / "bad" / "0.png")
+    shutil.copytree(tests[0].parent, tmp_path / "good")
+    for name, path in (("a", trained), ("b", held_out)):
+        (tmp_path / "good" / f"{name}.png").symlink_to(path)
+    options = EvaluateOptions(
+        run=str(run.folder.name),
+        runs_dir=run.folder.parent,
+        good=tmp_path / "good",
+        bad=tmp_path / "bad",
+        device="cpu",
+    )
+    found = evaluate_detector(options)
+    assert found.metrics["at_threshold"]["good"] == 3
+    assert any(
+        "2 files: trained on or held out by this run, so not tested on" in line for line in found.remarks
+    )

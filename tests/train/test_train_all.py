@@ -250,6 +250,22 @@ def test_runs_that_are_there_are_kept_and_resume_skips_what_is_finished(
     assert left_of(Path("runs/none"), Path("models")) == "new"
 
 
+def test_resume_forgets_no_category_when_another_gets_a_layout(
+    workers: Any, plates: Path, tmp_path: Path, tiny_outcome: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders of plain images are categories only as long as none is in a data set's layout."""
+    monkeypatch.chdir(tmp_path)
+    good = plates / "plate" / "train" / "good"
+    for name in ("left", "right"):
+        shutil.copytree(good, Path("set") / name)
+        shutil.copytree(tiny_outcome.run.folder, Path("runs") / name)
+        (Path("runs") / name / "model.safetensors").rename(Path("runs") / name / "state.safetensors")
+    shutil.copytree(good, Path("set/left/train/good"))
+    result = call("--data", "set", "--resume", "--json")
+    assert result.exit_code == 0, result.output
+    assert [work["training"]["category"] for work in workers[0]] == ["left", "right"]
+
+
 def test_a_category_that_failed_on_its_images_is_trained_again(tmp_path: Path) -> None:
     folder = tmp_path / "left"
     folder.mkdir()
