@@ -44,11 +44,11 @@ def test_a_marked_table_is_replaced_and_the_rest_stays(make_results: ModuleType)
 
 def test_a_row_is_what_the_result_file_says(make_results: ModuleType) -> None:
     results = pages.ROOT / "benchmarks" / "results"
-    own = json.loads((results / "peers.json").read_text())["figures"]["screw"]["own"]
-    expected = [f"{100 * own['accuracy'][name]:.2f}" for name in ("image_auroc", "pixel_auroc", "pro")]
-    row = next(
-        line for line in make_results.TABLES["readme"]().splitlines() if line.startswith("| dmdd-edge")
-    )
+    runs = json.loads((results / "default_runs.json").read_text())["figures"]["runs"]
+    screw = next(run for run in runs if run["category"] == "screw")
+    expected = [f"{100 * screw[name]:.2f}" for name in ("image_auroc", "pixel_auroc", "pro")]
+    lines = make_results.TABLES["readme-default"]().splitlines()
+    row = next(line for line in lines if line.startswith("| screw"))
     assert [cell.strip() for cell in row.split("|")[2:5]] == expected
     full = [
         row
@@ -65,6 +65,12 @@ def test_readme_repeats_figures_of_the_results() -> None:
         return json.loads((results / f"{name}.json").read_text())["figures"]
 
     readme = pages.text(Path(pages.ROOT / "README.md"))
+    words = " ".join(readme.split())
+    for peer in ("padim", "patchcore"):
+        found = figures("peers")["screw"]["peers"][peer]["accuracy"]
+        assert (
+            ", ".join(f"{100 * found[name]:.2f}" for name in ("image_auroc", "pixel_auroc", "pro")) in words
+        )
     loop, memory, lean = figures("run_loop"), figures("run_memory"), figures("footprint")["cpu"]
     assert f"{loop['folder_frames_per_second']['median']:.0f} frames/s" in readme
     assert f"{memory['resident_mib']['growth']:.1f} MiB in {memory['minutes']:.0f} minutes" in readme
