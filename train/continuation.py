@@ -21,16 +21,14 @@ from dmdd_edge.data.datasets.repeats import fingerprint_of, same_content
 from dmdd_edge.errors import DataError, DmddError, TrainingError
 from dmdd_edge.train.data import holdout_count
 from dmdd_edge.train.image_lists import (
-    OF_START,
-    RESTORE,
     damaged,
     known_fingerprints,
     named,
     require_all,
-    require_same,
+    require_unchanged,
 )
 from dmdd_edge.train.length import continued_steps
-from dmdd_edge.train.places import find_images, follow, located, portable
+from dmdd_edge.train.places import find_images, follow, located, of_training, portable
 from dmdd_edge.train.run_folder import CONTINUED, FACTS, read_json, write_json
 
 if TYPE_CHECKING:
@@ -160,9 +158,8 @@ def check_images(folder: Path, facts: dict[str, Any]) -> None:
         TrainingError: they are damaged.
         DataError: images are missing, or have other content.
     """
-    images = [Path(path) for name in ("train", "holdout") for path in facts[name]]
-    require_all(images, OF_START, RESTORE)
-    require_same(known_fingerprints(facts, images, folder / CONTINUED), OF_START, RESTORE)
+    images = of_training(facts)
+    require_unchanged(images, known_fingerprints(facts, images, folder / CONTINUED))
 
 
 def held_out(folder: Path, config: TrainConfig) -> frozenset[Path]:

@@ -20,13 +20,11 @@ from dmdd_edge.data.datasets.repeats import fingerprint_of
 from dmdd_edge.data.images import in_order
 from dmdd_edge.errors import DataError, TrainingError
 from dmdd_edge.train.data import TrainingImages
-from dmdd_edge.train.places import follow, located, portable, with_fewer, without_trained
+from dmdd_edge.train.places import follow, located, portable, with_fewer, with_training
 from dmdd_edge.train.run_folder import AGAIN, FACTS, IMAGES, MODEL, STATE, read_json, write_json
 
-#: What to do about images of a resumed run that are missing or others.
-RESTORE = "Restore them, or train again with --overwrite."
-#: Whose images those of a resumed run are.
-OF_START = "that this training began with"
+#: Whose images those of a resumed run are, and what to do about those that are missing or others.
+_OF_START, _RESTORE = "that this training began with", "Restore them, or train again with --overwrite."
 _TRAINING, _CAME_LATER = "training", "came after the training began"
 
 
@@ -53,15 +51,10 @@ class ImageLists:
             DataError: some are missing, or have other content.
         """
         used = {*self.train, *self.holdout}
-        require_all([*self.train, *self.holdout], OF_START, RESTORE)
-        require_same(self.fingerprints, OF_START, RESTORE)
+        require_unchanged([*self.train, *self.holdout], self.fingerprints)
         found = {path.absolute() for path in category.train}
         left_out = {path: reason for path, reason in self.skipped if path not in used}
-        same = replace(
-            category,
-            train=sorted([*used, *left_out], key=in_order),
-            skipped=[item for item in category.skipped if item[0].absolute() not in used],
-        )
+        same = with_training(category, sorted([*used, *left_out], key=in_order), used)
         for path, reason in left_out.items():
             same.skip(path, reason)
         fresh = sorted(found - used - left_out.keys(), key=in_order)
@@ -80,11 +73,19 @@ class ImageLists:
                 f"(first: {elsewhere[0]}); a new training would use {them} otherwise"
             )
         if fresh or elsewhere:
-            same = replace(same, folders=self._rows(category, fresh, elsewhere))
-        return without_trained(same, used), notes
+            tests = {item.path.absolute() for item in category.test}
+            left = [path for path in elsewhere if path not in tests]
+            same = replace(same, folders=self._rows(same, fresh, left))
+        return same, notes
 
-    def _rows(self, category: Category, fresh: Sequence[Path], elsewhere: Sequence[Path]) -> list[FolderUse]:
-        """The use of each folder; the training images are counted by the folder that holds them."""
+    def _rows(self, category: Category, fresh: Sequence[Path], left: Sequence[Path]) -> list[FolderUse]:
+        """The use of each folder; the training images are counted by the folder that holds them.
+
+        Args:
+            category: as it is found now.
+            fresh: images that came later.
+            left: images of the run that it leaves out now.
+        """
         root = category.root.absolute()
 
         def rows(paths: Collection[Path], use: str, why: str = "") -> list[FolderUse]:
@@ -94,12 +95,7 @@ class ImageLists:
         return [
             *rows([*self.train, *self.holdout], _TRAINING),
             *rows(fresh, LEFT_OUT, _CAME_LATER),
-            *with_fewer(
-                [row for row in category.folders if row.use != _TRAINING],
-                [path for path in elsewhere if path not in {item.path.absolute() for item in category.test}],
-                root,
-                LEFT_OUT,
-            ),
+            *with_fewer([row for row in category.folders if row.use != _TRAINING], left, root, LEFT_OUT),
         ]
 
 
@@ -219,22 +215,22 @@ def require_all(paths: Sequence[Path], of: str, fix: str) -> None:
     _require(paths, os.path.isfile, f"{of} are missing", fix)
 
 
-def require_same(fingerprints: Mapping[Path, str], of: str, fix: str) -> None:
-    """Check that images have the content that they had.
+def require_unchanged(paths: Sequence[Path], fingerprints: Mapping[Path, str]) -> None:
+    """Check that the images of a resumed run exist, and have the content that they had.
 
     Args:
-        fingerprints: by the path of the image.
-        of: whose they are, for the message.
-        fix: what to do about it.
+        paths: of the images.
+        fingerprints: by the path of the image, as far as they are known.
 
     Raises:
-        DataError: some have another.
+        DataError: some do not.
     """
+    require_all(paths, _OF_START, _RESTORE)
     _require(
         list(fingerprints),
         lambda path: fingerprint_of(path) == fingerprints[path],
-        f"{of} have other content now",
-        fix,
+        f"{_OF_START} have other content now",
+        _RESTORE,
     )
 
 

@@ -114,7 +114,7 @@ def without_trained(category: Category, used: Collection[Path]) -> Category:
         used: absolute paths of the run's images.
     """
     known = {path.resolve() for path in used}
-    again = [item.path for item in category.test if item.path.resolve() in known]
+    again = {item.path: None for item in category.test if item.path.resolve() in known}
     if not again:
         return category
     same = replace(
@@ -126,6 +126,19 @@ def without_trained(category: Category, used: Collection[Path]) -> Category:
     for path in again:
         same.note(path, "trained on or held out by this run, so not tested on")
     return same
+
+
+def with_training(category: Category, train: Sequence[Path], used: Collection[Path]) -> Category:
+    """The category with the training images of a run, whatever it says of them now.
+
+    Args:
+        category: as it is found now; its table of folders may need more.
+        train: its training images, absolute.
+        used: those among them that the run has trained on or held out.
+    """
+    known = frozenset(used)
+    skipped = [item for item in category.skipped if item[0].absolute() not in known]
+    return without_trained(replace(category, train=list(train), skipped=skipped), known)
 
 
 def with_fewer(rows: Sequence[FolderUse], images: Iterable[Path], root: Path, use: str) -> list[FolderUse]:
@@ -157,13 +170,11 @@ def with_images(category: Category, facts: dict[str, Any]) -> Category:
     Folders that are not below the category's are named by their whole path.
     """
     images = of_training(facts)
-    category = without_trained(category, images)
+    same = with_training(category, images, images)
     root = category.root.absolute()
     elsewhere = Counter(path.parent for path in images if not path.is_relative_to(root))
     rows = [FolderUse(str(folder), number, "training") for folder, number in elsewhere.items()]
-    used = frozenset(images)
-    skipped = [item for item in category.skipped if item[0].absolute() not in used]
-    return replace(category, train=images, skipped=skipped, folders=[*category.folders, *rows])
+    return replace(same, folders=[*same.folders, *rows])
 
 
 def find_images(data: DataPlace, name: str) -> Category:

@@ -145,6 +145,8 @@ def test_other_folders_do_not_change_the_use_of_an_image(
     [note] = [line for line in notes if "stay" in line]
     number = int(note.split()[1])
     assert 0 < number <= elsewhere
+    today = {path.name for path in load_category(root, "cat").train if path.parent == root / "cat"}
+    assert number == len(set(FLAT) - today)
     rows = {(row.folder, row.use): row.images for row in category.folders}
     assert rows[".", "training"] == 25
     assert not {(".", "test, good"), (".", "left out")} & rows.keys()

@@ -83,11 +83,11 @@ def fingerprint_of(path: Path) -> str:
     """
     try:
         size = path.stat().st_size
-        digest = hashlib.blake2b(str(size).encode(), digest_size=16)
         if size <= _WHOLE:
-            return _digest(path, -1).hex()
+            return digest_of(path)
+        digest = hashlib.blake2b(str(size).encode(), digest_size=16)
         with path.open("rb") as file:
-            for start in (0, max(0, (size - _START) // 2), max(0, size - _START)):
+            for start in (0, (size - _START) // 2, size - _START):
                 file.seek(start)
                 digest.update(file.read(_START))
     except OSError:
