@@ -154,7 +154,7 @@ def seeds() -> str:
     """Spread over three seeds."""
     lines = []
     for category in ("bottle", "screw"):
-        runs = [study()[run.key]["test"]["head"] for run in experiments.SEEDS if run.category == category]
+        runs = [study()[run.key]["test"]["head"] for run in experiments.SPREAD if run.category == category]
         values = [[run[name] for run in runs] for name in FIGURES]
         cells = [[min(each), sum(each) / len(each), max(each)] for each in values]
         lines.append([category, *(", ".join(percent(cell)) for cell in cells)])

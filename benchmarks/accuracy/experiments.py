@@ -46,7 +46,7 @@ def _ablation(
 ) -> list[Experiment]:
     """A row of the paper's ablation table; its figures are means over MVTec AD's fifteen categories.
 
-    Rows with ``trained=False`` evaluate the networks of the recipe's first seed.
+    Rows with ``trained=False`` evaluate the networks of the first row of the same category in ``SPREAD``.
     """
     return [
         Experiment(
@@ -55,7 +55,7 @@ def _ablation(
             _ROW,
             label=label,
             paper=paper,
-            after=None if trained else f"seeds-{category}-0",
+            after=None if trained else f"spread-{category}-0",
             **changes,
         )
         for category in _BOTH
@@ -85,7 +85,7 @@ SCREEN = [
 
 
 def _knob(name: str, **changes: Any) -> Experiment:
-    """A change to the final recipe, compared with the rows of the seeds."""
+    """A change to the recipe, compared with the rows of the seeds."""
     return Experiment(f"knob-{_slug(name)}", "screw", _ROW, label=name, **changes)
 
 
@@ -209,12 +209,21 @@ LIMIT = [
     _limit(0.1, 0.5, 0.5, 2.0, 1.0),
 ]
 
-#: Spread over seeds, shorter than a full run.
-SEEDS = [
-    Experiment(f"seeds-{category}-{seed}", category, _ROW, seed=seed, label=category)
-    for category in _BOTH
-    for seed in range(3)
-]
+
+def _seeds(name: str) -> list[Experiment]:
+    """Three seeds of the recipe, shorter than a full run."""
+    return [
+        Experiment(f"{name}-{category}-{seed}", category, _ROW, seed=seed, label=category)
+        for category in _BOTH
+        for seed in range(3)
+    ]
+
+
+#: What knobs, heads and margins change: the recipe before images were rotated, equally bright and smoothed.
+SEEDS = _seeds("seeds")
+
+#: Today's recipe, which the ablation changes.
+SPREAD = _seeds("spread")
 
 
 def _margin(name: str, margin: int, steps: int, *, seed: int = 0, **synthesis: Any) -> Experiment:
@@ -253,6 +262,7 @@ SETS: dict[str, list[Experiment]] = {
     "fixed": FIXED,
     "limit": LIMIT,
     "seeds": SEEDS,
+    "spread": SPREAD,
     "margin": MARGIN,
     "few": FEW,
     "contamination": CONTAMINATION,
