@@ -21,6 +21,8 @@ from dmdd_edge.runtime.writer import Writer
 
 #: How often requests to stop or to change the bundle are polled, in seconds.
 _POLL_SECONDS = 0.05
+#: How long the end of a run waits for that poll, in seconds; only one that loads a bundle takes longer.
+_LEAVE_SECONDS = 1.0
 
 
 class LoopControl(Protocol):
@@ -120,11 +122,10 @@ def run_parts(
     with ExitStack() as stack:
         writer = Writer(sinks, control.statistics, failed=feed.stop)
         stack.push(lambda kind, error, trace: _close(writer, kind))
-        ended = threading.Event()
         stack.callback(control.close)
-        stack.callback(ended.set)
-        watch = _Watch(feed, control, stop, ended)
+        watch = _Watch(feed, control, stop)
         watch.start()
+        stack.callback(watch.end)
         stack.callback(feed.close)
         stack.callback(feed.stop)  # first of all, so that the feed need not wait for another frame
         start = time.perf_counter()
@@ -192,21 +193,24 @@ def _infer_all(feed: PartFeed, control: LoopControl, writer: Writer, waited: _Wa
 
 
 class _Watch:
-    """A thread that polls for a stop, and loads a requested bundle, until the run has ended.
+    """A thread that polls for a stop, and loads a requested bundle, until ``end``.
 
     An error in it ends the run as a stop does, for the caller of the run to see.
     """
 
-    def __init__(
-        self, feed: PartFeed, control: LoopControl, stop: Callable[[], bool], ended: threading.Event
-    ) -> None:
+    def __init__(self, feed: PartFeed, control: LoopControl, stop: Callable[[], bool]) -> None:
         self._feed, self._control, self._stop = feed, control, stop
-        self._ended = ended
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="dmdd-watch", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def end(self) -> None:
+        """End the thread; one that loads a bundle ends later, and ``control.close`` closes what it loads."""
+        self._ended.set()
+        self._thread.join(_LEAVE_SECONDS)
 
     def check(self) -> None:
         """Raise the error that ended the thread, if any."""

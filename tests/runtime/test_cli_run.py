@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.quality import FrameLimits
+from tests.runtime.piped import next_line
 
 Make = Callable[..., Bundle]
 Picture = Callable[..., NDArray[np.uint8]]
@@ -163,7 +164,7 @@ def test_a_signal_ends_the_run_with_everything_written(
         [*program, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        first = next_line(process.stdout)
         process.send_signal(kind)
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.bundle.threshold import threshold_from_normals
+from tests.runtime.piped import next_line
 
 Make = Callable[..., Bundle]
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -127,7 +128,7 @@ def test_the_bundle_is_changed_while_the_run_goes_on(
         [*program, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        found = [json.loads(process.stdout.readline())]
+        found = [json.loads(next_line(process.stdout))]
         if how == "CURRENT":
             make_bundle(threshold=threshold_from_normals([0.75]))
         else:
@@ -137,7 +138,7 @@ def test_the_bundle_is_changed_while_the_run_goes_on(
             path.write_text(json.dumps(calibration))
             process.send_signal(signal.SIGHUP)
         while found[-1]["threshold"] != 0.75:
-            found.append(json.loads(process.stdout.readline()))
+            found.append(json.loads(next_line(process.stdout)))
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

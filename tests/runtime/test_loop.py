@@ -116,6 +116,19 @@ def test_a_stop_finishes_what_was_taken(make_bundle: Make, make_picture: Picture
     assert summary.age_ms.p50 is not None
 
 
+def test_the_end_waits_for_a_poll_that_has_begun(make_bundle: Make, images: Path) -> None:
+    before, polled = set(threading.enumerate()), threading.Event()
+
+    class Slow(Notes):
+        def result(self, frame: Frame, result: Result) -> None:
+            assert polled.wait(60)
+
+    with Detector.load(make_bundle().path, backend="cpu") as detector:
+        source = open_source(str(images))
+        run_frames(detector, source, [Slow()], stop=lambda: polled.set() or bool(time.sleep(0.3)))
+    assert set(threading.enumerate()) <= before
+
+
 def test_a_live_source_is_asked_only_when_the_graph_is_free(make_bundle: Make, make_picture: Picture) -> None:
     """So the frame is the newest: none waits, prepared, behind another."""
     source = Endless(make_picture())

@@ -159,7 +159,7 @@ def test_a_look_that_fails_is_no_sign_of_life(systemd: Systemd) -> None:
 def test_without_systemd_there_is_nothing(environment: dict[str, str]) -> None:
     threads = threading.active_count()
     assert open_service(lambda: True, environment) is None
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize(
