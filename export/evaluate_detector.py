@@ -12,14 +12,14 @@ from dmdd_edge.arguments import check_instance, check_progress
 from dmdd_edge.bundle.bundle import Bundle
 from dmdd_edge.data.datasets import Category, load_category
 from dmdd_edge.data.datasets.folders import from_folders, groups
-from dmdd_edge.errors import OptionError
+from dmdd_edge.errors import DataError, OptionError
 from dmdd_edge.evaluation.decisions import decide, result_lines
 from dmdd_edge.export.options import EvaluateOptions
 from dmdd_edge.extras import need
 from dmdd_edge.messages.reporter import Progress, Reporter
 from dmdd_edge.run_store.runs import kept
 from dmdd_edge.train.devices import check_device_name
-from dmdd_edge.train.places import find_images, moved, of_training, without_trained
+from dmdd_edge.train.places import find_images, moved, of_training, without_copies
 from dmdd_edge.train.run_folder import check_finished, run_lock
 from dmdd_edge.workspace import find_bundle, find_run, list_bundles, list_runs
 
@@ -213,7 +213,12 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         from dmdd_edge.train.session import evaluate_on
 
     run = moved(load_run(folder), None)
-    category = without_trained(category, of_training(run.info))
+    category = without_copies(category, of_training(run.info))
+    if not category.test:
+        raise DataError(
+            "The run was trained on all of these images, or held them out for its threshold.",
+            "Give --good or --bad images that are new to it.",
+        )
     device = choose_device(options.device)
     reporter.expect(_costs(run, category, options.report is not None))
     reporter.update(_THRESHOLD)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmdd_edge.data.datasets import Category, FolderUse, load_category
+from dmdd_edge.data.datasets.repeats import same_content
 from dmdd_edge.data_address import DataPlace, copied_from, is_address, local_place, settled
 from dmdd_edge.errors import DmddError
 from dmdd_edge.train.known_bad import leave_out
@@ -126,6 +127,19 @@ def without_trained(category: Category, used: Collection[Path]) -> Category:
     for path in again:
         same.note(path, "trained on or held out by this run, so not tested on")
     return same
+
+
+def without_copies(category: Category, used: Collection[Path]) -> Category:
+    """The category without test images that a run has trained on or held out, nor copies of them.
+
+    Args:
+        category: of folders that the user names.
+        used: absolute paths of the run's images; those that are gone have no copies that can be seen.
+    """
+    same, known = without_trained(category, used), {path.absolute() for path in used}
+    tests = {item.path.absolute() for item in same.test}
+    twins = [group for group in same_content([*known, *tests]) if not known.isdisjoint(group)]
+    return without_trained(same, {path for group in twins for path in group})
 
 
 def with_training(category: Category, train: Sequence[Path], used: Collection[Path]) -> Category:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dmdd_edge import EvaluateOptions, evaluate_detector
 from dmdd_edge.data.datasets import load_category
 from dmdd_edge.data.datasets.folders import from_folders
 from dmdd_edge.data.preprocess import Preprocess
-from dmdd_edge.errors import DmddError
+from dmdd_edge.errors import DataError, DmddError
 from dmdd_edge.evaluation.test_set import evaluate_predictor, load_test_set, predict_all
 from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import Run, load_run
@@ -273,6 +274,7 @@ def test_own_images_that_the_run_was_trained_on_are_not_tested(tiny_outcome: Any
     shutil.copytree(tests[0].parent, tmp_path / "good")
     for name, path in (("a", trained), ("b", held_out)):
         (tmp_path / "good" / f"{name}.png").symlink_to(path)
+        shutil.copy(path, tmp_path / "good" / f"{name}-copy.png")
     options = EvaluateOptions(
         run=str(run.folder.name),
         runs_dir=run.folder.parent,
@@ -283,5 +285,7 @@ def test_own_images_that_the_run_was_trained_on_are_not_tested(tiny_outcome: Any
     found = evaluate_detector(options)
     assert found.metrics["at_threshold"]["good"] == 3
     assert any(
-        "2 files: trained on or held out by this run, so not tested on" in line for line in found.remarks
+        "4 files: trained on or held out by this run, so not tested on" in line for line in found.remarks
     )
+    with pytest.raises(DataError, match="all of these images"):
+        evaluate_detector(replace(options, good=trained.parent, bad=None))
