@@ -52,12 +52,22 @@ def defects() -> str:
 def nuisances() -> str:
     """False alarms and finds under each nuisance, of our models and anomalib's."""
     runs = result("nuisances")["figures"]["runs"]
+    return _under(runs, "under", [_of_model(run) for run in runs])
+
+
+def own_nuisances() -> str:
+    """The same of our models at the thresholds that their own held-out images set."""
+    runs = [run for run in result("nuisances")["figures"]["runs"] if "under_own" in run]
+    return _under(runs, "under_own", [run["category"] for run in runs])
+
+
+def _under(runs: list[dict[str, Any]], where: str, columns: list[str]) -> str:
     lines = []
-    for name in runs[0]["under"]:
-        found = [run["under"][name] for run in runs]
+    for name in runs[0][where]:
+        found = [run[where][name] for run in runs]
         cells = [f"{100 * shares['false_alarms']:.0f}; {100 * shares['found']:.0f}" for shares in found]
         lines.append(["unchanged" if name == "clean" else name, *cells])
-    return markdown_table(["change", *(_of_model(run) for run in runs)], lines, left=1)
+    return markdown_table(["change", *columns], lines, left=1)
 
 
 def _of_model(run: dict[str, Any]) -> str:

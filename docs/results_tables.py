@@ -16,7 +16,14 @@ from results_files import FIGURES, both, measured, named, percent, result, study
 from accuracy import experiments
 from accuracy.declaration import Experiment
 from common import markdown_table
-from results_default_runs import defaults, defects, nuisances, readme_default, thresholds
+from results_default_runs import (
+    defaults,
+    defects,
+    nuisances,
+    own_nuisances,
+    readme_default,
+    thresholds,
+)
 from results_int8 import INT8
 from results_large import LARGE
 from results_large_joining import LARGE_JOINING
@@ -297,6 +304,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "defaults": defaults,
     "defects": defects,
     "nuisances": nuisances,
+    "own-nuisances": own_nuisances,
     "thresholds": thresholds,
     "choice": choice,
     "screen": screen,

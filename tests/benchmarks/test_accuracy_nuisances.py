@@ -32,6 +32,15 @@ def test_only_what_exceeds_the_brightest_good_image_counts() -> None:
     # 90, 99, 108 and 103.5, 107, 117, 126
     assert found["under"]["light -10 %"] == {"false_alarms": 0.0, "found": 0.25}
     assert found["under"]["shift 1 %"] == found["under"]["clean"]
+    assert "under_own" not in found
+
+
+def test_the_share_above_the_threshold_of_the_run_stands_beside() -> None:
+    found = nuisances.measure(by_brightness, flat([100, 110, 120]), flat([115, 119, 130, 140]), 116 / 255)
+    assert found["own_threshold"] == pytest.approx(116 / 255, abs=1e-4)
+    assert found["under"]["clean"] == {"false_alarms": 0.0, "found": 0.5}
+    assert found["under_own"]["clean"] == {"false_alarms": round(1 / 3, 4), "found": 0.75}
+    assert found["under_own"]["light -10 %"] == {"false_alarms": 0.0, "found": 0.5}
 
 
 def test_models_of_anomalib_that_were_made_are_measured_too(tmp_path: Path) -> None:
