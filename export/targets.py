@@ -25,6 +25,7 @@ from dmdd_edge.export.engines.rtx_target import DEFAULT_GPUS, build_rtx, rtx_mis
 from dmdd_edge.export.engines.tensorrt_target import build_tensorrt, tensorrt_missing
 from dmdd_edge.export.options import TARGETS, target_names
 from dmdd_edge.export.triton import repository_from_bundle
+from dmdd_edge.runtime.cuda.gpu import probe_gpu
 from dmdd_edge.runtime.engines.cache import engine_cache
 
 
@@ -53,6 +54,8 @@ def choose_targets(text: str) -> Targets:
     missing = {"tensorrt": tensorrt_missing, "rtx": rtx_missing}
     if names == ["auto"]:
         reasons = {target: why for target, ask in missing.items() if (why := ask())}
+        if "rtx" in reasons and (no_gpu := probe_gpu().reason):
+            reasons["rtx"] = f"{no_gpu}; for the RTX GPUs of other machines give --target rtx"
         chosen = ["onnx", *(target for target in missing if target not in reasons)]
         return Targets(tuple(chosen), reasons | {"triton": "written on request only"})
     for name in names:

@@ -59,6 +59,8 @@ def describe(config: TrainConfig, images: int, unit: str = "images") -> list[str
         return []
     steps = automatic_steps(images, config.batch_size)
     wanted = math.ceil(PASSES * images / config.batch_size)
-    bound = "" if steps == wanted else f" ({PASSES} passes: {wanted})"
+    bound = ""
+    if steps != wanted:
+        bound = f" ({'at least' if steps > wanted else 'at most'} {steps}; {PASSES} passes would be {wanted})"
     passes = round(steps * config.batch_size / images)
     return [f"length: {steps} steps, {passes} passes over {images} {unit}{bound}; --steps sets another"]

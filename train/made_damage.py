@@ -7,6 +7,7 @@ and a separate heading. They show what the detector reacts to, not how many real
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from dmdd_edge.bundle.threshold import Threshold
@@ -14,6 +15,7 @@ from dmdd_edge.evaluation.decisions import decide
 from dmdd_edge.evaluation.metrics import FIGURES
 from dmdd_edge.evaluation.test_set import Evaluation, Predictor, TestSet, evaluate_predictor
 from dmdd_edge.evaluation.views import Views
+from dmdd_edge.messages.commands import command, run_options
 from dmdd_edge.train import checkpoint as files
 from dmdd_edge.train.evaluation import figures, holdout_images, write_images
 from dmdd_edge.train.synthesis import foreground
@@ -70,26 +72,36 @@ def measure_damage(
     return metrics, test, evaluation
 
 
-def damage_lines(metrics: Mapping[str, Any]) -> list[str]:
+def damage_line(metrics: Mapping[str, Any]) -> str:
     """The result for a person, worded so that it cannot be mistaken for one of test images.
 
     Args:
         metrics: content of ``made_damage.json``.
     """
     counts = metrics["at_threshold"]
-    kinds = {name: group for name, group in counts["groups"].items() if group["defective"]}
-    each = ", ".join(f"{name} {group['above']} of {group['images']}" for name, group in kinds.items())
-    lines = [
+    return (
         f"{metrics['category']}: no test images; {counts['found']} of {counts['defective']} images with "
         f"synthetic damage found, from {counts['good']} held-out good images, "
         f"at threshold {counts['threshold']:.4f}"
-    ]
-    if each:
-        lines.append(f"synthetic damage found: {each}")
+    )
+
+
+def damage_lines(metrics: Mapping[str, Any], run: Path) -> list[str]:
+    """``damage_line``, what is found of each kind, and what that does not tell.
+
+    Args:
+        metrics: content of ``made_damage.json``.
+        run: the folder of the run.
+    """
+    groups = metrics["at_threshold"]["groups"]
+    kinds = {name: group for name, group in groups.items() if group["defective"]}
+    each = ", ".join(f"{name} {group['above']} of {group['images']}" for name, group in kinds.items())
+    named = run_options(run, metrics["category"])
     return [
-        *lines,
+        damage_line(metrics),
+        *([f"synthetic damage found: {each}"] if each else []),
         "Synthetic damage shows what the detector reacts to, not how many real defects it finds. With images "
-        "of good and defective parts, run: dmdd-edge evaluate --good DIR --bad DIR",
+        f"of good and defective parts, run: {command('evaluate', **named, good='DIR', bad='DIR')}",
     ]
 
 

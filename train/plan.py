@@ -60,7 +60,8 @@ def plan_training(options: TrainOptions) -> Plan:
     from dmdd_edge.messages.text import is_plain_name
     from dmdd_edge.run_store.runs import outline_of, send_left, settle
     from dmdd_edge.train.run_folder import check_run, read_config, state_of
-    from dmdd_edge.workspace import find_run, run_folder
+    from dmdd_edge.train.unfinished import run_to_resume
+    from dmdd_edge.workspace import run_folder
 
     began = time.monotonic()
     resume, overwrite, category = options.resume, options.overwrite, options.category
@@ -76,7 +77,7 @@ def plan_training(options: TrainOptions) -> Plan:
     notes: tuple[str, ...] = ()
     config: TrainConfig | None = None
     if resume:
-        folder = find_run(category, options.run, options.runs_dir)
+        folder = run_to_resume(category, options.run, options.runs_dir)
         if settle(folder) and state_of(folder) == "finished":
             return Plan(folder, read_config(folder), (), began, sent=True)
         stored = check_run(folder, None, resume=True, overwrite=False)
@@ -176,7 +177,7 @@ def _resumed(stored: TrainConfig, options: TrainOptions) -> tuple[TrainConfig, t
     """The stored configuration with what may change; any other option that differs is refused."""
     refused = (
         "An unfinished run cannot change",
-        "Leave these out to continue it, or train again with --overwrite or --run NAME.",
+        "Leave these out to resume it, or train again with --overwrite or --run NAME.",
     )
     different, before = changes(stored, options, _MAY_CHANGE, refused)
     spelled = {field.name: field.spelling for field in option_fields(TrainOptions)}

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmdd_edge.errors import OptionError
-from dmdd_edge.messages.commands import command
-from dmdd_edge.run_store.mirror import address_of, local_folder
+from dmdd_edge.errors import OptionError, TrainingError
+from dmdd_edge.messages.commands import command, run_options
+from dmdd_edge.run_store.mirror import address_of, local_folder, shown
 from dmdd_edge.runs import list_runs
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.stored_options import changed, changes
@@ -73,6 +73,12 @@ def plan_continued(options: TrainOptions) -> tuple[TrainConfig, Path, tuple[str,
         **{name: getattr(options, name) for name in _LENGTHS},
     }
     config = config.model_copy(update=update)
+    runs_dir: Path | str = old.parent
+    if "runs_dir" in options.given():
+        runs_dir = options.runs_dir
+    elif (address := address_of(old.parent)) is not None:
+        runs_dir = address
+    name = options.run or _left_over(old, config.category, runs_dir)
     images = plan_continuation(old, config)
     notes = list(images.notes)
     if all(getattr(options, name) is None for name in _LENGTHS):
@@ -81,12 +87,7 @@ def plan_continued(options: TrainOptions) -> tuple[TrainConfig, Path, tuple[str,
             f"length: {images.steps} steps, {100 * images.steps / images.full_steps:.0f} % of the "
             f"{images.full_steps} that a training from the start would take; --steps sets another"
         )
-    runs_dir: Path | str = old.parent
-    if "runs_dir" in options.given():
-        runs_dir = options.runs_dir
-    elif (address := address_of(old.parent)) is not None:
-        runs_dir = address
-    folder = run_folder("", options.run or _next_name(old.name, before is not None, runs_dir), runs_dir)
+    folder = run_folder("", name or _next_name(old.name, before is not None, runs_dir), runs_dir)
     if folder.resolve() == old.resolve():
         raise OptionError(
             f"--run {options.run} is the run that is continued; it stays as it is.",
@@ -104,6 +105,27 @@ def _run(options: TrainOptions) -> Path:
     if (Path(text) / CONFIG).is_file():
         return Path(text)
     return find_run(None, text, options.runs_dir)
+
+
+def _left_over(old: Path, category: str, runs_dir: Path | str) -> str | None:
+    """The name of a run that was to continue this one and has made no step; None without one.
+
+    Raises:
+        TrainingError: one has made steps, and is unfinished.
+    """
+    from dmdd_edge.train.unfinished import continuation_of
+
+    found = continuation_of(old, runs_dir)
+    if found is None:
+        return None
+    folder, state = found
+    if state == "begun":
+        return folder.name
+    raise TrainingError(
+        f"{shown(folder)} continues {shown(old)}, and is unfinished.",
+        f"Resume it: {command('train', **run_options(folder, category), resume=True)}\n"
+        "Or give the new run another name with --run NAME.",
+    )
 
 
 def _next_name(name: str, numbered: bool, runs_dir: Path | str) -> str:

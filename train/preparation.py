@@ -54,6 +54,12 @@ _EQUALIZING = (
     "images keep their brightness",
 )
 #: Why an image that is aligned is rejected whatever the part looks like.
+#: How the part is found, by method.
+_PLACE = {
+    "otsu": "where the brightness differs from the background, by Otsu's threshold",
+    "grabcut": "by GrabCut",
+    "none": "the whole image",
+}
 _BESIDE = "something beside the part, where the rotated image does not reach; such images are rejected"
 #: Streams of random numbers that one training draws from; a continued one draws from the next ones.
 _STREAMS = 2
@@ -360,5 +366,5 @@ def _find_foreground(
                 lambda done: listener.preparing(costs.FOREGROUND, done, count),
             )
     failed = f", {masks.failed} fell back to the full image" if masks.failed else ""
-    listener.say(f"place of the part in the images: {masks.method} (--foreground {method}){failed}")
+    listener.say(f"place of the part in the images: {_PLACE[masks.method]} (--foreground {method}){failed}")
     return masks

@@ -76,8 +76,9 @@ def describe_shares(shares: Mapping[str, float], images: int) -> str:
         shares: as ``shares_above`` gives them.
         images: number of held-out images.
     """
+    tried = f"{min(images, _MOST)} of {images}" if images > _MOST else f"{images}"
     each = "; ".join(f"{_IN_WORDS.get(name, name)}: {100 * share:.0f} %" for name, share in shares.items())
-    line = f"Good parts rejected after a change ({images} held-out images): {each}."
+    line = f"Good parts rejected after a change ({tried} held-out images): {each}."
     worst = max(shares, key=lambda name: shares[name])
     if shares[worst] <= _MANY:
         return line

@@ -65,6 +65,20 @@ def state_of(folder: Path) -> State:
     return "unfinished" if (folder / STATE).is_file() else "begun"
 
 
+def checkpoint_step(folder: Path) -> int | None:
+    """The step of a run's checkpoint; None where it cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(folder / STATE), framework="np") as file:
+            text = (file.metadata() or {}).get("facts", "{}")
+        facts = parse_object(text.encode(), finite=False, plain=False)
+    except (OSError, SafetensorError, NotStrict):
+        return None
+    step = facts.get("step")
+    return step if isinstance(step, int) else None
+
+
 def check_run(
     folder: Path, config: TrainConfig | None, *, resume: bool, overwrite: bool, found: Path | None = None
 ) -> TrainConfig:
@@ -87,20 +101,20 @@ def check_run(
         if state == "finished":
             raise TrainingError(
                 f"The run in {shown(folder)} is finished; there is nothing to resume.",
-                "Train it again with --overwrite, or export it: "
-                + command("export", **run_options(folder, stored.category)),
+                f"Export it: {command('export', **run_options(folder, stored.category))}\n"
+                "--run NAME resumes another run; --overwrite replaces this one by a new training.",
             )
         require_writable(folder, "--runs-dir")
         return config or stored
     if config is None:
         raise OptionError(
-            "The data set is missing.", "Give --data DIR, or --resume to continue an unfinished run."
+            "The data set is missing.", "Give --data DIR, or --resume to resume an unfinished run."
         )
     if state in ("unfinished", "trained", "finished") and not overwrite:
         how = "finished" if state == "finished" else "unfinished"
         raise TrainingError(
             f"{shown(folder)} already holds a run ({how}).",
-            "Continue an unfinished run with --resume, replace it with --overwrite, or choose --run NAME.",
+            "Resume an unfinished run with --resume, replace it with --overwrite, or choose --run NAME.",
         )
     require_writable(folder, "--runs-dir")
     # A training that failed on its images left its log alone.

@@ -146,7 +146,7 @@ def train(
             damage = None
             if threshold is not None:
                 damage = _damage(run, predict, threshold, partial(_evaluating, recorder))
-                for line in damage_lines(damage.metrics):
+                for line in damage_lines(damage.metrics, folder):
                     recorder.logger.info(line)
             _complete(run)
             return Outcome(run, category, None, threshold, [] if damage is None else damage.files, damage)

@@ -70,7 +70,8 @@ class Threshold(Sparse):
         support = "supports" if self.normals == 1 else "support"
         return (
             f"{head}: their highest score, since a false-alarm rate of {percent(self.alpha)} needs "
-            f"{self.needed} good images; {self.normals} {support} {percent(self.attainable)}."
+            f"{self.needed} good images that were not trained on; {self.normals} {support} "
+            f"{percent(self.attainable)}."
         )
 
     def describe_band(self) -> str:

@@ -249,6 +249,6 @@ def _confirm(doubted: list[str], yes: bool) -> None:
             return
         raise OptionError("The threshold was not changed.", f"{more}.")
     raise OptionError(
-        f"The threshold was not changed: {doubted[0]}.",
+        "The threshold was not changed, since nobody could confirm it.",
         f"{more}. To set the threshold from these images, repeat the command with --yes.",
     )

@@ -86,7 +86,7 @@ def _print(result: Evaluated, options: EvaluateCommand) -> None:
 
     metrics, bundle = result.metrics, result.bundle
     if result.made_damage:
-        print_damage(metrics)
+        print_damage(metrics, result.folder)
     elif bundle is None and not options.own_images:
         print_result(metrics)
     else:

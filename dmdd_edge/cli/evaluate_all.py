@@ -56,12 +56,12 @@ def print_all(options: EvaluateCommand) -> None:
 
 def _print_run(name: str, outcome: Measured | str) -> None:
     """Print a run in a line or two."""
-    from dmdd_edge.train.made_damage import damage_lines
+    from dmdd_edge.train.made_damage import damage_line
 
     if isinstance(outcome, str):
         console.print(f"{name}: {outcome}", markup=False)
     elif outcome.damage:
-        console.print(damage_lines(outcome.metrics)[0], markup=False)
+        console.print(damage_line(outcome.metrics), markup=False)
     else:
         for line in outcome.remarks:
             console.print(f"{name}: {line}", markup=False)

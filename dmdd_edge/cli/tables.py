@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -24,15 +25,16 @@ def print_result(metrics: Mapping[str, Any]) -> None:
     console.print(metrics_table(metrics))
 
 
-def print_damage(metrics: Mapping[str, Any]) -> None:
+def print_damage(metrics: Mapping[str, Any], run: Path) -> None:
     """Print the figures of a run without test images, on synthetic damage.
 
     Args:
         metrics: the content of made_damage.json.
+        run: the folder of the run.
     """
     from dmdd_edge.train.made_damage import damage_lines
 
-    for line in damage_lines(dict(metrics)):
+    for line in damage_lines(metrics, run):
         console.print(line, markup=False)
 
 

@@ -141,15 +141,18 @@ def _report(run: TrainedRun, options: TrainCommand) -> None:
     from dmdd_edge.cli.tables import print_damage, print_result
     from dmdd_edge.cli.train_remarks import next_after_training, short_training
     from dmdd_edge.train.known_bad import describe_known_bad
+    from dmdd_edge.train.robustness import describe_shares
 
     if run.metrics is not None:
         print_result(run.metrics)
     if run.threshold is not None:
         console.print(run.threshold.describe())
+    if shares := run.facts.get("nuisances"):
+        console.print(describe_shares(shares, len(run.facts["holdout"])), markup=False)
     if known_bad := run.facts.get("known_bad"):
         console.print(describe_known_bad(known_bad), markup=False)
     if run.made_damage is not None:
-        print_damage(run.made_damage)
+        print_damage(run.made_damage, run.folder)
     if options.json and run.metrics is not None:
         print_json(run.metrics)
     elif options.json:

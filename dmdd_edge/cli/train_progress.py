@@ -111,7 +111,7 @@ def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
     """
     from dmdd_edge.messages.commands import command, run_options
     from dmdd_edge.run_store.mirror import address_of, shown
-    from dmdd_edge.train.run_folder import state_of
+    from dmdd_edge.train.run_folder import checkpoint_step, state_of
 
     resume = command("train", resume=True, **run_options(folder, category))
     state = state_of(folder)
@@ -120,5 +120,7 @@ def after_stop(folder: Path, category: str) -> tuple[str, str | None]:
     if state in ("trained", "finished"):
         return "The training is finished; only the figures on the test images are missing.", resume
     if state == "unfinished":
-        return f"Stopped; the checkpoint is in {shown(folder)}.", resume
+        step = checkpoint_step(folder)
+        what = "the checkpoint" if step is None else f"the checkpoint of step {step}"
+        return f"Stopped; {what} is in {shown(folder)}.", resume
     return "Stopped before the first checkpoint; there is nothing to resume.", None

@@ -30,8 +30,8 @@ def short_training(config: TrainConfig, steps: int) -> str:
         return ""
     if steps < _FEW_STEPS:
         return (
-            f"{done}: too few to tell defects from good parts. Give more minutes, or no limit: "
-            "the number of images then sets the steps."
+            f"{done}: enough to see the tool work, too few for a detector to rely on. Give more minutes, or "
+            "no limit: the number of images then sets the steps."
         )
     return f"{done} of {config.steps}." if config.steps is not None else ""
 

@@ -17,11 +17,13 @@ from dmdd_edge.storage import sha256_of
 
 def tensorrt_missing() -> str:
     """The reason why this machine cannot build TensorRT engines; empty when it can."""
+    if reason := probe_gpu().reason:
+        return reason  # before a package that would be of no use here
     try:
         load_tensorrt()
     except DmddError as error:
         return f"{error.message} {error.fix}"
-    return probe_gpu().reason
+    return ""
 
 
 def build_tensorrt(

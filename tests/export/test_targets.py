@@ -13,14 +13,16 @@ from dmdd_edge.errors import DmddError
 from dmdd_edge.export import targets
 from dmdd_edge.export.engines.build import BuildOptions
 from dmdd_edge.export.targets import build_for_bundle, choose_targets, rtx_for_new_bundle, write_triton
+from dmdd_edge.runtime.cuda.gpu import GpuProbe
 from dmdd_edge.runtime.engines.engine import BatchProfile
 from tests.export.small_bundle import write_bundle
 
 OPTIONS = BuildOptions(batch=BatchProfile.parse("1:8"))
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, tensorrt: str = "", rtx: str = "") -> None:
+def machine(monkeypatch: pytest.MonkeyPatch, tensorrt: str = "", rtx: str = "", gpu: str = "") -> None:
     """A machine that lacks what the texts say."""
+    monkeypatch.setattr(targets, "probe_gpu", lambda: GpuProbe(None, gpu))
     monkeypatch.setattr(targets, "tensorrt_missing", lambda: tensorrt)
     monkeypatch.setattr(targets, "rtx_missing", lambda: rtx)
 
@@ -43,6 +45,13 @@ def test_auto_takes_what_the_machine_can_do_and_says_what_not(
     assert set(found.left_out) == {"onnx", "tensorrt", "rtx", "triton"} - set(chosen)
     assert found.left_out.get("tensorrt", "") == tensorrt
     assert found.left_out.get("rtx", "") == rtx
+
+
+def test_a_machine_without_a_gpu_is_not_asked_to_install_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, "no driver", "Cannot import it. Install it: pip", gpu="no driver")
+    found = choose_targets("auto").left_out
+    assert found["tensorrt"] == "no driver"
+    assert found["rtx"] == "no driver; for the RTX GPUs of other machines give --target rtx"
 
 
 def test_targets_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,9 @@ def test_without_tensorrt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, sm
         build_tensorrt(small_fp16)
     assert "JetPack" in raised.value.fix
     assert "--system-site-packages" in raised.value.fix
+    monkeypatch.setattr(tensorrt_target, "probe_gpu", lambda: GpuProbe(None, "no driver"))
+    assert tensorrt_missing() == "no driver"  # the package would be of no use here
+    monkeypatch.setattr(tensorrt_target, "probe_gpu", lambda: GpuProbe(None))
     assert "JetPack" in tensorrt_missing()
 
 

@@ -51,5 +51,6 @@ def test_what_was_chosen_is_told_with_its_reason(tiny_config: Callable[..., Any]
         "length: 800 steps, 64 passes over 100 images; --steps sets another"
     ]
     assert length.describe(config, 12) == [
-        "length: 240 steps, 160 passes over 12 images (64 passes: 96); --steps sets another"
+        "length: 240 steps, 160 passes over 12 images (at least 240; 64 passes would be 96); "
+        "--steps sets another"
     ]

@@ -18,7 +18,7 @@ from dmdd_edge.sample import write_sample
 from dmdd_edge.train.checkpoint import load_run
 from dmdd_edge.train.evaluation import torch_predictor
 from dmdd_edge.train.listener import Listener
-from dmdd_edge.train.made_damage import as_json, damage_lines
+from dmdd_edge.train.made_damage import as_json, damage_line
 from dmdd_edge.train.run_folder import open_run, state_of
 from dmdd_edge.train.session import train
 
@@ -145,7 +145,7 @@ def test_a_plain_folder_without_tests_trains(
     above = outcome.damage.evaluation.scores > outcome.threshold.image
     assert (counts["found"], counts["defective"]) == (int(above[damaged].sum()), int(damaged.sum()))
     assert "scratch" in made["per_defect"]
-    line = damage_lines(made)[0]
+    line = damage_line(made)
     assert line.startswith(
         f"parts: no test images; {counts['found']} of {counts['defective']} images with synthetic "
         "damage found, from 3 held-out good images"

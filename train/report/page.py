@@ -139,7 +139,7 @@ def _cases(content: Content) -> list[dict[str, Any]]:
             choice.worst,
         ),
         ("Defect in the wrong place", "Maps that rank the true defect's pixels lowest.", choice.misplaced),
-        ("Best cases", "The clearest of each kind.", choice.best),
+        ("Clearest cases", "The clearest of each kind, found or not.", choice.best),
     )
     total = sum(len(indices) for _, _, indices in groups)
     cases: list[dict[str, Any]] = []

@@ -139,7 +139,7 @@ class Category:
     def headline(self) -> str:
         """One line for a person: name, layout and counts."""
         good = sum(image.is_good for image in self.test)
-        text = f"{self.name}: {self.layout} layout, {len(self.train)} good images to train on"
+        text = f"{self.name}: {self.layout} layout, {len(self.train)} good images to learn from"
         if self.test:
             bad = len(self.test) - good
             text += f", {good} good and {bad} defective in {count(len(self.defects), 'type')} to test on"

@@ -92,12 +92,10 @@ def require_folder(root: Path) -> None:
     try:
         next(root.iterdir(), None)
     except NotADirectoryError:
-        raise DataError(f"{root}: not a folder.", fix="Give the data set's folder with --data.") from None
+        raise DataError(f"{root}: not a folder.", fix="Give the folder that holds the images.") from None
     except FileNotFoundError:
         meant = neighbor(root)
-        raise DataError(
-            f"{root}: no such folder.", fix=f"{meant} Give the data set's folder with --data.".lstrip()
-        ) from None
+        raise DataError(f"{root}: no such folder.", fix=f"{meant} Check the path.".lstrip()) from None
     except OSError as error:
         raise DataError(
             f"{root}: cannot be read ({error.strerror or error}).",

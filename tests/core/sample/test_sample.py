@@ -142,7 +142,7 @@ def test_command_ends_with_the_next_one(tmp_path):
     ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "2 good images to train on, 1 good and 5 defective in 5 types" in result.stderr
+    assert "2 good images to learn from, 1 good and 5 defective in 5 types" in result.stderr
     assert result.stderr.rstrip().endswith(f"dmdd-edge train --data '{tmp_path}/my demo' --category plate")
     assert result.stdout == ""
 

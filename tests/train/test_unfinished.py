@@ -1,0 +1,108 @@
+"""Which run ``--resume`` means, and what a run that was stopped while it continued another is told."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dmdd_edge.errors import DmddError
+from dmdd_edge.sample import write_sample
+from dmdd_edge.train.config import Parent
+from dmdd_edge.train.options import TrainOptions
+from dmdd_edge.train.plan import Plan, plan_training
+from dmdd_edge.train.run_folder import CONFIG, FACTS, MODEL, STATE, write_json
+from dmdd_edge.train.unfinished import run_to_resume
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, tiny_config: Callable[..., Any]) -> Make:
+    """Makes a run that holds files of a state, and no tensor."""
+
+    def make(name: str, state: str, category: str = "plate", continues: Path | None = None) -> Path:
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        parent = None if continues is None else Parent(run=continues.absolute(), add=(tmp_path,))
+        config = tiny_config().model_copy(update={"category": category, "parent": parent})
+        write_json(folder / CONFIG, config.model_dump(mode="json"))
+        if state in ("trained", "finished"):
+            (folder / MODEL).touch()
+            write_json(folder / FACTS, {"complete": state == "finished"})
+        if state == "unfinished":
+            (folder / STATE).touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def lot(tmp_path: Path) -> Path:
+    """A plain folder with four more good plates."""
+    write_sample(tmp_path / "drawn", train=4, test_good=0, test_bad=0, size=64, seed=71)
+    return (tmp_path / "drawn" / "plate" / "train" / "good").rename(tmp_path / "lot")
+
+
+def test_the_only_unfinished_run_is_resumed(make_run: Make, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    make_run("plate", "finished")
+    make_run("others", "finished", "bolt")
+    stopped = make_run("plate-2", "unfinished")
+    make_run("failed", "begun")
+    (runs / "damaged").mkdir()
+    (runs / "damaged" / CONFIG).write_text("{")
+    assert run_to_resume(None, None, runs) == stopped
+    assert run_to_resume("plate", None, runs) == stopped
+    assert run_to_resume("plate", "plate", runs) == runs / "plate"
+    assert plan_training(TrainOptions(resume=True, runs_dir=runs)).folder == stopped
+    # Of another category nothing is unfinished.
+    (runs / "others").rename(runs / "bolt")
+    assert run_to_resume("bolt", None, runs) == runs / "bolt"
+    with pytest.raises(DmddError, match=r"bolt is finished; there is nothing to resume") as caught:
+        plan_training(TrainOptions(resume=True, category="bolt", runs_dir=runs))
+    assert caught.value.fix.startswith("Export it: dmdd-edge export --category bolt")
+
+
+def test_of_several_unfinished_runs_one_must_be_named(make_run: Make, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name, state in (("plate", "finished"), ("a", "unfinished"), ("b", "trained")):
+        make_run(name, state)
+    with pytest.raises(DmddError, match=r"several runs in .* are unfinished: a, b\.") as caught:
+        run_to_resume(None, None, runs)
+    assert caught.value.fix == "Name one, for example --run a"
+    # A run that is named as its category precedes the others of it.
+    shutil.rmtree(runs / "plate")
+    make_run("plate", "unfinished")
+    assert run_to_resume("plate", None, runs) == runs / "plate"
+
+
+@pytest.mark.parametrize("state", ["unfinished", "trained"])
+def test_a_continued_run_that_was_stopped_is_named(
+    make_run: Make, tiny_outcome: Any, lot: Path, tmp_path: Path, state: str
+) -> None:
+    old = tiny_outcome.run.folder
+    make_run("plate-2", state, continues=old)
+
+    def plan(**more: Any) -> Plan:
+        return plan_training(
+            TrainOptions(continue_run=str(old), add=(lot,), runs_dir=tmp_path / "runs", **more)
+        )
+
+    with pytest.raises(DmddError, match=r"plate-2 continues .*, and is unfinished") as caught:
+        plan()
+    assert "Resume it: dmdd-edge train --category plate --run plate-2" in caught.value.fix
+    assert plan(run="another").folder.name == "another"
+
+
+def test_one_that_made_no_step_begins_again(
+    make_run: Make, tiny_outcome: Any, lot: Path, tmp_path: Path
+) -> None:
+    old = tiny_outcome.run.folder
+    make_run("plate-2", "begun", continues=tmp_path)  # another run
+    make_run("plate-7", "begun", continues=old)
+    made = plan_training(TrainOptions(continue_run=str(old), add=(lot,), runs_dir=tmp_path / "runs"))
+    assert made.folder == tmp_path / "runs" / "plate-7"
