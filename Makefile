@@ -102,7 +102,8 @@ demo: $(DEMO_STAMP) ## The whole way on drawn images in minutes: train, export, 
 	$(BIN)/dmdd-edge export --category plate --runs-dir $(DEMO)/runs --models-dir $(DEMO)/models --target onnx
 	$(BIN)/dmdd-edge evaluate --category plate --runs-dir $(DEMO)/runs --report $(DEMO)/report.html
 	@rm -rf $(DEMO)/out
-	$(BIN)/dmdd-edge run --category plate --models-dir $(DEMO)/models --source $(DEMO)/data/plate/test --save $(DEMO)/out
+	$(BIN)/dmdd-edge run $(DEMO)/data/plate/test/good $(DEMO)/data/plate/test --category plate --models-dir $(DEMO)/models \
+		--save $(DEMO)/out
 	@echo
 	@echo "The report of this demo:    $(abspath $(DEMO))/report.html"
 	@echo "The overlays of each type:  $(abspath $(DEMO))/out ($$(find $(DEMO)/out -name '*.png' | wc -l) in all), such as"
