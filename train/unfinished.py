@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmdd_edge.data_address import is_address
 from dmdd_edge.errors import DmddError, TrainingError
+from dmdd_edge.messages.commands import command
 from dmdd_edge.run_store.mirror import local_folder
 from dmdd_edge.runs import folders_in, list_runs
 from dmdd_edge.train.run_folder import State, read_config, state_of
@@ -43,13 +43,13 @@ def run_to_resume(category: str | None, run: str | None, runs_dir: Path | str) -
     if len(found) > 1:
         raise TrainingError(
             f"several runs in {runs_dir}/ are unfinished: {', '.join(found)}.",
-            f"Name one, for example --run {shlex.quote(found[0])}",
+            f"Resume one of them: {command('train', resume=True, run=found[0], runs_dir=runs_dir)}",
         )
     return known[found[0]] if found else find_run(category, None, runs_dir)
 
 
 def continuation_of(old: Path, runs_dir: Path | str) -> tuple[Path, State] | None:
-    """The unfinished run that continues another one, and its state; None if there is none.
+    """The unfinished run that continues another one, and its state; None without one.
 
     One that has made no step yet counts too, as ``begun``.
 

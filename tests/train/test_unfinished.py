@@ -73,7 +73,7 @@ def test_of_several_unfinished_runs_one_must_be_named(make_run: Make, tmp_path: 
         make_run(name, state)
     with pytest.raises(DmddError, match=r"several runs in .* are unfinished: a, b\.") as caught:
         run_to_resume(None, None, runs)
-    assert caught.value.fix == "Name one, for example --run a"
+    assert caught.value.fix == f"Resume one of them: dmdd-edge train --resume --run a --runs-dir {runs}"
     # A run that is named as its category precedes the others of it.
     shutil.rmtree(runs / "plate")
     make_run("plate", "unfinished")
