@@ -138,20 +138,23 @@ def keep_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def merged(path: Path, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+def merged(
+    path: Path, rows: Sequence[dict[str, Any]], names: Sequence[str], figure: str = "runs"
+) -> list[dict[str, Any]]:
     """The rows of an earlier result, with those that were measured again in their places.
 
     Args:
-        path: the earlier result, whose figures have ``runs``.
+        path: the earlier result, whose figures have them.
         rows: new ones, of this commit, which each then names; those that replace none come last.
         names: fields whose values tell which row is replaced.
+        figure: the rows' name in the result.
     """
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in names)
 
     document = json.loads(path.read_text(encoding="utf-8"))
-    found = {key(row): {"commit": document["commit"], **row} for row in document["figures"]["runs"]}
+    found = {key(row): {"commit": document["commit"], **row} for row in document["figures"][figure]}
     return list((found | {key(row): {**row, "commit": commit()} for row in rows}).values())
 
 

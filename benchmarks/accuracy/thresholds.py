@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__, "thresholds")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--data", type=Path, help="data set, where it is not in the place of the training")
+    common.keep_option(parser)
     options = parser.parse_args(arguments)
     machine = common.begin()
     rows: list[dict[str, Any]] = []
@@ -79,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 row = {"category": run.config.category, "unseen": len(scores), "good_images": size}
                 rows.append({**row, "share": share, **outcome(scores, count)})
                 print(rows[-1])
+    if options.keep:
+        rows = common.merged(options.out, rows, ("category", "good_images", "share"), "rows")
     common.write_result(options.out, machine, {"splits": SPLITS}, {"rows": rows}, _LIBRARIES)
 
 
