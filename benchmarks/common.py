@@ -144,7 +144,7 @@ def merged(
     """The rows of an earlier result, with those that were measured again in their places.
 
     Args:
-        path: the earlier result, whose figures have them.
+        path: the earlier result, with such rows among its figures.
         rows: new ones, of this commit, which each then names; those that replace none come last.
         names: fields whose values tell which row is replaced.
         figure: the rows' name in the result.

@@ -46,7 +46,7 @@ def _ablation(
 ) -> list[Experiment]:
     """A row of the paper's ablation table; its figures are means over MVTec AD's fifteen categories.
 
-    Rows with ``trained=False`` evaluate the networks of the first row of the same category in ``SPREAD``.
+    Rows with ``trained=False`` evaluate the networks of the recipe's first seed.
     """
     return [
         Experiment(
@@ -55,7 +55,7 @@ def _ablation(
             _ROW,
             label=label,
             paper=paper,
-            after=None if trained else f"spread-{category}-0",
+            after=None if trained else f"seeds-{category}-0",
             **changes,
         )
         for category in _BOTH
@@ -219,10 +219,10 @@ def _seeds(name: str) -> list[Experiment]:
     ]
 
 
-#: What knobs, heads and margins change: the recipe before images were rotated, equally bright and smoothed.
+#: What ablation, knobs, heads and margins change: before images were rotated, equally bright and smoothed.
 SEEDS = _seeds("seeds")
 
-#: Today's recipe, which the ablation changes.
+#: Today's recipe.
 SPREAD = _seeds("spread")
 
 
