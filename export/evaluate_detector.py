@@ -144,11 +144,6 @@ def means_bundle(options: EvaluateOptions, given: frozenset[str]) -> bool:
 def _images(options: EvaluateOptions, name: str) -> tuple[Category, dict[Path, str] | None]:
     """The test images, and the group of each where folders are given."""
     if options.own_images:
-        if options.data is not None:
-            raise OptionError(
-                "--data is given together with --good or --bad.",
-                "Give a data set with --data, or folders with --good and --bad.",
-            )
         category = from_folders(name, options.good, options.bad, options.masks)
         return category, groups(category, options.good)
     if options.data is None:
@@ -165,6 +160,11 @@ def _evaluate_bundle(options: EvaluateOptions, reporter: Reporter) -> Evaluated:
     from dmdd_edge.runtime.evaluation import evaluate_bundle
     from dmdd_edge.runtime.options.backend import BackendOptions
 
+    if options.own_images and options.data is not None:
+        raise OptionError(
+            "--data is given together with --good or --bad.",
+            "Give a data set with --data, or folders with --good and --bad.",
+        )
     path = find_bundle(options.category, options.model, options.models_dir)
     category, names = _images(options, Bundle.load(path, verify=False).category)
     files = []
@@ -212,7 +212,7 @@ def _evaluate_on_folders(options: EvaluateOptions, folder: Path, reporter: Repor
         from dmdd_edge.train.report.writing import write_report
         from dmdd_edge.train.session import evaluate_on
 
-    run = moved(load_run(folder), None)
+    run = moved(load_run(folder), options.data)
     category = without_copies(category, of_training(run.info))
     if not category.test:
         raise DataError(

@@ -155,7 +155,7 @@ def export_run(
         rows = compare_all(run, None, artifacts, threshold.image, progress, say)
         require(rows)
         if alpha == DEFAULT_ALPHA and (shares := run.info.get("nuisances")):  # at that threshold
-            say(describe_shares(shares, len(run.info["holdout"])))
+            say(describe_shares(shares, len(run.info["holdout"]), run.config.synthesis.nuisances))
         own = None
         if int8 is not None:
             own = add_int8(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,11 @@ def plan_training(options: TrainOptions) -> Plan:
         if settle(folder) and state_of(folder) == "finished":
             return Plan(folder, read_config(folder), (), began, sent=True)
         stored = check_run(folder, None, resume=True, overwrite=False)
+        if category not in (None, stored.category):
+            raise OptionError(
+                f"--category {category}: the run {folder} is of {stored.category}.",
+                f"Leave --category out, and name the run: --run {shlex.quote(folder.name)}",
+            )
         config, notes = _resumed(stored, options)
     elif options.continue_run is not None:
         config, folder, notes = plan_continued(options)

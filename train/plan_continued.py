@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,8 @@ def _left_over(old: Path, category: str, runs_dir: Path | str) -> str | None:
     raise TrainingError(
         f"{shown(folder)} continues {shown(old)}, and is unfinished.",
         f"Resume it: {command('train', **run_options(folder, category), resume=True)}\n"
-        "Or give the new run another name with --run NAME.",
+        "--run NAME gives the new run another name; with "
+        f"--run {shlex.quote(folder.name)} --overwrite it replaces that one.",
     )
 
 

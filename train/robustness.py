@@ -69,12 +69,13 @@ def _changed(good: Images, change: Nuisance, amount: float) -> Images:
     return nuisances.changed(good, change, amount, 0)
 
 
-def describe_shares(shares: Mapping[str, float], images: int) -> str:
+def describe_shares(shares: Mapping[str, float], images: int, trained_for: float) -> str:
     """One line on the shares, for a person.
 
     Args:
         shares: as ``shares_above`` gives them.
         images: number of held-out images.
+        trained_for: share of the images that training changed, ``--nuisances``.
     """
     tried = f"{min(images, _MOST)} of {images}" if images > _MOST else f"{images}"
     each = "; ".join(f"{_IN_WORDS.get(name, name)}: {100 * share:.0f} %" for name, share in shares.items())
@@ -82,4 +83,5 @@ def describe_shares(shares: Mapping[str, float], images: int) -> str:
     worst = max(shares, key=lambda name: shares[name])
     if shares[worst] <= _MANY:
         return line
-    return f"{line} Train with --nuisances 0.5, or calibrate with images from the production line."
+    train = "" if trained_for else "Train with --nuisances 0.5, or calibrate "
+    return f"{line} {train or 'Calibrate '}with images from the production line."

@@ -136,7 +136,8 @@ def train(
                 predict, holdout_images(run), threshold, partial(recorder.preparing, costs.NUISANCES)
             )
             files.write_facts(folder, run.info)
-            recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"])))
+            trained_for = config.synthesis.nuisances
+            recorder.note(describe_shares(run.info["nuisances"], len(run.info["holdout"]), trained_for))
         if prepared.known_bad is not None:
             known_bad = prepared.known_bad.prepared_by(run.config.preprocess)
             run.info["known_bad"] = judge_known_bad(known_bad, predict, threshold)

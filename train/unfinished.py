@@ -10,7 +10,7 @@ from dmdd_edge.errors import DmddError, TrainingError
 from dmdd_edge.messages.commands import command
 from dmdd_edge.run_store.mirror import local_folder
 from dmdd_edge.runs import folders_in, list_runs
-from dmdd_edge.train.run_folder import State, read_config, state_of
+from dmdd_edge.train.run_folder import STATE, State, read_config, state_of
 from dmdd_edge.workspace import find_run
 
 if TYPE_CHECKING:
@@ -22,47 +22,79 @@ _STOPPED: tuple[State, ...] = ("unfinished", "trained")
 def run_to_resume(category: str | None, run: str | None, runs_dir: Path | str) -> Path:
     """The folder of the run that ``--resume`` means: the only unfinished one, unless one is named.
 
+    One whose configuration is damaged counts as unfinished where it has a checkpoint, so that it is seen.
+
     Args:
         category: ``--category``; only its runs are meant then.
         run: ``--run NAME``; precedes the category.
         runs_dir: ``--runs-dir``; one of a store must be named unless it is the only one there.
 
     Raises:
-        DmddError: several are unfinished; otherwise as of ``find_run``.
+        DmddError: several are unfinished, or none; otherwise as of ``find_run``.
     """
     if run is not None or is_address(runs_dir):
         return find_run(category, run, runs_dir)
     known = {name: Path(runs_dir) / name for name in list_runs(runs_dir)}
-    if category in known and state_of(known[category]) in _STOPPED:
-        return known[category]
-    found = [
-        name
-        for name, folder in known.items()
-        if (config := _stopped(folder, _STOPPED)) is not None and category in (None, config.category)
-    ]
-    if len(found) > 1:
-        raise TrainingError(
-            f"several runs in {runs_dir}/ are unfinished: {', '.join(found)}.",
-            f"Resume one of them: {command('train', resume=True, run=found[0], runs_dir=runs_dir)}",
-        )
-    return known[found[0]] if found else find_run(category, None, runs_dir)
+    if not known or (category is None and len(known) == 1):
+        return find_run(category, None, runs_dir)
+    for states in (_STOPPED, ("begun",)):
+        found = [name for name, folder in known.items() if _is_meant(folder, states, category)]
+        if category in found:
+            return known[category]
+        if len(found) > 1:
+            raise TrainingError(
+                f"several runs in {runs_dir}/ are unfinished: {', '.join(found)}.",
+                f"Resume one of them: {command('train', resume=True, run=found[0], runs_dir=runs_dir)}",
+            )
+        if found:
+            return known[found[0]]
+    if category is not None:
+        return find_run(category, None, runs_dir)
+    raise TrainingError(
+        f"none of the {len(known)} runs in {runs_dir}/ is unfinished; there is nothing to resume.",
+        f"Train a new one: {command('train', data='DIR', runs_dir=runs_dir)}",
+    )
 
 
 def continuation_of(old: Path, runs_dir: Path | str) -> tuple[Path, State] | None:
     """The unfinished run that continues another one, and its state; None without one.
 
-    One that has made no step yet counts too, as ``begun``.
+    One that has made no step yet counts too, as ``begun``, after all others. In the folder of the run that is
+    continued its name suffices, since the whole folder may have been copied or moved.
 
     Args:
         old: the folder of the run that is continued.
-        runs_dir: where its continuations are.
+        runs_dir: where its continuations are; of a store, those that this machine works on.
     """
     place = local_folder(runs_dir)
-    for name in folders_in(place, lambda folder: True):
-        config = _stopped(place / name, (*_STOPPED, "begun"))
-        if config is not None and config.parent is not None and config.parent.run == old.absolute():
-            return place / name, state_of(place / name)
+    beside = place.resolve() == old.parent.resolve()
+    for states in (_STOPPED, ("begun",)):
+        for name in folders_in(place, lambda folder: True):
+            config = _stopped(place / name, states)
+            if config is None or config.parent is None:
+                continue
+            parent = config.parent.run
+            if parent.resolve() == old.resolve() or (beside and parent.name == old.resolve().name):
+                return place / name, state_of(place / name)
     return None
+
+
+def _is_meant(folder: Path, states: tuple[State, ...], category: str | None) -> bool:
+    config = _stopped(folder, states)
+    if config is not None:
+        return category in (None, config.category)
+    return states == _STOPPED and category in (None, folder.name) and _is_damaged(folder)
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether a run has a checkpoint, and a configuration that cannot be read."""
+    if not (folder / STATE).is_file():
+        return False
+    try:
+        read_config(folder)
+    except DmddError:
+        return True
+    return False
 
 
 def _stopped(folder: Path, states: tuple[State, ...]) -> TrainConfig | None:

@@ -148,7 +148,8 @@ def _report(run: TrainedRun, options: TrainCommand) -> None:
     if run.threshold is not None:
         console.print(run.threshold.describe())
     if shares := run.facts.get("nuisances"):
-        console.print(describe_shares(shares, len(run.facts["holdout"])), markup=False)
+        trained_for = run.config.synthesis.nuisances
+        console.print(describe_shares(shares, len(run.facts["holdout"]), trained_for), markup=False)
     if known_bad := run.facts.get("known_bad"):
         console.print(describe_known_bad(known_bad), markup=False)
     if run.made_damage is not None:

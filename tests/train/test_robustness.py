@@ -40,8 +40,11 @@ def test_of_many_images_a_sample_over_all_of_them_is_tried() -> None:
 
 
 def test_a_large_share_comes_with_advice() -> None:
-    mild = describe_shares({"JPEG 85": 0.0, "light -10 %": 0.1}, 10)
+    mild = describe_shares({"JPEG 85": 0.0, "light -10 %": 0.1}, 10, 0.0)
     assert mild == (
         "Good parts rejected after a change (10 held-out images): JPEG quality 85: 0 %; light -10 %: 10 %."
     )
-    assert "calibrate" in describe_shares({"JPEG 85": 0.2, "light -10 %": 0.1}, 10)
+    many = {"JPEG 85": 0.2, "light -10 %": 0.1}
+    assert "Train with --nuisances 0.5, or calibrate with" in describe_shares(many, 10, 0.0)
+    assert "%. Calibrate with" in describe_shares(many, 10, 0.5)
+    assert "(32 of 40 held-out images)" in describe_shares(many, 40, 0.0)

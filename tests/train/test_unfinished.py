@@ -59,6 +59,13 @@ def test_the_only_unfinished_run_is_resumed(make_run: Make, tmp_path: Path) -> N
     assert run_to_resume("plate", None, runs) == stopped
     assert run_to_resume("plate", "plate", runs) == runs / "plate"
     assert plan_training(TrainOptions(resume=True, runs_dir=runs)).folder == stopped
+    # A run's category is the one that it was trained for, whatever it is called.
+    (runs / "bolt").mkdir()
+    shutil.copytree(stopped, runs / "bolt", dirs_exist_ok=True)
+    assert run_to_resume("plate", "bolt", runs) == runs / "bolt"
+    with pytest.raises(DmddError, match=r"--category bolt: the run .* is of plate"):
+        plan_training(TrainOptions(resume=True, category="bolt", runs_dir=runs))
+    shutil.rmtree(runs / "bolt")
     # Of another category nothing is unfinished.
     (runs / "others").rename(runs / "bolt")
     assert run_to_resume("bolt", None, runs) == runs / "bolt"
@@ -74,10 +81,30 @@ def test_of_several_unfinished_runs_one_must_be_named(make_run: Make, tmp_path: 
     with pytest.raises(DmddError, match=r"several runs in .* are unfinished: a, b\.") as caught:
         run_to_resume(None, None, runs)
     assert caught.value.fix == f"Resume one of them: dmdd-edge train --resume --run a --runs-dir {runs}"
+    # One whose configuration is damaged is not passed over.
+    (runs / "b" / MODEL).unlink()
+    (runs / "b" / STATE).touch()
+    (runs / "b" / CONFIG).write_text("{")
+    with pytest.raises(DmddError, match=r"are unfinished: a, b\."):
+        run_to_resume(None, None, runs)
     # A run that is named as its category precedes the others of it.
     shutil.rmtree(runs / "plate")
     make_run("plate", "unfinished")
     assert run_to_resume("plate", None, runs) == runs / "plate"
+
+
+def test_where_none_is_unfinished_that_is_said(make_run: Make, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with pytest.raises(DmddError, match="there is no run in"):
+        run_to_resume(None, None, runs)
+    for name in ("plate", "plate-2"):
+        make_run(name, "finished")
+    with pytest.raises(
+        DmddError, match=r"none of the 2 runs in .* is unfinished; there is nothing to resume\."
+    ):
+        run_to_resume(None, None, runs)
+    begun = make_run("another", "begun")
+    assert run_to_resume(None, None, runs) == begun
 
 
 @pytest.mark.parametrize("state", ["unfinished", "trained"])
@@ -85,6 +112,7 @@ def test_a_continued_run_that_was_stopped_is_named(
     make_run: Make, tiny_outcome: Any, lot: Path, tmp_path: Path, state: str
 ) -> None:
     old = tiny_outcome.run.folder
+    make_run("plate-1", "begun", continues=old)
     make_run("plate-2", state, continues=old)
 
     def plan(**more: Any) -> Plan:
@@ -96,6 +124,12 @@ def test_a_continued_run_that_was_stopped_is_named(
         plan()
     assert "Resume it: dmdd-edge train --category plate --run plate-2" in caught.value.fix
     assert plan(run="another").folder.name == "another"
+    # The folder of runs may have been copied, or be named by another path.
+    shutil.copytree(old, tmp_path / "runs" / old.name)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    for runs in (tmp_path / "runs", tmp_path / "link"):
+        with pytest.raises(DmddError, match=r"plate-2 continues .*, and is unfinished"):
+            plan_training(TrainOptions(continue_run=old.name, add=(lot,), runs_dir=runs))
 
 
 def test_one_that_made_no_step_begins_again(
