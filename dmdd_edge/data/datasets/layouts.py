@@ -95,7 +95,10 @@ def require_folder(root: Path) -> None:
         raise DataError(f"{root}: not a folder.", fix="Give the folder that holds the images.") from None
     except FileNotFoundError:
         meant = neighbor(root)
-        raise DataError(f"{root}: no such folder.", fix=f"{meant} Check the path.".lstrip()) from None
+        raise DataError(
+            f"{root}: no such folder.",
+            fix=f"{meant} Check the path, or give the place of the data with --data DIR.".lstrip(),
+        ) from None
     except OSError as error:
         raise DataError(
             f"{root}: cannot be read ({error.strerror or error}).",

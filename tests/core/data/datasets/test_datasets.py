@@ -119,7 +119,7 @@ def test_errors_name_the_categories(mvtec, tmp_path):
     assert caught.value.fix.startswith("Did you mean 'bolt'?")
     with pytest.raises(DmddError, match="no such folder") as caught:
         load_category(mvtec.with_name(mvtec.name + "x"))
-    assert caught.value.fix.startswith(f"Did you mean {mvtec.name!r}? Check the path.")
+    assert caught.value.fix.startswith(f"Did you mean {mvtec.name!r}? Check the path")
     with pytest.raises(DmddError, match="bolt, nut") as caught:
         load_category(mvtec)
     assert "--category" in caught.value.fix
