@@ -30,7 +30,7 @@ def short_training(config: TrainConfig, steps: int) -> str:
         return ""
     if steps < _FEW_STEPS:
         return (
-            f"{done}: enough to see the tool work, too few for a detector to rely on. Give more minutes, or "
+            f"{done}: too few for a detector to rely on. Give more minutes, or "
             "no limit: the number of images then sets the steps."
         )
     return f"{done} of {config.steps}." if config.steps is not None else ""
