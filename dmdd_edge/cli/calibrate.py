@@ -240,15 +240,16 @@ def _confirm(doubted: list[str], yes: bool) -> None:
     from dmdd_edge.runtime.calibration_doubts import ENOUGH
 
     more = f"Give at least {ENOUGH} images, of good parts only"
-    for line in doubted:
+    can_answer = sys.stdin is not None and sys.stdin.isatty() and console.is_terminal
+    for line in doubted if yes or can_answer else doubted[1:]:  # the error below names the first one
         console.print(f"doubtful: {line}", style="yellow")
     if yes:
         return
-    if sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
+    if can_answer:
         if typer.confirm("Set the threshold from these images?", err=True):
             return
         raise OptionError("The threshold was not changed.", f"{more}.")
     raise OptionError(
-        "The threshold was not changed, since nobody could confirm it.",
+        f"The threshold was not changed: {doubted[0]}.",
         f"{more}. To set the threshold from these images, repeat the command with --yes.",
     )
