@@ -37,7 +37,6 @@ from torch import Tensor, nn
 from dmdd_edge.errors import TrainingError
 from dmdd_edge.outside_files import open_regular
 from dmdd_edge.storage import write_atomically
-from dmdd_edge.strict_json import parse_object
 from dmdd_edge.train.config import TrainConfig
 from dmdd_edge.train.head import ScaledHead
 from dmdd_edge.train.held_out_levels import HeldOutLevels
@@ -51,7 +50,7 @@ from dmdd_edge.train.run_folder import MODEL as MODEL
 from dmdd_edge.train.run_folder import START as START
 from dmdd_edge.train.run_folder import STATE as STATE
 from dmdd_edge.train.run_folder import TEACHER as TEACHER
-from dmdd_edge.train.run_folder import check_finished
+from dmdd_edge.train.run_folder import check_finished, facts_beside
 from dmdd_edge.train.run_folder import read_config as read_config
 from dmdd_edge.train.run_folder import read_json as read_json
 from dmdd_edge.train.run_folder import write_json as write_json
@@ -191,9 +190,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with open_regular(path):
             pass  # the library would wait for a pipe
         with safe_open(str(path), framework="pt") as file:
-            facts = parse_object(
-                (file.metadata() or {}).get("facts", "{}").encode(), finite=False, plain=False
-            )
+            facts = facts_beside(file.metadata())
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(f"{path} cannot be read: {error}.", fix="Train again with --overwrite.") from None

@@ -53,13 +53,13 @@ _EQUALIZING = (
     "each image is made as bright as the good images (--brightness auto)",
     "images keep their brightness",
 )
-#: Why an image that is aligned is rejected whatever the part looks like.
 #: How the part is found, by method.
 _PLACE = {
     "otsu": "where the brightness differs from the background, by Otsu's threshold",
     "grabcut": "by GrabCut",
     "none": "the whole image",
 }
+#: Why an image that is aligned is rejected whatever the part looks like.
 _BESIDE = "something beside the part, where the rotated image does not reach; such images are rejected"
 #: Streams of random numbers that one training draws from; a continued one draws from the next ones.
 _STREAMS = 2

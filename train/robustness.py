@@ -77,11 +77,11 @@ def describe_shares(shares: Mapping[str, float], images: int, trained_for: float
         images: number of held-out images.
         trained_for: share of the images that training changed, ``--nuisances``.
     """
-    tried = f"{min(images, _MOST)} of {images}" if images > _MOST else f"{images}"
+    tried = f"{_MOST} of {images}" if images > _MOST else f"{images}"
     each = "; ".join(f"{_IN_WORDS.get(name, name)}: {100 * share:.0f} %" for name, share in shares.items())
     line = f"Good parts rejected after a change ({tried} held-out images): {each}."
     worst = max(shares, key=lambda name: shares[name])
     if shares[worst] <= _MANY:
         return line
-    train = "" if trained_for else "Train with --nuisances 0.5, or calibrate "
-    return f"{line} {train or 'Calibrate '}with images from the production line."
+    fix = "Calibrate" if trained_for else "Train with --nuisances 0.5, or calibrate"
+    return f"{line} {fix} with images from the production line."

@@ -71,12 +71,19 @@ def checkpoint_step(folder: Path) -> int | None:
 
     try:
         with safe_open(str(folder / STATE), framework="np") as file:
-            text = (file.metadata() or {}).get("facts", "{}")
-        facts = parse_object(text.encode(), finite=False, plain=False)
+            step = facts_beside(file.metadata()).get("step")
     except (OSError, SafetensorError, NotStrict):
         return None
-    step = facts.get("step")
     return step if isinstance(step, int) else None
+
+
+def facts_beside(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """The facts in the header of a file of tensors.
+
+    Raises:
+        NotStrict: they are not a JSON object.
+    """
+    return parse_object((metadata or {}).get("facts", "{}").encode(), finite=False, plain=False)
 
 
 def check_run(

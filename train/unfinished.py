@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +17,6 @@ from dmdd_edge.workspace import find_run
 
 if TYPE_CHECKING:
     from dmdd_edge.train.config import TrainConfig
-
-_STOPPED: tuple[State, ...] = ("unfinished", "trained")
 
 
 def run_to_resume(category: str | None, run: str | None, runs_dir: Path | str) -> Path:
@@ -37,17 +37,21 @@ def run_to_resume(category: str | None, run: str | None, runs_dir: Path | str) -
     known = {name: Path(runs_dir) / name for name in list_runs(runs_dir)}
     if not known or (category is None and len(known) == 1):
         return find_run(category, None, runs_dir)
-    for states in (_STOPPED, ("begun",)):
-        found = [name for name, folder in known.items() if _is_meant(folder, states, category)]
-        if category in found:
-            return known[category]
-        if len(found) > 1:
-            raise TrainingError(
-                f"several runs in {runs_dir}/ are unfinished: {', '.join(found)}.",
-                f"Resume one of them: {command('train', resume=True, run=found[0], runs_dir=runs_dir)}",
-            )
-        if found:
-            return known[found[0]]
+    meant = [
+        (folder.name, state)
+        for folder, state, config in _unfinished(known.values())
+        if category in (None, folder.name if config is None else config.category)
+    ]
+    found = [name for name, state in meant if state != "begun"] or [name for name, _ in meant]
+    if category in found:
+        return known[category]
+    if len(found) > 1:
+        raise TrainingError(
+            f"several runs in {runs_dir}/ are unfinished: {', '.join(found)}.",
+            f"Resume one of them: {command('train', resume=True, run=found[0], runs_dir=runs_dir)}",
+        )
+    if found:
+        return known[found[0]]
     if category is not None:
         return find_run(category, None, runs_dir)
     raise TrainingError(
@@ -68,38 +72,30 @@ def continuation_of(old: Path, runs_dir: Path | str) -> tuple[Path, State] | Non
     """
     place = local_folder(runs_dir)
     beside = place.resolve() == old.parent.resolve()
-    for states in (_STOPPED, ("begun",)):
-        for name in folders_in(place, lambda folder: True):
-            config = _stopped(place / name, states)
-            if config is None or config.parent is None:
-                continue
-            parent = config.parent.run
-            if parent.resolve() == old.resolve() or (beside and parent.name == old.resolve().name):
-                return place / name, state_of(place / name)
+    found = _unfinished(place / name for name in folders_in(place, lambda folder: True))
+    for folder, state, config in sorted(found, key=lambda item: item[1] == "begun"):
+        if config is None or config.parent is None:
+            continue
+        parent = config.parent.run
+        if parent.resolve() == old.resolve() or (beside and parent.name == old.resolve().name):
+            return folder, state
     return None
 
 
-def _is_meant(folder: Path, states: tuple[State, ...], category: str | None) -> bool:
-    config = _stopped(folder, states)
-    if config is not None:
-        return category in (None, config.category)
-    return states == _STOPPED and category in (None, folder.name) and _is_damaged(folder)
+def _unfinished(folders: Iterable[Path]) -> list[tuple[Path, State, TrainConfig | None]]:
+    """The runs among these folders that are not finished: folder, state and configuration.
 
-
-def _is_damaged(folder: Path) -> bool:
-    """Whether a run has a checkpoint, and a configuration that cannot be read."""
-    if not (folder / STATE).is_file():
-        return False
-    try:
-        read_config(folder)
-    except DmddError:
-        return True
-    return False
-
-
-def _stopped(folder: Path, states: tuple[State, ...]) -> TrainConfig | None:
-    """The configuration of a run in one of these states; of others, and of damaged ones, None."""
-    try:
-        return read_config(folder) if state_of(folder) in states else None
-    except DmddError:
-        return None
+    The configuration is None where it is damaged, beside a checkpoint. Of other damaged runs none is named.
+    """
+    found: list[tuple[Path, State, TrainConfig | None]] = []
+    for folder in folders:
+        try:
+            config = read_config(folder)
+        except DmddError:
+            if (folder / STATE).is_file():
+                found.append((folder, "unfinished", None))
+            continue
+        with suppress(DmddError):
+            if (state := state_of(folder)) != "finished":
+                found.append((folder, state, config))
+    return found

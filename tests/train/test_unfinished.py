@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from dmdd_edge.cli.train_progress import after_stop
 from dmdd_edge.errors import DmddError
 from dmdd_edge.sample import write_sample
+from dmdd_edge.train.checkpoint import write_tensors
 from dmdd_edge.train.config import Parent
 from dmdd_edge.train.options import TrainOptions
 from dmdd_edge.train.plan import Plan, plan_training
@@ -105,6 +108,16 @@ def test_where_none_is_unfinished_that_is_said(make_run: Make, tmp_path: Path) -
         run_to_resume(None, None, runs)
     begun = make_run("another", "begun")
     assert run_to_resume(None, None, runs) == begun
+
+
+def test_what_a_stopped_training_prints_names_the_step_of_its_checkpoint(make_run: Make) -> None:
+    folder = make_run("plate-2", "unfinished")
+    write_tensors(folder / STATE, {"weights": torch.zeros(2)}, {"step": 7})
+    text, command = after_stop(folder, "plate")
+    assert text == f"Stopped; the checkpoint of step 7 is in {folder}."
+    assert command == (f"dmdd-edge train --resume --category plate --run plate-2 --runs-dir {folder.parent}")
+    (folder / STATE).write_bytes(b"cut off")
+    assert after_stop(folder, "plate")[0] == f"Stopped; the checkpoint is in {folder}."
 
 
 @pytest.mark.parametrize("state", ["unfinished", "trained"])
